@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, people, role_rules, session_filter
-from app.domain import audit_chain, login_names, stored_text
+from app.domain import audit_chain, login_names, numbering, stored_text
 from app.models import Delivery
 from app.outbox import change_capture, notice_delivery
 from app.web.realtime import live_events
@@ -57,6 +57,9 @@ HOOKS = (
     Hook("after_commit", live_events.publish, "Live events are published only after the commit."),
     Hook("after_commit", notice_delivery.enqueue_committed, "E-mail is sent only after the commit."),
     Hook("after_commit", change_capture.enqueue_committed, "Webhooks are called only after the commit."),
+    Hook("after_commit", numbering.leave_rest, "The rest of a block of numbers serves the next records."),
+    Hook("after_soft_rollback", numbering.drop_rest, "A block whose taking was undone is not given out."),
+    Hook("after_transaction_end", numbering.end_transaction, "The next block of numbers can be taken."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
     Hook(

@@ -1,7 +1,8 @@
 """Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
 from app.access.customer_rights import PersonsCustomers
-from app.access.fast_paging import MAX_BRANCHES, PageQuery, count_by_person, page_by_person
+from app.access.fast_paging import MAX_BRANCHES, PageQuery, count_by_person, is_scanned, page_by_person, page_of_union
+from app.access.finished import Question, answer, answer_as_system, key_of, shape_of
 from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, parts_of
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
@@ -22,26 +23,33 @@ __all__ = [
     "PageQuery",
     "Person",
     "PersonsCustomers",
+    "Question",
     "TitlePart",
     "act_as",
     "acting",
     "acting_as",
     "add_model",
+    "answer",
+    "answer_as_system",
     "as_system",
     "bump_version",
     "clear_cache",
     "count_by_person",
     "get_visible",
     "guarded_tables",
+    "is_scanned",
+    "key_of",
     "load_person",
     "look_up",
     "looked_up",
     "outer_nodes",
     "page_by_person",
+    "page_of_union",
     "parts_of",
     "person",
     "reaches_row",
     "reads_all",
+    "shape_of",
     "users_who_see",
     "version_query",
     "visible",

@@ -8,25 +8,41 @@ the rows still carries the access rules themselves: a mistake here can only hide
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+import time
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, case, func, inspect, literal, select, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    SelectBase,
+    case,
+    false,
+    func,
+    inspect,
+    literal,
+    not_,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 
+from app.access.finished import Question, answer_for
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, has_own_rule, visible_alias
-from app.access.system_session import as_system
 from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticket
 
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
 MAX_BRANCHES = 8
 #: Rows that the scan of the newest rows may examine before it is given up; MariaDB only.
 MAX_EXAMINED = 6000
+#: For so long a person's list that gave up its scan isn't scanned again; and how many lists are remembered.
+SLOW_SECONDS, MAX_SLOW_SCANS = 600.0, 100
 #: Who holds a row: columns with a user id.
 _HOLDERS = {
     Lead: ("assignee_id", "owner_id"),
@@ -56,6 +72,10 @@ class PageQuery:
     #: The column that the list is sorted by, before the id; None = by id alone.
     key: Any = None
     descending: bool = True
+    #: What tells the question apart, see access.finished; None = it is made each time.
+    name: Hashable = None
+    #: The values of named parameters in the conditions.
+    late: dict[str, Any] = field(default_factory=dict)
 
     @property
     def limit(self) -> int:
@@ -70,14 +90,34 @@ def page_by_person(session: Session, person: Person, record: Any, wanted: PageQu
     """
     if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
-    if record in (Lead, Ticket):
-        return _page_of(_own_branches(person, record), record, wanted)
+    if not is_scanned(record):
+        return page_of_union(person, record, wanted)
     found = _scan(session, person, record, wanted)
     if found is not None:
         return found
-    every = [*_own_branches(person, record), *_branches_through_others(person, record)]
-    with as_system(session):  # the branches hold the rules
-        return list(session.scalars(_page_of(every, record, wanted)))
+    question = _question("union", record, wanted, partial(_page_of_all, person, record, wanted))
+    return [row[0] for row in answer_for(session, person, question, wanted.late)[0]]
+
+
+def is_scanned(record: Any) -> bool:
+    """Whether the ids of a page are looked for by statements of their own, before its rows are read."""
+    return record in _HOLDERS and record not in (Lead, Ticket)
+
+
+def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
+    """The ids of the page as a SELECT to join; None where there is none, or `page_by_person` finds them."""
+    if is_scanned(record) or not _has_shape(person, record) or _is_of_one_parent(record, wanted):
+        return None
+    return _page_of([_newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
+
+
+def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> Question:
+    """The statement holds the rules itself."""
+    return Question(None if wanted.name is None else (way, record, wanted.name), make)
+
+
+def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
+    return _page_of(_parts(person, record, wanted), wanted)
 
 
 def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
@@ -88,12 +128,14 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
     if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
     plain = PageQuery(wanted.conditions, wanted.size)
-    every = [*_own_branches(person, record), *_branches_through_others(person, record)]
-    first, *others = [_newest(branch, record, plain, sorts=False) for branch in every]
-    alone = select(func.count()).select_from(first.subquery()).scalar_subquery()
-    ids = select(union_all(first, *others).subquery().c.id).distinct().limit(wanted.size).subquery()
-    total = select(func.count()).select_from(ids).scalar_subquery()
-    return select(case((alone >= wanted.size, literal(wanted.size)), else_=total))
+    first, *others = _apart(person, record, plain)
+    alone = select(func.count().label("n")).select_from(first.subquery()).subquery("alone")
+    total: Any = alone.c.n
+    for part in (*others, *_distinct_through_others(person, record, plain)):
+        total += select(func.count()).select_from(part.subquery()).scalar_subquery()
+    capped = literal(wanted.size)
+    counted = select(case((alone.c.n >= capped, capped), else_=total).label("n")).select_from(alone).subquery("counted")
+    return select(case((counted.c.n > capped, capped), else_=counted.c.n))
 
 
 def has_few(person: Person, record: Any) -> bool:
@@ -111,12 +153,46 @@ def alias_of(record: Any) -> tuple[Any, ClauseAdapter]:
     return _alias(record)
 
 
-def _page_of(branches: list[Select[Any]], record: Any, wanted: PageQuery) -> Select[Any]:
-    """The page of the union of the branches, each row once."""
-    rows = union_all(*[_newest(branch, record, wanted) for branch in branches]).subquery("ways")
+def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> Iterator[Select[Any]]:
+    """The rows that the person reaches through others only, each once; none where there are no such ways."""
+    not_own = [not_(func.coalesce(way, false())) for way in _ways(person, record)]
+    if record is Customer:
+        parts = [*_customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
+    else:
+        branches = _branches_through_others(person, record)
+        parts = [_newest(branch.where(*not_own), record, plain, sorts=False) for branch in branches]
+    if parts:
+        yield select(union_all(*parts).subquery().c.id).distinct().limit(plain.size)
+
+
+def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
+    """The rows of each way that are in none of the ways before, so that they need not be compared."""
+    row, _adapter = _alias(record)
+    ways = _ways(person, record)
+    parts = [
+        select(row.id).where(way, *[not_(func.coalesce(other, false())) for other in ways[:place]])
+        for place, way in enumerate(ways)
+    ]
+    return [_newest(part, record, wanted, sorts=False) for part in parts]
+
+
+def _page_of(parts: list[Select[Any]], wanted: PageQuery) -> Select[Any]:
+    """The page of the union of the parts, each row once."""
+    rows = union_all(*parts).subquery("ways")
     columns = [rows.c.id] if wanted.key is None else [rows.c.key, rows.c.id]
     order = _ordered(columns, wanted.descending)
     return select(rows.c.id).group_by(*columns).order_by(*order).limit(wanted.size).offset(wanted.offset)
+
+
+def _parts(person: Person, record: Any, wanted: PageQuery, sorts: bool = True) -> list[Select[Any]]:
+    """The first rows of each way in which the person reaches rows."""
+    own, others = _own_branches(person, record), _branches_through_others(person, record)
+    if record is Customer and wanted.key is None:
+        return [
+            *[_newest(branch, record, wanted, sorts) for branch in own],
+            *_customers_in_order(person, wanted, sorts),
+        ]
+    return [_newest(branch, record, wanted, sorts) for branch in (*own, *others)]
 
 
 def _has_shape(person: Person, record: Any) -> bool:
@@ -211,10 +287,27 @@ def _branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
         if not person.may(MODULE_OF[parent], "read"):
             continue
         held, _adapter = _alias(parent)
-        found += _begin_with(person, record, parent, getattr(row, name) == held.id)
+        found += _apart_from_before(person, parent, _begin_with(person, record, parent, getattr(row, name) == held.id))
         if parent is Customer:
             found += _through_customers(person, getattr(row, name), record)
     return found
+
+
+def _apart_from_before(person: Person, source: Any, branches: list[Select[Any]]) -> list[Select[Any]]:
+    """The branches, each without the rows of held ones that come in a branch before."""
+    before: list[Any] = []
+    found = []
+    for way, branch in zip(_ways(person, source), branches, strict=True):
+        found.append(branch.where(*before))
+        if _is_by_column(way):
+            before = [*before, not_(func.coalesce(way, false()))]
+    return found
+
+
+def _is_by_column(way: Any) -> bool:
+    return (
+        hasattr(way, "left") and way.left.key in ("assignee_id", "owner_id") and not isinstance(way.right, SelectBase)
+    )
 
 
 def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Select[Any]]:
@@ -227,6 +320,30 @@ def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Se
             opens = [held.opens_customer.is_(True)] if source is Ticket else []
             found += [each.where(*opens).distinct() for each in joined]
     return found
+
+
+def _customers_in_order(person: Person, wanted: PageQuery, sorts: bool) -> Iterator[Select[Any]]:
+    """The first customers of each way to hold a lead or ticket, read in the order of an index until they are enough."""
+    row, _adapter = _alias(Customer)
+    conditions, _key = _adapted(Customer, wanted)
+    for source in (each for each in (Lead, Ticket) if person.may(MODULE_OF[each], "read")):
+        held, _adapter = _alias(source)
+        found = select(held.customer_id.label("id")).where(held.customer_id.is_not(None))
+        if conditions:
+            found = found.join(row, row.id == held.customer_id).where(*conditions)
+        if source is Ticket:
+            found = found.where(held.opens_customer.is_(True))
+        for way in _ways(person, source):
+            query = found.where(way).limit(wanted.limit)
+            index = _index_of(source, getattr(getattr(way, "left", None), "name", ""), "customer_id")
+            if index is not None:
+                query = query.prefix_with("STRAIGHT_JOIN", dialect="mysql")
+                query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
+            if sorts or index is not None:  # otherwise each row counts, so that enough of them end it
+                query = query.group_by(held.customer_id)
+            if sorts:
+                query = query.order_by(*_ordered([held.customer_id], wanted.descending))
+            yield select(*query.subquery().c)
 
 
 def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Select[Any]]:
@@ -250,19 +367,32 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
 
     For who sees every fortieth row, a page of twenty is found among 800 rows; for who sees few, it is never found.
     """
+    if record is Customer and wanted.key is None and not person.may("Tickets", "read"):
+        return None  # their leads are read in the order of an index; shared tickets have none
+    name = (record, wanted.name)
+    if wanted.name is not None and person.slow_scans.get(name, 0.0) > time.monotonic():
+        return None
+    if _index_on(record, "id" if wanted.key is None else wanted.key.key) is None:
+        return None
+    question = _question("scan", record, wanted, partial(_scanning, person, record, wanted))
+    rows, warnings = answer_for(session, person, question, wanted.late)
+    if not warnings:
+        return [row[0] for row in rows]
+    if wanted.name is not None:
+        if len(person.slow_scans) >= MAX_SLOW_SCANS:
+            person.slow_scans.clear()
+        person.slow_scans[name] = time.monotonic() + SLOW_SECONDS
+    return None
+
+
+def _scanning(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     row, _adapter = _alias(record)
     conditions, key = _adapted(record, wanted)
     index = _index_on(record, "id" if key is None else key.name)
-    if index is None:
-        return None
     order = _ordered([row.id] if key is None else [key, row.id], wanted.descending)
     query = select(row.id).where(visible_alias(person, record, row), *conditions).order_by(*order)
     query = query.limit(wanted.size).offset(wanted.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")
-    # Below the session, for the number of warnings; the condition holds the rule.
-    result = session.connection().execute(query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql"))
-    ids = list(result.scalars())
-    was_stopped = getattr(result.context.cursor, "warning_count", 0)
-    return None if was_stopped else ids
+    return query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
 
 
 @lru_cache
@@ -272,3 +402,9 @@ def _index_on(record: Any, column: str) -> str | None:
         return "PRIMARY"
     names = sorted(str(each.name) for each in record.__table__.indexes if each.columns.keys()[0] == column)
     return names[0] if names else None
+
+
+@lru_cache
+def _index_of(record: Any, *columns: str) -> str | None:
+    """The index of these columns; None if there is none."""
+    return next((str(each.name) for each in record.__table__.indexes if each.columns.keys() == [*columns]), None)

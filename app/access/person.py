@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.domain import permissions
@@ -44,8 +44,23 @@ class Person:
     version: int = 0
     #: Loader criteria by table, built on first use; never shared with a copy of other scope.
     row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
+    #: Statements with this person's access rules in them, see access.finished; never shared either.
+    finished: dict[Any, Any] = field(init=False, default_factory=dict)
+    #: Lists whose scan was given up -> until when another way is taken at once, monotonic seconds.
+    slow_scans: dict[Any, float] = field(init=False, default_factory=dict)
     #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.
     capped_counts: dict[Any, float] = field(init=False, default_factory=dict)
+
+    #: The same person under the scope of an API key, with statements of their own.
+    scoped: dict[frozenset[str], Person] = field(init=False, default_factory=dict)
+
+    def within(self, scope: frozenset[str]) -> Person:
+        """The person as far as an API key of this scope allows; an empty scope limits nothing."""
+        if not scope:
+            return self
+        if scope not in self.scoped:
+            self.scoped[scope] = replace(self, scope=scope)
+        return self.scoped[scope]
 
     @property
     def is_admin(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Table, false, select
@@ -24,6 +25,12 @@ def filter_statement(state: ORMExecuteState) -> None:
     if records:
         person = acting(state.session)
         state.statement = state.statement.options(*[_criteria(person, record) for record in records])
+
+
+def under_rules(person: Person, statement: Any, tables: Iterable[str]) -> Any:
+    """The statement with the person's access rules for these tables."""
+    guarded = guarded_tables()
+    return statement.options(*[_criteria(person, guarded[name]) for name in tables if name in guarded])
 
 
 def _criteria(person: Person | None, record: Any) -> Any:

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import DateTime, ForeignKey, Integer, Sequence, String, UniqueConstraint, func, select, update
+from sqlalchemy import DateTime, ForeignKey, Integer, Sequence, String, UniqueConstraint
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -185,37 +184,6 @@ def kind_of_number(number: str) -> str | None:
     """LEAD, CUST, TICKET or CAR for a record's number in upper or lower case; None for any other text."""
     text = number.upper()
     return next((kind for kind, prefix in NUMBER_PREFIXES.items() if text.startswith(f"{prefix}-")), None)
-
-
-def next_number(session: Session, kind: str, year: int) -> str:
-    """Issue the next number of a kind, e.g. CRM-LEAD-2026-00001, inside the caller's transaction."""
-    series = (NumberSeries.kind == kind, NumberSeries.year == year)
-    if session.get_bind().dialect.name == "sqlite":
-        increment = update(NumberSeries).where(*series).values(last=NumberSeries.last + 1)
-        last = session.execute(increment.returning(NumberSeries.last)).scalar()
-    else:
-        # LAST_INSERT_ID(expr) returns the new value without a second statement.
-        increment = update(NumberSeries).where(*series).values(last=func.last_insert_id(NumberSeries.last + 1))
-        result = session.execute(increment, execution_options={"synchronize_session": False})
-        last = result.lastrowid if result.rowcount else None  # type: ignore[attr-defined]
-    if last is None:
-        _create_series(session, kind, year)
-        return next_number(session, kind, year)
-    return f"{NUMBER_PREFIXES[kind]}-{year}-{last:05d}"
-
-
-def _create_series(session: Session, kind: str, year: int) -> None:
-    """Create the row of a new year; a concurrent request may have created it already."""
-    if session.get_bind().dialect.name != "sqlite":
-        # A refused INSERT would keep a shared lock, and concurrent requests would deadlock over the UPDATE.
-        row = mysql.insert(NumberSeries).values(kind=kind, year=year, last=0)
-        session.execute(row.on_duplicate_key_update(last=NumberSeries.last))
-        return
-    try:
-        with session.begin_nested():
-            session.add(NumberSeries(kind=kind, year=year, last=0))
-    except IntegrityError:
-        session.execute(select(NumberSeries.id).where(NumberSeries.kind == kind, NumberSeries.year == year))
 
 
 #: Rows of `number_series` that are only locked; their `year` is the slot.

@@ -19,10 +19,10 @@ from app.domain.base import (
     Stamp,
     UtcDateTime,
     Versioned,
-    next_number,
     translatable,
 )
 from app.domain.change_context import ChangeContext
+from app.domain.numbering import next_number
 from app.domain.settings import AccountType
 from app.lib import phone
 from app.lib.identity import is_aadhaar, is_email, is_pan

@@ -21,10 +21,11 @@ from app.domain import (
     tasks,
     timeline,
 )
-from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
+from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import Match
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
+from app.domain.numbering import next_number
 from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
 
@@ -70,6 +71,10 @@ class Lead(Contact, SlaRecord, Versioned, Record):
         Index("ix_leads_owner_status", "owner_id", "status_id", "id"),
         Index("ix_leads_assignee_changed", "assignee_id", "changed_on"),
         Index("ix_leads_owner_changed", "owner_id", "changed_on"),
+        Index("ix_leads_assignee_status_changed", "assignee_id", "status_id", "changed_on"),
+        Index("ix_leads_owner_status_changed", "owner_id", "status_id", "changed_on"),
+        Index("ix_leads_assignee_customer", "assignee_id", "customer_id"),
+        Index("ix_leads_owner_customer", "owner_id", "customer_id"),
         Index("ix_leads_created", "created_on"),
         Index("ix_leads_changed", "changed_on"),
         Index("ix_leads_follow_up", "next_follow_up_on"),

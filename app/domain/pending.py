@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 if TYPE_CHECKING:
     from app.domain.audit import AuditEntry
     from app.domain.change_events import ChangeEvent, RecordKey
+    from app.domain.numbering import Series, Taken
 
 _KEY = "pending"
 
@@ -38,6 +39,8 @@ class Pending:
     #: Audit entries that are sealed and inserted before the commit, and how many there were as each savepoint began.
     audit_entries: list[AuditEntry] = field(default_factory=list)
     audit_savepoints: list[int] = field(default_factory=list)
+    #: What this transaction has taken of the series of record numbers.
+    numbers: dict[Series, Taken] = field(default_factory=dict)
     #: Whether there was an active admin before this flush; False where nothing could take the last one away.
     had_admin: bool = False
 

@@ -19,11 +19,12 @@ from app.domain import (
     tasks,
     timeline,
 )
-from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, next_number, translatable
+from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import Match
 from app.domain.customers import CONTACT_FIELDS, Contact, Customer
 from app.domain.leads import Lead
+from app.domain.numbering import next_number
 from app.domain.settings import TicketStatus, TicketSubject
 from app.domain.sla import SlaRecord
 
@@ -104,6 +105,8 @@ class Ticket(Contact, SlaRecord, Versioned, Record):
         Index("ix_ticket_owner_status", "owner_id", "status_id", "id"),
         Index("ix_ticket_assignee_changed", "assignee_id", "changed_on"),
         Index("ix_ticket_owner_changed", "owner_id", "changed_on"),
+        Index("ix_ticket_assignee_customer", "assignee_id", "customer_id"),
+        Index("ix_ticket_owner_customer", "owner_id", "customer_id"),
         Index("ix_ticket_created", "created_on"),
         Index("ix_ticket_changed", "changed_on"),
         Index("ix_ticket_reply", "reply_due_on"),

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import has_request_context
+from pymysql.connections import Connection
+from pymysql.constants import SERVER_STATUS
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
@@ -81,7 +83,7 @@ def _connect_mariadb(
     """A time-out for each read would let a slow server go on without end."""
     if options.get("unix_socket"):
         return None  # SQLAlchemy connects, with the time-outs of the URL
-    connection = dialect.loaded_dbapi.connect(*arguments, **options, defer_connect=True)
+    connection = MariaDBConnection(*arguments, **options, defer_connect=True)
     try:
         made = deadline.connect(connection.host, connection.port, CONNECT_SECONDS)
     except OSError as error:
@@ -91,6 +93,34 @@ def _connect_mariadb(
     connection.connect(made)
     made.limit, made.max_bytes = limit, MAX_RESULT_BYTES
     return connection
+
+
+class MariaDBConnection(Connection):  # type: ignore[misc]
+    """A connection that sends no ROLLBACK where there is nothing to roll back.
+
+    A session rolls back when a request ends, and the pool once more when it takes the connection back, as it must:
+    not everybody uses a session. The server's own word that no transaction is open is not enough, because it says
+    nothing with an error, after which locks may remain. So a ROLLBACK is left out only if nothing was sent since the
+    last ROLLBACK or COMMIT that the server has confirmed.
+    """
+
+    _is_used = True
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self._is_used = True
+        super()._execute_command(command, sql)
+
+    def rollback(self) -> None:
+        """End the transaction and release its locks, if there can be one."""
+        # completion_type=CHAIN begins the next transaction at once
+        if self._is_used or self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+            super().rollback()
+            self._is_used = False
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+        super().commit()
+        self._is_used = False
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.util import identity_key
 
 from app import access
 from app.domain import office_hours, settings, sla
@@ -41,6 +42,8 @@ class Lookups:
     version: int
     #: master name -> id -> {id, label, color?}.
     cards: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    #: master name -> id -> column -> value.
+    rows: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     meanings: dict[str, dict[int, str]] = field(default_factory=dict)
     #: master name -> active ids, in order.
     offered: dict[str, list[int]] = field(default_factory=dict)
@@ -65,6 +68,29 @@ class Lookups:
     def person(self, key: int | None) -> dict[str, Any] | None:
         """The public card of a user; None for null."""
         return self.people.get(key) if key is not None else None
+
+    def of_meaning(self, master: str, meaning: str) -> int | None:
+        """The first row of this meaning; None if there is none."""
+        return next((key for key, each in self.meanings[master].items() if each == meaning), None)
+
+    def introduce(self, session: Session, master: str, *keys: int | None) -> dict[tuple[Any, int], Any]:
+        """Rows of a master as objects of the session, which then need not read them: (model, id) -> object.
+
+        Sessions forget objects that nobody holds: the caller keeps them.
+        """
+        model = MASTERS[master]
+        found = {}
+        for key in keys:
+            row = self.rows[master].get(key) if key is not None else None
+            if key is None or row is None:
+                continue
+            made = session.identity_map.get(identity_key(model, key))
+            if made is None:
+                made = model(**row)
+                make_transient_to_detached(made)
+                session.add(made)
+            found[model, key] = made
+        return found
 
     @property
     def office(self) -> office_hours.Office:
@@ -138,6 +164,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
 def _load_master(session: Session, fresh: Lookups, name: str, master: Any) -> None:
     rows = session.execute(select(master.__table__).order_by(master.position, master.id)).mappings().all()
     fresh.cards[name] = {row["id"]: _card(row) for row in rows}
+    fresh.rows[name] = {row["id"]: dict(row) for row in rows}
     fresh.meanings[name] = {row["id"]: row.get("meaning", "") for row in rows}
     fresh.offered[name] = [row["id"] for row in rows if row["is_active"]]
     fresh._labels[name] = {row["label"].casefold(): row["id"] for row in rows}

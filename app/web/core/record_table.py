@@ -6,33 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Column, ColumnElement, Select, String, Table, UnaryExpression, func, literal, select
-from sqlalchemy.sql.operators import asc_op, desc_op
-from sqlalchemy.sql.visitors import iterate
+from sqlalchemy import ColumnElement, Select, String, Table, select
 
 from app import access
 from app.domain.base import RuleBroken, join_texts
 from app.extensions import db
-from app.web.core import capped_counts
+from app.web.core import capped_counts, record_pages
 from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import is_empty
+from app.web.core.record_pages import tables_in
 
 #: Lists stop counting here and show "1,000+".
 COUNT_CAP = 1000
-#: From this offset on, the page of ids is selected on the index before rows are fetched.
-DEEP_OFFSET = 400
 MAX_PAGE_SIZE = 100
 #: Most filters of one list.
 MAX_FILTERS = 30
 #: The highest page number or offset of a list.
 MAX_PAGE = 10_000_000
-
-
-def _tables(parts: Any, walk: Any = iterate) -> set[str]:
-    """The tables named in these expressions."""
-    nodes: list[Any] = [node for part in parts for node in walk(part)]
-    plain = {node.name for node in nodes if isinstance(node, Table)}
-    return plain | {node.table.name for node in nodes if _is_column(node)}
 
 
 def _serialize(row: Any, readers: list[tuple[str, int | None, Field, slice]], viewer: Viewer) -> dict[str, Any]:
@@ -57,18 +47,6 @@ def _empty_last(column: Any) -> list[Any]:
     return [] if always and not is_text else [is_empty(column).asc()]
 
 
-def _sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
-    """(column or None for the id alone, whether descending) of an order by one of the record's columns, then by id."""
-    if not 0 < len(order) < 3 or not all(isinstance(each, UnaryExpression) for each in order):
-        return None
-    columns, modifiers = [each.element for each in order], {each.modifier for each in order}
-    if modifiers not in ({desc_op}, {asc_op}) or _tables(columns) != {record.__tablename__}:
-        return None
-    if not all(_is_column(column) for column in columns) or columns[-1].key != "id":
-        return None
-    return (columns[0] if len(columns) == 2 else None), modifiers == {desc_op}
-
-
 def _is_shown(given: Any, shown: Any) -> bool:
     """Whether the value that was sent is the one that is shown: the same, or a card's id, name or number."""
     if isinstance(shown, dict) and not isinstance(given, dict):
@@ -76,10 +54,6 @@ def _is_shown(given: Any, shown: Any) -> bool:
     if isinstance(shown, dict):
         return bool(given.get("id") == shown.get("id"))
     return bool(given == shown)
-
-
-def _is_column(node: Any) -> bool:
-    return isinstance(node, Column) and isinstance(node.table, Table)
 
 
 @dataclass
@@ -125,6 +99,7 @@ class RecordTable:
         #: FAB's `base_filters` of the view, and its `base_order` as (name, "asc" or "desc").
         self.base_filters: Any = None
         self.base_order: tuple[str, str] | None = None
+        self.name: str = record.__tablename__
         self.columns: list[Any] = [record.id, *(column for f in self.fields for column in f.columns)]
         self._read: dict[tuple[str, ...] | None, tuple[Select[Any], list[tuple[Field, slice]]]] = {}
 
@@ -157,62 +132,19 @@ class RecordTable:
 
     def one(self, session: Any, key: int, names: tuple[str, ...] | None = None) -> Any:
         """The raw row of this id if the person sees it, else None."""
-        query, _slices = self.selection(names)
-        query = query.where(self.record.id == key, *self.base_conditions())
-        return session.execute(query, execution_options=self._named()).first()
-
-    def _named(self, list_query: ListQuery | None = None) -> dict[str, Any]:
-        """Execution options with the tables of the statement, so that the access filter need not search for them."""
-        named = {self.record.__tablename__, *(table.__tablename__ for table, _on in self.joins)}
-        return {
-            "guarded_tables": frozenset(
-                named | (_tables((*list_query.conditions, *list_query.order)) if list_query else set())
-            )
-        }
+        return record_pages.one(self, session, key, names)
 
     def rows(self, session: Any, list_query: ListQuery, names: tuple[str, ...] | None = None) -> list[Any]:
         """One page of raw rows; at a deep offset the ids are paged on the index first."""
-        query, _slices = self.selection(names)
-        offset, rules = list_query.offset, list_query.conditions
-        if list_query.before is not None:
-            rules, offset = [*rules, self.record.id < list_query.before], 0
-        page = self._page_by_person(session, list_query, rules, offset) if offset < DEEP_OFFSET else None
-        if page is not None:
-            if isinstance(page, list):
-                query = query.where(self.record.id.in_(page))
-            else:
-                ids = page.subquery("page")
-                query = query.join(ids, ids.c.id == self.record.id)
-            return list(session.execute(query.order_by(*list_query.order), execution_options=self._named(list_query)))
-        query = query.where(*rules[len(list_query.conditions) :])
-        if offset < DEEP_OFFSET:
-            query = self._joined(query, list_query, names).where(*list_query.conditions).order_by(*list_query.order)
-            return list(
-                session.execute(query.limit(list_query.size).offset(offset), execution_options=self._named(list_query))
-            )
-        deep = self.ids(list_query).order_by(*list_query.order).limit(list_query.size).offset(offset).subquery("page")
-        query = query.join(deep, deep.c.id == self.record.id).order_by(*list_query.order)
-        return list(session.execute(self._joined(query, list_query, names), execution_options=self._named(list_query)))
+        return record_pages.rows(self, session, list_query, names)
 
-    def _page_by_person(self, session: Any, list_query: ListQuery, rules: list[Any], offset: int) -> Any:
-        """The page's ids in the faster shape of the access rules, or None; see access.page_by_person."""
-        person, sort = access.acting(session), _sort_of(list_query.order, self.record)
-        if person is None or sort is None or not self._is_alone(rules):
-            return None
-        wanted = access.PageQuery(rules, list_query.size, offset, *sort)
-        return access.page_by_person(session, person, self.record, wanted)
-
-    def _is_alone(self, rules: list[Any]) -> bool:
-        """Whether all filters are on this record's own table."""
-        return _tables(rules, access.outer_nodes) <= {self.record.__tablename__}
-
-    def _joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
+    def joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
         """Join the tables that only the filters or the order need."""
         columns = self.columns if names is None else [c for name in names for c in self.by_name[name].columns]
         return self._join_missing(query, list_query, {table for table, _on in self.joins_for(columns)})
 
     def _join_missing(self, query: Select[Any], list_query: ListQuery, present: set[Any]) -> Select[Any]:
-        wanted = _tables((*list_query.conditions, *list_query.order), access.outer_nodes)
+        wanted = tables_in((*list_query.conditions, *list_query.order), access.outer_nodes)
         for table, on in self.joins:
             if table not in present and table.__tablename__ in wanted:
                 query = query.outerjoin(table, on)
@@ -233,25 +165,17 @@ class RecordTable:
         """(number of matching rows, whether the count stopped at the cap)."""
         person = access.acting(session)
         if person is None or list_query.exact:
-            return self._counted(session, list_query, person)
+            return self._counted(session, list_query)
         key = capped_counts.key_of(self.record, list_query.conditions)
         if capped_counts.is_capped(person, key):
             return COUNT_CAP, True
-        count, is_capped = self._counted(session, list_query, person)
+        count, is_capped = self._counted(session, list_query)
         if is_capped:
             capped_counts.remember(person, key)
         return count, is_capped
 
-    def _counted(self, session: Any, list_query: ListQuery, person: access.Person | None) -> tuple[int, bool]:
-        cap = 10**9 if list_query.exact else COUNT_CAP + 1
-        query = None
-        if person is not None and self._is_alone(list_query.conditions):
-            query = access.count_by_person(person, self.record, access.PageQuery(list_query.conditions, cap))
-        if query is None:
-            ids = self.ids(list_query)
-            rows = ids.with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap).subquery("few")
-            query = select(func.count()).select_from(rows)
-        found = session.execute(query, execution_options=self._named(list_query)).scalar() or 0
+    def _counted(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
+        found = record_pages.count(self, session, list_query, 10**9 if list_query.exact else COUNT_CAP + 1)
         return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
 
     def prepare(self, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer) -> None:

@@ -92,6 +92,8 @@ class LeadService(RecordService):
         refuse_foreign_assignee(values, "Leads", viewer)
         terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
         context = viewer.change_context(vault=self.vault(), sla_terms=terms, first_task_minutes=minutes)
+        values["status_id"] = values.get("status_id") or viewer.lookups.of_meaning("lead_status", "new")
+        viewer.objects |= viewer.lookups.introduce(session, "lead_status", values["status_id"])
         with access.as_system(session):  # a number is matched against all customers
             lead = leads.create(session, values, context)
         remarks.on_number(lead, values)
@@ -105,6 +107,7 @@ class LeadService(RecordService):
         context = viewer.change_context(
             vault=self.vault(), may_reopen=viewer.person.is_manager, sla_terms=viewer.lookups.terms
         )
+        viewer.objects |= viewer.lookups.introduce(session, "lead_status", row.status_id, values.get("status_id"))
         with access.as_system(session), customer_link_actions.asking_before(row, viewer):
             if not leads.change(session, row, values, context):
                 remarks.on_proposal()

@@ -183,6 +183,8 @@ class TicketService(RecordService):
         values = {name: given for name, given in values.items() if given is not None}
         terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
         context = viewer.change_context(vault=self.vault(), sla_terms=terms, first_task_minutes=minutes)
+        values["status_id"] = values.get("status_id") or viewer.lookups.of_meaning("ticket_status", "new")
+        viewer.objects |= viewer.lookups.introduce(session, "ticket_status", values["status_id"])
         with access.as_system(session):  # a number is matched against all customers
             ticket = tickets.create(session, values, context)
         remarks.on_number(ticket, values)
@@ -192,6 +194,7 @@ class TicketService(RecordService):
         """Change fields and status; the owner only with permission to assign."""
         refuse_new_owner(values, row, "Tickets", viewer)
         context = viewer.change_context(vault=self.vault(), sla_terms=viewer.lookups.terms)
+        viewer.objects |= viewer.lookups.introduce(session, "ticket_status", row.status_id, values.get("status_id"))
         with access.as_system(session):  # a chosen customer may be one of the limited look-up
             tickets.change(session, row, values, context)
 

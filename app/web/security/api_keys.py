@@ -32,6 +32,7 @@ from app.web.security.sessions import (
     USER_COLUMNS,
     Credential,
     hash_token,
+    known_user,
     live_keys,
     own_transaction,
     recording,
@@ -97,7 +98,7 @@ def _decoded(text: str) -> str:
 
 
 _VALID_KEY = (
-    select(User, ApiKey.id, ApiKey.last_used_on, access.version_query(), ApiKey.scope, ApiKey.secret_hash)
+    select(*USER_COLUMNS, ApiKey.id, ApiKey.last_used_on, access.version_query(), ApiKey.scope, ApiKey.secret_hash)
     .join(ApiKey, ApiKey.user_id == User.id)
     .where(
         ApiKey.key == bindparam("key"),
@@ -105,7 +106,6 @@ _VALID_KEY = (
         User.active.is_(True),
         or_(ApiKey.expires_on.is_(None), ApiKey.expires_on > bindparam("now")),
     )
-    .options(USER_COLUMNS)
 )
 #: Compared when there is no such key, so that the response takes as long.
 _NO_HASH = "0" * 64
@@ -116,11 +116,13 @@ def find(text: str, now: datetime) -> Credential | None:
     key, _colon, secret = text.partition(":")
     if not key.isascii() or not key.isalnum() or len(key) > 40 or len(secret) > 200:
         return None
-    with access.as_system(db.session()) as session:
-        row = session.execute(_VALID_KEY, {"key": key, "now": now}).first()
-    if not hmac.compare_digest(row.secret_hash if row else _NO_HASH, hash_token(secret)) or row is None:
+    session, cut = db.session(), len(USER_COLUMNS)
+    found = access.answer_as_system(session, _VALID_KEY, {"key": key, "now": now})
+    stored = found[0][-1] if found else _NO_HASH
+    if not hmac.compare_digest(stored, hash_token(secret)) or not found:
         return None
-    return Credential(row[0], row[1], row[2], row[3], frozenset(row.scope or ()))
+    key_id, used_on, version, scope = found[0][cut:-1]
+    return Credential(known_user(session, found[0][:cut]), key_id, used_on, version, frozenset(scope or ()))
 
 
 def count_failure(now: datetime) -> Response | None:

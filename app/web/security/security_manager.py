@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -168,9 +167,7 @@ class Security(SecurityManager):
         if found is None:
             return None
         session = db.session()
-        who = access.person(session, found.user.id, found.version)
-        if found.scope:
-            who = dataclasses.replace(who, scope=found.scope)
+        who = access.person(session, found.user.id, found.version).within(found.scope)
         access.act_as(session, who)
         g.person, g.user = who, found.user
         rate_limits.count_request(rate_limits.counter_name(found))

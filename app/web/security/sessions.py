@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Response, abort, current_app, flash, g, has_request_context, redirect, request, url_for
 from flask import session as flask_session
@@ -18,7 +18,8 @@ from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.util import identity_key
 
 from app import access
 from app.domain import audit
@@ -93,7 +94,18 @@ def hash_token(secret: str) -> str:
 
 
 #: The columns that a request needs of its user; others load on access.
-USER_COLUMNS = load_only(User.id, User.username, User.first_name, User.last_name, User.active)
+USER_COLUMNS = (User.id, User.username, User.first_name, User.last_name, User.active)
+
+
+def known_user(session: Session, values: Sequence[Any]) -> User:
+    """The user whose USER_COLUMNS were read, as an object of the session."""
+    known = session.identity_map.get(identity_key(User, values[0]))
+    if known is not None:
+        return cast(User, known)
+    user = User(**{column.key: value for column, value in zip(USER_COLUMNS, values, strict=True)})
+    make_transient_to_detached(user)
+    session.add(user)
+    return user
 
 
 def lives(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
@@ -105,7 +117,7 @@ def lives(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
 def _valid(*conditions: Any) -> Any:
     """SELECT of a valid sign-in with its user, its last use and the version of access."""
     return (
-        select(User, SignIn.id, SignIn.seen_on, access.version_query())
+        select(*USER_COLUMNS, SignIn.id, SignIn.seen_on, access.version_query())
         .join(SignIn, SignIn.user_id == User.id)
         .where(
             SignIn.token_hash == bindparam("token"),
@@ -115,7 +127,6 @@ def _valid(*conditions: Any) -> Any:
             User.active.is_(True),
             *conditions,
         )
-        .options(USER_COLUMNS)
     )
 
 
@@ -137,9 +148,12 @@ def find_by_token(token: str, now: datetime) -> Credential | None:
 def _found(query: Any, values: dict[str, Any], now: datetime) -> Credential | None:
     settings: Settings = current_app.config["CRM"]
     since, oldest = timedelta(hours=settings.session_idle_hours), timedelta(days=settings.session_days)
-    with access.as_system(db.session()) as session:
-        row = session.execute(query, values | {"since": now - since, "oldest": now - oldest}).first()
-    return Credential(*row) if row else None
+    session = db.session()
+    found = access.answer_as_system(session, query, values | {"since": now - since, "oldest": now - oldest})
+    if not found:
+        return None
+    cut = len(USER_COLUMNS)
+    return Credential(known_user(session, found[0][:cut]), *found[0][cut:])
 
 
 def record_activity(sign_in_id: int, now: datetime) -> None:

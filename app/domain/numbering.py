@@ -1,0 +1,177 @@
+"""The numbers of records, such as CRM-LEAD-2026-00001: none is given twice, and few wait for each other (ADR 0007).
+
+A number is taken by an UPDATE in the transaction that inserts the record, whose row lock makes others wait until the
+commit. When several transactions of this process want one at once, one of them takes a block, and its commit leaves the
+rest of the block to the process: those who come next take theirs from there, without the row and its lock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, SessionTransaction
+
+from app.domain.base import NUMBER_PREFIXES, NumberSeries
+from app.domain.pending import pending
+
+#: Numbers that are taken together while several transactions want one.
+BLOCK = 8
+#: (kind, year)
+Series = tuple[str, int]
+
+
+@dataclass
+class _Shared:
+    """What this process holds of one series."""
+
+    #: Numbers that are committed as given out, and that no record has yet.
+    spare: list[int] = field(default_factory=list)
+    #: Transactions of this process that have taken a number from the row and have not ended.
+    takers: int = 0
+    #: Whether one of them takes a block.
+    block_is_coming: bool = False
+
+
+@dataclass
+class Taken:
+    """What one transaction has taken of one series."""
+
+    shared: _Shared
+    #: The rest of its block; others get it with the commit.
+    rest: list[int] = field(default_factory=list)
+    #: Whether it counts among the takers, and whether it takes their block.
+    is_taker: bool = False
+    has_block: bool = False
+
+
+_lock = threading.Lock()
+_shared: WeakKeyDictionary[Engine, dict[Series, _Shared]] = WeakKeyDictionary()
+
+
+def _forget_all() -> None:
+    """A forked process begins without the numbers of its parent, which still has them."""
+    global _lock
+    _lock = threading.Lock()
+    _shared.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
+def next_number(session: Session, kind: str, year: int) -> str:
+    """Issue the next number of a kind, e.g. CRM-LEAD-2026-00001, inside the caller's transaction."""
+    if session.get_bind().dialect.name == "sqlite":
+        last = _take(session, (kind, year), 1)
+    else:
+        last = _from_process(session, (kind, year)) or _from_row(session, (kind, year))
+    return f"{NUMBER_PREFIXES[kind]}-{year}-{last:05d}"
+
+
+def _taken(session: Session, series: Series) -> Taken:
+    found = pending(session).numbers
+    if series not in found:
+        held = _shared.setdefault(session.get_bind().engine, {})
+        found[series] = Taken(held.setdefault(series, _Shared()))
+    return found[series]
+
+
+def _from_process(session: Session, series: Series) -> int | None:
+    """A number of the transaction's own block, or one that the process has; None if there is none."""
+    with _lock:
+        taken = _taken(session, series)
+        if taken.rest:
+            return taken.rest.pop(0)
+        if not taken.shared.spare:
+            return None
+        # It never comes back: after a commit without an answer nobody knows whether a record has it.
+        return taken.shared.spare.pop(0)
+
+
+def _from_row(session: Session, series: Series) -> int:
+    """A number from the row, whose lock is held until the end; a block if others of this process want one."""
+    with _lock:
+        taken = _taken(session, series)
+        shared = taken.shared
+        is_wanted = shared.takers > (1 if taken.is_taker else 0) and not shared.block_is_coming
+        if is_wanted:
+            taken.has_block = shared.block_is_coming = True
+        if not taken.is_taker:
+            taken.is_taker = True
+            shared.takers += 1
+    size = BLOCK if is_wanted else 1
+    last = _take(session, series, size)
+    with _lock:
+        taken.rest += range(last - size + 2, last + 1)
+    return last - size + 1
+
+
+def _take(session: Session, series: Series, size: int) -> int:
+    """Raise the series by `size`. Returns its last number now."""
+    kind, year = series
+    rule = (NumberSeries.kind == kind, NumberSeries.year == year)
+    if session.get_bind().dialect.name == "sqlite":
+        increment = update(NumberSeries).where(*rule).values(last=NumberSeries.last + size)
+        last = session.execute(increment.returning(NumberSeries.last)).scalar()
+    else:
+        # LAST_INSERT_ID(expr) returns the new value without a second statement.
+        increment = update(NumberSeries).where(*rule).values(last=func.last_insert_id(NumberSeries.last + size))
+        result: Any = session.execute(increment, execution_options={"synchronize_session": False})
+        last = result.lastrowid if result.rowcount else None
+    if last is None:
+        _create_series(session, kind, year)
+        return _take(session, series, size)
+    return int(last)
+
+
+def _create_series(session: Session, kind: str, year: int) -> None:
+    """Create the row of a new year; a concurrent request may have created it already."""
+    if session.get_bind().dialect.name != "sqlite":
+        # A refused INSERT would keep a shared lock, and concurrent requests would deadlock over the UPDATE.
+        row = mysql.insert(NumberSeries).values(kind=kind, year=year, last=0)
+        session.execute(row.on_duplicate_key_update(last=NumberSeries.last))
+        return
+    try:
+        with session.begin_nested():
+            session.add(NumberSeries(kind=kind, year=year, last=0))
+    except IntegrityError:
+        session.execute(select(NumberSeries.id).where(NumberSeries.kind == kind, NumberSeries.year == year))
+
+
+# --- the end of a transaction: session hooks
+
+
+def leave_rest(session: Session) -> None:
+    """Session hook, after a commit: what is left of a block is the process's."""
+    numbers = pending(session).numbers
+    if not numbers or session.in_nested_transaction():
+        return
+    with _lock:
+        for taken in numbers.values():
+            taken.shared.spare = sorted(taken.shared.spare + taken.rest)
+            taken.rest = []
+
+
+def drop_rest(session: Session, _transaction: SessionTransaction) -> None:
+    """Session hook, after a rollback, also to a savepoint: a block that may have been undone is not given out."""
+    for taken in pending(session).numbers.values():
+        taken.rest = []
+
+
+def end_transaction(session: Session, transaction: SessionTransaction) -> None:
+    """Session hook: others can take the next block."""
+    numbers = pending(session).numbers
+    if not numbers or transaction.parent is not None:
+        return
+    with _lock:
+        for taken in numbers.values():
+            taken.shared.takers -= taken.is_taker
+            if taken.has_block:
+                taken.shared.block_is_coming = False
+        numbers.clear()

@@ -1,0 +1,166 @@
+"""Pages, single rows and counts of a RecordTable, as statements that are finished once per person and shape.
+
+See app/access/finished.py for what may be kept, and how it can never show a row to who may not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, select
+from sqlalchemy.sql.operators import asc_op, desc_op
+from sqlalchemy.sql.visitors import iterate
+
+from app import access
+
+if TYPE_CHECKING:
+    from app.web.core.record_table import ListQuery, RecordTable
+
+#: From this offset on, the page of ids is selected on the index before rows are fetched.
+DEEP_OFFSET = 400
+Names = tuple[str, ...] | None
+
+
+def tables_in(parts: Any, walk: Any = iterate) -> set[str]:
+    """The tables named in these expressions; with `access.outer_nodes` without those that are read by themselves."""
+    nodes: list[Any] = [node for part in parts for node in walk(part)]
+    plain = {node.name for node in nodes if isinstance(node, Table)}
+    return plain | {node.table.name for node in nodes if _is_column(node)}
+
+
+def _is_column(node: Any) -> bool:
+    return isinstance(node, Column) and isinstance(node.table, Table)
+
+
+def _sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
+    """(column or None for the id alone, whether descending) of an order by one of the record's columns, then by id."""
+    if not 0 < len(order) < 3 or not all(isinstance(each, UnaryExpression) for each in order):
+        return None
+    columns, modifiers = [each.element for each in order], {each.modifier for each in order}
+    if modifiers not in ({desc_op}, {asc_op}) or tables_in(columns) != {record.__tablename__}:
+        return None
+    if not all(_is_column(column) for column in columns) or columns[-1].key != "id":
+        return None
+    return (columns[0] if len(columns) == 2 else None), modifiers == {desc_op}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One page: what is asked for, and what tells it apart from other questions of the person."""
+
+    table: RecordTable
+    query: ListQuery
+    names: Names
+    offset: int
+    #: The conditions, cursor included, with parameters in place of their values.
+    rules: list[Any]
+    late: dict[str, Any]
+    key: Hashable
+
+    @classmethod
+    def of(cls, table: RecordTable, query: ListQuery, names: Names) -> _Asked:
+        before = [] if query.before is None else [table.record.id < query.before]
+        conditions, offset = [*query.conditions, *before], 0 if before else query.offset
+        shape, order = access.shape_of(conditions), "newest" if query.newest else access.key_of(*query.order)
+        key = None if shape.key is None or order is None else (table, names, query.size, offset, order, shape.key)
+        return cls(table, query, names, offset, shape.opened(conditions), shape.late, key)
+
+    @property
+    def wanted(self) -> access.PageQuery | None:
+        """The page as the faster shapes of the access rules take it; None if they don't serve it."""
+        sort = _sort_of(self.query.order, self.table.record)
+        if (
+            self.offset >= DEEP_OFFSET
+            or sort is None
+            or not tables_in(self.rules, access.outer_nodes) <= {self.table.name}
+        ):
+            return None
+        return access.PageQuery(self.rules, self.query.size, self.offset, *sort, name=self.key, late=self.late)
+
+    def statement(self, person: access.Person | None) -> Select[Any]:
+        """The SELECT of the page; at a deep offset the ids are paged on the index first."""
+        query, _slices = self.table.selection(self.names)
+        wanted = self.wanted if person is not None else None
+        page = None if person is None or wanted is None else access.page_of_union(person, self.table.record, wanted)
+        if page is not None:
+            ids = page.subquery("page")
+            return query.join(ids, ids.c.id == self.table.record.id).order_by(*self.query.order)
+        asked = replace(self.query, conditions=self.rules)
+        if self.offset < DEEP_OFFSET:
+            query = self.table.joined(query, asked, self.names).where(*self.rules).order_by(*self.query.order)
+            return query.limit(self.query.size).offset(self.offset)
+        deep = self.table.ids(asked).order_by(*self.query.order).limit(self.query.size).offset(self.offset)
+        ids = deep.subquery("page")
+        query = query.join(ids, ids.c.id == self.table.record.id).order_by(*self.query.order)
+        return self.table.joined(query, asked, self.names)
+
+
+def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None) -> list[Any]:
+    """One page of raw rows."""
+    person, asked = access.acting(session), _Asked.of(table, query, names)
+    if person is not None and access.is_scanned(table.record):
+        wanted = asked.wanted
+        ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted)
+        if isinstance(ids, list):
+            return _rows_of(asked, session, ids)
+    question = access.Question(asked.key, partial(asked.statement, person), _guarded(table, query))
+    return access.answer(session, question, asked.late)
+
+
+def _rows_of(asked: _Asked, session: Any, ids: list[int]) -> list[Any]:
+    """The rows of these ids in the order of the list, under the access rules."""
+    if not ids:
+        return []
+    late = {f"row_{place}": key for place, key in enumerate(ids)}
+
+    def statement() -> Select[Any]:
+        parameters = [bindparam(name, 0, type_=Integer) for name in late]
+        query, _slices = asked.table.selection(asked.names)
+        return query.where(asked.table.record.id.in_(parameters)).order_by(*asked.query.order)
+
+    order = "newest" if asked.query.newest else access.key_of(*asked.query.order)
+    key = None if order is None else (asked.table, "ids", asked.names, len(ids), order)
+    return access.answer(session, access.Question(key, statement, _guarded(asked.table, asked.query)), late)
+
+
+def one(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:
+    """The raw row of this id if the person sees it, else None."""
+    conditions = table.base_conditions()
+    shape = access.shape_of(conditions)
+
+    def statement() -> Select[Any]:
+        query, _slices = table.selection(names)
+        return query.where(table.record.id == bindparam("row", 0, type_=Integer), *shape.opened(conditions))
+
+    name = None if shape.key is None else (table, "one", names, shape.key)
+    found = access.answer(session, access.Question(name, statement, _guarded(table)), {"row": key, **shape.late})
+    return found[0] if found else None
+
+
+def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
+    """How many rows match, up to the cap."""
+    shape, person = access.shape_of(query.conditions), access.acting(session)
+    rules = shape.opened(query.conditions)
+
+    def statement() -> Select[Any]:
+        found = None
+        if person is not None and tables_in(rules, access.outer_nodes) <= {table.name}:
+            found = access.count_by_person(person, table.record, access.PageQuery(rules, cap))
+        if found is not None:
+            return found
+        ids = table.ids(replace(query, conditions=rules))
+        few = ids.with_only_columns(literal(1).label("one"), maintain_column_froms=True).limit(cap).subquery("few")
+        return select(func.count()).select_from(few)
+
+    name = None if shape.key is None else (table, "count", cap, shape.key)
+    question = access.Question(name, statement, _guarded(table, query))
+    return int(access.answer(session, question, shape.late)[0][0] or 0)
+
+
+def _guarded(table: RecordTable, query: ListQuery | None = None) -> frozenset[str]:
+    """The tables of the statement, so that the access rules need not search for them."""
+    named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
+    return frozenset(named | (tables_in((*query.conditions, *query.order)) if query else set()))

@@ -1,0 +1,145 @@
+"""A request ends with one ROLLBACK, and no connection goes back to the pool with a transaction or a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.ops.database import tune
+from tests.servers import Databases
+
+
+@pytest.fixture(scope="module")
+def pool(mariadb_server: Databases) -> Iterator[Engine]:
+    """An engine as the product's, with one connection."""
+    name = mariadb_server.create_database()
+    url = mariadb_server.url(name)
+    engine = create_engine(url, pool_size=1, max_overflow=0, isolation_level="READ COMMITTED")
+    tune(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL) ENGINE=InnoDB")
+        connection.exec_driver_sql("INSERT INTO t VALUES (1, 0), (2, 0)")
+    yield engine
+    engine.dispose()
+    mariadb_server.drop_database(name)
+
+
+@pytest.fixture
+def other(pool: Engine) -> Iterator[Any]:
+    """A second client that waits for no lock."""
+    engine = create_engine(pool.url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET SESSION innodb_lock_wait_timeout = 0")
+        yield connection
+    engine.dispose()
+
+
+def _read(pool: Engine) -> None:
+    with Session(pool) as session:
+        session.connection().exec_driver_sql("SELECT * FROM t").all()
+
+
+def _write_and_leave(pool: Engine) -> None:
+    with Session(pool) as session:
+        session.connection().exec_driver_sql("UPDATE t SET n = n + 1 WHERE id = 1")
+
+
+def _lock_and_fail(pool: Engine) -> None:
+    with suppress(DBAPIError), pool.connect() as connection:
+        connection.exec_driver_sql("SELECT * FROM t WHERE id = 1 FOR UPDATE").all()
+        connection.exec_driver_sql("INSERT INTO t VALUES (1, 5)")
+
+
+def _fail_at_once(pool: Engine) -> None:
+    """The first statement of the transaction fails; InnoDB keeps a lock on the row that was in its way."""
+    with suppress(DBAPIError), pool.connect() as connection:
+        connection.exec_driver_sql("INSERT INTO t VALUES (1, 5)")
+
+
+def _fail_below_sqlalchemy(pool: Engine) -> None:
+    raw = pool.raw_connection()
+    with suppress(Exception), raw.cursor() as cursor:
+        cursor.execute("INSERT INTO t VALUES (1, 5)")
+    raw.close()
+
+
+def _write_below_sqlalchemy(pool: Engine) -> None:
+    raw = pool.raw_connection()
+    raw.cursor().execute("UPDATE t SET n = n + 1 WHERE id = 1")
+    raw.close()
+
+
+def _begin_in_sql(pool: Engine) -> None:
+    with pool.connect() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("START TRANSACTION")
+        connection.exec_driver_sql("UPDATE t SET n = n + 1 WHERE id = 1")
+
+
+def _chain(pool: Engine) -> None:
+    """A setting of the session by which every COMMIT begins a transaction that nobody has asked for."""
+    with pool.connect() as connection:
+        connection.exec_driver_sql("SET SESSION completion_type = 'CHAIN'")
+        connection.exec_driver_sql("UPDATE t SET n = n + 1 WHERE id = 2")
+        connection.commit()
+        connection.exec_driver_sql("UPDATE t SET n = n + 1 WHERE id = 1")
+    with pool.connect() as connection:
+        connection.exec_driver_sql("SET SESSION completion_type = DEFAULT")
+
+
+def _in_a_savepoint(pool: Engine) -> None:
+    with suppress(RuntimeError), Session(pool) as session, session.begin_nested():
+        session.connection().exec_driver_sql("UPDATE t SET n = n + 1 WHERE id = 1")
+        raise RuntimeError
+
+
+USES = (
+    _read,
+    _write_and_leave,
+    _lock_and_fail,
+    _fail_at_once,
+    _fail_below_sqlalchemy,
+    _write_below_sqlalchemy,
+    _begin_in_sql,
+    _chain,
+    _in_a_savepoint,
+)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_no_transaction_and_no_lock_outlives_its_use(pool: Engine, other: Any, use: Any) -> None:
+    use(pool)
+    assert pool.pool.checkedin() == 1  # type: ignore[attr-defined]
+    locks = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> CONNECTION_ID()"
+    other.exec_driver_sql("UPDATE t SET n = 7 WHERE id = 1")  # refused if the row were locked
+    other.commit()
+    with pool.connect() as connection:  # it sees what was committed since, so it is in a transaction of its own
+        assert connection.exec_driver_sql("SELECT n FROM t WHERE id = 1").scalar() == 7
+    assert other.exec_driver_sql(locks).scalar() == 0
+
+
+def test_a_use_ends_with_one_rollback_or_with_its_commit(pool: Engine) -> None:
+    def sent(use: Any) -> int:
+        before = _rollbacks(pool)
+        use(pool)
+        return _rollbacks(pool) - before - 1  # the second question ends with one itself
+
+    def commit(pool: Engine) -> None:
+        with Session(pool) as session:
+            session.connection().exec_driver_sql("UPDATE t SET n = n + 1 WHERE id = 1")
+            session.commit()
+
+    assert sent(_read) == 1
+    assert sent(commit) == 0
+
+
+def _rollbacks(pool: Engine) -> int:
+    with pool.connect() as connection:
+        row = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Com_rollback'").one()
+    return int(row[1])

@@ -1,0 +1,161 @@
+"""Statements that are finished once and sent again show what new ones would: other values and people, lost rights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import or_, select
+
+from app import access
+from app.access.finished import shape_of
+from app.models import Lead, User
+from tests.app_fixtures import World
+
+NEWEST: dict[str, Any] = {}
+BY_CHANGE = {"order_column": "changed_on", "order_direction": "desc"}
+
+
+def seen(world: World, who: str, q: dict[str, Any] | None = None) -> tuple[int, list[int]]:
+    """(count, ids) of the person's leads; (0, []) without access."""
+    answer = world.door(who).rest("GET", "lead/", q=q or {})
+    body = answer.get_json() if answer.status_code == 200 else {"count": 0, "ids": []}
+    return body["count"], body["ids"]
+
+
+def warm(world: World, who: str, key: int) -> None:
+    """Ask often enough that every statement is a finished one."""
+    for _ in range(3):
+        for q in (NEWEST, BY_CHANGE):
+            assert key in seen(world, who, q)[1]
+        assert world.door(who).rest("GET", f"lead/{key}").status_code == 200
+
+
+def give_away(world: World, lead: Any) -> None:
+    world.make.give(lead, "ben")
+
+
+def forbid(world: World, _lead: Any) -> None:
+    world.make.cell("Sales User", "Leads", "read", "none")
+
+
+def take_roles(world: World, _lead: Any) -> None:
+    world.session.get(User, world.people["ana"].id).roles = []
+    world.session.commit()
+
+
+def deactivate(world: World, _lead: Any) -> None:
+    world.session.get(User, world.people["ana"].id).active = False
+    world.session.commit()
+
+
+@pytest.mark.parametrize("take", [give_away, forbid, take_roles, deactivate])
+def test_rights_taken_away_are_gone_with_the_next_request(world: World, take: Callable[..., None]) -> None:
+    lead = world.make.lead("root", assignee_id=world.people["ana"].id)
+    warm(world, "ana", lead.id)
+    before = seen(world, "ana")[0]
+    take(world, lead)
+    for q in (NEWEST, BY_CHANGE):
+        count, ids = seen(world, "ana", q)
+        assert lead.id not in ids and count < before
+    assert world.door("ana").rest("GET", f"lead/{lead.id}").status_code in (401, 403, 404)
+
+
+def test_a_mask_holds_with_the_next_request(world: World) -> None:
+    lead = world.make.lead("ana", mobile="9820011223")
+    warm(world, "ana", lead.id)
+    shown = world.door("ana").rest("GET", f"lead/{lead.id}").get_json()["result"]["mobile"]
+    world.make.mask("Sales User", mobile="last4")
+    for path in (f"lead/{lead.id}", "lead/"):
+        body = world.door("ana").rest("GET", path).text
+        assert shown.removeprefix("+91") not in body
+
+
+def test_a_delegate_loses_the_rows_when_the_leave_ends(world: World) -> None:
+    lead, now = world.make.lead("ana"), datetime.now(UTC)
+    ana = world.session.get(User, world.people["ana"].id)
+    ana.delegate_id, ana.leave_from, ana.leave_to = (
+        world.people["ben"].id,
+        now - timedelta(days=1),
+        now + timedelta(days=1),
+    )
+    world.session.commit()
+    warm(world, "ben", lead.id)
+    ana.leave_to = now - timedelta(hours=1)
+    world.session.commit()
+    assert lead.id not in seen(world, "ben")[1]
+
+
+def test_each_person_gets_their_own_rows(world: World) -> None:
+    mine, theirs = world.make.lead("ana"), world.make.lead("ben")
+    for _ in range(3):
+        for who, own, other in (("ana", mine, theirs), ("ben", theirs, mine)):
+            assert own.id in seen(world, who)[1] and other.id not in seen(world, who)[1]
+
+
+def test_values_of_filters_are_never_mixed_up(world: World) -> None:
+    rows = {n: world.make.lead("ana", mobile=f"98200{n}", first_name=f"P{n}") for n in range(11111, 11115)}
+    for _ in range(3):
+        for n, lead in rows.items():
+            for column, opr, value in (
+                ("mobile", "eq", f"98200{n}"),
+                ("first_name", "eq", f"P{n}"),
+                ("first_name", "sw", f"P{n}"),
+                ("first_name", "in", [f"P{n}", "Nobody"]),
+                ("number", "eq", lead.number.lower()),
+            ):
+                q = {"filters": [{"col": column, "opr": opr, "value": value}]}
+                assert seen(world, "ana", q) == (1, [lead.id]), q
+        keys = sorted((lead.id for lead in rows.values()), reverse=True)
+        for place, key in enumerate(keys[:-1]):
+            assert seen(world, "ana", {"cursor": key, "page_size": 1})[1] == [keys[place + 1]]
+            assert seen(world, "ana", {"page": place, "page_size": 1})[1] == [key]
+
+
+def test_a_shape_tells_apart_what_is_written_differently() -> None:
+    shapes = [
+        shape_of(conditions).key
+        for conditions in (
+            [],
+            [Lead.id == 1],
+            [Lead.id != 1],
+            [Lead.id < 1],
+            [Lead.owner_id == 1],
+            [Lead.id.is_(None)],
+            [Lead.id.in_([1])],
+            [Lead.id.in_([1, 2])],
+            [Lead.id == 1, Lead.owner_id == 1],
+            [or_(Lead.id == 1, Lead.owner_id == 1)],
+            [Lead.id.in_(select(Lead.id).where(Lead.owner_id == 1))],
+            [Lead.id.in_(select(Lead.id).where(Lead.owner_id == 2))],
+        )
+    ]
+    assert len(set(shapes)) == len(shapes)
+    assert shape_of([Lead.id == 1]).key == shape_of([Lead.id == 2]).key
+    assert shape_of([Lead.id == 2]).late == {"value_0": 2}
+    assert shape_of([Lead.description == object()]).key is None
+
+
+def test_a_person_keeps_statements_only_with_equal_rights(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access.people, "CACHE_SECONDS", 0)  # read again each time
+
+    def person(version: int) -> access.Person:
+        with world.app.app_context():
+            return access.person(world.session, world.people["ana"].id, version)
+
+    first = person(7)
+    assert person(7) is first
+    assert person(8) is not first
+    world.make.cell("Sales User", "Leads", "read", "none")
+    changed = person(8)
+    assert changed.level("Leads", "read") == "none" and not changed.finished
+
+
+def test_a_scope_has_statements_of_its_own(world: World) -> None:
+    with world.app.app_context():
+        whole = access.person(world.session, world.people["ana"].id, 1)
+    limited = whole.within(frozenset({"Tasks"}))
+    assert limited is whole.within(frozenset({"Tasks"})) and limited.finished is not whole.finished
+    assert limited.level("Leads", "read") == "none" and whole.within(frozenset()) is whole
