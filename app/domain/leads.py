@@ -73,8 +73,6 @@ class Lead(Contact, SlaRecord, Versioned, Record):
         Index("ix_leads_owner_changed", "owner_id", "changed_on"),
         Index("ix_leads_assignee_status_changed", "assignee_id", "status_id", "changed_on"),
         Index("ix_leads_owner_status_changed", "owner_id", "status_id", "changed_on"),
-        Index("ix_leads_assignee_customer", "assignee_id", "customer_id"),
-        Index("ix_leads_owner_customer", "owner_id", "customer_id"),
         Index("ix_leads_created", "created_on"),
         Index("ix_leads_changed", "changed_on"),
         Index("ix_leads_follow_up", "next_follow_up_on"),

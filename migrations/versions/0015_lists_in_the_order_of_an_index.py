@@ -11,8 +11,6 @@ depends_on = None
 INDEXES = {
     "ix_leads_assignee_status_changed": ("leads", ["assignee_id", "status_id", "changed_on"]),
     "ix_leads_owner_status_changed": ("leads", ["owner_id", "status_id", "changed_on"]),
-    "ix_leads_assignee_customer": ("leads", ["assignee_id", "customer_id"]),
-    "ix_leads_owner_customer": ("leads", ["owner_id", "customer_id"]),
     "ix_ticket_assignee_customer": ("ticket", ["assignee_id", "customer_id"]),
     "ix_ticket_owner_customer": ("ticket", ["owner_id", "customer_id"]),
 }
