@@ -6,7 +6,7 @@ database. What arrives from outside (`Inbound`) is checked and translated, not s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -26,12 +26,21 @@ class Refused(ChannelError):
         self.code, self.retry_after = code, retry_after
 
 
+class OptedOut(Refused):
+    """The recipient does not want our messages: they have written STOP, or are on a do-not-disturb list."""
+
+
 class BadSignature(Exception):
     """An incoming request is not from the provider."""
 
 
 class NotUnderstood(Exception):
-    """An incoming request is from the provider, but its content can't be read. The text says what is wrong."""
+    """An incoming request is from the provider, but not all of it can be read. The text says what is wrong."""
+
+    def __init__(self, problem: str, events: Sequence[Event] = ()) -> None:
+        """`events` is what can be read: of a batch, one part that can't must not hold up the others."""
+        super().__init__(problem)
+        self.events = tuple(events)
 
 
 class CannotAsk(Exception):
@@ -80,11 +89,11 @@ class OutgoingMessage:
     in_reply_to: str = ""
     #: Where the provider reports what becomes of the message; "" = nowhere.
     status_url: str = ""
-    #: Email only: HTML beside the text, further recipients, headers such as References, attached files as
-    #: (name, MIME type, content).
+    #: Email only: HTML beside the text, further recipients, headers such as References.
     html: str = ""
     cc: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Email and Meta: files that are handed over with the message, as (name, MIME type, content).
     attachments: tuple[tuple[str, str, bytes], ...] = ()
 
 
