@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -73,13 +74,19 @@ class HttpResponse:
         return _retry_after(self.headers.get("retry-after", ""))
 
 
+@cache
+def _default_tls() -> ssl.SSLContext:
+    """The system's trusted authorities; reading them takes a while."""
+    return ssl.create_default_context()
+
+
 class HttpClient:
     """Talks to one provider."""
 
     def __init__(self, base_url: str, seconds: float = TIMEOUT_SECONDS, tls: ssl.SSLContext | None = None) -> None:
         """`base_url` is the provider's host; only a double may have one without TLS. Raises ValueError."""
         self.base_url, self.seconds = base_url.rstrip("/"), seconds
-        self.tls = tls or ssl.create_default_context()
+        self._tls = tls
         try:
             self.base = outbound_url.parse_url(self.base_url, private=True)
         except BadAddress as bad:
@@ -134,7 +141,9 @@ class HttpClient:
         except BadAddress as bad:
             raise ChannelError(BAD_HOST, permanent=True) from bad
         with Cutter(max(0.01, seconds)) as cutter:
-            connection = _Connection(target, cutter, self.tls if target.scheme == "https" else None)
+            connection = _Connection(
+                target, cutter, (self._tls or _default_tls()) if target.scheme == "https" else None
+            )
             try:
                 _connect(connection, private)
                 return _ask(connection, target.path, request)

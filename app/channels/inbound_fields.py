@@ -41,6 +41,11 @@ def one_line(value: Any, most: int = MAX_ID) -> str:
     return " ".join(clean(value, most).split())
 
 
+def field_id(fields: Mapping[str, list[str]], name: str) -> str:
+    """The identifier in a field. Raises NotUnderstood."""
+    return identifier(first(fields, name, MAX_ID + 1), name)
+
+
 def identifier(value: Any, what: str) -> str:
     """An identifier of the provider. Raises NotUnderstood for none, and for one that can't be stored."""
     text = value if isinstance(value, str) else ""

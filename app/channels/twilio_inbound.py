@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
-from app.channels.inbound_fields import clean, first, header, identifier, number, one_line, whole_number, with_query
+from app.channels.inbound_fields import clean, field_id, first, header, number, one_line, whole_number, with_query
 from app.channels.provider import (
     BadSignature,
     CallUpdate,
@@ -134,7 +134,7 @@ class TwilioInbound:
             raise NotUnderstood("It is for another account of Twilio.")
         if "CallSid" in fields:
             return self._call_events(fields, request.query)
-        sid = identifier(first(fields, "MessageSid") or first(fields, "SmsSid"), "MessageSid")
+        sid = field_id(fields, "MessageSid" if "MessageSid" in fields else "SmsSid")
         status = first(fields, "MessageStatus") or first(fields, "SmsStatus")
         if status in MESSAGE_STATES:
             code = first(fields, "ErrorCode")
@@ -190,7 +190,7 @@ class TwilioInbound:
             return []
         return [
             CallUpdate(
-                identifier(first(fields, "CallSid"), "CallSid"),
+                field_id(fields, "CallSid"),
                 state,
                 "in",
                 _peer(first(fields, "From")),
@@ -205,14 +205,14 @@ def _person_leg(fields: Mapping[str, list[str]], key: str, state: str) -> list[E
     if state == "completed":
         return []
     shown = "ringing" if state == "answered" else state
-    sid, own = identifier(first(fields, "CallSid"), "CallSid"), number(first(fields, "From"))
+    sid, own = field_id(fields, "CallSid"), number(first(fields, "From"))
     person = number(first(fields, "To"))
     return [CallUpdate(sid, shown, "out", "", own, person, key, **_times(fields, shown))]
 
 
 def _connected_leg(fields: Mapping[str, list[str]], key: str, state: str, is_incoming: bool) -> CallUpdate:
     """The second telephone: the customer's, or for an incoming call that of the person who answers."""
-    sid = identifier(first(fields, "ParentCallSid"), "ParentCallSid")
+    sid = field_id(fields, "ParentCallSid")
     caller, called = first(fields, "From"), number(first(fields, "To"))
     seconds = whole_number(first(fields, "CallDuration")) if state == "completed" else None
     times = _times(fields, state)
@@ -226,7 +226,7 @@ def _recording(fields: Mapping[str, list[str]], key: str, direction: str) -> lis
     url = first(fields, "RecordingUrl", 2000)
     if first(fields, "RecordingStatus") not in ("", "completed") or not url:
         return []
-    sid = identifier(first(fields, "CallSid"), "CallSid")
+    sid = field_id(fields, "CallSid")
     return [CallUpdate(sid, "completed", direction, "", "", key=key, recording_url=url)]
 
 
