@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.http_client import HttpClient, HttpRequest
+from app.channels.http_client import NO_TLS, HttpClient, HttpRequest
 from app.channels.provider import CannotAsk, Media, OptedOut, Refused, Template
 from app.channels.reasons import LASTING, SENTENCES
 from tests.channels.accounts import DLT, META, TWILIO, a_call, exotel, meta, outgoing, twilio, whatsapp
+from tests.channels.certificates import make_certificate
 from tests.channels.doubles import FaultServer, faults
+from tests.channels.receiver import receiving
 from tests.servers import free_port
 
 SEND: dict[str, Callable[..., Any]] = {
@@ -365,6 +369,22 @@ def test_a_dripping_answer_ends_at_the_deadline(server: FaultServer) -> None:
     began = time.monotonic()
     response = HttpClient(server.url, 0.3).request(HttpRequest("GET", f"{server.url}/"))
     assert response.cut == "late" and time.monotonic() - began < 30
+
+
+def test_the_certificate_is_checked(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path, "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    trusting = ssl.create_default_context(cafile=certificate)
+    with receiving(context) as receiver:
+        for host, tls in (("localhost", None), ("127.0.0.1", trusting)):
+            client = HttpClient(f"https://{host}:{receiver.port}", tls=tls)
+            with pytest.raises(ChannelError) as told:
+                client.request(HttpRequest("POST", f"{client.base_url}/x"))
+            assert str(told.value) == NO_TLS
+        assert receiver.requests == []
+        client = HttpClient(f"https://localhost:{receiver.port}", tls=trusting)
+        assert client.request(HttpRequest("POST", f"{client.base_url}/x")).body == b"thanks"
 
 
 @pytest.mark.parametrize("url", ["ftp://x.in", "https://u:p@x.in", "https://", "x.in"])
