@@ -30,6 +30,7 @@ from app.channels.inbound_fields import mapping, one_line, with_query
 from app.channels.provider import (
     Accepted,
     CannotAsk,
+    ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
@@ -177,6 +178,10 @@ class Exotel(ExotelInbound):
             headers["Authorization"] = self._auth
         response = self.http.fetch(HttpRequest("GET", media.address, headers, max_bytes=max_bytes), FILE_HOSTS)
         return mime_type(response), response.body
+
+    def templates(self) -> list[ListedTemplate]:
+        """Exotel keeps none: they are registered on a DLT platform."""
+        raise CannotAsk("Exotel has no list of templates. Please enter those of the DLT platform.")
 
     def check(self) -> str:
         """Ask for one call."""

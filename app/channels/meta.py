@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from app.channels import template_lists
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.http_client import (
     NO_ANSWER,
@@ -25,6 +26,7 @@ from app.channels.meta_inbound import MetaInbound
 from app.channels.provider import (
     Accepted,
     CannotAsk,
+    ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
@@ -57,6 +59,13 @@ SETTINGS = (
     Setting(
         "access_token", "Access token", "Of a system user with whatsapp_business_messaging.", True, check=secret_problem
     ),
+    Setting(
+        "business_account_id",
+        "WhatsApp Business account ID",
+        "Beside the phone number ID. Needed for the list of templates only.",
+        is_required=False,
+        check=_DIGITS,
+    ),
     Setting("app_secret", "App secret", "In the Meta app under Settings, Basic.", True, check=secret_problem),
     Setting(
         "verify_token",
@@ -85,6 +94,7 @@ class Meta(MetaInbound):
         found = check_settings(SETTINGS, settings)
         super().__init__(found["phone_number_id"], found["app_secret"], found["verify_token"])
         self._token, self._returns_key = found["access_token"], found["return_key"] == "yes"
+        self._business_account_id = found["business_account_id"]
         self.http = HttpClient(settings.get("base_url") or BASE_URL, float(settings.get("seconds") or 15))
 
     # --- messages
@@ -202,6 +212,21 @@ class Meta(MetaInbound):
         headers = {"Authorization": f"Bearer {self._token}"}
         response = self.http.fetch(HttpRequest("GET", str(url), headers, max_bytes=max_bytes), FILE_HOSTS)
         return one_line(found.get("mime_type"), 100).partition(";")[0] or mime_type(response), response.body
+
+    def templates(self) -> list[ListedTemplate]:
+        """The templates of the WhatsApp Business account; they serve all its numbers."""
+        if not self._business_account_id:
+            raise CannotAsk("The account has no WhatsApp Business account ID.")
+        path = f"{self._business_account_id}/message_templates"
+        fields, after, found = "id,name,language,status,category,components", "", list[ListedTemplate]()
+        for _ in range(template_lists.MAX_PAGES):
+            page = self._get(with_query(path, fields=fields, limit=str(template_lists.PAGE_SIZE), after=after))
+            found += [template_lists.of_meta(each) for each in objects(page.get("data"))]
+            paging = mapping(page.get("paging"))
+            after = one_line(mapping(paging.get("cursors")).get("after"), 1000)
+            if not after or not paging.get("next"):
+                break
+        return found
 
     def check(self) -> str:
         """Ask for the number."""

@@ -69,6 +69,29 @@ class Template:
     provider_id: str = ""
 
 
+#: States of a template at the provider: only an approved one may be sent. A template of a form that `Provider.send`
+#: can't fill (variables in the heading or in a button, variables with names) is "unsupported".
+TEMPLATE_STATES = ("approved", "pending", "paused", "rejected", "unsupported")
+
+
+@dataclass(frozen=True)
+class ListedTemplate:
+    """A template as the provider has registered it."""
+
+    name: str
+    language: str
+    #: The body, with {{1}}, {{2}} … for the variables.
+    text: str
+    #: One of TEMPLATE_STATES.
+    state: str
+    #: marketing, utility, authentication; "" = the provider does not say.
+    category: str = ""
+    #: As in Template.
+    provider_id: str = ""
+    #: image, video or document: the kind of file that must be sent with it; "" = none.
+    header: str = ""
+
+
 @dataclass(frozen=True)
 class OutgoingMessage:
     """One message, ready to send."""
@@ -229,6 +252,9 @@ class Provider(Protocol):
 
     def call(self, call: OutgoingCall) -> Accepted:
         """Connect two telephones. Raises CannotAsk where the provider has no telephone, else like `send`."""
+
+    def templates(self) -> list[ListedTemplate]:
+        """All registered templates, approved or not. Raises CannotAsk where the provider has no list, ChannelError."""
 
     def check(self) -> str:
         """Try the account without sending anything. Returns a sentence for the settings page. Raises ChannelError."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from twilio.base.exceptions import TwilioException
@@ -23,6 +24,7 @@ from app.channels.inbound_fields import with_query
 from app.channels.provider import (
     Accepted,
     CannotAsk,
+    ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
@@ -31,6 +33,7 @@ from app.channels.provider import (
     StatusUpdate,
 )
 from app.channels.reasons import refusal
+from app.channels.template_lists import MAX_PAGES, PAGE_SIZE, of_twilio
 from app.channels.twilio_errors import REASONS
 from app.channels.twilio_inbound import MESSAGE_STATES, SETTINGS, TwilioInbound, status_of
 
@@ -120,16 +123,12 @@ class Twilio(TwilioInbound):
         """What became of a message. Raises CannotAsk where several messages could be it, ChannelError."""
         try:
             if provider_id:
-                return status_of(self.library.messages(provider_id).fetch())
-            return self._search(message, since)
+                return cast(StatusUpdate, self._question(lambda: status_of(self.library.messages(provider_id).fetch())))
+            return cast(StatusUpdate | None, self._question(lambda: self._search(message, since)))
         except Refused as refused:
             if refused.code == "20404":
                 return None
             raise
-        except DeliveryUnknown as unknown:
-            raise ChannelError(str(unknown)) from unknown
-        except (TwilioException, ValueError, TypeError, AttributeError, KeyError) as error:
-            raise ChannelError(NO_ANSWER) from error
 
     def _search(self, message: OutgoingMessage, since: datetime) -> StatusUpdate | None:
         to = _address(message.to, message.channel)
@@ -196,20 +195,39 @@ class Twilio(TwilioInbound):
         response = self.http.fetch(HttpRequest("GET", url, headers, max_bytes=max_bytes), FILE_HOSTS)
         return mime_type(response), response.body
 
+    def templates(self) -> list[ListedTemplate]:
+        """The templates that Twilio keeps, with what WhatsApp says of them."""
+        found: list[ListedTemplate] = []
+        page = self._question(lambda: self.library.content.v1.content_and_approvals.page(page_size=PAGE_SIZE))
+        for _ in range(MAX_PAGES):
+            found += self._question(partial(_read_templates, page))
+            page = self._question(page.next_page)
+            if page is None:
+                break
+        return found
+
+    def _question(self, ask: Callable[[], Any]) -> Any:
+        """The library's answer to what changes nothing. Raises ChannelError."""
+        try:
+            return ask()
+        except DeliveryUnknown as unknown:
+            raise ChannelError(NO_ANSWER) from unknown
+        except (TwilioException, ValueError, TypeError, AttributeError, KeyError) as error:
+            raise ChannelError(NO_ANSWER) from error
+
     def check(self) -> str:
         """Ask for the account."""
-        try:
-            account = self.library.api.accounts(self.account_sid).fetch()
-        except DeliveryUnknown as unknown:
-            raise ChannelError(str(unknown)) from unknown
-        except (TwilioException, ValueError, TypeError, AttributeError) as error:
-            raise ChannelError(NO_ANSWER) from error
+        account = self._question(lambda: self.library.api.accounts(self.account_sid).fetch())
         if account.status != "active":
             raise refusal("suspended")
         return "Twilio knows the account, and it is active."
 
 
 KIND = ProviderKind("twilio", "Twilio", ("whatsapp", "sms", "voice"), SETTINGS, Twilio)
+
+
+def _read_templates(page: Any) -> list[ListedTemplate]:
+    return [of_twilio(each) for each in page]
 
 
 def _address(number: str, channel: str) -> str:

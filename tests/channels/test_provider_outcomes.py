@@ -16,8 +16,9 @@ import pytest
 
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.http_client import NO_TLS, HttpClient, HttpRequest
-from app.channels.provider import CannotAsk, Media, OptedOut, Refused, Template
+from app.channels.provider import CannotAsk, ListedTemplate, Media, OptedOut, Refused, Template
 from app.channels.reasons import LASTING, SENTENCES
+from app.channels.twilio_library import TwilioHttp
 from tests.channels.accounts import DLT, META, TWILIO, a_call, exotel, meta, outgoing, twilio, whatsapp
 from tests.channels.certificates import make_certificate
 from tests.channels.doubles import FaultServer, faults
@@ -286,6 +287,90 @@ def test_a_question_without_answer_is_no_answer(server: FaultServer) -> None:
         meta(server.url).call(a_call())
 
 
+# --- lists of templates
+
+
+def of_meta(name: str, status: str = "APPROVED", **parts: Any) -> dict[str, Any]:
+    components = [{"type": kind.upper(), **content} for kind, content in parts.items()]
+    return {
+        "id": "9",
+        "name": name,
+        "language": "en_US",
+        "status": status,
+        "category": "UTILITY",
+        "components": components,
+    }
+
+
+#: What Meta lists -> text, state, header.
+LISTED: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
+    (of_meta("a", body={"text": "Hi {{1}} and {{2}}"}), ("Hi {{1}} and {{2}}", "approved", "")),
+    (of_meta("b", "PENDING", body={"text": "Hi"}), ("Hi", "pending", "")),
+    (of_meta("c", "PAUSED", body={"text": "Hi"}), ("Hi", "paused", "")),
+    (of_meta("d", "REJECTED", body={"text": "Hi"}), ("Hi", "rejected", "")),
+    (of_meta("e", "SOMETHING", body={"text": "Hi"}), ("Hi", "pending", "")),
+    (of_meta("f", header={"format": "IMAGE"}, body={"text": "Hi"}), ("Hi", "approved", "image")),
+    (of_meta("g", header={"format": "TEXT", "text": "Dear {{1}}"}, body={"text": "Hi"}), ("Hi", "unsupported", "")),
+    (of_meta("h", header={"format": "LOCATION"}, body={"text": "Hi"}), ("Hi", "unsupported", "")),
+    (of_meta("i", body={"text": "Hi {{name}}"}), ("Hi {{name}}", "unsupported", "")),
+    (of_meta("j", body={"text": "Hi {{2}}"}), ("Hi {{2}}", "unsupported", "")),
+    (
+        of_meta("k", body={"text": "Hi"}, buttons={"buttons": [{"type": "URL", "url": "https://x.in/{{1}}"}]}),
+        ("Hi", "unsupported", ""),
+    ),
+    ({}, ("", "pending", "")),
+]
+
+
+def test_metas_templates_are_listed_page_by_page(server: FaultServer) -> None:
+    entries = [entry for entry, _expected in LISTED]
+    more = {"data": entries[:5], "paging": {"cursors": {"after": "c2"}, "next": "https://graph.facebook.com/…"}}
+    server.answers = [(200, {}, json.dumps(page).encode()) for page in (more, {"data": entries[5:]})]
+    found = meta(server.url, business_account_id="1234567").templates()
+    assert [(each.text, each.state, each.header) for each in found] == [expected for _entry, expected in LISTED]
+    assert (found[0].name, found[0].language, found[0].category, found[0].provider_id) == ("a", "en_US", "utility", "9")
+    assert "after=c2" in server.requests[-1][1] and server.requests[-1][1].startswith(
+        "/v23.0/1234567/message_templates?"
+    )
+
+
+def test_twilios_templates_are_listed_page_by_page(server: FaultServer) -> None:
+    content = {
+        **{"sid": "HX1", "friendly_name": "otp", "language": "hi", "variables": {"1": "x"}},
+        **{
+            "types": {"twilio/text": {"body": "कोड {{1}}"}},
+            "approval_requests": {"status": "approved", "name": "otp_hi"},
+        },
+    }
+    carousel = {"sid": "HX2", "friendly_name": "c", "language": "en", "types": {"twilio/carousel": {}}}
+    following = "https://content.twilio.com/v1/ContentAndApprovals?PageSize=200&Page=1&PageToken=x"
+    first = {"contents": [content], "meta": {"key": "contents", "next_page_url": following}}
+    second = {"contents": [carousel], "meta": {"key": "contents", "next_page_url": None}}
+    server.answers = [(200, {}, json.dumps(page).encode()) for page in (first, second)]
+    assert twilio(server.url).templates() == [
+        ListedTemplate("otp_hi", "hi", "कोड {{1}}", "approved", "", "HX1"),
+        ListedTemplate("c", "en", "", "unsupported", "", "HX2"),
+    ]
+    assert server.requests[-1][1] == following.removeprefix("https://content.twilio.com")
+
+
+def test_a_list_that_does_not_end_is_cut(server: FaultServer) -> None:
+    page = {"data": [], "paging": {"cursors": {"after": "c"}, "next": "x"}}
+    server.answers = [(200, {}, json.dumps(page).encode())] * 20
+    assert meta(server.url, business_account_id="1234567").templates() == []
+    assert len(server.answers) == 15
+    server.answers = []
+
+
+def test_who_has_no_list_of_templates_says_so(server: FaultServer) -> None:
+    for account in (meta(server.url), exotel(server.url)):
+        with pytest.raises(CannotAsk):
+            account.templates()
+    server.answers = ["cut"]
+    with pytest.raises(ChannelError):
+        twilio(server.url).templates()
+
+
 # --- files
 
 
@@ -357,6 +442,16 @@ def test_a_retry_date_is_read_as_seconds(server: FaultServer) -> None:
     server.answers = [(503, {"Retry-After": soon}, b"")]
     response = HttpClient(server.url).request(HttpRequest("GET", f"{server.url}/"))
     assert 50 < response.retry_after <= 100
+
+
+def test_twilio_keeps_templates_at_a_host_of_their_own() -> None:
+    at_home, double = TwilioHttp(HttpClient("https://api.twilio.com")), TwilioHttp(HttpClient("http://127.0.0.1:4010"))
+    for way_out, api, content in (
+        (at_home, "https://api.twilio.com", "https://content.twilio.com"),
+        (double, "http://127.0.0.1:4010", "http://127.0.0.1:4010"),
+    ):
+        assert way_out.client_of("https://api.twilio.com/2010-04-01/x").base_url == api
+        assert way_out.client_of("https://content.twilio.com/v1/x").base_url == content
 
 
 def test_only_the_providers_host_is_called(server: FaultServer) -> None:
