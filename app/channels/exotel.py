@@ -202,7 +202,10 @@ class Exotel(ExotelInbound):
 
     def _ask(self, method: str, path: str, form: Mapping[str, str] | None = None) -> HttpResponse:
         url = f"{self.http.base_url}/v1/Accounts/{self.account_sid}/{path}"
-        headers, body = {"Authorization": self._auth, "Accept": "application/json"}, urlencode(form or {}).encode()
+        headers, body = (
+            {"Authorization": self._auth, "Accept": "application/json"},
+            urlencode(form or {}, errors="replace").encode(),
+        )
         if body:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         response = self.http.request(HttpRequest(method, url, headers, body))

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from app.channels.http_client import is_allowed, is_of_host
 from app.channels.inbound_fields import (
+    MAX_ADDRESS,
     clean,
     identifier,
     json_object,
@@ -165,7 +166,7 @@ def _first(fields: Mapping[str, list[str]], name: str) -> str:
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
-    return one_line(fields.get(name), 2000)
+    return one_line(fields.get(name), MAX_ADDRESS)
 
 
 def _own(value: str) -> str:

@@ -28,6 +28,8 @@ from app.lib.outbound_url import BadAddress, Target
 TIMEOUT_SECONDS, FILE_FACTOR = 15.0, 3
 #: Bytes of a response that are read, unless the caller wants a file.
 MAX_BYTES = 1_000_000
+#: Characters of an address; those of files are signed, and so long.
+MAX_URL = 4000
 MAX_REDIRECTS = 3
 #: The longest wait that a provider may ask for, in seconds.
 MAX_RETRY_AFTER = 3600.0
@@ -137,7 +139,7 @@ class HttpClient:
 
     def _exchange(self, request: HttpRequest, seconds: float, private: bool) -> HttpResponse:
         try:
-            target = outbound_url.parse_url(request.url, private)
+            target = outbound_url.parse_url(request.url, private, MAX_URL)
         except BadAddress as bad:
             raise ChannelError(BAD_HOST, permanent=True) from bad
         with Cutter(max(0.01, seconds)) as cutter:
@@ -224,7 +226,7 @@ def _whole(response: HttpResponse) -> HttpResponse:
     if response.cut == "large":
         raise ChannelError(TOO_LARGE, permanent=True)
     if response.cut or response.status != 200:
-        raise ChannelError(NO_FILE, permanent=response.status in (403, 404, 410))
+        raise ChannelError(NO_FILE, permanent=response.status == 410)
     return response
 
 
@@ -239,7 +241,7 @@ def is_of_host(url: str, base_url: str) -> bool:
 def is_allowed(url: str, hosts: tuple[str, ...]) -> bool:
     """Whether an https URL has one of these hosts ("*.x.com": all below x.com)."""
     try:
-        target = outbound_url.parse_url(url)
+        target = outbound_url.parse_url(url, most=MAX_URL)
     except BadAddress:
         return False
     return target.port == 443 and any(

@@ -12,8 +12,8 @@ from app.channels.http_client import read_json
 from app.channels.provider import Inbound, NotUnderstood
 from app.lib import phone
 
-#: Characters of an identifier, and of a message; what is longer is cut.
-MAX_ID, MAX_TEXT = 255, 65_536
+#: Characters of an identifier, a message, and the address of a file; what is longer is cut.
+MAX_ID, MAX_TEXT, MAX_ADDRESS = 255, 65_536, 4000
 #: The seconds of the epoch between which a time of a message lies: 2001 to 2286.
 _FIRST_SECOND, _LAST_SECOND = 1_000_000_000, 9_999_999_999
 

@@ -13,7 +13,17 @@ from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
-from app.channels.inbound_fields import clean, field_id, first, header, number, one_line, whole_number, with_query
+from app.channels.inbound_fields import (
+    MAX_ADDRESS,
+    clean,
+    field_id,
+    first,
+    header,
+    number,
+    one_line,
+    whole_number,
+    with_query,
+)
 from app.channels.provider import (
     BadSignature,
     CallUpdate,
@@ -162,7 +172,8 @@ class TwilioInbound:
             if self.is_recording
             else {}
         )
-        dial = cast(Dial, response.dial(timeout=RING_SECONDS, **recording))
+        ended = with_query(url, leg="dialed-in")
+        dial = cast(Dial, response.dial(timeout=RING_SECONDS, action=ended, **recording))
         events = with_query(url, leg="answer")
         dial.number(self.forward_to, status_callback=events, status_callback_event="answered completed")
         return response
@@ -171,6 +182,8 @@ class TwilioInbound:
 
     def _call_events(self, fields: Mapping[str, list[str]], query: Mapping[str, list[str]]) -> list[Event]:
         leg, key = first(query, "leg"), first(query, "key")
+        if leg in ("dialed", "dialed-in"):
+            return [_dialed(fields, key, is_incoming=leg == "dialed-in")]
         if "RecordingSid" in fields:
             return _recording(fields, key, "in" if leg == "recording-in" else "out")
         state = _CALL_STATES.get(first(fields, "CallStatus"))
@@ -222,8 +235,23 @@ def _connected_leg(fields: Mapping[str, list[str]], key: str, state: str, is_inc
     return CallUpdate(sid, state, "out", called, number(caller), "", key, talk_seconds=seconds, **times)
 
 
+def _dialed(fields: Mapping[str, list[str]], key: str, is_incoming: bool) -> CallUpdate:
+    """How the second telephone was reached, told on the call of the first: also when it could not be dialled."""
+    state = _CALL_STATES.get(first(fields, "DialCallStatus"))
+    if state is None:
+        raise NotUnderstood("The status of the call isn't known.")
+    state = "completed" if state == "answered" else state
+    seconds = whole_number(first(fields, "DialCallDuration")) if state == "completed" else None
+    url = first(fields, "RecordingUrl", MAX_ADDRESS)
+    sid, caller, called = field_id(fields, "CallSid"), first(fields, "From"), number(first(fields, "To"))
+    if is_incoming:
+        missed = state if state == "completed" else "no-answer"
+        return CallUpdate(sid, missed, "in", _peer(caller), called, "", key, talk_seconds=seconds, recording_url=url)
+    return CallUpdate(sid, state, "out", "", number(caller), called, key, talk_seconds=seconds, recording_url=url)
+
+
 def _recording(fields: Mapping[str, list[str]], key: str, direction: str) -> list[Event]:
-    url = first(fields, "RecordingUrl", 2000)
+    url = first(fields, "RecordingUrl", MAX_ADDRESS)
     if first(fields, "RecordingStatus") not in ("", "completed") or not url:
         return []
     sid = field_id(fields, "CallSid")
@@ -258,6 +286,8 @@ def _message(sid: str, fields: Mapping[str, list[str]]) -> IncomingMessage:
     peer, to = first(fields, "From"), first(fields, "To")
     if not peer or not to:
         raise NotUnderstood("There is no From or To.")
+    if ":" in peer.removeprefix("whatsapp:"):
+        raise NotUnderstood("The channel of the message isn't served.")
     return IncomingMessage(
         sid,
         "whatsapp" if peer.startswith("whatsapp:") else "sms",
@@ -273,7 +303,9 @@ def _message(sid: str, fields: Mapping[str, list[str]]) -> IncomingMessage:
 
 def _media(fields: Mapping[str, list[str]]) -> tuple[Media, ...]:
     count = min(whole_number(first(fields, "NumMedia")) or 0, MAX_MEDIA)
-    pairs = [(first(fields, f"MediaUrl{n}", 2000), first(fields, f"MediaContentType{n}", 100)) for n in range(count)]
+    pairs = [
+        (first(fields, f"MediaUrl{n}", MAX_ADDRESS), first(fields, f"MediaContentType{n}", 100)) for n in range(count)
+    ]
     return tuple(Media(url, mime or "application/octet-stream") for url, mime in pairs if url)
 
 

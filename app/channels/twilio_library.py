@@ -33,7 +33,7 @@ class TwilioHttp(LibraryHttpClient):  # type: ignore[misc]
 
     def request(self, method: str, url: str, **given: Any) -> Response:
         """Called by the library, for each request. Raises ChannelError for a response of 300 or more."""
-        body = urlencode(given.get("data") or {}, doseq=True)
+        body = urlencode(given.get("data") or {}, doseq=True, errors="replace")
         headers = dict(given.get("headers") or {})
         if given.get("auth"):
             headers["Authorization"] = basic_auth(*given["auth"])

@@ -160,25 +160,16 @@ class Twilio(TwilioInbound):
 
     def call(self, call: OutgoingCall) -> Accepted:
         """Ring the person; when they answer, ring the customer and connect both."""
+        if not self.numbers:
+            raise CannotAsk("This account has no telephone.")
+        caller_id = call.caller_id or self.numbers[0]
+        bridge = str(_bridge(call, caller_id))
         made = self._create(
             lambda: self.library.calls.create(
-                to=call.person,
-                from_=call.caller_id,
-                twiml=str(self._bridge(call)),
-                timeout=RING_SECONDS,
-                **_events(call),
+                to=call.person, from_=caller_id, twiml=bridge, timeout=RING_SECONDS, **_events(call)
             )
         )
         return Accepted(made.sid)
-
-    def _bridge(self, call: OutgoingCall) -> VoiceResponse:
-        response = VoiceResponse()
-        dial = response.dial(caller_id=call.caller_id, timeout=RING_SECONDS, **_recording(call))
-        where = {}
-        if call.status_url:
-            where["status_callback"] = with_query(call.status_url, leg="customer", key=call.key)
-        cast(Dial, dial).number(call.customer, status_callback_event="ringing answered completed", **where)
-        return response
 
     # --- files, account
 
@@ -238,8 +229,21 @@ def _template_fields(message: OutgoingMessage) -> dict[str, Any]:
     template = message.template
     if template is None or not template.provider_id:
         raise refusal("bad_template")
+    if message.media:
+        raise refusal("bad_media")  # it is part of the template
     values = {str(number): value for number, value in enumerate(template.variables, 1)}
     return {"content_sid": template.provider_id, **({"content_variables": json.dumps(values)} if values else {})}
+
+
+def _bridge(call: OutgoingCall, caller_id: str) -> VoiceResponse:
+    """What Twilio does when the person has answered."""
+    response, options, where = VoiceResponse(), dict[str, str](), dict[str, str]()
+    if call.status_url:
+        options["action"] = with_query(call.status_url, leg="dialed", key=call.key)
+        where["status_callback"] = with_query(call.status_url, leg="customer", key=call.key)
+    dial = cast(Dial, response.dial(caller_id=caller_id, timeout=RING_SECONDS, **options, **_recording(call)))
+    dial.number(call.customer, status_callback_event="ringing answered completed", **where)
+    return response
 
 
 def _events(call: OutgoingCall) -> dict[str, Any]:

@@ -227,6 +227,27 @@ CALLS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, Any] | None]] =
         {"leg": "customer", "key": "c7"},
         {**OUT, "state": "busy", "peer": CUSTOMER},
     ),
+    "the customer was not reached": (
+        {"CallSid": CALL_SID, "CallStatus": "in-progress", "DialCallStatus": "failed", "From": OURS, "To": PERSON},
+        {"leg": "dialed", "key": "c7"},
+        {**OUT, "state": "failed", "peer": "", "person": PERSON},
+    ),
+    "an incoming call was not connected": (
+        {"CallSid": CALL_SID, "CallStatus": "in-progress", "DialCallStatus": "busy", "From": CUSTOMER, "To": OURS},
+        {"leg": "dialed-in"},
+        {**IN, "state": "no-answer", "own_number": OURS},
+    ),
+    "an incoming call was connected": (
+        {
+            **{"CallSid": CALL_SID, "CallStatus": "completed", "DialCallStatus": "completed", "DialCallDuration": "61"},
+            **{"From": CUSTOMER, "To": OURS, "RecordingSid": "RE1", "RecordingUrl": "https://api.twilio.com/RE1"},
+        },
+        {"leg": "dialed-in"},
+        {
+            **{**IN, "state": "completed", "own_number": OURS, "talk_seconds": 61},
+            "recording_url": "https://api.twilio.com/RE1",
+        },
+    ),
     "a recording": (
         {
             "CallSid": CALL_SID,
@@ -281,7 +302,7 @@ def test_what_twilio_is_answered() -> None:
     ringing = {"CallStatus": "ringing", "Direction": "inbound", "CallSid": CALL_SID}
     status, kind, body = twilio().answer(form(ringing))
     assert (status, kind.partition(";")[0]) == (200, "text/xml")
-    assert '<Dial timeout="25"><Number' in body and "+912240000000</Number>" in body
+    assert '<Dial action="' in body and 'timeout="25"><Number' in body and "+912240000000</Number>" in body
     assert "leg=answer" in body and "Record" not in body
     assert "recording-in" in twilio(record_incoming="yes").answer(form(ringing))[2]
     assert '<Reject reason="busy" />' in twilio(forward_to="").answer(form(ringing))[2]
@@ -297,6 +318,7 @@ def test_what_twilio_is_answered() -> None:
         {"AccountSid": TWILIO["account_sid"]},
         {"AccountSid": TWILIO["account_sid"], "MessageSid": SID, "MessageStatus": "new"},
         {"AccountSid": TWILIO["account_sid"], "MessageSid": SID, "Body": "x"},
+        {"AccountSid": TWILIO["account_sid"], "MessageSid": SID, "From": "messenger:1", "To": "messenger:2"},
         {"AccountSid": TWILIO["account_sid"], "MessageSid": "x" * 300, "MessageStatus": "sent"},
         {"AccountSid": TWILIO["account_sid"], "CallSid": CALL_SID, "CallStatus": "new"},
         {

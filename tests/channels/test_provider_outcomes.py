@@ -165,6 +165,17 @@ def test_calls_have_the_same_outcomes(kind: str, server: FaultServer) -> None:
             CALL[kind](server.url)
 
 
+def test_a_call_without_a_caller_id_takes_the_first_number(server: FaultServer) -> None:
+    for kind, number in (("twilio", "%2B14155550100"), ("exotel", "%2B918047100000")):
+        server.answers = ["cut"]
+        with pytest.raises(DeliveryUnknown):
+            {"twilio": twilio, "exotel": exotel}[kind](server.url).call(a_call(caller_id=""))
+        assert number in server.requests[-1][3].decode()
+    for account in (twilio(**{"from": "whatsapp:+14155550101"}), exotel(**{"from": ""})):
+        with pytest.raises(CannotAsk):
+            account.call(a_call())
+
+
 #: What is refused before anything is sent.
 HOPELESS: dict[str, tuple[Callable[[str], Any], str]] = {
     "email by Twilio": (lambda url: twilio(url).send(outgoing(channel="email")), "wrong_channel"),
@@ -181,6 +192,12 @@ HOPELESS: dict[str, tuple[Callable[[str], Any], str]] = {
     "without template": (lambda url: exotel(url).send(outgoing()), "no_dlt_template"),
     "an unregistered template": (lambda url: twilio(url).send(whatsapp(template=Template("x", "en"))), "bad_template"),
     "a template without language": (lambda url: meta(url).send(whatsapp(template=Template("x", ""))), "bad_template"),
+    "a template with a file": (
+        lambda url: twilio(url).send(
+            whatsapp(template=Template("x", "en", (), "HX1"), media=(Media("https://x.in/a", "image/png"),))
+        ),
+        "bad_media",
+    ),
     "two files": (lambda url: meta(url).send(whatsapp(media=(Media("https://x.in/a", "image/png"),) * 2)), "one_file"),
     "a file for Twilio": (lambda url: twilio(url).send(outgoing(attachments=(("a", "b/c", b"x"),))), "no_upload"),
     "a 30 MB video": (
@@ -431,7 +448,8 @@ def test_a_file_that_cannot_be_had_is_an_error(name: str, server: FaultServer) -
 
 def test_a_redirect_within_the_provider_is_followed(server: FaultServer) -> None:
     server.answers = [(307, {"Location": "/other"}, b""), (200, {"Content-Type": "image/png"}, b"x")]
-    assert exotel(server.url).fetch(Media(f"{server.url}/file", ""), 10) == ("image/png", b"x")
+    signed = f"{server.url}/file?signature={'x' * 2000}"
+    assert exotel(server.url).fetch(Media(signed, ""), 10) == ("image/png", b"x")
 
 
 # --- the client
