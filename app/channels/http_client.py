@@ -35,6 +35,7 @@ MAX_REDIRECTS = 3
 MAX_RETRY_AFTER = 3600.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 65_536
+_MIME_TYPE = re.compile(r"[a-zA-Z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
 
 NO_CONNECTION = "The provider can't be reached. Nothing was sent."
 NO_TLS = "The provider's certificate isn't valid. Nothing was sent."
@@ -264,8 +265,12 @@ def read_json(body: bytes) -> Any:
 
 def mime_type(response: HttpResponse) -> str:
     """The type of a response without its parameters: "image/jpeg"."""
-    found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return found if re.fullmatch(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,100}", found) else "application/octet-stream"
+    return safe_mime_type(response.headers.get("content-type", "").partition(";")[0].strip().lower())
+
+
+def safe_mime_type(value: str) -> str:
+    """The type, if it can stand in a header; else that of any bytes."""
+    return value if _MIME_TYPE.fullmatch(value) else "application/octet-stream"
 
 
 def _retry_after(value: str) -> float:

@@ -19,6 +19,7 @@ from app.channels.http_client import (
     HttpRequest,
     HttpResponse,
     mime_type,
+    safe_mime_type,
 )
 from app.channels.inbound_fields import mapping, objects, one_line, with_query
 from app.channels.meta_errors import error_of
@@ -211,7 +212,8 @@ class Meta(MetaInbound):
         url = found.get("url")
         headers = {"Authorization": f"Bearer {self._token}"}
         response = self.http.fetch(HttpRequest("GET", str(url), headers, max_bytes=max_bytes), FILE_HOSTS)
-        return one_line(found.get("mime_type"), 100).partition(";")[0] or mime_type(response), response.body
+        told = one_line(found.get("mime_type"), 100).partition(";")[0]
+        return safe_mime_type(told) if told else mime_type(response), response.body
 
     def templates(self) -> list[ListedTemplate]:
         """The templates of the WhatsApp Business account; they serve all its numbers."""
@@ -245,7 +247,7 @@ def _multipart(name: str, mime: str, content: bytes) -> tuple[bytes, str]:
     """A form with the file (RFC 7578), and its content type."""
     boundary = secrets.token_hex(16)
     safe = re.sub(r"[^\w. -]", "_", name, flags=re.ASCII)[:200] or "file"
-    kind = mime if re.fullmatch(r"[a-zA-Z0-9.+-]+/[a-zA-Z0-9.+-]+", mime) else "application/octet-stream"
+    kind = safe_mime_type(mime)
     head = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="messaging_product"\r\n\r\nwhatsapp\r\n'
         f'--{boundary}\r\nContent-Disposition: form-data; name="type"\r\n\r\n{kind}\r\n'
