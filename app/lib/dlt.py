@@ -39,11 +39,12 @@ def matches(text: str, template: str) -> bool:
 
 def _follows(text: str, template: str) -> bool:
     fixed = _fixed_parts(template)
+    places = {part: _places(part, text) for part in set(fixed)}
     # Bit n: the template up to here can end before character n of the text. Nothing is tried twice: each fixed part
     # and each variable is one operation on all ends at once, however often the text repeats itself.
-    ends = _after_fixed(1, fixed[0], text)
+    ends = (1 & places[fixed[0]]) << len(fixed[0])
     for part in fixed[1:]:
-        ends = _after_fixed(_after_variable(ends), part, text)
+        ends = (_after_variable(ends) & places[part]) << len(part)
         if not ends:
             return False
     return bool(ends >> len(text) & 1)
@@ -67,17 +68,12 @@ def _after_variable(ends: int) -> int:
     return ends
 
 
-def _after_fixed(ends: int, part: str, text: str) -> int:
-    """The ends from which the fixed part follows, moved behind it."""
-    return (ends & _places(part, text)) << len(part)
-
-
 def _places(part: str, text: str) -> int:
     """Bit n: the part stands at character n of the text. An empty part stands everywhere."""
     if not part:
         return (1 << len(text) + 1) - 1
-    places, at = 0, text.find(part)
+    bits, at = ["0"] * len(text), text.find(part)
     while at >= 0:
-        places |= 1 << at
+        bits[-1 - at] = "1"
         at = text.find(part, at + 1)
-    return places
+    return int("".join(bits) or "0", 2)
