@@ -129,12 +129,13 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
         return None
     plain = PageQuery(wanted.conditions, wanted.size)
     first, *others = _apart(person, record, plain)
-    alone = select(func.count().label("n")).select_from(first.subquery()).subquery("alone")
-    total: Any = alone.c.n
-    for part in (*others, *_distinct_through_others(person, record, plain)):
+    is_enough = first.with_only_columns(literal(1)).limit(1).offset(wanted.size - 1).scalar_subquery().is_not(None)
+    total: Any = first.with_only_columns(func.count()).scalar_subquery()
+    limited = [select(*part.limit(wanted.size).subquery().c) for part in others]
+    for part in (*limited, *_distinct_through_others(person, record, plain)):
         total += select(func.count()).select_from(part.subquery()).scalar_subquery()
     capped = literal(wanted.size)
-    counted = select(case((alone.c.n >= capped, capped), else_=total).label("n")).select_from(alone).subquery("counted")
+    counted = select(case((is_enough, capped), else_=total).label("n")).subquery("counted")
     return select(case((counted.c.n > capped, capped), else_=counted.c.n))
 
 
@@ -169,11 +170,11 @@ def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
     """The rows of each way that are in none of the ways before, so that they need not be compared."""
     row, _adapter = _alias(record)
     ways = _ways(person, record)
-    parts = [
-        select(row.id).where(way, *[not_(func.coalesce(other, false())) for other in ways[:place]])
+    conditions, _key = _adapted(record, wanted)
+    return [
+        select(row.id).where(way, *[not_(func.coalesce(other, false())) for other in ways[:place]], *conditions)
         for place, way in enumerate(ways)
     ]
-    return [_newest(part, record, wanted, sorts=False) for part in parts]
 
 
 def _page_of(parts: list[Select[Any]], wanted: PageQuery) -> Select[Any]:
