@@ -26,7 +26,7 @@ from app.outbox import change_capture, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.compat import routes
-from app.web.core import languages
+from app.web.core import languages, lazy_rules
 from app.web.pages import errors, hosts, shell
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
@@ -43,6 +43,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     log_privacy.install()
     app = Flask(__name__)
     app.jinja_environment = PageEnvironment
+    app.url_rule_class = lazy_rules.LazyRule
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]

@@ -360,7 +360,7 @@ class World:
         with app.app_context():
             self.engine = db.engine
         self.vault = app.extensions["vault"]
-        self._open: list[Session] = []
+        self._open: list[Any] = []
         self.session = self.new_session()
         named = self.session.execute(select(models.User.username, models.User.id)).all()
         self.people = {name: Colleague(key, name) for name, key in named}
@@ -371,8 +371,13 @@ class World:
         """A session that sees everything, as jobs do."""
         session = Session(self.engine, expire_on_commit=False, **options)
         access.act_as(session, access.SYSTEM)
-        self._open.append(session)
+        self.until_closed(session)
         return session
+
+    def until_closed(self, opened: Any) -> Any:
+        """The same, to be closed with this world."""
+        self._open.append(opened)
+        return opened
 
     @contextmanager
     def as_person(self, name: str | None) -> Iterator[Session]:

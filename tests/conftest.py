@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadGroupScheduling
+from xdist.workermanage import WorkerController
 
 from tests.servers import Databases, LiveServer, MariaDB, Redis, browser_program, end_shared_mariadb, shared_mariadb
 
@@ -45,17 +46,35 @@ def pytest_configure(config: pytest.Config) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-#: These begin first, so that no worker is left with a long one at the end.
-LONG = ("tests/browser", "tests/proofs", "tests/ops", "tests/web/realtime", "tests/domain/test_reassignment.py")
+#: These mostly wait, for processes that start, for time-outs, for a browser. One worker runs them, one after the other,
+#: beside workers that compute.
+WAITING = ("tests/browser", "tests/proofs", "tests/ops", "tests/web/realtime")
+#: More workers than cores, because one of them waits; more than these only get in each other's way.
+MAX_WORKERS = 5
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many workers `-n auto` starts."""
+    return min((os.cpu_count() or 1) + 1, MAX_WORKERS)
+
+
+def waits(nodeid: str) -> bool:
+    """Whether a test mostly waits."""
+    return nodeid.startswith((*WAITING, *SCOPES_THAT_WAIT))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures that they use, and put long ones first."""
+    """Mark tests by the fixtures that they use, and put first those that wait, in the order of WAITING."""
     for item in items:
         for name in getattr(item, "fixturenames", ()):
             if name in MARKERS:
                 item.add_marker(MARKERS[name])
-    items.sort(key=lambda item: next((n for n, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG)))
+    items.sort(key=lambda item: [not item.nodeid.startswith(path) for path in WAITING])
+
+
+#: Groups of tests of several files.
+BROWSER, HALL = SCOPES_THAT_WAIT = ("browser", "hall")
 
 
 class ByFile(LoadGroupScheduling):
@@ -68,8 +87,22 @@ class ByFile(LoadGroupScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
         if path.startswith(("tests/browser/", "tests/test_servers.py")):
-            return "browser"
-        return "hall" if path.endswith(("proofs/test_parallel.py", "proofs/test_push.py")) else path
+            return BROWSER
+        return HALL if path.endswith(("proofs/test_parallel.py", "proofs/test_push.py")) else path
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Give the worker tests that wait if no other worker has such; else tests that compute, while there are any."""
+        is_free = not any(map(waits, self._unfinished(but=node)))
+        chosen = next((scope for scope in self.workqueue if waits(scope) == is_free), None)
+        if chosen is not None:
+            self.workqueue.move_to_end(chosen, last=False)
+        super()._assign_work_unit(node)
+
+    def _unfinished(self, but: WorkerController) -> Iterator[str]:
+        """What the other workers have to do."""
+        for node, scopes in self.assigned_work.items():
+            if node is not but:
+                yield from (scope for scope, tests in scopes.items() if not all(tests.values()))
 
 
 @pytest.hookimpl(optionalhook=True)

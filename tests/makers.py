@@ -30,22 +30,39 @@ ALWAYS_OPEN = office_hours.Office(ZoneInfo(ZONE))
 #: Monday to Friday, 9:00 to 18:00.
 OFFICE = office_hours.Office(ZoneInfo(ZONE), tuple(office_hours.Range(day, time(9), time(18)) for day in range(5)))
 
+#: More than all tests together run.
+STATEMENTS = 5000
+
 _serial = count(1)
 
 
 def database(url: str = "sqlite://") -> Engine:
     """A database with all tables and masters; in memory unless a URL is given."""
-    options: dict[str, Any] = {"isolation_level": "READ COMMITTED"} if url.startswith("mysql") else {}
     if url == "sqlite://":
-        options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
-    engine = create_engine(url, **options)
+        return _database_in_memory()
+    engine = create_engine(url, **({"isolation_level": "READ COMMITTED"} if url.startswith("mysql") else {}))
     tune(engine)
-    if url == "sqlite://":
-        connection = engine.raw_connection()
-        connection.driver_connection.deserialize(_in_memory(len(models.Record.metadata.tables)))  # type: ignore[union-attr]
-        connection.close()
-    else:
-        _fill(engine)
+    _fill(engine)
+    return engine
+
+
+#: Engines in memory that were disposed of. They are used again: each remembers the SQL text of the statements it ran.
+_idle: list[Engine] = []
+
+
+def _database_in_memory() -> Engine:
+    engine = _idle.pop() if _idle else _engine_in_memory()
+    connection = engine.raw_connection()
+    connection.driver_connection.deserialize(_in_memory(len(models.Record.metadata.tables)))  # type: ignore[union-attr]
+    connection.close()
+    return engine
+
+
+def _engine_in_memory() -> Engine:
+    options: dict[str, Any] = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    engine = create_engine("sqlite://", query_cache_size=STATEMENTS, **options)
+    tune(engine)
+    event.listen(engine, "engine_disposed", _idle.append)
     return engine
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from app.channels.base import ChannelError, Content, DeliveryUnknown
+from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline
 from app.lib.deadline import Cutter
 
@@ -61,7 +62,7 @@ class Email:
         A message takes TOTAL_SECONDS at most, however slowly the server replies.
         """
         self.server, self.sender, self.timeout = server, sender, timeout
-        self.tls = tls or ssl.create_default_context()
+        self.tls = tls or trusted_by_this_machine()
 
     def send(self, to: str, content: Content) -> str:
         """Send to one address and return the Message-ID. Raises ChannelError, DeliveryUnknown."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from app.channels.base import ChannelError
+from app.channels.tls import trusted_by_this_machine
 from app.lib import outbound_url
 from app.lib.outbound_url import BadAddress, Resolver, Target
 
@@ -52,7 +53,7 @@ class WebhookClient:
     ) -> None:
         """`private` allows http and private addresses (development). `tls` says which certificates are trusted."""
         self.private, self.timeout, self.resolver = private, timeout, resolver
-        self.tls = tls or ssl.create_default_context()
+        self.tls = tls or trusted_by_this_machine()
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         """Send a body and return the response, whatever its status. Raises ChannelError when there is none."""

@@ -162,8 +162,10 @@ class WorkerGroup:
 
     def _start(self, function: ChildFunction) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # a new child must not run the parent's handlers
+        parent = os.getpid()  # the child can't ask for it: the parent may be gone before the child's first step
         pid = os.fork()
         if pid == 0:
+            threading.Thread(target=_exit_with_parent, args=[parent], daemon=True).start()
             _run_child(function, self.after_fork, self.before_exit)
         self._children[pid] = (function, time.monotonic())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
@@ -206,7 +208,6 @@ def _run_child(function: ChildFunction, after_fork: Callable[[], None], before_e
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         random.seed()
-        threading.Thread(target=_exit_with_parent, args=[os.getppid()], daemon=True).start()
         after_fork()
         function()
         status = 0
@@ -221,7 +222,9 @@ def _run_child(function: ChildFunction, after_fork: Callable[[], None], before_e
 
 
 def _exit_with_parent(parent: int) -> None:
-    """Stop this process in good order when its parent is gone, however that ended."""
+    """Stop this process when its parent is gone, however that ended: as the parent would have done it."""
     while os.getppid() == parent:
         time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    for number, seconds in ((signal.SIGTERM, WARM_SECONDS), (signal.SIGTERM, COLD_SECONDS), (signal.SIGKILL, 0)):
+        os.kill(os.getpid(), number)
+        time.sleep(seconds)

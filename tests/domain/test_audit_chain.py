@@ -197,7 +197,10 @@ WRITERS, EACH = 16, 200
 
 
 @pytest.mark.parametrize("database", ["sqlite", "mariadb"])
-def test_parallel_writers_keep_one_unbroken_chain(request: pytest.FixtureRequest, tmp_path: Any, database: str) -> None:
+def test_parallel_writers_keep_one_unbroken_chain(
+    request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    monkeypatch.setattr("app.ops.database.SQLITE_LOCK_SECONDS", 300)  # 16 writers queue, perhaps on a busy machine
     each = EACH if database == "mariadb" else 25  # SQLite writes one at a time anyway
     url = request.getfixturevalue("mariadb_url") if database == "mariadb" else f"sqlite:///{tmp_path / 'x'}"
     engine = makers.database(url)

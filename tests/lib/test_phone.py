@@ -137,8 +137,13 @@ def test_mobile_numbers_are_distinguished_from_fixed_lines(e164: str | None, is_
 
 def test_a_new_indian_mobile_takes_less_than_60_microseconds() -> None:
     phone.normalize("9820012345")
-    numbers = [f"98{number:08}" for number in range(5_000)]
-    start = time.perf_counter()
+    hundreds = [[f"98{first + number:08}" for number in range(100)] for first in range(0, 5_000, 100)]
+    assert min(map(cpu_seconds, hundreds)) / 100 < 60e-6  # the least: a disturbance only ever adds
+
+
+def cpu_seconds(numbers: list[str]) -> float:
+    """CPU time that it takes to normalize the numbers."""
+    start = time.thread_time()
     for number in numbers:
         phone.normalize(number)
-    assert (time.perf_counter() - start) / len(numbers) < 60e-6
+    return time.thread_time() - start

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from app.outbox import notice_delivery
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World
 from tests.ops import calls
 from tests.reuse import AppMaker
-from tests.servers import Redis, Server, eventually
+from tests.servers import PATIENCE_SECONDS, ROOT, Redis, Server, eventually
 
 
 class Workers(Server):
@@ -267,6 +268,29 @@ def test_workers_stop_when_their_parent_is_killed(start):
     children = workers.children()
     workers.kill()
     eventually(lambda: not any(map(is_running, children)), "orphans are still running")
+
+
+#: A parent that is killed when its child has not done anything yet; the child holds the other end of our pipe.
+ORPHAN_FROM_BIRTH = """
+import os, signal, time
+from app.ops.workers import WorkerGroup
+
+parent = os.getpid()
+
+def wait_for_its_end():
+    while os.getppid() == parent:
+        time.sleep(0.01)
+
+os.register_at_fork(after_in_parent=lambda: os.kill(parent, signal.SIGKILL), after_in_child=wait_for_its_end)
+WorkerGroup([lambda: time.sleep(600)], lambda: None).run()
+"""
+
+
+def test_a_worker_stops_whose_parent_was_killed_at_its_birth():
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN_FROM_BIRTH], cwd=ROOT, capture_output=True, timeout=PATIENCE_SECONDS
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, b"")
 
 
 def is_running(pid: int) -> bool:
