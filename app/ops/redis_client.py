@@ -7,6 +7,7 @@ from typing import Any
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 from app.lib import deadline
@@ -15,6 +16,8 @@ from app.lib import deadline
 CONNECT_SECONDS = 5.0
 #: The largest answer that is read.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+#: Redis is not told which library we use: to find out its version costs each process 2 MB, and telling two exchanges.
+NAMELESS = DriverInfo(name=None, lib_version=None)
 
 
 class BoundedConnection(Connection):
@@ -42,6 +45,7 @@ def connect(url: str, seconds: float, bounded: type[BoundedConnection] = Bounded
     It connects at the first call. Nothing is retried: callers go on without Redis.
     """
     limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
+    limits["driver_info"] = NAMELESS
     pool = ConnectionPool.from_url(url, **limits, **options)
     if pool.connection_class is Connection:
         pool.connection_class = bounded
