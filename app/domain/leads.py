@@ -166,7 +166,7 @@ def _refuse_first_status(status: LeadStatus, values: dict[str, Any]) -> None:
                 "A new lead can't be “%(status)s” at once. Save it with another status first, then change the status.",
                 status=status.label,
             ),
-            "status",
+            name,
         )
 
 

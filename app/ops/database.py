@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import has_request_context
+from flask import Flask, has_request_context
 from sqlalchemy import Engine, event, text
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, scoped_session
 
 from app.lib import deadline
+from app.ops.database_errors import summary_of
+
+log = logging.getLogger("crm.database")
 
 #: True inside a request or job that will write. SQLite then takes its write lock at once, instead of failing with
 #: "database is locked" when a reader tries to become a writer while another one writes.
@@ -109,3 +115,21 @@ def _record_statement(_c: Any, _cursor: Any, statement: str, _p: Any, _context: 
     statements = STATEMENTS.get()
     if statements is not None and not statement.startswith(("BEGIN", "PRAGMA")):
         statements.append(statement)
+
+
+def end_sessions_quietly(app: Flask, sessions: scoped_session[Any]) -> None:
+    """Let no connection that breaks when its session ends replace the answer of a request.
+
+    What the request did is committed or refused by then, and its answer is made: it would be lost, and the client told
+    that nothing was stored.
+    """
+
+    @app.teardown_appcontext
+    def end(_error: BaseException | None) -> None:
+        try:
+            sessions.remove()
+        except DBAPIError as error:
+            log.warning("a connection broke at the end of a request (%s)", summary_of(error))
+            with suppress(DBAPIError):
+                sessions().invalidate()
+            sessions.registry.clear()

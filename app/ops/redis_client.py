@@ -8,6 +8,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool
 from redis.driver_info import DriverInfo
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.lib import deadline
@@ -18,6 +19,9 @@ CONNECT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 #: Redis is not told which library we use: to find out its version costs each process 2 MB, and telling two exchanges.
 NAMELESS = DriverInfo(name=None, lib_version=None)
+#: What a call can raise when Redis is in trouble: redis-py also meets buffers and sockets that another thread, or a
+#: deadline, has closed meanwhile.
+TROUBLE = (RedisError, OSError, ValueError, AttributeError)
 
 
 class BoundedConnection(Connection):
