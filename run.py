@@ -160,7 +160,7 @@ def _start_lock(settings: Settings) -> Iterator[None]:
     from sqlalchemy import NullPool, create_engine
     from sqlalchemy.engine import make_url
 
-    from app.ops import schema_guard
+    from app.ops import database, schema_guard
 
     url = make_url(settings.database_url)
     name = f"{url.database}.start" if url.get_backend_name() == "sqlite" and url.database else None
@@ -168,6 +168,8 @@ def _start_lock(settings: Settings) -> Iterator[None]:
         for path in filter(None, (str(settings.instance_dir / "start.lock"), name)):
             fcntl.flock(held.enter_context(open(path, "w")), fcntl.LOCK_EX)
         engine = create_engine(settings.database_url, poolclass=NullPool)
+        if url.get_backend_name() != "sqlite":
+            database.limit_exchanges(engine, lambda: schema_guard.ANSWER_SECONDS)
         try:
             held.enter_context(schema_guard.locked(engine, "crm-start"))
         except schema_guard.SchemaTrouble as trouble:

@@ -81,7 +81,7 @@ class Scheduler:
         if self._timers is None:
             from app.ops.timers import Timers  # loaded by the process that runs the jobs only
 
-            # A thread for each job, the look, the start of jobs and the check of delays: one that hangs blocks no other.
+            # A thread for each job, the look, the start of jobs, the check of delays: one that hangs blocks no other.
             self._timers = Timers(len(self.schedule) + 3, self.look_seconds)
             self._timers.start()
         return self._timers

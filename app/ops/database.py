@@ -85,11 +85,12 @@ def _connect_mariadb(
     dialect: Any, arguments: list[Any], options: dict[str, Any], limit: Callable[[], float | None]
 ) -> Any:
     """A time-out for each read would let a slow server go on without end."""
-    if options.get("unix_socket"):
-        return None  # SQLAlchemy connects, with the time-outs of the URL
     connection = dialect.loaded_dbapi.connect(*arguments, **options, defer_connect=True)
     try:
-        made = deadline.connect(connection.host, connection.port, CONNECT_SECONDS)
+        if connection.unix_socket:
+            made, connection._secure = deadline.connect_unix(connection.unix_socket, CONNECT_SECONDS), True
+        else:
+            made = deadline.connect(connection.host, connection.port, CONNECT_SECONDS)
     except OSError as error:
         raise dialect.loaded_dbapi.OperationalError(2003, f"Can't connect ({type(error).__name__})") from None
     made.limit = lambda: CONNECT_SECONDS

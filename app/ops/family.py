@@ -72,7 +72,7 @@ def _call_apart(function: Callable[[], str], writer: int, parent: int) -> None:
         end_with(parent, signal.SIGKILL)
         os.write(writer, function().encode())
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # reported by the status
         traceback.print_exc()
     finally:
         sys.stdout.flush()

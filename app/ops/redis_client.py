@@ -6,7 +6,7 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool
+from redis.connection import Connection, ConnectionPool, UnixDomainSocketConnection
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -31,10 +31,7 @@ class BoundedConnection(Connection):
 
     def _connect(self) -> Any:
         seconds = float(self.socket_timeout or CONNECT_SECONDS)
-        made = deadline.connect(self.host, self.port, seconds)
-        made.limit, made.max_bytes = lambda: seconds, self.max_bytes
-        made.settimeout(seconds)
-        return made
+        return _limited(deadline.connect(self.host, self.port, seconds), seconds, self.max_bytes)
 
 
 class BriefConnection(BoundedConnection):
@@ -43,8 +40,24 @@ class BriefConnection(BoundedConnection):
     max_bytes = 8 * 1024 * 1024
 
 
+class BoundedUnixConnection(UnixDomainSocketConnection):
+    """The same over a Unix socket."""
+
+    max_bytes = MAX_ANSWER_BYTES
+
+    def _connect(self) -> Any:
+        seconds = float(self.socket_timeout or CONNECT_SECONDS)
+        return _limited(deadline.connect_unix(self.path, seconds), seconds, self.max_bytes)
+
+
+def _limited(made: deadline.DeadlineSocket, seconds: float, max_bytes: int) -> deadline.DeadlineSocket:
+    made.limit, made.max_bytes = lambda: seconds, max_bytes
+    made.settimeout(seconds)
+    return made
+
+
 def connect(url: str, seconds: float, bounded: type[BoundedConnection] = BoundedConnection, **options: Any) -> Redis:
-    """A client of this Redis. Over TLS and Unix sockets, `seconds` are for each read, and any number of bytes is read.
+    """A client of this Redis. Over TLS, `seconds` are for each read, and any number of bytes is read.
 
     It connects at the first call. Nothing is retried: callers go on without Redis.
     """
@@ -53,4 +66,6 @@ def connect(url: str, seconds: float, bounded: type[BoundedConnection] = Bounded
     pool = ConnectionPool.from_url(url, **limits, **options)
     if pool.connection_class is Connection:
         pool.connection_class = bounded
+    elif pool.connection_class is UnixDomainSocketConnection:
+        pool.connection_class = type("BoundedUnix", (BoundedUnixConnection,), {"max_bytes": bounded.max_bytes})
     return Redis.from_pool(pool)

@@ -124,7 +124,9 @@ def run_worker(name: str, url: str) -> None:
 def run_scheduler(names: Iterable[str], url: str) -> None:
     """Move delayed calls that are due into their queues, once a second. One process on all machines holds its lock."""
     queues = [PREFIX + name for name in names]
-    scheduler: Any = DelayedCalls(queues, Redis.from_url(url, driver_info=NAMELESS), logging_level="CRITICAL", serializer=JSONSerializer)
+    scheduler: Any = DelayedCalls(
+        queues, Redis.from_url(url, driver_info=NAMELESS), logging_level="CRITICAL", serializer=JSONSerializer
+    )
     scheduler.work()
 
 

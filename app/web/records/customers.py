@@ -187,8 +187,8 @@ class CustomerScreen(Screen):
             values = {"number": each["record"], "name": who, "typed": typed, "customer": each["customer_number"]}
             base = f"/customers/links/{row['id']}/{each['id']}"
             confirm = _g(
-                "%(name)s asks to link %(number)s (entered: %(typed)s) with %(customer)s. Whoever works on %(number)s will "
-                "see this customer. Link them?",
+                "%(name)s asks to link %(number)s (entered: %(typed)s) with %(customer)s. "
+                "Whoever works on %(number)s will see this customer. Link them?",
                 **values,
             )
             offered += [

@@ -210,5 +210,8 @@ def test_the_ticket_says_on_whose_word_its_customer_waits_and_they_see_what_they
     assert {name: link[name] for name in shown} == shown
     page = world.door("ana").screen(f"/customers/{asha.number}", follow_redirects=True).text
     assert f"asks to link {ticket.number} (entered: Asha Rani Patel" in page and f"with {asha.number}" in page
-    assert world.door("ana").rest("POST", f"customer/{asha.id}/links", {"link": link["id"], "confirm": True}).status_code == 200
+    assert (
+        world.door("ana").rest("POST", f"customer/{asha.id}/links", {"link": link["id"], "confirm": True}).status_code
+        == 200
+    )
     assert "Waits for" not in world.door("cleo").screen(f"/tickets/{ticket.number}", follow_redirects=True).text
