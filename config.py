@@ -89,7 +89,9 @@ class Settings:
     smtp_from: str = ""
     #: Seconds that the mail server may take for each reply.
     smtp_seconds: int = 10
-    #: Queue -> number of workers that `flask worker` runs on Redis; without Redis, threads of this process.
+    #: Whether the server also runs the queue's workers, where there is Redis.
+    run_workers: bool = False
+    #: Queue -> number of workers that run its calls on Redis; without Redis, threads of this process.
     queue_workers: dict[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
     #: Seconds before the second, third … try of a queued call.
     retry_seconds: tuple[int, ...] = (5, 30, 120, 600)
@@ -147,6 +149,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         smtp_url=_smtp(env.get("CRM_SMTP_URL")),
         smtp_from=_smtp_from(env.get("CRM_SMTP_FROM"), env.get("CRM_SMTP_URL")),
         smtp_seconds=_int("CRM_SMTP_TIMEOUT_SECONDS", env.get("CRM_SMTP_TIMEOUT_SECONDS"), 10, 1, 30),
+        run_workers=_bool("CRM_RUN_WORKERS", env.get("CRM_RUN_WORKERS"), False),
         queue_workers={
             queue: _int(f"CRM_QUEUE_{queue.upper()}", env.get(f"CRM_QUEUE_{queue.upper()}"), default, 0, 64)
             for queue, default in (("short", 2), ("default", 2), ("long", 1))

@@ -96,9 +96,11 @@ def prepare(settings: Settings) -> Flask:
     from app import addons
     from app import create_app as create
     from app.extensions import db
+    from app.ops import family
 
     with _start_lock(settings):
-        fit_schema(settings)
+        if trouble := family.run_apart(lambda: _schema_trouble(settings)):
+            raise CannotStart(trouble)
         app = create(settings)
         addons.create_tables(app)
         with app.app_context():
@@ -158,7 +160,7 @@ def _start_lock(settings: Settings) -> Iterator[None]:
     from sqlalchemy import NullPool, create_engine
     from sqlalchemy.engine import make_url
 
-    from app.ops import schema_guard
+    from app.ops import database, schema_guard
 
     url = make_url(settings.database_url)
     name = f"{url.database}.start" if url.get_backend_name() == "sqlite" and url.database else None
@@ -166,6 +168,8 @@ def _start_lock(settings: Settings) -> Iterator[None]:
         for path in filter(None, (str(settings.instance_dir / "start.lock"), name)):
             fcntl.flock(held.enter_context(open(path, "w")), fcntl.LOCK_EX)
         engine = create_engine(settings.database_url, poolclass=NullPool)
+        if url.get_backend_name() != "sqlite":
+            database.limit_exchanges(engine, lambda: schema_guard.ANSWER_SECONDS)
         try:
             held.enter_context(schema_guard.locked(engine, "crm-start"))
         except schema_guard.SchemaTrouble as trouble:
@@ -174,6 +178,19 @@ def _start_lock(settings: Settings) -> Iterator[None]:
 
 
 # --- the schema
+
+
+def _schema_trouble(settings: Settings) -> str:
+    """Fit the schema; what the operator can do if that isn't possible, else ""."""
+    try:
+        fit_schema(settings)
+    except CannotStart as error:
+        return str(error)
+    except Exception as error:
+        if (sentence := _start_trouble(error)) is None:
+            raise
+        return sentence
+    return ""
 
 
 def fit_schema(settings: Settings) -> None:
@@ -252,22 +269,24 @@ def _revision_names(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl+C. The schedule runs in the workers, never in their parent."""
-    from app import jobs, scheduler
+    from app import jobs
     from app.ops import queue
     from app.ops import server as gunicorn
     from app.web.realtime import live_events
 
-    schedules: list[scheduler.Scheduler] = []
+    schedule = jobs.schedule_of(app)
+    app.url_map.update()  # else each worker would do so with its first request
+    _drop_connections(app)
 
     def on_start() -> None:
-        if schedule := jobs.start(app):
-            schedules.append(schedule)
+        if schedule:
+            schedule.start()
 
     def on_stop() -> None:
         live_events.close()
         calls = threading.Thread(target=queue.stop, daemon=True)
         calls.start()
-        for schedule in schedules:
+        if schedule:
             schedule.stop()
         calls.join()
 
@@ -275,7 +294,8 @@ def serve(app: Flask, settings: Settings) -> None:
         f"{settings.brand} is running at {settings.public_url} (listening on {settings.host}:{settings.port})",
         flush=True,
     )
-    hooks = gunicorn.Hooks(after_fork=lambda slot: _begin_worker(app, slot), on_start=on_start, on_stop=on_stop)
+    beside = (lambda: _run_queue(app)) if settings.run_workers and settings.redis_url else None
+    hooks = gunicorn.Hooks(lambda slot: _begin_worker(app, slot), on_start, on_stop, beside)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
 
 
@@ -284,16 +304,23 @@ def _begin_worker(app: Flask, slot: int) -> None:
     from app.web.realtime import live_events
 
     database.limit_background_waits()
-    _drop_connections(app)
     live_events.name_sessions(slot)
 
 
+def _run_queue(app: Flask) -> None:
+    """Run the workers of all queues until told to stop."""
+    from app.cli import worker_group
+
+    with app.app_context():
+        worker_group(app, ()).run()
+
+
 def _drop_connections(app: Flask) -> None:
-    """Drop the connections of the parent process without closing them."""
+    """Close what connections the start has left open: forked processes must not share one."""
     from app.extensions import db
 
     with app.app_context():
-        db.engine.dispose(close=False)
+        db.engine.dispose()
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
+    database.end_sessions_quietly(app, db.session)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
     addons.add_revisions(migrate)
     session_hooks.install()

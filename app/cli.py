@@ -365,17 +365,22 @@ def _renew(record: HeadRecord, reason: str) -> None:
 @readable_errors
 def worker(queues: tuple[str, ...]) -> None:
     """Run workers for these queues (default: all) until stopped."""
-    chosen, counts = current_app.config["CRM"], queue.settings().workers
-    if chosen.redis_url is None:
+    if current_app.config["CRM"].redis_url is None:
         raise RuleBroken(
             "CRM_REDIS_URL is not set. Without Redis, the server process runs the queue itself and needs no workers."
         )
     db.session.remove()
     db.engine.dispose()  # forked workers must not share a connection
+    worker_group(current_app, queues).run()
+
+
+def worker_group(app: Flask, queues: tuple[str, ...]) -> workers.WorkerGroup:
+    """The workers of these queues (none named: of all) and the scheduler of delayed calls; needs an app context."""
+    counts = queue.settings().workers
     worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
     database.limit_background_waits()
-    functions = workers.child_functions(worker_counts, chosen.redis_url)
-    workers.WorkerGroup(functions, lambda: db.engine.dispose(close=False), live_events.flush).run()
+    functions = workers.child_functions(worker_counts, app.config["CRM"].redis_url)
+    return workers.WorkerGroup(functions, live_events.flush)
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -11,7 +11,7 @@ import random
 import socket
 import threading
 import time as stopwatch
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +28,7 @@ from app.domain import notices
 from app.domain.job_runs import JobRun
 from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
+from app.job_work import MAX_ITEMS, SKIPPED, Job, JobPass, Work
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.ops.database import WRITES
 from app.ops.database_errors import Cause, cause_of
@@ -48,11 +49,8 @@ __all__ = [
 ]
 log = logging.getLogger("crm.jobs")
 
-#: The most items of one pass, and the time after which it begins no further chunk. The next pass does the rest.
-MAX_ITEMS = 20_000
+#: The time after which a pass begins no further chunk.
 PASS_SECONDS = 50.0
-#: Items of one transaction, where a job can do many at once.
-CHUNK_SIZE = 100
 #: The pause between two chunks, in which the interpreter serves requests.
 PAUSE_SECONDS = 0.005
 #: How often a long pass announces who was notified; each time their open pages count their notices again.
@@ -65,62 +63,6 @@ CONFLICT_CODES = (1205, 1213, 1062)
 MAX_CONTINUATIONS = 10
 #: How often a run that takes long shows a sign of life.
 SIGN_OF_LIFE_SECONDS = 15.0
-#: The result of an item for which there was nothing to do (any more).
-SKIPPED = "skipped"
-
-
-# --- a job
-
-
-@dataclass(frozen=True)
-class JobPass:
-    """One run of a job."""
-
-    #: UTC.
-    now: datetime
-    #: The office's time zone.
-    zone: str
-    #: The most items to find.
-    limit: int = MAX_ITEMS
-    #: The folder for files that belong to this server; None in tests without one.
-    folder: Path | None = None
-    #: Whether this only shows what would change: everything in the database is rolled back, nothing else may happen.
-    is_dry_run: bool = False
-
-
-def _skip(session: Session, item: Any) -> str:
-    return SKIPPED
-
-
-@dataclass(frozen=True)
-class Work:
-    """The items found, and what to do with them: one by one, or a chunk at a time. Each chunk is one transaction."""
-
-    items: Iterable[Any] = ()
-    #: (session, item) -> result: SKIPPED, or a word for what was done.
-    each: Callable[[Session, Any], str] = _skip
-    #: (session, items) -> one result per item, in their order; instead of `each`.
-    many: Callable[[Session, list[Any]], list[str]] | None = None
-    #: How many items `many` gets at once.
-    size: int = CHUNK_SIZE
-
-    def chunks(self) -> list[list[Any]]:
-        """The items of each transaction."""
-        items, size = list(self.items), self.size if self.many else 1
-        return [items[start : start + size] for start in range(0, len(items), size)]
-
-    def do(self, session: Session, chunk: list[Any]) -> list[str]:
-        """Do the work for a chunk and return one result per item."""
-        return self.many(session, chunk) if self.many else [self.each(session, item) for item in chunk]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One entry of the schedule. `work` finds the items, in a session of the system."""
-
-    name: str
-    when: Every | Daily
-    work: Callable[[Session, JobPass], Work]
 
 
 # --- the runner

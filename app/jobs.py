@@ -210,11 +210,11 @@ def _runner_of(app: Any) -> Runner:
     return runner
 
 
-def start(app: Any) -> Scheduler | None:
-    """Start the schedule in this process, unless CRM_SCHEDULER is off. Never call it in a process that will fork."""
+def schedule_of(app: Any) -> Scheduler | None:
+    """The schedule, not yet started; None if CRM_SCHEDULER is off. Made before a fork, it is in shared memory."""
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None
-    scheduler = Scheduler(_runner_of(app), election(chosen.database_url, chosen.instance_dir), SCHEDULE)
-    scheduler.start()
-    return scheduler
+    from app.ops import timers  # noqa: F401  # what it will need
+
+    return Scheduler(_runner_of(app), election(chosen.database_url, chosen.instance_dir), SCHEDULE)

@@ -58,6 +58,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Start looking. Call it in the process that runs the jobs, never before a fork."""
+        self._began_at = self._checked_at = stopwatch.monotonic()
         self._running_timers().add_job(
             self._look_safely, "interval", seconds=self.look_seconds, id="look", next_run_time=datetime.now(UTC)
         )
@@ -80,8 +81,8 @@ class Scheduler:
         if self._timers is None:
             from app.ops.timers import Timers  # loaded by the process that runs the jobs only
 
-            # A thread for each job, for the look and for the check of delays: one that hangs blocks no other.
-            self._timers = Timers(len(self.schedule) + 2, self.look_seconds)
+            # A thread for each job, the look, the start of jobs, the check of delays: one that hangs blocks no other.
+            self._timers = Timers(len(self.schedule) + 3, self.look_seconds)
             self._timers.start()
         return self._timers
 
@@ -95,8 +96,7 @@ class Scheduler:
         """Become or stay the leader if possible, and start what is due."""
         self._elect()
         if self.is_leader:
-            for job in self.schedule:
-                self._start_if_due(job)
+            self._in_background("(due)", self._start_what_is_due)
         if stopwatch.monotonic() - self._checked_at >= CHECK_SECONDS:
             self._checked_at = stopwatch.monotonic()
             self._in_background("(delays)", self._check_delays)
@@ -145,17 +145,28 @@ class Scheduler:
 
     # --- slots
 
-    def _start_if_due(self, job: Job) -> None:
+    def _start_what_is_due(self) -> None:
+        """Start jobs one after the other as long as they are quick, and all others at once.
+
+        All at once, they would take a thread, a database connection and some MB of memory each, which a process keeps.
+        """
+        patient_until = stopwatch.monotonic() + self.look_seconds / 2
+        for job in self.schedule:
+            if self._is_due(job):
+                ended = self._in_background(job.name, lambda job=job: self._tick(job))  # type: ignore[misc]
+                ended.wait(max(0.0, patient_until - stopwatch.monotonic()))
+
+    def _is_due(self, job: Job) -> bool:
         slot = job.when.slot(self.election.now(), self.runner.zone)
         waits = self._retry_at.get(job.name, 0.0) > stopwatch.monotonic()
-        if self._settled_slots.get(job.name) != slot[0] and not waits:
-            self._in_background(job.name, lambda: self._tick(job))
+        return self._settled_slots.get(job.name) != slot[0] and not waits and job.name not in self._busy
 
-    def _in_background(self, name: str, function: Callable[[], None]) -> None:
-        """Call the function in another thread, unless the last call of this name still runs."""
+    def _in_background(self, name: str, function: Callable[[], None]) -> threading.Event:
+        """Call the function in another thread, unless the last call of this name still runs. The event says its end."""
+        ended = threading.Event()
         with self._lock:
             if name in self._busy:
-                return
+                return ended
             self._busy.add(name)
 
         def call() -> None:
@@ -163,8 +174,10 @@ class Scheduler:
                 function()
             finally:
                 self._busy.discard(name)
+                ended.set()
 
         self._running_timers().add_job(call, id=name, replace_existing=True, next_run_time=datetime.now(UTC))
+        return ended
 
     def _tick(self, job: Job) -> None:
         """Run the newest slot of a job, or what is left of it, if this process leads."""

@@ -1,25 +1,15 @@
-"""The text of a notification, and the link of its record: the same on the page and in an e-mail."""
+"""The text of a notification: the same on the page and in an e-mail."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from app.domain import audit_chain
-from app.models import Customer, Lead, Ticket
-
-#: Column of the notification -> record, root of its pages.
-_RECORDS: dict[str, tuple[Any, str]] = {
-    "lead_id": (Lead, "/leads/"),
-    "ticket_id": (Ticket, "/tickets/"),
-    "customer_id": (Customer, "/customers/"),
-}
 
 # --- texts -------------------------------------------------------------------------------------------------------
 
@@ -324,88 +314,6 @@ def _merged_text(kind: str, payload: dict[str, Any]) -> str:
     values = {"records": _records(payload), "numbers": numbers_text(payload.get("numbers") or [], payload["count"])}
     values |= {name: str(payload.get(name)) for name in ("actor", "taker", "label")}
     return str(_MERGED_TEXTS[kind, known][0 if payload.get("actor") else 1]) % values
-
-
-# --- records ------------------------------------------------------------------------------------------------------
-
-
-class RecordCard(NamedTuple):
-    """A record as notices name it."""
-
-    number: str
-    #: First and last name of the person whom it is about; "" = unknown.
-    name: str
-
-
-#: (column of the notification, id) -> card.
-RecordCards = Mapping[tuple[str, int], RecordCard]
-
-
-def record_cards(session: Session, rows: Iterable[Any]) -> RecordCards:
-    """The cards of the records that the session may see; at most one statement per kind."""
-    rows = list(rows)
-    found: dict[tuple[str, int], RecordCard] = {}
-    for column, (record, _root) in _RECORDS.items():
-        ids = {getattr(row, column) for row in rows if getattr(row, column) is not None}
-        if ids:
-            named = session.execute(_named(record).where(record.id.in_(ids)))
-            for key, number, *names in named:
-                found[column, key] = RecordCard(str(number), _name(names))
-    return found
-
-
-def _named(record: Any) -> Any:
-    """SELECT id, number, and pairs of first and last name, the customer's first."""
-    own = (record.first_name, record.last_name) if record is not Ticket else ()
-    if record is Customer:
-        return select(Customer.id, Customer.number, *own)
-    columns = (record.id, record.number, Customer.first_name, Customer.last_name, *own)
-    return select(*columns).outerjoin(Customer, Customer.id == record.customer_id)
-
-
-def _name(names: list[str | None]) -> str:
-    pairs = (names[at : at + 2] for at in range(0, len(names), 2))
-    return next((name for name in (" ".join(part for part in pair if part) for pair in pairs) if name), "")
-
-
-def _card_of(row: Any, cards: RecordCards) -> tuple[str, RecordCard] | None:
-    """(root of its pages, card) of the first of its records that the person can see."""
-    for column, (_record, root) in _RECORDS.items():
-        card = cards.get((column, getattr(row, column)))
-        if card:
-            return root, card
-    return None
-
-
-def record_link(row: Any, cards: RecordCards) -> tuple[str, str] | None:
-    """(url, number) of the first of its records that the person can see."""
-    found = _card_of(row, cards)
-    return (f"{found[0]}{found[1].number}", found[1].number) if found else None
-
-
-def names_of(row: Any, cards: RecordCards) -> dict[str, str]:
-    """{who}: the person whom the notice's record is about, for `text_of`; {} where it is unknown or out of sight."""
-    found = _card_of(row, cards)
-    return {"who": found[1].name} if found and found[1].name else {}
-
-
-#: Record of a merged notice -> the list of its pages.
-_LISTS = {"leads": "/leads/", "ticket": "/tickets/"}
-
-
-def link_of(row: Any, cards: RecordCards) -> str:
-    """The URL that a click opens."""
-    home, payload = record_link(row, cards), row.payload or {}
-    if row.kind == "job_lag":
-        return "/jobs/"
-    if row.kind == "audit":
-        return "/audit/"
-    if row.kind == "webhook":
-        return f"/webhooks/{payload.get('webhook', '')}/"
-    if payload.get("record") in _LISTS:
-        mine = "?_flt_eq_assignee=@me" if row.kind == "assigned" else ""
-        return _LISTS[payload["record"]] + mine
-    return home[0] if home else "/bell/"
 
 
 # --- the audit log ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import customer_keys, timeline
+from app.domain import codes, customer_keys, timeline
 from app.domain.base import (
     AlreadyExists,
     Code,
@@ -242,6 +242,7 @@ _FIELDS = (
 
 
 def _set_fields(customer: Customer, values: dict[str, Any]) -> None:
+    codes.refuse_odd(customer, values)
     for name in _FIELDS:
         if name in values and not (name == "owner_id" and values[name] is None):
             setattr(customer, name, values[name])

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from app.domain import (
     assignment,
     client_ids,
+    codes,
     customer_linking,
     customer_links,
     customers,
@@ -154,6 +155,7 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     session.flush()
     if match is not None:
         customer_links.record_match(session, lead, match, context)
+    _refuse_first_status(status, values)
     if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
         _enter(session, _Transition(lead, status, values, context))
     timeline.write(session, lead, "system", context, text="Lead created")
@@ -163,6 +165,19 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     if task:
         tasks.create(session, task | {"lead_id": lead.id}, context)
     return lead
+
+
+def _refuse_first_status(status: LeadStatus, values: dict[str, Any]) -> None:
+    """Raise RuleBroken for a status that needs what doors do not take for a new lead."""
+    name = REQUIRED_FIELDS.get(status.meaning)
+    if name is not None and not values.get(name):
+        raise RuleBroken(
+            translatable(
+                "A new lead can't be “%(status)s” at once. Save it with another status first, then change the status.",
+                status=status.label,
+            ),
+            name,
+        )
 
 
 def _first_task(lead: Lead, requested: dict[str, Any] | None, context: ChangeContext) -> dict[str, Any] | None:
@@ -330,6 +345,7 @@ _FIELDS = (
 
 
 def _set_fields(lead: Lead, values: dict[str, Any]) -> None:
+    codes.refuse_odd(lead, values)
     for name in _FIELDS:
         if name in values:
             setattr(lead, name, values[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -167,6 +168,20 @@ def _refuse_opted_out(session: Session, message: Message) -> None:
         raise RuleBroken(text, "channel")
 
 
+def _same_mailbox(address: str) -> list[Any]:
+    """Rules for addresses that reach the mailbox of this one: name+anything@domain is name@domain."""
+    name, _at, domain = address.rpartition("@")
+    name = name.partition("+")[0]
+    if not name:
+        return []
+    tagged = Customer.email.like(f"{_escaped(name)}+%@{_escaped(domain)}", escape="!")
+    return [Customer.email == f"{name}@{domain}", tagged]
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([!%_])", r"!\1", text)
+
+
 def has_opted_out(session: Session, message: Message) -> bool:
     """Whether a customer of the message has opted out of its channel: the given one, its record's, or the peer's.
 
@@ -176,6 +191,7 @@ def has_opted_out(session: Session, message: Message) -> bool:
     of_lead = select(Lead.customer_id).where(Lead.id == message.lead_id)
     of_ticket = select(Ticket.customer_id).where(Ticket.id == message.ticket_id)
     ways = [column == message.peer for column in peer]
+    ways += _same_mailbox(message.peer) if message.channel == "email" else []
     if message.customer_id is not None:
         ways.append(Customer.id == message.customer_id)
     ways += [Customer.id.in_(of_lead)] if message.lead_id is not None else []

@@ -172,11 +172,11 @@ def first_task_values(
 ) -> dict[str, Any]:
     """The values of a new record's first task: as requested, else the default title and priority.
 
-    Without a requested due time it is due after the minutes of its priority, by the wall clock (Medium if unknown).
+    Without a requested due time it is due after the office minutes of its priority (Medium if unknown).
     """
     given = {name: value for name, value in (requested or {}).items() if value is not None}
     values: dict[str, Any] = {"title": defaults["title"][:200], "priority": defaults["priority"]} | given
     minutes = context.first_task_minutes or settings.DEFINITIONS["first_task_minutes"][0]
     wait = timedelta(minutes=minutes.get(values["priority"], minutes.get("Medium", 120)))
-    values["due_on"] = values.get("due_on") or context.now + wait
+    values["due_on"] = values.get("due_on") or context.sla_terms.after(context.now, wait) or context.now + wait
     return values

@@ -69,6 +69,19 @@ def connect(host: str, port: int, seconds: float) -> DeadlineSocket:
     raise failed or OSError("the host has no address")
 
 
+def connect_unix(path: str, seconds: float) -> DeadlineSocket:
+    """A connection to a Unix socket, made within so many seconds. Raises OSError."""
+    made = DeadlineSocket(socket.AF_UNIX)
+    try:
+        made.settimeout(seconds)
+        made.connect(path)
+    except OSError:
+        made.close()
+        raise
+    made.settimeout(None)
+    return made
+
+
 class DeadlineSocket(socket.socket):
     """A connection on which an exchange ends in time: a message that is sent, and all that is read until the next.
 

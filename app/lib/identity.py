@@ -14,6 +14,7 @@ MIN_LENGTH_SHOWN = 8
 _PAN = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
 _AADHAAR = re.compile(r"[2-9][0-9]{11}")
 _CLIENT_ID = re.compile(r"[A-Z0-9]{1,40}")
+_CODE = re.compile(r"[A-Z0-9](?:[A-Z0-9 ._/#-]{0,198}[A-Z0-9.#])?")
 _SEPARATORS = re.compile(r"[\s-]+")
 #: Begins where a word begins: a search would otherwise try every letter of a long one.
 _EMAIL = re.compile(r"(?<![^@\s])([^@\s]+)@([^@\s]+)")
@@ -51,6 +52,11 @@ def is_pan(text: str | None) -> bool:
 def is_client_id(text: str) -> bool:
     """Whether it has the shape of a client id: up to 40 letters A to Z and digits, in capitals."""
     return _CLIENT_ID.fullmatch(text) is not None
+
+
+def is_code(text: str) -> bool:
+    """Whether it can be somebody's code or reference: letters A to Z, digits, and spaces and - . _ / # between them."""
+    return _CODE.fullmatch(text.upper()) is not None and text.isascii()
 
 
 def is_aadhaar(text: str | None) -> bool:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import has_request_context
+from flask import Flask, has_request_context
 from pymysql.connections import Connection
 from pymysql.constants import SERVER_STATUS
 from sqlalchemy import Engine, event, text
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, scoped_session
 
 from app.lib import deadline
+from app.ops.database_errors import summary_of
+
+log = logging.getLogger("crm.database")
 
 #: True inside a request or job that will write. SQLite then takes its write lock at once, instead of failing with
 #: "database is locked" when a reader tries to become a writer while another one writes.
@@ -81,11 +87,12 @@ def _connect_mariadb(
     dialect: Any, arguments: list[Any], options: dict[str, Any], limit: Callable[[], float | None]
 ) -> Any:
     """A time-out for each read would let a slow server go on without end."""
-    if options.get("unix_socket"):
-        return None  # SQLAlchemy connects, with the time-outs of the URL
     connection = MariaDBConnection(*arguments, **options, defer_connect=True)
     try:
-        made = deadline.connect(connection.host, connection.port, CONNECT_SECONDS)
+        if connection.unix_socket:
+            made, connection._secure = deadline.connect_unix(connection.unix_socket, CONNECT_SECONDS), True
+        else:
+            made = deadline.connect(connection.host, connection.port, CONNECT_SECONDS)
     except OSError as error:
         raise dialect.loaded_dbapi.OperationalError(2003, f"Can't connect ({type(error).__name__})") from None
     made.limit = lambda: CONNECT_SECONDS
@@ -139,3 +146,21 @@ def _record_statement(_c: Any, _cursor: Any, statement: str, _p: Any, _context: 
     statements = STATEMENTS.get()
     if statements is not None and not statement.startswith(("BEGIN", "PRAGMA")):
         statements.append(statement)
+
+
+def end_sessions_quietly(app: Flask, sessions: scoped_session[Any]) -> None:
+    """Let no connection that breaks when its session ends replace the answer of a request.
+
+    What the request did is committed or refused by then, and its answer is made: it would be lost, and the client told
+    that nothing was stored.
+    """
+
+    @app.teardown_appcontext
+    def end(_error: BaseException | None) -> None:
+        try:
+            sessions.remove()
+        except DBAPIError as error:
+            log.warning("a connection broke at the end of a request (%s)", summary_of(error))
+            with suppress(DBAPIError):
+                sessions().invalidate()
+            sessions.registry.clear()

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from redis.exceptions import RedisError
 
 from app.ops import redis_client
 from app.ops.redis_client import BriefConnection
@@ -116,7 +115,7 @@ class EventBus:
             return False
         try:
             self._redis.publish(self.channel, event.to_json(self.origin))
-        except (RedisError, OSError) as error:
+        except redis_client.TROUBLE as error:
             self._backoff_until = time.monotonic() + self._backoff
             self._backoff = min(self._backoff * 2, MAX_BACKOFF_SECONDS)
             log.warning("Redis does not take live events: %s", type(error).__name__)
@@ -143,7 +142,7 @@ class EventBus:
         while not self._closed.is_set():
             try:
                 self._receive()
-            except (RedisError, OSError) as error:
+            except redis_client.TROUBLE as error:
                 backoff = MIN_BACKOFF_SECONDS if self.is_up else min(backoff * 2, MAX_BACKOFF_SECONDS)
                 if self.is_up:
                     log.warning("Redis brings no live events: %s; this process polls instead", type(error).__name__)
@@ -167,7 +166,7 @@ class EventBus:
                     connection.ping()
                     pinged_at = now
         finally:
-            with suppress(RedisError, OSError):
+            with suppress(*redis_client.TROUBLE):
                 connection.close()
 
     def _on_message(self, message: dict[str, Any]) -> None:

@@ -22,6 +22,8 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import DBAPIError
 
+from app.ops.database_errors import summary_of
+
 log = logging.getLogger("crm.queue")
 
 #: Queue -> seconds that one call may take.
@@ -250,8 +252,7 @@ def record_failure(call: Call, number: int, error: BaseException, traceback: Tra
 def error_summary(error: BaseException) -> str:
     """Kind of the error and where it came up, to be stored; never its text, which can hold what somebody typed."""
     if isinstance(error, DBAPIError):
-        code = getattr(error.orig, "args", ())[:1]
-        return f"{type(error.orig).__name__} {code[0] if code and isinstance(code[0], int) else ''}".strip()
+        return summary_of(error)
     frames = traceback_module.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if f"{os.sep}site-packages{os.sep}" not in frame.filename]
     place = f" ({Path(ours[-1].filename).name}:{ours[-1].lineno})" if ours else ""

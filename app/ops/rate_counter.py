@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
-from redis.exceptions import RedisError
-
 from app.ops import redis_client
 
 log = logging.getLogger("crm.tally")
@@ -98,7 +96,7 @@ class RedisRateCounter:
         ends, ours = window_end(rate, now), self._local.add(name, rate, now, by)
         try:
             used = self._increment(f"{PREFIX}{name}:{ends}", rate.seconds, by)
-        except (RedisError, OSError, ValueError, TypeError) as error:
+        except (*redis_client.TROUBLE, TypeError) as error:
             self._backoff_until = time.monotonic() + BACKOFF_SECONDS
             log.warning("Redis does not count for %s s: %s", BACKOFF_SECONDS, type(error).__name__)
             return ours

@@ -6,7 +6,9 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool
+from redis.connection import Connection, ConnectionPool, UnixDomainSocketConnection
+from redis.driver_info import DriverInfo
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.lib import deadline
@@ -15,6 +17,11 @@ from app.lib import deadline
 CONNECT_SECONDS = 5.0
 #: The largest answer that is read.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+#: Redis is not told which library we use: to find out its version costs each process 2 MB, and telling two exchanges.
+NAMELESS = DriverInfo(name=None, lib_version=None)
+#: What a call can raise when Redis is in trouble: redis-py also meets buffers and sockets that another thread, or a
+#: deadline, has closed meanwhile.
+TROUBLE = (RedisError, OSError, ValueError, AttributeError)
 
 
 class BoundedConnection(Connection):
@@ -24,10 +31,7 @@ class BoundedConnection(Connection):
 
     def _connect(self) -> Any:
         seconds = float(self.socket_timeout or CONNECT_SECONDS)
-        made = deadline.connect(self.host, self.port, seconds)
-        made.limit, made.max_bytes = lambda: seconds, self.max_bytes
-        made.settimeout(seconds)
-        return made
+        return _limited(deadline.connect(self.host, self.port, seconds), seconds, self.max_bytes)
 
 
 class BriefConnection(BoundedConnection):
@@ -36,13 +40,32 @@ class BriefConnection(BoundedConnection):
     max_bytes = 8 * 1024 * 1024
 
 
+class BoundedUnixConnection(UnixDomainSocketConnection):
+    """The same over a Unix socket."""
+
+    max_bytes = MAX_ANSWER_BYTES
+
+    def _connect(self) -> Any:
+        seconds = float(self.socket_timeout or CONNECT_SECONDS)
+        return _limited(deadline.connect_unix(self.path, seconds), seconds, self.max_bytes)
+
+
+def _limited(made: deadline.DeadlineSocket, seconds: float, max_bytes: int) -> deadline.DeadlineSocket:
+    made.limit, made.max_bytes = lambda: seconds, max_bytes
+    made.settimeout(seconds)
+    return made
+
+
 def connect(url: str, seconds: float, bounded: type[BoundedConnection] = BoundedConnection, **options: Any) -> Redis:
-    """A client of this Redis. Over TLS and Unix sockets, `seconds` are for each read, and any number of bytes is read.
+    """A client of this Redis. Over TLS, `seconds` are for each read, and any number of bytes is read.
 
     It connects at the first call. Nothing is retried: callers go on without Redis.
     """
     limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
+    limits["driver_info"] = NAMELESS
     pool = ConnectionPool.from_url(url, **limits, **options)
     if pool.connection_class is Connection:
         pool.connection_class = bounded
+    elif pool.connection_class is UnixDomainSocketConnection:
+        pool.connection_class = type("BoundedUnix", (BoundedUnixConnection,), {"max_bytes": bounded.max_bytes})
     return Redis.from_pool(pool)

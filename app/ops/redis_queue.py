@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 from rq import Queue, Retry, get_current_job
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -50,7 +49,7 @@ class RedisQueue:
             return False
         try:
             self._enqueue(call, after)
-        except (RedisError, OSError) as error:
+        except redis_client.TROUBLE as error:
             self._back_off(error)
             return False
         return True
@@ -61,13 +60,13 @@ class RedisQueue:
             return None
         try:
             return [self._depth(name, rq_queue) for name, rq_queue in self._queues.items()]
-        except (RedisError, OSError) as error:
+        except redis_client.TROUBLE as error:
             self._back_off(error)
             return None
 
     def stop(self, seconds: float) -> None:
         """Close the connections of this process; the workers are other processes."""
-        with suppress(RedisError, OSError):
+        with suppress(*redis_client.TROUBLE):
             self._redis.close()
 
     # --- internals

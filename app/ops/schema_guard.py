@@ -28,6 +28,8 @@ MARKER = "crm_schema_change"
 VERSIONS = "alembic_version"
 #: How long a start waits for another one that is migrating.
 WAIT_SECONDS = 900
+#: It asks for the lock again and again, so that a database that falls silent is noticed.
+LOCK_STEP_SECONDS, ANSWER_SECONDS = 10, 30.0
 FIRST, UPGRADE = "first start", "upgrade"
 
 
@@ -92,12 +94,12 @@ def locked(engine: Engine, name: str) -> Iterator[None]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.detach()
         connection.execute(text("SET SESSION wait_timeout = 86400"))
-        if (
-            connection.execute(
-                text("SELECT GET_LOCK(:lock, :seconds)"), {"lock": lock, "seconds": WAIT_SECONDS}
-            ).scalar()
-            != 1
-        ):
+        step = {"lock": lock, "seconds": LOCK_STEP_SECONDS}
+        tries = (
+            connection.execute(text("SELECT GET_LOCK(:lock, :seconds)"), step).scalar()
+            for _ in range(WAIT_SECONDS // LOCK_STEP_SECONDS)
+        )
+        if 1 not in tries:
             raise SchemaTrouble(
                 "Another process has been preparing the database for too long. Stop it, then start again."
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import multiprocessing
 import os
@@ -15,6 +14,8 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
+from app.ops import family
+from app.ops.companion import Companion, Parent
 from app.ops.worker import MAX_CONNECTIONS, NO_WORKER, Worker
 from app.ops.worker_channels import WorkerChannels
 
@@ -34,13 +35,15 @@ class Hooks:
     after_fork: Callable[[int], None]
     on_start: Callable[[], None]
     on_stop: Callable[[], None]
+    #: What runs in one process beside the workers, until it is told to stop.
+    beside: Callable[[], None] | None = None
 
 
 class Server(BaseApplication):  # type: ignore[misc]
     """The application, created before the fork: workers share its memory and start at once."""
 
-    def __init__(self, app: Any, options: dict[str, Any]) -> None:
-        self.app, self.options = app, options
+    def __init__(self, app: Any, options: dict[str, Any], beside: Callable[[], None] | None) -> None:
+        self.app, self.options, self.beside = app, options, beside
         super().__init__()
 
     def load_config(self) -> None:
@@ -51,6 +54,13 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """The WSGI application."""
         return self.app
+
+    def run(self) -> None:
+        """Serve; does not return."""
+        if self.beside is None:
+            super().run()
+        else:
+            Parent(self, Companion(self.beside)).run()
 
 
 def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> None:
@@ -96,10 +106,9 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "post_worker_init": lambda _worker: hooks.on_start(),
         "worker_exit": lambda _server, worker: _exit(0, worker.stopping),
     }
-    gc.collect()
-    gc.freeze()  # the workers' garbage collectors do not write to shared memory, so that it stays shared
+    family.settle_memory()
     try:
-        Server(app, options).run()
+        Server(app, options, hooks.beside).run()
     except SystemExit as error:
         _exit(int(error.code or 0))
 

@@ -6,7 +6,6 @@ import logging
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -20,7 +19,8 @@ from rq.registry import ScheduledJobRegistry
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from app.ops import queue
+from app.ops import family, queue
+from app.ops.redis_client import NAMELESS
 from app.ops.redis_queue import handle_exception, open_queue
 from app.ops.signed_job import PREFIX, SignedJob
 
@@ -106,7 +106,7 @@ class DelayedCalls(RQScheduler):
 
 def run_worker(name: str, url: str) -> None:
     """Run calls of one queue until stopped, or until MAX_CALLS were run."""
-    redis = Redis.from_url(url)
+    redis = Redis.from_url(url, driver_info=NAMELESS)
     worker = Worker(
         [open_queue(name, redis)],
         connection=redis,
@@ -124,7 +124,9 @@ def run_worker(name: str, url: str) -> None:
 def run_scheduler(names: Iterable[str], url: str) -> None:
     """Move delayed calls that are due into their queues, once a second. One process on all machines holds its lock."""
     queues = [PREFIX + name for name in names]
-    scheduler: Any = DelayedCalls(queues, Redis.from_url(url), logging_level="CRITICAL", serializer=JSONSerializer)
+    scheduler: Any = DelayedCalls(
+        queues, Redis.from_url(url, driver_info=NAMELESS), logging_level="CRITICAL", serializer=JSONSerializer
+    )
     scheduler.work()
 
 
@@ -140,11 +142,10 @@ class WorkerGroup:
     def __init__(
         self,
         functions: list[ChildFunction],
-        after_fork: Callable[[], None],
         before_exit: Callable[[], None] = lambda: None,
     ) -> None:
-        """Each child calls `after_fork` first, to let go of the parent's resources, and `before_exit` last."""
-        self.functions, self.after_fork, self.before_exit = functions, after_fork, before_exit
+        """Each child calls `before_exit` last. This process must have no threads and no open connections."""
+        self.functions, self.before_exit = functions, before_exit
         #: pid -> (its function, when it started)
         self._children: dict[int, tuple[ChildFunction, float]] = {}
         self._stopping = False
@@ -154,6 +155,7 @@ class WorkerGroup:
         for number in _STOP_SIGNALS[:2]:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGALRM, self._force_stop)
+        family.settle_memory()
         for function in self.functions:
             self._start(function)
         while self._children:
@@ -162,11 +164,9 @@ class WorkerGroup:
 
     def _start(self, function: ChildFunction) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # a new child must not run the parent's handlers
-        parent = os.getpid()  # the child can't ask for it: the parent may be gone before the child's first step
-        pid = os.fork()
+        parent, pid = os.getpid(), os.fork()
         if pid == 0:
-            threading.Thread(target=_exit_with_parent, args=[parent], daemon=True).start()
-            _run_child(function, self.after_fork, self.before_exit)
+            _run_child(function, parent, self.before_exit)
         self._children[pid] = (function, time.monotonic())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
@@ -200,7 +200,7 @@ class WorkerGroup:
             os.kill(pid, number)  # safe: the kernel keeps the pid of a dead child until we wait for it
 
 
-def _run_child(function: ChildFunction, after_fork: Callable[[], None], before_exit: Callable[[], None]) -> None:
+def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], None]) -> None:
     """All that a child process does; does not return."""
     status = 1
     try:
@@ -208,7 +208,7 @@ def _run_child(function: ChildFunction, after_fork: Callable[[], None], before_e
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         random.seed()
-        after_fork()
+        family.end_with(parent)
         function()
         status = 0
     except (RedisError, OSError) as error:
@@ -219,12 +219,3 @@ def _run_child(function: ChildFunction, after_fork: Callable[[], None], before_e
         before_exit()
         logging.shutdown()
         os._exit(status)
-
-
-def _exit_with_parent(parent: int) -> None:
-    """Stop this process when its parent is gone, however that ended: as the parent would have done it."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    for number, seconds in ((signal.SIGTERM, WARM_SECONDS), (signal.SIGTERM, COLD_SECONDS), (signal.SIGKILL, 0)):
-        os.kill(os.getpid(), number)
-        time.sleep(seconds)

@@ -21,6 +21,7 @@ from app.channels.base import ChannelError, DeliveryUnknown
 from app.extensions import db
 from app.ops import queue
 from app.ops.database import WRITES
+from app.ops.database_errors import cause_of, summary_of
 
 #: A queue may deliver a call slightly before its time.
 EARLY = timedelta(seconds=2)
@@ -153,7 +154,10 @@ def attempt(kind: DeliveryKind, row: Any) -> DeliveryResult:
         prepared = kind.prepare(row)
     except NotSent as ended:
         return ended.result
-    except Exception:
+    except Exception as error:
+        if cause_of(error) is not None:  # the database was away, not the delivery wrong
+            kind.log.warning("%s %s waits for the database (%s)", kind.label, key, summary_of(error))
+            return retry(kind, row, A_FAULT)
         kind.log.exception("%s %s could not be written", kind.label, key)
         return DeliveryResult("failed", A_FAULT, was_attempted=False)
     try:

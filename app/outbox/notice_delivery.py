@@ -17,9 +17,10 @@ from app.domain import notices
 from app.domain.pending import pending
 from app.extensions import db
 from app.models import Delivery, Notification, User
+from app.notice_links import link_of, names_of, record_cards
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
-from app.wording import link_of, names_of, record_cards, text_of
+from app.wording import text_of
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (30, 120, 600, 3600)

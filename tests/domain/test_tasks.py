@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import tasks
+from app.domain import office_hours, sla, tasks
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.models import Activity, Task
@@ -265,3 +267,19 @@ def test_the_default_title_of_the_first_task_fits_its_column() -> None:
 def test_the_refusal_without_an_open_task_names_the_status() -> None:
     refused = tasks.missing_open_task("Planned")
     assert "“Planned” needs an open task" in str(refused) and list(refused.errors) == ["task"]
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-11-23T11:00+05:30", "2026-11-23T13:00+05:30"),
+        ("2026-11-23T17:30+05:30", "2026-11-24T10:30+05:30"),
+        ("2026-11-21T23:00+05:30", "2026-11-23T11:00+05:30"),
+    ],
+)
+def test_the_first_task_is_due_after_so_much_office_time(now: str, due: str) -> None:
+    week = tuple(office_hours.Range(day, time(9), time(18)) for day in range(5))
+    terms = sla.SlaTerms(office_hours.Office(ZoneInfo("Asia/Kolkata"), week))
+    context = ChangeContext(None, datetime.fromisoformat(now), sla_terms=terms, first_task_minutes={"Medium": 120})
+    values = tasks.first_task_values({"title": "Call", "priority": "Medium"}, None, context)
+    assert values["due_on"] == datetime.fromisoformat(due)

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from flask import request
 from flask_babel import gettext as _
+from werkzeug.datastructures import MultiDict
 
 from app.web.compat.responses import CompatError
 
@@ -36,7 +37,7 @@ class Arguments:
     @classmethod
     def from_request(cls) -> Arguments:
         """The current request's arguments. Raises CompatError (417) for a body that cannot be read."""
-        return cls(dict(request.args.items()) | _body_values())
+        return cls(_single(request.args) | _body_values())
 
     def __contains__(self, name: str) -> bool:
         return self.values.get(name) not in (None, "")
@@ -125,7 +126,7 @@ def _body_values() -> dict[str, Any]:
     if request.mimetype == "multipart/form-data" and start not in (b"{", b"["):
         if not request.form and not request.files:
             raise _unreadable()
-        return dict(request.form.items())
+        return _single(request.form)
     if request.mimetype == _FORM and start not in (b"{", b"["):
         return _form_values(body)
     return _parse_body(body)
@@ -139,7 +140,15 @@ def _form_values(body: bytes) -> dict[str, Any]:
         body = b""
     if b"=" not in body:
         raise _unreadable()
-    return dict(request.form.items())
+    return _single(request.form)
+
+
+def _single(sent: MultiDict[str, str]) -> dict[str, Any]:
+    """The values by name. Raises CompatError (417) for a name with two values: one of them would be ignored."""
+    for name, values in sent.lists():
+        if any(value != values[0] for value in values):
+            raise CompatError(417, _("“%(name)s” was sent twice with different values.", name=name[:60]))
+    return dict(sent.items())
 
 
 def _unreadable() -> CompatError:

@@ -186,7 +186,9 @@ def refuse_recipient(chosen: int | None, module: str, viewer: Viewer, field: str
 
 
 def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:
-    """Raise Denied or RuleBroken if the person may not assign the record to this colleague."""
+    """Raise Denied or RuleBroken if the person may not assign the record to this colleague, or to a role."""
+    if values.get("assign_to_role"):
+        viewer.person.refuse_unless(module, "assign")
     refuse_recipient(values.get("assignee_id"), module, viewer)
 
 

@@ -304,6 +304,8 @@ class RecordTable:
         try:
             each.parse_into(values, given, viewer, which)
         except RuleBroken as broken:
+            if getattr(broken, "http_status", 422) == 429:
+                raise  # not the value is wrong: there were too many
             errors.setdefault(each.name, []).append(broken.message)
 
     def filterable(self, viewer: Viewer) -> list[Field]:

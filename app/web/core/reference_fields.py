@@ -194,7 +194,7 @@ class RecordField(Field):
     def _label(self, value: Any) -> str:
         """What a chosen id is called; anything else is what was typed, which the form keeps."""
         key = parse_id(value)
-        columns = self.columns[1:]
+        columns = [each for each in self.columns[1:] if each.class_ is self.record]
         row = db.session.execute(select(*columns).where(self.record.id == key)).first() if key and columns else None
         card = self.serialize((key, *row), viewer=None) if row is not None else None  # type: ignore[arg-type]
         return str(card["label"]) if card else str(value)

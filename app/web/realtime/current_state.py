@@ -11,7 +11,7 @@ from flask_babel import force_locale
 from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from app import access, wording
+from app import access, notice_links, wording
 from app.domain import notices
 from app.models import Activity, Delivery, Notification, User
 
@@ -70,10 +70,10 @@ def toast(session: Session, who: access.Person, after: int | None, now: datetime
     wanted = next((row for row in rows if _is_wanted(row, chosen, now)), None)
     if wanted is None or (after is None and _was_shown(session, wanted.id)):
         return {}
-    cards = wording.record_cards(session, [wanted])
+    cards = notice_links.record_cards(session, [wanted])
     with force_locale(who.locale or "en"):
-        text = wording.text_of(wanted, **wording.names_of(wanted, cards))
-        return {"id": wanted.id, "text": text, "url": wording.link_of(wanted, cards), "kind": wanted.kind}
+        text = wording.text_of(wanted, **notice_links.names_of(wanted, cards))
+        return {"id": wanted.id, "text": text, "url": notice_links.link_of(wanted, cards), "kind": wanted.kind}
 
 
 def _is_wanted(row: Any, chosen: Mapping[int, Any], now: datetime) -> bool:

@@ -195,7 +195,27 @@ class CallerField(RecordField):
             raise RuleBroken(_("There is no such record: %(value)s.", value=str(raw)[:60]), self.name)
         return int(cards[0]["id"])
 
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The card; None if the record is not visible."""
+        return super().serialize(values[:4], viewer)
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """A link; for a customer who was only looked up, on whose word it waits."""
+        made = super().cell(values, viewer)
+        if values[0] is None or values[4] is not False:
+            return made
+        text = _("Waits for %(name)s to confirm the link", name=_decider_name(values[0], viewer))
+        return made | {"label": text} if made["kind"] == "record" else {"kind": "text", "text": text}
+
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over all customers, for those who may look them up."""
         made = super().form_input(raw, errors, viewer)
         return made | ({"lookup_url": "/tickets/callers"} if may_look_up(viewer) else {})
+
+
+def _decider_name(customer_id: int, viewer: Viewer) -> str:
+    """Who has the word about a customer whom the person may not see: the owner, or who stands in for them."""
+    with access.as_system(db.session()):
+        owner = db.session.execute(select(Customer.owner_id).where(Customer.id == customer_id)).scalar()
+    person = viewer.lookups.person(owner) if owner in viewer.lookups.active else None
+    return person["full_name"] if person else str(_("a manager"))

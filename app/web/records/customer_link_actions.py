@@ -24,7 +24,17 @@ from app.web.core.personal_fields import vault
 from app.web.security.sessions import own_transaction
 
 _LINK = shape(
-    {"id": ID, "customer": ID, "record": STRING, "requested_by": ref("UserCard"), "requested_on": STRING},
+    {
+        "id": ID,
+        "customer": ID,
+        "customer_number": STRING,
+        "customer_name": STRING,
+        "record": STRING,
+        "name": STRING,
+        "mobile": STRING,
+        "requested_by": ref("UserCard"),
+        "requested_on": STRING,
+    },
     "id",
     "customer",
     "record",
@@ -56,22 +66,32 @@ def may_decide(owner_id: int | None, viewer: Viewer) -> bool:
 
 
 def waiting(viewer: Viewer, customer_id: int | None = None) -> list[dict[str, Any]]:
-    """The links that wait for this person's word: {id, customer, record (its number), requested_by, requested_on}."""
+    """The links that wait for this person's word: both records, who asks, and when.
+
+    {id, customer, customer_number, customer_name, record (its number), name and mobile (as typed there, "" = none),
+    requested_by, requested_on}.
+    """
     reach = viewer.person.reach("Customers", "write")
     if viewer.person.mask("mobile") != "full" or (reach is not None and not reach):
         return []
     with access.as_system(db.session()):
         rows = customer_links.waiting(db.session(), reach, customer_id)
-        return [
-            {
-                "id": row.id,
-                "customer": row.customer_id,
-                "record": _record_of(row).number,
-                "requested_by": viewer.lookups.person(row.created_by_id),
-                "requested_on": row.created_on.isoformat(),
-            }
-            for row in rows
-        ]
+        return [_shown(row, viewer) for row in rows]
+
+
+def _shown(row: CustomerLink, viewer: Viewer) -> dict[str, Any]:
+    record = _record_of(row)
+    return {
+        "id": row.id,
+        "customer": row.customer_id,
+        "customer_number": row.customer.number,
+        "customer_name": row.customer.name,
+        "record": record.number,
+        "name": " ".join(filter(None, (record.first_name, record.last_name))),
+        "mobile": record.mobile_e164 or "",
+        "requested_by": viewer.lookups.person(row.created_by_id),
+        "requested_on": row.created_on.isoformat(),
+    }
 
 
 def decide(customer: Any, link_id: Any, is_confirmed: Any, viewer: Viewer) -> None:

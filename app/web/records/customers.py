@@ -183,9 +183,14 @@ class CustomerScreen(Screen):
         offered = []
         for each in customer_link_actions.waiting(viewer, row["id"]):
             who = (each["requested_by"] or {}).get("full_name", "")
-            values = {"number": each["record"], "name": who}
+            typed = ", ".join(filter(None, (each["name"], each["mobile"]))) or "–"
+            values = {"number": each["record"], "name": who, "typed": typed, "customer": each["customer_number"]}
             base = f"/customers/links/{row['id']}/{each['id']}"
-            confirm = _g("Link %(number)s of %(name)s? Whoever works on it will see this customer.", **values)
+            confirm = _g(
+                "%(name)s asks to link %(number)s (entered: %(typed)s) with %(customer)s. "
+                "Whoever works on %(number)s will see this customer. Link them?",
+                **values,
+            )
             offered += [
                 {
                     "label": _g("Confirm the link with %(number)s (%(name)s)", **values),

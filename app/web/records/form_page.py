@@ -54,7 +54,7 @@ def form_page(
     for made in inputs.values():
         if which == "edit" and "/related/" in (made["lookup_url"] or ""):
             made["lookup_url"] += "?for=edit"  # the filters of edit forms
-    _offer_roles(inputs, viewer)
+    _offer_roles(inputs, screen.module, viewer)
     for name in screen.hidden_unless_needed if which == "add" else ():
         if name in inputs and not raw.get(name) and name not in errors:
             del inputs[name]
@@ -109,10 +109,12 @@ def _number_of(each: Field, raw: Any) -> Any:
     return raw if key is None else key
 
 
-def _offer_roles(inputs: dict[str, Any], viewer: Viewer) -> None:
+def _offer_roles(inputs: dict[str, Any], module: str, viewer: Viewer) -> None:
     if "assign_to" in inputs:
         inputs["assign_to"] |= {"placeholder": _("You, unless you choose someone")}
-    if "assign_to_role" in inputs:
+    if not viewer.person.may(module, "assign"):
+        inputs.pop("assign_to_role", None)
+    elif "assign_to_role" in inputs:
         inputs["assign_to_role"] |= {"kind": "choice", "options": [(role, role) for role in roles_offered(viewer)]}
 
 

@@ -105,7 +105,10 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("source", options=SOURCES, words={"E-mail": _("Email")}),
     CallerField(
         "customer",
-        columns=(Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+        columns=(
+            *(Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
+            Ticket.opens_customer,
+        ),
         key="customer_id",
         record=Customer,
     ),

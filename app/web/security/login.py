@@ -46,6 +46,7 @@ class AuthDBView(fab_views.AuthDBView):
             return self.form_page(form, str(locked.message), 429, locked.seconds)
         if user is None:
             return self.form_page(form, _("The username or password is wrong. Please try again."), 401)
+        rate_limits.uncount_sign_in_attempt(request.blueprint or "")
         self.appbuilder.sm.sign_in_browser(user)
         return redirect(_next())
 
@@ -99,6 +100,7 @@ class SecurityApi(fab_api.SecurityApi):
             return api_keys.too_many_response(locked)
         if user is None:
             return error_response(401, _("The username or password is wrong. Please try again."))
+        rate_limits.uncount_sign_in_attempt(request.blueprint or "")
         return self.response(200, **_tokens(user, credentials.get("refresh", False)))
 
     @expose("/refresh", methods=["POST"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,10 +24,15 @@ from app.web.security.sessions import own_transaction
 FREE_ATTEMPTS = 5
 #: The delay doubles from one minute up to this many.
 MAX_DELAY_MINUTES = 15
+#: How long an attempt that is being checked holds back the next one after FREE_ATTEMPTS, and how long that one waits.
+CHECK_TIME, WAIT_SECONDS, LOOK_SECONDS = timedelta(seconds=10), 5.0, 0.1
 
 
 class Locked(RuleBroken):
     """Too many failed attempts (429); `seconds` is how long to wait."""
+
+    #: Whether attempts before it are still being checked: a right one opens the way.
+    is_provisional = False
 
     def __init__(self, until: datetime, now: datetime) -> None:
         self.seconds = max(1, math.ceil((until - now).total_seconds()))
@@ -40,15 +46,46 @@ def normalize(name: str) -> str:
 
 
 def count_attempt(name: str, now: datetime) -> None:
-    """Count an attempt *before* it is checked, so that a hundred at once do not all pass. Raises Locked."""
+    """Count an attempt that has failed, or will be taken for one unless `reset` follows. Raises Locked."""
+    _count(name, now, is_checked=True)
+
+
+def begin_attempt(name: str, now: datetime) -> None:
+    """Count an attempt *before* it is checked, so that a hundred at once do not all pass; `reset` or `fail` follows.
+
+    Waits while others are being checked: right ones do not use up anybody's attempts. Raises Locked.
+    """
+    give_up_at = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            _count(name, now, is_checked=False)
+        except Locked as locked:
+            if not locked.is_provisional or time.monotonic() > give_up_at:
+                raise
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
+
+
+def fail(session: Session, name: str) -> None:
+    """The attempt was wrong: let the delay begin, if there have been enough."""
+    row = session.scalars(select(FailedLogin).where(FailedLogin.name_hash == _key(name)).with_for_update()).first()
+    if row is not None and row.count >= FREE_ATTEMPTS:
+        row.locked_until = row.last_on + delay(row.count)
+
+
+def _count(name: str, now: datetime, is_checked: bool) -> None:
     with own_transaction() as session:
         row = _locked_row(session, name, now)
         if row.locked_until is not None and row.locked_until > now:
-            raise Locked(row.locked_until, now)
+            locked = Locked(row.locked_until, now)
+            locked.is_provisional = row.locked_until - row.last_on <= CHECK_TIME
+            raise locked
         if now - row.last_on > FAILED_LOGINS_KEPT_FOR:
             row.count = 0
         row.count, row.last_on = row.count + 1, now
-        row.locked_until = now + delay(row.count) if row.count >= FREE_ATTEMPTS else None
+        wait = delay(row.count) if is_checked else CHECK_TIME
+        row.locked_until = now + wait if row.count >= FREE_ATTEMPTS else None
 
 
 def delay(attempts: int) -> timedelta:

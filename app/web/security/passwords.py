@@ -157,13 +157,13 @@ def refuse_wrong_password(user: Any, typed: str | None) -> None:
     Counted apart from sign-ins: who guesses here does not lock the person out.
     """
     now, counted_as = datetime.now(UTC), f"the password of user {user.id}"
-    login_throttle.count_attempt(counted_as, now)
+    login_throttle.begin_attempt(counted_as, now)
     is_readable = is_valid_text(typed, MAX_LENGTH) and bool(user.password)
     is_right = is_readable and check_password_hash(user.password, str(typed))
+    with sessions.own_transaction() as session:
+        (login_throttle.reset if is_right else login_throttle.fail)(session, counted_as)
     if not is_right:
         raise RuleBroken(_("This isn't your current password. Please enter it again."), "current_password")
-    with sessions.own_transaction() as session:
-        login_throttle.reset(session, counted_as)
 
 
 # --- FAB's screens, under FAB's class names, which its permissions and links refer to

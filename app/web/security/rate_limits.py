@@ -20,7 +20,7 @@ from app.web.core import gate
 from app.web.core.languages import is_machine
 from app.web.pages import errors
 
-#: Attempts to sign in from one address, at each endpoint; at the telephones' only those that fail.
+#: Attempts to sign in from one address that fail or are being checked, at each endpoint.
 SIGN_IN_ATTEMPTS = Rate(20, 60)
 
 
@@ -75,9 +75,9 @@ def count_sign_in_attempt(door: str = "compat") -> int:
     return _wait(count) if count.is_exceeded else 0
 
 
-def uncount_sign_in_attempt() -> None:
-    """Take back a successful attempt: the telephones of a whole office share one address."""
-    _change_attempts(-1, "compat")
+def uncount_sign_in_attempt(door: str = "compat") -> None:
+    """Take back a successful attempt: a whole office shares one address."""
+    _change_attempts(-1, door)
 
 
 def _change_attempts(by: int, door: str) -> Count:

@@ -228,7 +228,7 @@ class Security(SecurityManager):
         ):
             return None
         now = datetime.now(UTC)
-        login_throttle.count_attempt(username, now)
+        login_throttle.begin_attempt(username, now)
         user = self._user_named(username)
         expected = (user and user.password) or current_app.config["AUTH_DB_FAKE_PASSWORD_HASH_CHECK"]
         right = check_password_hash(expected, password) and user is not None and bool(user.active and user.password)
@@ -237,6 +237,7 @@ class Security(SecurityManager):
                 login_throttle.reset(session, username)
             _count_sign_in(session, user.id if user else 0, right, now)
             if not right:
+                login_throttle.fail(session, username)
                 about = f"user {user.id}" if user else "unknown name"
                 audit.write(session, "sign-in refused", None, now, about, request.remote_addr, door=door)
         return user if right else None

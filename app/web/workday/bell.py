@@ -18,6 +18,7 @@ from app.domain.snooze import snoozed_until
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Notification
+from app.notice_links import RecordCards, link_of, names_of, record_cards, record_link
 from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
@@ -26,7 +27,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import KIND_LABELS
-from app.wording import RecordCards, link_of, names_of, record_cards, record_link, text_of
+from app.wording import text_of
 
 #: Notices in the panel, and on a page of all notices.
 PANEL_ROWS, PAGE_ROWS = 30, 50

@@ -84,7 +84,10 @@ def test_look_ups_are_limited(world: Any, asha: Any, monkeypatch: pytest.MonkeyP
     assert [look_up(world, "cleo", "C100").status_code for _ in range(4)] == [200, 200, 200, 429]
     values = {"subjects": ["KYC update"], "customer": "C100"}
     refused = world.door("cleo").rest("POST", "ticket/", values)
-    assert refused.status_code == 422 and "Too many look-ups" in refused.text
+    assert refused.status_code == 429 and "Too many look-ups" in refused.text
+    ticket = world.make.ticket("cleo")
+    assert world.door("cleo").rest("PUT", f"ticket/{ticket.id}", {"customer": "C100"}).status_code == 429
+    assert world.door("cleo").form("/tickets/add", values | {"subjects": "1"}).status_code == 429
     assert world.door("cleo").screen("/tickets/callers?q=Asha").status_code == 429
     assert look_up(world, "root", "C100").status_code == 200
 
@@ -196,3 +199,19 @@ def test_lists_and_searches_know_the_alternative_number(world: Any, make: Any, a
     assert door.rest("POST", path, {"mobile_no": OTHER}).get_json()["message"]["name"] == asha.number
     make.mask("Sales User", alternative_mobile="last4")
     assert door.rest("GET", "customer/", q=query).get_json()["ids"] == []
+
+
+def test_the_ticket_says_on_whose_word_its_customer_waits_and_they_see_what_they_decide(world: Any, asha: Any) -> None:
+    by_rest(world, asha, "C100")
+    (ticket,) = world.rows(select(Ticket))
+    assert "Waits for Ana" in world.door("cleo").screen(f"/tickets/{ticket.number}", follow_redirects=True).text
+    (link,) = world.door("ana").rest("GET", "customer/links").get_json()["result"]
+    shown = {"customer_number": asha.number, "record": ticket.number, "name": "Asha Rani Patel"}
+    assert {name: link[name] for name in shown} == shown
+    page = world.door("ana").screen(f"/customers/{asha.number}", follow_redirects=True).text
+    assert f"asks to link {ticket.number} (entered: Asha Rani Patel" in page and f"with {asha.number}" in page
+    assert (
+        world.door("ana").rest("POST", f"customer/{asha.id}/links", {"link": link["id"], "confirm": True}).status_code
+        == 200
+    )
+    assert "Waits for" not in world.door("cleo").screen(f"/tickets/{ticket.number}", follow_redirects=True).text

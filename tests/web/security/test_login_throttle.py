@@ -134,3 +134,15 @@ def test_an_attempt_is_counted_before_it_is_checked(app) -> None:
 
 def test_of_many_simultaneous_attempts_five_are_checked(app) -> None:
     assert sum(run_at_once(app, 12, is_attempt_allowed)) == login_throttle.FREE_ATTEMPTS
+
+
+def test_right_attempts_at_once_lock_nobody_out(app) -> None:
+    def sign_in_rightly() -> int:
+        return log_in(app.test_client()).status_code
+
+    assert run_at_once(app, 8, sign_in_rightly) == [200] * 8
+    assert rows(app, select(FailedLogin)) == []
+
+
+def test_right_sign_ins_do_not_use_up_the_attempts_of_an_address(browser) -> None:
+    assert [log_in(browser()).status_code for _ in range(22)] == [200] * 22

@@ -1,0 +1,71 @@
+"""What a job is: an entry of the schedule, the pass that it makes, and the items that it finds and works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.lib.schedule_slots import Daily, Every
+
+#: The most items of one pass; the next pass does the rest.
+MAX_ITEMS = 20_000
+#: Items of one transaction, where a job can do many at once.
+CHUNK_SIZE = 100
+#: The result of an item for which there was nothing to do (any more).
+SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class JobPass:
+    """One run of a job."""
+
+    #: UTC.
+    now: datetime
+    #: The office's time zone.
+    zone: str
+    #: The most items to find.
+    limit: int = MAX_ITEMS
+    #: The folder for files that belong to this server; None in tests without one.
+    folder: Path | None = None
+    #: Whether this only shows what would change: everything in the database is rolled back, nothing else may happen.
+    is_dry_run: bool = False
+
+
+def _skip(session: Session, item: Any) -> str:
+    return SKIPPED
+
+
+@dataclass(frozen=True)
+class Work:
+    """The items found, and what to do with them: one by one, or a chunk at a time. Each chunk is one transaction."""
+
+    items: Iterable[Any] = ()
+    #: (session, item) -> result: SKIPPED, or a word for what was done.
+    each: Callable[[Session, Any], str] = _skip
+    #: (session, items) -> one result per item, in their order; instead of `each`.
+    many: Callable[[Session, list[Any]], list[str]] | None = None
+    #: How many items `many` gets at once.
+    size: int = CHUNK_SIZE
+
+    def chunks(self) -> list[list[Any]]:
+        """The items of each transaction."""
+        items, size = list(self.items), self.size if self.many else 1
+        return [items[start : start + size] for start in range(0, len(items), size)]
+
+    def do(self, session: Session, chunk: list[Any]) -> list[str]:
+        """Do the work for a chunk and return one result per item."""
+        return self.many(session, chunk) if self.many else [self.each(session, item) for item in chunk]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One entry of the schedule. `work` finds the items, in a session of the system."""
+
+    name: str
+    when: Every | Daily
+    work: Callable[[Session, JobPass], Work]

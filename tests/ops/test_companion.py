@@ -1,0 +1,73 @@
+"""The queue's workers beside the HTTP workers: one loaded application, kept running, and gone with the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import LiveServer, Redis, eventually
+
+#: Of all processes of the server together, without what other programs share with them; 195 on an empty machine.
+MAX_MB = 215
+#: CRM_WORKERS, and one process beside them.
+CHILDREN = 3
+#: Two, two and one worker, and the scheduler of delayed calls.
+QUEUE_PROCESSES = 6
+
+
+@pytest.fixture
+def server(tmp_path: Path, redis_server: Redis) -> Iterator[LiveServer]:
+    settings = {"CRM_REDIS_URL": redis_server.url, "CRM_WORKERS": "2", "CRM_RUN_WORKERS": "on", "CRM_SCHEDULER": "on"}
+    with LiveServer(tmp_path, **settings) as made:
+        yield made
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def supervisor(server: LiveServer) -> int | None:
+    """The process beside the workers: the one that has all its children."""
+    found = [pid for pid in children(server.pid) if len(children(pid)) == QUEUE_PROCESSES]
+    return found[0] if found else None
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def proportional_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1024
+
+
+def test_the_queue_lives_and_dies_with_the_server(server: LiveServer) -> None:
+    eventually(lambda: supervisor(server) is not None, "the queue's workers do not start")
+    first = supervisor(server) or 0
+    workers = children(first)
+    everybody = [server.pid, *children(server.pid), *workers]
+    assert len(everybody) == 1 + CHILDREN + QUEUE_PROCESSES
+    assert sum(map(proportional_mb, everybody)) <= MAX_MB
+
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: supervisor(server) not in (None, first), "the queue's workers are not started again")
+    eventually(lambda: not any(map(is_running, workers)), "workers outlive the process that kept them")
+    assert len(children(server.pid)) == CHILDREN
+
+    second = supervisor(server) or 0
+    everybody = [*children(server.pid), *children(second)]
+    server.kill()
+    eventually(lambda: not any(map(is_running, everybody)), "something outlives the killed server")
+    server.start()  # on the same port: nobody still listens there
+
+    eventually(lambda: supervisor(server) is not None, "the queue's workers do not start")
+    everybody = [*children(server.pid), *children(supervisor(server) or 0)]
+    server.stop()
+    assert not any(map(is_running, everybody))
