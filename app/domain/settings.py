@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, Boolean, Date, ForeignKey, Integer, String, Text, Time, UniqueConstraint, select
+from sqlalchemy import JSON, Boolean, Date, ForeignKey, Integer, String, Time, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import office_hours
@@ -93,15 +93,6 @@ class SupportPage(Master):
     #: http(s) address.
     url: Mapped[str] = mapped_column(String(500), nullable=False)
     description: Mapped[str | None] = mapped_column(String(500))
-
-
-class MessageTemplate(Master):
-    """Text of a message with {{placeholders}}."""
-
-    __tablename__ = "message_template"
-    #: whatsapp, sms or email.
-    channel: Mapped[str] = mapped_column(String(16), nullable=False)
-    body: Mapped[str] = mapped_column(Text, nullable=False)
 
 
 class OfficeRange(Model):  # type: ignore[misc]
