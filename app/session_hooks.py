@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.access import account_rules, people, role_rules, session_filter
 from app.domain import audit_chain, login_names, stored_text
 from app.models import Delivery
-from app.outbox import change_capture, notice_delivery
+from app.outbox import change_capture, inbound_work, message_delivery, notice_delivery
 from app.web.realtime import live_events
 from app.web.security import passwords
 
@@ -57,8 +57,12 @@ HOOKS = (
     Hook("after_commit", live_events.publish, "Live events are published only after the commit."),
     Hook("after_commit", notice_delivery.enqueue_committed, "E-mail is sent only after the commit."),
     Hook("after_commit", change_capture.enqueue_committed, "Webhooks are called only after the commit."),
+    Hook("after_commit", message_delivery.enqueue_committed, "Messages are sent only after the commit."),
+    Hook("after_commit", inbound_work.enqueue_committed, "What providers report is worked off after it is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
+    Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
+    Hook("after_rollback", inbound_work.forget, "What was not stored is not worked off."),
     Hook(
         "after_rollback",
         change_capture.restore_savepoint,

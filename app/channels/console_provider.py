@@ -13,6 +13,7 @@ from typing import Any
 
 from app.channels.base import ChannelError
 from app.channels.provider import (
+    STATES,
     Accepted,
     BadSignature,
     Event,
@@ -85,18 +86,32 @@ class ConsoleProvider:
 
 
 def _event(given: dict[str, Any]) -> Event:
-    moment = given.get("happened_on")
+    def text(name: str) -> str:
+        return str(given.get(name) or "")
+
+    moment = text("happened_on")
     happened_on = datetime.fromisoformat(moment) if moment else datetime.now(UTC)
     if happened_on.tzinfo is None:
         happened_on = happened_on.replace(tzinfo=UTC)
     if given["type"] == "status":
-        texts = {name: str(given.get(name, "")) for name in ("key", "reason", "code")}
-        return StatusUpdate(str(given["provider_id"]), str(given["state"]), happened_on, **texts)
-    if given["type"] != "message":
+        state = given["state"]
+        if state not in STATES:
+            raise ValueError(state)
+        return StatusUpdate(text("provider_id"), state, happened_on, text("key"), text("reason"), text("code"))
+    if given["type"] != "message" or given["channel"] not in CHANNELS:
         raise ValueError(given["type"])
-    names = ("provider_id", "channel", "peer", "to", "text")
-    more = {name: str(given.get(name, "")) for name in ("peer_name", "in_reply_to", "reaction", "subject")}
-    return IncomingMessage(*(str(given.get(name, "")) for name in names), happened_on, **more)
+    return IncomingMessage(
+        text("provider_id"),
+        text("channel"),
+        text("peer"),
+        text("to"),
+        text("text"),
+        happened_on,
+        peer_name=text("peer_name"),
+        in_reply_to=text("in_reply_to"),
+        reaction=text("reaction"),
+        subject=text("subject"),
+    )
 
 
 def body_of(events: list[dict[str, Any]]) -> bytes:

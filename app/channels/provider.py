@@ -6,7 +6,7 @@ database. What arrives from outside (`Inbound`) is checked and translated, not s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -26,12 +26,21 @@ class Refused(ChannelError):
         self.code, self.retry_after = code, retry_after
 
 
+class OptedOut(Refused):
+    """The recipient does not want our messages: they have written STOP, or are on a do-not-disturb list."""
+
+
 class BadSignature(Exception):
     """An incoming request is not from the provider."""
 
 
 class NotUnderstood(Exception):
-    """An incoming request is from the provider, but its content can't be read. The text says what is wrong."""
+    """An incoming request is from the provider, but not all of it can be read. The text says what is wrong."""
+
+    def __init__(self, problem: str, events: Sequence[Event] = ()) -> None:
+        """`events` is what can be read: of a batch, one part that can't must not hold up the others."""
+        super().__init__(problem)
+        self.events = tuple(events)
 
 
 class CannotAsk(Exception):
@@ -60,6 +69,29 @@ class Template:
     provider_id: str = ""
 
 
+#: States of a template at the provider: only an approved one may be sent. A template of a form that `Provider.send`
+#: can't fill (variables in the heading or in a button, variables with names) is "unsupported".
+TEMPLATE_STATES = ("approved", "pending", "paused", "rejected", "unsupported")
+
+
+@dataclass(frozen=True)
+class ListedTemplate:
+    """A template as the provider has registered it."""
+
+    name: str
+    language: str
+    #: The body, with {{1}}, {{2}} … for the variables.
+    text: str
+    #: One of TEMPLATE_STATES.
+    state: str
+    #: marketing, utility, authentication; "" = the provider does not say.
+    category: str = ""
+    #: As in Template.
+    provider_id: str = ""
+    #: image, video or document: the kind of file that must be sent with it; "" = none.
+    header: str = ""
+
+
 @dataclass(frozen=True)
 class OutgoingMessage:
     """One message, ready to send."""
@@ -80,11 +112,11 @@ class OutgoingMessage:
     in_reply_to: str = ""
     #: Where the provider reports what becomes of the message; "" = nowhere.
     status_url: str = ""
-    #: Email only: HTML beside the text, further recipients, headers such as References, attached files as
-    #: (name, MIME type, content).
+    #: Email only: HTML beside the text, further recipients, headers such as References.
     html: str = ""
     cc: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Email and Meta: files that are handed over with the message, as (name, MIME type, content).
     attachments: tuple[tuple[str, str, bytes], ...] = ()
 
 
@@ -220,6 +252,9 @@ class Provider(Protocol):
 
     def call(self, call: OutgoingCall) -> Accepted:
         """Connect two telephones. Raises CannotAsk where the provider has no telephone, else like `send`."""
+
+    def templates(self) -> list[ListedTemplate]:
+        """All registered templates, approved or not. Raises CannotAsk where the provider has no list, ChannelError."""
 
     def check(self) -> str:
         """Try the account without sending anything. Returns a sentence for the settings page. Raises ChannelError."""

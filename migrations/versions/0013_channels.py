@@ -41,6 +41,7 @@ def upgrade() -> None:
     _conversations()
     _templates()
     _messages()
+    _calls()
     _consents()
     _events()
     for table, indexes in INDEXES.items():
@@ -173,6 +174,14 @@ def _messages() -> None:
     op.execute(sa.update(message.state.table).where(waits).values(state="failed", reason=NO_PROVIDER, due_on=None))
 
 
+def _calls() -> None:
+    with op.batch_alter_table("call_log") as table:
+        account = sa.ForeignKey("channel_account.id", name="fk_call_log_account", ondelete="SET NULL")
+        table.add_column(sa.Column("account_id", sa.Integer(), account))
+        table.add_column(sa.Column("provider_id", sa.String(120)))
+        table.create_unique_constraint("uq_call_provider", ["account_id", "provider_id"])
+
+
 def _consents() -> None:
     op.create_table(
         "consent",
@@ -222,6 +231,11 @@ def _events() -> None:
 def downgrade() -> None:
     for table in ("inbound_event", "do_not_disturb", "consent"):
         op.drop_table(table)
+    with op.batch_alter_table("call_log") as table:
+        table.drop_constraint("fk_call_log_account", type_="foreignkey")
+        table.drop_constraint("uq_call_provider", type_="unique")
+        table.drop_column("account_id")
+        table.drop_column("provider_id")
     with op.batch_alter_table("message") as table:
         for name in REFERENCES:
             table.drop_constraint(f"fk_message_{name}", type_="foreignkey")

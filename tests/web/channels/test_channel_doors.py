@@ -1,0 +1,218 @@
+"""Messages and conversations over REST, the hooks of providers, and the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.domain import channel_accounts
+from app.models import AuditEntry, ChannelAccount, Conversation, InboundEvent, Message
+from app.ops import queue
+from tests.app_fixtures import World
+
+PEER = "+919820012345"
+KEY = "k3y-of-the-console"
+
+
+@pytest.fixture
+def account(world: World) -> Any:
+    runner = world.app.test_cli_runner()
+    done = runner.invoke(args=["channel", "add", "console", "Desk", "--set", f"key={KEY}"])
+    assert done.exit_code == 0, done.output
+    return world.rows(select(ChannelAccount))[0]
+
+
+def run_calls() -> int:
+    return int(queue._backend.run_waiting())  # type: ignore[union-attr]
+
+
+def post(world: World, who: str, path: str, body: Any = None, **more: Any) -> Any:
+    return world.door(who).rest("POST", path, body or {}, **more)
+
+
+def hook(world: World, account: ChannelAccount, *events: dict[str, Any], channel: str = "sms", key: str = KEY) -> Any:
+    token = channel_accounts.token_of(account, world.vault)
+    body = json.dumps({"events": events})
+    headers = {"X-Console-Key": key, "Content-Type": "application/json"}
+    return world.app.test_client().post(f"/hooks/{channel}/{token}", data=body, headers=headers)
+
+
+def said(text: str, provider_id: str = "I1", channel: str = "sms", peer: str = PEER) -> dict[str, Any]:
+    return {"type": "message", "provider_id": provider_id, "channel": channel, "peer": peer, "text": text}
+
+
+def fresh(world: World, model: Any) -> list[Any]:
+    world.session.rollback()
+    world.session.expire_all()
+    return list(world.session.scalars(select(model).order_by(model.id)))
+
+
+# --- messages
+
+
+def test_a_message_is_sent_and_shows_its_state(world: World, make: Any, account: Any) -> None:
+    lead = make.lead("ana")
+    sent = post(world, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Namaste", "lead": lead.id})
+    assert (sent.status_code, sent.json["result"]["state"]) == (201, "queued")
+    run_calls()
+    shown = world.door("ana").rest("GET", f"message/{sent.json['id']}").json["result"]
+    assert (shown["state"], shown["direction"], shown["lead"]["id"]) == ("sent", "out", lead.id)
+    assert world.rows(select(AuditEntry).where(AuditEntry.event == "message"))[0].user_id == world.people["ana"].id
+    hook(world, account, {"type": "status", "provider_id": f"console-m{sent.json['id']}", "state": "read"})
+    run_calls()
+    assert world.door("ana").rest("GET", f"message/{sent.json['id']}").json["result"]["state"] == "read"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"noted": True},
+        {"happened_on": "2026-01-05T10:00:00"},
+        {"direction": "in"},
+        {"channel": "email", "peer": "a@x.in", "noted": 1},
+    ],
+)
+def test_a_message_that_is_only_noted(world: World, more: dict[str, Any]) -> None:
+    made = post(world, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"} | more)
+    assert (made.status_code, made.json["result"]["state"]) == (201, "noted")
+
+
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        ({"channel": "fax"}, "channel"),
+        ({"peer": "12"}, "peer"),
+        ({"peer": None}, "peer"),
+        ({"body": ""}, "body"),
+        ({"account": "Nowhere"}, None),
+        ({"template": "Nothing"}, "template"),
+        ({"variables": [1]}, "variables"),
+        ({"reply_to": 99}, "reply_to"),
+        ({"account": "Desk", "noted": True}, "account"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(world: World, account: Any, body: dict[str, Any], field: str | None) -> None:
+    answer = post(world, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"} | body)
+    assert answer.status_code in (404, 422) and answer.json["message"]
+    assert field is None or list(answer.json["errors"]) == [field]
+
+
+def test_without_an_account_nothing_is_sent_and_the_sentence_says_so(world: World) -> None:
+    answer = post(world, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"})
+    assert answer.status_code == 422 and "Channels" in answer.json["message"]
+
+
+def test_who_sees_a_number_masked_sends_to_the_record(world: World, make: Any, account: Any) -> None:
+    lead = make.lead("ana", mobile=PEER)
+    make.mask("Sales User", mobile="last4")
+    sent = post(world, "ana", "message/", {"channel": "sms", "body": "Namaste", "lead": lead.id})
+    assert sent.status_code == 201 and PEER not in sent.text
+    (talk,) = fresh(world, Conversation)
+    assert talk.peer == PEER
+    door = world.door("ana")
+    for path in (f"conversation/{talk.id}", "conversation/", f"conversation/{talk.id}/messages"):
+        assert PEER[3:] not in door.rest("GET", path).text
+    found = door.rest("GET", "conversation/", q={"filters": [{"col": "peer", "opr": "eq", "value": PEER}]})
+    assert found.status_code == 422
+
+
+def test_a_message_is_canceled_and_a_failed_one_sent_again(world: World, account: Any) -> None:
+    keys = [
+        post(world, "ana", "message/", {"channel": "sms", "peer": peer, "body": "Hi"}).json["id"]
+        for peer in (PEER, "+919820010000")
+    ]
+    assert post(world, "ben", f"message/{keys[0]}/cancel").status_code == 404
+    assert post(world, "ana", f"message/{keys[0]}/cancel").json["result"]["state"] == "canceled"
+    assert post(world, "ana", f"message/{keys[0]}/cancel").status_code == 409
+    run_calls()
+    failed = world.door("ana").rest("GET", f"message/{keys[1]}").json["result"]
+    assert (failed["state"], failed["reason"], failed["code"]) == ("failed", "The number doesn't exist.", "21211")
+    assert post(world, "ana", f"message/{keys[1]}/send_again").json["result"]["state"] == "queued"
+    assert post(world, "ana", f"message/{keys[1]}/give_up").status_code == 409
+
+
+# --- conversations
+
+
+def test_a_conversation_of_nobody_is_claimed_answered_and_closed(world: World, account: Any) -> None:
+    hook(world, account, said("When do you open?"))
+    run_calls()
+    (talk,) = fresh(world, Conversation)
+    (listed,) = world.door("cleo").rest("GET", "conversation/").json["result"]
+    assert (listed["id"], listed["unread"], listed["state"]) == (talk.id, 1, "open")
+    claimed = post(world, "cleo", f"conversation/{talk.id}/claim").json["result"]
+    assert claimed["claimed_by"]["id"] == world.id_of("cleo")
+    assert world.door("ana").rest("GET", f"conversation/{talk.id}").status_code == 404
+    assert post(world, "cleo", f"conversation/{talk.id}/read").json["result"]["unread"] == 0
+    sent = post(world, "cleo", f"conversation/{talk.id}/send", {"body": "At nine."})
+    assert (sent.status_code, sent.json["result"]["purpose"]) == (201, "service")
+    thread = world.door("cleo").rest("GET", f"conversation/{talk.id}/messages").json["result"]
+    assert [(each["direction"], each["body"]) for each in thread] == [("in", "When do you open?"), ("out", "At nine.")]
+    assert post(world, "cleo", f"conversation/{talk.id}/close").json["result"]["state"] == "closed"
+    assert post(world, "cleo", f"conversation/{talk.id}/close").status_code == 409
+    handed = post(world, "cleo", f"conversation/{talk.id}/hand_over", {"user": "sam"})
+    assert handed.status_code == 200
+    assert post(world, "sam", f"conversation/{talk.id}/hand_over", {"user": "nobody at all"}).status_code == 422
+
+
+def test_a_lead_and_a_ticket_are_made_from_a_conversation(world: World, account: Any) -> None:
+    hook(world, account, said("Hello") | {"peer_name": "Asha Patel"})
+    run_calls()
+    (talk,) = fresh(world, Conversation)
+    made = post(world, "ana", f"conversation/{talk.id}/lead")
+    assert made.status_code == 201, made.text
+    lead = world.door("ana").rest("GET", f"lead/{made.json['id']}").json["result"]
+    assert (lead["first_name"], lead["mobile"]) == ("Asha", PEER)
+    (talk,) = fresh(world, Conversation)
+    assert (talk.lead_id, talk.claimed_by_id) == (made.json["id"], world.id_of("ana"))
+    assert post(world, "cleo", f"conversation/{talk.id}/link", {"lead": 1}).status_code == 404
+    assert post(world, "ana", f"conversation/{talk.id}/link", {"lead": 999}).status_code == 422
+
+
+# --- hooks
+
+
+def test_the_hook_keeps_what_is_signed_and_says_nothing_else(world: World, account: Any) -> None:
+    client = world.app.test_client()
+    token = channel_accounts.token_of(account, world.vault)
+    for path, status in (
+        (f"sms/{token}x", 404),
+        (f"fax/{token}", 404),
+        ("sms/" + "x" * 300, 404),
+        (f"sms/{token}", 403),
+    ):
+        answer = client.post(f"/hooks/{path}", data="{}")
+        assert (answer.status_code, answer.data) == (status, b"")
+    assert hook(world, account, said("x"), key="wrong").status_code == 403
+    assert fresh(world, InboundEvent) == []
+    assert [hook(world, account, said("x")).status_code for _each in range(2)] == [204, 204]
+    (event,) = fresh(world, InboundEvent)
+    assert event.state == "new" and PEER not in event.request_sealed
+    run_calls()
+    assert len(fresh(world, Message)) == 1 and fresh(world, InboundEvent)[0].state == "done"
+
+
+def test_a_hook_takes_no_endless_body(world: World, account: Any) -> None:
+    token = channel_accounts.token_of(account, world.vault)
+    answer = world.app.test_client().post(f"/hooks/sms/{token}", data=b"x" * (3 * 1024 * 1024 + 1))
+    assert answer.status_code == 413
+
+
+# --- the command line
+
+
+def test_accounts_from_the_command_line(world: World, account: Any) -> None:
+    runner = world.app.test_cli_runner()
+    assert "Desk\tconsole\twhatsapp,sms,email,voice\ton" in runner.invoke(args=["channel", "list"]).output
+    assert "reaches anybody" in runner.invoke(args=["channel", "test", "Desk"]).output
+    for args, words in (
+        (["test", "Nowhere"], "no channel account"),
+        (["add", "console", "Desk"], "has this name"),
+        (["add", "console", "B", "--set", "sid=1"], "no setting"),
+        (["add", "console", "B", "--set", "s3cret"], "key=value"),
+    ):
+        done = runner.invoke(args=["channel", *args])
+        assert done.exit_code == 1 and words in done.output and KEY not in done.output
