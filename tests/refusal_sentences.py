@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
+from app.channels import http_client, reasons
 from app.domain.base import RuleBroken
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Only operators read these messages, in English.
 EXCLUDED_PARTS = {"demo", "cli.py"}
+#: Shown in threads and lists of failed messages, translated when they are shown.
+PROVIDER_SENTENCES = {
+    *reasons.SENTENCES.values(),
+    *(http_client.NO_CONNECTION, http_client.NO_TLS, http_client.NO_ANSWER),
+    *(http_client.BAD_HOST, http_client.TOO_LARGE, http_client.NO_FILE),
+}
 #: Functions of app/web that answer with messages without raising them.
 ANSWERING_FUNCTIONS = {
     "refusal",
@@ -124,5 +131,5 @@ def translated_texts(node: ast.AST) -> Iterator[str]:
 
 
 def all_messages() -> set[str]:
-    """Every message of a refusal."""
-    return {text for _path, tree in sources() for text in messages_of(tree)}
+    """Every message of a refusal, and every reason why a provider did not send a message."""
+    return {text for _path, tree in sources() for text in messages_of(tree)} | PROVIDER_SENTENCES

@@ -243,7 +243,6 @@ UNIMPORTED = {
     "marshmallow": "FAB imports it, and starts with this version only",
     "marshmallow-sqlalchemy": "FAB imports it, and starts with this version only",
     "python-socketio": "Flask-SocketIO brings it; ours is the version",
-    "twilio": "its version decides about the pins of aiohttp and requests",
 }
 
 

@@ -16,9 +16,11 @@ from app.channels.provider import (
     STATES,
     Accepted,
     BadSignature,
+    CannotAsk,
     Event,
     Inbound,
     IncomingMessage,
+    ListedTemplate,
     Media,
     NotUnderstood,
     OutgoingCall,
@@ -80,6 +82,10 @@ class ConsoleProvider:
         """Accept the call; the console page plays how it goes on."""
         return Accepted(f"console-{call.key}", "queued")
 
+    def templates(self) -> list[ListedTemplate]:
+        """It registers none: our own templates are sent as they are."""
+        raise CannotAsk
+
     def check(self) -> str:
         """There is nothing to reach."""
         return "The console needs no connection. Nothing that is sent by this account reaches anybody."
@@ -119,7 +125,7 @@ def body_of(events: list[dict[str, Any]]) -> bytes:
     return json.dumps({"events": events}).encode()
 
 
-CONSOLE = ProviderKind(
+KIND = ProviderKind(
     "console",
     "Console (sends nothing)",
     CHANNELS,
@@ -134,4 +140,3 @@ CONSOLE = ProviderKind(
     ),
     ConsoleProvider,
 )
-__all__ = ["CONSOLE", "ConsoleProvider", "body_of"]

@@ -1,11 +1,20 @@
-"""CONTENTS: the kinds of accounts that can be added, by name."""
+"""CONTENTS: the kinds of accounts that can be added."""
 
 from __future__ import annotations
 
-from app.channels.console_provider import CONSOLE
+from app.channels import console_provider, exotel, meta, twilio_provider
 from app.channels.provider import ProviderKind
 
-KINDS: dict[str, ProviderKind] = {kind.name: kind for kind in (CONSOLE,)}
+#: Name, as in `flask channel add KIND`, -> the kind.
+KINDS: dict[str, ProviderKind] = {
+    kind.name: kind
+    for kind in (
+        console_provider.KIND,
+        twilio_provider.KIND,
+        meta.KIND,
+        exotel.KIND,
+    )
+}
 #: Kind -> the setting of the installation that names another host, where a double of the provider listens. Its value
 #: goes to `ProviderKind.make` as "base_url".
 BASE_URL_SETTINGS = {"twilio": "TWILIO_BASE_URL", "meta": "META_BASE_URL", "exotel": "EXOTEL_BASE_URL"}

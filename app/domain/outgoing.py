@@ -59,8 +59,7 @@ def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
     conversation = conversations.find_or_create(session, account, wish.channel, peer, stamp)
     values = _content(session, wish, account, conversation) | {"channel": wish.channel, "peer": peer}
     _refuse_after_window(wish, conversation, stamp.now)
-    if any(wish.records.values()):
-        conversations.attach(conversation, dict(wish.records), stamp.by, stamp)
+    conversations.attach(conversation, dict(wish.records), stamp.by, stamp)  # nobody's is now the sender's
     values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
     values |= {name: value for name, value in wish.records.items() if value is not None}
     message = messages.enqueue(session, values | {"cause": wish.cause}, stamp)

@@ -57,12 +57,12 @@ class Target:
 # --- parse
 
 
-def parse_url(url: str, private: bool = False) -> Target:
+def parse_url(url: str, private: bool = False, most: int = MAX_LENGTH) -> Target:
     """Parse a URL. Raises BadAddress for everything but a plain https URL.
 
-    `private` allows http and private addresses (development, tests).
+    `private` allows http and private addresses (development, tests). Only a person's own URL is short: `most`.
     """
-    if len(url) > MAX_LENGTH or not url.isprintable() or " " in url or "\\" in url:
+    if len(url) > most or not url.isprintable() or " " in url or "\\" in url:
         raise BadAddress("An address has at most 500 characters, without spaces, line breaks or backslashes.")
     parts = _split(url)
     if parts.scheme != "https" and not (private and parts.scheme == "http"):

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from app.channels.base import ChannelError
 from app.channels.webhook import MAX_RESPONSE_BYTES, WebhookClient, signature
+from tests.channels.certificates import make_certificate
 from tests.channels.receiver import Receiver, receiving
 from tests.servers import free_port
 
@@ -120,19 +116,7 @@ def test_a_host_whose_address_changes_is_called_at_the_checked_one(receiver: Rec
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key and certificate of hooks.example in one file."""
-    path, key = tmp_path_factory.mktemp("tls") / "both.pem", ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.example")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number()).not_valid_before(
-        now - timedelta(days=1)
-    )
-    builder = builder.not_valid_after(now + timedelta(days=1)).add_extension(
-        x509.SubjectAlternativeName([x509.DNSName("hooks.example")]), critical=False
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(secret + builder.sign(key, hashes.SHA256()).public_bytes(pem))
-    return path
+    return make_certificate(tmp_path_factory.mktemp("tls"), "hooks.example")
 
 
 @pytest.fixture

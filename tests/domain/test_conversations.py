@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.channels.console_provider import CONSOLE
+from app.channels.console_provider import KIND as CONSOLE
 from app.domain import channel_accounts, consents, conversations, customers, message_templates, messages
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext

@@ -16,6 +16,7 @@ from app.channels.provider import (
     Event,
     Inbound,
     IncomingMessage,
+    ListedTemplate,
     Media,
     NotUnderstood,
     OutgoingCall,
@@ -94,6 +95,10 @@ class CarrierClient:
 
     def call(self, call: OutgoingCall) -> Accepted:
         """It has no telephone."""
+        raise CannotAsk
+
+    def templates(self) -> list[ListedTemplate]:
+        """It has none."""
         raise CannotAsk
 
     def check(self) -> str:

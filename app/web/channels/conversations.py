@@ -224,6 +224,7 @@ class ConversationResource(Resource):
     @permission_name("link")
     def link(self, pk: Any) -> Any:
         """Let it belong to {lead}, {ticket} or {customer}."""
+        self._row(pk, "write")
         record = self._record(sent())
         return self._moved(pk, "write", lambda session, row, stamp: conversations.link(session, row, record, stamp))
 

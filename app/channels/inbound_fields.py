@@ -1,0 +1,117 @@
+"""Readers of what providers send in: whatever is there, they return clean values or raise NotUnderstood."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from app.channels.http_client import read_json
+from app.channels.provider import Inbound, NotUnderstood
+from app.lib import phone
+
+#: Characters of an identifier, a message, and the address of a file; what is longer is cut.
+MAX_ID, MAX_TEXT, MAX_ADDRESS = 255, 65_536, 4000
+#: The seconds of the epoch between which a time of a message lies: 2001 to 2286.
+_FIRST_SECOND, _LAST_SECOND = 1_000_000_000, 9_999_999_999
+
+
+def header(request: Inbound, name: str) -> str:
+    """The value of a header, whatever its case; "" = it isn't there."""
+    return next((value for key, value in request.headers.items() if key.lower() == name.lower()), "")
+
+
+def first(fields: Mapping[str, list[str]], name: str, most: int = MAX_ID) -> str:
+    """The first value of a field on one line; "" = it isn't there."""
+    return one_line((fields.get(name) or [""])[0], most)
+
+
+def clean(value: Any, most: int = MAX_TEXT) -> str:
+    """A text that can be stored, lines kept; "" for anything but text. Control characters and half characters go."""
+    if not isinstance(value, str):
+        return ""
+    text = value[:most].replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(char for char in text if char == "\n" or unicodedata.category(char) not in ("Cc", "Cs"))
+
+
+def one_line(value: Any, most: int = MAX_ID) -> str:
+    """A text on one line, without spaces around it."""
+    return " ".join(clean(value, most).split())
+
+
+def field_id(fields: Mapping[str, list[str]], name: str) -> str:
+    """The identifier in a field. Raises NotUnderstood."""
+    return identifier(first(fields, name, MAX_ID + 1), name)
+
+
+def identifier(value: Any, what: str) -> str:
+    """An identifier of the provider. Raises NotUnderstood for none, and for one that can't be stored."""
+    text = value if isinstance(value, str) else ""
+    if not text or len(text) > MAX_ID or not text.isascii() or not text.isprintable():
+        raise NotUnderstood(f"There is no {what}.")
+    return text
+
+
+def number(value: Any) -> str:
+    """A telephone number in E.164; what isn't one, such as a sender's name, stays as it is."""
+    text = one_line(value, 64).removeprefix("whatsapp:")
+    return phone.normalize(text) or text
+
+
+def international(value: Any) -> str:
+    """A number that WhatsApp writes without its plus sign, in E.164."""
+    text = one_line(value, 64)
+    return number(f"+{text.lstrip('+')}") if text else ""
+
+
+def unix_time(value: Any) -> datetime | None:
+    """Seconds of the epoch as text or number; None = not a time."""
+    try:
+        seconds = int(value) if isinstance(value, int) or (isinstance(value, str) and len(value) < 16) else 0
+    except ValueError:
+        return None
+    return datetime.fromtimestamp(seconds, UTC) if _FIRST_SECOND <= seconds <= _LAST_SECOND else None
+
+
+def whole_number(value: Any) -> int | None:
+    """Digits as a number, such as the seconds of a call; None = not a number."""
+    text = str(value) if isinstance(value, int | str) else ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def json_object(request: Inbound) -> dict[str, Any]:
+    """The body as a JSON object. Raises NotUnderstood."""
+    found = read_json(request.body)
+    if not isinstance(found, dict):
+        raise NotUnderstood("The body isn't a JSON object.")
+    return found
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The JSON objects of a list; [] for anything else."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def clean_json(value: Any, depth: int = 8) -> Any:
+    """JSON whose texts can be stored; what is nested deeper is left out."""
+    if isinstance(value, dict | list) and depth == 0:
+        return None
+    if isinstance(value, dict):
+        return {clean(key, MAX_ID): clean_json(each, depth - 1) for key, each in value.items()}
+    if isinstance(value, list):
+        return [clean_json(each, depth - 1) for each in value]
+    return clean(value) if isinstance(value, str) else value
+
+
+def with_query(url: str, **values: str) -> str:
+    """The address with further parameters; empty ones are left out."""
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True) + [(key, value) for key, value in values.items() if value]
+    return urlunsplit(parts._replace(query=urlencode(query)))

@@ -1,0 +1,330 @@
+"""What Twilio sends in: messages, states of messages and calls, recordings. Signed with the account's token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any, cast
+
+from twilio.request_validator import RequestValidator
+from twilio.twiml.messaging_response import MessagingResponse
+from twilio.twiml.voice_response import Dial, VoiceResponse
+
+from app.channels.inbound_fields import (
+    MAX_ADDRESS,
+    clean,
+    field_id,
+    first,
+    header,
+    number,
+    one_line,
+    whole_number,
+    with_query,
+)
+from app.channels.provider import (
+    BadSignature,
+    CallUpdate,
+    Event,
+    Inbound,
+    IncomingMessage,
+    Media,
+    NotUnderstood,
+    Setting,
+    StatusUpdate,
+)
+from app.channels.reasons import SENTENCES, is_unwanted
+from app.channels.setting_checks import (
+    check_settings,
+    form_problem,
+    number_problem,
+    numbers_problem,
+    secret_problem,
+    yes_no_problem,
+)
+from app.channels.twilio_errors import REASONS
+
+SETTINGS = (
+    Setting(
+        "account_sid",
+        "Account SID",
+        "On the first page of Twilio's console; it starts with AC.",
+        check=partial(form_problem, re.compile(r"AC[0-9a-fA-F]{32}"), "It is AC and 32 hexadecimal digits."),
+    ),
+    Setting(
+        "auth_token", "Auth token", "Below the account SID. It also signs the webhooks.", True, check=secret_problem
+    ),
+    Setting(
+        "from",
+        "Own numbers",
+        "The sender of SMS and the caller id, with country code. A different sender of WhatsApp messages follows after "
+        "a comma, with whatsapp: before it.",
+        check=numbers_problem,
+    ),
+    Setting(
+        "forward_to",
+        "Incoming calls ring at",
+        "A telephone number. Empty: incoming calls hear the busy tone.",
+        is_required=False,
+        check=number_problem,
+    ),
+    Setting(
+        "record_incoming",
+        "Record incoming calls",
+        "yes or no. Tell the callers.",
+        is_required=False,
+        default="no",
+        check=yes_no_problem,
+    ),
+)
+#: Twilio's status of a message -> ours. What Twilio has taken is sent: "queued" would be one that waits with us.
+MESSAGE_STATES = {
+    **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent"), "sent"),
+    **dict.fromkeys(("delivered", "partially_delivered"), "delivered"),
+    "read": "read",
+    **dict.fromkeys(("undelivered", "failed", "canceled"), "failed"),
+}
+#: Twilio's status of a call -> ours.
+_CALL_STATES = {
+    **dict.fromkeys(("queued", "initiated", "ringing"), "ringing"),
+    **dict.fromkeys(("in-progress", "answered"), "answered"),
+    **{state: state for state in ("completed", "busy", "no-answer", "failed", "canceled")},
+}
+#: What Twilio puts in place of a withheld number: "ANONYMOUS", "RESTRICTED" and such, on a telephone's keys.
+_WITHHELD = {"+266696687", "+7378742833", "+8656696", "+86282452253", "+2562533", "anonymous", "restricted"}
+MAX_MEDIA = 10
+RING_SECONDS = 25
+_EMPTY = "text/xml; charset=utf-8"
+
+
+class _Fields(dict[str, list[str]]):
+    """Form fields as the validator reads them: each may have several values."""
+
+    def getlist(self, name: str) -> list[str]:
+        """All values of a field."""
+        return self[name]
+
+
+class TwilioInbound:
+    """The half of the adapter that Twilio calls."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        """`settings` as in SETTINGS. Raises ValueError."""
+        found = check_settings(SETTINGS, settings)
+        self.account_sid, self.auth_token = found["account_sid"], found["auth_token"]
+        parts = [part.strip() for part in found["from"].split(",")]
+        self.numbers = [number(part) for part in parts if not part.startswith("whatsapp:")]
+        on_whatsapp = [number(part) for part in parts if part.startswith("whatsapp:")]
+        self.whatsapp_sender = (on_whatsapp or self.numbers)[0]
+        self.forward_to = number(found["forward_to"])
+        self.is_recording = found["record_incoming"] == "yes"
+
+    def verify(self, request: Inbound) -> None:
+        """Check X-Twilio-Signature: of the address and the form fields, or of the address with a hash of the body."""
+        params: Any = _Fields(request.form)
+        if not request.form and request.body:
+            if "bodySHA256" not in request.query:
+                raise BadSignature("a body that isn't a form and has no hash")
+            params = request.body.decode("utf-8", "replace")
+        try:
+            is_signed = RequestValidator(self.auth_token).validate(
+                request.url, params, header(request, "X-Twilio-Signature")
+            )
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise BadSignature("the fields can't be read") from error
+        if not is_signed:
+            raise BadSignature("the signature doesn't match")
+
+    def parse(self, request: Inbound) -> list[Event]:
+        """A message, a state, or a call's progress. Raises NotUnderstood."""
+        fields = request.form or request.query
+        if first(fields, "AccountSid") != self.account_sid:
+            raise NotUnderstood("It is for another account of Twilio.")
+        if "CallSid" in fields:
+            return self._call_events(fields, request.query)
+        sid = field_id(fields, "MessageSid" if "MessageSid" in fields else "SmsSid")
+        status = first(fields, "MessageStatus") or first(fields, "SmsStatus")
+        if status in MESSAGE_STATES:
+            code = first(fields, "ErrorCode")
+            return [_status(sid, status, code, first(request.query, "key"))]
+        if status in ("received", "receiving", ""):
+            return [_message(sid, fields)]
+        raise NotUnderstood("The status of the message isn't known.")
+
+    def answer(self, request: Inbound) -> tuple[int, str, str]:
+        """TwiML: an incoming call is connected; for everything else, an empty one."""
+        fields = request.form or request.query
+        is_ringing = first(fields, "CallStatus") == "ringing" and first(fields, "Direction") == "inbound"
+        if is_ringing and not first(request.query, "leg"):
+            return 200, _EMPTY, str(self._connect(request.url))
+        return 200, _EMPTY, str(MessagingResponse())
+
+    def _connect(self, url: str) -> VoiceResponse:
+        """Ring the configured telephone for an incoming call."""
+        response = VoiceResponse()
+        if not self.forward_to:
+            response.reject(reason="busy")
+            return response
+        recording = (
+            {"record": "record-from-answer-dual", "recording_status_callback": with_query(url, leg="recording-in")}
+            if self.is_recording
+            else {}
+        )
+        ended = with_query(url, leg="dialed-in")
+        dial = cast(Dial, response.dial(timeout=RING_SECONDS, action=ended, **recording))
+        events = with_query(url, leg="answer")
+        dial.number(self.forward_to, status_callback=events, status_callback_event="answered completed")
+        return response
+
+    # --- calls
+
+    def _call_events(self, fields: Mapping[str, list[str]], query: Mapping[str, list[str]]) -> list[Event]:
+        leg, key = first(query, "leg"), first(query, "key")
+        if leg in ("dialed", "dialed-in"):
+            return [_dialed(fields, key, is_incoming=leg == "dialed-in")]
+        if "RecordingSid" in fields:
+            return _recording(fields, key, "in" if leg == "recording-in" else "out")
+        state = _CALL_STATES.get(first(fields, "CallStatus"))
+        if state is None:
+            raise NotUnderstood("The status of the call isn't known.")
+        if leg == "person":
+            return _person_leg(fields, key, state)
+        if leg in ("customer", "answer"):
+            return [_connected_leg(fields, key, state, is_incoming=leg == "answer")]
+        if first(fields, "Direction") != "inbound":
+            raise NotUnderstood("It is about a call that was not made here.")
+        return self._incoming(fields, state)
+
+    def _incoming(self, fields: Mapping[str, list[str]], state: str) -> list[Event]:
+        """The caller's telephone. Whether somebody talked to them, only the other leg tells."""
+        if state == "answered" or (state == "completed" and self.forward_to):
+            return []
+        return [
+            CallUpdate(
+                field_id(fields, "CallSid"),
+                state,
+                "in",
+                _peer(first(fields, "From")),
+                number(first(fields, "To")),
+                **_times(fields, state),
+            )
+        ]
+
+
+def _person_leg(fields: Mapping[str, list[str]], key: str, state: str) -> list[Event]:
+    """The person's own telephone, rung first: that they answered or hung up says nothing of the customer."""
+    if state == "completed":
+        return []
+    shown = "ringing" if state == "answered" else state
+    sid, own = field_id(fields, "CallSid"), number(first(fields, "From"))
+    person = number(first(fields, "To"))
+    return [CallUpdate(sid, shown, "out", "", own, person, key, **_times(fields, shown))]
+
+
+def _connected_leg(fields: Mapping[str, list[str]], key: str, state: str, is_incoming: bool) -> CallUpdate:
+    """The second telephone: the customer's, or for an incoming call that of the person who answers."""
+    sid = field_id(fields, "ParentCallSid")
+    caller, called = first(fields, "From"), number(first(fields, "To"))
+    seconds = whole_number(first(fields, "CallDuration")) if state == "completed" else None
+    times = _times(fields, state)
+    if is_incoming:
+        missed = "no-answer" if state in ("busy", "failed", "canceled") else state
+        return CallUpdate(sid, missed, "in", _peer(caller), "", called, key, talk_seconds=seconds, **times)
+    return CallUpdate(sid, state, "out", called, number(caller), "", key, talk_seconds=seconds, **times)
+
+
+def _dialed(fields: Mapping[str, list[str]], key: str, is_incoming: bool) -> CallUpdate:
+    """How the second telephone was reached, told on the call of the first: also when it could not be dialled."""
+    state = _CALL_STATES.get(first(fields, "DialCallStatus"))
+    if state is None:
+        raise NotUnderstood("The status of the call isn't known.")
+    state = "completed" if state == "answered" else state
+    seconds = whole_number(first(fields, "DialCallDuration")) if state == "completed" else None
+    url = first(fields, "RecordingUrl", MAX_ADDRESS)
+    sid, caller, called = field_id(fields, "CallSid"), first(fields, "From"), number(first(fields, "To"))
+    if is_incoming:
+        missed = state if state == "completed" else "no-answer"
+        return CallUpdate(sid, missed, "in", _peer(caller), called, "", key, talk_seconds=seconds, recording_url=url)
+    return CallUpdate(sid, state, "out", "", number(caller), called, key, talk_seconds=seconds, recording_url=url)
+
+
+def _recording(fields: Mapping[str, list[str]], key: str, direction: str) -> list[Event]:
+    url = first(fields, "RecordingUrl", MAX_ADDRESS)
+    if first(fields, "RecordingStatus") not in ("", "completed") or not url:
+        return []
+    sid = field_id(fields, "CallSid")
+    return [CallUpdate(sid, "completed", direction, "", "", key=key, recording_url=url)]
+
+
+def _peer(value: str) -> str:
+    return "" if value.lower() in _WITHHELD else number(value)
+
+
+def _times(fields: Mapping[str, list[str]], state: str) -> dict[str, Any]:
+    """When it began or ended, as Twilio reports it."""
+    moment = _moment(first(fields, "Timestamp"))
+    if state in ("ringing", "answered"):
+        return {"started_on": moment} if state == "answered" else {}
+    return {"ended_on": moment}
+
+
+def _moment(value: str) -> datetime | None:
+    """An RFC 2822 date in UTC; None = not one."""
+    try:
+        found = parsedate_to_datetime(value)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+# --- messages
+
+
+def _message(sid: str, fields: Mapping[str, list[str]]) -> IncomingMessage:
+    peer, to = first(fields, "From"), first(fields, "To")
+    if not peer or not to:
+        raise NotUnderstood("There is no From or To.")
+    if ":" in peer.removeprefix("whatsapp:"):
+        raise NotUnderstood("The channel of the message isn't served.")
+    return IncomingMessage(
+        sid,
+        "whatsapp" if peer.startswith("whatsapp:") else "sms",
+        number(peer),
+        number(to),
+        clean((fields.get("Body") or [""])[0]) or first(fields, "ButtonText"),
+        peer_name=first(fields, "ProfileName", 100),
+        media=_media(fields),
+        in_reply_to=first(fields, "OriginalRepliedMessageSid"),
+        native=_native(fields),
+    )
+
+
+def _media(fields: Mapping[str, list[str]]) -> tuple[Media, ...]:
+    count = min(whole_number(first(fields, "NumMedia")) or 0, MAX_MEDIA)
+    pairs = [
+        (first(fields, f"MediaUrl{n}", MAX_ADDRESS), first(fields, f"MediaContentType{n}", 100)) for n in range(count)
+    ]
+    return tuple(Media(url, mime or "application/octet-stream") for url, mime in pairs if url)
+
+
+def _native(fields: Mapping[str, list[str]]) -> dict[str, str]:
+    names = ("OptOutType", "ButtonPayload", "Latitude", "Longitude", "Address", "Label", "ForwardedCount")
+    return {name: value for name in names if (value := first(fields, name, 500))}
+
+
+def _status(sid: str, status: str, code: str, key: str = "") -> StatusUpdate:
+    state = MESSAGE_STATES[status]
+    if state != "failed":
+        return StatusUpdate(sid, state, key=key)
+    reason = REASONS.get(code, "not_delivered")
+    return StatusUpdate(sid, state, None, key, SENTENCES[reason], code, is_unwanted(reason))
+
+
+def status_of(message: Any) -> StatusUpdate:
+    """The state of a message that the library has read."""
+    status = str(message.status)
+    if status not in MESSAGE_STATES:
+        raise ValueError(status[:40])
+    return _status(str(message.sid), status, one_line(str(message.error_code or "")))
