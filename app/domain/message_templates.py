@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.channels.provider import ListedTemplate
 from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.settings import Master
 
 #: What the provider, or the DLT registry, says; "local" texts need nobody's approval.
-APPROVALS = ("local", "pending", "approved", "rejected", "paused")
+APPROVALS = ("local", "pending", "approved", "rejected", "paused", "unsupported")
 #: Those by which a message may be sent.
 USABLE = ("local", "approved")
 #: A variable: {{1}} or {{first_name}}; the DLT registry writes {#var#} for each.
@@ -71,3 +72,49 @@ def refuse_unusable(template: Any, channel: str, account_id: int) -> None:
         raise RuleBroken("This template belongs to another channel or account. Please choose another one.", "template")
     if not template.is_active or template.approval not in USABLE:
         raise RuleBroken("This template isn't approved by the provider. Please choose another one.", "template")
+
+
+def sync(session: Session, account: Any, listed: Iterable[ListedTemplate], now: datetime) -> int:
+    """Store the templates that a provider has registered for an account; those it no longer has are turned off.
+
+    Returns how many it has.
+    """
+    mine = {(each.name, each.language): each for each in session.scalars(_of(account)) if each.synced_on is not None}
+    seen = set()
+    for each in listed:
+        key = (each.name[:120], each.language[:16])
+        seen.add(key)
+        row = mine.get(key) or _new(session, account, each)
+        row.body, row.approval, row.is_active, row.synced_on = each.text, _approval(each.state), True, now
+        row.category, row.provider_id = each.category[:40] or None, each.provider_id[:64] or None
+        row.header = each.header[:200] or None
+        row.purpose = "promotional" if each.category.lower() == "marketing" else "service"
+    for key, row in mine.items():
+        if key not in seen:
+            row.is_active, row.synced_on = False, now
+    session.flush()
+    return len(seen)
+
+
+def _of(account: Any) -> Any:
+    return select(MessageTemplate).where(MessageTemplate.account_id == account.id)
+
+
+def _approval(state: str) -> str:
+    return state if state in APPROVALS else "pending"
+
+
+def _new(session: Session, account: Any, listed: ListedTemplate) -> MessageTemplate:
+    """A new row; its label is its name, with as much behind it as makes it unique."""
+    plain = f"{listed.name} ({listed.language})"[:100]
+    label, taken = plain, select(MessageTemplate.id)
+    for more in (f" – {account.name}"[:36], *(f" {n}" for n in range(2, 100))):
+        if session.execute(taken.where(MessageTemplate.label == label)).first() is None:
+            break
+        label = plain + more
+    channel = "whatsapp" if "whatsapp" in account.channels else account.channels[0]
+    row = MessageTemplate(label=label, channel=channel, account_id=account.id, position=0)
+    row.name, row.language, row.body = listed.name[:120], listed.language[:16], listed.text
+    session.add(row)
+    session.flush()
+    return row

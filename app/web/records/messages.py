@@ -28,7 +28,7 @@ from app.web.core.reference_fields import MasterField
 from app.web.records.call_fields import CallNumberField
 from app.web.records.screen import Screen
 
-_COLORS = {
+COLORS = {
     "noted": "teal",
     "queued": "gray",
     "sending": "blue",
@@ -41,7 +41,7 @@ _COLORS = {
 }
 CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _("Email")}
 _DIRECTION_WORDS = {"out": _("Outgoing"), "in": _("Incoming")}
-_STATE_WORDS = {
+STATE_WORDS = {
     "noted": _("Noted"),
     "queued": _("Queued"),
     "sending": _("Sending"),
@@ -82,7 +82,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     VariablesField("variables"),
     NumberField("reply_to", columns=(Message.reply_to_id,), key="reply_to_id"),
     NumberField("conversation", columns=(Message.conversation_id,)),
-    ChoiceField("state", options=STATES, colors=_COLORS, words=_STATE_WORDS),
+    ChoiceField("state", options=STATES, colors=COLORS, words=STATE_WORDS),
     ChoiceField("purpose", options=PURPOSES, words=_PURPOSE_WORDS),
     DateTimeField("happened_on"),
 )

@@ -216,3 +216,60 @@ def test_accounts_from_the_command_line(world: World, account: Any) -> None:
     ):
         done = runner.invoke(args=["channel", *args])
         assert done.exit_code == 1 and words in done.output and KEY not in done.output
+
+
+# --- pages
+
+
+def test_an_account_is_added_changed_and_tested_on_pages(world: World) -> None:
+    root = world.door("root")
+    assert root.form("/settings/channels/add/console", {"name": "", "is_active": "1"}).status_code == 422
+    made = root.form("/settings/channels/add/console", {"name": "Desk", "is_active": "1", "set.key": KEY})
+    assert made.status_code == 302
+    page = made.headers["Location"]
+    for path in ("/settings/channels/", page, f"{page}edit", "/settings/channels/console/1/", "/undelivered/"):
+        answer = root.screen(path)
+        assert answer.status_code == 200 and KEY not in answer.text
+    assert world.door("mia").screen(page).status_code in (302, 403)
+    assert (
+        root.form(f"{page}edit", {"name": "Counter", "set.key": "", "version": "1", "is_active": "1"}).status_code
+        == 302
+    )
+    (account,) = fresh(world, ChannelAccount)
+    assert (account.name, channel_accounts.values_of(account, world.vault)) == ("Counter", {"key": KEY})
+    for what in ("check", "off", "on", "token", "templates"):
+        assert root.form(f"{page}{what}").status_code == 302
+    assert root.form(f"{page}test", {"channel": "sms", "to": PEER}).headers["Location"] == "/messages/show/1"
+    assert root.form(f"{page}test", {"channel": "sms", "to": "12"}).headers["Location"] == page
+
+
+def test_a_person_plays_the_customer(world: World, account: Any) -> None:
+    root, console = world.door("root"), "/settings/channels/console/1/"
+    root.form(f"{console}write", {"channel": "whatsapp", "peer": PEER, "text": "Hello", "name": "Asha"})
+    run_calls()
+    (talk,) = fresh(world, Conversation)
+    key = post(world, "root", f"conversation/{talk.id}/send", {"body": "Namaste"}).json["id"]
+    run_calls()
+    for state in ("delivered", "read"):
+        root.form(f"{console}{key}/{state}")
+        run_calls()
+        assert world.door("root").rest("GET", f"message/{key}").json["result"]["state"] == state
+    assert root.form(f"{console}99/read").status_code == 404
+
+
+def test_what_failed_is_sent_again_or_dismissed_on_its_page(world: World, account: Any) -> None:
+    post(world, "ana", "message/", {"channel": "sms", "peer": "+919820010000", "body": "Hi"})
+    hook(world, account)
+    token = channel_accounts.token_of(account, world.vault)
+    world.app.test_client().post(f"/hooks/sms/{token}", data="{", headers={"X-Console-Key": KEY})
+    run_calls()
+    shown = world.door("root").screen("/undelivered/").text
+    assert "The number doesn&#39;t exist." in shown and "list of events" in shown
+    assert "list of events" not in world.door("ana").screen("/undelivered/").text
+    assert world.door("ben").form("/undelivered/1/again").status_code == 404
+    assert world.door("ana").form("/undelivered/1/again").status_code == 302
+    assert [each.state for each in fresh(world, Message)] == ["queued"]
+    (event,) = [each for each in fresh(world, InboundEvent) if each.state == "failed"]
+    assert world.door("ana").form(f"/undelivered/event/{event.id}/dismiss").status_code in (403, 404)
+    assert world.door("root").form(f"/undelivered/event/{event.id}/dismiss").status_code == 302
+    assert {each.state for each in fresh(world, InboundEvent)} == {"done", "dismissed"}
