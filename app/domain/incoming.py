@@ -14,7 +14,6 @@ from app.channels.provider import CallUpdate, Event, IncomingMessage, StatusUpda
 from app.domain import (
     call_matching,
     call_updates,
-    channel_accounts,
     consents,
     conversations,
     leads,
@@ -66,8 +65,6 @@ def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate,
         message.code = event.code[:40] or None
     if event.is_opt_out:
         refuse_from_now_on(session, message, event.reason, Stamp(None, now))
-    if message.state in messages.SENT:
-        channel_accounts.note_success(session, account.id, now)
     return "state"
 
 
@@ -124,7 +121,6 @@ def _take_message(session: Session, account: ChannelAccount, event: IncomingMess
     conversations.note_message(session, conversation, message, now)
     _heed_wish(session, message, stamp)
     _notify(session, conversation, message, target, now)
-    channel_accounts.note_success(session, account.id, now)
     return "message"
 
 

@@ -7,6 +7,7 @@ sent, so no two workers send the same row. Each kind of delivery is declared as 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
@@ -32,6 +34,8 @@ INTERRUPTED_AFTER = timedelta(minutes=5)
 MAX_QUEUED = 500
 #: What has to wait for longer is left to the sweep.
 LATER = timedelta(hours=12)
+#: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away.
+STORE_WAITS = (0.1, 0.5, 2.0, 5.0)
 SKIPPED = "skipped"
 A_FAULT = "Internal error; see the server log."
 
@@ -204,15 +208,31 @@ def settle(kind: DeliveryKind, row: Any, result: DeliveryResult, now: datetime) 
     values |= (
         kind.end(now) | kind.columns(result) | ({"tries": row.tries - 1} if result.wait and not is_retried else {})
     )
-    with writing() as session:
-        if not update_rows(session, update(kind.model).where(*_same_attempt(kind, row, result)).values(values)):
-            return
-        kind.on_settled(session, row, result, now)
+    if not _store(kind, row, result, values, now):
+        return
     key = kind.key_of(row)
     if is_queued and (is_retried or wait) and wait < LATER.total_seconds():
         queue.enqueue_in(wait, kind.queue, kind.send, key)
     if result.state in ("failed", "unknown"):
         kind.log.warning("%s %s %s after %s tries: %s", kind.label, key, result.state, row.tries, result.error)
+
+
+def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[str, Any], now: datetime) -> bool:
+    """Store the result, again if the database could not: a result that is lost is one that nobody knows."""
+    for wait in (*STORE_WAITS, None):
+        try:
+            with writing() as session:
+                mine = _same_attempt(kind, row, result)
+                is_mine = bool(update_rows(session, update(kind.model).where(*mine).values(values)))
+                if is_mine:
+                    kind.on_settled(session, row, result, now)
+                return is_mine
+        except OperationalError as error:
+            if wait is None:
+                raise
+            kind.log.warning("%s %s could not be stored, again: %s", kind.label, kind.key_of(row), type(error.orig))
+            time.sleep(queue.jittered(wait))
+    return False
 
 
 def _same_attempt(kind: DeliveryKind, row: Any, result: DeliveryResult) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from app.domain.pending import pending
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops import queue
-from app.outbox import engine, providers
+from app.outbox import engine, health, providers
 from app.outbox.engine import SKIPPED
 from app.outbox.providers import NoProvider, impersonal
 
@@ -75,7 +75,8 @@ def work_off(event_id: int) -> None:
         event = inbound_events.lock(session, event_id, now + engine.EARLY)
         if event is None:
             return
-        wait = _do(session, event, now)
+        wait, account_id = _do(session, event, now), event.account_id
+    health.note(account_id, None)
     if wait is not None:
         queue.enqueue_in(wait, QUEUE, work_off, event_id)
 

@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import CannotAsk, Media, OptedOut, OutgoingMessage, Provider, Refused, Template
-from app.domain import channel_accounts, consents, incoming, message_templates, messages, outgoing
+from app.domain import consents, incoming, message_templates, messages, outgoing
 from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue
 from app.ops.rate_counter import Rate, RateCounter
-from app.outbox import engine, providers
+from app.outbox import engine, health, providers
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.providers import NoProvider, impersonal
 
@@ -58,26 +58,37 @@ class MessageResult(DeliveryResult):
 
 def send(message_id: int) -> None:
     """Send one message that is due, or put it off when its account has no turn. Its path is stored in queues."""
-    wait = _wait_for_turn(message_id, datetime.now(UTC))
-    if wait:
+    found = _account_of(message_id)
+    if found is None or not found.is_active:
+        return  # the sweep queues it when the account is on again
+    if wait := _wait_for_turn(found, datetime.now(UTC)):
         _put_off(message_id, wait)
-    else:
-        engine.deliver(MESSAGES, message_id)
+        return
+    row = engine.claim(MESSAGES, message_id, datetime.now(UTC))
+    if row is None:
+        return
+    result = engine.attempt(MESSAGES, row)
+    engine.settle(MESSAGES, row, result, datetime.now(UTC))
+    if result.was_attempted:
+        # In a transaction of its own: all messages of an account would wait for its row, or for each other.
+        health.note(found.id, None if result.state in messages.SENT else result.error or "")
 
 
 # --- the account's turn
 
 
-def _wait_for_turn(message_id: int, now: datetime) -> float:
-    """Seconds until the account may send another message; 0 = now."""
-    limits = (ChannelAccount.id, ChannelAccount.per_second, ChannelAccount.per_minute)
-    query = select(*limits).join(Message, Message.account_id == ChannelAccount.id)
+def _account_of(message_id: int) -> Any:
+    """(id, is_active, per_second, per_minute) of the account of a queued message, else None; read without a lock."""
+    columns = (ChannelAccount.id, ChannelAccount.is_active, ChannelAccount.per_second, ChannelAccount.per_minute)
+    query = select(*columns).join(Message, Message.account_id == ChannelAccount.id)
     with Session(db.engine) as session, access.as_system(session):
-        found = session.execute(query.where(Message.id == message_id, Message.state == "queued")).first()
-    if found is None:
-        return 0.0
-    rates = [Rate(limit, seconds) for limit, seconds in ((found[1], 1), (found[2], 60)) if limit]
-    return max((_wait(f"channel:{found[0]}:{rate.seconds}", rate, now.timestamp()) for rate in rates), default=0.0)
+        return session.execute(query.where(Message.id == message_id, Message.state == "queued")).first()
+
+
+def _wait_for_turn(account: Any, now: datetime) -> float:
+    """Seconds until the account may send another message; 0 = now."""
+    rates = [Rate(limit, each) for limit, each in ((account.per_second, 1), (account.per_minute, 60)) if limit]
+    return max((_wait(f"channel:{account.id}:{rate.seconds}", rate, now.timestamp()) for rate in rates), default=0.0)
 
 
 def _wait(name: str, rate: Rate, now: float) -> float:
@@ -197,9 +208,6 @@ def _on_settled(session: Session, row: Message, result: DeliveryResult, now: dat
     message.changed_on = now
     if result.state in messages.SENT:
         messages.note_sent(session, message, now)
-        channel_accounts.note_success(session, row.account_id or 0, now)
-    elif result.was_attempted:
-        channel_accounts.note_error(session, row.account_id or 0, result.error or "", now)
     if isinstance(result, MessageResult) and result.is_opt_out:
         incoming.refuse_from_now_on(session, message, result.error or "", Stamp(None, now))
     if result.state == "unknown":
@@ -225,7 +233,6 @@ MESSAGES = DeliveryKind(
     interrupted=DeliveryResult("unknown", NOT_KNOWN),
     columns=_columns,
     on_settled=_on_settled,
-    claimable=(_is_on,),
     sweepable=(_is_on,),
 )
 
@@ -337,6 +344,7 @@ def install(app: Flask, counter: RateCounter) -> None:
     """Send what sessions on the app's database have committed, as fast as this counter allows each account."""
     global _engine
     app.extensions["crm_channel_rates"] = counter
+    health.forget()
     with app.app_context():
         _engine = db.engine
 

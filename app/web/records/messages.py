@@ -154,7 +154,7 @@ def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
     channel = values.get("channel") or ""
     return Outgoing(
         channel=channel,
-        peer=values.get("peer") or _peer_of(session, channel, records),
+        peer=values.get("peer") or peer_of(session, channel, records),
         body=values.get("body") or "",
         account_id=account.id if account else None,
         template=template,
@@ -166,7 +166,7 @@ def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
     )
 
 
-def _peer_of(session: Session, channel: str, records: dict[str, int | None]) -> str:
+def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> str:
     """The number or address of the record, so that who sees it masked can send too; "" when it has none."""
     column = "email" if channel == "email" else "mobile_e164"
     for model, name in ((Ticket, "ticket_id"), (Lead, "lead_id"), (Customer, "customer_id")):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.domain import channel_accounts
-from app.models import AuditEntry, ChannelAccount, Conversation, InboundEvent, Message
+from app.models import AuditEntry, ChannelAccount, Conversation, InboundEvent, Message, SupportPage
 from app.ops import queue
 from tests.app_fixtures import World
 
@@ -273,3 +273,31 @@ def test_what_failed_is_sent_again_or_dismissed_on_its_page(world: World, accoun
     assert world.door("ana").form(f"/undelivered/event/{event.id}/dismiss").status_code in (403, 404)
     assert world.door("root").form(f"/undelivered/event/{event.id}/dismiss").status_code == 302
     assert {each.state for each in fresh(world, InboundEvent)} == {"done", "dismissed"}
+
+
+# --- the predecessor's door
+
+
+def test_the_predecessors_methods_send_and_list(world: World, make: Any, account: Any) -> None:
+    ticket = make.ticket("cleo", mobile=PEER)
+    about = {"reference_doctype": "CRM Ticket", "reference_name": ticket.number}
+    door = world.door("cleo")
+
+    def call(name: str, **body: Any) -> Any:
+        return door.machine.post(f"/api/method/crm.api.{name}", json=body, headers=door.headers)
+
+    assert call("whatsapp.is_whatsapp_enabled").json["message"] is True
+    assert call("whatsapp_setup.get_local_whatsapp_status").json["message"]["status"] == "connected"
+    name = call("whatsapp.create_whatsapp_message", **about, message="Namaste", to="").json["message"]
+    world.session.add(SupportPage(label="Reset a PIN", url="https://x.in/pin", position=1, is_active=True))
+    world.session.commit()
+    sent = call("whatsapp_support.send_support_pages", ticket_name=ticket.number, support_pages=["Reset a PIN"])
+    assert sent.json["message"]["success"], sent.text
+    local = call("whatsapp_setup.send_local_whatsapp_message", phone="9820012399", message="Hi").json["message"]
+    assert local["success"] and local["messageId"]
+    listed = call("whatsapp.get_whatsapp_messages", **about).json["message"]
+    assert listed[0]["name"] == name and "https://x.in/pin" in listed[1]["message"]
+    assert {each["status"] for each in listed} == {"Pending"} and listed[0]["to"] == PEER
+    bad = call("whatsapp_support.send_support_pages", ticket_name=ticket.number, support_pages=["Nothing"]).json
+    assert bad["message"]["success"] is False
+    assert call("whatsapp.get_whatsapp_messages", reference_doctype="CRM Lead", reference_name="9").status_code == 403
