@@ -175,8 +175,13 @@ def _errors_of_settings(kind: ProviderKind, values: Mapping[str, str]) -> dict[s
     for key in values:
         if key not in known:
             names = ", ".join(known) or "-"
-            text = "An account of this kind has no setting “%(key)s”. It has: %(names)s."
-            errors[key] = [translatable(text, key=key, names=names)]
+            errors[key] = [
+                translatable(
+                    "An account of this kind has no setting “%(key)s”. It has: %(names)s.",
+                    key=key,
+                    names=names,
+                )
+            ]
     for key, each in known.items():
         value = values.get(key, "")
         if not value and each.is_required:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, select, union, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
+from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
@@ -127,10 +127,14 @@ def refusal(session: Session, message: Any, now: datetime) -> str | None:
         return None
     said = latest(session, message.channel, message.peer)
     if (said is not None and said.action == "withdrawn") or has_opted_out(session, message):
-        return "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
+        return translatable(
+            "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
+        )
     has_consent = said is not None and (said.ends_on is None or said.ends_on > now)
     if not has_consent and message.channel != "email" and is_blocked(session, message.peer, now):
-        return "This number is on the do-not-disturb list. Promotional messages need the customer's consent."
+        return translatable(
+            "This number is on the do-not-disturb list. Promotional messages need the customer's consent."
+        )
     return None
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueCon
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import consents, sla, timeline
-from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime
+from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.leads import Lead
 from app.domain.pending import pending
 from app.domain.tickets import Ticket
@@ -195,7 +195,13 @@ def mark_changed(session: Session, message: Any) -> None:
 def cancel(session: Session, message: Message, stamp: Stamp) -> None:
     """Take a message back that has not been sent. Raises Conflict when it is too late."""
     values = {"state": "canceled", "due_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
-    _move(session, message, ("queued",), values, "It is too late to cancel this message: it isn't waiting any more.")
+    _move(
+        session,
+        message,
+        ("queued",),
+        values,
+        translatable("It is too late to cancel this message: it isn't waiting any more."),
+    )
 
 
 def send_again(session: Session, message: Message, stamp: Stamp) -> None:
@@ -208,7 +214,13 @@ def send_again(session: Session, message: Message, stamp: Stamp) -> None:
     refuse_unwanted(session, message, stamp.now)
     values = {"state": "queued", "tries": 0, "due_on": stamp.now, "reason": None, "code": None, "happened_on": None}
     values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
-    _move(session, message, DEAD, values, "This message has already been sent again, or has arrived after all.")
+    _move(
+        session,
+        message,
+        DEAD,
+        values,
+        translatable("This message has already been sent again, or has arrived after all."),
+    )
     pending(session).messages.append(message.id)
 
 
@@ -217,7 +229,11 @@ def give_up(session: Session, message: Message, stamp: Stamp) -> None:
     reason = "Unknown whether it arrived; a user decided not to send it again."
     values = {"state": "failed", "reason": reason, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
     _move(
-        session, message, ("unknown",), values, "What became of this message is known by now. Please reload the page."
+        session,
+        message,
+        ("unknown",),
+        values,
+        translatable("What became of this message is known by now. Please reload the page."),
     )
 
 

@@ -126,7 +126,7 @@ def _prepare(row: Message) -> Ready:
     now = datetime.now(UTC)
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         if reason := consents.refusal(session, row, now):
-            raise NotSent(MessageResult("failed", reason, was_attempted=False, code="not wanted"))
+            raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
         if until := outgoing.postponed(session, row, now, current_app.config["CRM"].time_zone):
             wait = (until - now).total_seconds()
             raise NotSent(DeliveryResult("queued", "Waits for the permitted hours.", was_attempted=False, wait=wait))

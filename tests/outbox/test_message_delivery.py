@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +17,12 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.provider import Inbound, OptedOut, Refused
+from app.channels.provider import Inbound, OptedOut, OutgoingMessage, Refused
 from app.domain import channel_accounts, consents, inbound_events, messages, outgoing
 from app.domain.base import RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.domain.outgoing import Outgoing
+from app.extensions import db
 from app.job_runner import run_slot
 from app.models import (
     Activity,
@@ -331,6 +335,38 @@ def test_a_process_that_was_killed_leaves_the_message_unknown(world: World, acco
     while run_calls():
         pass
     assert (row(world, key).state, carrier.keys()) == ("sent", [f"m{key}"])  # it had never left
+
+
+def test_a_kill_between_the_answer_and_our_commit_sends_nothing_twice(
+    world: World, account: Any, carrier: Any, tmp_path: Path
+) -> None:
+    keys, taken = [send(world, body=f"Text {n}") for n in range(3)], tmp_path / "taken"
+
+    def note_and_kill(message: OutgoingMessage) -> None:
+        with taken.open("a") as file:
+            file.write(f"{message.key} {message.text}\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for key in keys:
+        child = os.fork()
+        if not child:
+            db.engine.dispose(close=False)
+            carrier.drop = note_and_kill
+            message_delivery.send(key)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    for line in taken.read_text().splitlines():  # what the carrier has, although the children are gone
+        key_, _blank, text = line.partition(" ")
+        carrier.take(OutgoingMessage(key_, "sms", PEER, text))
+    world.session.execute(update(Message).values(began_on=now() - timedelta(minutes=6)))
+    world.session.commit()
+    run_job(world, "send messages that wait")
+    assert {row(world, key).state for key in keys} == {"unknown"}
+    run_job(world, "ask what became of messages")
+    while run_calls():
+        pass
+    assert {row(world, key).state for key in keys} == {"sent"}
+    assert sorted(carrier.keys()) == sorted(f"m{key}" for key in keys)
 
 
 # --- what the provider reports
