@@ -107,6 +107,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     #: Dotted paths of FAB add-on managers, package.Manager.
     addons: tuple[str, ...] = ()
+    #: Kind of provider -> the URL at which it is reached instead of its own, such as a double in tests.
+    provider_urls: dict[str, str] = field(default_factory=dict)
     #: A session that is not used for so many hours ends; whatever door made it.
     session_idle_hours: int = 12
     #: A session ends so many days after its sign-in, however much it is used.
@@ -161,6 +163,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         api_write_limit=_rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (3000, 60)),
         cors_origins=_origins(env.get("CRM_CORS_ORIGINS")),
         addons=_addons(env.get("CRM_ADDONS")),
+        provider_urls=_provider_urls(env),
         session_idle_hours=_int("CRM_SESSION_IDLE_HOURS", env.get("CRM_SESSION_IDLE_HOURS"), 12, 1, 168),
         session_days=_int("CRM_SESSION_DAYS", env.get("CRM_SESSION_DAYS"), 7, 1, 90),
     )
@@ -306,6 +309,18 @@ def _seconds(name: str, text: str | None, default: tuple[int, ...]) -> tuple[int
     if len(waits) > 20:
         raise WrongSetting(f"{name} may have at most 20 numbers.")
     return waits
+
+
+def _provider_urls(env: _Asked) -> dict[str, str]:
+    found = {}
+    for kind in ("twilio", "meta", "exotel"):
+        name = f"{kind.upper()}_BASE_URL"
+        if url := (env.get(name) or "").strip().rstrip("/"):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(parts):
+                raise WrongSetting(f"{name} must be a URL such as http://127.0.0.1:4010.")
+            found[kind] = url
+    return found
 
 
 def _rate(name: str, text: str | None, default: tuple[int, int]) -> tuple[int, int] | None:

@@ -22,9 +22,10 @@ from app.lib.vault import Vault, audit_key, read_key
 from app.ops import database, log_privacy, queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
-from app.outbox import change_capture, notice_delivery
+from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
+from app.web.channels import hooks
 from app.web.compat import routes
 from app.web.core import languages, lazy_rules
 from app.web.pages import errors, hosts, shell
@@ -70,6 +71,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_settings_menu"] = settings_menu.links
     errors.install(app)
     routes.install(app)
+    hooks.install(app)
     live_events.install(app)
     _guard_hosts(app, settings)
     _queue(app, settings)
@@ -113,6 +115,7 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})
+    message_delivery.install(app, rate_limits.new_counter(settings))
     client = WebhookClient(private=settings.webhooks_private)
     change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))
 

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, wording
+from app.channel_commands import channel_commands
 from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
@@ -56,6 +57,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(_key_commands())
     app.cli.add_command(_customer_commands())
     app.cli.add_command(_audit_commands())
+    app.cli.add_command(channel_commands(readable_errors))
     app.cli.add_command(worker)
     if demo is not None:
         app.cli.add_command(_demo_commands(demo))

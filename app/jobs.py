@@ -16,6 +16,7 @@ from app.domain import (
     escalation,
     expiry,
     idempotency,
+    inbound_events,
     leave_return,
     office_hours,
     reassignment,
@@ -30,14 +31,21 @@ from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Work, daily_at,
 from app.ops.database import database_now
 from app.ops.head_record import HeadRecord
 from app.ops.leader import election
-from app.outbox import engine, notice_delivery, webhook_delivery
+from app.outbox import engine, inbound_work, message_delivery, notice_delivery, webhook_delivery
 from app.outbox.engine import DeliveryKind
+from app.outbox.message_delivery import MESSAGES
 from app.outbox.notice_delivery import NOTICES
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.scheduler import Scheduler
 
 #: The functions that workers may call by name; everything else that stands in a queue is refused.
-QUEUED = (notice_delivery.send, webhook_delivery.send)
+QUEUED = (
+    notice_delivery.send,
+    webhook_delivery.send,
+    message_delivery.send,
+    message_delivery.ask,
+    inbound_work.work_off,
+)
 
 log = logging.getLogger("crm.jobs")
 #: A run that has shown no sign of life for longer belongs to a process that was killed.
@@ -88,6 +96,21 @@ def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:
         return Work(found, lambda session, item: engine.sweep(kind, session, item, job_pass.now))
 
     return work
+
+
+def _ask_providers(session: Session, job_pass: JobPass) -> Work:
+    """Have the providers asked what became of messages whose fate is unknown: the queue waits for the answers."""
+    found = message_delivery.find_unknown(session, job_pass.now, job_pass.limit)
+    return Work(found, lambda _session, key: message_delivery.enqueue_question(key))
+
+
+def _work_off_hooks(session: Session, job_pass: JobPass) -> Work:
+    found = inbound_work.find_due(session, job_pass.now, job_pass.limit)
+    return Work(found, lambda _session, key: inbound_work.enqueue(key))
+
+
+def _delete_old_hooks(session: Session, job_pass: JobPass) -> Work:
+    return Work(("requests",), lambda session, _: _execute(session, inbound_events.cleanup_statement(job_pass.now)))
 
 
 def _close_interrupted_runs(session: Session, job_pass: JobPass) -> Work:
@@ -153,6 +176,9 @@ SCHEDULE = (
     Job("watch the SLA clocks", every_minute, _check_sla),
     Job("queue what was left", every_minute, _sweep(NOTICES)),
     Job("send what webhooks wait for", every_minute, _sweep(WEBHOOKS)),
+    Job("send messages that wait", every_minute, _sweep(MESSAGES)),
+    Job("ask what became of messages", every_minute, _ask_providers),
+    Job("work off what providers reported", every_minute, _work_off_hooks),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("close runs that were cut off", every_minute, _close_interrupted_runs),
@@ -160,6 +186,7 @@ SCHEDULE = (
     Job("check the audit log", daily_at("03:40"), _check_audit),
     Job("forget old job runs", daily_at("03:10"), _delete_old_runs),
     Job("forget old deliveries of webhooks", daily_at("03:20"), _delete_old_deliveries),
+    Job("forget old requests of providers", daily_at("03:25"), _delete_old_hooks),
     Job("forget old answers", daily_at("03:30"), _delete_old_responses),
 )
 

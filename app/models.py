@@ -8,13 +8,18 @@ from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
+from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
+from app.domain.consents import Consent, DoNotDisturb  # who wants which messages; numbers on a do-not-disturb list
+from app.domain.conversations import Conversation  # all that was said with one number or address
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
+from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
 from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
+from app.domain.message_templates import MessageTemplate  # a text of messages
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
@@ -25,7 +30,6 @@ from app.domain.settings import (  # masters and business settings
     Holiday,
     LeadSource,
     LeadStatus,
-    MessageTemplate,
     OfficeRange,
     SlaPolicy,
     SlaTarget,
@@ -62,11 +66,15 @@ __all__ = [
     "BackupRun",
     "BusinessSetting",
     "CallLog",
+    "ChannelAccount",
+    "Consent",
+    "Conversation",
     "Customer",
     "CustomerAccount",
     "CustomerKey",
     "CustomerLink",
     "Delivery",
+    "DoNotDisturb",
     "ExportRun",
     "FailedCall",
     "FailedLogin",
@@ -74,6 +82,7 @@ __all__ = [
     "Group",
     "Holiday",
     "ImportRun",
+    "InboundEvent",
     "JobRun",
     "Lead",
     "LeadSource",

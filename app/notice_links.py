@@ -91,6 +91,8 @@ def link_of(row: Any, cards: RecordCards) -> str:
         return "/audit/"
     if row.kind == "webhook":
         return f"/webhooks/{payload.get('webhook', '')}/"
+    if row.kind == "message" and not home:
+        return "/inbox/"
     if payload.get("record") in _LISTS:
         mine = "?_flt_eq_assignee=@me" if row.kind == "assigned" else ""
         return _LISTS[payload["record"]] + mine

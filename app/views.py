@@ -8,6 +8,7 @@ from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
+from app.web.channels.conversations import ConversationResource
 from app.web.records.calls import CallResource, CallScreen
 from app.web.records.customers import CustomerResource, CustomerScreen
 from app.web.records.leads import LeadResource, LeadScreen
@@ -42,6 +43,7 @@ RESOURCES = (
     CallResource,
     ActivityResource,
     MessageResource,
+    ConversationResource,
     RequestResource,
     NoticeResource,
     colleagues.UserResource,

@@ -260,6 +260,11 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "link_confirmed": lambda s: _with_actor(
         s, _("%(actor)s linked %(number)s to its customer."), _("%(number)s was linked to its customer.")
     ),
+    "message": lambda s: (
+        _("A new message about %(number)s is waiting.", number=_number(s))
+        if s.get("number")
+        else _("A new message is waiting in the inbox.")
+    ),
     "audit": lambda s: _audit_broken(s),
     "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
 }

@@ -268,7 +268,7 @@ def test_a_new_task(full: World) -> None:
 def test_a_new_call_note_and_message(full: World) -> None:
     door = full.door("ana")
     call = {"direction": "Outgoing", "status": "Completed", "started_on": "2026-01-05T10:00Z", "lead": 1}
-    sms = {"channel": "sms", "peer": "9820012345", "body": "Hi", "lead": 1}
+    sms = {"channel": "sms", "peer": "9820012345", "body": "Hi", "lead": 1, "noted": True}
     for path, body in (("call_log/", call), ("activity/", {"lead": 1, "text": "x"}), ("message/", sms)):
         assert cost(lambda path=path, body=body: door.rest("POST", path, body)) <= CREATE_TASK
 

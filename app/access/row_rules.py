@@ -22,14 +22,19 @@ from app.models import (
     AuditHead,
     BackupRun,
     CallLog,
+    ChannelAccount,
+    Consent,
+    Conversation,
     Customer,
     CustomerAccount,
     CustomerKey,
     CustomerLink,
     Delivery,
+    DoNotDisturb,
     ExportRun,
     FailedCall,
     ImportRun,
+    InboundEvent,
     JobRun,
     Lead,
     LoginName,
@@ -152,7 +157,39 @@ def _calls(person: Person, call: Any = CallLog, verb: str = "read") -> ColumnEle
 
 
 def _messages(person: Person, message: Any = Message, verb: str = "read") -> ColumnElement[bool]:
-    return _own_or_with_parents(message.created_by_id, "Messages", person, message, verb)
+    """The person's own messages, those of visible parents, and those of visible conversations."""
+    rule = _own_or_with_parents(message.created_by_id, "Messages", person, message, verb)
+    if not person.reach("Messages", verb):
+        return rule
+    conversation = aliased(Conversation)
+    seen = _conversations(person, conversation, verb)
+    return or_(rule, exists().where(conversation.id == message.conversation_id, seen))
+
+
+def _conversations(person: Person, conversation: Any = Conversation, verb: str = "read") -> ColumnElement[bool]:
+    """Those that the person or their team has claimed, those of visible parents, and those that are nobody's.
+
+    Nobody's are those of numbers that belong to no record: whoever reads messages may take one.
+    """
+    reach = person.reach("Messages", verb)
+    claimed = _within(conversation.claimed_by_id, reach)
+    if not reach:
+        return claimed
+    is_nobodys = and_(
+        conversation.claimed_by_id.is_(None),
+        conversation.lead_id.is_(None),
+        conversation.ticket_id.is_(None),
+        conversation.customer_id.is_(None),
+    )
+    within = None if verb == "read" else reach
+    return _with_parents(person, conversation, claimed, is_nobodys, within=within)
+
+
+def _consents(person: Person) -> ColumnElement[bool]:
+    """Those of visible leads and customers, and all for who reads all customers."""
+    if person.may("Customers", "read") and person.reach("Customers") is None:
+        return true()
+    return _with_parents(person, Consent)
 
 
 def _with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
@@ -262,6 +299,11 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Task: _tasks,
     CallLog: _calls,
     Message: _messages,
+    Conversation: _conversations,
+    Consent: _consents,
+    DoNotDisturb: _settings_readers,
+    ChannelAccount: _settings_readers,
+    InboundEvent: _settings_readers,
     Activity: _activities,
     AssignmentRequest: _requests,
     Assignment: lambda person: _with_parents(person, Assignment),
@@ -289,7 +331,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
 #: Record -> modules of its parents, whose readers see it too.
 _PARENTS = {
     Customer: ("Leads", "Tickets"),
-    **dict.fromkeys((Task, CallLog, Message), ("Leads", "Tickets", "Customers")),
+    **dict.fromkeys((Task, CallLog, Message, Conversation), ("Leads", "Tickets", "Customers")),
 }
 #: Records of which other verbs may reach fewer rows than read.
 _VERB_RULES = {
@@ -299,6 +341,7 @@ _VERB_RULES = {
     Task: _tasks,
     CallLog: _calls,
     Message: _messages,
+    Conversation: _conversations,
     AssignmentRequest: _requests,
 }
 MODULE_OF = {
@@ -308,6 +351,7 @@ MODULE_OF = {
     Task: "Tasks",
     CallLog: "Call Logs",
     Message: "Messages",
+    Conversation: "Messages",
     AssignmentRequest: "Requests",
 }
 

@@ -1,14 +1,15 @@
-"""The kinds of accounts that can be added."""
+"""CONTENTS: the kinds of accounts that can be added."""
 
 from __future__ import annotations
 
-from app.channels import exotel, meta, twilio_provider
+from app.channels import console_provider, exotel, meta, twilio_provider
 from app.channels.provider import ProviderKind
 
 #: Name, as in `flask channel add KIND`, -> the kind.
 KINDS: dict[str, ProviderKind] = {
     kind.name: kind
     for kind in (
+        console_provider.KIND,
         twilio_provider.KIND,
         meta.KIND,
         exotel.KIND,

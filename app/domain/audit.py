@@ -35,6 +35,10 @@ EVENTS = (
     "look-up",
     "audit carried over",
     "audit record renewed",
+    "channel change",
+    "conversation change",
+    "message",
+    "inbound event",
 )
 
 

@@ -71,15 +71,27 @@ def match(session: Session, employee_id: int, calls: list[ParsedCall]) -> dict[i
         return {call.index: CallTarget() for call in calls}
     customers = _customers(session, numbers)
     candidates = _candidates(session, numbers, {row.id for row in customers.values()})
-    return {call.index: _target(call, employee_id, customers, candidates) for call in calls}
+    return {
+        call.index: _target((call.other_e164, call.started_on), employee_id, customers, candidates) for call in calls
+    }
 
 
-def _target(call: ParsedCall, employee_id: int, customers: dict[str, Any], candidates: _Candidates) -> CallTarget:
-    customer = customers.get(call.other_e164 or "")
+def match_number(session: Session, number: str, at: datetime, employee_id: int | None = None) -> CallTarget:
+    """The target of one number in E.164 at a moment, preferably a record assigned to the employee; two statements."""
+    customers = _customers(session, {number})
+    candidates = _candidates(session, {number}, {row.id for row in customers.values()})
+    return _target((number, at), employee_id, customers, candidates)
+
+
+def _target(
+    call: tuple[str | None, datetime], employee_id: int | None, customers: dict[str, Any], candidates: _Candidates
+) -> CallTarget:
+    number_of_call, at = call
+    customer = customers.get(number_of_call or "")
     # A record whose link to the customer waits has the number only.
-    keys = [call.other_e164] if customer is None else [customer.id, call.other_e164]
+    keys = [number_of_call] if customer is None else [customer.id, number_of_call]
     found = {kind: [each for key in keys for each in candidates.get((kind, key), [])] for kind in ("lead", "ticket")}
-    lead, ticket = (_best(found[kind], call.started_on, employee_id) for kind in ("lead", "ticket"))
+    lead, ticket = (_best(found[kind], at, employee_id) for kind in ("lead", "ticket"))
     record = ticket or lead
     number = record.number if record else customer.number if customer is not None else None
     owner_id = customer.owner_id if customer is not None else None
@@ -94,7 +106,7 @@ def _target(call: ParsedCall, employee_id: int, customers: dict[str, Any], candi
     )
 
 
-def _best(candidates: list[_Candidate], at: datetime, employee_id: int) -> _Candidate | None:
+def _best(candidates: list[_Candidate], at: datetime, employee_id: int | None) -> _Candidate | None:
     """The newest record that was open at that moment, preferably one assigned to the employee."""
     was_open = [each for each in candidates if each.was_open(at)]
     return max(was_open, key=lambda each: (each.assignee_id == employee_id, each.id), default=None)

@@ -49,7 +49,7 @@ STATUSES = (
 CASE_SENSITIVE_ID = String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin"), "mysql", "mariadb")
 #: Nobody returns a missed call that is older.
 CALLBACK_WINDOW = timedelta(days=30)
-MEDIUMS = ("mobile", "manual", "twilio", "exotel")
+MEDIUMS = ("mobile", "manual", "twilio", "exotel", "console")
 
 
 class CallLog(Record):
@@ -58,6 +58,7 @@ class CallLog(Record):
     __tablename__ = "call_log"
     __table_args__ = (
         UniqueConstraint("employee_id", "device_call_id"),
+        UniqueConstraint("account_id", "provider_id", name="uq_call_provider"),
         Index("ix_call_natural", "employee_id", "other_e164", "started_on"),
         Index("ix_call_employee", "employee_id", "id"),
         Index("ix_call_employee_started", "employee_id", "started_on"),
@@ -94,6 +95,9 @@ class CallLog(Record):
     cold: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     recording: Mapped[str | None] = mapped_column(String(500))
     medium: Mapped[str] = mapped_column(String(16), nullable=False, default="manual")
+    #: The account through which it went, and the provider's id; null for calls of telephones and by hand.
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="SET NULL"))
+    provider_id: Mapped[str | None] = mapped_column(String(120))
     #: The outcome, in a few words.
     outcome: Mapped[str | None] = mapped_column(String(500))
 

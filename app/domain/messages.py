@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, select, union
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import sla, timeline
-from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
-from app.domain.customers import Customer
+from app.domain import consents, sla, timeline
+from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.leads import Lead
+from app.domain.pending import pending
 from app.domain.tickets import Ticket
 from app.lib import phone
 from app.lib.identity import is_email
 
 CHANNELS = ("whatsapp", "sms", "email")
 #: "noted" was written down by hand and has happened; every other message only moves forward through the rest.
-STATES = ("noted", "queued", "sending", "unknown", "sent", "delivered", "read", "failed")
+STATES = ("noted", "queued", "sending", "unknown", "sent", "delivered", "read", "failed", "canceled")
 #: Of outgoing messages that reached the provider or the customer.
 SENT = ("sent", "delivered", "read")
+#: Those in which a message waits for a person: it failed for good, or nobody can say what became of it.
+DEAD = ("failed", "unknown")
 #: Service messages answer or inform about a customer's own matters; promotional ones respect an opt-out.
-PURPOSES = ("promotional", "service")
+PURPOSES = consents.PURPOSES
 #: Channel -> the customer's opt-out.
-OPT_OUTS = {"whatsapp": "no_whatsapp", "sms": "no_sms", "email": "no_email"}
+OPT_OUTS = {channel: consents.OPT_OUTS[channel] for channel in CHANNELS}
+#: Emoji of one reaction, in characters.
+MAX_REACTION = 16
 
 
 class Message(Record):
@@ -33,13 +36,14 @@ class Message(Record):
 
     __tablename__ = "message"
     __table_args__ = (
-        UniqueConstraint("channel", "provider_id"),
+        UniqueConstraint("account_id", "provider_id", name="uq_message_provider"),
         Index("ix_message_peer", "peer", "id"),
         Index("ix_message_author", "created_by_id", "id"),
         Index("ix_message_outbox", "state", "due_on"),
         Index("ix_message_lead", "lead_id", "id"),
         Index("ix_message_ticket", "ticket_id", "id"),
         Index("ix_message_customer", "customer_id", "id"),
+        Index("ix_message_conversation", "conversation_id", "id"),
     )
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
     #: out or in.
@@ -53,14 +57,35 @@ class Message(Record):
     happened_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: One of PURPOSES.
     purpose: Mapped[str] = mapped_column(String(16), nullable=False, default="service", server_default="service")
-    #: Why it failed, as a text for users.
+    #: Why it failed, as a text for users, and the provider's code.
     reason: Mapped[str | None] = mapped_column(String(300))
+    code: Mapped[str | None] = mapped_column(String(40))
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: Not to be sent before, UTC.
     due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When the last attempt began, UTC.
+    began_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     provider_id: Mapped[str | None] = mapped_column(String(120))
     #: What caused the message; unique, so that one cause sends one message.
     cause: Mapped[str | None] = mapped_column(String(190), unique=True)
+    #: By which account it is sent or was received, and in which conversation; null for a noted one.
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="SET NULL"))
+    conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id", ondelete="SET NULL"))
+    #: The template, and its variables by name; `body` is the text with them filled in.
+    template_id: Mapped[int | None] = mapped_column(ForeignKey("message_template.id", ondelete="SET NULL"))
+    variables: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    #: Files: [{"address", "mime_type", "name", "caption"}]; null = none.
+    media: Mapped[list[dict[str, str]] | None] = mapped_column(JSON)
+    #: The message that this one answers.
+    reply_to_id: Mapped[int | None] = mapped_column(ForeignKey("message.id", ondelete="SET NULL"))
+    #: Emoji by who reacted, "peer" or a user id; null = none.
+    reactions: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    #: When it arrived and when it was read, as far as the provider says, UTC.
+    delivered_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    read_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: How often the provider was asked what became of it, and when it is asked next, UTC.
+    asks: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
+    ask_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="SET NULL"))
@@ -81,7 +106,7 @@ def note(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
     message = _new(values)
     message.state, message.direction, message.happened_on = "noted", values.get("direction") or "out", happened_on
     if message.direction == "out":
-        _refuse_opted_out(session, message)
+        refuse_unwanted(session, message, stamp.now)
     else:
         message.purpose = "service"
     _store(session, message, stamp)
@@ -93,23 +118,43 @@ def note(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
 def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
     """Put a message into the outbox, where it waits to be sent. Raises RuleBroken.
 
-    It counts as the first response when it was sent (`advance`), not before.
+    `values`: as for `note`, and account_id, conversation_id, template_id, variables, media, reply_to_id, cause, due_on.
+    It counts as the first response when it was sent (`advance`), not before. `outgoing.send` chooses the account.
     """
     message = _new(values)
-    message.state, message.direction, message.due_on = "queued", "out", stamp.now
-    _refuse_opted_out(session, message)
+    message.state, message.direction, message.due_on = "queued", "out", values.get("due_on") or stamp.now
+    refuse_unwanted(session, message, stamp.now)
+    _store(session, message, stamp)
+    pending(session).messages.append(message.id)
+    return message
+
+
+def receive(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
+    """Store a message that a provider has brought. `values`: columns of a message, checked by the caller."""
+    message = Message(tries=0, asks=0, direction="in", state="delivered", purpose="service", **{"native": {}, **values})
+    message.happened_on = message.happened_on or stamp.now
     _store(session, message, stamp)
     return message
 
 
-#: State -> those that may follow it.
+#: State -> those that may follow it. "failed" may be wrong: a message that arrived has not failed.
 _NEXT = {
-    "queued": ("sending", "failed"),
+    "queued": ("sending", "failed", "canceled"),
     "sending": ("unknown", "sent", "delivered", "read", "failed"),
     "unknown": ("queued", "sent", "delivered", "read", "failed"),
     "sent": ("delivered", "read", "failed"),
     "delivered": ("read",),
+    "failed": ("delivered", "read"),
+    "canceled": ("delivered", "read"),
 }
+#: What may follow "queued" once it was attempted: the provider may have taken a message that it seemed to refuse.
+_AFTER_A_TRY = ("sent", "delivered", "read")
+
+
+def may_follow(message: Message, state: str) -> bool:
+    """Whether the state lies ahead of the message, unlike that of a late callback."""
+    is_tried = message.state == "queued" and message.tries > 0
+    return state in _NEXT.get(message.state, ()) or (is_tried and state in _AFTER_A_TRY)
 
 
 def advance(session: Session, message: Message, state: str, now: datetime, reason: str | None = None) -> bool:
@@ -117,30 +162,133 @@ def advance(session: Session, message: Message, state: str, now: datetime, reaso
 
     One that was sent by a user is the first response from then on.
     """
-    if state not in _NEXT.get(message.state, ()):
+    if not may_follow(message, state):
         return False
     message.state, message.reason = state, reason
-    if state in SENT and message.happened_on is None:
+    if state in SENT:
+        note_sent(session, message, now)
+    if state in ("delivered", "read") and message.delivered_on is None:
+        message.delivered_on = now
+    if state == "read":
+        message.read_on = now
+    message.changed_on = now
+    mark_changed(session, message)
+    return True
+
+
+def note_sent(session: Session, message: Message, now: datetime) -> None:
+    """It has left: it happened now, waits for nothing, and is the first response if a user sent it."""
+    message.due_on = message.ask_on = None
+    if message.happened_on is None:
         message.happened_on = now
         if message.created_by_id is not None:
             _record_first_reply(session, message, now)
-    return True
+
+
+def mark_changed(session: Session, message: Any) -> None:
+    """Pages that show the message, its records or its conversation are told after the commit."""
+    timeline.mark_changed(session, message.lead_id, message.ticket_id, message.customer_id)
+    if message.conversation_id is not None:
+        pending(session).changed_timelines.add(("conversation", message.conversation_id))
+
+
+def cancel(session: Session, message: Message, stamp: Stamp) -> None:
+    """Take a message back that has not been sent. Raises Conflict when it is too late."""
+    values = {"state": "canceled", "due_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
+    _move(
+        session,
+        message,
+        ("queued",),
+        values,
+        translatable("It is too late to cancel this message: it isn't waiting any more."),
+    )
+
+
+def send_again(session: Session, message: Message, stamp: Stamp) -> None:
+    """Send a message again that failed, or of which nobody knows whether it arrived. Raises Conflict, RuleBroken.
+
+    The outbox sends it under the same key.
+    """
+    if message.account_id is None:
+        raise RuleBroken("The account by which this message was sent no longer exists. Please write a new message.")
+    refuse_unwanted(session, message, stamp.now)
+    values = {"state": "queued", "tries": 0, "due_on": stamp.now, "reason": None, "code": None, "happened_on": None}
+    values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
+    _move(
+        session,
+        message,
+        DEAD,
+        values,
+        translatable("This message has already been sent again, or has arrived after all."),
+    )
+    pending(session).messages.append(message.id)
+
+
+def give_up(session: Session, message: Message, stamp: Stamp) -> None:
+    """A person decides that a message whose fate is unknown did not arrive and is not sent again. Raises Conflict."""
+    reason = "Unknown whether it arrived; a user decided not to send it again."
+    values = {"state": "failed", "reason": reason, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
+    _move(
+        session,
+        message,
+        ("unknown",),
+        values,
+        translatable("What became of this message is known by now. Please reload the page."),
+    )
+
+
+def _move(session: Session, message: Message, states: tuple[str, ...], values: dict[str, Any], late: str) -> None:
+    """Change the message if it is in one of these states; the database decides, for a worker may be faster."""
+    step = update(Message).where(Message.id == message.id, Message.state.in_(states)).values(values)
+    done: Any = session.execute(step, execution_options={"synchronize_session": False})
+    if not done.rowcount:
+        raise Conflict(late)
+    session.refresh(message)
+    mark_changed(session, message)
+
+
+def react(session: Session, message: Message, who: str, emoji: str, now: datetime) -> None:
+    """Set the reaction of "peer" or a user id to a message; "" takes it back."""
+    others = {key: each for key, each in (message.reactions or {}).items() if key != who}
+    message.reactions = (others | ({who: emoji[:MAX_REACTION]} if emoji else {})) or None
+    message.changed_on = now
+    mark_changed(session, message)
 
 
 def _new(values: dict[str, Any]) -> Message:
     """The message, checked but not stored. Raises RuleBroken for an unknown channel, invalid peer or empty text."""
     if values.get("channel") not in CHANNELS:
         raise RuleBroken("Please choose WhatsApp, SMS or email.", "channel")
-    peer = (values.get("peer") or "").strip()
-    peer = peer.lower() if values["channel"] == "email" else (phone.normalize(peer) or "")
-    if not peer or (values["channel"] == "email" and not is_email(peer)):
+    peer = clean_peer(values["channel"], values.get("peer"))
+    if not peer:
         raise RuleBroken("Please enter the number or address to send to.", "peer")
     if not (values.get("body") or "").strip():
         raise RuleBroken("Please enter a text.", "body")
-    message = Message(peer=peer, tries=0, native={}, purpose=values.get("purpose") or "promotional")
-    for name in ("channel", "subject", "body", "customer_id", "lead_id", "ticket_id", "cause"):
+    message = Message(peer=peer, tries=0, asks=0, native={}, purpose=values.get("purpose") or "promotional")
+    for name in _GIVEN:
         setattr(message, name, values.get(name))
     return message
+
+
+#: Columns that a new message takes as they are given.
+_GIVEN = (
+    *("channel", "subject", "body", "customer_id", "lead_id", "ticket_id", "cause"),
+    *("account_id", "conversation_id", "template_id", "variables", "media", "reply_to_id"),
+)
+
+
+def clean_peer(channel: str, peer: str | None) -> str:
+    """The number in E.164, or the address in lower case; "" when it is none. Raises nothing."""
+    text = (peer or "").strip()
+    if channel == "email":
+        return text.lower() if is_email(text.lower()) else ""
+    return phone.normalize(text) or ""
+
+
+def refuse_unwanted(session: Session, message: Message, now: datetime) -> None:
+    """Raise RuleBroken for a promotional message to who wants none, or is on a do-not-disturb list."""
+    if reason := consents.refusal(session, message, now):
+        raise RuleBroken(reason, "channel")
 
 
 def _store(session: Session, message: Message, stamp: Stamp) -> None:
@@ -151,52 +299,9 @@ def _store(session: Session, message: Message, stamp: Stamp) -> None:
         payload = {"message": message.id, "channel": message.channel}
         payload |= {"state": message.state, "direction": message.direction}
         timeline.write(session, message, "message", stamp, **payload)
+    mark_changed(session, message)
 
 
 def _record_first_reply(session: Session, message: Message, at: datetime) -> None:
     sla.record_first_reply(session, Lead, message.lead_id, at)
     sla.record_first_reply(session, Ticket, message.ticket_id, at)
-
-
-# --- opt-outs
-
-
-def _refuse_opted_out(session: Session, message: Message) -> None:
-    """Raise RuleBroken for a promotional message to a customer who wants none on this channel."""
-    if message.purpose != "service" and has_opted_out(session, message):
-        text = "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
-        raise RuleBroken(text, "channel")
-
-
-def _same_mailbox(address: str) -> list[Any]:
-    """Rules for addresses that reach the mailbox of this one: name+anything@domain is name@domain."""
-    name, _at, domain = address.rpartition("@")
-    name = name.partition("+")[0]
-    if not name:
-        return []
-    tagged = Customer.email.like(f"{_escaped(name)}+%@{_escaped(domain)}", escape="!")
-    return [Customer.email == f"{name}@{domain}", tagged]
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([!%_])", r"!\1", text)
-
-
-def has_opted_out(session: Session, message: Message) -> bool:
-    """Whether a customer of the message has opted out of its channel: the given one, its record's, or the peer's.
-
-    The outbox asks again before it sends: the customer may have opted out meanwhile.
-    """
-    peer = (Customer.email,) if message.channel == "email" else (Customer.mobile_e164, Customer.alternative_e164)
-    of_lead = select(Lead.customer_id).where(Lead.id == message.lead_id)
-    of_ticket = select(Ticket.customer_id).where(Ticket.id == message.ticket_id)
-    ways = [column == message.peer for column in peer]
-    ways += _same_mailbox(message.peer) if message.channel == "email" else []
-    if message.customer_id is not None:
-        ways.append(Customer.id == message.customer_id)
-    ways += [Customer.id.in_(of_lead)] if message.lead_id is not None else []
-    ways += [Customer.id.in_(of_ticket)] if message.ticket_id is not None else []
-    opted_out = getattr(Customer, OPT_OUTS[message.channel])
-    # One indexed SELECT per way: no index serves an OR of them all.
-    queries = [select(Customer.id).where(way, opted_out.is_(True)) for way in ways]
-    return session.execute(union(*queries).limit(1)).first() is not None

@@ -57,6 +57,7 @@ KINDS = (
     "webhook",
     "link",
     "link_confirmed",
+    "message",
 )
 #: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
 CHANNELS = {"bell": True, "screen": True, "email": False}

@@ -34,6 +34,10 @@ class Pending:
     webhook_deliveries: list[str] = field(default_factory=list)
     #: Ids of the notice deliveries written. Queued after the commit.
     notice_deliveries: list[int] = field(default_factory=list)
+    #: Ids of the messages put into the outbox. Queued after the commit.
+    messages: list[int] = field(default_factory=list)
+    #: Ids of the events of hooks to be worked off. Queued after the commit.
+    inbound_events: list[int] = field(default_factory=list)
     #: New roles and the (module, verb) cells that follow when the flush has given them their ids.
     new_roles: list[tuple[Role, set[tuple[str, str]]]] = field(default_factory=list)
     #: Audit entries that are sealed and inserted before the commit, and how many there were as each savepoint began.

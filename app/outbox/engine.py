@@ -7,6 +7,7 @@ sent, so no two workers send the same row. Each kind of delivery is declared as 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
@@ -31,6 +33,10 @@ STUCK_AFTER = timedelta(minutes=1)
 INTERRUPTED_AFTER = timedelta(minutes=5)
 #: The sweep adds no calls to a queue that already holds this many.
 MAX_QUEUED = 500
+#: What has to wait for longer is left to the sweep.
+LATER = timedelta(hours=12)
+#: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away.
+STORE_WAITS = (0.1, 0.5, 2.0, 5.0)
 SKIPPED = "skipped"
 A_FAULT = "Internal error; see the server log."
 
@@ -45,6 +51,9 @@ class DeliveryResult:
     error: str | None = None
     #: False when the attempt ended before anything was sent.
     was_attempted: bool = True
+    #: Seconds that the next attempt has to wait at least; 0 = as long as the kind of delivery says. An attempt that
+    #: ended before anything was sent, and says how long to wait, doesn't count as a try.
+    wait: float = 0.0
 
 
 class NotSent(Exception):
@@ -74,7 +83,7 @@ def _nothing_more(session: Session, row: Any, result: Any, now: datetime) -> Non
 class DeliveryKind:
     """What one kind of delivery does differently.
 
-    `model` has the columns state, tries, next_try_on and error.
+    `model` has the columns state and tries; next_try_on and error too, unless `due_on` and `why` name others.
     """
 
     #: What a row is called in the log.
@@ -96,6 +105,9 @@ class DeliveryKind:
     transmit: Callable[[Any, Any], DeliveryResult]
     #: What an interrupted delivery becomes: ("queued", …) where a second copy does no harm, else ("unknown", …).
     interrupted: DeliveryResult
+    #: The column that holds when a queued row is due, UTC, and the one that says why it failed; None = see above.
+    due_on: Any = None
+    why: Any = None
     #: The column that holds when the last attempt ended, UTC, where there is one; may be the same.
     ended_on: Any = None
     #: More columns of the row that keep the result.
@@ -110,6 +122,16 @@ class DeliveryKind:
     def resends(self) -> bool:
         """Whether a delivery that may have arrived is sent again."""
         return self.interrupted.state == "queued"
+
+    @property
+    def due_column(self) -> Any:
+        """When a queued row is due."""
+        return self.model.next_try_on if self.due_on is None else self.due_on
+
+    def waiting(self, error: str | None, due_on: datetime | None) -> dict[str, Any]:
+        """The columns that say why the last attempt failed, and when the next one is due."""
+        why = self.model.error if self.why is None else self.why
+        return {why.key: error, self.due_column.key: due_on}
 
     def key_of(self, row: Any) -> int | str:
         """By what queued calls name this row."""
@@ -138,7 +160,7 @@ def enqueue(kind: DeliveryKind, key: int | str) -> bool:
 
 def claim(kind: DeliveryKind, key: int | str, now: datetime) -> Any | None:
     """Move a due row from queued to sending, and commit. Returns the row; None when it is not to be sent now."""
-    is_due = or_(kind.model.next_try_on.is_(None), kind.model.next_try_on <= now + EARLY)
+    is_due = or_(kind.due_column.is_(None), kind.due_column <= now + EARLY)
     mine = (kind.key == key, kind.model.state == "queued", is_due, *kind.claimable)
     values = {"state": "sending", kind.began_on.key: now, "tries": kind.model.tries + 1}
     with writing() as session:
@@ -183,19 +205,38 @@ def retry(kind: DeliveryKind, row: Any, error: str) -> DeliveryResult:
 
 def settle(kind: DeliveryKind, row: Any, result: DeliveryResult, now: datetime) -> None:
     """Store the result of this attempt, and queue the next one. Does nothing when the row has moved on meanwhile."""
-    is_retried = result.state == "queued" and result.was_attempted
-    wait = queue.jittered(kind.waits(row)[row.tries - 1]) if is_retried else 0.0
-    key, next_try_on = kind.key_of(row), now + timedelta(seconds=wait) if result.state == "queued" else None
-    values = {"state": result.state, "error": result.error, "next_try_on": next_try_on}
-    values |= kind.end(now) | kind.columns(result)
-    with writing() as session:
-        if not update_rows(session, update(kind.model).where(*_same_attempt(kind, row, result)).values(values)):
-            return
-        kind.on_settled(session, row, result, now)
-    if is_retried:
+    is_queued = result.state == "queued"
+    is_retried = is_queued and result.was_attempted
+    wait = max(result.wait, queue.jittered(kind.waits(row)[row.tries - 1]) if is_retried else 0.0)
+    values = {"state": result.state} | kind.waiting(result.error, now + timedelta(seconds=wait) if is_queued else None)
+    values |= (
+        kind.end(now) | kind.columns(result) | ({"tries": row.tries - 1} if result.wait and not is_retried else {})
+    )
+    if not _store(kind, row, result, values, now):
+        return
+    key = kind.key_of(row)
+    if is_queued and (is_retried or wait) and wait < LATER.total_seconds():
         queue.enqueue_in(wait, kind.queue, kind.send, key)
     if result.state in ("failed", "unknown"):
         kind.log.warning("%s %s %s after %s tries: %s", kind.label, key, result.state, row.tries, result.error)
+
+
+def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[str, Any], now: datetime) -> bool:
+    """Store the result, again if the database could not: a result that is lost is one that nobody knows."""
+    for wait in (*STORE_WAITS, None):
+        try:
+            with writing() as session:
+                mine = _same_attempt(kind, row, result)
+                is_mine = bool(update_rows(session, update(kind.model).where(*mine).values(values)))
+                if is_mine:
+                    kind.on_settled(session, row, result, now)
+                return is_mine
+        except OperationalError as error:
+            if wait is None:
+                raise
+            kind.log.warning("%s %s could not be stored, again: %s", kind.label, kind.key_of(row), type(error.orig))
+            time.sleep(queue.jittered(wait))
+    return False
 
 
 def _same_attempt(kind: DeliveryKind, row: Any, result: DeliveryResult) -> tuple[Any, ...]:
@@ -214,8 +255,8 @@ def find_stuck(kind: DeliveryKind, session: Session, now: datetime, limit: int) 
     interrupted = select(kind.key).where(*_is_interrupted(kind, now)).limit(limit)
     found: list[tuple[str, int | str]] = [("sending", key) for key in session.scalars(interrupted)]
     if room := min(limit, _room(kind.queue)):
-        overdue = (kind.model.state == "queued", kind.model.next_try_on < now - STUCK_AFTER, *kind.sweepable)
-        query = select(kind.key).where(*overdue).order_by(kind.model.next_try_on, kind.model.id).limit(room)
+        overdue = (kind.model.state == "queued", kind.due_column < now - STUCK_AFTER, *kind.sweepable)
+        query = select(kind.key).where(*overdue).order_by(kind.due_column, kind.model.id).limit(room)
         found += [("queued", key) for key in session.scalars(query)]
     return found
 
@@ -225,9 +266,9 @@ def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now
     state, key = item
     if state == "queued":
         return "queued" if enqueue(kind, key) else SKIPPED
-    values = {"state": kind.interrupted.state, "error": kind.interrupted.error} | kind.end(now)
-    if kind.resends:
-        values["next_try_on"] = now - STUCK_AFTER  # the next sweep queues it
+    # A row that is sent again is queued by the next sweep.
+    due_on = now - STUCK_AFTER if kind.resends else None
+    values = {"state": kind.interrupted.state} | kind.waiting(kind.interrupted.error, due_on) | kind.end(now)
     mine = (kind.key == key, *_is_interrupted(kind, now))
     if not update_rows(session, update(kind.model).where(*mine).values(values)):
         return SKIPPED

@@ -25,6 +25,7 @@ from app.web.compat import (
     telephone,
     tickets,
     timeline,
+    whatsapp,
 )
 from app.web.compat.arguments import Arguments
 
@@ -51,6 +52,9 @@ _CALL_LOG = "crm.fcrm.doctype.crm_call_log.crm_call_log."
 _ROLE_ASSIGNMENT = "crm.api.role_assignment."
 _ASSIGNMENT_REQUESTS = "crm.api.assignment_requests."
 _INTEGRATIONS = "crm.integrations.api."
+_PAGES_SENT = Method(whatsapp.send_support_pages, writes=True, errors_in_body=True)
+_WHATSAPP = "crm.api.whatsapp."
+_SUPPORT = "crm.api.whatsapp_support."
 #: Method name -> method.
 METHODS: dict[str, Method] = {
     "login": Method(authentication.login, writes=True, allow_guest=True),
@@ -110,6 +114,23 @@ METHODS: dict[str, Method] = {
     _API + "ticket.get_customer_history": Method(tickets.customer_history),
     _API + "ticket.assign_ticket_to_role": Method(assignment.assign_to_role, writes=True, errors_in_body=True),
     _API + "ticket.assign_ticket_to_user": Method(assignment.assign_to_user, writes=True, errors_in_body=True),
+    _WHATSAPP + "is_whatsapp_enabled": Method(whatsapp.is_enabled),
+    _WHATSAPP + "is_whatsapp_installed": Method(whatsapp.is_enabled),
+    _WHATSAPP + "get_whatsapp_messages": Method(whatsapp.list_messages),
+    _WHATSAPP + "create_whatsapp_message": Method(whatsapp.create_message, writes=True),
+    _WHATSAPP + "send_whatsapp_template": Method(whatsapp.send_template, writes=True),
+    _API + "whatsapp_setup.get_local_whatsapp_status": Method(whatsapp.status),
+    _API + "whatsapp_setup.send_local_whatsapp_message": Method(
+        whatsapp.send_local_message, writes=True, errors_in_body=True
+    ),
+    _SUPPORT + "get_status": Method(whatsapp.status),
+    _SUPPORT + "is_whatsapp_support_enabled": Method(whatsapp.is_enabled),
+    _SUPPORT + "send_support_page_whatsapp": _PAGES_SENT,
+    _SUPPORT + "send_support_pages": _PAGES_SENT,
+    _SUPPORT + "send_support_pages_without_ticket": Method(
+        whatsapp.send_support_pages, writes=True, errors_in_body=True
+    ),
+    _SUPPORT + "log_support_activity": Method(whatsapp.log_support_activity, writes=True),
     _ROLE_ASSIGNMENT + "get_assignable_roles": Method(assignment.assignable_roles),
     _ROLE_ASSIGNMENT + "get_assignable_users": Method(assignment.assignable_users),
     _ROLE_ASSIGNMENT + "get_current_assignments": Method(assignment.current_assignments),

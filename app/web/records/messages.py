@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from flask_appbuilder.api import expose, protect
 from flask_appbuilder.models.sqla.interface import SQLAInterface
+from flask_appbuilder.security.decorators import permission_name
 from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import messages
-from app.domain.base import RuleBroken
+from app.domain import channel_accounts, messages, outgoing
+from app.domain.base import RuleBroken, Stamp
 from app.domain.messages import CHANNELS, PURPOSES, STATES, Message
+from app.domain.outgoing import Outgoing
+from app.extensions import db
+from app.models import Customer, Lead, MessageTemplate, Ticket
+from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource
 from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import ChoiceField, Field, LongTextField, Viewer
+from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
+from app.web.core.reference_fields import MasterField
 from app.web.records.call_fields import CallNumberField
 from app.web.records.screen import Screen
 
-_COLORS = {
+COLORS = {
     "noted": "teal",
     "queued": "gray",
     "sending": "blue",
@@ -28,10 +37,11 @@ _COLORS = {
     "delivered": "teal",
     "read": "green",
     "failed": "red",
+    "canceled": "gray",
 }
-_CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _("Email")}
+CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _("Email")}
 _DIRECTION_WORDS = {"out": _("Outgoing"), "in": _("Incoming")}
-_STATE_WORDS = {
+STATE_WORDS = {
     "noted": _("Noted"),
     "queued": _("Queued"),
     "sending": _("Sending"),
@@ -40,14 +50,39 @@ _STATE_WORDS = {
     "delivered": _("Delivered"),
     "read": _("Read"),
     "failed": _("Failed"),
+    "canceled": _("Canceled"),
 }
 _PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
+
+
+class VariablesField(Field):
+    """The variables of a template: an object of texts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.schema = {"type": "object", "additionalProperties": {"type": "string"}, "nullable": True}
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """Texts by name; numbers are texts too. Raises RuleBroken for anything else."""
+        if raw is None:
+            return None
+        if not isinstance(raw, dict) or not all(isinstance(each, str | int | float) for each in raw.values()):
+            raise RuleBroken(_("“variables” must be an object of texts."), "variables")
+        return {str(name): str(each) for name, each in raw.items()}
+
+
 SPECIAL_FIELDS: tuple[Field, ...] = (
-    ChoiceField("channel", options=CHANNELS, words=_CHANNEL_WORDS, required=True),
+    ChoiceField("channel", options=CHANNELS, words=CHANNEL_WORDS, required=True),
     ChoiceField("direction", options=("out", "in"), words=_DIRECTION_WORDS),
-    CallNumberField("peer", columns=(Message.peer,), required=True, max_length=254),
-    LongTextField("body", required=True),
-    ChoiceField("state", options=STATES, colors=_COLORS, words=_STATE_WORDS),
+    CallNumberField("peer", columns=(Message.peer,), max_length=254),
+    LongTextField("body"),
+    BooleanField("noted"),
+    TextField("account", max_length=60),
+    MasterField("template", columns=(Message.template_id,), key="template_id", master="message_template"),
+    VariablesField("variables"),
+    NumberField("reply_to", columns=(Message.reply_to_id,), key="reply_to_id"),
+    NumberField("conversation", columns=(Message.conversation_id,)),
+    ChoiceField("state", options=STATES, colors=COLORS, words=STATE_WORDS),
     ChoiceField("purpose", options=PURPOSES, words=_PURPOSE_WORDS),
     DateTimeField("happened_on"),
 )
@@ -65,11 +100,20 @@ LABELS = {
     "purpose": _("Purpose"),
     "happened_on": _("Sent or received"),
     "created_on": _("Created"),
+    "noted": _("Only noted"),
+    "account": _("Account"),
+    "template": _("Template"),
+    "variables": _("Variables"),
+    "reply_to": _("Answers message"),
+    "conversation": _("Conversation"),
+    "code": _("Provider's code"),
+    "delivered_on": _("Delivered on"),
+    "read_on": _("Read on"),
 }
 
 
-class MessageService(RecordService):
-    """Messages: written down by hand, never changed."""
+class NotedMessageService(RecordService):
+    """Messages that are written down by hand; never changed."""
 
     record = Message
     module = "Messages"
@@ -77,13 +121,60 @@ class MessageService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
-        """Write down a message that was sent or received: nothing sends messages yet."""
+        """Write down a message that was sent or received elsewhere."""
         with access.as_system(session):  # an opt-out counts whoever may see the customer
             return messages.note(session, values, viewer.stamp)
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Refused: a message cannot be changed."""
         raise RuleBroken(_("A message can't be edited. Write a new one."))
+
+
+class MessageService(NotedMessageService):
+    """Messages over REST: sent, unless they are only to be noted."""
+
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
+        """Send a message. One that is `noted`, has come in, or says when it happened is only written down."""
+        given = dict(values)
+        is_noted = given.pop("noted", None) or given.get("direction") == "in" or given.get("happened_on") is not None
+        if is_noted:
+            if unsent := [name for name in ("account", "template_id", "variables", "reply_to_id") if given.get(name)]:
+                text = _("A message that is only noted has no “%(name)s”.", name=unsent[0].removesuffix("_id"))
+                raise RuleBroken(text, unsent[0].removesuffix("_id"))
+            return super().create(session, given, viewer)
+        with access.as_system(session):  # an opt-out counts whoever may see the customer
+            return outgoing.send(session, _wish(session, given), viewer.stamp)
+
+
+def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
+    """What is to be sent. Raises RuleBroken, NotFound for an unknown account."""
+    records = {name: values.get(name) for name in ("lead_id", "ticket_id", "customer_id")}
+    account = channel_accounts.find(session, values["account"]) if values.get("account") else None
+    template = session.get(MessageTemplate, values["template_id"]) if values.get("template_id") else None
+    channel = values.get("channel") or ""
+    return Outgoing(
+        channel=channel,
+        peer=values.get("peer") or peer_of(session, channel, records),
+        body=values.get("body") or "",
+        account_id=account.id if account else None,
+        template=template,
+        variables=values.get("variables") or {},
+        reply_to_id=values.get("reply_to_id"),
+        subject=values.get("subject"),
+        purpose=values.get("purpose"),
+        records=records,
+    )
+
+
+def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> str:
+    """The number or address of the record, so that who sees it masked can send too; "" when it has none."""
+    column = "email" if channel == "email" else "mobile_e164"
+    for model, name in ((Ticket, "ticket_id"), (Lead, "lead_id"), (Customer, "customer_id")):
+        row: Any = session.get(model, records[name]) if records[name] else None
+        owner = row.customer if row is not None and getattr(row, "customer_id", None) else row
+        if found := getattr(owner, column, None):
+            return str(found)
+    return ""
 
 
 class MessageResource(Resource):
@@ -102,14 +193,25 @@ class MessageResource(Resource):
         "body",
         "state",
         "reason",
+        "code",
         "purpose",
         "happened_on",
+        "delivered_on",
+        "read_on",
+        "conversation",
+        "template",
+        "reply_to",
         "customer",
         "lead",
         "ticket",
         "created_on",
     ]
     add_columns = [
+        "noted",
+        "account",
+        "template",
+        "variables",
+        "reply_to",
         "channel",
         "direction",
         "peer",
@@ -122,8 +224,45 @@ class MessageResource(Resource):
         "ticket",
     ]
     edit_columns: list[str] = []
-    search_exclude_columns = ["subject", "body", "reason"]
+    search_exclude_columns = ["subject", "body", "reason", "code", "template"]
     order_columns = ["created_on"]
+    VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"}
+    documentation = {
+        "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),
+        "send_again": OperationSpec("Send a failed or unknown message again", (404, 409, 422), ("pk",)),
+        "give_up": OperationSpec("Decide that an unknown message has failed", (404, 409, 422), ("pk",)),
+    }
+
+    @expose("/<int:pk>/cancel", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("cancel")
+    def cancel(self, pk: Any) -> Any:
+        """Take it back before it is sent."""
+        return self._moved(pk, messages.cancel)
+
+    @expose("/<int:pk>/send_again", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("send_again")
+    def send_again(self, pk: Any) -> Any:
+        """Send it again under the same key."""
+        return self._moved(pk, messages.send_again)
+
+    @expose("/<int:pk>/give_up", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("give_up")
+    def give_up(self, pk: Any) -> Any:
+        """It did not arrive, and is not sent again."""
+        return self._moved(pk, messages.give_up)
+
+    def _moved(self, pk: Any, step: Callable[[Session, Message, Stamp], None]) -> Any:
+        row, viewer = self._row(pk, "write"), current_viewer()
+        with access.as_system(db.session()):
+            step(db.session(), row, viewer.stamp)
+            db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
 
 class MessageScreen(Screen):
@@ -132,12 +271,26 @@ class MessageScreen(Screen):
     route_base = "/messages"
     datamodel = SQLAInterface(Message)
     module = "Messages"
-    service = MessageService()
+    service = NotedMessageService()
     list_title, record_name = _("Messages"), _("Message")
     list_columns = ["peer", "channel", "direction", "state", "body", "customer", "created_on"]
-    search_exclude_columns = MessageResource.search_exclude_columns
+    search_exclude_columns = ["subject", "body", "reason"]
     order_columns = MessageResource.order_columns
-    show_columns = MessageResource.show_columns
+    show_columns = [
+        "channel",
+        "direction",
+        "peer",
+        "subject",
+        "body",
+        "state",
+        "reason",
+        "purpose",
+        "happened_on",
+        "customer",
+        "lead",
+        "ticket",
+        "created_on",
+    ]
     add_columns = [
         "channel",
         "direction",

@@ -48,11 +48,16 @@ class Limits:
 
 def install(app: Flask, settings: config.Settings) -> None:
     """Count every call of the API. Must be installed before FAB, so that its hook runs first."""
-    counter = RedisRateCounter(settings.redis_url) if settings.redis_url else LocalRateCounter()
+    counter = new_counter(settings)
     rates = [Rate(*each) if each else None for each in (settings.api_limit, settings.api_write_limit)]
     app.extensions["crm_limits"] = Limits(counter, *rates)
     app.before_request(_begin)
     app.after_request(_add_headers)
+
+
+def new_counter(settings: config.Settings) -> RateCounter:
+    """A counter that all processes share through Redis, or one of this process."""
+    return RedisRateCounter(settings.redis_url) if settings.redis_url else LocalRateCounter()
 
 
 def _begin() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import flash, redirect, request, url_for
@@ -26,6 +27,8 @@ MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
 MAX_PERCENT = 99
 #: Texts that may be empty; a field that every complete form names, so that a missing checkbox means unchecked.
 _OPTIONAL, _LAST_FIELD = ("phone_app_url",), "phone_app_version"
+_TIME = "((?:[01][0-9]|2[0-3]):[0-5][0-9])"
+_HOURS = re.compile(rf"{_TIME} *[-–] *{_TIME}")
 _LABELS = {
     "grace_minutes": lazy_gettext("Office minutes a task can be overdue before it is reassigned"),
     "retry_minutes": lazy_gettext("Office minutes until a reassigned task is due"),
@@ -35,6 +38,8 @@ _LABELS = {
     "opened_expiry_days": lazy_gettext("Days in Account Opened until a lead expires"),
     "sla_warning_percent": lazy_gettext("Percent of the SLA target after which a warning is sent"),
     "sla_escalation_minutes": lazy_gettext("Office minutes until a missed SLA target is escalated to the next manager"),
+    "promotional_hours": lazy_gettext("Hours in which promotional messages are sent"),
+    "quiet_hours": lazy_gettext("Hours in which nothing is sent that no person has written"),
     "default_referral": lazy_gettext("The company's own referral code"),
     "phone_app_version": lazy_gettext("Latest version of the phone app"),
     "phone_app_build": lazy_gettext("Build number of the phone app"),
@@ -146,12 +151,21 @@ def _parse(name: str, old: Any) -> Any:
     posted = posted.strip()
     if name in _OPTIONAL:
         return _parse_url(posted) if posted else ""
+    if name.endswith("_hours"):
+        return _parse_hours(posted)
     if not isinstance(old, int):
         return _parse_text(posted)
     most = MAX_PERCENT if "percent" in name else MAX_DAYS if "days" in name else MAX_MINUTES
     if not (posted.isascii() and posted.isdigit() and len(posted) < 8 and 1 <= int(posted) <= most):
         raise ValueError(_("Please enter a whole number from 1 to %(most)s.", most=most))
     return int(posted)
+
+
+def _parse_hours(posted: str) -> str:
+    found = _HOURS.fullmatch(posted)
+    if not found:
+        raise ValueError(_("Please enter two times such as 10:00-21:00."))
+    return f"{found[1]}-{found[2]}"
 
 
 def _parse_url(posted: str) -> str:

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from flask import current_app
 from flask_babel import lazy_gettext as _
 
+from app.web.channels.accounts import ChannelsView
+from app.web.channels.console import ConsoleView
+from app.web.channels.undelivered import UndeliveredView
 from app.web.settings.audit import Audit
 from app.web.settings.business_settings import Business
 from app.web.settings.dead_letters import QueueView
@@ -70,6 +73,7 @@ BUSINESS = (
     ),
 )
 SYSTEM = (
+    Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
@@ -77,7 +81,7 @@ SYSTEM = (
 )
 
 #: Views without a menu entry: another page links to them.
-LINKED = (OfficeRanges,)
+LINKED = (OfficeRanges, ConsoleView, UndeliveredView)
 
 
 class Group(NamedTuple):

@@ -36,6 +36,7 @@ ICONS = {
     "sla_breach": ("flag", "red"),
     "sla_escalated": ("trending-up", "red"),
     "missed_call": ("phone-x", "red"),
+    "message": ("message", "blue"),
     "status": ("arrow-right", "slate"),
     "job_lag": ("server", "red"),
     "audit": ("shield-check", "red"),

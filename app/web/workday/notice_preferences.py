@@ -29,6 +29,7 @@ KIND_LABELS = {
     "task_overdue": _l("One of my tasks is overdue"),
     "status": _l("The status of one of my records changes"),
     "missed_call": _l("I missed a call"),
+    "message": _l("A customer writes in one of my conversations"),
     "request": _l("A request is waiting for my decision"),
     "request_approved": _l("A request is approved"),
     "request_rejected": _l("A request is rejected"),
@@ -50,7 +51,17 @@ KIND_LABELS = {
 GROUPS = (
     (
         _l("My work"),
-        ("assigned", "unassigned", "task_assigned", "task_taken", "task_due", "task_overdue", "status", "missed_call"),
+        (
+            "assigned",
+            "unassigned",
+            "task_assigned",
+            "task_taken",
+            "task_due",
+            "task_overdue",
+            "status",
+            "missed_call",
+            "message",
+        ),
     ),
     (
         _l("Requests"),

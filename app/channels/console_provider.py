@@ -1,0 +1,142 @@
+"""The provider of an installation without accounts: it takes everything and sends nothing.
+
+Settings → Channels has a page for each such account, on which a person plays the customer.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from app.channels.base import ChannelError
+from app.channels.provider import (
+    STATES,
+    Accepted,
+    BadSignature,
+    CannotAsk,
+    Event,
+    Inbound,
+    IncomingMessage,
+    ListedTemplate,
+    Media,
+    NotUnderstood,
+    OutgoingCall,
+    OutgoingMessage,
+    ProviderKind,
+    Refused,
+    Setting,
+    StatusUpdate,
+)
+
+CHANNELS = ("whatsapp", "sms", "email", "voice")
+#: The header that carries the account's key, as a provider's signature would.
+KEY_HEADER = "X-Console-Key"
+#: A number that ends in these digits is refused, so that failures can be tried out: for good, or for now.
+REFUSED, BUSY = "0000", "0429"
+
+
+class ConsoleProvider:
+    """A client that accepts every message; what would have been sent stands in the outbox."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.key = settings.get("key", "")
+
+    def send(self, message: OutgoingMessage) -> Accepted:
+        """Accept the message. The provider's id is made from our key, so sending twice makes one."""
+        if message.to.endswith(REFUSED):
+            raise Refused("The number doesn't exist.", permanent=True, code="21211")
+        if message.to.endswith(BUSY):
+            raise Refused("Too many messages at once.", code="20429", retry_after=1.0)
+        return Accepted(f"console-{message.key}")
+
+    def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
+        """Whatever was handed over was accepted."""
+        return StatusUpdate(provider_id or f"console-{message.key}", "sent", since, message.key)
+
+    def verify(self, request: Inbound) -> None:
+        """The key in the header, compared in constant time."""
+        sent = next((value for name, value in request.headers.items() if name.lower() == KEY_HEADER.lower()), "")
+        if not self.key or not hmac.compare_digest(sent.encode(), self.key.encode()):
+            raise BadSignature("The key is missing or wrong.")
+
+    def parse(self, request: Inbound) -> list[Event]:
+        """JSON: {"events": [{"type": "message" or "status", …}]}, with the fields of those events."""
+        try:
+            events = json.loads(request.body)["events"]
+            return [_event(each) for each in events]
+        except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+            raise NotUnderstood("The content isn't a list of events.") from wrong
+
+    def answer(self, request: Inbound) -> tuple[int, str, str]:
+        """204 without a body."""
+        return 204, "text/plain", ""
+
+    def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
+        """There are no files here."""
+        raise ChannelError("The console has no files.", permanent=True)
+
+    def call(self, call: OutgoingCall) -> Accepted:
+        """Accept the call; the console page plays how it goes on."""
+        return Accepted(f"console-{call.key}", "queued")
+
+    def templates(self) -> list[ListedTemplate]:
+        """It registers none: our own templates are sent as they are."""
+        raise CannotAsk
+
+    def check(self) -> str:
+        """There is nothing to reach."""
+        return "The console needs no connection. Nothing that is sent by this account reaches anybody."
+
+
+def _event(given: dict[str, Any]) -> Event:
+    def text(name: str) -> str:
+        return str(given.get(name) or "")
+
+    moment = text("happened_on")
+    happened_on = datetime.fromisoformat(moment) if moment else datetime.now(UTC)
+    if happened_on.tzinfo is None:
+        happened_on = happened_on.replace(tzinfo=UTC)
+    if given["type"] == "status":
+        state = given["state"]
+        if state not in STATES:
+            raise ValueError(state)
+        return StatusUpdate(text("provider_id"), state, happened_on, text("key"), text("reason"), text("code"))
+    if given["type"] != "message" or given["channel"] not in CHANNELS:
+        raise ValueError(given["type"])
+    return IncomingMessage(
+        text("provider_id"),
+        text("channel"),
+        text("peer"),
+        text("to"),
+        text("text"),
+        happened_on,
+        peer_name=text("peer_name"),
+        in_reply_to=text("in_reply_to"),
+        reaction=text("reaction"),
+        subject=text("subject"),
+    )
+
+
+def body_of(events: list[dict[str, Any]]) -> bytes:
+    """The body of a request with these events."""
+    return json.dumps({"events": events}).encode()
+
+
+KIND = ProviderKind(
+    "console",
+    "Console (sends nothing)",
+    CHANNELS,
+    (
+        Setting(
+            "key",
+            "Key",
+            "Optional. Programs that play the customer send it in the header X-Console-Key.",
+            is_secret=True,
+            is_required=False,
+        ),
+    ),
+    ConsoleProvider,
+)

@@ -1,0 +1,282 @@
+"""Accounts with providers of messages and calls: their settings, sealed secrets, hook tokens, limits and health."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, Integer, String, Text, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.channels.provider import ProviderKind
+from app.domain import audit
+from app.domain.base import (
+    AlreadyExists,
+    NotFound,
+    Record,
+    RuleBroken,
+    Stamp,
+    UtcDateTime,
+    Versioned,
+    join_texts,
+    refuse_stale,
+    translatable,
+)
+from app.lib import phone
+from app.lib.vault import Vault
+
+#: What a caller id or an account is for; promotional traffic has series and headers of its own in India.
+PURPOSES = ("promotional", "service")
+MAX_NAME_LENGTH = 60
+TOKEN_BYTES = 32
+#: The most messages per second, or per minute, that can be set.
+MAX_RATE = 100_000
+#: Characters of a stored error.
+MAX_ERROR_LENGTH = 300
+
+
+class ChannelAccount(Versioned, Record):
+    """One account with a provider."""
+
+    __tablename__ = "channel_account"
+    #: By which operators and API clients name it.
+    name: Mapped[str] = mapped_column(String(MAX_NAME_LENGTH), nullable=False, unique=True)
+    #: The kind of provider, a key of `app.channels.registry.KINDS`.
+    kind: Mapped[str] = mapped_column(String(24), nullable=False)
+    #: Of whatsapp, sms, email and voice, those that it is used for.
+    channels: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
+    #: One of PURPOSES when it sends nothing else, else null.
+    purpose: Mapped[str | None] = mapped_column(String(16))
+    #: False = nothing is sent by it; what arrives is still taken.
+    is_active: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True)
+    #: Setting -> value; the secret ones as one JSON object, encrypted by the vault.
+    settings: Mapped[dict[str, str]] = mapped_column(JSON, nullable=False, default=dict)
+    secrets_sealed: Mapped[str | None] = mapped_column(Text)
+    #: SHA-256 of the token in its hook address, and the token itself, encrypted.
+    token_hash: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
+    token_sealed: Mapped[str] = mapped_column(String(300), nullable=False)
+    #: The most messages that it may send per second and per minute; null = no limit.
+    per_second: Mapped[int | None] = mapped_column(Integer)
+    per_minute: Mapped[int | None] = mapped_column(Integer)
+    #: Telephone numbers that customers see: [{"number": E.164, "purpose": one of PURPOSES}].
+    caller_ids: Mapped[list[dict[str, str]]] = mapped_column(JSON, nullable=False, default=list)
+    #: When the provider last took something, and what it last refused, UTC and as a sentence.
+    last_success_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_error: Mapped[str | None] = mapped_column(String(MAX_ERROR_LENGTH))
+    last_error_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class AccountSettings:
+    """An account as an admin wants it."""
+
+    name: str
+    #: Setting -> value. A secret that is missing or empty keeps its stored value.
+    values: Mapping[str, str] = field(default_factory=dict)
+    #: Channels that it serves; empty = all that its kind can serve.
+    channels: tuple[str, ...] = ()
+    purpose: str | None = None
+    is_active: bool = True
+    per_second: int | None = None
+    per_minute: int | None = None
+    #: (number, purpose) of each caller id.
+    caller_ids: tuple[tuple[str, str], ...] = ()
+    #: The version that the admin saw; None skips the check.
+    version: int | None = None
+
+
+# --- by an admin
+
+
+def create(
+    session: Session, kind: ProviderKind, settings: AccountSettings, stamp: Stamp, vault: Vault
+) -> ChannelAccount:
+    """Add an account. Raises RuleBroken with the errors by field."""
+    account = ChannelAccount(kind=kind.name, version=1)
+    _new_token(account, vault)
+    _apply(session, account, kind, settings, vault)
+    account.stamp(stamp)
+    session.add(account)
+    session.flush()
+    _write_audit(session, account, "made", stamp)
+    return account
+
+
+def change(
+    session: Session, account: ChannelAccount, kind: ProviderKind, settings: AccountSettings, stamp: Stamp, vault: Vault
+) -> None:
+    """Apply the settings. Raises RuleBroken, Conflict."""
+    refuse_stale(account, settings.version)
+    _apply(session, account, kind, settings, vault)
+    account.stamp(stamp)
+    session.flush()
+    _write_audit(session, account, "changed", stamp)
+
+
+def set_active(session: Session, account: ChannelAccount, is_active: bool, stamp: Stamp) -> None:
+    """Let it send, or not. What it has sent and received stays."""
+    account.is_active = is_active
+    account.stamp(stamp)
+    _write_audit(session, account, "turned on" if is_active else "turned off", stamp)
+
+
+def rotate_token(session: Session, account: ChannelAccount, stamp: Stamp, vault: Vault) -> str:
+    """Replace the token of its hook address, which is refused from then on. Returns the new one."""
+    token = _new_token(account, vault)
+    account.stamp(stamp)
+    _write_audit(session, account, "new hook address", stamp)
+    return token
+
+
+def _new_token(account: ChannelAccount, vault: Vault) -> str:
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    account.token_hash, account.token_sealed = hash_of(token), vault.seal(token)
+    return token
+
+
+def _apply(
+    session: Session, account: ChannelAccount, kind: ProviderKind, settings: AccountSettings, vault: Vault
+) -> None:
+    old = values_of(account, vault) if account.secrets_sealed or account.settings else {}
+    given = {key: value.strip() for key, value in settings.values.items()}
+    known = {each.key: each for each in kind.settings}
+    kept = {key: old[key] for key, each in known.items() if each.is_secret and not given.get(key) and key in old}
+    values = {key: each.default for key, each in known.items() if each.default and not each.is_secret} | given | kept
+    errors = _errors_of_settings(kind, values) | _errors_of_account(session, account, kind, settings)
+    if not errors:
+        try:
+            kind.make(values)
+        except ValueError as wrong:
+            errors["settings"] = [str(wrong)]
+    if errors:
+        raise RuleBroken(join_texts(text for texts in errors.values() for text in texts), errors=errors)
+    account.name, account.purpose, account.is_active = settings.name.strip(), settings.purpose, settings.is_active
+    account.channels = [each for each in kind.channels if each in (settings.channels or kind.channels)]
+    account.per_second, account.per_minute = settings.per_second, settings.per_minute
+    account.caller_ids = [{"number": phone.normalize(n) or n, "purpose": p} for n, p in settings.caller_ids]
+    account.settings = {key: value for key, value in values.items() if not known[key].is_secret}
+    hidden = {key: value for key, value in values.items() if known[key].is_secret and value}
+    account.secrets_sealed = vault.seal(json.dumps(hidden)) if hidden else None
+
+
+def _errors_of_settings(kind: ProviderKind, values: Mapping[str, str]) -> dict[str, list[str]]:
+    """Setting -> what is wrong with its value."""
+    known = {each.key: each for each in kind.settings}
+    errors: dict[str, list[str]] = {}
+    for key in values:
+        if key not in known:
+            names = ", ".join(known) or "-"
+            errors[key] = [
+                translatable(
+                    "An account of this kind has no setting “%(key)s”. It has: %(names)s.",
+                    key=key,
+                    names=names,
+                )
+            ]
+    for key, each in known.items():
+        value = values.get(key, "")
+        if not value and each.is_required:
+            errors[key] = [translatable("Please enter “%(label)s”.", label=each.label)]
+        elif value and (wrong := each.check(value)):
+            errors[key] = [wrong]
+    return errors
+
+
+def _errors_of_account(
+    session: Session, account: ChannelAccount, kind: ProviderKind, settings: AccountSettings
+) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    name = settings.name.strip()
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        errors["name"] = ["Please enter a name of at most 60 characters."]
+    elif _is_taken(session, account, name):
+        raise AlreadyExists("Another account has this name. Please choose another one.", "name")
+    if set(settings.channels) - set(kind.channels):
+        errors["channels"] = ["An account of this kind doesn't serve all of these channels."]
+    if settings.purpose not in (None, *PURPOSES):
+        errors["purpose"] = ["Please choose promotional or service, or leave it open."]
+    for key, rate in (("per_second", settings.per_second), ("per_minute", settings.per_minute)):
+        if rate is not None and not 0 < rate <= MAX_RATE:
+            errors[key] = ["Please enter a number from 1 to 100,000, or leave it empty for no limit."]
+    if any(purpose not in PURPOSES or not phone.normalize(number) for number, purpose in settings.caller_ids):
+        errors["caller_ids"] = ["Each caller ID needs a phone number and a purpose, promotional or service."]
+    return errors
+
+
+def _is_taken(session: Session, account: ChannelAccount, name: str) -> bool:
+    with session.no_autoflush:
+        query = select(ChannelAccount.id).where(ChannelAccount.name == name)
+        if account.id is not None:
+            query = query.where(ChannelAccount.id != account.id)
+        return session.execute(query).first() is not None
+
+
+def _write_audit(session: Session, account: ChannelAccount, what: str, stamp: Stamp) -> None:
+    payload: dict[str, Any] = {"what": what, "name": account.name, "kind": account.kind, "active": account.is_active}
+    audit.write(session, "channel change", stamp.by, stamp.now, f"channel account {account.id}", **payload)
+
+
+# --- by the system
+
+
+def values_of(account: ChannelAccount, vault: Vault) -> dict[str, str]:
+    """All settings of the account with its secrets. Raises VaultError."""
+    hidden = json.loads(vault.open(account.secrets_sealed)) if account.secrets_sealed else {}
+    return {**account.settings, **hidden}
+
+
+def token_of(account: ChannelAccount, vault: Vault) -> str:
+    """The token of its hook address. Raises VaultError."""
+    return vault.open(account.token_sealed)
+
+
+def hash_of(token: str) -> str:
+    """By what a token is found."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def find_by_token(session: Session, token: str) -> ChannelAccount | None:
+    """The account of this token. Only its hash is looked up, so the time tells nothing about a guess."""
+    digest = hash_of(token)
+    found = session.scalars(select(ChannelAccount).where(ChannelAccount.token_hash == digest)).first()
+    return found if found is not None and hmac.compare_digest(found.token_hash, digest) else None
+
+
+def find(session: Session, name: str) -> ChannelAccount:
+    """The account of this name. Raises NotFound."""
+    found = session.scalars(select(ChannelAccount).where(ChannelAccount.name == name.strip())).first()
+    if found is None:
+        raise NotFound(translatable("There is no channel account named “%(name)s”.", name=name.strip()))
+    return found
+
+
+def active(session: Session, channel: str, purpose: str | None = None) -> list[ChannelAccount]:
+    """The accounts that may send on this channel for this purpose, those made for it first, then the oldest."""
+    rows = session.scalars(select(ChannelAccount).where(ChannelAccount.is_active.is_(True)).order_by(ChannelAccount.id))
+    fitting = [each for each in rows if channel in each.channels and each.purpose in (None, purpose or each.purpose)]
+    return sorted(fitting, key=lambda each: each.purpose is None)
+
+
+def note_success(session: Session, account_id: int, now: datetime) -> None:
+    """Remember that the provider took something."""
+    _set(session, account_id, last_success_on=now)
+
+
+def note_error(session: Session, account_id: int, error: str, now: datetime) -> None:
+    """Remember what went wrong, as a sentence without personal data."""
+    _set(session, account_id, last_error=error[:MAX_ERROR_LENGTH], last_error_on=now)
+
+
+def _set(session: Session, account_id: int, **values: Any) -> None:
+    """Without a new version: an admin who has the form open changes something else."""
+    step = update(ChannelAccount).where(ChannelAccount.id == account_id).values(**values)
+    session.execute(step, execution_options={"synchronize_session": False})

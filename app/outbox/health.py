@@ -1,0 +1,43 @@
+"""The health of channel accounts: when a provider last took something, and what it last refused."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import OperationalError
+
+from app.domain import channel_accounts
+from app.outbox import engine
+
+#: A success is stored at most once in so many seconds by each process, an error as often.
+INTERVAL_SECONDS = 5.0
+
+log = logging.getLogger("crm.messages")
+_lock = threading.Lock()
+_noted: dict[tuple[int, bool], float] = {}
+
+
+def note(account_id: int, error: str | None) -> None:
+    """Store that an account's provider took something (None), or what went wrong. Never raises for a busy database."""
+    key, now = (account_id, error is None), time.monotonic()
+    with _lock:
+        if now - _noted.get(key, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
+            return
+        _noted[key] = now
+    try:
+        with engine.writing() as session:
+            if error is None:
+                channel_accounts.note_success(session, account_id, datetime.now(UTC))
+            else:
+                channel_accounts.note_error(session, account_id, error, datetime.now(UTC))
+    except OperationalError:
+        log.warning("the health of account %s could not be stored", account_id)
+
+
+def forget() -> None:
+    """Store the next result at once: another database is used."""
+    with _lock:
+        _noted.clear()

@@ -1,0 +1,178 @@
+"""Requests of providers at our hooks: kept as they arrived, worked off by the queue, and taken up again each minute."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app.channels.provider import Event, Inbound, NotUnderstood, Provider
+from app.domain import inbound_events, incoming
+from app.domain.incoming import NotYet
+from app.domain.pending import pending
+from app.lib.vault import Vault, VaultError
+from app.models import ChannelAccount, InboundEvent
+from app.ops import queue
+from app.outbox import engine, health, providers
+from app.outbox.engine import SKIPPED
+from app.outbox.providers import NoProvider, impersonal
+
+#: Headers that are not kept: they say nothing about what happened.
+_DROPPED = frozenset(("cookie", "authorization", "x-forwarded-for", "x-real-ip", "forwarded"))
+QUEUE = "short"
+A_FAULT = "Internal error; see the server log."
+
+log = logging.getLogger("crm.hooks")
+
+
+# --- storing
+
+
+def store(session: Session, account: ChannelAccount, request: Inbound, now: datetime) -> int | None:
+    """Keep a verified request until it is worked off. Its id, or None when it is here already."""
+    event_id = inbound_events.store(session, account.id, digest_of(request), _sealed(request), now)
+    if event_id is not None:
+        pending(session).inbound_events.append(event_id)
+    return event_id
+
+
+def digest_of(request: Inbound) -> str:
+    """Equal for a request and its replay: signatures and times of sending don't count, what it says does."""
+    said = [request.method, sorted(request.query.items()), request.body.hex()]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _sealed(request: Inbound) -> str:
+    kept = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
+    said = asdict(request) | {"headers": kept, "body": base64.b64encode(request.body).decode()}
+    return _vault().seal(json.dumps(said))
+
+
+def _opened(event: InboundEvent) -> Inbound:
+    said = json.loads(_vault().open(event.request_sealed))
+    return Inbound(**said | {"body": base64.b64decode(said["body"])})
+
+
+def _vault() -> Vault:
+    vault: Vault = current_app.extensions["vault"]
+    return vault
+
+
+# --- working off
+
+
+def work_off(event_id: int) -> None:
+    """Do what a stored request says, once. The path of this function is stored in queues."""
+    now = datetime.now(UTC)
+    with engine.writing() as session:
+        event = inbound_events.lock(session, event_id, now + engine.EARLY)
+        if event is None:
+            return
+        wait, account_id = _do(session, event, now), event.account_id
+    health.note(account_id, None)
+    if wait is not None:
+        queue.enqueue_in(wait, QUEUE, work_off, event_id)
+
+
+def _do(session: Session, event: InboundEvent, now: datetime) -> float | None:
+    """Store what the request says, and what became of the request. Returns the seconds until it is tried again."""
+    account = session.get_one(ChannelAccount, event.account_id)
+    try:
+        events, problem = _read(providers.provider_of(account), _opened(event))
+    except (NoProvider, VaultError) as error:
+        inbound_events.fail(event, str(error))
+        return None
+    except Exception:
+        log.exception("event %s could not be read", event.id)
+        inbound_events.fail(event, A_FAULT)
+        return None
+    taken, late, fault = _take_all(session, account, events, now)
+    if fault or late:
+        wait = inbound_events.wait(event, A_FAULT if fault else late, now)
+        if wait is not None or fault:
+            return wait
+        log.warning("event %s is about messages that are not ours", event.id)
+    if problem:
+        inbound_events.fail(event, problem)
+    else:
+        inbound_events.finish(event, _summary(taken, late), now)
+    return None
+
+
+def _read(provider: Provider, request: Inbound) -> tuple[list[Event], str]:
+    """What can be read, and what is wrong with the rest."""
+    try:
+        return provider.parse(request), ""
+    except NotUnderstood as error:
+        return list(error.events), impersonal(error) or "The content can't be read."
+
+
+def _take_all(
+    session: Session, account: ChannelAccount, events: list[Event], now: datetime
+) -> tuple[Counter[str], str, bool]:
+    """Each event for itself: one that can't be taken doesn't hold up the others."""
+    taken: Counter[str] = Counter()
+    late, fault = "", False
+    for each in events:
+        try:
+            with session.begin_nested():
+                taken[incoming.take(session, account, each, now)] += 1
+        except NotYet as error:
+            late = str(error)
+        except Exception:
+            log.exception("a %s of account %s could not be stored", type(each).__name__, account.id)
+            fault = True
+    return taken, late, fault
+
+
+def _summary(taken: Counter[str], late: str) -> str:
+    parts = [f"{count} {name}" for name, count in sorted(taken.items())]
+    return ", ".join(parts + ([f"ignored: {late}"] if late else [])) or "nothing to do"
+
+
+# --- each minute
+
+
+def find_due(session: Session, now: datetime, limit: int) -> list[int]:
+    """The requests that no queue holds any more."""
+    return inbound_events.due(session, now - engine.STUCK_AFTER, limit)
+
+
+def enqueue(event_id: int) -> str:
+    """Queue a request again."""
+    return "queued" if queue.enqueue(QUEUE, work_off, event_id) else SKIPPED
+
+
+# --- after the commit
+
+
+def enqueue_committed(session: Session) -> None:
+    """Session hook, after a commit: queue the requests that were stored."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    committed, gathered.inbound_events = gathered.inbound_events, []
+    for key in committed:
+        enqueue(key)
+
+
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: there is nothing to queue."""
+    if not session.in_nested_transaction():
+        pending(session).inbound_events = []
+
+
+def answer_of(provider: Provider, request: Inbound) -> tuple[int, str, str]:
+    """What the provider expects: status, content type, body; an empty 200 where its answer can't be made."""
+    try:
+        return provider.answer(request)
+    except Exception:
+        log.exception("the answer to a hook could not be made")
+        return 200, "text/plain", ""

@@ -1,0 +1,366 @@
+"""Messages to customers. Each is sent at most once; where nobody knows, the provider is asked, or a person decides."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Flask, current_app
+from sqlalchemy import Engine, or_, select, update
+from sqlalchemy.orm import Session
+
+from app import access
+from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.provider import CannotAsk, Media, OptedOut, OutgoingMessage, Provider, Refused, Template
+from app.domain import consents, incoming, message_templates, messages, outgoing
+from app.domain.base import Stamp
+from app.domain.pending import pending
+from app.extensions import db
+from app.models import ChannelAccount, Message, MessageTemplate
+from app.ops import queue
+from app.ops.rate_counter import Rate, RateCounter
+from app.outbox import engine, health, providers
+from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
+from app.outbox.providers import NoProvider, impersonal
+
+#: Seconds before the second, third … attempt; there is one attempt more than there are waits.
+WAITS = (5, 30, 120, 600, 1800, 7200, 14_400)
+#: The longest wait that a provider can ask for, in seconds.
+MAX_RETRY_AFTER = 3600.0
+#: Seconds before a provider is asked again what became of a message, the first time included.
+ASK_WAITS = (20, 60, 300, 900, 3600, 14_400)
+#: A message that the provider doesn't know yet may still be on its way for so long.
+SETTLED_AFTER = timedelta(seconds=60)
+#: Where the questions wait; a slow answer must not hold up what is to be sent.
+ASK_QUEUE = "default"
+#: Messages of one commit that are queued at once; the sweep queues the others.
+MAX_AT_ONCE = 500
+NOT_KNOWN = "Unknown whether it arrived: sending was interrupted."
+CANNOT_ASK = "Unknown whether it arrived, and the provider can't say. Please decide whether to send it again."
+#: What the provider says -> our state: whatever it has taken is sent.
+_STATES = {"delivered": "delivered", "read": "read", "failed": "failed"}
+
+log = logging.getLogger("crm.messages")
+
+
+@dataclass(frozen=True)
+class MessageResult(DeliveryResult):
+    """The result of one attempt, as the provider told it."""
+
+    provider_id: str | None = None
+    code: str | None = None
+    #: The recipient wants no messages: the ledger is told.
+    is_opt_out: bool = False
+
+
+def send(message_id: int) -> None:
+    """Send one message that is due, or put it off when its account has no turn. Its path is stored in queues."""
+    found = _account_of(message_id)
+    if found is None or not found.is_active:
+        return  # the sweep queues it when the account is on again
+    if wait := _wait_for_turn(found, datetime.now(UTC)):
+        _put_off(message_id, wait)
+        return
+    row = engine.claim(MESSAGES, message_id, datetime.now(UTC))
+    if row is None:
+        return
+    result = engine.attempt(MESSAGES, row)
+    engine.settle(MESSAGES, row, result, datetime.now(UTC))
+    if result.was_attempted:
+        # In a transaction of its own: all messages of an account would wait for its row, or for each other.
+        health.note(found.id, None if result.state in messages.SENT else result.error or "")
+
+
+# --- the account's turn
+
+
+def _account_of(message_id: int) -> Any:
+    """(id, is_active, per_second, per_minute) of the account of a queued message, else None; read without a lock."""
+    columns = (ChannelAccount.id, ChannelAccount.is_active, ChannelAccount.per_second, ChannelAccount.per_minute)
+    query = select(*columns).join(Message, Message.account_id == ChannelAccount.id)
+    with Session(db.engine) as session, access.as_system(session):
+        return session.execute(query.where(Message.id == message_id, Message.state == "queued")).first()
+
+
+def _wait_for_turn(account: Any, now: datetime) -> float:
+    """Seconds until the account may send another message; 0 = now."""
+    rates = [Rate(limit, each) for limit, each in ((account.per_second, 1), (account.per_minute, 60)) if limit]
+    return max((_wait(f"channel:{account.id}:{rate.seconds}", rate, now.timestamp()) for rate in rates), default=0.0)
+
+
+def _wait(name: str, rate: Rate, now: float) -> float:
+    """Those that are too many in this window are spread over as many later ones as they fill."""
+    counter: RateCounter = current_app.extensions["crm_channel_rates"]
+    count = counter.add(name, rate, now)
+    if not count.is_exceeded:
+        return 0.0
+    windows = min(60.0, (count.used - count.limit) / count.limit)
+    return max(0.05, count.ends - now) + random.uniform(0, windows) * rate.seconds  # noqa: S311  # no secret
+
+
+def _put_off(message_id: int, wait: float) -> None:
+    due_on = datetime.now(UTC) + timedelta(seconds=wait)
+    step = update(Message).where(Message.id == message_id, Message.state == "queued").values(due_on=due_on)
+    with engine.writing() as session:
+        if not engine.update_rows(session, step):
+            return
+    queue.enqueue_in(wait, MESSAGES.queue, send, message_id)
+
+
+# --- what is sent
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A message with the client that sends it."""
+
+    provider: Provider
+    message: OutgoingMessage
+
+
+def _prepare(row: Message) -> Ready:
+    """Raises NotSent: the customer wants no messages any more, it is not the hour, or the account can't be used."""
+    now = datetime.now(UTC)
+    with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+        if reason := consents.refusal(session, row, now):
+            raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
+        if until := outgoing.postponed(session, row, now, current_app.config["CRM"].time_zone):
+            wait = (until - now).total_seconds()
+            raise NotSent(DeliveryResult("queued", "Waits for the permitted hours.", was_attempted=False, wait=wait))
+        try:
+            return ready(session, row)
+        except NoProvider as error:
+            raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+
+
+def ready(session: Session, row: Message) -> Ready:
+    """The message as its provider takes it. Raises NoProvider."""
+    account = session.get(ChannelAccount, row.account_id) if row.account_id else None
+    if account is None:
+        raise NoProvider("The account by which this message was to be sent no longer exists.")
+    template = session.get(MessageTemplate, row.template_id) if row.template_id else None
+    answered = session.get(Message, row.reply_to_id) if row.reply_to_id else None
+    message = OutgoingMessage(
+        key=f"m{row.id}",
+        channel=row.channel,
+        to=row.peer,
+        text=row.body,
+        subject=row.subject or "",
+        template=_template(template, row) if template else None,
+        media=tuple(Media(**each) for each in row.media or ()),
+        purpose=row.purpose,
+        in_reply_to=(answered.provider_id or "") if answered else "",
+        status_url=providers.hook_url(account, row.channel),
+    )
+    return Ready(providers.provider_of(account), message)
+
+
+def _template(template: MessageTemplate, row: Message) -> Template:
+    values = row.variables or {}
+    names = message_templates.variables(template)
+    given = tuple(values.get(name, "") for name in names)
+    return Template(template.name or template.label, template.language, given, template.provider_id or "")
+
+
+def _transmit(row: Message, prepared: Ready) -> DeliveryResult:
+    try:
+        accepted = prepared.provider.send(prepared.message)
+    except DeliveryUnknown as error:
+        return DeliveryResult("unknown", impersonal(error))
+    except ChannelError as error:
+        return _refused(row, error)
+    state = _STATES.get(accepted.state, "sent")
+    return MessageResult(state, provider_id=accepted.provider_id or None)
+
+
+def _refused(row: Message, error: ChannelError) -> MessageResult:
+    """It was surely not sent: for good, or until the next attempt."""
+    code = error.code[:40] if isinstance(error, Refused) else ""
+    # Not all at the same moment: a little later than the provider says.
+    asked = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, Refused) else 0.0
+    wait = asked * random.uniform(1, 1 + queue.JITTER)  # noqa: S311  # no secret
+    state = "failed" if error.permanent else engine.retry(MESSAGES, row, "").state
+    return MessageResult(
+        state,
+        impersonal(error),
+        wait=wait if state == "queued" else 0.0,
+        code=code or None,
+        is_opt_out=isinstance(error, OptedOut),
+    )
+
+
+# --- what is stored
+
+
+def _columns(result: DeliveryResult) -> dict[str, Any]:
+    if not isinstance(result, MessageResult):
+        return {}
+    values: dict[str, Any] = {"code": result.code}
+    return values | ({"provider_id": result.provider_id} if result.provider_id else {})
+
+
+def _on_settled(session: Session, row: Message, result: DeliveryResult, now: datetime) -> None:
+    """The first response, the health of the account, when to ask, and who is told."""
+    message = session.get_one(Message, row.id)
+    message.changed_on = now
+    if result.state in messages.SENT:
+        messages.note_sent(session, message, now)
+    if isinstance(result, MessageResult) and result.is_opt_out:
+        incoming.refuse_from_now_on(session, message, result.error or "", Stamp(None, now))
+    if result.state == "unknown":
+        message.ask_on = now + timedelta(seconds=queue.jittered(ASK_WAITS[0]))
+    messages.mark_changed(session, message)
+
+
+_is_on = Message.account_id.in_(select(ChannelAccount.id).where(ChannelAccount.is_active.is_(True)))
+
+MESSAGES = DeliveryKind(
+    label="message",
+    log=log,
+    model=Message,
+    key=Message.id,
+    began_on=Message.began_on,
+    due_on=Message.due_on,
+    why=Message.reason,
+    queue="short",
+    send=send,
+    waits=lambda _row: WAITS,
+    prepare=_prepare,
+    transmit=_transmit,
+    interrupted=DeliveryResult("unknown", NOT_KNOWN),
+    columns=_columns,
+    on_settled=_on_settled,
+    sweepable=(_is_on,),
+)
+
+
+# --- asking the provider
+
+
+def find_unknown(session: Session, now: datetime, limit: int) -> list[int]:
+    """The messages of whose fate the provider is to be asked now."""
+    is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now)
+    waits = (Message.state == "unknown", Message.asks <= len(ASK_WAITS), Message.account_id.is_not(None), is_due)
+    return list(session.scalars(select(Message.id).where(*waits).order_by(Message.id).limit(limit)))
+
+
+def enqueue_question(message_id: int) -> str:
+    """Have the provider asked soon."""
+    return "queued" if queue.enqueue(ASK_QUEUE, ask, message_id) else engine.SKIPPED
+
+
+def ask(message_id: int) -> None:
+    """Ask the provider what became of a message. The path of this function is stored in queues."""
+    now = datetime.now(UTC)
+    is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now + engine.EARLY)
+    mine = (Message.id == message_id, Message.state == "unknown", Message.asks <= len(ASK_WAITS), is_due)
+    values = {"asks": Message.asks + 1, "ask_on": now + timedelta(minutes=5)}
+    with engine.writing() as session:
+        if not engine.update_rows(session, update(Message).where(*mine).values(values)):
+            return
+        row = session.get_one(Message, message_id)
+        try:
+            prepared: Ready | str = ready(session, row)
+        except NoProvider as error:
+            prepared = str(error)
+    decision = prepared if isinstance(prepared, str) else _answer(row, prepared)
+    with engine.writing() as session:
+        _settle_answer(session, message_id, decision, datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class _Found:
+    state: str
+    provider_id: str
+    reason: str
+
+
+def _answer(row: Message, prepared: Ready) -> _Found | float | str | None:
+    """What the provider knows; None = nothing, seconds = ask again after them, a sentence = it can't say."""
+    since = (row.began_on or row.created_on) - timedelta(seconds=5)
+    try:
+        found = prepared.provider.find(prepared.message, row.provider_id or "", since)
+    except CannotAsk:
+        return CANNOT_ASK
+    except ChannelError:
+        return queue.jittered(ASK_WAITS[min(row.asks, len(ASK_WAITS) - 1)])
+    except Exception:
+        log.exception("the fate of message %s could not be asked", row.id)
+        return queue.jittered(ASK_WAITS[min(row.asks, len(ASK_WAITS) - 1)])
+    if found is None:
+        age = datetime.now(UTC) - (row.began_on or row.created_on)
+        return None if age >= SETTLED_AFTER else (SETTLED_AFTER - age).total_seconds()
+    return _Found(_STATES.get(found.state, "sent"), found.provider_id, impersonal(found.reason))
+
+
+def _settle_answer(session: Session, message_id: int, answer: _Found | float | str | None, now: datetime) -> None:
+    row = session.scalars(select(Message).where(Message.id == message_id).with_for_update()).one()
+    if row.state != "unknown":
+        return  # a callback or a person was faster
+    if isinstance(answer, _Found) and _is_anothers(session, row, answer.provider_id):
+        answer = CANNOT_ASK  # the same text to the same person: the provider can't tell them apart
+    if isinstance(answer, str):
+        row.asks, row.ask_on, row.reason = len(ASK_WAITS) + 1, None, answer
+    elif isinstance(answer, float):
+        row.ask_on = now + timedelta(seconds=answer)
+        if row.asks > len(ASK_WAITS):
+            row.reason, row.ask_on = CANNOT_ASK, None
+        else:
+            queue.enqueue_in(answer, ASK_QUEUE, ask, message_id)
+    elif answer is None:
+        _send_again(session, row, now)
+    else:
+        row.provider_id = row.provider_id or answer.provider_id or None
+        messages.advance(session, row, answer.state, now, answer.reason or None)
+    messages.mark_changed(session, row)
+
+
+def _is_anothers(session: Session, row: Message, provider_id: str) -> bool:
+    mine = (Message.account_id == row.account_id, Message.provider_id == provider_id, Message.id != row.id)
+    return bool(provider_id) and session.execute(select(Message.id).where(*mine)).first() is not None
+
+
+def _send_again(session: Session, row: Message, now: datetime) -> None:
+    """The provider doesn't know it: it is sent again, if there is an attempt left."""
+    if row.tries > len(WAITS):
+        messages.advance(session, row, "failed", now, "The provider never received this message.")
+        return
+    row.due_on, row.ask_on, row.asks, row.provider_id = now, None, 0, None
+    messages.advance(session, row, "queued", now)
+    pending(session).messages.append(row.id)
+
+
+# --- after the commit
+
+
+#: The database whose messages this process sends.
+_engine: Engine | None = None
+
+
+def install(app: Flask, counter: RateCounter) -> None:
+    """Send what sessions on the app's database have committed, as fast as this counter allows each account."""
+    global _engine
+    app.extensions["crm_channel_rates"] = counter
+    health.forget()
+    with app.app_context():
+        _engine = db.engine
+
+
+def enqueue_committed(session: Session) -> None:
+    """Session hook, after a commit: queue its messages."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    committed, gathered.messages = gathered.messages, []
+    if committed and session.get_bind() is _engine:
+        for key in committed[:MAX_AT_ONCE]:
+            engine.enqueue(MESSAGES, key)
+
+
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: there is nothing to queue."""
+    if not session.in_nested_transaction():
+        pending(session).messages = []

@@ -1,0 +1,80 @@
+"""The clients of the accounts of this process: made from an account's settings, and made anew when it changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app
+
+from app.channels.provider import Provider, ProviderKind
+from app.channels.registry import KINDS
+from app.domain import channel_accounts
+from app.domain.channel_accounts import ChannelAccount
+from app.lib.vault import Vault, VaultError
+
+#: Where providers report to, and which accounts exist, is part of the hook's address.
+HOOK_PATH = "/hooks/{channel}/{token}"
+#: Numbers and addresses in what a provider says.
+_PERSONAL = re.compile(r"\+?\d(?:[ ()-]?\d){6,}|[^\s@<>\"']+@[^\s@<>\"']+")
+
+
+class NoProvider(Exception):
+    """The account can't be used; the text is a sentence that says why."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    version: int
+    provider: Provider
+
+
+def kind_of(account: ChannelAccount) -> ProviderKind:
+    """The kind of an account. Raises NoProvider when this version has none of this name."""
+    kind = KINDS.get(account.kind)
+    if kind is None:
+        raise NoProvider("This version of the CRM doesn't know this kind of account.")
+    return kind
+
+
+def provider_of(account: ChannelAccount) -> Provider:
+    """The client of an account. Raises NoProvider."""
+    made: dict[int, _Made] = current_app.extensions.setdefault("crm_providers", {})
+    found = made.get(account.id)
+    if found is None or found.version != account.version:
+        found = made[account.id] = _Made(account.version, make(kind_of(account), _values(account)))
+    return found.provider
+
+
+def make(kind: ProviderKind, values: Mapping[str, str]) -> Provider:
+    """A client from settings. Raises NoProvider."""
+    url = current_app.config["CRM"].provider_urls.get(kind.name)
+    try:
+        return kind.make(dict(values) | ({"base_url": url} if url else {}))
+    except ValueError as wrong:
+        raise NoProvider(str(wrong)) from wrong
+
+
+def _values(account: ChannelAccount) -> dict[str, str]:
+    try:
+        return channel_accounts.values_of(account, _vault())
+    except VaultError as error:
+        raise NoProvider("The secrets of this account can't be read. Please enter them again.") from error
+
+
+def hook_url(account: ChannelAccount, channel: str) -> str:
+    """The public address at which the provider reports what happens on a channel."""
+    token = channel_accounts.token_of(account, _vault())
+    return str(current_app.config["CRM"].public_url) + HOOK_PATH.format(channel=channel, token=token)
+
+
+def _vault() -> Vault:
+    vault: Vault = current_app.extensions["vault"]
+    return vault
+
+
+def impersonal(sentence: Any) -> str:
+    """What a provider says, without the numbers and addresses of people, at most 300 characters."""
+    return _PERSONAL.sub("…", str(sentence))[:300]

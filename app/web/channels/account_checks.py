@@ -1,0 +1,30 @@
+"""Trying an account with its provider: for the settings page and the command line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app import access
+from app.channels.base import ChannelError
+from app.domain import channel_accounts
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.outbox import providers
+from app.outbox.providers import NoProvider
+from app.web.security.sessions import own_transaction
+
+
+def try_account(name: str, now: datetime) -> str:
+    """What the account's provider says of it. Raises RuleBroken with the reason when it can't be used."""
+    with access.as_system(db.session()) as session:
+        account = channel_accounts.find(session, name)
+    try:
+        sentence = providers.provider_of(account).check()
+    except (NoProvider, ChannelError) as error:
+        said = providers.impersonal(error)
+        with own_transaction() as session:
+            channel_accounts.note_error(session, account.id, said, now)
+        raise RuleBroken(said) from error
+    with own_transaction() as session:
+        channel_accounts.note_success(session, account.id, now)
+    return sentence

@@ -1,0 +1,141 @@
+"""The form of a channel account: its fields by kind, and what was posted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from flask_babel import gettext as _
+
+from app.channels.provider import ProviderKind
+from app.domain import channel_accounts
+from app.domain.channel_accounts import AccountSettings
+from app.models import ChannelAccount
+from app.web.core.gate import whole
+from app.web.records.messages import CHANNEL_WORDS
+
+#: Prefix of the fields that are settings of the kind.
+PREFIX = "set."
+MAX_VALUE = 4000
+#: What an account must be able to do before so many caller ids are of use.
+MAX_CALLER_IDS = 50
+_BASE: dict[str, Any] = {"value": "", "errors": [], "required": False, "autocomplete": "off", "kind": "text"}
+
+
+def channel_words() -> dict[str, str]:
+    """Channel -> its label."""
+    return {name: str(word) for name, word in CHANNEL_WORDS.items()} | {"voice": str(_("Calls"))}
+
+
+def settings_of(account: ChannelAccount) -> AccountSettings:
+    """A stored account as the form shows it: never with its secrets."""
+    return AccountSettings(
+        account.name,
+        dict(account.settings),
+        tuple(account.channels),
+        account.purpose,
+        account.is_active,
+        account.per_second,
+        account.per_minute,
+        tuple((each["number"], each["purpose"]) for each in account.caller_ids),
+        account.version,
+    )
+
+
+def posted_settings(kind: ProviderKind) -> AccountSettings:
+    """The settings of the posted form; the domain checks them."""
+    form = request.form
+    values = {each.key: form.get(PREFIX + each.key, "")[:MAX_VALUE] for each in kind.settings}
+    given = {key: value for key, value in values.items() if value.strip()}
+    return AccountSettings(
+        form.get("name", "")[:2000],
+        given,
+        tuple(each for each in kind.channels if f"channel.{each}" in form),
+        form.get("purpose") or None,
+        "is_active" in form,
+        _rate("per_second"),
+        _rate("per_minute"),
+        _caller_ids(form.get("caller_ids", "")),
+        whole(form.get("version"), 0, 0, 2**31 - 1) or None,
+    )
+
+
+def _rate(name: str) -> int | None:
+    """The limit; one that is no number is 0, which the domain refuses."""
+    text = request.form.get(name, "").strip()
+    return None if not text else int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
+
+
+def _caller_ids(text: str) -> tuple[tuple[str, str], ...]:
+    """One per line: the number, and promotional or service behind it."""
+    lines = [line.split() for line in text.splitlines()[:MAX_CALLER_IDS] if line.strip()]
+    return tuple((" ".join(parts[:-1]), parts[-1].lower()) for parts in lines)
+
+
+def form_of(
+    account: ChannelAccount | None, kind: ProviderKind, settings: AccountSettings, errors: dict[str, list[str]]
+) -> dict[str, Any]:
+    """The form as crm/form.html takes it; `errors` by field, under "" those of none."""
+    own = f"/settings/channels/{account.id}/" if account else "/settings/channels/"
+    return {
+        "title": _("Edit %(name)s", name=account.name) if account else _("New account: %(kind)s", kind=kind.label),
+        "error": " ".join(errors.get("", ()) or errors.get("settings", ())),
+        "cancel_url": own,
+        "version": settings.version,
+        "action": f"{own}edit" if account else f"/settings/channels/add/{kind.name}",
+        "conflict": None,
+        "submit_label": _("Save") if account else _("Add account"),
+        "sections": [
+            {"title": "", "fields": _general(settings, errors)},
+            {"title": kind.label, "fields": [_setting(each, account, settings, errors) for each in kind.settings]},
+            {"title": _("Used for"), "fields": _uses(kind, settings, errors)},
+        ],
+    }
+
+
+def _general(settings: AccountSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+    name = {"name": "name", "label": _("Name"), "value": settings.name, "required": True, "errors": errors.get("name")}
+    active = {"name": "is_active", "label": _("On"), "kind": "flag", "value": settings.is_active}
+    active["help"] = _("While off, nothing is sent by this account. What customers send is still taken.")
+    return [_BASE | name | {"maxlength": channel_accounts.MAX_NAME_LENGTH}, _BASE | active]
+
+
+def _setting(each: Any, account: Any, settings: AccountSettings, errors: dict[str, list[str]]) -> dict[str, Any]:
+    """A secret is never shown: an empty field keeps the stored one."""
+    is_kept = each.is_secret and account is not None and account.secrets_sealed is not None
+    more = _("Leave empty to keep the stored value.") if is_kept else ""
+    field = {"name": PREFIX + each.key, "label": each.label, "errors": errors.get(each.key)}
+    field |= {"kind": "password" if each.is_secret else "text", "required": each.is_required and not is_kept}
+    field |= {"value": settings.values.get(each.key, each.default), "help": f"{each.help} {more}".strip()}
+    return _BASE | field | {"autocomplete": "new-password" if each.is_secret else "off", "maxlength": MAX_VALUE}
+
+
+def _uses(kind: ProviderKind, settings: AccountSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+    chosen = settings.channels or kind.channels
+    words = channel_words()
+    fields = [
+        _BASE | {"name": f"channel.{each}", "label": words[each], "kind": "flag", "value": each in chosen}
+        for each in kind.channels
+    ]
+    purposes = [("service", _("Service")), ("promotional", _("Promotional"))]
+    fields.append(
+        _BASE
+        | {"name": "purpose", "label": _("Only for"), "kind": "choice", "options": purposes}
+        | {"value": settings.purpose or ""}
+        | {"errors": errors.get("purpose"), "placeholder": _("Service and promotional messages")}
+    )
+    for name, label in (("per_second", _("Messages per second")), ("per_minute", _("Messages per minute"))):
+        value = getattr(settings, name)
+        help_ = _("Leave empty for no limit.")
+        field = {"name": name, "label": label, "value": "" if value is None else value, "kind": "number", "help": help_}
+        fields.append(_BASE | field | {"errors": errors.get(name)})
+    if "voice" in kind.channels:
+        fields.append(_caller_id_field(settings, errors))
+    return fields
+
+
+def _caller_id_field(settings: AccountSettings, errors: dict[str, list[str]]) -> dict[str, Any]:
+    lines = "\n".join(f"{number} {purpose}" for number, purpose in settings.caller_ids)
+    help_ = _("One per line: the number, then service (1600 series) or promotional (140 series).")
+    field = {"name": "caller_ids", "label": _("Caller IDs"), "kind": "textarea", "value": lines, "help": help_}
+    return _BASE | field | {"errors": errors.get("caller_ids"), "placeholder": "+911600123456 service"}

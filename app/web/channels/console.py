@@ -1,0 +1,120 @@
+"""The page of a console account: what would have been sent, and a person who plays the customer."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import flash, redirect, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app import access
+from app.channels import console_provider
+from app.channels.provider import Inbound
+from app.domain import messages, permissions
+from app.domain.base import NotFound
+from app.extensions import db
+from app.models import ChannelAccount, Message
+from app.outbox import inbound_work
+from app.web.channels.accounts import find_account, refuse_non_admin
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
+from app.web.pages.refusals import refuse_as_page
+from app.web.records.messages import CHANNEL_WORDS, COLORS, STATE_WORDS
+from app.web.security.sessions import own_transaction
+
+#: Messages that are shown.
+MOST = 50
+MAX_TEXT = 4000
+_WHY = "The customer's phone is switched off."
+
+
+class ConsoleView(BaseView):
+    """/settings/channels/console/<account>/"""
+
+    route_base = "/settings/channels/console"
+    default_view = "show"
+    class_permission_name = "Settings"
+    method_permission_name = {"show": "read", "play": "write", "write": "write"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+
+    @expose("/<int:key>/")
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def show(self, key: int) -> Any:
+        """The newest messages of the account, both ways."""
+        refuse_non_admin()
+        viewer, account = current_viewer(), _console(key)
+        query = select(Message).where(Message.account_id == account.id).order_by(Message.id.desc()).limit(MOST)
+        rows = [_row(each, viewer) for each in db.session.scalars(query)]
+        channels = [(each, str(word)) for each, word in CHANNEL_WORDS.items() if each in account.channels]
+        return self.render_template("channels/console.html", account=account, messages=rows, channels=channels)
+
+    @expose("/<int:key>/<int:message>/<any(delivered, read, failed):state>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("play")
+    def play(self, key: int, message: int, state: str) -> Any:
+        """What becomes of a message at the customer's side."""
+        refuse_non_admin()
+        account, row = _console(key), access.get_visible(db.session(), Message, message)
+        if row is None or row.account_id != account.id or not row.provider_id:
+            raise NotFound(_("This message hasn't been sent by this account."))
+        event = {"type": "status", "provider_id": row.provider_id, "state": state}
+        _report(account, event | ({"reason": _WHY, "code": "30003"} if state == "failed" else {}))
+        flash(_("Reported. The message shows it in a moment."), "success")
+        return redirect(f"/settings/channels/console/{key}/")
+
+    @expose("/<int:key>/write", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("write")
+    def write(self, key: int) -> Any:
+        """The customer writes."""
+        refuse_non_admin()
+        account, form = _console(key), request.form
+        channel, text = form.get("channel", ""), form.get("text", "").strip()[:MAX_TEXT]
+        peer = messages.clean_peer(channel, form.get("peer", "")[:300])
+        if channel not in account.channels or not peer or not text:
+            flash(_("Please enter a number or address and a text."), "danger")
+            return redirect(f"/settings/channels/console/{key}/")
+        event = {"type": "message", "provider_id": f"in-{secrets.token_hex(8)}", "channel": channel, "peer": peer}
+        _report(account, event | {"text": text, "peer_name": form.get("name", "")[:140]})
+        flash(_("The customer's message has arrived."), "success")
+        return redirect(f"/settings/channels/console/{key}/")
+
+
+def _console(key: int) -> ChannelAccount:
+    account = find_account(key)
+    if account.kind != console_provider.KIND.name:
+        raise NotFound(_("There is no such console account."))
+    return account
+
+
+def _report(account: ChannelAccount, event: dict[str, Any]) -> None:
+    """As a provider does at the hook: stored, then worked off by the queue."""
+    viewer = current_viewer()
+    # What differs for each report keeps two equal ones apart: a person has pressed the button twice.
+    body = console_provider.body_of([event | {"happened_on": viewer.now.isoformat(), "nonce": secrets.token_hex(8)}])
+    with own_transaction() as session:
+        inbound_work.store(session, account, Inbound("POST", "", {}, body), viewer.now)
+
+
+def _row(row: Message, viewer: Viewer) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "is_out": row.direction == "out",
+        "peer": viewer.person.mask_value("email" if row.channel == "email" else "mobile", row.peer) or "••••••",
+        "channel": str(CHANNEL_WORDS.get(row.channel, row.channel)),
+        "subject": row.subject,
+        "body": row.body,
+        "state": {"kind": "status", "label": str(STATE_WORDS[row.state]), "color": COLORS[row.state]},
+        "reason": row.reason,
+        "at": moment_cell(row.happened_on or row.created_on, viewer),
+        "may_play": row.direction == "out" and bool(row.provider_id),
+    }

@@ -1,0 +1,105 @@
+"""Accounts with providers: what is refused, what is sealed, and what the hook's address opens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.channels.provider import ProviderKind, Setting
+from app.domain import channel_accounts
+from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken, Stamp
+from app.domain.channel_accounts import AccountSettings
+from app.lib.vault import Vault
+from tests.makers import NOW
+
+STAMP = Stamp(None, NOW)
+
+
+def _make(values: Any) -> Any:
+    if values.get("from") == values.get("to"):
+        raise ValueError("Sender and receiver are the same.")
+    return values
+
+
+KIND = ProviderKind(
+    "carrier",
+    "Carrier",
+    ("sms", "voice"),
+    (
+        Setting("from", "Sender", check=lambda value: None if value.startswith("+") else "A number begins with +."),
+        Setting("token", "Token", is_secret=True),
+        Setting("region", "Region", is_required=False, default="in"),
+        Setting("to", "Receiver", is_required=False),
+    ),
+    _make,
+)
+VALUES = {"from": "+911", "token": "s3cret"}
+
+
+def make(session: Session, vault: Vault, name: str = "Line 1", **more: Any) -> Any:
+    values = more.pop("values", VALUES)
+    return channel_accounts.create(session, KIND, AccountSettings(name, values, **more), STAMP, vault)
+
+
+def test_secrets_are_sealed_and_kept_when_left_empty(office: Session, vault: Vault) -> None:
+    account = make(office, vault)
+    assert account.settings == {"from": "+911", "region": "in"} and "s3cret" not in str(account.secrets_sealed)
+    changed = AccountSettings("Line 2", {"from": "+912", "token": ""}, version=account.version)
+    channel_accounts.change(office, account, KIND, changed, STAMP, vault)
+    assert channel_accounts.values_of(account, vault) == {"from": "+912", "region": "in", "token": "s3cret"}
+    with pytest.raises(Conflict):
+        channel_accounts.change(office, account, KIND, changed, STAMP, vault)
+
+
+@pytest.mark.parametrize(
+    "name, more, field",
+    [
+        ("", {}, "name"),
+        ("x" * 61, {}, "name"),
+        ("A", {"values": {"from": "+1"}}, "token"),
+        ("A", {"values": VALUES | {"from": "12"}}, "from"),
+        ("A", {"values": VALUES | {"frm": "12"}}, "frm"),
+        ("A", {"values": VALUES | {"to": "+911"}}, "settings"),
+        ("A", {"channels": ("fax",)}, "channels"),
+        ("A", {"purpose": "any"}, "purpose"),
+        ("A", {"per_second": 0}, "per_second"),
+        ("A", {"per_minute": 10**6}, "per_minute"),
+        ("A", {"caller_ids": (("12", "service"),)}, "caller_ids"),
+        ("A", {"caller_ids": (("9820012345", "any"),)}, "caller_ids"),
+    ],
+)
+def test_wrong_settings_are_refused_by_field(
+    office: Session, vault: Vault, name: str, more: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(RuleBroken) as refused:
+        make(office, vault, name, **more)
+    assert list(refused.value.errors) == [field]
+
+
+def test_a_name_is_taken_once(office: Session, vault: Vault) -> None:
+    make(office, vault)
+    with pytest.raises(AlreadyExists):
+        make(office, vault, " Line 1 ")
+    assert channel_accounts.find(office, "Line 1").name == "Line 1"
+    with pytest.raises(NotFound):
+        channel_accounts.find(office, "Line 9")
+
+
+def test_a_new_hook_address_ends_the_old_one(office: Session, vault: Vault) -> None:
+    account = make(office, vault)
+    old = channel_accounts.token_of(account, vault)
+    new = channel_accounts.rotate_token(office, account, STAMP, vault)
+    office.flush()
+    assert channel_accounts.find_by_token(office, old) is None
+    assert channel_accounts.find_by_token(office, new) is account and new == channel_accounts.token_of(account, vault)
+    assert channel_accounts.find_by_token(office, "\udc80") is None
+
+
+def test_the_account_made_for_a_purpose_comes_first(office: Session, vault: Vault) -> None:
+    any_, mine = make(office, vault, "any"), make(office, vault, "promo", purpose="promotional")
+    voice, off = make(office, vault, "voice", channels=("voice",)), make(office, vault, "off", is_active=False)
+    assert channel_accounts.active(office, "sms", "promotional") == [mine, any_]
+    assert channel_accounts.active(office, "sms", "service") == [any_]
+    assert channel_accounts.active(office, "voice", "service") == [any_, voice] and not off.is_active

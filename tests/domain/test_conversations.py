@@ -1,0 +1,200 @@
+"""Conversations, templates, the consent ledger and the states of messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.channels.console_provider import KIND as CONSOLE
+from app.domain import channel_accounts, consents, conversations, customers, message_templates, messages
+from app.domain.base import Conflict, RuleBroken, Stamp
+from app.domain.change_context import ChangeContext
+from app.domain.channel_accounts import AccountSettings
+from app.domain.message_templates import MessageTemplate
+from app.lib import opt_out_words
+from app.lib.vault import Vault
+from tests.makers import DAY, HOUR, MINUTE, NOW, user
+
+STAMP = Stamp(None, NOW)
+PEER = "+919820012345"
+
+
+@pytest.fixture
+def account(office: Session, vault: Vault) -> Any:
+    return channel_accounts.create(office, CONSOLE, AccountSettings("Console"), STAMP, vault)
+
+
+@pytest.fixture
+def talk(office: Session, account: Any) -> Any:
+    return conversations.find_or_create(office, account, "whatsapp", PEER, STAMP)
+
+
+def hear(session: Session, talk: Any, at: Any = NOW) -> Any:
+    values = {"channel": talk.channel, "peer": talk.peer, "body": "Hello", "happened_on": at}
+    message = messages.receive(session, values | {"conversation_id": talk.id}, Stamp(None, at))
+    conversations.note_message(session, talk, message, at)
+    return message
+
+
+def test_a_peer_has_one_conversation_per_account(office: Session, account: Any, talk: Any) -> None:
+    assert conversations.find_or_create(office, account, "whatsapp", PEER, STAMP) is talk
+    assert conversations.find_or_create(office, account, "sms", PEER, STAMP) is not talk
+
+
+def test_the_window_opens_with_the_peers_message(office: Session, talk: Any) -> None:
+    assert not conversations.is_window_open(talk, NOW)
+    hear(office, talk, NOW)
+    hear(office, talk, NOW - HOUR)  # an older one that came late
+    assert conversations.is_window_open(talk, NOW + DAY - MINUTE)
+    assert not conversations.is_window_open(talk, NOW + DAY) and talk.unread == 2
+
+
+def test_a_closed_conversation_opens_with_the_next_message(office: Session, talk: Any) -> None:
+    conversations.close(office, talk, STAMP)
+    with pytest.raises(Conflict):
+        conversations.close(office, talk, STAMP)
+    message = hear(office, talk)
+    assert (talk.state, talk.last_message_id) == ("open", message.id)
+    conversations.mark_read(office, talk, STAMP)
+    assert talk.unread == 0
+
+
+def test_a_conversation_is_claimed_once_and_handed_over(office: Session, talk: Any) -> None:
+    asha, ravi = user(office, "asha", "Support User"), user(office, "ravi", "Support User")
+    conversations.claim(office, talk, Stamp(asha.id, NOW))
+    conversations.claim(office, talk, Stamp(asha.id, NOW))
+    with pytest.raises(Conflict):
+        conversations.claim(office, talk, Stamp(ravi.id, NOW))
+    conversations.hand_over(office, talk, ravi.id, Stamp(asha.id, NOW))
+    assert talk.claimed_by_id == ravi.id
+    conversations.hand_over(office, talk, None, Stamp(ravi.id, NOW))
+    assert talk.claimed_by_id is None
+
+
+# --- states
+
+
+def queued(session: Session, account: Any, **more: Any) -> Any:
+    values = {"channel": "sms", "peer": PEER, "body": "x", "account_id": account.id, "purpose": "service"}
+    return messages.enqueue(session, values | more, STAMP)
+
+
+@pytest.mark.parametrize(
+    "states, end",
+    [
+        (["sending", "sent", "read", "delivered"], "read"),
+        (["sending", "delivered", "sent"], "delivered"),
+        (["sending", "sent", "failed", "delivered", "failed"], "delivered"),
+        (["sending", "failed", "read"], "read"),
+        (["sending", "unknown", "delivered"], "delivered"),
+        (["delivered"], "queued"),
+    ],
+)
+def test_states_only_move_forward(office: Session, account: Any, states: list[str], end: str) -> None:
+    message = queued(office, account)
+    for state in states:
+        messages.advance(office, message, state, NOW)
+    assert message.state == end
+
+
+def test_a_message_that_waits_for_its_next_try_may_have_arrived(office: Session, account: Any) -> None:
+    message = queued(office, account)
+    message.tries = 1
+    assert messages.advance(office, message, "delivered", NOW + MINUTE)
+    assert (message.state, message.due_on, message.delivered_on) == ("delivered", None, NOW + MINUTE)
+
+
+def test_canceling_and_sending_again(office: Session, account: Any) -> None:
+    message = queued(office, account)
+    messages.cancel(office, message, STAMP)
+    assert (message.state, message.due_on) == ("canceled", None)
+    with pytest.raises(Conflict):
+        messages.cancel(office, message, STAMP)
+    with pytest.raises(Conflict):
+        messages.send_again(office, message, STAMP)
+    for state in ("failed", "unknown"):
+        message.state, message.tries, message.reason = state, 8, "No"
+        office.flush()
+        messages.send_again(office, message, STAMP)
+        assert (message.state, message.tries, message.reason, message.due_on) == ("queued", 0, None, NOW)
+    message.state = "unknown"
+    office.flush()
+    messages.give_up(office, message, STAMP)
+    assert message.state == "failed"
+
+
+def test_a_reaction_is_replaced_and_taken_back(office: Session, account: Any) -> None:
+    message = queued(office, account)
+    for emoji, left in (("👍", {"peer": "👍"}), ("🙏", {"peer": "🙏"}), ("", None)):
+        messages.react(office, message, "peer", emoji, NOW)
+        assert message.reactions == left
+
+
+# --- consent
+
+WISHES = {
+    "withdrawn": ("STOP", " stop. ", "Stop!", "Unsubscribe", "बंद करो", "रोकें", "બંધ કરો", "थांबवा", "बंद करा"),
+    "given": ("START", "unstop", "शुरू करें", "ચાલુ કરો", "सुरू करा"),
+    None: ("Don't stop believing", "cancel", "yes", "", None, "बंद खाता कब खुलेगा", "stop " * 20),
+}
+
+
+@pytest.mark.parametrize("wish, text", [(wish, text) for wish, texts in WISHES.items() for text in texts])
+def test_stop_and_start_in_four_languages(wish: str | None, text: str | None) -> None:
+    assert opt_out_words.wish(text) == wish
+
+
+def promotional(channel: str = "sms") -> Any:
+    return messages.Message(channel=channel, peer=PEER, purpose="promotional")
+
+
+def test_the_ledger_decides_by_its_last_entry(office: Session) -> None:
+    asha = customers.create(office, {"first_name": "Asha", "mobile": PEER}, ChangeContext(None, NOW))
+    said = {"channel": "sms", "address": PEER, "how": "message"}
+    for action, wants_none in (("withdrawn", True), ("given", False), ("withdrawn", True)):
+        consents.record(office, said | {"action": action}, STAMP)
+        assert (consents.refusal(office, promotional(), NOW) is not None) == wants_none == asha.no_sms
+    assert consents.refusal(office, promotional("whatsapp"), NOW) is None
+    assert not consents.may_ask_again(office, "sms", PEER, NOW + 89 * DAY)
+    assert consents.may_ask_again(office, "sms", PEER, NOW + 90 * DAY)
+    with pytest.raises(RuleBroken):
+        consents.record(office, said | {"action": "maybe"}, STAMP)
+
+
+def test_a_blocked_number_needs_consent_that_holds(office: Session) -> None:
+    consents.note_dnd(office, PEER, "none", "scrub file", NOW)
+    consents.note_dnd(office, PEER, "blocked", "provider", NOW)
+    assert "do-not-disturb" in str(consents.refusal(office, promotional(), NOW))
+    given = {"channel": "sms", "address": PEER, "how": "form", "action": "given", "ends_on": NOW + DAY}
+    consents.record(office, given, STAMP)
+    assert consents.refusal(office, promotional(), NOW) is None
+    assert consents.refusal(office, promotional(), NOW + DAY) is not None
+    assert consents.refusal(office, promotional(), NOW + consents.DND_LASTS) is None  # the list is too old
+
+
+# --- templates
+
+
+def template(body: str, **more: Any) -> Any:
+    values = {"channel": "sms", "approval": "local", "is_active": True, "account_id": None}
+    return MessageTemplate(body=body, **(values | more))
+
+
+def test_a_template_takes_exactly_its_variables() -> None:
+    text = template("Dear {{ name }}, {{1}} of {{name}}.")
+    assert message_templates.variables(text) == ("name", "1")
+    assert message_templates.render(text, {"name": " Asha {{1}}", "1": "KYC"}) == "Dear Asha {{1}}, KYC of Asha {{1}}."
+    for values in ({"name": "Asha"}, {"name": "Asha", "1": " "}, {"name": "A", "1": "B", "2": "C"}):
+        with pytest.raises(RuleBroken):
+            message_templates.render(text, values)
+
+
+@pytest.mark.parametrize(
+    "more", [{"channel": "email"}, {"account_id": 2}, {"approval": "pending"}, {"is_active": False}]
+)
+def test_a_template_that_is_not_approved_is_refused(more: dict[str, Any]) -> None:
+    message_templates.refuse_unusable(template("x", account_id=1, approval="approved"), "sms", 1)
+    with pytest.raises(RuleBroken):
+        message_templates.refuse_unusable(template("x", **more), "sms", 1)

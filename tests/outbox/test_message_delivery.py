@@ -1,0 +1,522 @@
+"""Messages of the outbox: sent once, tried again, given up, asked for; hours and limits; what providers report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.channels import registry
+from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.provider import Inbound, OptedOut, OutgoingMessage, Refused
+from app.domain import channel_accounts, consents, inbound_events, messages, outgoing
+from app.domain.base import RuleBroken, Stamp
+from app.domain.channel_accounts import AccountSettings
+from app.domain.outgoing import Outgoing
+from app.extensions import db
+from app.job_runner import run_slot
+from app.models import (
+    Activity,
+    BusinessSetting,
+    Consent,
+    Conversation,
+    InboundEvent,
+    Message,
+    MessageTemplate,
+    Notification,
+)
+from app.ops import queue
+from app.outbox import engine, inbound_work, message_delivery
+from tests.app_fixtures import World
+from tests.outbox.carrier import CARRIER, KIND, Carrier
+
+PEER = "+919820012345"
+
+
+@pytest.fixture
+def carrier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Carrier]:
+    monkeypatch.setitem(registry.KINDS, "carrier", KIND)
+    CARRIER.__init__()  # type: ignore[misc]
+    yield CARRIER
+    CARRIER.__init__()  # type: ignore[misc]
+
+
+@pytest.fixture(autouse=True)
+def _context(world: World) -> Iterator[None]:
+    with world.app.app_context():
+        yield
+
+
+@pytest.fixture
+def account(world: World, carrier: Carrier) -> Any:
+    return add_account(world)
+
+
+def add_account(world: World, name: str = "Line", **more: Any) -> Any:
+    wanted = AccountSettings(name, {"token": "t0ken"}, **more)
+    made = channel_accounts.create(world.session, KIND, wanted, Stamp(None, now()), world.vault)
+    world.session.commit()
+    return made
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def send(world: World, who: str | None = "ana", **more: Any) -> int:
+    wish = Outgoing(**{"channel": "sms", "peer": PEER, "body": "Namaste", "purpose": "service", **more})
+    message = outgoing.send(world.session, wish, Stamp(world.people[who].id if who else None, now()))
+    world.session.commit()
+    return int(message.id)
+
+
+def run_calls() -> int:
+    return int(queue._backend.run_waiting())  # type: ignore[union-attr]
+
+
+def row(world: World, key: int) -> Message:
+    world.session.commit()
+    world.session.expire_all()
+    return world.session.get_one(Message, key)
+
+
+def let_pass(world: World, key: int, **values: Any) -> None:
+    world.session.execute(update(Message).where(Message.id == key).values(values))
+    world.session.commit()
+
+
+def run_job(world: World, name: str) -> None:
+    job = next(each for each in jobs.SCHEDULE if each.name == name)
+    run_slot(world.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
+
+
+def raiser(error: Exception) -> Any:
+    def fault(_message: Any) -> None:
+        raise error
+
+    return fault
+
+
+# --- sending
+
+
+def test_a_message_is_sent_once_and_is_the_first_response(world: World, make: Any, account: Any, carrier: Any) -> None:
+    ticket = make.ticket("cleo")
+    key = send(world, "cleo", records={"ticket_id": ticket.id})
+    assert row(world, key).state == "queued"
+    assert run_calls() == 1 and carrier.keys() == [f"m{key}"]
+    sent = row(world, key)
+    assert (sent.state, sent.provider_id, sent.tries, sent.due_on) == ("sent", "C1", 1, None)
+    assert sent.happened_on and world.session.get_one(type(ticket), ticket.id).replied_on
+    message_delivery.send(key)
+    assert len(carrier.accepted) == 1
+    talk = world.session.get_one(Conversation, sent.conversation_id)
+    assert (talk.ticket_id, talk.last_message_id, talk.unread) == (ticket.id, key, 0)
+    assert carrier.accepted[0].status_url.endswith(channel_accounts.token_of(account, world.vault))
+
+
+def test_one_cause_sends_one_message(world: World, account: Any) -> None:
+    assert send(world, cause="birthday 7") == send(world, cause="birthday 7")
+
+
+@pytest.mark.parametrize(
+    "more, field",
+    [
+        ({"channel": "fax"}, "channel"),
+        ({"channel": "email", "peer": "a@x.in"}, "channel"),
+        ({"peer": "12"}, "peer"),
+        ({"body": " "}, "body"),
+        ({"body": "x" * 2001}, "body"),
+        ({"account_id": 99}, "account"),
+        ({"reply_to_id": 99}, "reply_to"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(world: World, account: Any, more: dict[str, Any], field: str) -> None:
+    with pytest.raises(RuleBroken) as refused:
+        send(world, **more)
+    world.session.rollback()
+    assert list(refused.value.errors) == [field]
+
+
+def test_a_refusal_for_now_is_tried_again_after_the_time_asked_for(world: World, account: Any, carrier: Any) -> None:
+    carrier.fault = raiser(Refused("Slow down, +91 98200 12345!", code="429", retry_after=600))
+    key = send(world)
+    run_calls()
+    waiting = row(world, key)
+    assert (waiting.state, waiting.tries, waiting.code) == ("queued", 1, "429")
+    assert waiting.reason == "Slow down, …!" and waiting.due_on >= now() + timedelta(seconds=590)
+    carrier.fault = lambda _message: None
+    message_delivery.send(key)
+    assert row(world, key).state == "queued"  # not yet
+    let_pass(world, key, due_on=now())
+    message_delivery.send(key)
+    assert (row(world, key).state, row(world, key).reason, row(world, key).code) == ("sent", None, None)
+
+
+def test_after_eight_tries_it_has_failed_and_can_be_sent_again(world: World, account: Any, carrier: Any) -> None:
+    carrier.fault = raiser(ChannelError("The line is down."))
+    key = send(world)
+    for _each in range(10):
+        let_pass(world, key, due_on=now())
+        message_delivery.send(key)
+    dead = row(world, key)
+    assert (dead.state, dead.tries, dead.reason) == ("failed", 8, "The line is down.")
+    carrier.fault = lambda _message: None
+    messages.send_again(world.session, dead, Stamp(world.people["ana"].id, now()))
+    world.session.commit()
+    run_calls()
+    assert (row(world, key).state, carrier.keys()) == ("sent", [f"m{key}"])
+
+
+@pytest.mark.parametrize("error, words", [(Refused("No such number.", permanent=True, code="21211"), 0)])
+def test_a_permanent_refusal_ends_it(world: World, account: Any, carrier: Any, error: Any, words: int) -> None:
+    carrier.fault = raiser(error)
+    key = send(world)
+    run_calls()
+    dead = row(world, key)
+    assert (dead.state, dead.tries, dead.reason, dead.code) == ("failed", 1, "No such number.", "21211")
+    world.session.commit()
+    world.session.expire_all()
+    assert account.last_error == "No such number." and world.count(Consent) == words
+
+
+def test_an_opt_out_at_the_provider_goes_into_the_ledger(world: World, account: Any, carrier: Any) -> None:
+    carrier.fault = raiser(OptedOut("They wrote STOP.", permanent=True, code="21610"))
+    send(world)
+    run_calls()
+    (entry,) = world.rows(select(Consent))
+    assert (entry.action, entry.how, entry.address) == ("withdrawn", "provider", PEER)
+
+
+def test_a_message_is_canceled_before_it_is_sent(world: World, account: Any, carrier: Any) -> None:
+    key = send(world)
+    messages.cancel(world.session, row(world, key), Stamp(world.people["ana"].id, now()))
+    world.session.commit()
+    run_calls()
+    assert (row(world, key).state, carrier.accepted) == ("canceled", [])
+
+
+def test_nothing_leaves_by_an_account_that_is_off(world: World, account: Any, carrier: Any) -> None:
+    key = send(world)
+    channel_accounts.set_active(world.session, account, False, Stamp(None, now()))
+    world.session.commit()
+    run_calls()
+    assert row(world, key).state == "queued"
+    channel_accounts.set_active(world.session, account, True, Stamp(None, now()))
+    let_pass(world, key, due_on=now() - timedelta(minutes=2))
+    run_job(world, "send messages that wait")
+    run_calls()
+    assert row(world, key).state == "sent"
+
+
+# --- consent and hours
+
+
+def test_who_opts_out_meanwhile_is_not_sent_to(world: World, account: Any, carrier: Any) -> None:
+    let_pass(world, key := send(world), purpose="promotional")
+    said = {"channel": "sms", "address": PEER, "action": "withdrawn", "how": "form"}
+    consents.record(world.session, said, Stamp(None, now()))
+    world.session.commit()
+    run_calls()
+    assert (row(world, key).state, row(world, key).code, carrier.accepted) == ("failed", "not wanted", [])
+    with pytest.raises(RuleBroken):
+        send(world, purpose=None)  # an unsaid purpose may be a promotional one
+    world.session.rollback()
+    assert send(world, purpose="service")
+
+
+@pytest.mark.parametrize(
+    "purpose, who, hours, waits",
+    [
+        ("promotional", "ana", "closed", True),
+        ("promotional", "ana", "open", False),
+        ("service", "ana", "closed", False),
+        ("service", None, "closed", True),
+        ("service", None, "open", False),
+    ],
+)
+def test_hours(
+    world: World, account: Any, carrier: Any, purpose: str, who: str | None, hours: str, waits: bool
+) -> None:
+    local = now() + timedelta(hours=5, minutes=30)
+    begin, end = local - timedelta(hours=1), local + timedelta(hours=1)
+    spans = {True: f"{begin:%H:%M}-{end:%H:%M}", False: f"{end:%H:%M}-{begin:%H:%M}"}
+    for name, is_span in (("promotional_hours", hours == "open"), ("quiet_hours", hours == "closed")):
+        world.session.add(BusinessSetting(key=name, value=spans[is_span]))
+    world.session.commit()
+    key = send(world, who, purpose="service")
+    let_pass(world, key, purpose=purpose)
+    run_calls()
+    assert (row(world, key).state, row(world, key).tries) == (("queued", 0) if waits else ("sent", 1))
+    if waits:
+        assert timedelta(minutes=58) < row(world, key).due_on - now() < timedelta(minutes=62)  # type: ignore[operator]
+
+
+def test_an_account_keeps_its_rate(world: World, carrier: Any) -> None:
+    add_account(world, per_minute=3)
+    keys = [send(world, body=f"No {n}") for n in range(8)]
+    run_calls()
+    states = [row(world, key).state for key in keys]
+    assert (states.count("sent"), states.count("queued")) in ((3, 5), (6, 2))  # (6, 2): a minute has just begun
+    assert all(row(world, key).tries == 0 and row(world, key).due_on > now() for key in keys[6:])  # type: ignore[operator]
+
+
+# --- nobody knows
+
+
+def test_an_unknown_message_is_found_at_the_provider(world: World, account: Any, carrier: Any) -> None:
+    carrier.drop = raiser(DeliveryUnknown("The connection broke."))
+    key = send(world)
+    run_calls()
+    assert (row(world, key).state, row(world, key).provider_id) == ("unknown", None)
+    let_pass(world, key, ask_on=now())
+    run_job(world, "ask what became of messages")
+    run_calls()
+    found = row(world, key)
+    assert (found.state, found.provider_id, len(carrier.accepted)) == ("sent", "C1", 1) and found.happened_on
+
+
+def test_what_the_provider_does_not_know_is_sent_again(world: World, account: Any, carrier: Any) -> None:
+    carrier.fault = raiser(DeliveryUnknown("The connection broke."))
+    key = send(world)
+    run_calls()
+    carrier.fault = lambda _message: None
+    let_pass(world, key, ask_on=None)
+    message_delivery.ask(key)
+    assert row(world, key).state == "unknown"  # it may still be on its way
+    let_pass(world, key, ask_on=None, began_on=now() - timedelta(minutes=2))
+    message_delivery.ask(key)
+    assert (row(world, key).state, row(world, key).tries) == ("queued", 1)
+    run_calls()
+    assert (row(world, key).state, carrier.keys()) == ("sent", [f"m{key}"])
+
+
+def test_a_person_decides_where_the_provider_cannot_say(world: World, account: Any, carrier: Any) -> None:
+    carrier.drop = raiser(DeliveryUnknown("The connection broke."))
+    carrier.can_be_asked = False
+    key = send(world)
+    run_calls()
+    let_pass(world, key, ask_on=None)
+    message_delivery.ask(key)
+    assert row(world, key).state == "unknown" and "decide" in str(row(world, key).reason)
+    run_job(world, "ask what became of messages")
+    assert run_calls() == 0
+    messages.give_up(world.session, row(world, key), Stamp(world.people["ana"].id, now()))
+    assert row(world, key).state == "failed"
+
+
+def test_an_equal_text_is_not_taken_for_the_other(world: World, account: Any, carrier: Any) -> None:
+    send(world)
+    run_calls()
+    carrier.fault = raiser(DeliveryUnknown("The connection broke."))
+    second = send(world)
+    run_calls()
+    let_pass(world, second, ask_on=None)
+    message_delivery.ask(second)
+    assert (row(world, second).state, row(world, second).provider_id) == ("unknown", None)
+
+
+def test_a_process_that_was_killed_leaves_the_message_unknown(world: World, account: Any, carrier: Any) -> None:
+    key = send(world)
+    assert engine.claim(message_delivery.MESSAGES, key, now())
+    let_pass(world, key, began_on=now() - timedelta(minutes=6))
+    run_job(world, "send messages that wait")
+    assert row(world, key).state == "unknown"
+    run_job(world, "ask what became of messages")
+    while run_calls():
+        pass
+    assert (row(world, key).state, carrier.keys()) == ("sent", [f"m{key}"])  # it had never left
+
+
+def test_a_kill_between_the_answer_and_our_commit_sends_nothing_twice(
+    world: World, account: Any, carrier: Any, tmp_path: Path
+) -> None:
+    keys, taken = [send(world, body=f"Text {n}") for n in range(3)], tmp_path / "taken"
+
+    def note_and_kill(message: OutgoingMessage) -> None:
+        with taken.open("a") as file:
+            file.write(f"{message.key} {message.text}\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for key in keys:
+        child = os.fork()
+        if not child:
+            db.engine.dispose(close=False)
+            carrier.drop = note_and_kill
+            message_delivery.send(key)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    for line in taken.read_text().splitlines():  # what the carrier has, although the children are gone
+        key_, _blank, text = line.partition(" ")
+        carrier.take(OutgoingMessage(key_, "sms", PEER, text))
+    world.session.execute(update(Message).values(began_on=now() - timedelta(minutes=6)))
+    world.session.commit()
+    run_job(world, "send messages that wait")
+    assert {row(world, key).state for key in keys} == {"unknown"}
+    run_job(world, "ask what became of messages")
+    while run_calls():
+        pass
+    assert {row(world, key).state for key in keys} == {"sent"}
+    assert sorted(carrier.keys()) == sorted(f"m{key}" for key in keys)
+
+
+# --- what the provider reports
+
+
+def report(world: World, account: Any, *events: dict[str, Any], body: bytes | None = None) -> int | None:
+    request = Inbound("POST", "https://crm/x", {"X-Carrier": "t0ken"}, body or json.dumps(events).encode())
+    key = inbound_work.store(world.session, account, request, now())
+    world.session.commit()
+    return key
+
+
+def event(world: World, key: int | None) -> InboundEvent:
+    world.session.commit()
+    world.session.expire_all()
+    return world.session.get_one(InboundEvent, key)
+
+
+def state_of(provider_id: str, state: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "status", "provider_id": provider_id, "state": state, **more}
+
+
+def said(text: str, provider_id: str = "I1", **more: Any) -> dict[str, Any]:
+    return {"kind": "message", "provider_id": provider_id, "peer": PEER, "text": text, **more}
+
+
+def test_states_arrive_in_any_order_and_more_than_once(world: World, account: Any) -> None:
+    key = send(world)
+    run_calls()
+    later = state_of("C1", "read")
+    report(world, account, later)
+    report(world, account, state_of("C1", "failed", reason="x"), state_of("C1", "delivered"))
+    assert report(world, account, later) is None  # a replay
+    run_calls()
+    assert (row(world, key).state, row(world, key).reason) == ("read", None)
+    assert row(world, key).delivered_on and row(world, key).read_on
+
+
+def test_a_state_that_comes_before_our_commit_waits_for_it(world: World, account: Any) -> None:
+    arrived = report(world, account, state_of("C1", "delivered"))
+    run_calls()
+    assert (event(world, arrived).state, event(world, arrived).tries) == ("new", 1)
+    key = send(world)
+    run_calls()
+    world.session.execute(update(InboundEvent).values(next_try_on=now() - timedelta(minutes=2)))
+    world.session.commit()
+    run_job(world, "work off what providers reported")
+    run_calls()
+    assert (row(world, key).state, event(world, arrived).summary) == ("delivered", "1 state")
+
+
+def test_our_key_finds_a_message_whose_id_we_never_got(world: World, account: Any, carrier: Any) -> None:
+    carrier.drop = raiser(DeliveryUnknown("The connection broke."))
+    key = send(world)
+    run_calls()
+    other = add_account(world, "Other")
+    report(world, other, state_of("C9", "read", key=f"m{key}"))  # not theirs
+    report(world, account, state_of("C1", "delivered", key=f"m{key}"))
+    run_calls()
+    assert (row(world, key).state, row(world, key).provider_id) == ("delivered", "C1")
+
+
+def test_a_message_of_a_known_number_goes_to_its_record(world: World, make: Any, account: Any) -> None:
+    lead = make.lead("ana", mobile=PEER)
+    asked = said("When do you open?")
+    report(world, account, asked | {"peer_name": " Asha  P "}, asked, said("Hm", "I2"))
+    run_calls()
+    first, second = world.rows(select(Message).order_by(Message.id))
+    assert (first.direction, first.state, first.lead_id, first.peer) == ("in", "delivered", lead.id, PEER)
+    (talk,) = world.rows(select(Conversation))
+    assert (talk.unread, talk.peer_name, talk.lead_id) == (2, "Asha P", lead.id)
+    assert talk.claimed_by_id == world.people["ana"].id and second.conversation_id == talk.id
+    (notice,) = world.rows(select(Notification).where(Notification.kind == "message"))
+    assert notice.user_id == talk.claimed_by_id and PEER not in str(notice.payload)
+    assert world.count(Activity, Activity.kind == "message", Activity.lead_id == lead.id) == 2
+
+
+def test_an_unknown_number_makes_a_conversation_of_nobody(world: World, account: Any) -> None:
+    report(world, account, said("Hello"), said("Hi", "I2", peer="VM-BANK"))
+    run_calls()
+    assert {(each.peer, each.claimed_by_id, each.lead_id) for each in world.rows(select(Conversation))} == {
+        (PEER, None, None),
+        ("VM-BANK", None, None),
+    }
+
+
+def test_stop_is_heeded_and_start_too(world: World, make: Any, account: Any) -> None:
+    customer = make.customer("ana", mobile=PEER)
+    for n, (text, wants_none) in enumerate((("STOP", True), ("चालू करें", False), ("બંધ કરો", True))):
+        report(world, account, said(text, f"S{n}"))
+        run_calls()
+        world.session.commit()
+        world.session.expire_all()
+        assert world.session.get_one(type(customer), customer.id).no_sms == wants_none
+    assert [each.words for each in world.rows(select(Consent))] == ["STOP", "चालू करें", "બંધ કરો"]
+
+
+def test_a_reaction_belongs_to_its_message(world: World, account: Any) -> None:
+    key = send(world)
+    run_calls()
+    report(world, account, said("", "R1", in_reply_to="C1", reaction="👍"))
+    run_calls()
+    assert row(world, key).reactions == {"peer": "👍"} and world.count(Message) == 1
+
+
+def test_what_cannot_be_read_waits_for_a_person(world: World, account: Any) -> None:
+    key = report(world, account, body=b"{")
+    run_calls()
+    assert (event(world, key).state, event(world, key).error) == ("failed", "This is no list.")
+    inbound_events.try_again(world.session, event(world, key), Stamp(world.people["root"].id, now()))
+    world.session.commit()
+    inbound_work.work_off(int(key or 0))
+    assert event(world, key).state == "failed" and PEER not in event(world, key).request_sealed
+    inbound_events.dismiss(world.session, event(world, key), Stamp(world.people["root"].id, now()))
+    assert event(world, key).state == "dismissed"
+
+
+def test_a_state_of_somebody_elses_message_is_ignored_in_the_end(world: World, account: Any) -> None:
+    key = report(world, account, state_of("ZZ", "delivered"))
+    for _each in range(9):
+        world.session.execute(update(InboundEvent).values(next_try_on=now()))
+        world.session.commit()
+        inbound_work.work_off(int(key or 0))
+    assert event(world, key).state == "done" and "ignored" in str(event(world, key).summary)
+
+
+# --- WhatsApp
+
+
+def template(session: Session, **more: Any) -> MessageTemplate:
+    values = {"label": "Hello", "channel": "whatsapp", "body": "Dear {{1}}, {{2}}", "name": "hello"}
+    made = MessageTemplate(position=1, is_active=True, approval="approved", **(values | more))
+    session.add(made)
+    session.commit()
+    return made
+
+
+def test_after_a_day_only_a_template_is_sent(world: World, account: Any, carrier: Any) -> None:
+    report(world, account, said("Hi", channel="whatsapp"))
+    run_calls()
+    assert send(world, channel="whatsapp")
+    world.session.execute(update(Conversation).values(last_inbound_on=now() - timedelta(hours=25)))
+    world.session.commit()
+    with pytest.raises(RuleBroken, match="24 hours") as refused:
+        send(world, channel="whatsapp")
+    world.session.rollback()
+    assert list(refused.value.errors) == ["template"]
+    made = template(world.session)
+    key = send(world, channel="whatsapp", body="", template=made, variables={"1": "Asha", "2": "KYC"})
+    run_calls()
+    given = carrier.accepted[-1]
+    assert given.text == "Dear Asha, KYC" == row(world, key).body and given.template is not None
+    assert (given.template.name, given.template.variables) == ("hello", ("Asha", "KYC"))
