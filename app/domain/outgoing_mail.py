@@ -1,0 +1,72 @@
+"""Sending an email: subject, HTML and copies beside the text. The message itself goes through `outgoing.send`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain import outgoing
+from app.domain.base import RuleBroken, Stamp, translatable
+from app.domain.mails import Mail
+from app.domain.messages import Message
+from app.domain.outgoing import Outgoing
+from app.lib import html_cleaning
+from app.lib.identity import is_email
+from app.lib.mail_addresses import message_ids
+
+MAX_CC = 50
+MAX_HTML = 200_000
+
+
+@dataclass(frozen=True)
+class MailParts:
+    """What an email has beside its text."""
+
+    #: As the composer gives it; it is cleaned. Without a text, the text is made of it.
+    html: str = ""
+    cc: tuple[str, ...] = ()
+
+
+def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> Message:
+    """Put an email into the outbox. Raises RuleBroken with the errors by field."""
+    if len(beside.html) > MAX_HTML:
+        raise RuleBroken("This text is too long for an email. Please shorten it or attach it as a file.", "html")
+    if wish.template is not None and beside.html.strip():
+        raise RuleBroken("A template has its own text. Please send the one or the other.", "html")
+    cc = clean_cc(beside.cc, wish.peer)
+    cleaned = html_cleaning.clean(beside.html).html if beside.html.strip() else ""
+    body = wish.body.strip() or html_cleaning.plain_text(cleaned)
+    subject = " ".join((wish.subject or "").split())[:200]
+    message = outgoing.send(session, replace(wish, body=body, subject=subject or None), stamp)
+    if of_message(session, message.id) is None:
+        row = Mail(account_id=message.account_id, message_id=message.id, direction="out", state="sent", origin="person")
+        row.peer, row.cc, row.participants = message.peer, list(cc), [message.peer, *cc]
+        row.html, row.received_on = html_cleaning.with_remote_pictures(cleaned) or None, stamp.now
+        session.add(row)
+        session.flush()
+    return message
+
+
+def of_message(session: Session, message_id: int) -> Mail | None:
+    """What the email has beside its message."""
+    return session.scalars(select(Mail).where(Mail.message_id == message_id)).first()
+
+
+def clean_cc(cc: tuple[str, ...], to: str) -> tuple[str, ...]:
+    """The addresses in lower case, each once, without the recipient. Raises RuleBroken."""
+    addresses = list(dict.fromkeys(each.strip().lower() for each in cc if each.strip()))
+    for number, each in enumerate(addresses, 1):
+        if not is_email(each) or not each.isascii():
+            text = "Cc address %(number)s isn't valid. Please check it."
+            raise RuleBroken(translatable(text, number=number), "cc")
+    if len(addresses) > MAX_CC:
+        raise RuleBroken("An email can have up to 50 cc addresses.", "cc")
+    return tuple(each for each in addresses if each != to.strip().lower())
+
+
+def references_of(session: Session, answered: Message) -> tuple[str, ...]:
+    """The Message-IDs that a reply names: of the mail that it answers. Ours is added by who knows the seal."""
+    row = of_message(session, answered.id)
+    return message_ids(f"<{row.header_id}>") if row is not None and row.header_id else ()
