@@ -279,10 +279,14 @@ def snooze_values(until: datetime | None) -> dict[str, Any]:
     return {"snoozed_until": None} if until is None else {"snoozed_until": until, "read_on": None}
 
 
+def unread_query(user_id: Any, now: Any) -> Any:
+    """SELECT of how many unread notifications the badge of this user shows; also for parameters."""
+    return select(func.count(Notification.id)).where(Notification.user_id == user_id, counts_as_unread(now))
+
+
 def count_unread(session: Session, user_id: int, now: datetime) -> int:
     """How many unread notifications the badge of this user shows."""
-    query = select(func.count(Notification.id)).where(Notification.user_id == user_id, counts_as_unread(now))
-    return session.execute(query).scalar() or 0
+    return int(session.execute(unread_query(user_id, now)).scalar() or 0)
 
 
 def mark_read(session: Session, user_id: int, now: datetime, ids: list[int] | None = None) -> int:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from flask_babel import get_locale
 from flask_wtf.csrf import generate_csrf
+from sqlalchemy import bindparam
 
 from app.csrf import mask_response
 from app.domain import notices
 from app.extensions import csrf, db
+from app.models import Notification
 from app.ops import health
 from app.ops.database import STATEMENTS, WRITES
 from app.web.core.gate import now
+from app.web.core.kept_queries import KeptQuery
 from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
@@ -124,5 +128,11 @@ def _context(menu: Any) -> dict[str, Any]:
 def _unread(user_id: int) -> int:
     """The number of unread notices, counted once per request."""
     if "unread" not in g:
-        g.unread = 0 if request.headers.get("HX-Request") else notices.count_unread(db.session(), user_id, now())
+        late = {"user": user_id, "now": now()}
+        g.unread = 0 if request.headers.get("HX-Request") else _unread_query().ask(db.session(), {}, late)[0][0]
     return int(g.unread)
+
+
+@lru_cache
+def _unread_query() -> KeptQuery:
+    return KeptQuery.of(notices.unread_query(bindparam("user"), bindparam("now")), Notification)

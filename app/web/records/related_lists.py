@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from flask_babel import gettext as _
@@ -12,6 +13,7 @@ from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
+from app.web.core.kept_queries import KeptQuery
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import views_of
 
@@ -79,8 +81,7 @@ def leads_and_tickets(customer_id: int, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
-    query = select(Task.id, Task.title, Task.due_on, Task.assignee_id).where(rule, Task.status.in_(OPEN))
-    rows = db.session.execute(query.order_by(Task.due_on).limit(8)).all() if viewer.person.may("Tasks", "read") else []
+    rows = _open_tasks().where(db.session(), [rule]) if viewer.person.may("Tasks", "read") else []
     made = [
         {"url": f"/tasks/show/{key}", "cells": [{"kind": "text", "text": title}, moment_cell(due, viewer, True)]}
         for key, title, due, _who in rows
@@ -96,21 +97,27 @@ def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
     }
 
 
+@lru_cache
+def _open_tasks() -> KeptQuery:
+    query = select(Task.id, Task.title, Task.due_on, Task.assignee_id).where(Task.status.in_(OPEN))
+    return KeptQuery.of(query.order_by(Task.due_on).limit(RELATED), Task)
+
+
+@lru_cache
+def _newest(record: Any) -> KeptQuery:
+    query = select(record.number, record.status_id).order_by(record.id.desc())
+    return KeptQuery.of(query.limit(RELATED), record)
+
+
 def _leads_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
-    query = select(Lead.number, Lead.status_id).where(Lead.customer_id == customer_id)
-    rows = (
-        db.session.execute(query.order_by(Lead.id.desc()).limit(8)).all() if viewer.person.may("Leads", "read") else []
-    )
+    may_read, rule = viewer.person.may("Leads", "read"), Lead.customer_id == customer_id
+    rows = _newest(Lead).where(db.session(), [rule]) if may_read else []
     return _numbered(_("Leads"), "/leads/", rows, "lead_status", viewer)
 
 
 def _tickets_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
-    query = select(Ticket.number, Ticket.status_id).where(Ticket.customer_id == customer_id)
-    rows = (
-        db.session.execute(query.order_by(Ticket.id.desc()).limit(8)).all()
-        if viewer.person.may("Tickets", "read")
-        else []
-    )
+    may_read, rule = viewer.person.may("Tickets", "read"), Ticket.customer_id == customer_id
+    rows = _newest(Ticket).where(db.session(), [rule]) if may_read else []
     return _numbered(_("Tickets"), "/tickets/", rows, "ticket_status", viewer)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from flask_appbuilder.models.sqla.interface import SQLAInterface
@@ -20,6 +21,7 @@ from app.web.api.resource import Resource
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer
+from app.web.core.kept_queries import KeptQuery
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import RecordField, person_card
 from app.web.records import call_lines, mentions, sla_fields, timeline_folding
@@ -51,14 +53,17 @@ def lines_of(column: str, table: str, key: int) -> tuple[Any, ...]:
 
 def page(session: Session, where: tuple[Any, ...], before: int | None = None) -> list[Any]:
     """One page of a record's entries, newest first; one indexed range. `where`: from `lines_of`."""
+    rules = where if before is None else (*where, Activity.id < before)
+    return _newest().where(session, rules)
+
+
+@lru_cache
+def _newest() -> KeptQuery:
     line = Activity
     query = select(
         line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id, line.ticket_id
     )
-    query = query.where(*where)
-    if before is not None:
-        query = query.where(line.id < before)
-    return list(session.execute(query.order_by(line.id.desc()).limit(PAGE)))
+    return KeptQuery.of(query.order_by(line.id.desc()).limit(PAGE), Activity)
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ matching rows; what only counts stops at the cap.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.sql.selectable import NamedFromClause
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
+from app.web.core.kept_queries import KeptQuery
 from app.web.core.record_table import COUNT_CAP
 
 #: The person of a record: the customer's data before the lead's own.
@@ -32,14 +34,11 @@ _CUSTOMER = (
 )
 
 
-def ask(query: Select[Any], **values: Any) -> list[Any]:
-    """The rows of a statement of this module."""
-    return list(db.session.execute(query, values))
-
-
-def _about(query: Select[Any], *records: Any) -> Select[Any]:
-    """The statement with the tables that it names, so that the access filter need not look for them each time."""
-    return query.execution_options(guarded_tables=frozenset(each.__tablename__ for each in records))
+def ask(query: KeptQuery, **values: Any) -> list[Any]:
+    """The rows of a statement of this module. Moments differ with each request; all else makes another statement."""
+    moments = {name: value for name, value in values.items() if isinstance(value, datetime)}
+    fixed = {name: value for name, value in values.items() if name not in moments}
+    return query.ask(db.session(), fixed, moments)
 
 
 def total(record: Any, *rules: Any) -> Any:
@@ -73,31 +72,32 @@ def with_records(total: Any) -> Select[Any]:
     query = select(*columns).select_from(Task).outerjoin(Lead, Lead.id == Task.lead_id)
     query = query.outerjoin(Ticket, Ticket.id == Task.ticket_id)
     query = query.outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))
-    return _about(query, Task, Lead, Ticket, Customer)
+    return query
 
 
 @lru_cache
-def own_tasks(is_late: bool) -> Select[Any]:
+def own_tasks(is_late: bool) -> KeptQuery:
     """Open tasks due before `now`, or from `now` on and before `end`; the most urgent first."""
     late = Task.due_on < bindparam("now")
     rule = late if is_late else and_(Task.due_on >= bindparam("now"), Task.due_on < bindparam("end"))
     rules = (_own(Task), Task.status.in_(OPEN), rule)
-    return with_records(total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id).limit(bindparam("most"))
+    query = with_records(total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
+    return KeptQuery.of(query.limit(bindparam("most")), Task, Lead, Ticket, Customer)
 
 
 # --- leads and tickets
 
 
 @lru_cache
-def own_records(record: Any) -> Select[Any]:
+def own_records(record: Any) -> KeptQuery:
     """Leads or tickets with one of the `statuses`, newest first."""
     rules = (_own(record), record.status_id.in_(bindparam("statuses", expanding=True)))
     query = _with_customer(record, record.created_on, total(record, *rules)).where(*rules)
-    return query.order_by(record.id.desc()).limit(bindparam("most"))
+    return KeptQuery.of(query.order_by(record.id.desc()).limit(bindparam("most")), record, Customer)
 
 
 @lru_cache
-def owed_records(record: Any) -> Select[Any]:
+def owed_records(record: Any) -> KeptQuery:
     """Leads or tickets whose first response or resolution is due before `until`, the most urgent first.
 
     Their rows are read once: all of them are sorted anyway, so that counting them costs little more.
@@ -109,13 +109,14 @@ def owed_records(record: Any) -> Select[Any]:
     page = select(record.id, due, func.count().over().label("total")).where(*rules, is_near)
     few: NamedFromClause = page.order_by(due, record.id).limit(bindparam("most")).subquery("owed")
     query = _with_customer(record, record.reply_due_on, few.c.owed_on, few.c.total)
-    return query.join(few, few.c.id == record.id).order_by(few.c.owed_on, record.id)
+    query = query.join(few, few.c.id == record.id).order_by(few.c.owed_on, record.id)
+    return KeptQuery.of(query, record, Customer)
 
 
 def _with_customer(record: Any, *columns: Any) -> Select[Any]:
     own = (Lead.number, *PERSON) if record is Lead else (Ticket.number, Ticket.title, *_CUSTOMER)
     query = select(*own, record.assignee_id, *columns).select_from(record)
-    return _about(query.outerjoin(Customer, Customer.id == record.customer_id), record, Customer)
+    return query.outerjoin(Customer, Customer.id == record.customer_id)
 
 
 def _due_first(record: Any) -> Any:

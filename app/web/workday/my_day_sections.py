@@ -137,7 +137,7 @@ def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
     if reach is not None:
         rules.append(Task.assignee_id.in_(sorted(reach)))
     query = queries.with_records(queries.total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
-    found = ask(query.limit(limit))
+    found = list(db.session.execute(query.limit(limit)))
     rows = [exhausted_task_row(row, viewer) for row in found]
     url = _list_url("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
     return [_filled(DaySection("nobody", _("No one available"), "urgent", "red", url=url), found, rows)]
