@@ -27,7 +27,7 @@ from app.web.security.sessions import hash_token, lives, own_transaction
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
-WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
+WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer, "conversation": Conversation}
 #: A client that holds a thread must complete the Socket.IO handshake within this time.
 HANDSHAKE_SECONDS = 10.0
 #: The same for one that has shown no credentials yet, because it sends them with the handshake; and how many of them

@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from flask import g, request
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from app import access
 from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS
+from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
@@ -98,7 +101,9 @@ def inbox(session: Session, args: Any, viewer: Viewer, here: Any = None) -> dict
     rows = _rows(session, conditions, before)
     chosen = {"folder": folder} | ({"channel": channel} if channel else {})
     url = f"/inbox/?{urlencode(chosen)}"
-    counts = {name: _unread(session, rule) for name, (_label, rule) in folders.items() if name in ("mine", "unassigned")}
+    counts = {
+        name: _unread(session, rule) for name, (_label, rule) in folders.items() if name in ("mine", "unassigned")
+    }
     return {
         "url": url,
         "list_url": f"/inbox/list?{urlencode(chosen | ({'here': here.id} if here is not None else {}))}",
@@ -133,6 +138,17 @@ def _unread(session: Session, rule: Any) -> str | int | None:
     some = select(Conversation.id).where(rule, Conversation.unread > 0).limit(MAX_COUNTED).subquery()
     count = session.execute(select(func.count()).select_from(some)).scalar() or 0
     return f"{MAX_COUNTED - 1}+" if count == MAX_COUNTED else count
+
+
+def unread_count(person: access.Person) -> str | int | None:
+    """How many of the person's own conversations have unread messages; queried once per full page."""
+    if request.headers.get("HX-Request") or not person.may("Messages", "read"):
+        return None
+    if "unread_conversations" not in g:
+        rule = and_(Conversation.state == "open", Conversation.claimed_by_id == person.id)
+        g.unread_conversations = _unread(db.session(), rule)
+    found: str | int | None = g.unread_conversations
+    return found
 
 
 def _rows(session: Session, conditions: list[Any], before: str) -> list[Any]:
@@ -176,7 +192,7 @@ def _named(session: Session, rows: Iterable[Any], viewer: Viewer) -> list[tuple[
 
 
 def names_of(session: Session, conversations: list[Any], viewer: Viewer) -> dict[int, str]:
-    """Conversation id -> the customer's or lead's name as far as the viewer sees them, else the peer's own, else the number."""
+    """Conversation id -> name: the customer's or lead's if the viewer sees them, else the peer's own, else the number."""
     known: dict[tuple[str, int], str] = {}
     for model, column in ((Customer, "customer_id"), (Lead, "lead_id")):
         keys = {getattr(each, column) for each in conversations} - {None}

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from app import access
 from app.domain import conversations, messages, outgoing
 from app.domain.base import NotFound, RuleBroken
+from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
@@ -106,10 +107,9 @@ class InboxView(ModulePermissions, BaseView):
         row, viewer = threads.find(db.session(), pk), current_viewer()
         if request.form.get("pick"):
             return self._page(row, typed=request.form)
-        values = {"channel": row.channel, "peer": row.peer, "account_id": row.account_id}
-        values |= {name: getattr(row, name) for name in conversations.RECORDS}
+        records = {name: getattr(row, name) for name in conversations.RECORDS}
         try:
-            _send(values, viewer)
+            _send({"channel": row.channel, "peer": row.peer, "account": row.account_id, "records": records}, viewer)
             if row.claimed_by_id is None and viewer.person.may("Messages", "write"):
                 conversations.claim(db.session(), row, viewer.stamp)
             db.session.commit()
@@ -141,13 +141,12 @@ class InboxView(ModulePermissions, BaseView):
         """Send the first message of a conversation; on an error the form keeps what was typed."""
         kind, channel = request.form.get("kind", ""), request.form.get("channel", "")
         row, viewer = _record(kind, request.form.get("record", "")), current_viewer()
-        values = {"channel": channel, "peer": _peer_of(row, channel), f"{kind}_id": row.id}
-        if kind != "customer" and row.customer_id:
-            values["customer_id"] = row.customer_id
+        records = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
+        target = {"channel": channel, "peer": _peer_of(row, channel), "records": records}
         if request.form.get("pick"):
             return self._begin(kind, row, channel, typed=request.form)
         try:
-            message = _send(values, viewer)
+            message = _send(target, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -193,7 +192,7 @@ class InboxView(ModulePermissions, BaseView):
         key = whole(request.form.get("user"), 0, 0, 2**31)
         if key not in viewer.lookups.active:
             raise RuleBroken(_("Please choose a colleague from the list."), "user")
-        outgoing.hand_over(db.session(), row, key, viewer.stamp)
+        conversations.hand_over(db.session(), row, key, viewer.stamp)
         db.session.commit()
         flash(_("%(name)s answers this conversation now.", name=viewer.lookups.people[key]["full_name"]), "success")
         seen = access.get_visible(db.session(), Conversation, row.id) is not None
@@ -226,7 +225,7 @@ class InboxView(ModulePermissions, BaseView):
         """The conversation, if the viewer may change it. Raises NotFound, Denied."""
         row = threads.find(db.session(), pk)
         if not access.reaches_row(db.session(), current_viewer().person, row, "write"):
-            raise access.Denied(_("You can read this conversation but not change it. Ask who answers it, or a manager."))
+            raise access.Denied(_("You can read this conversation but not change it. Please ask a manager."))
         return row
 
     # --- a record from it ---
@@ -295,17 +294,16 @@ def _list(here: Any) -> dict[str, Any]:
     return made | {"query": made["url"].partition("?")[2]}
 
 
-def _send(values: dict[str, Any], viewer: Viewer) -> Any:
-    """Put what the form says into the outbox. Raises RuleBroken; IntegrityError for a form that was sent before."""
-    said = threads.values_of(request.form)
-    if said.get("body") is not None:
-        most = threads.MAX_LENGTH.get(values["channel"], 1600)
-        said["body"] = clean_text(said["body"], "body", most, has_lines=True) or ""
+def _send(target: dict[str, Any], viewer: Viewer) -> Any:
+    """Put what the form says into the outbox. `target`: channel, peer, account, records of an Outgoing.
+
+    Raises RuleBroken; IntegrityError for a form that was sent before.
+    """
+    said = threads.said_in(db.session(), request.form, threads.MAX_LENGTH.get(target["channel"], 1600))
     key = clean_text(request.form.get("key"), "key", 64)
-    if key:
-        values["cause"] = f"form:{viewer.person.id}:{key}"
+    cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        return outgoing.send(db.session(), values | said | {"purpose": "service"}, viewer.stamp)
+        return outgoing.send(db.session(), Outgoing(**target, **said, cause=cause), viewer.stamp)
 
 
 def _was_sent(broken: BaseException) -> bool:

@@ -11,11 +11,12 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import access
 from app.domain import conversations, message_templates
-from app.domain.base import RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, Conversation, Message, MessageTemplate
-from app.web.core.fields import Viewer
+from app.web.core.fields import Viewer, clean_text
 from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list
 
@@ -33,31 +34,26 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
     name = conversation_list.names_of(session, [conversation], viewer)[conversation.id]
     card = viewer.lookups.person(conversation.claimed_by_id)
     is_mine = conversation.claimed_by_id == viewer.person.id
-    return (
-        {
-            "id": conversation.id,
-            "url": f"/inbox/{conversation.id}",
-            "name": name,
-            "icon": conversation_list.ICONS.get(conversation.channel, "message"),
-            "channel_label": conversation_list.channel_label(conversation.channel),
-            "peer": conversation_list.shown_peer(conversation.channel, conversation.peer, viewer),
-            "account": account_name(session, conversation.account_id),
-            "records": conversation_list.records_of(session, conversation),
-            "claimed": person_card(card) if card else None,
-            "actions": _actions(conversation, is_mine, viewer),
-            "more": _more(conversation, is_mine, viewer),
-            "hand": _hand(conversation, viewer) if more.get("is_handed") else None,
-            "composer": composer(session, conversation, viewer, typed, more.get("error") or ""),
-            "why_silent": _why_silent(viewer),
-        }
-        | messages_part(session, conversation, viewer, before)
-    )
+    return {
+        "id": conversation.id,
+        "url": f"/inbox/{conversation.id}",
+        "name": name,
+        "icon": conversation_list.ICONS.get(conversation.channel, "message"),
+        "channel_label": conversation_list.channel_label(conversation.channel),
+        "peer": conversation_list.shown_peer(conversation.channel, conversation.peer, viewer),
+        "account": account_name(session, conversation.account_id),
+        "records": conversation_list.records_of(session, conversation),
+        "claimed": person_card(card) if card else None,
+        "actions": _actions(conversation, is_mine, viewer),
+        "more": _more(conversation, is_mine, viewer),
+        "hand": _hand(conversation, viewer) if more.get("is_handed") else None,
+        "composer": composer(session, conversation, viewer, typed, more.get("error") or ""),
+        "why_silent": _why_silent(viewer),
+    } | messages_part(session, conversation, viewer, before)
 
 
 def account_name(session: Session, account_id: int) -> str:
     """The name of an account, which whoever sees one of its conversations may know."""
-    from app import access
-
     with access.as_system(session):
         return session.execute(select(ChannelAccount.name).where(ChannelAccount.id == account_id)).scalar() or ""
 
@@ -273,25 +269,24 @@ def templates_of(session: Session, channel: str, account_id: int | None) -> list
 
 def find(session: Session, pk: Any) -> Any:
     """The conversation of this id that the viewer sees. Raises NotFound."""
-    from app import access
-    from app.domain.base import NotFound
-
     row = access.get_visible(session, Conversation, parse_id(pk))
     if row is None:
         raise NotFound(_("This conversation doesn't exist, or you don't have access to it."))
     return row
 
 
-def values_of(form: Any) -> dict[str, Any]:
-    """What the form of a message says: body, subject, template_id, variables. Raises RuleBroken."""
-    template = form.get("template") or ""
-    if not template:
-        return {"body": form.get("body", ""), "subject": form.get("subject") or None}
-    key = parse_id(template)
-    if not key:
+def said_in(session: Session, form: Any, most: int) -> dict[str, Any]:
+    """What the form of a message says: body, subject, template, variables of an Outgoing. Raises RuleBroken."""
+    subject = clean_text(form.get("subject"), "subject", 200) or None
+    chosen = form.get("template") or ""
+    if not chosen:
+        return {"body": clean_text(form.get("body"), "body", most, has_lines=True) or "", "subject": subject}
+    template = session.get(MessageTemplate, parse_id(chosen)) if parse_id(chosen) else None
+    if template is None:
         raise RuleBroken(_("Please choose one of the templates."), "template")
-    variables = {name.removeprefix("var."): value for name, value in form.items() if name.startswith("var.")}
-    return {"template_id": key, "variables": variables, "subject": form.get("subject") or None}
+    given = {name.removeprefix("var."): value for name, value in form.items() if name.startswith("var.")}
+    variables = {name: clean_text(value, "variables", 300) or "" for name, value in given.items()}
+    return {"template": template, "variables": variables, "subject": subject}
 
 
 # --- a conversation that has not begun

@@ -13,6 +13,7 @@ from flask_babel import gettext as _
 from app import access
 from app.web.core.gate import ModulePermissions
 from app.web.core.registry import registered
+from app.web.records.conversation_list import unread_count
 from app.web.security.fab_permissions import is_allowed
 from app.web.settings import settings_menu
 from app.web.workday.requests import MAX_COUNTED, waiting_count
@@ -84,7 +85,12 @@ def _requests_badge(person: access.Person) -> Entry:
     return {"badge": f"{count - 1}+" if count == MAX_COUNTED else count, "url": "/requests/?tab=waiting"}
 
 
-_BADGES: dict[str, Callable[[access.Person], Entry]] = {"Requests": _requests_badge}
+def _inbox_badge(person: access.Person) -> Entry:
+    count = unread_count(person)
+    return {"badge": count} if count else {}
+
+
+_BADGES: dict[str, Callable[[access.Person], Entry]] = {"Requests": _requests_badge, "Inbox": _inbox_badge}
 
 
 def _is_settings(path: str) -> bool:
