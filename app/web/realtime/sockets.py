@@ -20,7 +20,7 @@ from app import access
 from app.domain import notices
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
-from app.models import ApiKey, Customer, Lead, SignIn, Ticket, User
+from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Ticket, User
 from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
 from app.web.realtime.transport import SocketTransport, close_tcp
 from app.web.security.sessions import hash_token, lives, own_transaction

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import g, request
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -16,7 +15,6 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS
-from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
@@ -140,15 +138,10 @@ def _unread(session: Session, rule: Any) -> str | int | None:
     return f"{MAX_COUNTED - 1}+" if count == MAX_COUNTED else count
 
 
-def unread_count(person: access.Person) -> str | int | None:
-    """How many of the person's own conversations have unread messages; queried once per full page."""
-    if request.headers.get("HX-Request") or not person.may("Messages", "read"):
-        return None
-    if "unread_conversations" not in g:
-        rule = and_(Conversation.state == "open", Conversation.claimed_by_id == person.id)
-        g.unread_conversations = _unread(db.session(), rule)
-    found: str | int | None = g.unread_conversations
-    return found
+def own_unread(person: access.Person) -> Any:
+    """SELECT of the person's own conversations with unread messages, for the badge of the sidebar."""
+    mine = (Conversation.state == "open", Conversation.claimed_by_id == person.id)
+    return select(Conversation.id).where(*mine, Conversation.unread > 0)
 
 
 def _rows(session: Session, conditions: list[Any], before: str) -> list[Any]:
@@ -192,7 +185,7 @@ def _named(session: Session, rows: Iterable[Any], viewer: Viewer) -> list[tuple[
 
 
 def names_of(session: Session, conversations: list[Any], viewer: Viewer) -> dict[int, str]:
-    """Conversation id -> name: the customer's or lead's if the viewer sees them, else the peer's own, else the number."""
+    """Conversation id -> name: the customer's or lead's, else the peer's own, else the number or address."""
     known: dict[tuple[str, int], str] = {}
     for model, column in ((Customer, "customer_id"), (Lead, "lead_id")):
         keys = {getattr(each, column) for each in conversations} - {None}
