@@ -170,6 +170,8 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "opened_expiry_days": (30, "Days in Account Opened until a lead expires"),
     "sla_warning_percent": (75, "Percent of the SLA target after which a warning is sent"),
     "sla_escalation_minutes": (60, "Office minutes until a missed SLA target is escalated to the next manager"),
+    "promotional_hours": ("10:00-21:00", "Hours in which promotional messages are sent"),
+    "quiet_hours": ("21:00-09:00", "Hours in which nothing is sent that no person has written"),
     "default_referral": ("AUOMC", "The company's own referral code"),
     "phone_app_version": ("1.3.0", "Latest version of the phone app"),
     "phone_app_build": (5, "Build number of the phone app"),

@@ -109,7 +109,7 @@ class InboxView(ModulePermissions, BaseView):
             return self._page(row, typed=request.form)
         records = {name: getattr(row, name) for name in conversations.RECORDS}
         try:
-            _send({"channel": row.channel, "peer": row.peer, "account": row.account_id, "records": records}, viewer)
+            _send({"channel": row.channel, "peer": row.peer, "account_id": row.account_id, "records": records}, viewer)
             if row.claimed_by_id is None and viewer.person.may("Messages", "write"):
                 conversations.claim(db.session(), row, viewer.stamp)
             db.session.commit()

@@ -220,7 +220,8 @@ def composer(
     """The context of inbox/_write.html; None for who may not send."""
     if not viewer.person.may("Messages", "create"):
         return None
-    channel, is_free = conversation.channel, conversations.is_window_open(conversation, viewer.now)
+    channel = conversation.channel
+    is_free = conversation.last_inbound_on is None or conversations.is_window_open(conversation, viewer.now)
     templates = templates_of(session, channel, conversation.account_id)
     chosen = next((each for each in templates if str(each["id"]) == typed.get("template")), None)
     values = [(name, typed.get(f"var.{name}", "")) for name in chosen["names"]] if chosen else []
@@ -248,12 +249,17 @@ def _window(conversation: Any, viewer: Viewer) -> dict[str, str] | None:
         return None
     over = _("More than 24 hours have passed since the customer last wrote. WhatsApp only allows a template now.")
     if conversation.last_inbound_on is None:
-        over = _("The customer hasn't written yet. WhatsApp only allows a template for the first message.")
+        return _not_written_yet()
     if ends <= viewer.now:
         return {"text": over, "ends": "", "over": over}
     minutes = int((ends - viewer.now).total_seconds() // 60)
     left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
     return {"text": _("%(time)s left to answer freely", time=left), "ends": ends.isoformat(), "over": over}
+
+
+def _not_written_yet() -> dict[str, str]:
+    text = _("The customer hasn't written to us yet. WhatsApp may refuse anything but a template.")
+    return {"text": text, "ends": "", "over": text}
 
 
 def templates_of(session: Session, channel: str, account_id: int | None) -> list[dict[str, Any]]:
@@ -297,11 +303,7 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
     typed = more.get("typed") or {}
     templates = templates_of(session, channel, None)
     chosen = next((each for each in templates if str(each["id"]) == typed.get("template")), None)
-    is_free = channel not in conversations.WINDOWED
-    window = None
-    if not is_free:
-        text = _("The customer hasn't written yet. WhatsApp only allows a template for the first message.")
-        window = {"text": text, "ends": "", "over": text}
+    window = _not_written_yet() if channel in conversations.WINDOWED else None
     hidden = [("key", typed.get("key") or uuid.uuid4().hex), ("kind", kind), ("record", row.id), ("channel", channel)]
     name = getattr(row, "name", "") or row.number
     return {
@@ -318,7 +320,7 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
         "composer": {
             "url": "/inbox/start",
             "hidden": hidden,
-            "is_free": is_free,
+            "is_free": True,
             "window": window,
             "templates": templates,
             "template": chosen["id"] if chosen else None,

@@ -1,0 +1,175 @@
+"""Sending a message: which account, which conversation, which text. The only way into the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain import channel_accounts, conversations, message_templates, messages, settings
+from app.domain.base import RuleBroken, Stamp, translatable
+from app.domain.channel_accounts import ChannelAccount
+from app.domain.conversations import Conversation
+from app.domain.message_templates import MessageTemplate
+from app.domain.messages import Message
+
+#: Files of one message.
+MAX_MEDIA = 10
+#: Characters of one message, as the strictest provider of text messages takes them, and of others.
+MAX_LENGTH = {"sms": 2000, "whatsapp": 4096, "email": 60_000}
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message as somebody wants to send it."""
+
+    #: whatsapp, sms or email.
+    channel: str
+    #: A number or address as typed.
+    peer: str
+    body: str = ""
+    #: The account, by id; None = that of the conversation with the peer, else the first that fits.
+    account_id: int | None = None
+    #: A template and its variables by name, instead of a body.
+    template: MessageTemplate | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    media: tuple[Mapping[str, str], ...] = ()
+    #: The message that this one answers, by id.
+    reply_to_id: int | None = None
+    subject: str | None = None
+    #: promotional or service; None = not said: sent as service, but only to who wants promotional messages too.
+    purpose: str | None = None
+    #: What causes the message: a second one for the same cause is not made.
+    cause: str | None = None
+    #: lead_id, ticket_id and customer_id of the records that it belongs to.
+    records: Mapping[str, int | None] = field(default_factory=dict)
+
+
+def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
+    """Put a message into the outbox. Returns the one that exists for its cause, if there is one. Raises RuleBroken."""
+    if wish.cause and (before := session.scalars(select(Message).where(Message.cause == wish.cause)).first()):
+        return before
+    peer = _peer(wish)
+    account = choose_account(session, wish, peer)
+    conversation = conversations.find_or_create(session, account, wish.channel, peer, stamp)
+    values = _content(session, wish, account, conversation) | {"channel": wish.channel, "peer": peer}
+    _refuse_after_window(wish, conversation, stamp.now)
+    if any(wish.records.values()):
+        conversations.attach(conversation, dict(wish.records), stamp.by, stamp)
+    values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
+    values |= {name: value for name, value in wish.records.items() if value is not None}
+    message = messages.enqueue(session, values | {"cause": wish.cause}, stamp)
+    if wish.purpose is None and wish.template is None:
+        message.purpose = "service"
+    conversations.note_message(session, conversation, message, stamp.now)
+    return message
+
+
+def _peer(wish: Outgoing) -> str:
+    if wish.channel not in messages.CHANNELS:
+        raise RuleBroken("Please choose WhatsApp, SMS or email.", "channel")
+    peer = messages.clean_peer(wish.channel, wish.peer)
+    if not peer:
+        raise RuleBroken("Please enter the number or address to send to.", "peer")
+    return peer
+
+
+def choose_account(session: Session, wish: Outgoing, peer: str) -> ChannelAccount:
+    """The given account; else that of the newest conversation with the peer; else the first that fits the purpose."""
+    purpose = wish.template.purpose if wish.template else wish.purpose
+    fitting = {each.id: each for each in channel_accounts.active(session, wish.channel, purpose)}
+    wanted = wish.account_id or (wish.template.account_id if wish.template else None)
+    if wanted is not None:
+        if wanted not in fitting:
+            raise RuleBroken("This account can't send on this channel. Please choose another one.", "account")
+        return fitting[wanted]
+    if not fitting:
+        text = "Nothing can be sent on this channel yet. An administrator has to add an account in Settings, Channels."
+        raise RuleBroken(text, "channel")
+    mine = (Conversation.channel == wish.channel, Conversation.peer == peer)
+    query = select(Conversation.account_id).where(*mine).order_by(Conversation.last_message_on.desc())
+    known = [fitting[key] for key in session.scalars(query) if key in fitting]
+    return known[0] if known else next(iter(fitting.values()))
+
+
+def _content(session: Session, wish: Outgoing, account: ChannelAccount, conversation: Conversation) -> dict[str, Any]:
+    """The columns that say what is sent."""
+    body = wish.body
+    if wish.template is not None:
+        message_templates.refuse_unusable(wish.template, wish.channel, account.id)
+        body = message_templates.render(wish.template, wish.variables)
+    if not body.strip() and not wish.media:
+        raise RuleBroken("Please enter a text.", "body")
+    if len(body) > MAX_LENGTH[wish.channel]:
+        text = "This text is too long. On this channel a message has at most %(most)s characters."
+        raise RuleBroken(translatable(text, most=MAX_LENGTH[wish.channel]), "body")
+    if len(wish.media) > MAX_MEDIA:
+        raise RuleBroken("A message can have at most 10 files.", "media")
+    return {
+        "body": body.strip() or " ".join(each.get("name") or "File" for each in wish.media),
+        "subject": wish.subject or (wish.template.header if wish.template and wish.channel == "email" else None),
+        "purpose": wish.template.purpose if wish.template else wish.purpose or "promotional",
+        "template_id": wish.template.id if wish.template else None,
+        "variables": dict(wish.variables) or None,
+        "media": [dict(each) for each in wish.media] or None,
+        "reply_to_id": _answered(session, wish, conversation),
+        "account_id": account.id,
+        "conversation_id": conversation.id,
+    }
+
+
+def _answered(session: Session, wish: Outgoing, conversation: Conversation) -> int | None:
+    if wish.reply_to_id is None:
+        return None
+    mine = (Message.id == wish.reply_to_id, Message.conversation_id == conversation.id)
+    if session.execute(select(Message.id).where(*mine)).first() is None:
+        raise RuleBroken("The message that you answer isn't part of this conversation.", "reply_to")
+    return wish.reply_to_id
+
+
+def _refuse_after_window(wish: Outgoing, conversation: Conversation, now: datetime) -> None:
+    """Raise RuleBroken for a free text after the window of the customer's last message.
+
+    Where we know of none, the provider decides: the customer may have written before the account was connected.
+    """
+    is_known = conversation.last_inbound_on is not None
+    if wish.template is None and is_known and not conversations.is_window_open(conversation, now):
+        text = "More than 24 hours have passed since the customer's last message. Please choose an approved template."
+        raise RuleBroken(text, "template")
+
+
+# --- at which hours
+
+
+def postponed(session: Session, message: Message, now: datetime, zone: str) -> datetime | None:
+    """Until when the message has to wait, UTC; None = it may be sent now.
+
+    Promotional ones have their hours; what no person has sent respects the quiet hours.
+    """
+    if message.purpose == "promotional":
+        begins, ends = _hours(settings.value_of(session, "promotional_hours"))
+    elif message.created_by_id is None:
+        ends, begins = _hours(settings.value_of(session, "quiet_hours"))
+    else:
+        return None
+    return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
+
+
+def _hours(text: str) -> tuple[time, time]:
+    first, _dash, last = text.partition("-")
+    return time.fromisoformat(first.strip()), time.fromisoformat(last.strip())
+
+
+def _next_opening(local: datetime, begins: time, ends: time) -> datetime | None:
+    """When the hours from `begins` to `ends` (which may be after midnight) next open, UTC; None = they are open."""
+    now = local.time().replace(tzinfo=None)
+    is_open = begins <= now < ends if begins <= ends else now >= begins or now < ends
+    if is_open or begins == ends:
+        return None
+    day = local.date() if now < begins else local.date() + timedelta(days=1)
+    return datetime.combine(day, begins, local.tzinfo).astimezone(UTC)
