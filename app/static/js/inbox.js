@@ -45,12 +45,12 @@ function fields() {
     label.append(word, field);
     return label;
   }));
-  const text = $('[data-body]', write);
+  const text = $('[data-text]', write);
   if (text) { text.hidden = Boolean(chosen?.value); text.required = !chosen?.value; }
   preview();
 }
 if (write) {
-  const text = $('[data-body]', write);
+  const text = $('[data-text]', write);
   $('[data-template]', write)?.addEventListener('change', fields);
   write.addEventListener('input', preview);
   if (text) { text.required = !$('[data-template]', write)?.value; text.hidden = Boolean($('[data-template]', write)?.value); }
@@ -59,7 +59,7 @@ if (write) {
   });
   // A second click sends nothing twice; the server knows the form's key, too.
   write.addEventListener('submit', () => { const button = $('[type=submit]', write); setTimeout(() => { button.disabled = true; }); });
-  addEventListener('pageshow', () => { const button = $('[type=submit]', write); if ($('[data-body]', write)) button.disabled = false; });
+  addEventListener('pageshow', () => { const button = $('[type=submit]', write); if ($('[data-text]', write)) button.disabled = false; });
   // What is typed survives a reload and a lost connection, until it is sent.
   const kept = `crm-draft:${write.getAttribute('action')}`;
   if (text && !text.value) { try { text.value = sessionStorage.getItem(kept) || ''; } catch { /* private mode */ } }

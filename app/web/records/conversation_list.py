@@ -169,9 +169,10 @@ def _parse_place(text: str) -> tuple[datetime, int]:
         at = datetime.fromisoformat(moment)
     except ValueError:
         at = None
-    if at is None or at.tzinfo is None:
+    number = parse_id(key)
+    if at is None or at.tzinfo is None or number is None:
         raise RuleBroken(_("This address is not complete. Please open the inbox again."))
-    return at, parse_id(key)
+    return at, number
 
 
 # --- names

@@ -290,7 +290,8 @@ class InboxView(ModulePermissions, BaseView):
 
 
 def _list(here: Any) -> dict[str, Any]:
-    made = conversation_list.inbox(db.session(), request.args, current_viewer(), here)
+    args = {} if request.path.startswith(("/inbox/to/", "/inbox/start")) else request.args
+    made = conversation_list.inbox(db.session(), args, current_viewer(), here)
     return made | {"query": made["url"].partition("?")[2]}
 
 
