@@ -11,6 +11,7 @@ from app.web.api import openapi
 from app.web.channels.conversations import ConversationResource
 from app.web.records.calls import CallResource, CallScreen
 from app.web.records.customers import CustomerResource, CustomerScreen
+from app.web.records.inbox import InboxView
 from app.web.records.leads import LeadResource, LeadScreen
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView
@@ -65,6 +66,7 @@ INDEX = HomeView
 def register(appbuilder: Any) -> None:
     """Register every screen, resource and page with FAB, and the menu with their permissions."""
     appbuilder.add_link("day", href="/", icon="sun", label=_("My day"))
+    appbuilder.add_view(InboxView, "Inbox", href="/inbox/", icon="inbox", label=_("Inbox"))
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
     for view in (*PLAIN, *settings_menu.LINKED):

@@ -13,13 +13,19 @@ from sqlalchemy.orm import Session
 
 from app import access, notice_links, wording
 from app.domain import notices
-from app.models import Activity, Delivery, Notification, User
+from app.models import Activity, Delivery, Message, Notification, User
 
 #: A notice this recent is still shown as a toast on the first page that its user opens.
 FRESH_SECONDS = 60
 #: How many of the newest notices are searched for one that the user wants on the screen.
 MAX_NOTICES = 20
-_COLUMNS = {"lead": Activity.lead_id, "ticket": Activity.ticket_id, "customer": Activity.customer_id}
+#: Kind of record -> the table of what happens on it, and the column that names the record.
+_COLUMNS: dict[str, tuple[Any, Any]] = {
+    "lead": (Activity, Activity.lead_id),
+    "ticket": (Activity, Activity.ticket_id),
+    "customer": (Activity, Activity.customer_id),
+    "conversation": (Message, Message.conversation_id),
+}
 
 
 @dataclass(frozen=True)
@@ -40,18 +46,17 @@ def load_bells(session: Session, users: Iterable[int], now: datetime) -> dict[in
 
 
 def newest_activities(session: Session, records: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    """(kind, id) of records -> id of the newest activity on each; one statement."""
+    """(kind, id) of records -> id of the newest activity on each, of a conversation's newest message; one statement."""
     ids_by_kind: dict[str, list[int]] = {}
     for kind, key in sorted(records):
         ids_by_kind.setdefault(kind, []).append(key)
-    parts = [
-        select(literal(kind), _COLUMNS[kind], func.max(Activity.id))
-        .where(_COLUMNS[kind].in_(keys))
-        .group_by(_COLUMNS[kind])
-        for kind, keys in ids_by_kind.items()
-    ]
+    parts = [_newest(kind, *_COLUMNS[kind], keys) for kind, keys in ids_by_kind.items()]
     rows: Any = session.execute(union_all(*parts)) if parts else ()
     return {(kind, key): last for kind, key, last in rows}
+
+
+def _newest(kind: str, table: Any, column: Any, keys: list[int]) -> Any:
+    return select(literal(kind), column, func.max(table.id)).where(column.in_(keys)).group_by(column)
 
 
 def toast(session: Session, who: access.Person, after: int | None, now: datetime) -> dict[str, Any]:

@@ -20,14 +20,14 @@ from app import access
 from app.domain import notices
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
-from app.models import ApiKey, Customer, Lead, SignIn, Ticket, User
+from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Ticket, User
 from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
 from app.web.realtime.transport import SocketTransport, close_tcp
 from app.web.security.sessions import hash_token, lives, own_transaction
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
-WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
+WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer, "conversation": Conversation}
 #: A client that holds a thread must complete the Socket.IO handshake within this time.
 HANDSHAKE_SECONDS = 10.0
 #: The same for one that has shown no credentials yet, because it sends them with the handshake; and how many of them

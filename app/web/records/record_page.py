@@ -65,6 +65,9 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             ],
             "composer": _composer(screen, wire, viewer),
             "conflict": None,
+            "whatsapp_url": f"/inbox/to/{KINDS[record_table.record]}/{wire['id']}?channel=whatsapp"
+            if record_table.record in KINDS and viewer.person.may("Messages", "create")
+            else None,
             "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
             "delete_url": f"{base}/delete/{wire['id']}" if viewer.person.may(screen.module, "delete") else None,
             "assign_url": f"{base}/assign/{wire['id']}" if hasattr(screen, "assign") else None,
@@ -201,6 +204,19 @@ def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, An
         "note_url": f"{screen.route_base}/note/{wire['id']}",
         "note_about": f"{KINDS[screen.service.record]}:{wire['id']}",
         "task_url": f"/tasks/add?{parent}={wire['id']}&back=1" if tasks else None,
+        "links": _write_links(KINDS[screen.service.record], wire["id"], viewer),
         "people_url": "/people/lookup",
         "me": [(viewer.person.id, viewer.person.full_name)],
     }
+
+
+def _write_links(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """Links to write to the person of a record, by channel; beside Note and Task."""
+    if not viewer.person.may("Messages", "create"):
+        return []
+    base = f"/inbox/to/{kind}/{key}?channel="
+    return [
+        {"url": f"{base}whatsapp", "label": "WhatsApp", "icon": "brand-whatsapp", "key": "w"},
+        {"url": f"{base}sms", "label": "SMS", "icon": "message-2"},
+        {"url": f"{base}email", "label": _("Email"), "icon": "mail"},
+    ]

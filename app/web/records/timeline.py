@@ -24,7 +24,7 @@ from app.web.core.gate import current_viewer
 from app.web.core.kept_queries import KeptQuery
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import RecordField, person_card
-from app.web.records import call_lines, mentions, sla_fields, timeline_folding
+from app.web.records import call_lines, mentions, message_lines, sla_fields, timeline_folding
 
 PAGE = 30
 #: Characters.
@@ -67,10 +67,20 @@ def _newest() -> KeptQuery:
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Entries for the template; calls in their current state, because they change after their entry is written."""
-    rendered = call_lines.of([(row.payload or {}).get("call") for row in rows if row.kind == "call"], viewer)
-    lines = [entry(row, viewer) | rendered.get((row.payload or {}).get("call", 0), {}) for row in rows]
+    """Entries for the template; calls and messages in their current state, for they change after their entry."""
+    calls = call_lines.of(_keys(rows, "call"), viewer)
+    texts = message_lines.of(_keys(rows, "message"), viewer)
+    current = [calls.get(_key(row, "call"), {}) | texts.get(_key(row, "message"), {}) for row in rows]
+    lines = [entry(row, viewer) | now for row, now in zip(rows, current, strict=True)]
     return timeline_folding.fold(lines)
+
+
+def _keys(rows: list[Any], kind: str) -> list[Any]:
+    return [(row.payload or {}).get(kind) for row in rows if row.kind == kind]
+
+
+def _key(row: Any, kind: str) -> Any:
+    return (row.payload or {}).get(kind, 0) if row.kind == kind else 0
 
 
 def entry(row: Any, viewer: Viewer) -> dict[str, Any]:

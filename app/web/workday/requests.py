@@ -115,13 +115,17 @@ def waiting_condition(who: access.Person) -> ColumnElement[bool]:
     return rule if reach is None else and_(rule, AssignmentRequest.requested_user_id.in_(sorted(reach - {who.id})))
 
 
+def waiting(who: access.Person) -> Any:
+    """SELECT of the requests that wait for this person, for the badge of the sidebar."""
+    return select(AssignmentRequest.id).where(waiting_condition(who))
+
+
 def waiting_count(who: access.Person) -> int:
-    """How many requests wait for this person, up to MAX_COUNTED; queried once per full page."""
+    """How many requests wait for this person, up to MAX_COUNTED; the sidebar takes it from `g.waiting`."""
     if request.headers.get("HX-Request") or not who.may("Requests", "write"):
         return 0
     if "waiting" not in g:
-        query = select(AssignmentRequest.id).where(waiting_condition(who)).limit(MAX_COUNTED)
-        g.waiting = len(db.session.execute(query).all())
+        g.waiting = len(db.session.execute(waiting(who).limit(MAX_COUNTED)).all())
     return int(g.waiting)
 
 

@@ -7,15 +7,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import current_app
+from flask import current_app, g, request
 from flask_babel import gettext as _
+from sqlalchemy import func, select
 
 from app import access
+from app.extensions import db
 from app.web.core.gate import ModulePermissions
 from app.web.core.registry import registered
+from app.web.records.conversation_list import own_unread
 from app.web.security.fab_permissions import is_allowed
 from app.web.settings import settings_menu
-from app.web.workday.requests import MAX_COUNTED, waiting_count
+from app.web.workday.requests import MAX_COUNTED, waiting
 
 #: FAB's own category of its security screens: ours are in the settings.
 _HIDDEN = "Security"
@@ -64,7 +67,7 @@ def may_open(person: access.Person, item: Any) -> bool:
 
 def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
     url = item.get_url()
-    badge = _BADGES[item.name](person) if item.name in _BADGES else {}
+    badge = _badge(item.name, person) if item.name in _COUNTED else {}
     base = url.removesuffix("list/")
     return {
         "name": str(item.name).lower(),
@@ -77,14 +80,35 @@ def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
     } | badge
 
 
-def _requests_badge(person: access.Person) -> Entry:
-    count = waiting_count(person)
+#: Menu entry -> (module, verb, SELECT of what is counted, where its link leads; None = as always).
+_COUNTED: dict[str, tuple[str, str, Callable[[access.Person], Any], str | None]] = {
+    "Requests": ("Requests", "write", waiting, "/requests/?tab=waiting"),
+    "Inbox": ("Messages", "read", own_unread, None),
+}
+
+
+def _badge(name: str, person: access.Person) -> Entry:
+    """The count beside a menu entry, and where the entry leads while there is one."""
+    count = _counts(person).get(name, 0)
     if not count:
         return {}
-    return {"badge": f"{count - 1}+" if count == MAX_COUNTED else count, "url": "/requests/?tab=waiting"}
+    url = _COUNTED[name][3]
+    return {"badge": f"{MAX_COUNTED - 1}+" if count == MAX_COUNTED else count} | ({"url": url} if url else {})
 
 
-_BADGES: dict[str, Callable[[access.Person], Entry]] = {"Requests": _requests_badge}
+def _counts(person: access.Person) -> dict[str, int]:
+    """All counts of the sidebar, up to MAX_COUNTED; one statement, once per full page."""
+    if request.headers.get("HX-Request"):
+        return {}
+    if "sidebar_counts" not in g:
+        shown = {name: rows(person) for name, (module, verb, rows, _) in _COUNTED.items() if person.may(module, verb)}
+        known = {"Requests": g.waiting} if "waiting" in g else {}  # the page of requests has counted them
+        shown = {name: rows for name, rows in shown.items() if name not in known}
+        parts = [select(func.count()).select_from(rows.limit(MAX_COUNTED).subquery()) for rows in shown.values()]
+        row = db.session.execute(select(*[part.scalar_subquery() for part in parts])).one() if parts else ()
+        g.sidebar_counts = known | dict(zip(shown, row, strict=True))
+    counts: dict[str, int] = g.sidebar_counts
+    return counts
 
 
 def _is_settings(path: str) -> bool:

@@ -1,0 +1,366 @@
+"""The inbox: all conversations with customers, whichever record they belong to; answering, taking, handing over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, redirect, render_template, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy.exc import IntegrityError
+
+from app import access
+from app.domain import conversations, messages, outgoing
+from app.domain.base import NotFound, RuleBroken
+from app.domain.outgoing import Outgoing
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.models import Conversation, Customer, Lead, Message, Ticket
+from app.web.core.fields import Viewer, clean_text
+from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import conversation_list, threads
+from app.web.records.leads import LeadResource
+from app.web.records.mentions import remarks
+from app.web.records.tickets import TicketResource
+
+#: Kind of record in an address -> model.
+RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
+_PAGES = {"lead": "/leads/show/", "ticket": "/tickets/show/", "customer": "/customers/show/"}
+
+
+class InboxView(ModulePermissions, BaseView):
+    """/inbox/"""
+
+    route_base = "/inbox"
+    default_view = "index"
+    module = "Messages"
+    VERBS = {
+        **dict.fromkeys(("index", "list", "show", "messages"), "read"),
+        **dict.fromkeys(("send", "to", "start"), "create"),
+        **dict.fromkeys(("claim", "release", "hand", "close", "reopen", "make", "cancel", "again"), "write"),
+    }
+
+    # --- looking ---
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """The conversations of a folder: `folder`, `channel`, `before`."""
+        return self.render_template("inbox/inbox.html", inbox=_list(None), thread=None)
+
+    @expose("/list")
+    @has_access
+    @refuse_as_page
+    @permission_name("list")
+    def list(self) -> Any:
+        """The list alone, as an HTML fragment; `here` is the conversation that is open."""
+        here = access.get_visible(db.session(), Conversation, parse_id(request.args.get("here")))
+        return render_template("inbox/_list.html", inbox=_list(here))
+
+    @expose("/<pk>")
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def show(self, pk: str) -> Any:
+        """A conversation, which its own answerer has then read."""
+        row, viewer = threads.find(db.session(), pk), current_viewer()
+        if row.unread and row.claimed_by_id == viewer.person.id:
+            conversations.mark_read(db.session(), row, viewer.stamp)
+            db.session.commit()
+        return self._page(row)
+
+    @expose("/<pk>/messages")
+    @has_access
+    @refuse_as_page
+    @permission_name("messages")
+    def messages(self, pk: str) -> Any:
+        """What was said alone, as an HTML fragment, for a page that learns of a change."""
+        row, viewer = threads.find(db.session(), pk), current_viewer()
+        if row.unread and row.claimed_by_id == viewer.person.id:
+            conversations.mark_read(db.session(), row, viewer.stamp)
+            db.session.commit()
+        return render_template("inbox/_messages.html", thread=threads.messages_part(db.session(), row, viewer))
+
+    def _page(self, row: Any, status: int = 200, **more: Any) -> Any:
+        more |= {"before": request.args.get("before"), "is_handed": request.args.get("hand")}
+        made = request.args.get("make") or more.pop("make", None)
+        context = threads.thread(db.session(), row, current_viewer(), **more)
+        if made in ("lead", "ticket"):
+            context["make"] = _make_form(row, made, more.get("typed") or {}, more.get("error") or "")
+            context["composer"] = None
+        inbox = _list(row)
+        context["actions"] = [each | {"url": each["url"] + "?" + inbox["query"]} for each in context["actions"]]
+        return self.render_template("inbox/inbox.html", inbox=inbox, thread=context), status
+
+    # --- saying something ---
+
+    @expose("/<pk>/send", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("send")
+    def send(self, pk: str) -> Any:
+        """Put an answer into the outbox; on an error the form keeps what was typed."""
+        row, viewer = threads.find(db.session(), pk), current_viewer()
+        if request.form.get("pick"):
+            return self._page(row, typed=request.form)
+        records = {name: getattr(row, name) for name in conversations.RECORDS}
+        try:
+            _send({"channel": row.channel, "peer": row.peer, "account_id": row.account_id, "records": records}, viewer)
+            if row.claimed_by_id is None and viewer.person.may("Messages", "write"):
+                conversations.claim(db.session(), row, viewer.stamp)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            if not _was_sent(broken):
+                status, sentence, _errors = refusal(broken)
+                return self._page(threads.find(db.session(), pk), status, typed=request.form, error=sentence)
+        return redirect(f"/inbox/{row.id}?sent=1")
+
+    @expose("/to/<kind>/<pk>")
+    @has_access
+    @refuse_as_page
+    @permission_name("to")
+    def to(self, kind: str, pk: str) -> Any:
+        """Write to the person of a lead, ticket or customer: their conversation, or the form that begins one."""
+        channel = request.args.get("channel") or "whatsapp"
+        row, peer = _record(kind, pk), ""
+        peer = _peer_of(row, channel)
+        mine = (Conversation.channel == channel, Conversation.peer == peer)
+        found = db.session.query(Conversation).filter(*mine).order_by(Conversation.last_message_on.desc()).first()
+        return redirect(f"/inbox/{found.id}") if found is not None else self._begin(kind, row, channel)
+
+    @expose("/start", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("start")
+    def start(self) -> Any:
+        """Send the first message of a conversation; on an error the form keeps what was typed."""
+        kind, channel = request.form.get("kind", ""), request.form.get("channel", "")
+        row, viewer = _record(kind, request.form.get("record", "")), current_viewer()
+        records = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
+        target = {"channel": channel, "peer": _peer_of(row, channel), "records": records}
+        if request.form.get("pick"):
+            return self._begin(kind, row, channel, typed=request.form)
+        try:
+            message = _send(target, viewer)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            if _was_sent(broken):
+                return redirect(f"/inbox/to/{kind}/{row.id}?channel={channel}")
+            status, sentence, _errors = refusal(broken)
+            return self._begin(kind, _record(kind, str(row.id)), channel, status, typed=request.form, error=sentence)
+        return redirect(f"/inbox/{message.conversation_id}?sent=1")
+
+    def _begin(self, kind: str, row: Any, channel: str, status: int = 200, **more: Any) -> Any:
+        context = threads.empty_thread(db.session(), kind, row, channel, current_viewer(), **more)
+        return self.render_template("inbox/inbox.html", inbox=_list(None), thread=context), status
+
+    # --- whose it is ---
+
+    @expose("/<pk>/claim", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("claim")
+    def claim(self, pk: str) -> Any:
+        """Take a conversation that is nobody's."""
+        return self._changed(pk, conversations.claim, _("You answer this conversation now."))
+
+    @expose("/<pk>/release", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("release")
+    def release(self, pk: str) -> Any:
+        """Give a conversation back to all."""
+        row, viewer = self._writable(pk), current_viewer()
+        conversations.hand_over(db.session(), row, None, viewer.stamp)
+        db.session.commit()
+        flash(_("This conversation is nobody's now. Any colleague can take it."), "success")
+        return redirect("/inbox/?folder=unassigned")
+
+    @expose("/<pk>/hand", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("hand")
+    def hand(self, pk: str) -> Any:
+        """Give a conversation to a colleague."""
+        row, viewer = self._writable(pk), current_viewer()
+        key = whole(request.form.get("user"), 0, 0, 2**31)
+        if key not in viewer.lookups.active:
+            raise RuleBroken(_("Please choose a colleague from the list."), "user")
+        conversations.hand_over(db.session(), row, key, viewer.stamp)
+        db.session.commit()
+        flash(_("%(name)s answers this conversation now.", name=viewer.lookups.people[key]["full_name"]), "success")
+        seen = access.get_visible(db.session(), Conversation, row.id) is not None
+        return redirect(f"/inbox/{row.id}" if seen else "/inbox/")
+
+    @expose("/<pk>/close", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("close")
+    def close(self, pk: str) -> Any:
+        """Put a conversation away until the customer writes again."""
+        return self._changed(pk, conversations.close, _("Closed. It opens again when the customer writes."))
+
+    @expose("/<pk>/reopen", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("reopen")
+    def reopen(self, pk: str) -> Any:
+        """Open a closed conversation."""
+        return self._changed(pk, conversations.reopen, _("Open again."))
+
+    def _changed(self, pk: str, step: Any, sentence: str) -> Any:
+        row = self._writable(pk)
+        step(db.session(), row, current_viewer().stamp)
+        db.session.commit()
+        flash(sentence, "success")
+        return redirect(f"/inbox/{row.id}")
+
+    def _writable(self, pk: str) -> Any:
+        """The conversation, if the viewer may change it. Raises NotFound, Denied."""
+        row = threads.find(db.session(), pk)
+        if not access.reaches_row(db.session(), current_viewer().person, row, "write"):
+            raise access.Denied(_("You can read this conversation but not change it. Please ask a manager."))
+        return row
+
+    # --- a record from it ---
+
+    @expose("/<pk>/make", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("make")
+    def make(self, pk: str) -> Any:
+        """Make a lead or ticket of the person who wrote; on an error the form keeps what was typed."""
+        row, viewer, kind = self._writable(pk), current_viewer(), request.form.get("make", "")
+        if kind not in ("lead", "ticket"):
+            raise RuleBroken(_("A conversation can become a lead or a ticket."))
+        try:
+            made = _make(row, kind, viewer)
+            conversations.link(db.session(), row, made, viewer.stamp)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, _errors = refusal(broken)
+            again = threads.find(db.session(), pk)
+            return self._page(again, status, make=kind, typed=request.form, error=sentence)
+        for sentence in remarks():
+            flash(sentence, "warning")
+        label = _("Lead") if kind == "lead" else _("Ticket")
+        flash(_("%(label)s %(number)s was created from this conversation.", label=label, number=made.number), "success")
+        return redirect(f"{_PAGES[kind]}{made.id}")
+
+    # --- one message ---
+
+    @expose("/message/<pk>/cancel", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("cancel")
+    def cancel(self, pk: str) -> Any:
+        """Take a message back that still waits."""
+        return self._message_changed(pk, messages.cancel, _("Canceled: the message will not be sent."))
+
+    @expose("/message/<pk>/again", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("again")
+    def again(self, pk: str) -> Any:
+        """Send a message again that failed or may have been lost."""
+        return self._message_changed(pk, messages.send_again, _("The message waits to be sent again."))
+
+    def _message_changed(self, pk: str, step: Any, sentence: str) -> Any:
+        session, viewer = db.session(), current_viewer()
+        row = access.get_visible(session, Message, parse_id(pk))
+        if row is None:
+            raise NotFound(_("This message doesn't exist, or you don't have access to it."))
+        if not access.reaches_row(session, viewer.person, row, "write"):
+            raise access.Denied(_("You can read this message but not change it. Ask who sent it, or a manager."))
+        with access.as_system(session):  # an opt-out counts whoever may see the customer
+            step(session, row, viewer.stamp)
+        session.commit()
+        flash(sentence, "success")
+        return redirect(f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else "/messages/")
+
+
+# --- parts
+
+
+def _list(here: Any) -> dict[str, Any]:
+    args = {} if request.path.startswith(("/inbox/to/", "/inbox/start")) else request.args
+    made = conversation_list.inbox(db.session(), args, current_viewer(), here)
+    return made | {"query": made["url"].partition("?")[2]}
+
+
+def _send(target: dict[str, Any], viewer: Viewer) -> Any:
+    """Put what the form says into the outbox. `target`: channel, peer, account, records of an Outgoing.
+
+    Raises RuleBroken; IntegrityError for a form that was sent before.
+    """
+    said = threads.said_in(db.session(), request.form, threads.MAX_LENGTH.get(target["channel"], 1600))
+    key = clean_text(request.form.get("key"), "key", 64)
+    cause = f"form:{viewer.person.id}:{key}" if key else None
+    with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
+        return outgoing.send(db.session(), Outgoing(**target, **said, cause=cause), viewer.stamp)
+
+
+def _was_sent(broken: BaseException) -> bool:
+    """Whether the same form was sent before: a double click, or a page that was sent again."""
+    return isinstance(broken, IntegrityError) and "cause" in str(broken.orig)
+
+
+def _record(kind: str, pk: str) -> Any:
+    model = RECORDS.get(kind)
+    row = access.get_visible(db.session(), model, parse_id(pk)) if model is not None else None
+    if row is None:
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+    return row
+
+
+def _peer_of(row: Any, channel: str) -> str:
+    """The number or address of a record's person, also where the viewer sees it masked. Raises RuleBroken."""
+    if channel not in messages.CHANNELS:
+        raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
+    name = "email" if channel == "email" else "mobile_e164"
+    with access.as_system(db.session()):
+        customer = db.session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
+    peer = getattr(customer, name, None) or getattr(row, name, None)
+    if not peer:
+        what = _("email address") if channel == "email" else _("mobile number")
+        raise RuleBroken(_("This record has no %(what)s to write to. Please add one first.", what=what), "peer")
+    return str(peer)
+
+
+def _make_form(row: Any, kind: str, typed: Any, error: str) -> dict[str, Any]:
+    viewer = current_viewer()
+    cards = viewer.lookups.cards["ticket_subject"]
+    own = conversation_list.own_name(row, viewer)
+    return {
+        "kind": kind,
+        "url": f"/inbox/{row.id}/make",
+        "error": error,
+        "first_name": typed.get("first_name", own.partition(" ")[0]),
+        "last_name": typed.get("last_name", own.partition(" ")[2]),
+        "title": typed.get("title", ""),
+        "subject": typed.get("subject", ""),
+        "subjects": [(key, cards[key]["label"]) for key in viewer.lookups.offered["ticket_subject"]],
+    }
+
+
+def _make(row: Any, kind: str, viewer: Viewer) -> Any:
+    """The lead or ticket of who wrote, with the number or address of the conversation."""
+    form = request.form
+    contact = {"email": row.peer} if row.channel == "email" else {"mobile": row.peer}
+    names = {each: clean_text(form.get(each), each, 80) for each in ("first_name", "last_name")}
+    values: dict[str, Any] = {**contact, **{name: text for name, text in names.items() if text}}
+    service = LeadResource.service if kind == "lead" else TicketResource.service
+    viewer.person.refuse_unless(service.module, "create")
+    if kind == "ticket":
+        subject = parse_id(form.get("subject"))
+        if subject not in viewer.lookups.offered["ticket_subject"]:
+            raise RuleBroken(_("Please choose a subject."), "subject")
+        values |= {"subject_ids": [subject], "title": clean_text(form.get("title"), "title", 140) or None}
+    return service.create(db.session(), values, viewer)

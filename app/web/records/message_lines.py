@@ -1,0 +1,51 @@
+"""Messages on a timeline: what was said, and what has become of it since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import Message
+from app.web.core.fields import Viewer
+from app.web.records import conversation_list
+
+#: Characters of a text that a timeline shows; the conversation has all of it.
+MAX_TEXT = 1200
+_COLUMNS = (Message.id, Message.channel, Message.direction, Message.subject, Message.body, Message.state)
+
+
+def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
+    """Message id -> what replaces the keys of its timeline entry; those that the viewer sees. One statement."""
+    wanted = sorted({key for key in keys if isinstance(key, int)})
+    if not wanted:
+        return {}
+    query = select(*_COLUMNS, Message.reason, Message.conversation_id, Message.media).where(Message.id.in_(wanted))
+    return {row.id: _line(row, viewer) for row in db.session.execute(query)}
+
+
+def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
+    text = (row.body or "").strip()
+    body = "\n".join(part for part in (row.subject, text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else "")) if part)
+    sign = conversation_list.sign_of(row)
+    is_bad = row.state in ("failed", "unknown") and row.direction == "out"
+    return {
+        "headline": _headline(row),
+        "is_sentence": row.direction == "in",
+        "icon": conversation_list.ICONS.get(row.channel, "send"),
+        "tone": sign["tone"] if sign and is_bad else "",
+        "body": f"{body}\n\n{row.reason}" if is_bad and row.reason else body,
+        "open_url": f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else None,
+    }
+
+
+def _headline(row: Any) -> str:
+    channel = conversation_list.channel_label(row.channel)
+    if row.direction == "in":
+        return _("%(channel)s received", channel=channel)
+    if row.state == "noted":
+        return _("noted a sent message (%(channel)s)", channel=channel)
+    return _("wrote by %(channel)s · %(state)s", channel=channel, state=conversation_list.state_label(row.state))
