@@ -1,7 +1,7 @@
 """Indexes for searches: names by either part, phone numbers and codes by their ends, titles by their words.
 
 The ends are columns with the text backwards, which the database computes, also for rows that are there. On SQLite the
-names' indexes ignore the case of letters, as LIKE does; MariaDB's collation does anyway.
+indexes of names and codes ignore the case of letters, as LIKE does; MariaDB's collation does anyway.
 """
 
 import sqlalchemy as sa
@@ -28,6 +28,8 @@ REVERSED = {
     "ticket": {"mobile_e164": "mobile_reversed", "alternative_e164": "alternative_reversed"},
 }
 LENGTH = 40
+#: Column with a text backwards -> the one it is made of. Digits are compared as they are, names and codes in any case.
+REVERSED_OF = {backwards: name for columns in REVERSED.values() for name, backwards in columns.items()}
 #: Index that the new ones replace.
 REPLACED = {"leads": "ix_leads_name", "customer": "ix_customer_name"}
 #: A person's rows by name, and those that have a customer: name -> table and columns.
@@ -51,8 +53,9 @@ def upgrade() -> None:
         for name, backwards in columns.items():
             computed = sa.Computed(_backwards(name, is_sqlite), persisted=False)
             op.add_column(table, sa.Column(backwards, sa.String(LENGTH), computed))
-            op.create_index(f"ix_{table}_{backwards}", table, [backwards])
-        _add_name_indexes(table, is_sqlite)
+            _add_index(f"ix_{table}_{backwards}", table, [backwards])
+        _add_index(f"ix_{table}_first_name", table, ["first_name", "last_name"])
+        _add_index(f"ix_{table}_last_name", table, ["last_name", "first_name"])
     for name, (table, columns) in OF_PEOPLE.items():
         op.create_index(name, table, columns)
     for table, name in REPLACED.items():
@@ -68,13 +71,12 @@ def _backwards(name: str, is_sqlite: bool) -> str:
     return f"reverse(left({name}, {LENGTH}))"
 
 
-def _add_name_indexes(table: str, is_sqlite: bool) -> None:
-    for name, columns in {"first_name": ["first_name", "last_name"], "last_name": ["last_name", "first_name"]}.items():
-        if is_sqlite:
-            listed = ", ".join(f"{column} COLLATE NOCASE" for column in columns)
-            op.execute(f"CREATE INDEX ix_{table}_{name} ON {table} ({listed})")
-        else:
-            op.create_index(f"ix_{table}_{name}", table, columns)
+def _add_index(name: str, table: str, columns: list[str]) -> None:
+    if op.get_bind().dialect.name == "sqlite" and "e164" not in (REVERSED_OF.get(columns[0]) or ""):
+        listed = ", ".join(f"{column} COLLATE NOCASE" for column in columns)
+        op.execute(f"CREATE INDEX {name} ON {table} ({listed})")
+    else:
+        op.create_index(name, table, columns)
 
 
 def downgrade() -> None:
