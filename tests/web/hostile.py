@@ -200,8 +200,10 @@ class Hostile:
             ),
             NOW,
         )
-        session.commit()
-        return int(session.query(Notification.id).filter_by(user_id=root).limit(1).scalar())
+        session.flush()
+        key = int(session.query(Notification.id).filter_by(user_id=root).limit(1).scalar())
+        session.commit()  # MariaDB cuts off who leaves a transaction open while all the requests are made
+        return key
 
     def ask(self, method: str, path: str, body: bytes | None = None, **more: Any) -> Any:
         """Send a REST request; asserts that the response is well-formed JSON."""
