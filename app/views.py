@@ -9,9 +9,9 @@ from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
 from app.web.channels.conversations import ConversationResource
+from app.web.channels.inbox import InboxView
 from app.web.records.calls import CallResource, CallScreen
 from app.web.records.customers import CustomerResource, CustomerScreen
-from app.web.records.inbox import InboxView
 from app.web.records.leads import LeadResource, LeadScreen
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView

@@ -17,10 +17,11 @@ from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
+from app.web.channels import threads
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import conversation_list, threads
+from app.web.records import conversation_list
 from app.web.records.leads import LeadResource
 from app.web.records.mentions import remarks
 from app.web.records.tickets import TicketResource
