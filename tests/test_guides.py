@@ -45,5 +45,5 @@ def test_the_keys_of_the_guide_are_those_of_the_dialog() -> None:
     guide = (ROOT / "docs" / "user.md").read_text().partition("## Keyboard shortcuts")[2]
     dialog = (ROOT / "app" / "templates" / "shell" / "shortcuts.html").read_text()
     told = set(re.findall(r"\*\*(\S)\*\*", guide)) | set(re.findall(r"^\| (\w)(?:, (\w))? \|", guide, re.M)[0])
-    shown = set(re.findall(r"'([A-Z?/])'", dialog))
+    shown = set(re.findall(r"<kbd>([A-Z?/])</kbd>", dialog))
     assert told <= shown, told - shown
