@@ -160,11 +160,22 @@ def test_outcomes_fit_their_calls(loaded):
         assert answered or call.direction == "Outgoing" or call.outcome is None
 
 
-def test_no_message_claims_to_be_delivered(loaded):
+def test_only_messages_of_the_demo_account_claim_to_be_delivered(loaded):
     session, _ = loaded
-    states = set(session.scalars(select(models.Message.state)))
-    assert states <= {"noted", "sent"}
+    rows = session.execute(select(models.Message.state, models.Message.account_id)).all()
+    assert {state for state, account in rows if account is None} == {"noted"}
+    assert {state for state, account in rows if account} == {"delivered", "read"}
     assert not session.scalars(select(models.Message.provider_id).where(models.Message.provider_id.is_not(None))).all()
+
+
+def test_a_conversation_knows_its_newest_message_and_what_is_unread(loaded):
+    session, _ = loaded
+    for talk in session.scalars(select(models.Conversation)):
+        mine = select(models.Message).where(models.Message.conversation_id == talk.id).order_by(models.Message.id)
+        said = session.scalars(mine).all()
+        assert (talk.last_message_id, talk.last_message_on) == (said[-1].id, said[-1].happened_on)
+        answered = max((n for n, each in enumerate(said) if each.direction == "out"), default=-1)
+        assert talk.unread == len(said) - 1 - answered
 
 
 def test_nothing_happens_with_a_lead_that_was_given_up(loaded):

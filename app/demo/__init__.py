@@ -16,6 +16,7 @@ from app import access, models
 from app.demo.activity import make_calls, make_messages, make_notices, make_tasks, make_templates
 from app.demo.assignments import make_requests
 from app.demo.builder import DemoBuilder
+from app.demo.conversations import make_conversations
 from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
 from app.demo.sample_text import PEOPLE
@@ -33,6 +34,7 @@ STEPS = (
     make_calls,
     make_templates,
     make_messages,
+    make_conversations,
     make_requests,
     make_notices,
     make_holidays,

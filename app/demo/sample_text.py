@@ -142,6 +142,69 @@ MESSAGES = {
         "धन्यवाद!",
     ),
 }
+#: Channel, and who says what.
+CONVERSATIONS = (
+    (
+        "whatsapp",
+        (
+            ("in", "Hello, I would like to open an account. What do I need?"),
+            (
+                "out",
+                "Good morning! A PAN card, a cancelled cheque and your Aadhaar. I can send you the link.",
+            ),
+            ("in", "Yes please. Can I do it on the phone?"),
+            ("out", "Of course, it takes about ten minutes: https://example.com/open"),
+            ("in", "Done. It says that the signature is missing?"),
+        ),
+    ),
+    (
+        "whatsapp",
+        (
+            ("out", "Namaste, your documents have reached our head office. Your account opens tomorrow."),
+            ("in", "धन्यवाद! क्या मैं कल से ट्रेड कर सकता हूँ?"),
+            ("out", "जी हाँ, कल सुबह 9:15 बजे से।"),
+        ),
+    ),
+    (
+        "sms",
+        (
+            ("out", "Dear customer, please complete your re-KYC this week. Eshin Broking"),
+            ("in", "What is missing?"),
+        ),
+    ),
+    (
+        "whatsapp",
+        (
+            ("in", "What are the charges for options?"),
+            ("out", "₹20 per executed order, whatever its size. There is no charge for delivery of shares."),
+            ("in", "And for the account itself?"),
+            ("out", "₹300 a year, the first year is free."),
+            ("in", "👍 I will think about it and call you."),
+        ),
+    ),
+    (
+        "whatsapp",
+        (
+            ("in", "મારું એકાઉન્ટ ક્યારે ચાલુ થશે?"),
+            ("out", "આવતીકાલે. ચાલુ થતાં જ તમને સંદેશ મળશે."),
+        ),
+    ),
+    (
+        "whatsapp",
+        (
+            ("in", "I bought 200 shares of an ETF yesterday and they are not in my portfolio."),
+            ("out", "They arrive on the next trading day, so this evening. I will check at six and write to you."),
+            ("in", "Thank you, that helps."),
+        ),
+    ),
+)
+#: Channel and text of those whom nobody knows yet.
+STRANGERS = (
+    ("whatsapp", "Hi, a friend told me about you. Do you have a branch in Surat?"),
+    ("whatsapp", "Cannot log in since morning."),
+    ("sms", "Please call me after 6."),
+    ("whatsapp", "मुझे डीमैट खाता खोलना है।"),
+)
 #: Label, channel and text of the message templates.
 TEMPLATES = (
     (

@@ -1,0 +1,112 @@
+"""Conversations on the console provider: threads of leads, and numbers that nobody knows yet."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from app import models
+from app.demo.builder import DemoBuilder, Row, stamps
+from app.demo.sample_text import CONVERSATIONS, FIRST, STRANGERS
+from app.domain import channel_accounts
+
+#: Of the leads that were changed last, so many have a conversation.
+THREADS = 28
+ACCOUNT = "Demo desk"
+
+
+def make_conversations(builder: DemoBuilder) -> None:
+    """Make an account of the console provider and conversations by it. None without a vault, which seals its token."""
+    if builder.vault is None:
+        return
+    account = _account(builder)
+    wanted = max(2, round(THREADS * min(1.0, builder.size / 400)))
+    leads = [row for row in builder.rows_of(models.Lead) if row["id"] not in builder.left_alone_on]
+    newest = sorted(leads, key=lambda row: (row["changed_on"], row["id"]), reverse=True)[:wanted]
+    customers = {row["id"]: row for row in builder.rows_of(models.Customer)}
+    for n, lead in enumerate(newest):
+        person = customers.get(lead["customer_id"]) or lead
+        channel, turns = CONVERSATIONS[n % len(CONVERSATIONS)]
+        began = builder.now - timedelta(minutes=14 + n * n * 7)
+        place = {"lead_id": lead["id"], "customer_id": lead["customer_id"], "ticket_id": None}
+        talk = _conversation(builder, account, channel, person["mobile_e164"], began)
+        talk |= {**place, "claimed_by_id": lead["assignee_id"], "claimed_on": began}
+        _say(builder, talk, turns, lead["assignee_id"])
+    for n, (channel, text) in enumerate(STRANGERS):
+        began = builder.now - timedelta(minutes=9 + n * 47)
+        talk = _conversation(builder, account, channel, builder.mobile()[1], began)
+        talk["peer_name"] = builder.choose(FIRST)[0] if n % 2 else None
+        _say(builder, talk, (("in", text),), None)
+
+
+def _account(builder: DemoBuilder) -> Row:
+    assert builder.vault is not None  # noqa: S101  # checked by the caller
+    token = "".join(builder.rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=43))
+    return builder.add(
+        models.ChannelAccount,
+        name=ACCOUNT,
+        kind="console",
+        channels=["whatsapp", "sms", "email"],
+        is_active=True,
+        settings={},
+        token_hash=channel_accounts.hash_of(token),
+        token_sealed=builder.vault.seal(token),
+        caller_ids=[],
+        version=1,
+        last_success_on=builder.now,
+        **stamps(None, builder.now - timedelta(days=30)),
+    )
+
+
+def _conversation(builder: DemoBuilder, account: Row, channel: str, peer: str, began: datetime) -> Row:
+    return builder.add(
+        models.Conversation,
+        channel=channel,
+        account_id=account["id"],
+        peer=peer,
+        state="open",
+        unread=0,
+        last_message_id=None,
+        last_message_on=began,
+        last_inbound_on=None,
+        **stamps(None, began),
+    )
+
+
+def _say(builder: DemoBuilder, talk: Row, turns: Any, by: int | None) -> None:
+    """Add the messages of a conversation, the last one at the time at which it was last changed."""
+    ended = talk["last_message_on"]
+    at = ended - timedelta(minutes=11 * (len(turns) - 1))
+    for n, (direction, text) in enumerate(turns):
+        is_last = n == len(turns) - 1
+        message = _message(builder, talk, direction, text, at)
+        message |= stamps(by if direction == "out" else None, at)
+        message["state"] = "delivered" if direction == "in" or is_last else "read"
+        told = {name: message[name] for name in ("channel", "direction", "state")} | {"message": message["id"]}
+        place = {name: talk[name] for name in ("lead_id", "customer_id") if talk.get(name)}
+        if place:
+            builder.add_activity("message", at, message["created_by_id"], place, **told)
+        talk |= {"last_message_id": message["id"], "last_message_on": at, "changed_on": at}
+        if direction == "in":
+            talk |= {"last_inbound_on": at, "unread": talk["unread"] + 1}
+        else:
+            talk["unread"] = 0
+        at += timedelta(minutes=11)
+
+
+def _message(builder: DemoBuilder, talk: Row, direction: str, text: str, at: datetime) -> Row:
+    return builder.add(
+        models.Message,
+        channel=talk["channel"],
+        direction=direction,
+        peer=talk["peer"],
+        body=text,
+        native={},
+        tries=1 if direction == "out" else 0,
+        happened_on=at,
+        purpose="service",
+        account_id=talk["account_id"],
+        conversation_id=talk["id"],
+        lead_id=talk.get("lead_id"),
+        customer_id=talk.get("customer_id"),
+    )
