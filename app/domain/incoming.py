@@ -46,7 +46,7 @@ def take(session: Session, account: ChannelAccount, event: Event, now: datetime)
         return call_updates.take(session, account, event, now)
     if isinstance(event, StatusUpdate):
         return _take_status(session, account, event, now)
-    if event.reaction or (event.in_reply_to and "reaction" in event.native):
+    if event.reaction or event.native.get("type") == "reaction":  # an empty one takes it back
         return _take_reaction(session, account, event, now)
     return _take_message(session, account, event, now)
 

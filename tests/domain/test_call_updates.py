@@ -1,0 +1,77 @@
+"""What providers say of calls, in any order; and the templates that they list."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.channels.console_provider import KIND
+from app.channels.provider import CallUpdate, ListedTemplate
+from app.domain import channel_accounts, incoming, leads, message_templates
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
+from app.domain.channel_accounts import AccountSettings
+from app.lib.vault import Vault
+from app.models import Activity, CallLog, MessageTemplate, Notification
+from tests.makers import MINUTE, NOW, user
+
+PEER, OWN = "+919820012345", "+911600123456"
+
+
+@pytest.fixture
+def account(office: Session, vault: Vault) -> Any:
+    return channel_accounts.create(office, KIND, AccountSettings("Console"), Stamp(None, NOW), vault)
+
+
+@pytest.fixture
+def lead(office: Session) -> Any:
+    asha = user(office, "asha", "Sales User")
+    return leads.create(office, {"first_name": "Ravi", "mobile": PEER}, ChangeContext(asha.id, NOW - MINUTE))
+
+
+def update(state: str, direction: str = "out", **more: Any) -> CallUpdate:
+    return CallUpdate("C1", state, direction, PEER, OWN, started_on=NOW, **more)
+
+
+RINGS, TALKS = update("ringing"), update("answered")
+ENDS = update("completed", talk_seconds=61, ended_on=NOW + timedelta(seconds=70), recording_url="https://x.in/r.mp3")
+
+
+@pytest.mark.parametrize("order", list(permutations((RINGS, TALKS, ENDS))))
+def test_a_call_ends_the_same_in_whatever_order_it_is_told(
+    office: Session, account: Any, lead: Any, order: Any
+) -> None:
+    for event in (*order, order[0]):
+        assert incoming.take(office, account, event, NOW + MINUTE) == "call"
+    (call,) = office.scalars(select(CallLog)).all()
+    assert (call.status, call.duration_seconds, call.direction, call.other_e164) == ("Completed", 61, "Outgoing", PEER)
+    assert (call.recording, call.lead_id, call.from_number, call.medium) == (
+        ENDS.recording_url,
+        lead.id,
+        OWN,
+        "console",
+    )
+    assert len(office.scalars(select(Activity).where(Activity.kind == "call")).all()) == 1
+
+
+def test_who_is_responsible_learns_of_a_missed_call(office: Session, account: Any, lead: Any) -> None:
+    incoming.take(office, account, update("no-answer", "in"), NOW)
+    (call,) = office.scalars(select(CallLog)).all()
+    assert (call.status, call.from_number, call.employee_id) == ("Missed Call", PEER, lead.owner_id)
+    (notice,) = office.scalars(select(Notification).where(Notification.kind == "missed_call")).all()
+    assert notice.payload == {"number": lead.number}
+
+
+def test_the_providers_templates_are_kept_in_step(office: Session, account: Any) -> None:
+    hello = ListedTemplate("hello", "en", "Dear {{1}}", "approved", "MARKETING", "T1")
+    bye = ListedTemplate("bye", "hi", "Namaste", "pending")
+    assert message_templates.sync(office, account, [hello, bye], NOW) == 2
+    assert message_templates.sync(office, account, [ListedTemplate("hello", "en", "Hi {{1}}", "paused")], NOW) == 1
+    rows = {row.name: row for row in office.scalars(select(MessageTemplate))}
+    assert (rows["hello"].body, rows["hello"].approval, rows["hello"].is_active) == ("Hi {{1}}", "paused", True)
+    assert (rows["bye"].is_active, rows["bye"].channel, rows["bye"].label) == (False, "whatsapp", "bye (hi)")
