@@ -26,7 +26,9 @@ _FAILED_SUBJECT = re.compile(
 )
 _STATUS = re.compile(r"\b([245])\.\d{1,3}\.\d{1,3}\b")
 _ADDRESS = re.compile(r"[^\s<>:;,()\"']{1,64}@[^\s<>:;,()\"']{1,190}")
-_ORIGINAL_ID = re.compile(r"^\s*>?\s*message-id:\s*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
+_ORIGINAL_ID = re.compile(
+    r"^[ \t]{0,40}>?[ \t]{0,40}message-id:\s{0,40}(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE
+)
 #: A text report is read to this length.
 _MOST_TEXT = 100_000
 

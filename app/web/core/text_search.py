@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import and_, case, or_
+from sqlalchemy import and_, case, inspect, or_
 
 from app import access
 from app.domain.base import NUMBER_PREFIXES
@@ -113,7 +113,7 @@ def _ends(column: Any, digits: str) -> Any:
 
 def _titled(column: Any, text: str) -> Any:
     """The text in a title; by words where the table has an index of them."""
-    table = column.class_.__table__
+    table: Any = inspect(column.class_).local_table
     has_words = any(index.name == f"ix_{table.name}_words" for index in table.indexes)
     return access.TitlePart(column.property.columns[0], text) if has_words else compare(column, "ct", text)
 
