@@ -56,6 +56,9 @@ GUARDED_BY_FAB = (
     "app.web.settings.business_settings",
     "app.web.settings.jobs",
     "app.web.settings.dead_letters",
+    "app.web.channels.accounts",
+    "app.web.channels.console",
+    "app.web.channels.undelivered",
     "app.web.settings.webhooks",
     "app.web.settings.audit",
 )

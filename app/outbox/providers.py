@@ -18,7 +18,7 @@ from app.lib.vault import Vault, VaultError
 #: Where providers report to, and which accounts exist, is part of the hook's address.
 HOOK_PATH = "/hooks/{channel}/{token}"
 #: Numbers and addresses in what a provider says.
-_PERSONAL = re.compile(r"\+?\d(?:[ ()-]?\d){6,}|[^\s@<>\"']+@[^\s@<>\"']+")
+_PERSONAL = re.compile(r"(?<!\d)\+?\d(?:[ ()-]?\d){6,40}|(?<![^\s@<>\"'])[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 
 
 class NoProvider(Exception):
@@ -77,4 +77,4 @@ def _vault() -> Vault:
 
 def impersonal(sentence: Any) -> str:
     """What a provider says, without the numbers and addresses of people, at most 300 characters."""
-    return _PERSONAL.sub("…", str(sentence))[:300]
+    return _PERSONAL.sub("…", str(sentence)[:2000])[:300]
