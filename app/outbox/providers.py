@@ -18,7 +18,7 @@ from app.lib.vault import Vault, VaultError
 #: Where providers report to, and which accounts exist, is part of the hook's address.
 HOOK_PATH = "/hooks/{channel}/{token}"
 #: Numbers and addresses in what a provider says.
-_PERSONAL = re.compile(r"\+?\d(?:[ ()-]?\d){6,20}|[^\s@<>\"']{1,64}@[^\s@<>\"']{1,190}")
+_PERSONAL = re.compile(r"(?<!\d)\+?\d(?:[ ()-]?\d){6,40}|(?<![^\s@<>\"'])[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 
 
 class NoProvider(Exception):

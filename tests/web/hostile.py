@@ -135,7 +135,7 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
         "to_number": "9825011111",
     },
     "activity": {"lead": 1, "text": "A note"},
-    "message": {"channel": "sms", "peer": "9825011111", "body": "Hello"},
+    "message": {"channel": "sms", "peer": "9825011111", "body": "Hello", "noted": True},
     "assignment_request": {"lead": 1, "requested_user": "ana", "reason": "Knows her"},
 }
 

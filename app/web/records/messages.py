@@ -288,7 +288,7 @@ class MessageScreen(Screen):
     route_base = "/messages"
     datamodel = SQLAInterface(Message)
     module = "Messages"
-    service = NotedMessageService()
+    service = MessageService()
     list_title, record_name = _("Messages"), _("Message")
     list_columns = ["peer", "channel", "direction", "state", "body", "customer", "created_on"]
     search_exclude_columns = ["subject", "body", "reason"]
@@ -327,3 +327,7 @@ class MessageScreen(Screen):
     new_values = {"direction": "out"}
     exclude_route_methods = {"edit", "delete"}
     is_searched = False
+
+    def create_row(self, values: dict[str, Any], viewer: Viewer) -> Any:
+        """The form writes down what was said elsewhere; conversations send."""
+        return super().create_row(values | {"noted": True}, viewer)
