@@ -1,0 +1,71 @@
+"""Addresses in the headers of mails, read in linear time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from app.lib.identity import is_email
+from app.lib.mime_parts import decoded_words
+
+#: Of a header, so many addresses are read.
+MAX_ADDRESSES = 200
+_IDS = re.compile(r"<([^<>\s]{3,250})>")
+#: Indian scripts are written with them; other invisible characters are left out.
+_JOINERS = "\u200c\u200d"
+_COMMENT = re.compile(r"\(([^()]*)\)")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A person at an address."""
+
+    #: In lower case.
+    address: str
+    #: As they give it; "" = none.
+    name: str = ""
+
+
+def read_addresses(value: str) -> tuple[Address, ...]:
+    """The valid addresses of a header such as To, its encoded words not yet decoded."""
+    return tuple(each for each in map(_address, _entries(value)) if each is not None)
+
+
+def message_ids(value: str, limit: int = 100) -> tuple[str, ...]:
+    """The message ids of a header, without their angle brackets; of many the first and the last ones."""
+    found = list(dict.fromkeys(_IDS.findall(value)))
+    return tuple(found if len(found) <= limit else found[: limit // 2] + found[-limit // 2 :])
+
+
+def _entries(value: str) -> list[str]:
+    """The value split at commas and semicolons outside quotes and angle brackets."""
+    entries, begin, is_quoted, is_bracketed = [], 0, False, False
+    for at, char in enumerate(value):
+        if char == '"' and value[at - 1 : at] != "\\":
+            is_quoted = not is_quoted
+        elif not is_quoted and char in "<>":
+            is_bracketed = char == "<"
+        elif char in ",;" and not is_quoted and not is_bracketed:
+            entries.append(value[begin:at])
+            begin = at + 1
+            if len(entries) >= MAX_ADDRESSES:
+                return entries
+    return [*entries, value[begin:]]
+
+
+def _address(entry: str) -> Address | None:
+    before, bracket, rest = entry.rpartition("<")
+    written = rest.partition(">")[0] if bracket else _COMMENT.sub("", entry)
+    address = written.strip().lower()
+    if not bracket and ":" in address:  # a group: "team: asha@example.in"
+        address = address.rpartition(":")[2].strip()
+    comments = _COMMENT.findall(entry)
+    name = before if bracket else (comments[0] if comments else "")
+    name = decoded_words(name.strip().strip('"').replace('\\"', '"'))
+    return Address(address, plain(name)[:200]) if is_email(address) else None
+
+
+def plain(text: str) -> str:
+    """Text on one line without characters that can't be stored or that change the direction of writing."""
+    kept = "".join(char for char in text if char.isprintable() or char in _JOINERS)
+    return " ".join(kept.split())

@@ -1,0 +1,247 @@
+"""A raw mail -> what it says. Reads whatever arrives, in linear time, and raises nothing but UnreadableMail."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from html import escape
+
+from app.lib import html_cleaning, mail_reports
+from app.lib.mail_addresses import Address, message_ids, plain, read_addresses
+from app.lib.mail_quoting import separate
+from app.lib.mail_reports import Bounce
+from app.lib.mime_parts import Part, SplitMail, split
+
+#: Of a mail's text, so many characters are read; of its HTML, what `html_cleaning` allows.
+MAX_TEXT = 500_000
+MAX_SUBJECT = 200
+MAX_FILE_NAME = 120
+MAX_ATTACHMENTS = 100
+_MOST_MARKS = 30
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+_LINE_ENDS = re.compile("\r\n|[\r\x85\u2028\u2029]")
+_NO_NAME = re.compile(r'[\\/:*?"<>|]+')
+
+
+class UnreadableMail(Exception):
+    """The mail can't be read. The text is a sentence for users."""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file in a mail. Nothing that the sender says about it is to be believed."""
+
+    name: str
+    mime_type: str
+    content: bytes = field(repr=False)
+    #: By which the HTML names it (`data-cid`); "" = it doesn't.
+    content_id: str = ""
+
+
+@dataclass(frozen=True)
+class ReadMail:
+    """What a mail says. Texts can be stored as they are."""
+
+    sender: Address
+    subject: str
+    #: What the person has written, and what their program has quoted below it.
+    text: str
+    quoted: str = ""
+    #: Cleaned; "" = the mail has only text.
+    html: str = ""
+    has_remote_pictures: bool = False
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    #: Without angle brackets; "" = none.
+    message_id: str = ""
+    #: Of the mails that this one answers, the nearest first.
+    references: tuple[str, ...] = ()
+    #: When it was written as its sender says, UTC; None = they don't say.
+    written_on: datetime | None = None
+    attachments: tuple[Attachment, ...] = ()
+    bounce: Bounce | None = None
+    #: A program has sent it.
+    is_automatic: bool = False
+    #: Addresses whose server has marked it as its own (X-Loop), and whether it runs in a circle.
+    loop_marks: tuple[str, ...] = ()
+    is_circular: bool = False
+    #: Results of the checks that the receiving server made: dmarc, dkim and spf -> pass, fail …
+    checks: dict[str, str] = field(default_factory=dict)
+    #: Whether parts of it were left out because it is too large.
+    is_cut: bool = False
+    #: Of its content, without what servers add on the way: 64 hex digits.
+    digest: str = ""
+
+    @property
+    def answer_to(self) -> str:
+        """Where an answer goes; "" when nobody reads it there or a program has sent the mail."""
+        address = (self.reply_to or (self.sender,))[0].address
+        return address if mail_reports.takes_answers(address) and not self.is_automatic else ""
+
+    @property
+    def participants(self) -> frozenset[str]:
+        """All addresses that it names."""
+        return frozenset(each.address for each in (self.sender, *self.to, *self.cc, *self.reply_to))
+
+
+def read(raw: bytes, authserv_id: str = "") -> ReadMail:
+    """Read a mail. `authserv_id` names the server whose Authentication-Results are believed; "" = none.
+
+    Raises UnreadableMail when it doesn't say who sent it.
+    """
+    mail = split(raw)
+    senders = read_addresses(_raw(mail, "from")) or read_addresses(_raw(mail, "sender"))
+    if not senders:
+        raise UnreadableMail("The email doesn't say who sent it: it has no valid From address.")
+    text, html, is_cut = _bodies(mail)
+    new, quoted = separate(text)
+    cleaned = html_cleaning.clean(html) if html else html_cleaning.CleanHtml("")
+    subject = plain(mail.header("subject"))
+    attachments = _attachments(mail)
+    return ReadMail(
+        sender=senders[0],
+        subject=storable(subject)[:MAX_SUBJECT].strip(),
+        text=new,
+        quoted=quoted,
+        html=storable(cleaned.html),
+        has_remote_pictures=cleaned.has_remote_pictures,
+        to=read_addresses(_raw(mail, "to")),
+        cc=read_addresses(_raw(mail, "cc")),
+        reply_to=read_addresses(_raw(mail, "reply-to")),
+        message_id=next(iter(message_ids(_raw(mail, "message-id"))), ""),
+        references=_references(mail),
+        written_on=_date(mail.header("date")),
+        attachments=tuple(attachments[:MAX_ATTACHMENTS]),
+        bounce=mail_reports.bounce_of(mail, senders[0].address, text),
+        is_automatic=mail_reports.is_automatic(mail, senders[0].address, subject),
+        loop_marks=_loop_marks(mail),
+        is_circular=mail_reports.is_circular(mail),
+        checks=_checks(mail, authserv_id),
+        is_cut=mail.is_cut or is_cut or cleaned.is_reduced or len(attachments) > MAX_ATTACHMENTS,
+        digest=_digest(mail),
+    )
+
+
+def storable(text: str) -> str:
+    """Text of several lines as the database takes it: composed, without control characters and towers of marks."""
+    text = _CONTROLS.sub("", _LINE_ENDS.sub("\n", text).replace("\t", "    "))
+    if text.isascii():
+        return text
+    kept, marks = [], 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks <= _MOST_MARKS and not "\ud800" <= char <= "\udfff":
+            kept.append(char)
+    # Only now: composing takes quadratic time in the number of marks on one letter.
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+# --- bodies
+
+
+def _bodies(mail: SplitMail) -> tuple[str, str, bool]:
+    """(text, HTML, whether something was left out). Of alternatives, each gives what it has; other parts give both."""
+    groups: dict[object, dict[str, str]] = {}
+    for number, part in enumerate(mail.parts):
+        if _is_body(part):
+            group = groups.setdefault(part.alternative or f"part {number}", {})
+            group[part.mime_type] = group.get(part.mime_type, "") + part.text()
+    has_html = any("text/html" in group for group in groups.values())
+    texts, htmls, room, is_cut = [], [], MAX_TEXT, False
+    for group in groups.values():
+        html = group.get("text/html")
+        text = group.get("text/plain") or ""
+        if not text.strip() and html is not None:
+            text = html_cleaning.stripped(html[: 4 * MAX_TEXT])
+        is_cut = is_cut or len(text) > room
+        texts.append(storable(text[:room]).strip())
+        room = max(0, room - len(text))
+        htmls.append(html if html is not None else escape(text).replace("\n", "<br>\n"))
+    return "\n\n".join(filter(None, texts)), "\n".join(htmls) if has_html else "", is_cut
+
+
+def _is_body(part: Part) -> bool:
+    return part.mime_type in ("text/plain", "text/html") and part.disposition != "attachment" and not part.file_name
+
+
+def _attachments(mail: SplitMail) -> list[Attachment]:
+    """Everything that is no body; of an empty mail nothing."""
+    found: list[Attachment] = []
+    for part in mail.parts:
+        if _is_body(part):
+            continue
+        content = part.content()
+        if content:
+            content_id = next(iter(message_ids(part.header("content-id"))), "")
+            name = _file_name(part, len(found) + 1)
+            found.append(Attachment(name, storable(part.mime_type)[:100], content, storable(content_id)))
+    return found
+
+
+def _file_name(part: Part, number: int) -> str:
+    """The sender's name without folders and signs that systems refuse; never used as a path."""
+    name = storable(plain(_NO_NAME.sub("_", part.file_name.replace("\\", "/").rpartition("/")[2]))).strip(". ")
+    if not name:
+        name = f"{part.mime_type.rpartition('/')[0]}-{number}"
+        name += ".eml" if part.mime_type == "message/rfc822" else ""
+    stem, dot, extension = name.rpartition(".")
+    if len(name) > MAX_FILE_NAME and dot and len(extension) <= 10:
+        return f"{stem[: MAX_FILE_NAME - len(extension) - 1]}.{extension}"
+    return name[:MAX_FILE_NAME]
+
+
+# --- headers
+
+
+def _raw(mail: SplitMail, name: str) -> str:
+    """All values of a header as text, their encoded words as they stand: an address is found before it is decoded."""
+    return ", ".join(each.decode("utf-8", "replace") for each in mail.headers.get(name, ())[:10])
+
+
+def _references(mail: SplitMail) -> tuple[str, ...]:
+    ids = [*message_ids(_raw(mail, "in-reply-to"), 10), *reversed(message_ids(_raw(mail, "references"), 60))]
+    return tuple(dict.fromkeys(ids))
+
+
+def _loop_marks(mail: SplitMail) -> tuple[str, ...]:
+    marks = mail.headers.get("x-loop", ())[:20]
+    return tuple(each.decode("utf-8", "replace").strip().strip("<>").lower()[:254] for each in marks)
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(value[:100])
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found if 1990 <= found.year <= 2200 else None
+
+
+_RESULT = re.compile(r"\b(dmarc|dkim|spf)\s*=\s*([a-z]{1,20})", re.IGNORECASE)
+
+
+def _checks(mail: SplitMail, authserv_id: str) -> dict[str, str]:
+    """What the trusted server found: only its own header counts, and of several the uppermost, as it adds on top."""
+    for value in mail.headers.get("authentication-results", ())[:10] if authserv_id else ():
+        server, _semicolon, results = value.decode("utf-8", "replace").partition(";")
+        if server.strip().partition(" ")[0].lower() == authserv_id.lower():
+            found: dict[str, str] = {}
+            for method, result in _RESULT.findall(results):
+                found.setdefault(method.lower(), result.lower())
+            return found
+    return {}
+
+
+def _digest(mail: SplitMail) -> str:
+    """Of sender, date, subject and content: servers on the way add headers, and leave these alone."""
+    made = hashlib.sha256()
+    for name in ("from", "to", "date", "subject", "message-id"):
+        made.update(repr(mail.headers.get(name, ())).encode())
+    for part in mail.parts:
+        made.update(b"\0" + part.raw.replace(b"\r\n", b"\n").strip())
+    return made.hexdigest()

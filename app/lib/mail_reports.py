@@ -1,0 +1,123 @@
+"""Mails that no person has written: reports of failed delivery, automatic replies, mails that run in a circle."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from app.lib.identity import is_email
+from app.lib.mail_addresses import message_ids
+from app.lib.mime_parts import SplitMail, decoded_header, split_headers
+
+#: A mail that passed more servers than this runs in a circle.
+MAX_HOPS = 40
+MAX_REPORTED = 50
+_ROBOTS = frozenset({"mailer-daemon", "postmaster", "mail-daemon", "maildaemon"})
+_NOBODY = re.compile(r"^(?:no|do|donot|do-not|not)[-_.]?(?:not[-_.]?)?reply", re.IGNORECASE)
+_AUTOMATIC_SUBJECT = re.compile(
+    r"^\s*(?:auto(?:matic)?[- ]?(?:reply|response|antwort)\b|autoreply\b|out of (?:the )?office\b|ooo\s*:"
+    r"|on (?:annual |sick )?leave\s*[:\-]|vacation (?:reply|notice)\b)",
+    re.IGNORECASE,
+)
+_FAILED_SUBJECT = re.compile(
+    r"undeliver|delivery (?:status notification|failure|has failed|incomplete)|returned mail|failure notice"
+    r"|mail delivery (?:failed|subsystem)|delivery to the following",
+    re.IGNORECASE,
+)
+_STATUS = re.compile(r"\b([245])\.\d{1,3}\.\d{1,3}\b")
+_ADDRESS = re.compile(r"[^\s<>:;,()\"']{1,64}@[^\s<>:;,()\"']{1,190}")
+_ORIGINAL_ID = re.compile(r"^\s*>?\s*message-id:\s*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
+#: A text report is read to this length.
+_MOST_TEXT = 100_000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recipient whom a mail did not reach."""
+
+    address: str
+    #: For good (5.x.x), not only for now.
+    is_permanent: bool
+    #: The enhanced status code, as 5.1.1; "" = none.
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Bounce:
+    """What a report of failed delivery says."""
+
+    failures: tuple[Failure, ...] = ()
+    #: Of the mail that failed; "" = the report does not say.
+    message_id: str = ""
+
+
+def bounce_of(mail: SplitMail, sender: str, text: str) -> Bounce | None:
+    """The report of failed delivery that a mail is; None for any other mail."""
+    reports = [part for part in mail.parts if part.mime_type == "message/delivery-status"]
+    if not reports and not _is_bounce_in_words(mail, sender):
+        return None
+    if reports:
+        failures = [each for part in reports[:5] for each in _failures(part.content()[:_MOST_TEXT])]
+        return Bounce(tuple(failures[:MAX_REPORTED]), _original_id(mail) or _id_in_words(text))
+    found = _STATUS.search(text[:_MOST_TEXT])
+    is_permanent = found is None or found[1] == "5"
+    addresses = dict.fromkeys(each.strip(".").lower() for each in _ADDRESS.findall(text[:10_000]))
+    failures = [Failure(each, is_permanent, found[0] if found else "") for each in addresses if is_email(each)]
+    return Bounce(tuple(failures[:MAX_REPORTED]), _original_id(mail) or _id_in_words(text))
+
+
+def is_automatic(mail: SplitMail, sender: str, subject: str) -> bool:
+    """Whether a program has sent it: then it opens nothing, and nothing answers it."""
+    submitted = mail.header("auto-submitted").lower().partition(";")[0].strip()
+    if submitted not in ("", "no") or mail.header("precedence").lower() in ("bulk", "junk", "list", "auto_reply"):
+        return True
+    names = ("x-auto-response-suppress", "x-autoreply", "x-autorespond", "x-auto-reply-from", "list-id", "feedback-id")
+    if any(name in mail.headers for name in names) or mail.mime_type == "multipart/report":
+        return mail.header("x-auto-response-suppress").lower() != "none" or len(mail.headers.keys() & set(names)) > 1
+    return sender.partition("@")[0] in _ROBOTS or _AUTOMATIC_SUBJECT.match(subject) is not None
+
+
+def takes_answers(address: str) -> bool:
+    """Whether somebody reads what is sent to the address."""
+    name = address.partition("@")[0]
+    return name not in _ROBOTS and _NOBODY.match(name) is None
+
+
+def is_circular(mail: SplitMail) -> bool:
+    """Whether it has passed so many servers that they send it in a circle."""
+    return len(mail.headers.get("received", ())) > MAX_HOPS
+
+
+def _is_bounce_in_words(mail: SplitMail, sender: str) -> bool:
+    is_from_robot = sender.partition("@")[0] in _ROBOTS or mail.header("return-path") == "<>"
+    return is_from_robot and _FAILED_SUBJECT.search(mail.header("subject")) is not None
+
+
+def _failures(report: bytes) -> list[Failure]:
+    """The failed recipients of a message/delivery-status (RFC 3464): groups of fields, one for each recipient."""
+    found = []
+    for group in report.replace(b"\r\n", b"\n").split(b"\n\n")[: 4 * MAX_REPORTED]:
+        fields = {name: decoded_header(values[0]) for name, values in split_headers(group.strip() + b"\n\n")[0].items()}
+        recipient = fields.get("original-recipient") or fields.get("final-recipient") or ""
+        address = recipient.rpartition(";")[2].strip().strip("<>").lower()
+        code = _STATUS.search(fields.get("status", ""))
+        action = fields.get("action", "").lower()
+        if is_email(address) and action in ("failed", "delayed"):
+            is_permanent = action == "failed" and (code is None or code[1] != "4")
+            found.append(Failure(address, is_permanent, code[0] if code else ""))
+    return found
+
+
+def _original_id(mail: SplitMail) -> str:
+    """The Message-ID of the mail that a report encloses."""
+    for part in mail.parts:
+        if part.mime_type in ("message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/global"):
+            ids = message_ids(decoded_header(split_headers(part.content())[0].get("message-id", [b""])[0]))
+            if ids:
+                return ids[0]
+    return ""
+
+
+def _id_in_words(text: str) -> str:
+    found = _ORIGINAL_ID.search(text[-_MOST_TEXT:])
+    return message_ids(found[1])[0] if found else ""
