@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from app.channels import email, webhook
+from app.channels import email, imap_client, smtp_provider, webhook
 from app.channels.base import ChannelError, Content
 from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import Media, OutgoingCall, OutgoingMessage, Template
@@ -60,6 +60,16 @@ CONTENT = Content("user 1: notice 1", "key", "Subject", "Text")
 def mail(port: int, tls: str = "smtp") -> None:
     server = email.Server(tls, "127.0.0.1", port)
     email.Email(server, "CRM <crm@example.in>", SECONDS).send("asha@example.in", CONTENT)
+
+
+def send_mail(port: int, security: str = "none") -> None:
+    values = {"host": "127.0.0.1", "port": str(port), "security": security, "from": "crm@example.in"}
+    smtp_provider.SmtpProvider(values).send(OutgoingMessage("k", "email", "asha@example.in", "Text"))
+
+
+def fetch_mail(port: int, security: str = "none") -> None:
+    mailbox = imap_client.Mailbox("127.0.0.1", port, security, "u", "p")
+    imap_client.ImapClient(mailbox, SECONDS).position()
 
 
 def post(port: int, scheme: str = "http") -> None:
@@ -123,6 +133,8 @@ def lead(port: int) -> None:
 #: Module -> the calls to try.
 CALLS: dict[str, list[Callable[[int], None]]] = {
     "app/channels/email.py": [mail, lambda port: mail(port, "smtps"), lambda port: mail(port, "smtp+starttls")],
+    "app/channels/smtp_provider.py": [send_mail],
+    "app/channels/imap_client.py": [fetch_mail, lambda port: fetch_mail(port, "tls")],
     "app/channels/webhook.py": [post, lambda port: post(port, "https")],
     "app/channels/http_client.py": [ask_provider, lambda port: ask_provider(port, "https")],
     "app/channels/twilio_provider.py": [
@@ -212,6 +224,7 @@ def test_every_call_ends_in_time_and_reads_little(
     module: str, number: int, behaviour: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email, "TOTAL_SECONDS", 2.0)
+    monkeypatch.setattr(imap_client, "TOTAL_SECONDS", 1.0)
     monkeypatch.setattr(database, "CONNECT_SECONDS", 2.0)
     with partner(PARTNERS[behaviour]) as port:
         tracemalloc.start()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
@@ -52,6 +53,15 @@ def server_of(url: str) -> Server:
     )
 
 
+class RecipientRefused(ChannelError):
+    """The server refused one of the recipients; nothing was sent to anybody."""
+
+    def __init__(self, number: int, code: int) -> None:
+        """`number` counts the recipients from 0, `code` is the server's reply to this one."""
+        super().__init__(_refusal(code), permanent=code >= 500)
+        self.number, self.code = number, code
+
+
 class Email:
     """Sends each message to one SMTP server, over a connection of its own."""
 
@@ -66,22 +76,35 @@ class Email:
     def send(self, to: str, content: Content) -> str:
         """Send to one address and return the Message-ID. Raises ChannelError, DeliveryUnknown."""
         message = self._message(to, content)
+        self.deliver(message.as_bytes(), [to])
+        return str(message["Message-ID"])
+
+    def deliver(self, message: bytes, recipients: Sequence[str]) -> None:
+        """Send a message to all of these addresses, or to none.
+
+        Raises RecipientRefused, ChannelError when the server doesn't take it, and DeliveryUnknown.
+        """
+        with self.connection() as connection:
+            self._transfer(connection, recipients, message)
+
+    @contextmanager
+    def connection(self) -> Iterator[smtplib.SMTP]:
+        """A connection that is ready to send, for TOTAL_SECONDS at most. Raises ChannelError."""
         with Cutter(TOTAL_SECONDS) as cutter:
             connection = self._open(cutter)
             try:
-                self._transfer(connection, to, message)
+                yield connection
             finally:
                 with suppress(smtplib.SMTPException, OSError):
                     connection.quit()
                 connection.close()
-        return str(message["Message-ID"])
 
     def _message(self, to: str, content: Content) -> EmailMessage:
         """The message. Neither address nor subject can add a header: line ends are refused or become spaces."""
         address = parseaddr(self.sender)[1]
         message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # accepted by every server
         message["From"] = self.sender
-        message["To"] = _address(to)
+        message["To"] = one_address(to)
         message["Subject"] = " ".join(content.subject.split())[:MAX_SUBJECT]
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{content.key}@{address.rpartition('@')[2]}>"
@@ -105,15 +128,18 @@ class Email:
             raise ChannelError(f"The mail server can't be reached ({_kind(error)}).") from error
         return connection
 
-    def _transfer(self, connection: smtplib.SMTP, to: str, message: EmailMessage) -> None:
-        """Send sender, recipient and text. A reply of 4xx is a refusal for now, 5xx for good."""
+    def _transfer(self, connection: smtplib.SMTP, recipients: Sequence[str], message: bytes) -> None:
+        """Send sender, recipients and text. A reply of 4xx is a refusal for now, 5xx for good."""
         try:
             _expect_success(connection.mail(parseaddr(self.sender)[1]))
-            _expect_success(connection.rcpt(to))
+            for number, each in enumerate(recipients):
+                code = connection.rcpt(each)[0]
+                if not 200 <= code < 300:
+                    raise RecipientRefused(number, code)
         except (smtplib.SMTPException, OSError) as error:
             raise ChannelError(f"The mail server disconnected ({_kind(error)}).") from error
         try:
-            reply = connection.data(message.as_bytes())
+            reply = connection.data(message)
         except smtplib.SMTPDataError as error:
             reply = (max(error.smtp_code, 400), b"")  # it refused to receive the text
         except (smtplib.SMTPException, OSError) as error:
@@ -161,7 +187,7 @@ class _Replies:
         self._file.close()
 
 
-def _address(to: str) -> Address:
+def one_address(to: str) -> Address:
     """One ASCII address. Raises ChannelError for anything else, also for two addresses in one."""
     with suppress(ValueError, IndexError, HeaderParseError):
         if to.isascii() and to.isprintable():
@@ -173,8 +199,11 @@ def _expect_success(reply: tuple[int, bytes]) -> None:
     """Raise ChannelError for a refusal. The server's text is left out: it may contain the address."""
     code = reply[0]
     if not 200 <= code < 300:
-        duration = "for now" if code < 500 else "for good"
-        raise ChannelError(f"The mail server refused it {duration} ({code}).", permanent=code >= 500)
+        raise ChannelError(_refusal(code), permanent=code >= 500)
+
+
+def _refusal(code: int) -> str:
+    return f"The mail server refused it {'for now' if code < 500 else 'for good'} ({code})."
 
 
 def _kind(error: Exception) -> str:

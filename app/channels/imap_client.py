@@ -1,0 +1,375 @@
+"""Email in, from a mailbox of an account (kind "imap").
+
+Mails are read and left where they are, unread: the mailbox may have other readers. What is new is told by the UID,
+which only grows as long as UIDVALIDITY stays the same (RFC 3501, 2.3.1.1).
+"""
+
+from __future__ import annotations
+
+import imaplib
+import re
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from app.channels.base import ChannelError
+from app.channels.mail_account import (
+    CA_FILE,
+    MailAccount,
+    check_address,
+    check_line,
+    security_of,
+    server_settings,
+    trusted,
+)
+from app.channels.provider import Accepted, OutgoingMessage, ProviderKind, Refused, Setting
+from app.lib import deadline
+from app.lib.deadline import Cutter
+
+#: Seconds that the server may take for each answer; TOTAL_SECONDS for all that is fetched at once, less than a job has.
+TIMEOUT = 15.0
+TOTAL_SECONDS = 40.0
+#: A larger mail is left on the server; of it, only the headers are read.
+MAX_MAIL_BYTES = 25_000_000
+MAX_HEADER_BYTES = 64_000
+#: What the server may say beside the mails, in bytes, for each command.
+MAX_CHATTER = 2_000_000
+#: UIDs that are asked for at once: their list stays shorter than imaplib reads in one line.
+WINDOW = 50_000
+MAX_WINDOWS = 200
+PORTS = {"tls": 993, "starttls": 143, "none": 143}
+#: What a new mail may open.
+OPENS = ("ticket", "lead", "nothing")
+NOT_HANDED_OVER = "The mail server didn't hand this email over. Please open it in the mailbox."
+TOO_LARGE = "The email is larger than 25 MB. It was left in the mailbox; please open it there."
+#: What a server that doesn't keep to the protocol makes imaplib raise.
+_FAULTS = (imaplib.IMAP4.error, OSError, ValueError, TypeError, LookupError, AttributeError, EOFError)
+_SIZE = re.compile(rb"RFC822\.SIZE (\d{1,12})")
+_NUMBER = re.compile(rb"\d{1,10}")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True)
+class Position:
+    """Up to where a mailbox has been read."""
+
+    uid_validity: int
+    last_uid: int
+
+
+@dataclass(frozen=True)
+class FetchedMail:
+    """A mail of the mailbox."""
+
+    uid_validity: int
+    uid: int
+    #: Of the whole mail, in bytes, as the server says.
+    size: int
+    #: The mail; only its headers when `refusal` says why it was left on the server.
+    raw: bytes
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """A mailbox on a server and how to sign in."""
+
+    host: str
+    port: int
+    #: tls, starttls or none.
+    security: str
+    user: str
+    password: str
+    folder: str = "INBOX"
+
+
+class ImapClient:
+    """Reads one mailbox, over a connection of its own for each pass."""
+
+    def __init__(self, mailbox: Mailbox, timeout: float = TIMEOUT, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` says which certificates are trusted."""
+        self.mailbox, self.timeout = mailbox, timeout
+        self.tls = tls or ssl.create_default_context()
+
+    def position(self) -> Position:
+        """The end of the mailbox as it stands: reading on from there leaves out what is in it. Raises ChannelError."""
+        with self._selected() as (_connection, uid_validity, next_uid):
+            return Position(uid_validity, next_uid - 1)
+
+    def check(self) -> str:
+        """Sign in and open the folder. Returns a sentence for the settings page. Raises ChannelError."""
+        self.position()
+        return f"Signed in to {self.mailbox.host} and opened the folder {self.mailbox.folder}."
+
+    def fetch(self, position: Position, since: date, limit: int) -> Iterator[FetchedMail | Position]:
+        """The mails behind a position, oldest first, and in between new positions. Raises ChannelError.
+
+        When the server has numbered the mailbox anew, its mails `since` a day are read again: whoever stores them
+        recognises those it has. Each mail is fetched when the caller asks for it, within TOTAL_SECONDS for all.
+        """
+        with self._selected() as (connection, uid_validity, next_uid):
+            if uid_validity == position.uid_validity:
+                yield from self._fetch_behind(connection, position, next_uid, limit)
+            else:
+                day = f"{since.day}-{_MONTHS[since.month - 1]}-{since.year}"
+                uids = _search(connection, f"SINCE {day}")
+                for uid in uids[:limit]:
+                    yield from _fetch(connection, uid_validity, uid)
+                if len(uids) <= limit:
+                    yield Position(uid_validity, next_uid - 1)
+
+    def _fetch_behind(
+        self, connection: _Connection, position: Position, next_uid: int, limit: int
+    ) -> Iterator[FetchedMail | Position]:
+        last = position.last_uid
+        for _window in range(MAX_WINDOWS):
+            end = min(last + WINDOW, next_uid - 1)
+            if end <= last or limit <= 0:
+                return
+            uids = [uid for uid in _search(connection, f"UID {last + 1}:{end}") if last < uid <= end]
+            for uid in uids[:limit]:
+                yield from _fetch(connection, position.uid_validity, uid)
+            if len(uids) > limit:
+                return
+            limit, last = limit - len(uids), end
+            yield Position(position.uid_validity, last)
+
+    @contextmanager
+    def _selected(self) -> Iterator[tuple[_Connection, int, int]]:
+        """(connection, UIDVALIDITY, UIDNEXT) of the folder, opened read-only. Raises ChannelError."""
+        with Cutter(TOTAL_SECONDS) as cutter:
+            connection = self._open(cutter)
+            try:
+                yield connection, *_ask(lambda: self._select(connection))
+            except _Fault as fault:
+                late = " in time" if cutter.is_late else ""
+                raise ChannelError(f"The mail server didn't answer as expected{late} ({fault}).") from fault
+            finally:
+                with suppress(*_FAULTS):
+                    connection.shutdown()
+
+    def _open(self, cutter: Cutter) -> _Connection:
+        """A connection, encrypted and signed in. The server's own words are left out: they may hold the user's name."""
+        box = self.mailbox
+        try:
+            connection = _Connection(box, self.timeout, cutter, self.tls)
+        except _FAULTS as error:
+            raise ChannelError(f"The mail server can't be reached ({type(error).__name__}).") from error
+        try:
+            if box.security == "starttls":
+                connection.begin_exchange()
+                connection.starttls(self.tls)
+            connection.begin_exchange()
+        except _FAULTS as error:
+            connection.abandon()
+            raise ChannelError(f"The connection can't be encrypted ({type(error).__name__}).") from error
+        try:
+            connection.sign_in(box.user, box.password)
+        except imaplib.IMAP4.abort as error:
+            connection.abandon()
+            raise ChannelError("The mail server disconnected at the sign-in.") from error
+        except imaplib.IMAP4.error as error:
+            connection.abandon()
+            raise ChannelError("The mail server refused the user or password.", permanent=True) from error
+        except _FAULTS as error:
+            connection.abandon()
+            raise ChannelError(f"The mail server can't be reached ({type(error).__name__}).") from error
+        return connection
+
+    def _select(self, connection: _Connection) -> tuple[int, int]:
+        connection.begin_exchange()
+        folder = '"' + _utf7(self.mailbox.folder).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        answer, _ = connection.select(folder, readonly=True)
+        if answer != "OK":
+            raise ChannelError("The mailbox has no such folder, or it can't be opened.", permanent=True)
+        uid_validity, next_uid = (_number(connection.response(name)[1]) for name in ("UIDVALIDITY", "UIDNEXT"))
+        if not next_uid:  # older servers say it only when asked
+            connection.begin_exchange()
+            next_uid = _number(connection.status(folder, "(UIDNEXT)")[1])
+        if not uid_validity or not next_uid:
+            raise ValueError("no UIDs")
+        return uid_validity, next_uid
+
+
+class _Fault(Exception):
+    """The server broke off or does not keep to the protocol."""
+
+
+def _ask(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except _FAULTS as error:
+        raise _Fault(type(error).__name__) from error
+
+
+def _search(connection: _Connection, criteria: str) -> list[int]:
+    def search() -> list[int]:
+        connection.begin_exchange()
+        answer, data = connection.uid("SEARCH", criteria)
+        if answer != "OK":
+            raise ValueError("no search")
+        return sorted({int(number) for line in data if line for number in _NUMBER.findall(line)})
+
+    return list(_ask(search))
+
+
+def _fetch(connection: _Connection, uid_validity: int, uid: int) -> list[FetchedMail]:
+    """One mail; of one that is too large the headers, nothing of one that is gone meanwhile."""
+
+    def fetch() -> list[FetchedMail]:
+        connection.begin_exchange()
+        _answer, data = connection.uid("FETCH", str(uid), "(RFC822.SIZE)")
+        found = _SIZE.search(b" ".join(_lines(data)))
+        if found is None:
+            return []
+        size = int(found[1])
+        is_large = size > MAX_MAIL_BYTES
+        connection.begin_exchange(MAX_HEADER_BYTES if is_large else size)
+        what = f"BODY.PEEK[HEADER]<0.{MAX_HEADER_BYTES}>" if is_large else "BODY.PEEK[]"
+        _answer, data = connection.uid("FETCH", str(uid), f"({what})")
+        raw = next((each[1] for each in data if isinstance(each, tuple)), b"")
+        refusal = TOO_LARGE if is_large else ("" if raw else NOT_HANDED_OVER)
+        return [FetchedMail(uid_validity, uid, size, raw, refusal)]
+
+    mails: list[FetchedMail] = _ask(fetch)
+    return mails
+
+
+def _lines(data: list[Any]) -> Iterator[bytes]:
+    for each in data:
+        yield from each if isinstance(each, tuple) else (each or b"",)
+
+
+def _number(data: list[Any] | None) -> int:
+    found = _NUMBER.findall(b" ".join(_lines(data or [])))
+    return int(found[-1]) if found else 0
+
+
+def _utf7(name: str) -> str:
+    """The name of a folder in the UTF-7 of IMAP (RFC 3501, 5.1.3)."""
+    done, foreign = "", ""
+    for char in f"{name}\0":
+        if " " <= char <= "~" or char == "\0":
+            if foreign:
+                done += "&" + foreign.encode("utf-7").decode().strip("+-").replace("/", ",") + "-"
+            done, foreign = done + ("&-" if char == "&" else char), ""
+        else:
+            foreign += char
+    return done.rstrip("\0")
+
+
+class _Connection(imaplib.IMAP4):
+    """A connection that ends at a deadline, and when the server says more than was asked for."""
+
+    def __init__(self, box: Mailbox, timeout: float, cutter: Cutter, tls: ssl.SSLContext) -> None:
+        self._cutter, self._seconds = cutter, timeout
+        self._tls = tls if box.security == "tls" else None
+        self.begin_exchange()
+        super().__init__(box.host, box.port, timeout)
+
+    def sign_in(self, user: str, password: str) -> None:
+        """Sign in, by AUTHENTICATE where the server has it: LOGIN takes only ASCII."""
+        if "AUTH=PLAIN" in self.capabilities:
+            self.authenticate("PLAIN", lambda _challenge: f"\0{user}\0{password}".encode())
+        else:
+            self.login(self._quote(user), password)
+
+    def begin_exchange(self, size: int = 0) -> None:
+        """Allow the server to say so many bytes more, besides its chatter."""
+        self._left = size + MAX_CHATTER
+
+    def _create_socket(self, timeout: float | None) -> Any:
+        made = deadline.connect(self.host, self.port, min(self._seconds, self._cutter.remaining))
+        self._cutter.guard(made)
+        made.settimeout(self._seconds)
+        try:
+            return self._tls.wrap_socket(made, server_hostname=self.host) if self._tls is not None else made
+        except BaseException:
+            made.close()
+            raise
+
+    def read(self, size: int) -> bytes:
+        """A literal. Raises abort when it is longer than what may come."""
+        self._count(size)
+        return super().read(size)
+
+    def readline(self) -> bytes:
+        """A line. Raises abort when the server says too much."""
+        line = super().readline()
+        self._count(len(line))
+        return line
+
+    def _count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise self.abort("the server says too much")
+
+    def abandon(self) -> None:
+        """Close without a farewell."""
+        with suppress(*_FAULTS):
+            self.shutdown()
+
+
+# --- the kind
+
+
+class ImapProvider(MailAccount):
+    """An account that receives; its mails are fetched by a job."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        """Raises ValueError for settings that contradict each other."""
+        security = security_of(values)
+        port = int(values.get("port") or PORTS[security])
+        mailbox = Mailbox(values["host"], port, security, values["user"], values["password"], values["folder"])
+        self.client = ImapClient(mailbox, TIMEOUT, trusted(values) if security != "none" else None)
+
+    def send(self, message: OutgoingMessage) -> Accepted:
+        """This kind only receives."""
+        raise Refused("This account only receives email. Please choose one that sends.", permanent=True)
+
+    def check(self) -> str:
+        """Sign in and open the folder."""
+        return self.client.check()
+
+
+def _check_opens(value: str) -> str | None:
+    return None if value in OPENS else "Please enter ticket, lead or nothing."
+
+
+KIND = ProviderKind(
+    name="imap",
+    label="Email in (IMAP)",
+    channels=("email",),
+    settings=(
+        *server_settings(PORTS),
+        Setting("folder", "Folder", "Which folder is read.", is_required=False, default="INBOX", check=check_line),
+        Setting("address", "Address", "The address whose mail arrives here.", check=check_address),
+        Setting(
+            "opens",
+            "A new email opens",
+            "ticket, lead or nothing. Automatic emails and answers never open anything.",
+            is_required=False,
+            default="nothing",
+            check=_check_opens,
+        ),
+        Setting(
+            "answer_account",
+            "Answers are sent by",
+            "Name of an account of kind smtp.",
+            is_required=False,
+            check=check_line,
+        ),
+        Setting(
+            "authserv_id",
+            "Trusted mail check",
+            "The name by which your mail server signs Authentication-Results. Forged senders are recognised by it.",
+            is_required=False,
+            check=check_line,
+        ),
+        CA_FILE,
+    ),
+    make=ImapProvider,
+)

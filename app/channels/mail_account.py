@@ -1,0 +1,122 @@
+"""What accounts of mail servers share: their settings, and that they have neither webhooks nor a telephone."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parseaddr
+
+from app.channels.base import ChannelError
+from app.channels.provider import (
+    Accepted,
+    BadSignature,
+    CannotAsk,
+    Event,
+    Inbound,
+    Media,
+    OutgoingCall,
+    OutgoingMessage,
+    Setting,
+    StatusUpdate,
+)
+from app.lib.identity import is_email
+
+#: How the connection is protected.
+SECURITY = ("tls", "starttls", "none")
+#: Names of this machine; only there, a password may go over a connection in the clear.
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+def server_settings(ports: Mapping[str, int]) -> tuple[Setting, ...]:
+    """The settings of a server; `ports` gives its usual port by security."""
+    usual = ", ".join(f"{port} ({security})" for security, port in ports.items())
+    return (
+        Setting("host", "Server", "For example mail.example.in.", check=_check_host),
+        Setting("port", "Port", f"Usually {usual}.", is_required=False, check=_check_port),
+        Setting(
+            "security",
+            "Encryption",
+            "tls, starttls or none; none only for a server on this machine.",
+            is_required=False,
+            default="tls",
+            check=lambda value: None if value in SECURITY else "Please enter tls, starttls or none.",
+        ),
+        Setting("user", "User", "Often the email address.", is_required=False, check=check_line),
+        Setting("password", "Password", "Often an app password.", is_secret=True, is_required=False, check=check_line),
+    )
+
+
+def security_of(values: Mapping[str, str]) -> str:
+    """How the connection is protected. Raises ValueError when a password would be sent in the clear."""
+    security = values.get("security") or "tls"
+    if security == "none" and values.get("password") and values.get("host", "").lower() not in _LOCAL:
+        raise ValueError("Without encryption, the password could be read on the way. Please choose tls or starttls.")
+    return security
+
+
+def trusted(values: Mapping[str, str]) -> ssl.SSLContext:
+    """Which certificates are trusted: those of the system, or of the file `ca_file`. Raises ValueError."""
+    try:
+        return ssl.create_default_context(cafile=values.get("ca_file") or None)
+    except OSError as error:
+        raise ValueError("The file of trusted certificates can't be read.") from error
+
+
+#: Optional; for servers with a certificate of their own.
+CA_FILE = Setting(
+    "ca_file",
+    "File of trusted certificates",
+    "Only for a server whose certificate no public authority has signed: a PEM file on the CRM's server.",
+    is_required=False,
+)
+
+
+def check_line(value: str) -> str | None:
+    """Refuse several lines and control characters."""
+    return None if value.isprintable() else "Please enter one line of text."
+
+
+def check_address(value: str) -> str | None:
+    """Refuse what is not one ASCII address, or `Name <address>`."""
+    address = parseaddr(value)[1]
+    is_valid = value.isprintable() and is_email(address) and address.isascii() and value.count("@") == 1
+    return None if is_valid else "Please enter an address such as support@example.in or Support <support@example.in>."
+
+
+def _check_host(value: str) -> str | None:
+    is_name = value.isascii() and value.isprintable() and not set(value) & set(" /@?#\\") and 0 < len(value) < 254
+    return None if is_name else "Please enter the name of a server, such as mail.example.in."
+
+
+def _check_port(value: str) -> str | None:
+    is_port = value.isascii() and value.isdecimal() and 0 < int(value[:6]) < 65_536
+    return None if is_port else "Please enter a number from 1 to 65535."
+
+
+class MailAccount:
+    """The part of a provider that mail servers don't have."""
+
+    def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
+        """A mail server can't be asked."""
+        raise CannotAsk("A mail server can't say what became of an email.")
+
+    def verify(self, request: Inbound) -> None:
+        """Mail servers make no requests."""
+        raise BadSignature("A mail server makes no requests.")
+
+    def parse(self, request: Inbound) -> list[Event]:
+        """Mail servers make no requests."""
+        return []
+
+    def answer(self, request: Inbound) -> tuple[int, str, str]:
+        """Mail servers make no requests."""
+        return 403, "text/plain", ""
+
+    def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
+        """Files come in the mail itself."""
+        raise ChannelError("Files of emails are stored when they arrive.", permanent=True)
+
+    def call(self, call: OutgoingCall) -> Accepted:
+        """A mail server has no telephone."""
+        raise CannotAsk("An email account can't make calls.")
