@@ -38,6 +38,8 @@ from app.models import (
     JobRun,
     Lead,
     LoginName,
+    Mail,
+    MailboxState,
     Message,
     Notification,
     PhoneSync,
@@ -164,6 +166,13 @@ def _messages(person: Person, message: Any = Message, verb: str = "read") -> Col
     conversation = aliased(Conversation)
     seen = _conversations(person, conversation, verb)
     return or_(rule, exists().where(conversation.id == message.conversation_id, seen))
+
+
+def _mails(person: Person) -> ColumnElement[bool]:
+    """Those of visible messages; those in no conversation by readers of the settings, who set the accounts up."""
+    message = aliased(Message)
+    of_visible = exists().where(message.id == Mail.message_id, _messages(person, message))
+    return or_(of_visible, and_(Mail.message_id.is_(None), _settings_readers(person)))
 
 
 def _conversations(person: Person, conversation: Any = Conversation, verb: str = "read") -> ColumnElement[bool]:
@@ -299,6 +308,8 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Task: _tasks,
     CallLog: _calls,
     Message: _messages,
+    Mail: _mails,
+    MailboxState: _settings_readers,
     Conversation: _conversations,
     Consent: _consents,
     DoNotDisturb: _settings_readers,

@@ -322,8 +322,13 @@ class ImapProvider(MailAccount):
     def __init__(self, values: Mapping[str, str]) -> None:
         """Raises ValueError for settings that contradict each other."""
         security = security_of(values)
+        if not values.get("user") or not values.get("password"):
+            raise ValueError("A mailbox needs a user and a password.")
+        if values.get("opens", "nothing") != "nothing" and not values.get("owner"):
+            raise ValueError("Please enter who owns the tickets or leads that emails open.")
         port = int(values.get("port") or PORTS[security])
-        mailbox = Mailbox(values["host"], port, security, values["user"], values["password"], values["folder"])
+        folder = values.get("folder") or "INBOX"
+        mailbox = Mailbox(values["host"], port, security, values["user"], values["password"], folder)
         self.client = ImapClient(mailbox, TIMEOUT, trusted(values) if security != "none" else None)
 
     def send(self, message: OutgoingMessage) -> Accepted:
@@ -354,6 +359,23 @@ KIND = ProviderKind(
             is_required=False,
             default="nothing",
             check=_check_opens,
+        ),
+        Setting(
+            "owner", "Owner", "Username: who is responsible for what emails open.", is_required=False, check=check_line
+        ),
+        Setting(
+            "assign_to_role",
+            "Assigned to",
+            "Role whose round robin serves it; without it, Support User for tickets and Sales User for leads.",
+            is_required=False,
+            check=check_line,
+        ),
+        Setting(
+            "ticket_subject",
+            "Ticket subject",
+            "Which of the ticket subjects they get; without it, the last one.",
+            is_required=False,
+            check=check_line,
         ),
         Setting(
             "answer_account",

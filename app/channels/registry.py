@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.channels import console_provider, exotel, meta, twilio_provider
+from app.channels import console_provider, exotel, imap_client, meta, smtp_provider, twilio_provider
 from app.channels.provider import ProviderKind
 
 #: Name, as in `flask channel add KIND`, -> the kind.
@@ -13,6 +13,8 @@ KINDS: dict[str, ProviderKind] = {
         twilio_provider.KIND,
         meta.KIND,
         exotel.KIND,
+        smtp_provider.KIND,
+        imap_client.KIND,
     )
 }
 #: Kind -> the setting of the installation that names another host, where a double of the provider listens. Its value

@@ -1,0 +1,286 @@
+"""Taking in a mail: once, into its thread, and from there to a ticket or lead where the account opens one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.domain import channel_accounts, consents, conversations, mail_records, mail_threads, mails, messages, notices
+from app.domain.base import RuleBroken, Stamp
+from app.domain.channel_accounts import ChannelAccount
+from app.domain.conversations import Conversation
+from app.domain.mail_threads import Thread
+from app.domain.mails import Mail
+from app.domain.messages import Message
+from app.lib import opt_out_words
+from app.lib.mail_reading import ReadMail, UnreadableMail, read, storable
+from app.lib.mail_reports import Bounce
+from app.lib.vault import Vault
+from app.ops.file_store import FileStore
+
+#: Of a mail's text, so much stands in the message; MariaDB's TEXT takes 64 kB. The rest is in the original.
+MAX_BODY = 15_000
+MAX_QUOTED = 200_000
+#: A peer who writes more often within an hour opens nothing more: a program that answers ours would never end.
+MAX_PER_HOUR = 20
+NO_TEXT = "(no text)"
+CAME_BACK = "This email was sent by one of our own addresses and came back. It was not taken in."
+IS_CUT = "This email is too long or has too many parts; the original has all of it."
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What taking in a mail needs."""
+
+    account: ChannelAccount
+    #: The settings of the account.
+    values: Mapping[str, str]
+    #: The account by which answers are sent: its conversations are those that the mails belong to.
+    answering: ChannelAccount
+    #: Addresses of our own accounts, in lower case.
+    own_addresses: frozenset[str]
+    store: FileStore
+    vault: Vault
+    now: datetime
+    #: The office's time zone.
+    zone: str
+
+    @property
+    def stamp(self) -> Stamp:
+        """The system."""
+        return Stamp(None, self.now)
+
+
+@dataclass(frozen=True)
+class ArrivedMail:
+    """A mail as it was fetched."""
+
+    raw: bytes
+    uid_validity: int | None = None
+    uid: int | None = None
+    #: Why it was left in the mailbox; then `raw` has only its headers.
+    refusal: str = ""
+
+
+def take(session: Session, intake: Intake, arrived: ArrivedMail) -> str:
+    """Take in a mail. Returns what became of it: one of mails.STATES, or "known" for one that is here already."""
+    try:
+        mail = read(arrived.raw, intake.values.get("authserv_id", ""))
+    except UnreadableMail as error:
+        return keep_aside(session, intake, arrived, "failed", str(error))
+    row = _claim(session, intake, arrived, mail)
+    if row is None:
+        return "known"
+    if arrived.refusal:
+        row.state, row.sentence = "refused", arrived.refusal
+    elif _came_back(mail, intake):
+        row.state, row.origin, row.sentence = "dropped", "loop", CAME_BACK
+        row.original = intake.store.put(arrived.raw).digest
+    elif mail.bounce is not None and _note_failures(session, mail.bounce, intake):
+        row.origin = "bounce"
+    else:
+        _keep(session, intake, row, (mail, arrived))
+    session.flush()
+    channel_accounts.note_success(session, intake.account.id, intake.now)
+    return row.state
+
+
+def keep_aside(session: Session, intake: Intake, arrived: ArrivedMail, state: str, sentence: str) -> str:
+    """Keep a mail that can't be taken in, with the reason, for a person."""
+    row = _new_row(intake, arrived, state)
+    row.mail_key, row.sentence = hashlib.sha256(arrived.raw).hexdigest(), sentence[:300]
+    row.original = intake.store.put(arrived.raw).digest
+    return state if _insert(session, row) else "known"
+
+
+def take_again(session: Session, intake: Intake, row: Mail) -> str:
+    """Take in a mail that has failed, from its original."""
+    with intake.store.open(row.original or "") as file:
+        arrived = ArrivedMail(file.read(), row.uid_validity, row.uid)
+    session.delete(row)
+    session.flush()
+    return take(session, intake, arrived)
+
+
+# --- once
+
+
+def _claim(session: Session, intake: Intake, arrived: ArrivedMail, mail: ReadMail) -> Mail | None:
+    """The row of a mail that is not here yet. The unique key decides, also between two processes."""
+    row = _new_row(intake, arrived, "kept")
+    row.mail_key = key_of(mail)
+    row.header_id = mail.message_id[:255] or None
+    row.origin = "automatic" if mail.is_automatic else "person"
+    row.peer = mail.sender.address
+    row.cc = [each.address for each in mail.cc]
+    row.participants = sorted(mail.participants - intake.own_addresses)
+    row.html = mail.html or None
+    row.has_remote_pictures, row.quoted = mail.has_remote_pictures, mail.quoted[:MAX_QUOTED] or None
+    row.is_unverified = is_unverified(mail, intake)
+    return row if _insert(session, row) else None
+
+
+def key_of(mail: ReadMail) -> str:
+    """What is the same in all copies of a mail. The Message-ID alone is not: some programs use one for all mails."""
+    if not mail.message_id:
+        return mail.digest
+    parts = (mail.message_id, mail.sender.address, str(mail.written_on))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _new_row(intake: Intake, arrived: ArrivedMail, state: str) -> Mail:
+    where = {"uid_validity": arrived.uid_validity, "uid": arrived.uid, "received_on": intake.now}
+    lists: dict[str, Any] = {"cc": [], "participants": []}
+    return Mail(account_id=intake.account.id, direction="in", state=state, origin="person", **where, **lists)
+
+
+def _insert(session: Session, row: Mail) -> bool:
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
+
+
+# --- whose it is
+
+
+def is_unverified(mail: ReadMail, intake: Intake) -> bool:
+    """Whether our mail server, which checks senders, does not vouch for this one."""
+    if not intake.values.get("authserv_id"):
+        return False
+    dmarc = mail.checks.get("dmarc", "none")
+    others = "pass" in (mail.checks.get("spf"), mail.checks.get("dkim"))
+    return dmarc != "pass" and not (dmarc == "none" and others)
+
+
+def _came_back(mail: ReadMail, intake: Intake) -> bool:
+    is_ours = mail.sender.address in intake.own_addresses or bool(intake.own_addresses & set(mail.loop_marks))
+    return is_ours or mail.is_circular
+
+
+def _keep(session: Session, intake: Intake, row: Mail, source: tuple[ReadMail, ArrivedMail]) -> None:
+    """Put it into the conversation with its sender, and into the record that it belongs to."""
+    mail, arrived = source
+    thread = mail_threads.thread_of(session, mail, intake.vault, row.is_unverified)
+    record = None
+    if not thread.is_found and _may_open(session, intake, mail):
+        try:
+            record = mail_records.open_for(session, intake, mail, row.is_unverified)
+        except RuleBroken as refused:
+            row.sentence = f"Nothing could be opened for it: {refused.message}"[:300]
+    records = mail_threads.records_of(record) if record is not None else thread.records
+    conversation = _conversation(session, intake, mail, records)
+    message = messages.receive(session, _values(intake, mail, thread, conversation) | records, intake.stamp)
+    row.message_id = message.id
+    if mail.is_cut or len(mail.text) > MAX_BODY:
+        row.sentence, row.original = row.sentence or IS_CUT, intake.store.put(arrived.raw).digest
+    conversations.note_message(session, conversation, message, intake.now)
+    _heed_wish(session, row, message, intake.stamp)
+    if not mail.is_automatic and record is None:
+        _notify(session, conversation, message, intake.now)
+
+
+def _may_open(session: Session, intake: Intake, mail: ReadMail) -> bool:
+    """Whether a new mail may open a record: no automatic one, and not the twentieth within an hour."""
+    if intake.values.get("opens", "nothing") == "nothing" or mail.is_automatic or mail.bounce is not None:
+        return False
+    recent = (Mail.peer == mail.sender.address, Mail.received_on > intake.now - timedelta(hours=1))
+    return (session.scalar(select(func.count()).select_from(Mail).where(*recent)) or 0) <= MAX_PER_HOUR
+
+
+def _conversation(session: Session, intake: Intake, mail: ReadMail, records: Mapping[str, int | None]) -> Conversation:
+    """The conversation with the sender: by Reply-To, anybody could write into that of somebody else."""
+    peer = mail.sender.address
+    conversation = conversations.find_or_create(session, intake.answering, "email", peer, intake.stamp)
+    if mail.sender.name:
+        conversation.peer_name = mail.sender.name[:140]
+    if any(records.values()):
+        conversations.attach(conversation, dict(records), mail_records.responsible(session, records), intake.stamp)
+    return conversation
+
+
+def _values(intake: Intake, mail: ReadMail, thread: Thread, conversation: Conversation) -> dict[str, Any]:
+    """The columns of the message."""
+    files = [(each, intake.store.put(each.content)) for each in mail.attachments]
+    media = [
+        {"address": kept.address, "mime_type": kept.mime_type, "name": each.name, "caption": ""} for each, kept in files
+    ]
+    inline = {each.content_id: number for number, (each, _kept) in enumerate(files) if each.content_id}
+    text = mail.text if len(mail.text) <= MAX_BODY else mail.text[:MAX_BODY] + " …"
+    names = ", ".join(each.name for each in mail.attachments[:5])
+    answer_to = mail.answer_to if mail.answer_to != conversation.peer else ""
+    native = {"reply_to": answer_to, "inline": inline, "refers_to": thread.hint, "automatic": mail.is_automatic}
+    return {
+        "channel": "email",
+        "peer": conversation.peer,
+        "subject": mail.subject or None,
+        "body": storable(text).strip() or names or NO_TEXT,
+        # What the sender says may be in the future, or years ago.
+        "happened_on": intake.now if mail.written_on is None else _plausible(mail.written_on, intake.now),
+        "provider_id": None,
+        "account_id": intake.account.id,
+        "conversation_id": conversation.id,
+        "media": media or None,
+        "reply_to_id": thread.reply_to_id,
+        "native": {name: value for name, value in native.items() if value},
+    }
+
+
+def _plausible(written_on: datetime, now: datetime) -> datetime:
+    return written_on if now - timedelta(days=7) <= written_on <= now else now
+
+
+def _heed_wish(session: Session, row: Mail, message: Message, stamp: Stamp) -> None:
+    """STOP as the whole text or subject withdraws consent; START gives it only from a verified address."""
+    wish = opt_out_words.wish(message.body) or opt_out_words.wish(message.subject)
+    if wish is None or row.origin != "person" or (wish == "given" and row.is_unverified):
+        return
+    entry: dict[str, Any] = {"channel": "email", "address": row.peer, "action": wish, "how": "message"}
+    entry |= {"words": message.body[:1_000], "message_id": message.id, "happened_on": message.happened_on}
+    consents.record(session, entry | {"customer_id": message.customer_id, "lead_id": message.lead_id}, stamp)
+
+
+def _notify(session: Session, conversation: Conversation, message: Message, now: datetime) -> None:
+    """Who answers the conversation learns of its first unread message."""
+    if conversation.unread > 1 or conversation.claimed_by_id is None:
+        return
+    name = next((each for each in ("ticket_id", "lead_id", "customer_id") if getattr(message, each)), None)
+    record = dict.fromkeys(("ticket_id", "lead_id", "customer_id", "task_id"))
+    record |= {name: getattr(message, name)} if name else {}
+    payload = {"channel": "email", "conversation": conversation.id, "number": None}
+    key = f"message:{conversation.id}:{message.id}"
+    event = notices.NoticeEvent("message", key, [conversation.claimed_by_id], payload, record)
+    notices.notify(session, event, now)
+
+
+# --- what did not arrive
+
+
+def _note_failures(session: Session, bounce: Bounce, intake: Intake) -> bool:
+    """Mark our message of which this is the report; False when it is none of ours: it is kept as a mail then."""
+    number = mails.message_of(intake.vault, bounce.message_id)
+    message = session.get(Message, number) if number else None
+    if message is None or message.channel != "email" or message.direction != "out":
+        return False
+    sent = session.scalars(select(Mail).where(Mail.message_id == message.id, Mail.direction == "out")).first()
+    for failure in bounce.failures:
+        sentence = f"The mail server of the recipient refused it ({failure.code or 'no code'})."
+        if not failure.is_permanent:
+            continue
+        if failure.address == message.peer:
+            messages.advance(session, message, "failed", intake.now, sentence)
+            message.code = failure.code or None
+        elif sent is not None and failure.address in sent.cc:
+            place = sent.cc.index(failure.address) + 1
+            message.reason = f"It did not reach cc address {place} ({failure.code or 'no code'})."
+            messages.mark_changed(session, message)
+    return True

@@ -1,0 +1,319 @@
+"""Incoming mails: taken once, into the right thread or into none, and nobody writes into the record of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.channels.imap_client import KIND
+from app.channels.smtp_provider import KIND as SMTP
+from app.domain import (
+    channel_accounts,
+    consents,
+    customers,
+    inbound_mail,
+    mails,
+    outgoing_mail,
+    tickets,
+)
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
+from app.domain.channel_accounts import AccountSettings
+from app.domain.inbound_mail import ArrivedMail, Intake
+from app.domain.outgoing_mail import MailWish
+from app.lib.vault import Vault
+from app.models import Conversation, Lead, Mail, Message, Ticket
+from app.ops.file_store import FolderStore
+from tests.makers import NOW, user
+
+ASHA, EVE = "asha@example.in", "eve@evil.in"
+
+
+def raw(sender: str = ASHA, subject: str = "Pay-in", body: str = "It failed.", **headers: str) -> bytes:
+    lines = [f"From: {sender}", "To: support@eshin.in", f"Subject: {subject}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+class Desk:
+    """An account that receives, one that sends, and the session."""
+
+    def __init__(self, session: Session, folder: Path, **values: str) -> None:
+        self.session, self.vault = session, Vault(b"k" * 32)
+        settings = {"host": "mail.eshin.in", "user": "u", "password": "p", "address": "support@eshin.in", **values}
+        stamp = Stamp(None, NOW)
+        self.account = channel_accounts.create(session, KIND, AccountSettings("in", settings), stamp, self.vault)
+        sending = {"host": "mail.eshin.in", "from": "Support <support@eshin.in>"}
+        self.sender = channel_accounts.create(session, SMTP, AccountSettings("out", sending), stamp, self.vault)
+        self.intake = Intake(
+            account=self.account,
+            values=channel_accounts.values_of(self.account, self.vault),
+            answering=self.sender,
+            own_addresses=frozenset({"support@eshin.in"}),
+            store=FolderStore(folder),
+            vault=self.vault,
+            now=NOW,
+            zone="Asia/Kolkata",
+        )
+
+    def take(self, mail: bytes, **options: Any) -> str:
+        state = inbound_mail.take(self.session, self.intake, ArrivedMail(mail, **options))
+        self.session.commit()
+        return state
+
+    def send(self, to: str = ASHA, **options: Any) -> str:
+        """Write to somebody; the Message-ID of the mail."""
+        wish = MailWish(to, "Your pay-in", "Please try again.", account_id=self.sender.id, **options)
+        message = outgoing_mail.send(self.session, wish, Stamp(None, NOW))
+        message.state = "sent"
+        self.session.commit()
+        return mails.header_id_of(self.vault, message.id, "eshin.in")
+
+    def newest(self) -> Message:
+        return self.session.scalars(select(Message).order_by(Message.id.desc())).first()  # type: ignore[return-value]
+
+    def count(self, model: Any) -> int:
+        return self.session.scalar(select(func.count()).select_from(model)) or 0
+
+
+@pytest.fixture
+def cleo(office: Session) -> Any:
+    return user(office, "cleo", "Support User")
+
+
+@pytest.fixture
+def desk(office: Session, tmp_path: Path) -> Desk:
+    return Desk(office, tmp_path)
+
+
+@pytest.fixture
+def ticket(office: Session, cleo: Any) -> Ticket:
+    values = {"subject_ids": [1], "email": ASHA, "first_name": "Asha"}
+    made = tickets.create(office, values, ChangeContext(cleo.id, NOW))
+    office.commit()
+    return made
+
+
+def test_a_mail_is_taken_once(desk: Desk) -> None:
+    mail = raw(Message_ID="<1@example.in>", Date="Thu, 1 Jan 2026 10:00:00 +0530")
+    assert (desk.take(mail), desk.take(mail), desk.take(raw(Message_ID="<2@example.in>"))) == ("kept", "known", "kept")
+    assert (desk.take(raw(body="x")), desk.take(raw(body="x")), desk.take(raw(body="y"))) == ("kept", "known", "kept")
+    assert desk.count(Message) == desk.count(Mail) == 4 and desk.count(Conversation) == 1
+    # Some programs give all their mails one Message-ID: they are different mails all the same.
+    assert desk.take(raw(Message_ID="<1@example.in>", Date="Thu, 1 Jan 2026 11:00:00 +0530")) == "kept"
+
+
+def test_a_reply_joins_the_thread_of_what_we_sent(desk: Desk, ticket: Ticket) -> None:
+    header_id = desk.send(records={"ticket_id": ticket.id})
+    assert desk.take(raw(In_Reply_To=f"<{header_id}>")) == "kept"
+    message = desk.newest()
+    assert (message.ticket_id, message.direction, message.peer) == (ticket.id, "in", ASHA)
+    assert message.reply_to_id is not None
+
+
+def test_a_reply_joins_the_thread_of_what_we_received(desk: Desk, ticket: Ticket) -> None:
+    desk.take(raw(subject=f"About {ticket.number}", Message_ID="<Ab@example.in>", Cc="lawyer@example.in"))
+    desk.take(raw("lawyer@example.in", References="<Ab@example.in>"))
+    assert desk.newest().ticket_id == ticket.id
+    desk.take(raw(References="<ab@example.in>", body="other letters: another mail"))
+    assert desk.newest().ticket_id is None
+
+
+def test_the_number_in_the_subject_opens_the_record_only_to_its_customer(desk: Desk, ticket: Ticket) -> None:
+    desk.take(raw(subject=f"Re: [{ticket.number.lower()}] Pay-in"))
+    assert desk.newest().ticket_id == ticket.id
+    desk.take(raw(EVE, subject=f"Re: [{ticket.number}] Pay-in"))
+    message = desk.newest()
+    assert (message.ticket_id, message.peer, message.native["refers_to"]) == (None, EVE, ticket.number)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        lambda key, ticket: raw(EVE, In_Reply_To=f"<{key}>"),
+        lambda key, ticket: raw(EVE, References=f"<m1.{'0' * 32}@eshin.in> <m1@eshin.in>"),
+        lambda key, ticket: raw(EVE, subject=f"{ticket.number}", Reply_To=ASHA),
+        lambda key, ticket: raw(f'"{ASHA}" <{EVE}>', subject=ticket.number),
+        lambda key, ticket: raw(f"{EVE}, {ASHA}", subject=ticket.number),
+        lambda key, ticket: raw(EVE, subject=ticket.number, Sender=ASHA, Cc=ASHA),
+        lambda key, ticket: raw(EVE, References="<x@example.in>", Cc=ASHA, Message_ID="<x@example.in>"),
+        lambda key, ticket: raw(EVE, Auto_Submitted="auto-replied", In_Reply_To=f"<{key}>"),
+    ],
+)
+def test_a_stranger_does_not_get_into_the_thread_or_the_conversation_of_another(
+    desk: Desk, ticket: Ticket, attack: Any
+) -> None:
+    key = desk.send(records={"ticket_id": ticket.id})
+    desk.take(raw(subject=ticket.number, Message_ID="<x@example.in>", body="first"))
+    desk.take(attack(key, ticket))
+    message = desk.newest()
+    assert (message.ticket_id, message.customer_id, message.peer) == (None, None, EVE)
+    conversation = desk.session.get(Conversation, message.conversation_id)
+    assert conversation is not None and (conversation.peer, conversation.ticket_id) == (EVE, None)
+
+
+def test_a_forged_sender_gets_in_nowhere_when_the_mail_server_checks(
+    office: Session, tmp_path: Path, ticket: Ticket
+) -> None:
+    desk = Desk(office, tmp_path, authserv_id="mx.eshin.in")
+    results = "mx.eshin.in; dmarc={}"
+    desk.take(raw(subject=ticket.number, Message_ID="<x@e.in>", Authentication_Results=results.format("pass")))
+    assert desk.newest().ticket_id == ticket.id
+    for number, headers in enumerate(
+        ({"subject": ticket.number}, {"References": "<x@e.in>"}, {"subject": ticket.number, "Message_ID": "<y@e.in>"})
+    ):
+        desk.take(raw(body=f"forged {number}", Authentication_Results=results.format("fail"), **headers))
+        assert (desk.newest().ticket_id, desk.newest().body) == (None, f"forged {number}")
+    sealed = desk.send(records={"ticket_id": ticket.id})
+    desk.take(raw(References=f"<{sealed}>", Authentication_Results=results.format("fail")))
+    assert desk.newest().ticket_id == ticket.id  # who knows this reference has got our mail
+
+
+# --- what opens
+
+
+def test_a_new_mail_opens_a_ticket_by_the_rule_of_the_account(office: Session, tmp_path: Path, cleo: Any) -> None:
+    desk = Desk(office, tmp_path, opens="ticket", owner="cleo")
+    desk.take(raw("Asha Rao <asha@example.in>", Message_ID="<1@example.in>"))
+    made = desk.session.scalars(select(Ticket)).one()
+    assert (made.email, made.first_name, made.last_name, made.source) == (ASHA, "Asha", "Rao", "E-mail")
+    assert (made.owner_id, made.assignee_id, made.description) == (cleo.id, cleo.id, "Pay-in\n\nIt failed.")
+    assert desk.newest().ticket_id == made.id
+    desk.take(raw(In_Reply_To="<1@example.in>"))
+    assert desk.count(Ticket) == 1 and desk.newest().ticket_id == made.id
+
+
+def test_a_ticket_of_a_known_customer_is_theirs(office: Session, tmp_path: Path, cleo: Any) -> None:
+    values = {"first_name": "Asha", "mobile": "9820012345", "email": ASHA}
+    customer = customers.create(office, values, ChangeContext(None, NOW, vault=Vault(b"k" * 32)))
+    office.commit()
+    desk = Desk(office, tmp_path, opens="ticket", owner="cleo", authserv_id="mx")
+    desk.take(raw(Authentication_Results="mx; dmarc=pass"))
+    assert desk.newest().customer_id == customer.id
+    desk.take(raw(body="forged", Authentication_Results="mx; dmarc=fail"))
+    assert desk.newest().customer_id is None and desk.newest().ticket_id is not None
+
+
+def test_a_new_mail_opens_a_lead_and_the_next_one_takes_it_up(office: Session, tmp_path: Path) -> None:
+    user(office, "sam", "Sales User")
+    desk = Desk(office, tmp_path, opens="lead", owner="nobody")
+    desk.take(raw())
+    desk.take(raw(body="Another question"))
+    made = desk.session.scalars(select(Lead)).one()
+    assert (made.email, made.first_name, desk.newest().lead_id) == (ASHA, "asha", made.id)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"subject": "Out of office"}, {"List_Id": "<x.in>"}],
+)
+def test_what_no_person_has_sent_is_kept_and_opens_nothing(
+    office: Session, tmp_path: Path, cleo: Any, headers: dict[str, str]
+) -> None:
+    desk = Desk(office, tmp_path, opens="ticket", owner="cleo")
+    assert desk.take(raw(**headers)) == "kept"
+    assert (desk.count(Ticket), desk.count(Message)) == (0, 1)
+
+
+def test_whoever_writes_without_end_opens_no_more(
+    office: Session, tmp_path: Path, cleo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound_mail, "MAX_PER_HOUR", 3)
+    desk = Desk(office, tmp_path, opens="ticket", owner="cleo")
+    for number in range(inbound_mail.MAX_PER_HOUR + 5):
+        desk.take(raw(body=f"{number}"))
+    assert (desk.count(Ticket), desk.count(Message)) == (inbound_mail.MAX_PER_HOUR, inbound_mail.MAX_PER_HOUR + 5)
+
+
+@pytest.mark.parametrize(
+    ("mail", "state"),
+    [
+        (raw("support@eshin.in"), "dropped"),
+        (raw(X_Loop="support@eshin.in"), "dropped"),
+        (b"Received: x\r\n" * 50 + raw(), "dropped"),
+        (b"Received: x\r\n" * 5 + raw(X_Loop="other@list.in"), "kept"),
+    ],
+)
+def test_our_own_mail_that_comes_back_is_not_taken_in(desk: Desk, mail: bytes, state: str) -> None:
+    assert desk.take(mail) == state
+    assert desk.count(Message) == (state == "kept")
+
+
+# --- what did not arrive
+
+REPORT = (
+    "From: MAILER-DAEMON@mx.in\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+    "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"
+    "Final-Recipient: rfc822; {peer}\r\nAction: {action}\r\nStatus: {status}\r\n\r\n"
+    "--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{key}>\r\n--b--"
+)
+
+
+@pytest.mark.parametrize(
+    ("peer", "action", "status", "state"),
+    [
+        (ASHA, "failed", "5.1.1", "failed"),
+        (ASHA, "delayed", "4.4.1", "sent"),
+        (EVE, "failed", "5.1.1", "sent"),
+    ],
+)
+def test_a_report_marks_the_mail_that_did_not_arrive(
+    desk: Desk, peer: str, action: str, status: str, state: str
+) -> None:
+    key = desk.send()
+    desk.take(REPORT.format(peer=peer, action=action, status=status, key=key).encode())
+    assert (desk.newest().state, desk.count(Message)) == (state, 1)
+
+
+def test_a_copy_that_did_not_arrive_is_told_and_a_guessed_report_changes_nothing(desk: Desk) -> None:
+    key = desk.send(cc=("lawyer@example.in",))
+    desk.take(REPORT.format(peer="lawyer@example.in", action="failed", status="5.1.1", key=key).encode())
+    assert (desk.newest().state, desk.newest().reason) == ("sent", "It did not reach cc address 1 (5.1.1).")
+    guess = key.replace(key[4:8], "0000")
+    desk.take(REPORT.format(peer=ASHA, action="failed", status="5.1.1", key=guess).encode())
+    sent = desk.session.scalars(select(Message).where(Message.direction == "out")).one()
+    assert sent.state == "sent" and desk.newest().direction == "in"
+
+
+# --- the rest
+
+
+def test_files_are_kept_by_content_and_long_texts_with_their_original(desk: Desk) -> None:
+    body = (
+        "--b\r\nContent-Type: text/plain\r\n\r\n" + "word " * 5_000 + "\r\n--b\r\n"
+        'Content-Type: image/jpeg; name="../a.jpg"\r\n\r\n\x00\x00\x00\x18ftypheic\r\n--b--'
+    )
+    desk.take(raw(body=body, Content_Type="multipart/mixed; boundary=b"))
+    message, mail = desk.newest(), desk.session.scalars(select(Mail)).one()
+    assert len(message.body) < inbound_mail.MAX_BODY + 10 and mail.original and mail.sentence == inbound_mail.IS_CUT
+    (file,) = message.media or ()
+    assert (file["name"], file["mime_type"]) == ("a.jpg", "image/heic")
+    with desk.intake.store.open(file["address"].removeprefix("file:")) as stored:
+        assert stored.read().endswith(b"ftypheic")
+    with pytest.raises(FileNotFoundError):
+        desk.intake.store.open("../../etc/passwd")
+
+
+def test_a_mail_that_cannot_be_read_waits_with_its_original(desk: Desk) -> None:
+    assert desk.take(b"Subject: x\r\n\r\nno sender", uid_validity=1, uid=7) == "failed"
+    assert desk.take(b"Subject: x\r\n\r\nno sender") == "known"
+    row = desk.session.scalars(select(Mail)).one()
+    assert (row.uid, row.message_id) == (7, None) and "who sent it" in (row.sentence or "")
+    assert inbound_mail.take_again(desk.session, desk.intake, row) == "failed" and desk.count(Mail) == 1
+
+
+def test_a_mail_left_in_the_mailbox_says_so(desk: Desk) -> None:
+    assert desk.take(raw(), refusal="The email is larger than 25 MB.") == "refused"
+    row = desk.session.scalars(select(Mail)).one()
+    assert (row.peer, row.sentence, desk.count(Message)) == (ASHA, "The email is larger than 25 MB.", 0)
+
+
+@pytest.mark.parametrize(("text", "said"), [("STOP", "withdrawn"), ("बंद करो", "withdrawn"), ("Stop it now", None)])
+def test_stop_goes_into_the_ledger(desk: Desk, text: str, said: str | None) -> None:
+    desk.take(raw(body=text, Content_Type="text/plain; charset=utf-8"))
+    entry = consents.latest(desk.session, "email", ASHA)
+    assert (entry.action if entry else None) == said
