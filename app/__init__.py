@@ -20,6 +20,7 @@ from app.domain import audit_chain
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, audit_key, read_key
 from app.ops import database, log_privacy, queue
+from app.ops.file_store import FolderStore
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import change_capture, message_delivery, notice_delivery
@@ -111,6 +112,7 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})
+    app.extensions["crm_files"] = FolderStore(settings.instance_dir / "files")
     message_delivery.install(app, rate_limits.new_counter(settings))
     client = WebhookClient(private=settings.webhooks_private)
     change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))

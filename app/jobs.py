@@ -31,7 +31,7 @@ from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Work, daily_at,
 from app.ops.database import database_now
 from app.ops.head_record import HeadRecord
 from app.ops.leader import election
-from app.outbox import engine, inbound_work, message_delivery, notice_delivery, webhook_delivery
+from app.outbox import engine, inbound_work, mail_fetch, message_delivery, notice_delivery, webhook_delivery
 from app.outbox.engine import DeliveryKind
 from app.outbox.message_delivery import MESSAGES
 from app.outbox.notice_delivery import NOTICES
@@ -44,6 +44,7 @@ QUEUED = (
     webhook_delivery.send,
     message_delivery.send,
     message_delivery.ask,
+    mail_fetch.fetch,
     inbound_work.work_off,
 )
 
@@ -107,6 +108,11 @@ def _ask_providers(session: Session, job_pass: JobPass) -> Work:
 def _work_off_hooks(session: Session, job_pass: JobPass) -> Work:
     found = inbound_work.find_due(session, job_pass.now, job_pass.limit)
     return Work(found, lambda _session, key: inbound_work.enqueue(key))
+
+
+def _fetch_mail(session: Session, job_pass: JobPass) -> Work:
+    """Have the mailboxes read: the queue waits for their servers."""
+    return Work(mail_fetch.find_due(session), lambda _session, key: mail_fetch.enqueue(key))
 
 
 def _delete_old_hooks(session: Session, job_pass: JobPass) -> Work:
@@ -179,6 +185,7 @@ SCHEDULE = (
     Job("send messages that wait", every_minute, _sweep(MESSAGES)),
     Job("ask what became of messages", every_minute, _ask_providers),
     Job("work off what providers reported", every_minute, _work_off_hooks),
+    Job("fetch mail", every_minute, _fetch_mail),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("close runs that were cut off", every_minute, _close_interrupted_runs),

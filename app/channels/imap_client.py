@@ -9,7 +9,7 @@ from __future__ import annotations
 import imaplib
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -104,18 +104,22 @@ class ImapClient:
         self.position()
         return f"Signed in to {self.mailbox.host} and opened the folder {self.mailbox.folder}."
 
-    def fetch(self, position: Position, since: date, limit: int) -> Iterator[FetchedMail | Position]:
+    def fetch(
+        self, position: Position, since: date, limit: int, known: Callable[[int], Container[int]] = lambda _validity: ()
+    ) -> Iterator[FetchedMail | Position]:
         """The mails behind a position, oldest first, and in between new positions. Raises ChannelError.
 
-        When the server has numbered the mailbox anew, its mails `since` a day are read again: whoever stores them
-        recognises those it has. Each mail is fetched when the caller asks for it, within TOTAL_SECONDS for all.
+        When the server has numbered the mailbox anew, its mails `since` a day are read again, but for the UIDs that
+        are `known` under the new UIDVALIDITY: whoever stores them recognises those it has. Each mail is fetched when
+        the caller asks for it, within TOTAL_SECONDS for all.
         """
         with self._selected() as (connection, uid_validity, next_uid):
             if uid_validity == position.uid_validity:
                 yield from self._fetch_behind(connection, position, next_uid, limit)
             else:
                 day = f"{since.day}-{_MONTHS[since.month - 1]}-{since.year}"
-                uids = _search(connection, f"SINCE {day}")
+                seen = known(uid_validity)
+                uids = [uid for uid in _search(connection, f"SINCE {day}") if uid not in seen]
                 for uid in uids[:limit]:
                     yield from _fetch(connection, uid_validity, uid)
                 if len(uids) <= limit:
@@ -347,7 +351,8 @@ def _check_opens(value: str) -> str | None:
 KIND = ProviderKind(
     name="imap",
     label="Email in (IMAP)",
-    channels=("email",),
+    # Nothing is sent by it.
+    channels=(),
     settings=(
         *server_settings(PORTS),
         Setting("folder", "Folder", "Which folder is read.", is_required=False, default="INBOX", check=check_line),

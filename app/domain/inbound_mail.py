@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -77,6 +77,7 @@ def take(session: Session, intake: Intake, arrived: ArrivedMail) -> str:
         return keep_aside(session, intake, arrived, "failed", str(error))
     row = _claim(session, intake, arrived, mail)
     if row is None:
+        _note_place(session, intake, arrived, key_of(mail))
         return "known"
     if arrived.refusal:
         row.state, row.sentence = "refused", arrived.refusal
@@ -125,6 +126,13 @@ def _claim(session: Session, intake: Intake, arrived: ArrivedMail, mail: ReadMai
     row.has_remote_pictures, row.quoted = mail.has_remote_pictures, mail.quoted[:MAX_QUOTED] or None
     row.is_unverified = is_unverified(mail, intake)
     return row if _insert(session, row) else None
+
+
+def _note_place(session: Session, intake: Intake, arrived: ArrivedMail, key: str) -> None:
+    """Where a known mail is in the mailbox now: its server may have numbered all mails anew."""
+    values = {"uid_validity": arrived.uid_validity, "uid": arrived.uid}
+    step = update(Mail).where(Mail.account_id == intake.account.id, Mail.mail_key == key).values(values)
+    session.execute(step, execution_options={"synchronize_session": False})
 
 
 def key_of(mail: ReadMail) -> str:

@@ -22,7 +22,7 @@ from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue
 from app.ops.rate_counter import Rate, RateCounter
-from app.outbox import engine, health, providers
+from app.outbox import engine, health, mail_out, providers
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.providers import NoProvider, impersonal
 
@@ -155,7 +155,7 @@ def ready(session: Session, row: Message) -> Ready:
         in_reply_to=(answered.provider_id or "") if answered else "",
         status_url=providers.hook_url(account, row.channel),
     )
-    return Ready(providers.provider_of(account), message)
+    return Ready(providers.provider_of(account), mail_out.complete(session, row, account, message))
 
 
 def _template(template: MessageTemplate, row: Message) -> Template:

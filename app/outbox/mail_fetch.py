@@ -1,0 +1,168 @@
+"""Fetching mail: one process reads a mailbox at a time, and each mail is taken in by a transaction of its own."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parseaddr
+
+from flask import current_app
+from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from app.channels.base import ChannelError
+from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, Position
+from app.domain import channel_accounts, inbound_mail, mails
+from app.domain.base import RuleBroken
+from app.domain.inbound_mail import ArrivedMail, Intake
+from app.models import ChannelAccount, Mail, MailboxState
+from app.ops import queue
+from app.outbox import engine, providers
+from app.outbox.engine import SKIPPED
+from app.outbox.providers import NoProvider, impersonal
+
+QUEUE = "long"
+#: Mails of one pass; the next one goes on behind them.
+MAX_MAILS = 200
+#: When a server has numbered a mailbox anew, its mails of so many days before the last pass are read again.
+OVERLAP = timedelta(days=2)
+A_FAULT = "Internal error; see the server log."
+NO_ROOM = "A file could not be stored on the CRM's server. The email stays in the mailbox until it can."
+
+log = logging.getLogger("crm.mail")
+
+
+def find_due(session: Session) -> list[int]:
+    """The accounts whose mailboxes are read."""
+    query = select(ChannelAccount.id).where(ChannelAccount.kind == "imap", ChannelAccount.is_active.is_(True))
+    return list(session.scalars(query.order_by(ChannelAccount.id)))
+
+
+def enqueue(account_id: int) -> str:
+    """Have a mailbox read soon: the queue waits for the server, no transaction does."""
+    return "queued" if queue.enqueue(QUEUE, fetch, account_id) else SKIPPED
+
+
+def fetch(account_id: int) -> None:
+    """Take in the new mails of an account, if nobody else does. The path of this function is stored in queues."""
+    with engine.writing() as session:
+        account = session.get(ChannelAccount, account_id)
+        if account is None or account.kind != "imap" or not account.is_active:
+            return
+        state = mails.lease(session, account_id, datetime.now(UTC))
+        if state is None:
+            return
+        try:
+            client = _client(account)
+            error = ""
+        except NoProvider as unusable:
+            error = str(unusable)
+        since = ((state.read_on or account.created_on) - OVERLAP).date()
+    is_read = False
+    try:
+        if not error:
+            is_read = _read(client, state, since)
+    except ChannelError as trouble:
+        error = impersonal(trouble)
+    except OSError as trouble:
+        log.error("mail of account %s could not be stored: %s", account_id, trouble)
+        error = NO_ROOM
+    finally:
+        with engine.writing() as session:
+            now = datetime.now(UTC)
+            mails.release(session, account_id, now, is_read)
+            if error:
+                channel_accounts.note_error(session, account_id, error, now)
+
+
+def _client(account: ChannelAccount) -> ImapClient:
+    provider = providers.provider_of(account)
+    if not isinstance(provider, ImapProvider):
+        raise NoProvider("This account receives no email.")
+    return provider.client
+
+
+def _read(client: ImapClient, state: MailboxState, since: date) -> bool:
+    """Whether the end was reached. A mailbox that is read for the first time begins at its end."""
+    account_id = state.account_id
+    if state.uid_validity is None:
+        _advance(account_id, client.position())
+        return True
+    count = 0
+    position = Position(state.uid_validity, state.last_uid)
+    for found in client.fetch(position, since, MAX_MAILS, lambda validity: _known(account_id, validity)):
+        if isinstance(found, Position):
+            _advance(account_id, found)
+            continue
+        count += 1
+        _take(account_id, found, state.uid_validity)
+    return count < MAX_MAILS
+
+
+def _advance(account_id: int, position: Position) -> None:
+    with engine.writing() as session:
+        mails.advance(session, account_id, (position.uid_validity, position.last_uid), datetime.now(UTC))
+
+
+def _known(account_id: int, uid_validity: int) -> frozenset[int]:
+    """UIDs of mails that are here under this numbering."""
+    mine = (Mail.account_id == account_id, Mail.uid_validity == uid_validity)
+    with engine.writing() as session:
+        return frozenset(uid for uid in session.scalars(select(Mail.uid).where(*mine)) if uid is not None)
+
+
+def _take(account_id: int, found: FetchedMail, uid_validity: int) -> None:
+    """Take in a mail, and move behind it in the same transaction. One that can't be taken in is kept aside.
+
+    Raises what says that the database or the disk is in trouble: then the mail is fetched again.
+    """
+    arrived = ArrivedMail(found.raw, found.uid_validity, found.uid, found.refusal)
+    try:
+        _take_or_keep(account_id, arrived, uid_validity, None)
+    except (OperationalError, InterfaceError, OSError):
+        raise
+    except Exception:
+        log.exception("mail %s of account %s could not be taken in", found.uid, account_id)
+        _take_or_keep(account_id, arrived, uid_validity, A_FAULT)
+
+
+def _take_or_keep(account_id: int, arrived: ArrivedMail, uid_validity: int, fault: str | None) -> None:
+    now = datetime.now(UTC)
+    with engine.writing() as session:
+        intake = intake_of(session, account_id, now)
+        if fault:
+            inbound_mail.keep_aside(session, intake, arrived, "failed", fault)
+        else:
+            inbound_mail.take(session, intake, arrived)
+        if arrived.uid_validity == uid_validity:
+            mails.advance(session, account_id, (uid_validity, arrived.uid or 0), now)
+
+
+def take_again(session: Session, mail_id: int, now: datetime) -> str:
+    """Take in a mail that was kept aside, from its original. Raises RuleBroken."""
+    row = session.get(Mail, mail_id)
+    if row is None or row.state != "failed" or row.account_id is None:
+        raise RuleBroken("There is no such email that waits to be taken in.")
+    return inbound_mail.take_again(session, intake_of(session, row.account_id, now), row)
+
+
+def intake_of(session: Session, account_id: int, now: datetime) -> Intake:
+    """What taking in a mail of this account needs."""
+    account = session.get_one(ChannelAccount, account_id)
+    vault = current_app.extensions["vault"]
+    values = channel_accounts.values_of(account, vault)
+    sending = channel_accounts.active(session, "email")
+    named = [each for each in sending if each.name == values.get("answer_account")]
+    everyone = session.scalars(select(ChannelAccount).where(ChannelAccount.kind.in_(("imap", "smtp"))))
+    own = (parseaddr(each.settings.get("address") or each.settings.get("from") or "")[1] for each in everyone)
+    return Intake(
+        account=account,
+        values=values,
+        answering=next(iter([*named, *sending]), account),
+        own_addresses=frozenset(each.lower() for each in own if each),
+        store=current_app.extensions["crm_files"],
+        vault=vault,
+        now=now,
+        zone=current_app.config["CRM"].time_zone,
+    )
