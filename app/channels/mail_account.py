@@ -14,6 +14,7 @@ from app.channels.provider import (
     CannotAsk,
     Event,
     Inbound,
+    ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
@@ -120,3 +121,7 @@ class MailAccount:
     def call(self, call: OutgoingCall) -> Accepted:
         """A mail server has no telephone."""
         raise CannotAsk("An email account can't make calls.")
+
+    def templates(self) -> list[ListedTemplate]:
+        """Mail servers have no templates."""
+        raise CannotAsk("A mail server has no list of templates.")

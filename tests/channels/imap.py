@@ -50,7 +50,11 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
+auth_failure_delay = 0
 """
 
 
@@ -106,16 +110,16 @@ class Dovecot(Server):
                 assert answer[0] == "OK", answer
 
     def number_anew(self) -> None:
-        """Give the mailbox another UIDVALIDITY, as a restored one has."""
-        with self.session() as client:
-            client.unselect()
-            client.create("Other")
-            client.select("INBOX")
-            client.copy("1:*", "Other")
-        for each in (self.folder / "mail").glob("dovecot*"):
+        """Give the mailbox another UIDVALIDITY and its mails other UIDs, as one has that was restored."""
+        self.stop()
+        folder = self.folder / "mail"
+        for each in folder.glob("dovecot*"):
             each.unlink()
-        uidlist = self.folder / "mail" / "dovecot-uidlist"
-        uidlist.unlink(missing_ok=True)
+        list_ = folder / "dovecot-uidlist"
+        list_.write_text("3 V4000000000 N500\n")
+        if os.geteuid() == 0:
+            os.chown(list_, _NOBODY, _NOGROUP)
+        self.start()
 
 
 @contextmanager
