@@ -1,0 +1,183 @@
+"""Mail in and out through the whole product: a real mailbox, a real mail server, the job, the queue and the outbox."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email import message_from_string
+from email.policy import default
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from app import jobs
+from app.channels import imap_client
+from app.channels.registry import KINDS
+from app.domain import channel_accounts, inbound_mail, outgoing_mail
+from app.domain.base import Stamp
+from app.domain.channel_accounts import AccountSettings
+from app.domain.outgoing_mail import MailWish
+from app.job_runner import run_slot
+from app.models import ChannelAccount, Mail, MailboxState, Message, Ticket
+from app.ops import queue
+from app.outbox import mail_fetch
+from tests.app_fixtures import World
+from tests.channels import imap
+from tests.channels.smtp import MailServer, serving
+
+ASHA = "asha@example.in"
+
+
+@pytest.fixture(scope="module")
+def mailbox() -> Iterator[imap.Dovecot]:
+    with imap.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def mail_server() -> Iterator[MailServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def account(world: World, mailbox: imap.Dovecot, mail_server: MailServer) -> Iterator[Any]:
+    """The mailbox as an account that opens tickets, connected: what is in it already is left alone."""
+    with world.app.app_context():
+        add(world, "smtp", port=mail_server.url.rpartition(":")[2], **{"from": "Support <support@eshin.test>"})
+        secret = {"user": imap.USER, "password": imap.PASSWORD, "address": imap.USER}
+        made = add(world, "imap", port=str(mailbox.port), opens="ticket", owner="cleo", **secret)
+        mailbox.put(raw("before", "old"))
+        fetch(world)
+        yield made
+
+
+def add(world: World, kind: str, **values: str) -> Any:
+    wanted = AccountSettings(f"mail {kind}", {"host": "127.0.0.1", "security": "none", **values})
+    made = channel_accounts.create(world.session, KINDS[kind], wanted, Stamp(None, now()), world.vault)
+    world.session.commit()
+    return made
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def raw(key: str, body: str = "It failed.", **headers: str) -> bytes:
+    lines = [f"From: Asha <{ASHA}>", "Subject: Pay-in", f"Message-ID: <{key}@example.in>"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+def fetch(world: World) -> None:
+    """Run the job, and what it has queued."""
+    job = next(each for each in jobs.SCHEDULE if each.name == "fetch mail")
+    run_slot(world.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
+    work(world)
+
+
+def work(world: World) -> None:
+    queue._backend.run_waiting()  # type: ignore[union-attr]
+    world.session.commit()
+    world.session.expire_all()
+
+
+def bodies(world: World) -> list[str]:
+    return list(world.session.scalars(select(Message.body).where(Message.direction == "in").order_by(Message.id)))
+
+
+def test_a_conversation_by_mail_stays_in_its_ticket(
+    world: World, account: Any, mailbox: imap.Dovecot, mail_server: MailServer
+) -> None:
+    mailbox.put(raw("a1"))
+    fetch(world)
+    assert bodies(world) == ["It failed."]  # not the one that was there before
+    ticket = world.session.scalars(select(Ticket).order_by(Ticket.id.desc())).first()
+    question = world.session.scalars(select(Message).order_by(Message.id.desc())).first()
+    assert ticket is not None and question is not None and question.ticket_id == ticket.id
+    wish = MailWish(ASHA, "Re: Pay-in", html="<p onclick='x'>Try <b>again</b></p>", cc=("b@c.in",))
+    wish = MailWish(**{**vars(wish), "reply_to_id": question.id, "records": {"ticket_id": ticket.id}})
+    answer = outgoing_mail.send(world.session, wish, Stamp(world.people["cleo"].id, now()))
+    world.session.commit()
+    work(world)
+    assert world.session.get_one(Message, answer.id).state == "sent"
+    ((to, text_),) = mail_server.mail
+    sent = message_from_string(text_, policy=default)
+    html = sent.get_body(("html",))
+    assert (to, sent["In-Reply-To"], sent["References"]) == ([ASHA, "b@c.in"], "<a1@example.in>", "<a1@example.in>")
+    assert html is not None and html.get_content().strip() == "<p>Try <b>again</b></p>"
+    mailbox.put(raw("a2", "It works now.\n\n> Try again", In_Reply_To=str(sent["Message-ID"])))
+    fetch(world)
+    newest = world.session.scalars(select(Message).order_by(Message.id.desc())).first()
+    assert newest is not None
+    assert (newest.body, newest.ticket_id, newest.reply_to_id) == ("It works now.", ticket.id, answer.id)
+    assert newest.conversation_id == world.session.get_one(Message, answer.id).conversation_id
+
+
+def test_one_bad_mail_holds_up_no_other_and_can_be_taken_again(
+    world: World, account: Any, mailbox: imap.Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = "CREATE TRIGGER bad BEFORE INSERT ON message WHEN NEW.body = 'poison' BEGIN SELECT RAISE(ABORT, 'bad'); END"
+    world.session.execute(text(fault))
+    world.session.commit()
+    monkeypatch.setattr(imap_client, "MAX_MAIL_BYTES", 3000)
+    mailbox.put(
+        raw("b1", "one"), raw("b2", "poison"), b"Subject: nobody\r\n\r\nx", raw("b4", "x" * 5000), raw("b5", "five")
+    )
+    fetch(world)
+    assert bodies(world) == ["one", "five"]
+    kept = world.session.scalars(select(Mail).where(Mail.state.in_(("failed", "refused"))).order_by(Mail.id)).all()
+    assert [each.sentence for each in kept] == [
+        mail_fetch.A_FAULT,
+        "The email doesn't say who sent it: it has no valid From address.",
+        imap_client.TOO_LARGE,
+    ]
+    world.session.execute(text("DROP TRIGGER bad"))
+    world.session.commit()
+    fetch(world)
+    assert mail_fetch.take_again(world.session, kept[0].id, now()) == "kept"
+    world.session.commit()
+    assert bodies(world) == ["one", "five", "poison"]
+
+
+def test_a_mailbox_that_is_numbered_anew_brings_nothing_twice(
+    world: World, account: Any, mailbox: imap.Dovecot
+) -> None:
+    mailbox.put(raw("c1", "first"))
+    fetch(world)
+    mailbox.number_anew()
+    mailbox.put(raw("c2", "second"))
+    fetch(world)
+    fetch(world)
+    assert bodies(world)[-1] == "second" and bodies(world).count("first") == 1
+    state = world.session.scalars(select(MailboxState)).one()
+    assert state.uid_validity == 4_000_000_000 and state.leased_until is None
+
+
+def test_two_processes_take_each_mail_once(world: World, account: Any, mailbox: imap.Dovecot) -> None:
+    count = world.session.scalar(select(func.count()).select_from(Message)) or 0
+    mailbox.put(*(raw(f"d{n}", f"{n}") for n in range(8)))
+
+    def run() -> None:
+        with world.app.app_context():
+            mail_fetch.fetch(account.id)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    fetch(world)
+    assert world.session.scalar(select(func.count()).select_from(Message)) == count + 8
+
+
+def test_trouble_is_told_on_the_account(world: World, account: Any, mailbox: imap.Dovecot) -> None:
+    row = world.session.get_one(ChannelAccount, account.id)
+    row.settings, row.version = row.settings | {"port": "1"}, row.version + 1
+    world.session.commit()
+    fetch(world)
+    world.session.refresh(row)
+    assert "can't be reached" in (row.last_error or "")
+    assert inbound_mail.MAX_BODY * 4 < 65_536  # what MariaDB's TEXT takes
