@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,54 +18,28 @@ from app.lib.mail_addresses import message_ids
 
 MAX_CC = 50
 MAX_HTML = 200_000
-#: Of the mails that a reply refers to, so many are named.
-MAX_REFERENCES = 20
 
 
 @dataclass(frozen=True)
-class MailWish:
-    """An email as somebody wants to send it."""
+class MailParts:
+    """What an email has beside its text."""
 
-    to: str
-    subject: str = ""
-    text: str = ""
     #: As the composer gives it; it is cleaned. Without a text, the text is made of it.
     html: str = ""
     cc: tuple[str, ...] = ()
-    account_id: int | None = None
-    reply_to_id: int | None = None
-    #: promotional or service; None = not said.
-    purpose: str | None = None
-    cause: str | None = None
-    media: tuple[Mapping[str, str], ...] = ()
-    #: lead_id, ticket_id and customer_id of the records that it belongs to.
-    records: Mapping[str, int | None] = field(default_factory=dict)
 
 
-def send(session: Session, wish: MailWish, stamp: Stamp) -> Message:
+def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> Message:
     """Put an email into the outbox. Raises RuleBroken with the errors by field."""
-    if not wish.subject.strip():
-        raise RuleBroken("Please enter a subject.", "subject")
-    if len(wish.html) > MAX_HTML:
+    if len(beside.html) > MAX_HTML:
         raise RuleBroken("This text is too long for an email. Please shorten it or attach it as a file.", "html")
-    cc = clean_cc(wish.cc, wish.to)
-    cleaned = html_cleaning.clean(wish.html).html if wish.html.strip() else ""
-    message = outgoing.send(
-        session,
-        Outgoing(
-            channel="email",
-            peer=wish.to,
-            body=wish.text.strip() or html_cleaning.plain_text(cleaned),
-            subject=" ".join(wish.subject.split())[:200],
-            account_id=wish.account_id,
-            reply_to_id=wish.reply_to_id,
-            purpose=wish.purpose,
-            cause=wish.cause,
-            media=wish.media,
-            records=wish.records,
-        ),
-        stamp,
-    )
+    if wish.template is not None and beside.html.strip():
+        raise RuleBroken("A template has its own text. Please send the one or the other.", "html")
+    cc = clean_cc(beside.cc, wish.peer)
+    cleaned = html_cleaning.clean(beside.html).html if beside.html.strip() else ""
+    body = wish.body.strip() or html_cleaning.plain_text(cleaned)
+    subject = " ".join((wish.subject or "").split())[:200]
+    message = outgoing.send(session, replace(wish, body=body, subject=subject or None), stamp)
     if of_message(session, message.id) is None:
         row = Mail(account_id=message.account_id, message_id=message.id, direction="out", state="sent", origin="person")
         row.peer, row.cc, row.participants = message.peer, list(cc), [message.peer, *cc]

@@ -24,7 +24,8 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
 from app.domain.inbound_mail import ArrivedMail, Intake
-from app.domain.outgoing_mail import MailWish
+from app.domain.outgoing import Outgoing
+from app.domain.outgoing_mail import MailParts
 from app.lib.vault import Vault
 from app.models import Conversation, Lead, Mail, Message, Ticket
 from app.ops.file_store import FolderStore
@@ -65,10 +66,10 @@ class Desk:
         self.session.commit()
         return state
 
-    def send(self, to: str = ASHA, **options: Any) -> str:
+    def send(self, to: str = ASHA, cc: tuple[str, ...] = (), records: dict[str, Any] | None = None) -> str:
         """Write to somebody; the Message-ID of the mail."""
-        wish = MailWish(to, "Your pay-in", "Please try again.", account_id=self.sender.id, **options)
-        message = outgoing_mail.send(self.session, wish, Stamp(None, NOW))
+        wish = Outgoing("email", to, "Please try again.", account_id=self.sender.id, records=records or {})
+        message = outgoing_mail.send(self.session, wish, MailParts(cc=cc), Stamp(None, NOW))
         message.state = "sent"
         self.session.commit()
         return mails.header_id_of(self.vault, message.id, "eshin.in")

@@ -15,10 +15,9 @@ from sqlalchemy import func, select, text
 from app import jobs
 from app.channels import imap_client
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, inbound_mail, outgoing_mail
+from app.domain import channel_accounts, inbound_mail
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
-from app.domain.outgoing_mail import MailWish
 from app.job_runner import run_slot
 from app.models import ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops import queue
@@ -43,15 +42,14 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def account(world: World, mailbox: imap.Dovecot, mail_server: MailServer) -> Iterator[Any]:
+def account(world: World, mailbox: imap.Dovecot, mail_server: MailServer) -> Any:
     """The mailbox as an account that opens tickets, connected: what is in it already is left alone."""
-    with world.app.app_context():
-        add(world, "smtp", port=mail_server.url.rpartition(":")[2], **{"from": "Support <support@eshin.test>"})
-        secret = {"user": imap.USER, "password": imap.PASSWORD, "address": imap.USER}
-        made = add(world, "imap", port=str(mailbox.port), opens="ticket", owner="cleo", **secret)
-        mailbox.put(raw("before", "old"))
-        fetch(world)
-        yield made
+    add(world, "smtp", port=mail_server.url.rpartition(":")[2], **{"from": "Support <support@eshin.test>"})
+    secret = {"user": imap.USER, "password": imap.PASSWORD, "address": imap.USER}
+    made = add(world, "imap", port=str(mailbox.port), opens="ticket", owner="cleo", **secret)
+    mailbox.put(raw("before", "old"))
+    fetch(world)
+    return made
 
 
 def add(world: World, kind: str, **values: str) -> Any:
@@ -74,12 +72,15 @@ def raw(key: str, body: str = "It failed.", **headers: str) -> bytes:
 def fetch(world: World) -> None:
     """Run the job, and what it has queued."""
     job = next(each for each in jobs.SCHEDULE if each.name == "fetch mail")
-    run_slot(world.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
+    with world.app.app_context():
+        run_slot(world.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
     work(world)
 
 
 def work(world: World) -> None:
-    queue._backend.run_waiting()  # type: ignore[union-attr]
+    world.session.commit()
+    with world.app.app_context():
+        queue._backend.run_waiting()  # type: ignore[union-attr]
     world.session.commit()
     world.session.expire_all()
 
@@ -97,9 +98,12 @@ def test_a_conversation_by_mail_stays_in_its_ticket(
     ticket = world.session.scalars(select(Ticket).order_by(Ticket.id.desc())).first()
     question = world.session.scalars(select(Message).order_by(Message.id.desc())).first()
     assert ticket is not None and question is not None and question.ticket_id == ticket.id
-    wish = MailWish(ASHA, "Re: Pay-in", html="<p onclick='x'>Try <b>again</b></p>", cc=("b@c.in",))
-    wish = MailWish(**{**vars(wish), "reply_to_id": question.id, "records": {"ticket_id": ticket.id}})
-    answer = outgoing_mail.send(world.session, wish, Stamp(world.people["cleo"].id, now()))
+    values = {"channel": "email", "ticket": ticket.id, "subject": "Re: Pay-in", "reply_to": question.id}
+    values |= {"html": "<p onclick='x'>Try <b>again</b></p>", "cc": ["b@c.in"]}
+    posted = world.door("cleo").rest("POST", "message/", values)
+    assert (posted.status_code, posted.json["result"]["state"]) == (201, "queued"), posted.json
+    world.session.commit()
+    answer = world.session.get_one(Message, posted.json["id"])
     world.session.commit()
     work(world)
     assert world.session.get_one(Message, answer.id).state == "sent"
@@ -114,6 +118,54 @@ def test_a_conversation_by_mail_stays_in_its_ticket(
     assert newest is not None
     assert (newest.body, newest.ticket_id, newest.reply_to_id) == ("It works now.", ticket.id, answer.id)
     assert newest.conversation_id == world.session.get_one(Message, answer.id).conversation_id
+
+
+MIXED = (
+    '--b\r\nContent-Type: text/html\r\n\r\n<p>Hi<script>x</script><img src="https://t.in/p"></p>\r\n'
+    '--b\r\nContent-Type: image/png; name="../<b>.svg"\r\n\r\n<svg onload="x"/>\r\n--b--'
+)
+
+
+def test_html_and_files_are_shown_to_who_sees_the_message_and_never_run(
+    world: World, account: Any, mailbox: imap.Dovecot
+) -> None:
+    mailbox.put(raw("f1", MIXED, Content_Type="multipart/mixed; boundary=b", Cc="boss@example.in"))
+    fetch(world)
+    message = world.session.scalars(select(Message).order_by(Message.id.desc())).first()
+    assert message is not None
+    shown = world.door("cleo").rest("GET", f"message/{message.id}/mail").json["result"]
+    assert (shown["html"], shown["has_remote_pictures"]) == ('<p>Hi<img data-remote="https://t.in/p"></p>', True)
+    with_pictures = world.door("cleo").rest("GET", f"message/{message.id}/mail?pictures=1").json["result"]["html"]
+    assert '<img src="https://t.in/p" referrerpolicy="no-referrer"' in with_pictures
+    assert (shown["cc"], shown["files"][0]["mime_type"]) == (["boss@example.in"], "application/octet-stream")
+    file = world.door("cleo").rest("GET", f"message/{message.id}/file/0")
+    assert (file.data, file.mimetype) == (b'<svg onload="x"/>', "application/octet-stream")
+    assert file.headers["Content-Disposition"].startswith("attachment; filename=")
+    assert file.headers["X-Content-Type-Options"] == "nosniff"
+    for who, path in (("ana", "mail"), ("ana", "file/0"), ("cleo", "file/1"), ("cleo", "file/99999999999999999999")):
+        assert world.door(who).rest("GET", f"message/{message.id}/{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"cc": ["x"]}, "cc"),
+        ({"cc": {"a": 1}}, "cc"),
+        ({"cc": "a@b.in\r\nBcc: eve@evil.in"}, "cc"),
+        ({"html": "x" * 300_000}, "html"),
+        ({"channel": "sms", "peer": "+919820012345", "cc": ["a@b.in"]}, "cc"),
+        ({"noted": True, "html": "<p>x</p>"}, "html"),
+        ({"peer": "a@b.in\r\nBcc: eve@evil.in"}, "peer"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_and_nothing_is_stored(
+    world: World, account: Any, more: dict[str, Any], field: str
+) -> None:
+    before = world.session.scalar(select(func.count()).select_from(Message))
+    refused = world.door("cleo").rest("POST", "message/", {"channel": "email", "peer": ASHA, "body": "x", **more})
+    assert (refused.status_code, list(refused.json["errors"])) == (422, [field]), refused.json
+    world.session.commit()
+    assert world.session.scalar(select(func.count()).select_from(Message)) == before
 
 
 def test_one_bad_mail_holds_up_no_other_and_can_be_taken_again(
@@ -137,7 +189,8 @@ def test_one_bad_mail_holds_up_no_other_and_can_be_taken_again(
     world.session.execute(text("DROP TRIGGER bad"))
     world.session.commit()
     fetch(world)
-    assert mail_fetch.take_again(world.session, kept[0].id, now()) == "kept"
+    with world.app.app_context():
+        assert mail_fetch.take_again(world.session, kept[0].id, now()) == "kept"
     world.session.commit()
     assert bodies(world) == ["one", "five", "poison"]
 

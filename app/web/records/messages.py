@@ -12,10 +12,11 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import channel_accounts, messages, outgoing
+from app.domain import channel_accounts, messages, outgoing, outgoing_mail
 from app.domain.base import RuleBroken, Stamp
 from app.domain.messages import CHANNELS, PURPOSES, STATES, Message
 from app.domain.outgoing import Outgoing
+from app.domain.outgoing_mail import MailParts
 from app.extensions import db
 from app.models import Customer, Lead, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
@@ -25,6 +26,7 @@ from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField,
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import MasterField
+from app.web.records import message_mail
 from app.web.records.call_fields import CallNumberField
 from app.web.records.screen import Screen
 
@@ -85,6 +87,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("state", options=STATES, colors=COLORS, words=STATE_WORDS),
     ChoiceField("purpose", options=PURPOSES, words=_PURPOSE_WORDS),
     DateTimeField("happened_on"),
+    *message_mail.FIELDS,
 )
 LABELS = {
     "channel": _("Channel"),
@@ -109,7 +112,12 @@ LABELS = {
     "code": _("Provider's code"),
     "delivered_on": _("Delivered on"),
     "read_on": _("Read on"),
+    "cc": _("Copies to"),
+    "html": _("Text with formatting"),
 }
+#: What only a message that is sent has, and of those what only an email has.
+_OF_SENT = ("account", "template_id", "variables", "reply_to_id", "cc", "html")
+_OF_EMAIL = ("cc", "html")
 
 
 class NotedMessageService(RecordService):
@@ -138,12 +146,19 @@ class MessageService(NotedMessageService):
         given = dict(values)
         is_noted = given.pop("noted", None) or given.get("direction") == "in" or given.get("happened_on") is not None
         if is_noted:
-            if unsent := [name for name in ("account", "template_id", "variables", "reply_to_id") if given.get(name)]:
+            if unsent := [name for name in _OF_SENT if given.get(name)]:
                 text = _("A message that is only noted has no “%(name)s”.", name=unsent[0].removesuffix("_id"))
                 raise RuleBroken(text, unsent[0].removesuffix("_id"))
+            given = {name: value for name, value in given.items() if name not in _OF_EMAIL}
             return super().create(session, given, viewer)
         with access.as_system(session):  # an opt-out counts whoever may see the customer
-            return outgoing.send(session, _wish(session, given), viewer.stamp)
+            wish = _wish(session, given)
+            if wish.channel == "email":
+                beside = MailParts(given.get("html") or "", tuple(given.get("cc") or ()))
+                return outgoing_mail.send(session, wish, beside, viewer.stamp)
+            if foreign := [name for name in _OF_EMAIL if given.get(name)]:
+                raise RuleBroken(_("Only an email has “%(name)s”.", name=foreign[0]), foreign[0])
+            return outgoing.send(session, wish, viewer.stamp)
 
 
 def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
@@ -177,7 +192,7 @@ def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> s
     return ""
 
 
-class MessageResource(Resource):
+class MessageResource(message_mail.MailRoutes, Resource):
     """/api/v1/message/"""
 
     resource_name = "message"
@@ -217,6 +232,8 @@ class MessageResource(Resource):
         "peer",
         "subject",
         "body",
+        "html",
+        "cc",
         "purpose",
         "happened_on",
         "customer",
@@ -226,8 +243,8 @@ class MessageResource(Resource):
     edit_columns: list[str] = []
     search_exclude_columns = ["subject", "body", "reason", "code", "template"]
     order_columns = ["created_on"]
-    VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"}
-    documentation = {
+    VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"} | message_mail.VERBS
+    documentation = message_mail.DOCUMENTATION | {
         "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),
         "send_again": OperationSpec("Send a failed or unknown message again", (404, 409, 422), ("pk",)),
         "give_up": OperationSpec("Decide that an unknown message has failed", (404, 409, 422), ("pk",)),

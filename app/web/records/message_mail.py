@@ -1,0 +1,133 @@
+"""What an email has beside its message, over REST: copies and HTML, and the files of any message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from flask import Response, current_app, request
+from flask_appbuilder.api import expose, protect
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select
+
+from app.domain.base import NotFound, RuleBroken
+from app.extensions import db
+from app.lib import html_cleaning
+from app.lib.file_kinds import SHOWN
+from app.models import Mail, Message
+from app.ops.file_store import PREFIX, FileStore
+from app.web.api.operations import OperationSpec
+from app.web.api.schemas import STRING, shape
+from app.web.core.fields import Field, LongTextField, Viewer
+from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+
+MAX_HTML = 200_000
+_FILE = shape({"name": STRING, "mime_type": STRING, "number": {"type": "integer"}, "content_id": STRING})
+_MAIL = shape(
+    {
+        "cc": {"type": "array", "items": STRING},
+        "html": {"type": "string", "nullable": True},
+        "quoted": {"type": "string", "nullable": True},
+        "has_remote_pictures": {"type": "boolean"},
+        "is_unverified": {"type": "boolean"},
+        "note": {"type": "string", "nullable": True},
+        "files": {"type": "array", "items": _FILE},
+    }
+)
+VERBS = {"mail": "read", "file": "read"}
+DOCUMENTATION = {
+    "mail": OperationSpec("HTML, copies and files; ?pictures=1 shows remote pictures", (404,), ("pk",), answer=_MAIL),
+    "file": OperationSpec("A file of a message, as an attachment", (404,), ("pk", "number"), answer=None),
+}
+
+
+class CopiesField(Field):
+    """Addresses to whom copies go: a list, or a text with commas."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.schema = {"type": "array", "items": {"type": "string"}, "nullable": True}
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """The addresses as typed. Raises RuleBroken for anything but texts."""
+        given = raw.split(",") if isinstance(raw, str) else raw or []
+        if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+            raise RuleBroken(_("“cc” must be a list of email addresses."), "cc")
+        return tuple(each.strip() for each in given if each.strip())
+
+
+FIELDS: tuple[Field, ...] = (CopiesField("cc"), LongTextField("html", max_length=MAX_HTML))
+
+
+class MailRoutes:
+    """/api/v1/message/<id>/mail and /file/<number>: whoever sees the message sees them."""
+
+    @expose("/<int:pk>/mail", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("mail")
+    def mail(self, pk: Any) -> Any:
+        """What an email has beside its message."""
+        row, viewer = self._row(pk, "read"), current_viewer()  # type: ignore[attr-defined]
+        mail = db.session.scalars(select(Mail).where(Mail.message_id == row.id)).first()
+        if mail is None and not row.media:
+            raise NotFound(_("This message is no email."))
+        return json_answer(200, {"id": row.id, "result": _shown(row, mail, viewer)})
+
+    @expose("/<int:pk>/file/<int:number>", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("file")
+    def file(self, pk: Any, number: int) -> Any:
+        """A file, always to be saved and never to be run; of the few kinds of pictures also for pages."""
+        row = self._row(pk, "read")  # type: ignore[attr-defined]
+        files = row.media or []
+        if number >= len(files) or not files[number]["address"].startswith(PREFIX):
+            raise NotFound(_("This message has no such file."))
+        store: FileStore = current_app.extensions["crm_files"]
+        try:
+            content = store.open(files[number]["address"].removeprefix(PREFIX))
+        except FileNotFoundError as missing:
+            raise NotFound(_("This file no longer exists.")) from missing
+        return _download(content, files[number])
+
+
+def _shown(row: Message, mail: Mail | None, viewer: Viewer) -> dict[str, Any]:
+    html = mail.html if mail is not None else None
+    if html and request.args.get("pictures") == "1":
+        html = html_cleaning.with_remote_pictures(html)
+    content_ids = {number: name for name, number in row.native.get("inline", {}).items()}
+    return {
+        "cc": [viewer.person.mask_value("email", each) for each in (mail.cc if mail is not None else ())],
+        "html": html,
+        "quoted": mail.quoted if mail is not None else None,
+        "has_remote_pictures": mail is not None and mail.has_remote_pictures,
+        "is_unverified": mail is not None and mail.is_unverified,
+        "note": mail.sentence if mail is not None else None,
+        "files": [
+            {"name": each["name"], "mime_type": each["mime_type"], "number": n, "content_id": content_ids.get(n, "")}
+            for n, each in enumerate(row.media or [])
+        ],
+    }
+
+
+def _download(content: BinaryIO, file: dict[str, str]) -> Response:
+    """The content as an attachment under the sender's name."""
+    name = file["name"] or "file"
+    plain = "".join(char if (char.isascii() and char.isalnum()) or char in "-_. " else "_" for char in name)
+    headers = {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Cache-Control": "private, no-store",
+    }
+    mime_type = file["mime_type"] if file["mime_type"] in SHOWN else "application/octet-stream"
+    return Response(_chunks(content), headers=headers, mimetype=mime_type)
+
+
+def _chunks(content: BinaryIO) -> Iterator[bytes]:
+    with content:
+        while chunk := content.read(65_536):
+            yield chunk
