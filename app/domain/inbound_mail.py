@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.domain import channel_accounts, consents, conversations, mail_records, mail_threads, mails, messages, notices
-from app.domain.base import RuleBroken, Stamp
+from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.channel_accounts import ChannelAccount
 from app.domain.conversations import Conversation
 from app.domain.mail_threads import Thread
@@ -125,6 +125,8 @@ def _claim(session: Session, intake: Intake, arrived: ArrivedMail, mail: ReadMai
     row.html = mail.html or None
     row.has_remote_pictures, row.quoted = mail.has_remote_pictures, mail.quoted[:MAX_QUOTED] or None
     row.is_unverified = is_unverified(mail, intake)
+    # A refused INSERT would keep a shared lock on MariaDB, and several would deadlock over what follows.
+    hold_name(session, f"mail:{intake.account.id}:{row.mail_key}")
     return row if _insert(session, row) else None
 
 

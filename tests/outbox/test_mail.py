@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email import message_from_string
 from email.policy import default
@@ -18,10 +19,11 @@ from app.channels.registry import KINDS
 from app.domain import channel_accounts, inbound_mail
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
+from app.domain.inbound_mail import ArrivedMail
 from app.job_runner import run_slot
 from app.models import ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops import queue
-from app.outbox import mail_fetch
+from app.outbox import engine, mail_fetch
 from tests.app_fixtures import World
 from tests.channels import imap
 from tests.channels.smtp import MailServer, serving
@@ -234,3 +236,33 @@ def test_trouble_is_told_on_the_account(world: World, account: Any, mailbox: ima
     world.session.refresh(row)
     assert "can't be reached" in (row.last_error or "")
     assert inbound_mail.MAX_BODY * 4 < 65_536  # what MariaDB's TEXT takes
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def office(request: pytest.FixtureRequest) -> World:
+    """The product on each database."""
+    world: World = request.getfixturevalue("world" if request.param == "sqlite" else "maria")
+    return world
+
+
+def test_the_database_takes_a_long_mail_once_whoever_brings_it(office: World) -> None:
+    secret = {"user": imap.USER, "password": imap.PASSWORD, "address": imap.USER}
+    account_id = add(office, "imap", opens="lead", owner="ana", **secret).id
+    quoted = "> " + "𝕬" * 30_000
+    body = "\r\n".join(["𝕬" * 20_000, "", "On Monday, x wrote:", quoted])
+    mail = raw("g1", body, Content_Type="text/plain; charset=utf-8")
+    barrier = threading.Barrier(4)
+
+    def bring(_number: int) -> str:
+        with office.app.app_context():
+            barrier.wait()
+            with engine.writing() as session:
+                return inbound_mail.take(session, mail_fetch.intake_of(session, account_id, now()), ArrivedMail(mail))
+
+    with ThreadPoolExecutor(4) as threads:
+        states = sorted(threads.map(bring, range(4)))
+    assert states == ["kept", "known", "known", "known"]
+    (message,) = office.rows(select(Message).where(Message.account_id == account_id))
+    (row,) = office.rows(select(Mail).where(Mail.account_id == account_id))
+    assert message.lead_id is not None and message.body.startswith("𝕬" * 15_000)
+    assert row.quoted is not None and row.quoted.endswith("𝕬" * 30_000) and row.original is not None
