@@ -26,6 +26,7 @@ from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
 from app.lib.iso_time import read_moment
 from app.lib.vault import Vault, read_key
+from app.mail_commands import mail_commands
 from app.models import Role, User
 from app.ops import database, queue, workers
 from app.ops.head_record import HeadRecord
@@ -58,6 +59,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(_customer_commands())
     app.cli.add_command(_audit_commands())
     app.cli.add_command(channel_commands(readable_errors))
+    app.cli.add_command(mail_commands(readable_errors))
     app.cli.add_command(worker)
     if demo is not None:
         app.cli.add_command(_demo_commands(demo))
