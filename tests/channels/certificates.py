@@ -1,4 +1,4 @@
-"""A certificate for servers of tests."""
+"""Certificates of servers in tests."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def made_certificate(folder: Path) -> Path:
-    """Key and certificate of 127.0.0.1 in one file."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail")])
+def make_certificate(folder: Path, host: str) -> Path:
+    """Key and self-signed certificate of a host in one file."""
+    path, key = folder / "both.pem", ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number()).not_valid_before(
+        now - timedelta(days=1)
     )
-    file = folder / "mail.pem"
-    plain = serialization.NoEncryption()
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return file
+    builder = builder.not_valid_after(now + timedelta(days=1)).add_extension(
+        x509.SubjectAlternativeName([_named(host)]), critical=False
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(secret + builder.sign(key, hashes.SHA256()).public_bytes(pem))
+    return path
+
+
+def _named(host: str) -> x509.GeneralName:
+    """A host by its name, or by its address."""
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

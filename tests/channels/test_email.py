@@ -15,7 +15,7 @@ import config
 from app.channels.base import ChannelError, Content, DeliveryUnknown
 from app.channels.console import Console
 from app.channels.email import Email, server_of
-from tests.channels.certificates import made_certificate
+from tests.channels.certificates import make_certificate
 from tests.channels.smtp import MailServer, only, serving
 from tests.servers import free_port
 
@@ -102,7 +102,7 @@ def test_a_subject_cannot_add_a_header(mail_server, email):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_certificate(tmp_path_factory.mktemp("tls"))
+    return make_certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
 @pytest.fixture

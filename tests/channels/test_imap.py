@@ -17,14 +17,14 @@ from app.channels import imap_client
 from app.channels.base import ChannelError
 from app.channels.imap_client import FetchedMail, ImapClient, Mailbox, Position
 from tests.channels import imap
-from tests.channels.certificates import made_certificate
+from tests.channels.certificates import make_certificate
 
 TODAY = date(2026, 1, 1)
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_certificate(tmp_path_factory.mktemp("tls"))
+    return make_certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
 @pytest.fixture(scope="module")
