@@ -383,11 +383,7 @@ KIND = ProviderKind(
             check=check_line,
         ),
         Setting(
-            "answer_account",
-            "Answers are sent by",
-            "Name of an account of kind smtp.",
-            is_required=False,
-            check=check_line,
+            "answer_account", "Answers are sent by", "Name of an smtp account.", is_required=False, check=check_line
         ),
         Setting(
             "authserv_id",

@@ -47,6 +47,13 @@ _PK = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 PARAMETERS: dict[str, Any] = {
     "pk": {"in": "path", "name": "pk", "required": True, "schema": _PK, "description": "ID of the record."},
     "user": {"in": "path", "name": "user", "required": True, "schema": _PK, "description": "ID of a colleague."},
+    "number": {"in": "path", "name": "number", "required": True, "schema": ID, "description": "Which file, from 0."},
+    "pictures": {
+        "in": "query",
+        "name": "pictures",
+        "schema": {"type": "string", "enum": ["0", "1"]},
+        "description": "1 = with the pictures of other servers, which learn that the email is read.",
+    },
     "page": {"in": "query", "name": "page", "schema": _PAGE["page"]},
     "page_size": {"in": "query", "name": "page_size", "schema": _PAGE["page_size"]},
     "page_query": {
@@ -103,6 +110,8 @@ class OperationSpec:
     answer: Any = "row"
     good: tuple[int, ...] = (200,)
     headers: tuple[str, ...] = ()
+    #: The type of a successful response; anything but JSON is bytes.
+    mime_type: str = "application/json"
 
 
 _ASSIGN = shape(
@@ -309,7 +318,8 @@ def in_json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
 
 def responses(spec: OperationSpec, answer: dict[str, Any]) -> dict[str, Any]:
     """All responses of an operation."""
-    good = {"description": "Done", "headers": _heads(*spec.headers), "content": in_json(answer)}
+    content = in_json(answer) if spec.mime_type == "application/json" else {spec.mime_type: {"schema": answer}}
+    good = {"description": "Done", "headers": _heads(*spec.headers), "content": content}
     unchanged = {"description": "Not modified", "headers": _heads("ETag")}
     made: dict[str, Any] = {str(status): unchanged if status == 304 else good for status in spec.good}
     return made | refusals(*spec.statuses)

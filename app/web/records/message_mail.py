@@ -19,7 +19,7 @@ from app.lib.file_kinds import SHOWN
 from app.models import Mail, Message
 from app.ops.file_store import PREFIX, FileStore
 from app.web.api.operations import OperationSpec
-from app.web.api.schemas import STRING, shape
+from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields import Field, LongTextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 
@@ -38,8 +38,19 @@ _MAIL = shape(
 )
 VERBS = {"mail": "read", "file": "read"}
 DOCUMENTATION = {
-    "mail": OperationSpec("HTML, copies and files; ?pictures=1 shows remote pictures", (404,), ("pk",), answer=_MAIL),
-    "file": OperationSpec("A file of a message, as an attachment", (404,), ("pk", "number"), answer=None),
+    "mail": OperationSpec(
+        "Formatted text, copies and files of an email",
+        (404, 422),
+        ("pk", "pictures"),
+        answer=shape({"id": ID, "result": _MAIL}, "id", "result"),
+    ),
+    "file": OperationSpec(
+        "A file of a message, as an attachment",
+        (404,),
+        ("pk", "number"),
+        answer={"type": "string", "format": "binary"},
+        mime_type="application/octet-stream",
+    ),
 }
 
 
@@ -70,6 +81,8 @@ class MailRoutes:
     @permission_name("mail")
     def mail(self, pk: Any) -> Any:
         """What an email has beside its message."""
+        if request.args.keys() - {"pictures"} or request.args.get("pictures", "0") not in ("0", "1"):
+            raise RuleBroken(_("The only parameter is “pictures”, which is 0 or 1."), "pictures")
         row, viewer = self._row(pk, "read"), current_viewer()  # type: ignore[attr-defined]
         mail = db.session.scalars(select(Mail).where(Mail.message_id == row.id)).first()
         if mail is None and not row.media:
