@@ -111,8 +111,25 @@ def _counts(person: access.Person) -> dict[str, int]:
     return counts
 
 
+#: Beginnings of the addresses of settings.
+_SETTINGS = (
+    *("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/webhooks", "/undelivered"),
+)
+
+
 def _is_settings(path: str) -> bool:
-    under = ("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/webhooks")
+    under = (
+        "/settings",
+        "/roles",
+        "/users",
+        "/jobs",
+        "/queue",
+        "/audit",
+        "/groups",
+        "/turns",
+        "/webhooks",
+        "/undelivered",
+    )
     return path.startswith(under)
 
 
