@@ -55,7 +55,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "app/domain/branches.py",
         "app/models.py",
         "app/models.py",
-        "migrations/versions/0012_branches.py",
+        "migrations/versions/0016_branches.py",
         "app/access/row_rules.py",
         "app/access/row_rules.py",
         "app/web/records/branches.py",
