@@ -148,6 +148,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("ticket", "join"): {"user": "ben"},
     ("ticket", "callers"): {"text": "9820012345"},
     ("customer", "decide_link"): {"link": 7, "confirm": True},
+    ("conversation", "hand_over"): {"user": 7},
+    ("conversation", "link"): {"lead": 412},
+    ("conversation", "send"): {"body": "Your account is open."},
+    ("conversation", "lead"): {"first_name": "Kavita"},
+    ("conversation", "ticket"): {"subjects": ["Pledge"]},
 }
 
 
@@ -165,6 +170,7 @@ QUERIES: dict[str, Any] = {
     "call_log": _query("started_on", "other", "status", direction="Incoming"),
     "activity": _query("at", "kind", "told", kind="note"),
     "message": _query("created_on", "peer", "state", channel="sms"),
+    "conversation": _query("peer", "state", channel="whatsapp"),
     "assignment_request": _query("number", "reason", "requester", status="Pending"),
     "notification": _query("at", "text", "read", read=False),
 }

@@ -261,7 +261,9 @@ def _question(resource: Any, suffix: str) -> Any:
 
 
 def _named(given: Any, resource: Any) -> dict[str, Any]:
-    return ref(base_of(resource) + given[1:]) if isinstance(given, str) else dict(given)
+    if not isinstance(given, str):
+        return dict(given)
+    return ref(base_of(resource) + given[1:] if given.startswith("+") else given)
 
 
 def _filters(resource: Any) -> str:

@@ -155,8 +155,8 @@ class ConversationResource(Resource):
         "read": OperationSpec("Mark all its messages as read", _ROW, ("pk",)),
         "link": OperationSpec("Let it belong to a lead, ticket or customer", (*_ROW, 413), ("pk",), _RECORD),
         "send": OperationSpec("Answer; returns the message", (*_ROW, 413), ("pk",), _REPLY, good=(201,)),
-        "lead": OperationSpec("Make a lead from it", (*_ROW, 413), ("pk",), "+Lead", _MADE, good=(201,)),
-        "ticket": OperationSpec("Make a ticket from it", (*_ROW, 413), ("pk",), "+Ticket", _MADE, good=(201,)),
+        "lead": OperationSpec("Make a lead from it", (*_ROW, 413), ("pk",), "LeadCreate", _MADE, good=(201,)),
+        "ticket": OperationSpec("Make a ticket from it", (*_ROW, 413), ("pk",), "TicketCreate", _MADE, good=(201,)),
     }
 
     @expose("/<int:pk>/messages", methods=["GET"])

@@ -305,7 +305,7 @@ def _send(target: dict[str, Any], viewer: Viewer) -> Any:
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        return outgoing.send(db.session(), Outgoing(**target, **said, cause=cause), viewer.stamp)
+        return outgoing.send(db.session(), Outgoing(**target, **said, purpose="service", cause=cause), viewer.stamp)
 
 
 def _was_sent(broken: BaseException) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 from flask_appbuilder import Model
 from sqlalchemy import select, text
 
-from app.domain import assignment, notices
+from app.channels.registry import KINDS
+from app.domain import assignment, channel_accounts, notices
 from app.domain.base import Stamp
-from app.models import CustomerAccount, Notification
+from app.domain.channel_accounts import AccountSettings
+from app.models import CustomerAccount, MessageTemplate, Notification, SupportPage
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import World
 from tests.makers import NOW
@@ -37,6 +39,7 @@ class SampleRecords:
         self._add_notice("task_due", self.task)
         self.shared_ticket = make.ticket("sam", task={})
         self._add_account_and_assignee()
+        self._add_channel()
         world.session.commit()
 
     def _add_account_and_assignee(self) -> None:
@@ -46,6 +49,13 @@ class SampleRecords:
         account.stamp(Stamp(None, NOW))
         session.add(account)
         assignment.add_assignee(session, self.shared_ticket, people["cleo"].id, Stamp(people["sam"].id, NOW))
+
+    def _add_channel(self) -> None:
+        """What messages need: an account that sends nothing, a template, a support page."""
+        session, settings = self.world.session, AccountSettings("Desk")
+        channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.world.vault)
+        session.add(MessageTemplate(channel="whatsapp", label="Hello", body="Hello {{name}}", approval="local"))
+        session.add(SupportPage(label="Login help", url="https://example.com/login", is_active=True, position=1))
 
     def bind_to(self, world: World) -> SampleRecords:
         """The same records, loaded in another world with the same database."""
@@ -351,3 +361,26 @@ SAMPLE_CALLS |= {
 }
 #: Methods that exist to say in words why they do nothing.
 REFUSING = {_CLIENT + "rename_doc", _CLIENT + "submit", _CLIENT + "cancel"}
+
+_WHATSAPP, _SUPPORT, _PAGES = "crm.api.whatsapp.", "crm.api.whatsapp_support.", {"support_pages": ["Login help"]}
+SAMPLE_CALLS |= {
+    **{_WHATSAPP + name: ("ana", _constant()) for name in ("is_whatsapp_enabled", "is_whatsapp_installed")},
+    **{_SUPPORT + name: ("ana", _constant()) for name in ("get_status", "is_whatsapp_support_enabled")},
+    _API + "whatsapp_setup.get_local_whatsapp_status": ("ana", _constant()),
+    _API + "whatsapp_setup.send_local_whatsapp_message": ("ana", _constant(phone="9820054321", message="Hello")),
+    _WHATSAPP + "get_whatsapp_messages": ("ana", _naming("lead", **_LEAD_REFERENCE, reference_name=...)),
+    _WHATSAPP + "create_whatsapp_message": (
+        "ana",
+        _naming("lead", **_LEAD_REFERENCE, reference_name=..., message="Hello"),
+    ),
+    _WHATSAPP + "send_whatsapp_template": (
+        "ana",
+        _naming("lead", **_LEAD_REFERENCE, reference_name=..., template="Hello", variables={"name": "Ravi"}),
+    ),
+    **{
+        _SUPPORT + name: ("cleo", _naming("ticket", ticket_name=..., **_PAGES))
+        for name in ("send_support_page_whatsapp", "send_support_pages")
+    },
+    _SUPPORT + "send_support_pages_without_ticket": ("ana", _constant(customer_mobile="9820054321", **_PAGES)),
+    _SUPPORT + "log_support_activity": ("cleo", _naming("ticket", doctype="CRM Ticket", docname=..., **_PAGES)),
+}

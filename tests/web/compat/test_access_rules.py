@@ -20,7 +20,8 @@ OPEN_METHODS = """
     login logout ping get_logged_user get_user_profile get_app_version get_update_settings get_assignable_roles
     get_assignable_users_public get_users get_current_user_module_permissions get_office_hours get_holidays
     get_office_status is_call_integration_enabled get_customer_history get_customer_interactions universal_search
-    get_contact_by_phone_number has_permission get_single_value rename_doc submit cancel"""
+    get_contact_by_phone_number has_permission get_single_value rename_doc submit cancel
+    is_whatsapp_enabled is_whatsapp_installed get_local_whatsapp_status get_status is_whatsapp_support_enabled"""
 #: (role of the caller, module, verb) -> the methods that need this permission.
 METHODS_BY_CELL = {
     ("Sales User", "Leads", "read"): """
@@ -56,6 +57,11 @@ METHODS_BY_CELL = {
     ("Sales User", "Customers", "write"): "update_customer_with_client_id create_or_update_customer",
     ("Support User", "Customers", "write"): "update_ticket_customer_data",
     ("Sales User", "Notes", "create"): "insert add_comment add_note_to_call_log quick_reply",
+    ("Support User", "Notes", "create"): "log_support_activity",
+    ("Sales User", "Messages", "read"): "get_whatsapp_messages",
+    ("Sales User", "Messages", "create"): """
+        create_whatsapp_message send_whatsapp_template send_local_whatsapp_message send_support_pages_without_ticket""",
+    ("Support User", "Messages", "create"): "send_support_page_whatsapp send_support_pages",
     ("Sales User", "Tasks", "read"): "get_eligible_followup_tasks",
     ("Sales User", "Tasks", "create"): "add_task_to_call_log",
     ("Sales User", "Requests", "create"): "create_assignment_request",
