@@ -195,6 +195,10 @@ class CallerField(RecordField):
             raise RuleBroken(_("There is no such record: %(value)s.", value=str(raw)[:60]), self.name)
         return int(cards[0]["id"])
 
+    def empty_columns(self) -> tuple[Any, ...]:
+        """Those of the customer, without whether the ticket opens them."""
+        return super().empty_columns()[:4]
+
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The card; None if the record is not visible."""
         return super().serialize(values[:4], viewer)
