@@ -22,6 +22,7 @@ WORK = [
     "/tasks/",
     "/calls/",
     "/messages/",
+    "/inbox/?folder=unassigned",
     "/requests/",
     "/search?q=mehta",
 ]
@@ -29,6 +30,7 @@ WORK += ["/bell/", "/bell/choices/", "/me/", "/phone/", "/sessions/", "/keys/"]
 SETTINGS = ["/tickets/", "/tickets/add", "/settings/", "/users/list/", "/users/add", "/roles/matrix/", "/users/can/"]
 SETTINGS += ["/settings/business/", "/settings/hours/", "/settings/holidays/list/", "/turns/", "/settings/sla/list/"]
 SETTINGS += ["/settings/sla/add", "/settings/lead-statuses/list/", "/settings/lead-statuses/add", "/jobs/", "/queue/"]
+SETTINGS += ["/settings/channels/", "/settings/channels/add/twilio", "/settings/channels/console/1/", "/undelivered/"]
 SETTINGS += ["/webhooks/", "/webhooks/add", "/audit/", "/settings/message-templates/list/", "/groups/list/"]
 LISTS = ["/leads/", "/tickets/", "/customers/", "/tasks/", "/tasks/?tab=all", "/calls/", "/messages/", "/requests/"]
 LISTS += ["/users/list/", "/settings/lead-statuses/list/", "/settings/sla/list/", "/jobs/", "/audit/", "/turns/"]

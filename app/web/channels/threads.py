@@ -16,6 +16,7 @@ from app.domain import conversations, message_templates
 from app.domain.base import NotFound, RuleBroken
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, Conversation, Message, MessageTemplate
+from app.ops.file_store import PREFIX
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list
@@ -184,9 +185,12 @@ _FILE_ICONS = {"image": "photo", "audio": "microphone", "video": "player-play"}
 
 
 def _file(message: Any, place: int, file: dict[str, str]) -> dict[str, Any]:
+    """A file of a message; a link where we have it, which REST serves under the rules of the message."""
     kind = str(file.get("mime_type") or "").partition("/")[0]
     label = file.get("caption") or file.get("name") or file.get("mime_type") or _("File")
-    return {"url": f"/inbox/file/{message.id}/{place}", "label": label, "icon": _FILE_ICONS.get(kind, "file")}
+    is_ours = str(file.get("address") or "").startswith(PREFIX)
+    url = f"/api/v1/message/{message.id}/file/{place}" if is_ours else None
+    return {"url": url, "label": label, "icon": _FILE_ICONS.get(kind, "file")}
 
 
 def _reactions(message: Any, viewer: Viewer) -> list[dict[str, str]]:

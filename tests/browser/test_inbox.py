@@ -1,0 +1,58 @@
+"""The inbox in a real browser: two people at one conversation, and a page without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import MANAGER, SELLER, Seat
+
+Sit = Callable[..., Seat]
+
+
+def open_unassigned(seat: Any, place: int) -> str:
+    """Open a conversation that is nobody's; returns its address."""
+    seat.go("/inbox/?folder=unassigned")
+    seat.page.locator(".inbox-row a").nth(place).click()
+    expect(seat.page.locator(".thread-who h2")).to_be_visible()
+    return str(seat.page.url.removeprefix(seat.url).partition("?")[0])
+
+
+def test_an_answer_reaches_a_colleague_live_and_is_sent(seat: Sit) -> None:
+    rohan, asha = seat(SELLER), seat(MANAGER)
+    address = open_unassigned(rohan, 0)
+    rohan.page.get_by_role("button", name="Take it").click()
+    expect(rohan.page.locator(".note")).to_contain_text("You answer this conversation now")
+    asha.go(address)
+    asha.await_socket()
+    rohan.page.locator("[data-text]").fill("Good morning! Which branch is near you?")
+    with rohan.page.expect_navigation():
+        rohan.page.keyboard.press("Control+Enter")
+    for each in (rohan, asha):
+        expect(each.page.locator(".bubble-text").last).to_have_text("Good morning! Which branch is near you?")
+    # The console provider takes it, and the page learns of it by itself
+    expect(asha.page.locator(".bubble-state").last).to_have_attribute("title", "Sent")
+    assert rohan.page.locator("[data-text]").input_value() == ""
+    assert asha.complaints == rohan.complaints == []
+
+
+def test_a_template_is_filled_in_before_the_eyes(seat: Sit) -> None:
+    asha = seat(MANAGER)
+    open_unassigned(asha, 0)
+    asha.page.select_option("#template", label="Documents received")
+    expect(asha.page.locator("[data-text]")).to_be_hidden()
+    asha.page.get_by_label("Value of first_name").fill("Kavita")
+    expect(asha.page.locator("[data-preview]")).to_have_text(
+        "Namaste Kavita, your documents have reached our head office."
+    )
+    assert asha.complaints == []
+
+
+def test_it_works_without_javascript(seat: Sit) -> None:
+    asha = seat(MANAGER, java_script_enabled=False)
+    open_unassigned(asha, 0)
+    asha.page.locator("[data-text]").fill("Written without scripts")
+    asha.page.get_by_role("button", name="Send", exact=True).click()
+    expect(asha.page.locator(".bubble-text").last).to_have_text("Written without scripts")
