@@ -25,7 +25,7 @@ from app.domain import (
     sla,
     webhooks,
 )
-from app.domain.job_runs import MANUAL_PREFIX, JobRun
+from app.domain.job_runs import KEPT_FOR, MANUAL_PREFIX, JobRun
 from app.dry_run import DryRun, try_out
 from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Work, daily_at, every_minute, run_slot
 from app.ops.database import database_now
@@ -51,8 +51,6 @@ QUEUED = (
 log = logging.getLogger("crm.jobs")
 #: A run that has shown no sign of life for longer belongs to a process that was killed.
 INTERRUPTED_AFTER = timedelta(minutes=5)
-#: How long runs are kept.
-KEPT = timedelta(days=30)
 
 
 def _reassign(session: Session, job_pass: JobPass) -> Work:
@@ -154,7 +152,7 @@ def _notify_of_audit(session: Session, report: audit_chain.Report, now: datetime
 
 
 def _delete_old_runs(session: Session, job_pass: JobPass) -> Work:
-    old = delete(JobRun).where(JobRun.started_on < job_pass.now - KEPT)
+    old = delete(JobRun).where(JobRun.started_on < job_pass.now - KEPT_FOR)
     return Work(("runs",), lambda session, _: _execute(session, old))
 
 

@@ -17,9 +17,12 @@ from app.domain.channel_accounts import ChannelAccount
 from app.domain.conversations import Conversation
 from app.domain.message_templates import MessageTemplate
 from app.domain.messages import Message
+from app.lib.sms_parts import count_parts
 
 #: Files of one message.
 MAX_MEDIA = 10
+#: So many SMS may one text become; each is paid for.
+MAX_SMS_PARTS = 10
 #: Characters of one message, as the strictest provider of text messages takes them, and of others.
 MAX_LENGTH = {"sms": 2000, "whatsapp": 4096, "email": 60_000}
 
@@ -109,6 +112,9 @@ def _content(session: Session, wish: Outgoing, account: ChannelAccount, conversa
     if len(body) > MAX_LENGTH[wish.channel]:
         text = "This text is too long. On this channel a message has at most %(most)s characters."
         raise RuleBroken(translatable(text, most=MAX_LENGTH[wish.channel]), "body")
+    if wish.channel == "sms" and (parts := count_parts(body).parts) > MAX_SMS_PARTS:
+        text = "This text would be sent as %(parts)s SMS. Please shorten it: at most %(most)s are sent for one message."
+        raise RuleBroken(translatable(text, parts=parts, most=MAX_SMS_PARTS), "body")
     if len(wish.media) > MAX_MEDIA:
         raise RuleBroken("A message can have at most 10 files.", "media")
     return {

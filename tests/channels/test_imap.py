@@ -16,6 +16,7 @@ import pytest
 from app.channels import imap_client
 from app.channels.base import ChannelError
 from app.channels.imap_client import FetchedMail, ImapClient, Mailbox, Position
+from app.ops import file_store
 from tests.channels import imap
 from tests.channels.certificates import make_certificate
 
@@ -140,3 +141,7 @@ def _play(listener: socket.socket, answers: list[bytes]) -> None:
             connection.sendall(answer.replace(b"@", tag))
         connection.settimeout(5)
         connection.recv(1000)
+
+
+def test_a_mail_that_is_fetched_has_files_that_can_be_kept() -> None:
+    assert imap_client.MAX_MAIL_BYTES <= file_store.MAX_BYTES

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND as CONSOLE
-from app.domain import channel_accounts, consents, conversations, customers, message_templates, messages
+from app.domain import channel_accounts, consents, conversations, customers, message_templates, messages, outgoing
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
@@ -198,3 +198,15 @@ def test_a_template_that_is_not_approved_is_refused(more: dict[str, Any]) -> Non
     message_templates.refuse_unusable(template("x", account_id=1, approval="approved"), "sms", 1)
     with pytest.raises(RuleBroken):
         message_templates.refuse_unusable(template("x", **more), "sms", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sent"), [("x" * 1530, True), ("x" * 1531, False), ("₹" * 670, True), ("₹" * 671, False)]
+)
+def test_a_text_becomes_at_most_ten_sms(office: Session, account: Any, text: str, is_sent: bool) -> None:
+    wish = outgoing.Outgoing("sms", "9820012345", text, account_id=account.id, purpose="service")
+    if is_sent:
+        assert outgoing.send(office, wish, Stamp(None, NOW)).body == text
+    else:
+        with pytest.raises(RuleBroken, match="at most"):
+            outgoing.send(office, wish, Stamp(None, NOW))

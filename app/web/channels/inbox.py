@@ -301,7 +301,7 @@ def _send(target: dict[str, Any], viewer: Viewer) -> Any:
 
     Raises RuleBroken; IntegrityError for a form that was sent before.
     """
-    said = threads.said_in(db.session(), request.form, threads.MAX_LENGTH.get(target["channel"], 1600))
+    said = threads.said_in(db.session(), request.form, outgoing.MAX_LENGTH[target["channel"]])
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import conversations, message_templates
 from app.domain.base import NotFound, RuleBroken
+from app.domain.outgoing import MAX_LENGTH
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, Conversation, Message, MessageTemplate
 from app.ops.file_store import PREFIX
@@ -23,8 +24,6 @@ from app.web.records import conversation_list
 
 #: Messages that a page shows; older ones are asked for.
 PAGE = 60
-#: Channel -> the most characters of a text.
-MAX_LENGTH = {"whatsapp": 4096, "sms": 1600, "email": 20_000}
 #: States in which a message waits for a person.
 _AGAIN = ("failed", "unknown")
 
@@ -241,7 +240,7 @@ def composer(
         "body": typed.get("body", ""),
         "subject": typed.get("subject", ""),
         "has_subject": channel == "email",
-        "max": MAX_LENGTH.get(channel, 1600),
+        "max": MAX_LENGTH[channel],
         "placeholder": _("Write a message"),
         "error": error,
     }
@@ -333,7 +332,7 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
             "body": typed.get("body", ""),
             "subject": typed.get("subject", ""),
             "has_subject": channel == "email",
-            "max": MAX_LENGTH.get(channel, 1600),
+            "max": MAX_LENGTH[channel],
             "placeholder": _("Write a message"),
             "error": more.get("error") or "",
         },
