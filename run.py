@@ -182,9 +182,11 @@ def _start_lock(settings: Settings) -> Iterator[None]:
 
 def _schema_trouble(settings: Settings) -> str:
     """Fit the schema; what the operator can do if that isn't possible, else ""."""
+    from app.addons import BadAddon
+
     try:
         fit_schema(settings)
-    except CannotStart as error:
+    except (CannotStart, BadAddon) as error:
         return str(error)
     except Exception as error:
         if (sentence := _start_trouble(error)) is None:

@@ -30,7 +30,7 @@ from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app, models
-from app.domain import assignment, assignment_requests, calls, customers, leads, messages, tasks, tickets
+from app.domain import assignment, assignment_requests, calls, customers, leads, messages, numbering, tasks, tickets
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
@@ -538,6 +538,7 @@ def maria_pool(
 @pytest.fixture
 def maria_app(maria_pool: AppPool) -> Iterator[Flask]:
     """The product on MariaDB, with the same users."""
+    numbering.forget_all()  # the database goes back
     with maria_pool.fresh() as made:
         yield made()
 

@@ -55,14 +55,14 @@ _lock = threading.Lock()
 _shared: WeakKeyDictionary[Engine, dict[Series, _Shared]] = WeakKeyDictionary()
 
 
-def _forget_all() -> None:
-    """A forked process begins without the numbers of its parent, which still has them."""
+def forget_all() -> None:
+    """Drop the numbers that this process holds: it was forked and its parent has them, or its database went back."""
     global _lock
     _lock = threading.Lock()
     _shared.clear()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=forget_all)
 
 
 def next_number(session: Session, kind: str, year: int) -> str:
