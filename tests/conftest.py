@@ -46,17 +46,17 @@ def pytest_configure(config: pytest.Config) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-#: These mostly wait, for processes that start, for time-outs, for a browser. One worker runs them, one after the other,
+#: These mostly wait, for processes that start, for time-outs, for a browser. Two workers run them, one after the other,
 #: beside workers that compute.
 WAITING = ("tests/browser", "tests/proofs", "tests/ops", "tests/web/realtime")
-#: More workers than cores, because one of them waits; more than these only get in each other's way.
-MAX_WORKERS = 5
+#: More workers than cores, because these of them wait; more than MAX_WORKERS only get in each other's way.
+MAX_WAITING, MAX_WORKERS = 2, 6
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """How many workers `-n auto` starts."""
-    return min((os.cpu_count() or 1) + 1, MAX_WORKERS)
+    return min((os.cpu_count() or 1) + MAX_WAITING, MAX_WORKERS)
 
 
 def waits(nodeid: str) -> bool:
@@ -91,18 +91,18 @@ class ByFile(LoadGroupScheduling):
         return HALL if path.endswith(("proofs/test_parallel.py", "proofs/test_push.py")) else path
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        """Give the worker tests that wait if no other worker has such; else tests that compute, while there are any."""
-        is_free = not any(map(waits, self._unfinished(but=node)))
+        """Give the worker tests that wait if few others have such; else tests that compute, while there are any."""
+        is_free = sum(any(map(waits, scopes)) for scopes in self._unfinished(but=node)) < MAX_WAITING
         chosen = next((scope for scope in self.workqueue if waits(scope) == is_free), None)
         if chosen is not None:
             self.workqueue.move_to_end(chosen, last=False)
         super()._assign_work_unit(node)
 
-    def _unfinished(self, but: WorkerController) -> Iterator[str]:
-        """What the other workers have to do."""
+    def _unfinished(self, but: WorkerController) -> Iterator[list[str]]:
+        """What each of the other workers has to do."""
         for node, scopes in self.assigned_work.items():
             if node is not but:
-                yield from (scope for scope, tests in scopes.items() if not all(tests.values()))
+                yield [scope for scope, tests in scopes.items() if not all(tests.values())]
 
 
 @pytest.hookimpl(optionalhook=True)

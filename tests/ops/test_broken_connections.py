@@ -28,9 +28,9 @@ def test_a_connection_that_breaks_when_the_request_ends_does_not_replace_its_ans
         connection.close()
         return "stored"
 
-    shown = next(rule.endpoint for rule in app.url_map.iter_rules() if rule.rule == "/readyz")
+    shown = next(rule.endpoint for rule in app.url_map.iter_rules() if rule.rule == "/healthz")
     monkeypatch.setitem(app.view_functions, shown, breaks)
-    answer = app.test_client().get("/readyz")
+    answer = app.test_client().get("/healthz")
     assert (answer.status_code, answer.text) == (200, "stored")
     with app.app_context():
         assert db.session.execute(text("SELECT 1")).scalar() == 1
