@@ -29,7 +29,7 @@ from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import PersonField
 from app.web.records.call_fields import CallNumberField
 from app.web.records.leads import LeadResource
-from app.web.records.messages import CHANNEL_WORDS, MessageResource
+from app.web.records.messages import CHANNEL_WORDS, MessageResource, seen_by
 from app.web.records.tickets import TicketResource
 
 #: Messages of a thread in one response.
@@ -237,7 +237,7 @@ class ConversationResource(Resource):
         row, viewer, raw = self._row(pk, "read"), current_viewer(), sent()
         values = MessageResource.service.record_table.parse(_only(raw, _REPLY), "add", viewer)
         with access.as_system(db.session()):
-            message = outgoing.send(db.session(), _reply(db.session(), row, values), viewer.stamp)
+            message = outgoing.send(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
             db.session.commit()
         table = MessageResource.service.record_table
         found = table.one(db.session(), message.id, table.shown)
@@ -281,7 +281,7 @@ class ConversationResource(Resource):
 
     def _made_from(self, pk: Any, resource: Any) -> Any:
         """Create a lead or ticket under the rules of its own resource, and let the conversation belong to it."""
-        row, viewer, raw = self._row(pk, "read"), current_viewer(), sent()
+        row, viewer, raw = self._row(pk, "write"), current_viewer(), sent()
         viewer.person.refuse_unless(resource.module, "create")
         contact = {"email" if row.channel == "email" else "mobile": row.peer}
         if row.peer_name and "first_name" not in raw:
@@ -303,7 +303,7 @@ def _only(raw: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _reply(session: Session, row: Conversation, values: dict[str, Any]) -> Outgoing:
+def _reply(session: Session, row: Conversation, values: dict[str, Any], viewer: Viewer) -> Outgoing:
     template = session.get(MessageTemplate, values["template_id"]) if values.get("template_id") else None
     return Outgoing(
         channel=row.channel,
@@ -315,4 +315,5 @@ def _reply(session: Session, row: Conversation, values: dict[str, Any]) -> Outgo
         reply_to_id=values.get("reply_to_id"),
         purpose=values.get("purpose") or (None if template else "service"),
         records={name: getattr(row, name) for name in conversations.RECORDS},
+        sees=seen_by(session, viewer),
     )

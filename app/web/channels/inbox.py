@@ -24,6 +24,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.records import conversation_list
 from app.web.records.leads import LeadResource
 from app.web.records.mentions import remarks
+from app.web.records.messages import seen_by
 from app.web.records.tickets import TicketResource
 
 #: Kind of record in an address -> model.
@@ -305,7 +306,8 @@ def _send(target: dict[str, Any], viewer: Viewer) -> Any:
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        return outgoing.send(db.session(), Outgoing(**target, **said, purpose="service", cause=cause), viewer.stamp)
+        wish = Outgoing(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
+        return outgoing.send(db.session(), wish, viewer.stamp)
 
 
 def _was_sent(broken: BaseException) -> bool:

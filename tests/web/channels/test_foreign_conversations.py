@@ -1,0 +1,70 @@
+"""A conversation of somebody else: whoever knows its number neither reads it, moves it nor learns more from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.domain import outgoing
+from app.domain.base import Stamp
+from app.domain.outgoing import Outgoing
+from app.models import Conversation, Message
+from tests.app_fixtures import World
+from tests.makers import NOW
+from tests.web.channels.test_channel_doors import KEY, account, fresh, hook, run_calls, said  # noqa: F401
+
+PEER = "+919820012345"
+
+
+def hers(world: World, account: Any) -> Any:
+    """A conversation of ana's lead, with what the peer has told her."""
+    lead = world.make.lead("ana", mobile=PEER)
+    hook(world, account, said("My PAN is private", channel="whatsapp"), channel="whatsapp")
+    run_calls()
+    (talk,) = fresh(world, Conversation)
+    assert talk.lead_id == lead.id and talk.claimed_by_id == world.id_of("ana")
+    return talk
+
+
+def by_rest(world: World, lead: Any) -> Any:
+    body = {"channel": "whatsapp", "peer": PEER, "body": "Hi", "lead": lead.id}
+    return world.door("ben").rest("POST", "message/", body)
+
+
+def by_rest_without_record(world: World, lead: Any) -> Any:
+    return world.door("ben").rest("POST", "message/", {"channel": "whatsapp", "peer": PEER, "body": "Hi"})
+
+
+def by_form(world: World, lead: Any) -> Any:
+    form = {"kind": "lead", "record": lead.id, "channel": "whatsapp", "body": "Hi", "key": "k"}
+    return world.door("ben").form("/inbox/start", form)
+
+
+def by_predecessor(world: World, lead: Any) -> Any:
+    door = world.door("ben")
+    about = {"reference_doctype": "CRM Lead", "reference_name": lead.number, "message": "Hi", "to": PEER}
+    path = "/api/method/crm.api.whatsapp.create_whatsapp_message"
+    return door.machine.post(path, json=about, headers=door.headers)
+
+
+@pytest.mark.parametrize("is_claimed", [True, False])
+@pytest.mark.parametrize("send", [by_rest, by_rest_without_record, by_form, by_predecessor])
+def test_a_message_to_its_number_opens_it_to_nobody(world: World, account: Any, send: Any, is_claimed: bool) -> None:  # noqa: F811
+    talk = hers(world, account)
+    if not is_claimed:
+        world.session.get_one(Conversation, talk.id).claimed_by_id = None
+        world.session.commit()
+    before = (talk.lead_id, talk.claimed_by_id)
+    own = world.make.lead("ben", mobile=PEER)
+    done = send(world, own)
+    assert done.status_code in (200, 201, 302), done.text
+    (now,) = fresh(world, Conversation)
+    assert (now.lead_id, now.claimed_by_id) == before
+    door = world.door("ben")
+    assert door.rest("GET", f"conversation/{talk.id}").status_code == 404
+    assert "private" not in door.rest("GET", "message/").text
+    sent = world.rows(select(Message).where(Message.direction == "out"))
+    assert [each.lead_id for each in sent] == [None if send is by_rest_without_record else own.id]
+    assert world.door("ana").rest("GET", f"conversation/{talk.id}/messages").json["count"] == 2
