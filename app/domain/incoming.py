@@ -155,10 +155,28 @@ def _attach(session: Session, conversation: Conversation, at: datetime, stamp: S
     if conversation.channel == "email" or _has_open_record(session, conversation):
         return CallTarget()
     target = call_matching.match_number(session, conversation.peer, at)
+    if conversation.customer_id is not None and not _is_of_customer(session, target, conversation.customer_id):
+        return CallTarget()
     if target.is_matched:
         responsible = next(iter(target.responsible), None)
         conversations.attach(conversation, target.as_columns(), responsible, stamp)
     return target
+
+
+def _is_of_customer(session: Session, target: CallTarget, customer_id: int) -> bool:
+    """Whether the records found are this customer's for good.
+
+    One whose link waits has only the number in common: with it, what the customer has said would be open to its people.
+    """
+    if target.ticket_id is not None:
+        of_ticket = (Ticket.id == target.ticket_id, Ticket.customer_id == customer_id, Ticket.opens_customer.is_(True))
+        if session.execute(select(Ticket.id).where(*of_ticket)).first() is None:
+            return False
+    if target.lead_id is not None:
+        of_lead = (Lead.id == target.lead_id, Lead.customer_id == customer_id)
+        if session.execute(select(Lead.id).where(*of_lead)).first() is None:
+            return False
+    return True
 
 
 def _has_open_record(session: Session, conversation: Conversation) -> bool:
