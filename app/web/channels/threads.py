@@ -116,7 +116,9 @@ def messages_part(session: Session, conversation: Any, viewer: Viewer, before: A
     """The part of the context about the messages; the newest page, or that before a message."""
     query = select(Message).where(Message.conversation_id == conversation.id)
     if before:
-        query = query.where(Message.id < parse_id(before))
+        if (place := parse_id(before)) is None:
+            raise RuleBroken(_("This address is not complete. Please open the inbox again."))
+        query = query.where(Message.id < place)
     rows = list(session.scalars(query.order_by(Message.id.desc()).limit(PAGE + 1)))
     shown = rows[:PAGE][::-1]
     replies = _replies(session, shown)

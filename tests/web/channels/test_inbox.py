@@ -78,6 +78,13 @@ def test_a_wrong_address_is_told_in_words(world: World, account: Any, path: str)
     assert "Traceback" not in page.text
 
 
+@pytest.mark.parametrize("before", ["abc", "-1", "99999999999999999999", "%00"])
+def test_a_wrong_place_in_a_conversation_is_told_in_words(world: World, account: Any, before: str) -> None:
+    row = heard(world, account)
+    page = world.door("ana").screen(f"/inbox/{row.id}?before={before}")
+    assert page.status_code == 400 and "not complete" in page.text
+
+
 def test_masked_numbers_are_neither_shown_nor_in_the_page(world: World, account: Any) -> None:
     lead = world.make.lead("ana", mobile="9820054321")
     row = heard(world, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
