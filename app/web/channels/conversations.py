@@ -27,6 +27,7 @@ from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole_json
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import PersonField
+from app.web.records import conversation_list
 from app.web.records.call_fields import CallNumberField
 from app.web.records.leads import LeadResource
 from app.web.records.messages import CHANNEL_WORDS, MessageResource, seen_by
@@ -49,10 +50,19 @@ class WindowField(DateTimeField):
         return heard + conversations.WINDOW if heard and channel in conversations.WINDOWED else None
 
 
+class PeerNameField(Field):
+    """The name that the peer gives themselves, which may hold the number or address."""
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The name; None where it could give away what a mask hides."""
+        return conversation_list.shown_name(values[0], viewer) or None
+
+
 _STATE_WORDS = {"open": _("Open"), "closed": _("Closed")}
 FIELDS: tuple[Field, ...] = (
     ChoiceField("channel", options=tuple(CHANNEL_WORDS), words=CHANNEL_WORDS),
     CallNumberField("peer", columns=(Conversation.peer,), max_length=254),
+    PeerNameField("peer_name", columns=(Conversation.peer_name,)),
     ChoiceField("state", options=STATES, words=_STATE_WORDS),
     PersonField("claimed_by", columns=(Conversation.claimed_by_id,)),
     NumberField("account", columns=(Conversation.account_id,)),
@@ -142,8 +152,7 @@ class ConversationResource(Resource):
     order_columns = ["last_message_on", "created_on"]
     VERBS = Resource.VERBS | {
         "thread": "read",
-        "read": "read",
-        **dict.fromkeys(("claim", "hand_over", "close", "reopen", "link"), "write"),
+        **dict.fromkeys(("read", "claim", "hand_over", "close", "reopen", "link"), "write"),
         **dict.fromkeys(("send", "lead", "ticket"), "create"),
     }
     documentation = {
@@ -216,7 +225,7 @@ class ConversationResource(Resource):
     @permission_name("read")
     def read(self, pk: Any) -> Any:
         """Nothing of it is unread."""
-        return self._moved(pk, "read", conversations.mark_read)
+        return self._moved(pk, "write", conversations.mark_read)
 
     @expose("/<int:pk>/link", methods=["POST"])
     @protect()
@@ -284,8 +293,9 @@ class ConversationResource(Resource):
         row, viewer, raw = self._row(pk, "write"), current_viewer(), sent()
         viewer.person.refuse_unless(resource.module, "create")
         contact = {"email" if row.channel == "email" else "mobile": row.peer}
-        if row.peer_name and "first_name" not in raw:
-            first, _blank, last = row.peer_name.partition(" ")
+        name = conversation_list.own_name(row, viewer)
+        if name and "first_name" not in raw:
+            first, _blank, last = name.partition(" ")
             contact |= {"first_name": first} | ({"last_name": last} if last else {})
         service = resource.service
         made = service.create(db.session(), service.record_table.parse(contact | raw, "add", viewer), viewer)

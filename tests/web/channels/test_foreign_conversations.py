@@ -7,13 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.domain import outgoing
-from app.domain.base import Stamp
-from app.domain.outgoing import Outgoing
 from app.models import Conversation, Message
 from tests.app_fixtures import World
-from tests.makers import NOW
-from tests.web.channels.test_channel_doors import KEY, account, fresh, hook, run_calls, said  # noqa: F401
+from tests.web.channels.test_channel_doors import account, fresh, hook, run_calls, said  # noqa: F401
 
 PEER = "+919820012345"
 
@@ -68,3 +64,52 @@ def test_a_message_to_its_number_opens_it_to_nobody(world: World, account: Any, 
     sent = world.rows(select(Message).where(Message.direction == "out"))
     assert [each.lead_id for each in sent] == [None if send is by_rest_without_record else own.id]
     assert world.door("ana").rest("GET", f"conversation/{talk.id}/messages").json["count"] == 2
+
+
+@pytest.mark.parametrize("step", ["lead", "read", "close", "link"])
+def test_who_only_reads_it_changes_nothing(world: World, account: Any, step: str) -> None:  # noqa: F811
+    talk, own = hers(world, account), world.make.lead("ben")
+    world.make.cell("Sales User", "Messages", "read", "all")
+    before = (talk.lead_id, talk.claimed_by_id, talk.unread, talk.state)
+    door = world.door("ben")
+    assert door.rest("GET", f"conversation/{talk.id}").status_code == 200
+    body = {"lead": own.id} if step == "link" else {}
+    assert door.rest("POST", f"conversation/{talk.id}/{step}", body).status_code == 403
+    (now,) = fresh(world, Conversation)
+    assert (now.lead_id, now.claimed_by_id, now.unread, now.state) == before
+
+
+def lead_by(world: World, who: str) -> None:
+    body = {"first_name": "Ravi", "mobile": PEER}
+    made = world.door(who).rest("POST", "lead/", body)
+    assert made.status_code == 201, made.text
+
+
+def test_a_lead_with_a_customers_number_only_does_not_get_what_the_customer_says(world: World, account: Any) -> None:  # noqa: F811
+    customer = world.make.customer("ana", mobile=PEER)
+    hook(world, account, said("My PAN is private", channel="whatsapp"), channel="whatsapp")
+    run_calls()
+    lead_by(world, "ben")
+    hook(world, account, said("And so is this", "I2", channel="whatsapp"), channel="whatsapp")
+    run_calls()
+    (talk,) = fresh(world, Conversation)
+    assert (talk.customer_id, talk.lead_id, talk.unread) == (customer.id, None, 2)
+    assert world.door("ben").rest("GET", f"conversation/{talk.id}").status_code == 404
+    lead_by(world, "ana")
+    hook(world, account, said("A new wish", "I3", channel="whatsapp"), channel="whatsapp")
+    run_calls()
+    assert fresh(world, Conversation)[0].lead_id is not None  # hers is the customer's
+
+
+@pytest.mark.parametrize("name", ["Ravi 98200 12345", "ravi@example.in"])
+def test_a_name_that_holds_a_masked_number_is_not_told(world: World, account: Any, name: str) -> None:  # noqa: F811
+    hook(world, account, said("Hello") | {"peer_name": name})
+    run_calls()
+    (talk,) = fresh(world, Conversation)
+    door = world.door("ana")
+    assert door.rest("GET", f"conversation/{talk.id}").json["result"]["peer_name"] == name
+    world.make.mask("Sales User", mobile="last4", email="last4")
+    for path in (f"conversation/{talk.id}", "conversation/"):
+        assert name not in door.rest("GET", path).text
+    made = door.rest("POST", f"conversation/{talk.id}/lead", {"last_name": "Rao"})
+    assert name.split()[-1] not in door.rest("GET", f"lead/{made.json['id']}").text
