@@ -113,3 +113,13 @@ def test_a_name_that_holds_a_masked_number_is_not_told(world: World, account: An
         assert name not in door.rest("GET", path).text
     made = door.rest("POST", f"conversation/{talk.id}/lead", {"last_name": "Rao"})
     assert name.split()[-1] not in door.rest("GET", f"lead/{made.json['id']}").text
+
+
+@pytest.mark.parametrize(("purpose", "status"), [("promotional", 422), (None, 422), ("service", 201)])
+def test_no_promotional_copy_goes_to_who_wants_none(world: World, account: Any, purpose: Any, status: int) -> None:  # noqa: F811
+    world.make.customer("ana", email="off@example.in", no_email=True)
+    body = {"channel": "email", "peer": "on@example.in", "subject": "Offer", "body": "Buy", "purpose": purpose}
+    copies = {"cc": ["also@example.in", "off@example.in"]}
+    answer = world.door("ana").rest("POST", "message/", body | copies)
+    assert answer.status_code == status, answer.text
+    assert status == 201 or ("Cc address 2" in answer.text and not world.rows(select(Message)))
