@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -155,7 +156,8 @@ def _attach(session: Session, conversation: Conversation, at: datetime, stamp: S
     if conversation.channel == "email" or _has_open_record(session, conversation):
         return CallTarget()
     target = call_matching.match_number(session, conversation.peer, at)
-    if conversation.customer_id is not None and not _is_of_customer(session, target, conversation.customer_id):
+    owner = conversation.customer_id
+    if owner is not None and not is_of_customer(session, target.as_columns(), owner):
         return CallTarget()
     if target.is_matched:
         responsible = next(iter(target.responsible), None)
@@ -163,18 +165,18 @@ def _attach(session: Session, conversation: Conversation, at: datetime, stamp: S
     return target
 
 
-def _is_of_customer(session: Session, target: CallTarget, customer_id: int) -> bool:
-    """Whether the records found are this customer's for good.
+def is_of_customer(session: Session, ids: Mapping[str, int | None], customer_id: int) -> bool:
+    """Whether these records (lead_id, ticket_id) are this customer's for good.
 
     One whose link waits has only the number in common: with it, what the customer has said would be open to its people.
     """
-    if target.ticket_id is not None:
-        of_ticket = (Ticket.id == target.ticket_id, Ticket.customer_id == customer_id, Ticket.opens_customer.is_(True))
-        if session.execute(select(Ticket.id).where(*of_ticket)).first() is None:
-            return False
-    if target.lead_id is not None:
-        of_lead = (Lead.id == target.lead_id, Lead.customer_id == customer_id)
-        if session.execute(select(Lead.id).where(*of_lead)).first() is None:
+    ways: tuple[tuple[Any, int | None, Any], ...] = (
+        (Ticket, ids.get("ticket_id"), Ticket.opens_customer.is_(True)),
+        (Lead, ids.get("lead_id"), true()),
+    )
+    for model, key, rule in ways:
+        query = select(model.id).where(model.id == key, model.customer_id == customer_id, rule)
+        if key is not None and session.execute(query).first() is None:
             return False
     return True
 
