@@ -8,6 +8,7 @@ from flask import flash, redirect, render_template, request
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
+from sqlalchemy import or_
 from sqlalchemy.exc import IntegrityError
 
 from app import access
@@ -131,7 +132,9 @@ class InboxView(ModulePermissions, BaseView):
         channel = request.args.get("channel") or "whatsapp"
         row, peer = _record(kind, pk), ""
         peer = _peer_of(row, channel)
-        mine = (Conversation.channel == channel, Conversation.peer == peer)
+        mine = [Conversation.channel == channel, Conversation.peer == peer]
+        if current_viewer().person.mask("email" if channel == "email" else "mobile") != "full":
+            mine.append(_of_record(kind, row))  # another one would confirm a number that was guessed
         found = db.session.query(Conversation).filter(*mine).order_by(Conversation.last_message_on.desc()).first()
         return redirect(f"/inbox/{found.id}") if found is not None else self._begin(kind, row, channel)
 
@@ -321,6 +324,13 @@ def _record(kind: str, pk: str) -> Any:
     if row is None:
         raise NotFound(_("This record doesn't exist, or you don't have access to it."))
     return row
+
+
+def _of_record(kind: str, row: Any) -> Any:
+    """The conversations of a record or of its customer."""
+    is_own = getattr(Conversation, f"{kind}_id") == row.id
+    customer_id = getattr(row, "customer_id", None)
+    return is_own if customer_id is None else or_(is_own, Conversation.customer_id == customer_id)
 
 
 def _peer_of(row: Any, channel: str) -> str:

@@ -97,6 +97,18 @@ def test_masked_numbers_are_neither_shown_nor_in_the_page(world: World, account:
         assert not re.search(r"98200?\s?0?5432", page.replace(" ", "")), "a masked number is on the page"
 
 
+def test_a_guessed_number_is_not_confirmed_where_numbers_are_masked(world: World, account: Any) -> None:
+    lead, guess = world.make.lead("ana", mobile="9820054321"), world.make.lead("ana", mobile="9820054322")
+    row = heard(world, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
+    other = heard(world, account, peer="+919820054322", claimed="ana")
+    paths = [f"/inbox/to/lead/{each.id}?channel=whatsapp" for each in (lead, guess)]
+    ana = world.door("ana")
+    assert [ana.screen(path).location for path in paths] == [f"/inbox/{row.id}", f"/inbox/{other.id}"]
+    world.make.mask("Sales User", mobile="last4")
+    ana = world.door("ana")
+    assert [ana.screen(path).location for path in paths] == [f"/inbox/{row.id}", None]
+
+
 # --- answering
 
 
