@@ -191,6 +191,8 @@ def _keep(session: Session, intake: Intake, row: Mail, source: tuple[ReadMail, A
     conversation = _conversation(session, intake, (mail, row.is_unverified), records)
     message = messages.receive(session, _values(intake, mail, thread, conversation) | records, intake.stamp)
     row.message_id = message.id
+    if row.is_unverified:
+        message.native = message.native | {"unverified": True}
     if mail.is_cut or len(mail.text) > MAX_BODY:
         row.sentence, row.original = row.sentence or IS_CUT, intake.store.put(arrived.raw).digest
     conversations.note_message(session, conversation, message, intake.now)
@@ -214,7 +216,7 @@ def _conversation(
     mail, is_unverified = source
     peer = mail.sender.address
     conversation = conversations.find_or_create(session, intake.answering, "email", peer, intake.stamp)
-    if mail.sender.name:
+    if mail.sender.name and not (is_unverified and conversation.peer_name):
         conversation.peer_name = mail.sender.name[:140]
     if any(records.values()) and _may_move(session, conversation, records, is_unverified):
         conversations.attach(conversation, dict(records), mail_records.responsible(session, records), intake.stamp)

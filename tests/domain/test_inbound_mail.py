@@ -197,6 +197,7 @@ def test_a_forged_sender_gets_in_nowhere_when_the_mail_server_checks(
     ):
         desk.take(raw(body=f"forged {number}", Authentication_Results=results.format("fail"), **headers))
         assert (desk.newest().ticket_id, desk.newest().body) == (None, f"forged {number}")
+        assert desk.newest().native["unverified"]
     sealed = desk.send(records={"ticket_id": ticket.id})
     desk.take(raw(References=f"<{sealed}>", Authentication_Results=results.format("fail")))
     assert desk.newest().ticket_id == ticket.id  # who knows this reference has got our mail

@@ -172,6 +172,9 @@ def _bubble(message: Any, replies: dict[int, str], viewer: Viewer) -> dict[str, 
         "state": sign,
         "tone": sign["tone"] if sign else "gray",
         "reason": message.reason if message.state in _AGAIN else None,
+        "warning": _("Anybody could have written this: the sender's address was not verified.")
+        if (message.native or {}).get("unverified")
+        else None,
         "reply": {"id": message.reply_to_id, "text": replies[message.reply_to_id]}
         if message.reply_to_id in replies
         else None,

@@ -97,6 +97,15 @@ def test_masked_numbers_are_neither_shown_nor_in_the_page(world: World, account:
         assert not re.search(r"98200?\s?0?5432", page.replace(" ", "")), "a masked number is on the page"
 
 
+def test_a_mail_whose_sender_was_not_verified_says_so(world: World, account: Any) -> None:
+    row = heard(world, account, channel="email", peer="asha@example.in", text="Change my bank account")
+    ana = world.door("ana")
+    assert "not verified" not in ana.screen(f"/inbox/{row.id}").text
+    world.session.scalars(select(Message)).one().native = {"unverified": True}
+    world.session.commit()
+    assert "not verified" in ana.screen(f"/inbox/{row.id}").text
+
+
 def test_a_guessed_number_is_not_confirmed_where_numbers_are_masked(world: World, account: Any) -> None:
     lead, guess = world.make.lead("ana", mobile="9820054321"), world.make.lead("ana", mobile="9820054322")
     row = heard(world, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
