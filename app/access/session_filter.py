@@ -70,7 +70,9 @@ def sees_row(session: Session, person: Person, row: Any) -> bool:
     """Whether the person sees this row, which the system has loaded: one indexed SELECT."""
     record = type(row)
     with as_system(session):
-        return session.execute(select(record.id).where(record.id == row.id, visible(person, record))).first() is not None
+        return (
+            session.execute(select(record.id).where(record.id == row.id, visible(person, record))).first() is not None
+        )
 
 
 def reaches_row(session: Session, person: Person, row: Any, verb: str) -> bool:

@@ -12,7 +12,17 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import channel_accounts, consents, conversations, incoming, mail_records, mail_threads, mails, messages, notices
+from app.domain import (
+    channel_accounts,
+    consents,
+    conversations,
+    incoming,
+    mail_records,
+    mail_threads,
+    mails,
+    messages,
+    notices,
+)
 from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.channel_accounts import ChannelAccount
 from app.domain.conversations import Conversation

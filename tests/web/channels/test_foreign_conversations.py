@@ -14,7 +14,7 @@ from tests.web.channels.test_channel_doors import account, fresh, hook, run_call
 PEER = "+919820012345"
 
 
-def hers(world: World, account: Any) -> Any:
+def hers(world: World, account: Any) -> Any:  # noqa: F811
     """A conversation of ana's lead, with what the peer has told her."""
     lead = world.make.lead("ana", mobile=PEER)
     hook(world, account, said("My PAN is private", channel="whatsapp"), channel="whatsapp")
