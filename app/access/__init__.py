@@ -7,7 +7,7 @@ from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, par
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
-from app.access.session_filter import get_visible, reaches_row
+from app.access.session_filter import get_visible, reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
 from app.access.title_words import TitlePart
 from app.access.visibility import users_who_see
@@ -49,6 +49,7 @@ __all__ = [
     "person",
     "reaches_row",
     "reads_all",
+    "sees_row",
     "shape_of",
     "users_who_see",
     "version_query",

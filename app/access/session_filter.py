@@ -66,6 +66,15 @@ def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
     return session.scalars(select(record).where(record.id == key).options(*options)).first()
 
 
+def sees_row(session: Session, person: Person, row: Any) -> bool:
+    """Whether the person sees this row, which the system has loaded: one indexed SELECT."""
+    record = type(row)
+    with as_system(session):
+        return (
+            session.execute(select(record.id).where(record.id == row.id, visible(person, record))).first() is not None
+        )
+
+
 def reaches_row(session: Session, person: Person, row: Any, verb: str) -> bool:
     """Whether the verb reaches this row: one indexed SELECT, unless the level alone decides."""
     record = type(row)

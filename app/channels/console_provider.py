@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.channels.base import ChannelError
+from app.channels.inbound_fields import clean
 from app.channels.provider import (
     STATES,
     Accepted,
@@ -67,7 +68,7 @@ class ConsoleProvider:
         try:
             events = json.loads(request.body)["events"]
             return [_event(each) for each in events]
-        except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as wrong:
             raise NotUnderstood("The content isn't a list of events.") from wrong
 
     def answer(self, request: Inbound) -> tuple[int, str, str]:
@@ -93,7 +94,7 @@ class ConsoleProvider:
 
 def _event(given: dict[str, Any]) -> Event:
     def text(name: str) -> str:
-        return str(given.get(name) or "")
+        return clean(str(given.get(name) or ""))
 
     moment = text("happened_on")
     happened_on = datetime.fromisoformat(moment) if moment else datetime.now(UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -116,6 +117,18 @@ def note_dnd(session: Session, number: str, preference: str, how: str, now: date
 
 
 # --- may this be sent?
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """What `refusal` asks of a message, for an address that is not its recipient's: a copy."""
+
+    channel: str
+    peer: str
+    purpose: str
+    customer_id: int | None = None
+    lead_id: int | None = None
+    ticket_id: int | None = None
 
 
 def refusal(session: Session, message: Any, now: datetime) -> str | None:

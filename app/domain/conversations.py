@@ -58,6 +58,11 @@ class Conversation(Record):
     last_inbound_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+def is_nobodys(conversation: Conversation) -> bool:
+    """Whether nobody answers it and it belongs to no record: whoever reads messages sees it."""
+    return conversation.claimed_by_id is None and all(getattr(conversation, name) is None for name in RECORDS)
+
+
 def window_ends(conversation: Conversation) -> datetime | None:
     """Until when a free text may be sent, UTC; None = at any time."""
     if conversation.channel not in WINDOWED:

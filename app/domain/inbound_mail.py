@@ -12,7 +12,17 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import channel_accounts, consents, conversations, mail_records, mail_threads, mails, messages, notices
+from app.domain import (
+    channel_accounts,
+    consents,
+    conversations,
+    incoming,
+    mail_records,
+    mail_threads,
+    mails,
+    messages,
+    notices,
+)
 from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.channel_accounts import ChannelAccount
 from app.domain.conversations import Conversation
@@ -188,9 +198,11 @@ def _keep(session: Session, intake: Intake, row: Mail, source: tuple[ReadMail, A
         except RuleBroken as refused:
             row.sentence = f"Nothing could be opened for it: {refused.message}"[:300]
     records = mail_threads.records_of(record) if record is not None else thread.records
-    conversation = _conversation(session, intake, mail, records)
+    conversation = _conversation(session, intake, (mail, row.is_unverified), records)
     message = messages.receive(session, _values(intake, mail, thread, conversation) | records, intake.stamp)
     row.message_id = message.id
+    if row.is_unverified:
+        message.native = message.native | {"unverified": True}
     if mail.is_cut or len(mail.text) > MAX_BODY:
         row.sentence, row.original = row.sentence or IS_CUT, intake.store.put(arrived.raw).digest
     conversations.note_message(session, conversation, message, intake.now)
@@ -207,15 +219,32 @@ def _may_open(session: Session, intake: Intake, mail: ReadMail) -> bool:
     return (session.scalar(select(func.count()).select_from(Mail).where(*recent)) or 0) <= MAX_PER_HOUR
 
 
-def _conversation(session: Session, intake: Intake, mail: ReadMail, records: Mapping[str, int | None]) -> Conversation:
+def _conversation(
+    session: Session, intake: Intake, source: tuple[ReadMail, bool], records: Mapping[str, int | None]
+) -> Conversation:
     """The conversation with the sender: by Reply-To, anybody could write into that of somebody else."""
+    mail, is_unverified = source
     peer = mail.sender.address
     conversation = conversations.find_or_create(session, intake.answering, "email", peer, intake.stamp)
-    if mail.sender.name:
+    if mail.sender.name and not (is_unverified and conversation.peer_name):
         conversation.peer_name = mail.sender.name[:140]
-    if any(records.values()):
+    if any(records.values()) and _may_move(session, conversation, records, is_unverified):
         conversations.attach(conversation, dict(records), mail_records.responsible(session, records), intake.stamp)
     return conversation
+
+
+def _may_move(
+    session: Session, conversation: Conversation, records: Mapping[str, int | None], is_unverified: bool
+) -> bool:
+    """Whether the sender's conversation goes to these records, whose people then read all of it.
+
+    Whoever got a copy answers about a record of others, and anybody can make a record with a customer's address.
+    """
+    if conversations.is_nobodys(conversation) or is_unverified:
+        return conversations.is_nobodys(conversation)
+    if conversation.customer_id is not None:
+        return incoming.is_of_customer(session, records, conversation.customer_id)
+    return conversation.peer in mail_threads.parties(mail_records.record_of(session, records))
 
 
 def _values(intake: Intake, mail: ReadMail, thread: Thread, conversation: Conversation) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -155,10 +156,29 @@ def _attach(session: Session, conversation: Conversation, at: datetime, stamp: S
     if conversation.channel == "email" or _has_open_record(session, conversation):
         return CallTarget()
     target = call_matching.match_number(session, conversation.peer, at)
+    owner = conversation.customer_id
+    if owner is not None and not is_of_customer(session, target.as_columns(), owner):
+        return CallTarget()
     if target.is_matched:
         responsible = next(iter(target.responsible), None)
         conversations.attach(conversation, target.as_columns(), responsible, stamp)
     return target
+
+
+def is_of_customer(session: Session, ids: Mapping[str, int | None], customer_id: int) -> bool:
+    """Whether these records (lead_id, ticket_id) are this customer's for good.
+
+    One whose link waits has only the number in common: with it, what the customer has said would be open to its people.
+    """
+    ways: tuple[tuple[Any, int | None, Any], ...] = (
+        (Ticket, ids.get("ticket_id"), Ticket.opens_customer.is_(True)),
+        (Lead, ids.get("lead_id"), true()),
+    )
+    for model, key, rule in ways:
+        query = select(model.id).where(model.id == key, model.customer_id == customer_id, rule)
+        if key is not None and session.execute(query).first() is None:
+            return False
+    return True
 
 
 def _has_open_record(session: Session, conversation: Conversation) -> bool:

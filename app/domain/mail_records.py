@@ -86,8 +86,14 @@ def _subject(session: Session, intake: Intake) -> int:
 
 def responsible(session: Session, records: Mapping[str, int | None]) -> int | None:
     """Who answers for the most specific of these records."""
+    record = record_of(session, records)
+    return getattr(record, "assignee_id", None) or getattr(record, "owner_id", None)
+
+
+def record_of(session: Session, records: Mapping[str, int | None]) -> Any:
+    """The most specific of these records."""
     for name, model in (("ticket_id", Ticket), ("lead_id", Lead), ("customer_id", Customer)):
         record: Any = session.get(model, records[name]) if records.get(name) else None
         if record is not None:
-            return getattr(record, "assignee_id", None) or getattr(record, "owner_id", None)
+            return record
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -51,6 +51,8 @@ class Outgoing:
     cause: str | None = None
     #: lead_id, ticket_id and customer_id of the records that it belongs to.
     records: Mapping[str, int | None] = field(default_factory=dict)
+    #: Whether the sender sees a conversation that is somebody's already; None = it is left as it is.
+    sees: Callable[[Conversation], bool] | None = None
 
 
 def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
@@ -62,8 +64,9 @@ def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
     conversation = conversations.find_or_create(session, account, wish.channel, peer, stamp)
     values = _content(session, wish, account, conversation) | {"channel": wish.channel, "peer": peer}
     _refuse_after_window(wish, conversation, stamp.now)
-    conversations.attach(conversation, dict(wish.records), stamp.by, stamp)  # nobody's is now the sender's
-    values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
+    if _may_take(wish, conversation, stamp):
+        conversations.attach(conversation, dict(wish.records), stamp.by, stamp)  # nobody's is now the sender's
+        values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
     values |= {name: value for name, value in wish.records.items() if value is not None}
     message = messages.enqueue(session, values | {"cause": wish.cause}, stamp)
     if wish.purpose is None and wish.template is None:
@@ -72,6 +75,15 @@ def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
     payload: dict[str, Any] = {"channel": message.channel, "account": account.name, "conversation": conversation.id}
     audit.write(session, "message", stamp.by, stamp.now, f"message {message.id}", **payload)
     return message
+
+
+def _may_take(wish: Outgoing, conversation: Conversation, stamp: Stamp) -> bool:
+    """Whether the conversation may come to the sender's records.
+
+    Whoever knows a number could read what others have said with it, if a message to it moved their conversation.
+    """
+    is_own = stamp.by is None or conversation.claimed_by_id == stamp.by
+    return is_own or conversations.is_nobodys(conversation) or (wish.sees is not None and wish.sees(conversation))
 
 
 def _peer(wish: Outgoing) -> str:

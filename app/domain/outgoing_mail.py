@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import outgoing
+from app.domain import consents, outgoing
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.mails import Mail
 from app.domain.messages import Message
@@ -36,6 +37,7 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
     if wish.template is not None and beside.html.strip():
         raise RuleBroken("A template has its own text. Please send the one or the other.", "html")
     cc = clean_cc(beside.cc, wish.peer)
+    _refuse_unwanted_copies(session, wish, cc, stamp.now)
     cleaned = html_cleaning.clean(beside.html).html if beside.html.strip() else ""
     body = wish.body.strip() or html_cleaning.plain_text(cleaned)
     subject = " ".join((wish.subject or "").split())[:200]
@@ -47,6 +49,15 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
         session.add(row)
         session.flush()
     return message
+
+
+def _refuse_unwanted_copies(session: Session, wish: Outgoing, cc: tuple[str, ...], now: datetime) -> None:
+    """Raise RuleBroken for a promotional copy to who wants none; the address isn't named, for it may be masked."""
+    purpose = wish.template.purpose if wish.template else wish.purpose or "promotional"
+    for number, address in enumerate(cc, 1):
+        if consents.refusal(session, consents.Addressed("email", address, purpose), now):
+            text = "Cc address %(number)s is of a person who doesn't want promotional messages. Please remove it."
+            raise RuleBroken(translatable(text, number=number), "cc")
 
 
 def of_message(session: Session, message_id: int) -> Mail | None:

@@ -30,6 +30,7 @@ from app.lib.vault import Vault
 from app.models import Conversation, Lead, Mail, Message, Ticket
 from app.ops.file_store import FolderStore
 from tests.makers import NOW, user
+from tests.makers import lead as lead_of
 
 ASHA, EVE = "asha@example.in", "eve@evil.in"
 
@@ -157,6 +158,33 @@ def test_a_stranger_does_not_get_into_the_thread_or_the_conversation_of_another(
     assert conversation is not None and (conversation.peer, conversation.ticket_id) == (EVE, None)
 
 
+def test_who_answers_a_copy_keeps_their_own_conversation(desk: Desk, ticket: Ticket, office: Session) -> None:
+    ben = user(office, "ben", "Sales User")
+    desk.take(raw(EVE, body="For Ben alone"))
+    talk = office.scalars(select(Conversation).where(Conversation.peer == EVE)).one()
+    talk.claimed_by_id = ben.id
+    office.commit()
+    sent = desk.send(cc=(EVE,), records={"ticket_id": ticket.id})
+    desk.take(raw(EVE, body="I agree", References=f"<{sent}>"))
+    assert (desk.newest().ticket_id, talk.ticket_id, talk.claimed_by_id) == (ticket.id, None, ben.id)
+
+
+def test_a_record_with_a_customers_address_does_not_get_their_conversation(desk: Desk, office: Session) -> None:
+    owner, other = user(office, "ana", "Sales User"), user(office, "ben", "Sales User")
+    customer = customers.create(
+        office, {"first_name": "Asha", "email": ASHA}, ChangeContext(owner.id, NOW, vault=desk.vault)
+    )
+    desk.take(raw(body="For Ana alone"))
+    talk = office.scalars(select(Conversation)).one()
+    talk.customer_id, talk.claimed_by_id = customer.id, owner.id
+    lead = lead_of(office, other, email=ASHA)
+    sent = desk.send(records={"lead_id": lead.id})
+    talk.lead_id = None  # the system sent it
+    office.commit()
+    desk.take(raw(body="An answer", References=f"<{sent}>"))
+    assert (desk.newest().lead_id, talk.lead_id, talk.customer_id) == (lead.id, None, customer.id)
+
+
 def test_a_forged_sender_gets_in_nowhere_when_the_mail_server_checks(
     office: Session, tmp_path: Path, ticket: Ticket
 ) -> None:
@@ -169,6 +197,7 @@ def test_a_forged_sender_gets_in_nowhere_when_the_mail_server_checks(
     ):
         desk.take(raw(body=f"forged {number}", Authentication_Results=results.format("fail"), **headers))
         assert (desk.newest().ticket_id, desk.newest().body) == (None, f"forged {number}")
+        assert desk.newest().native["unverified"]
     sealed = desk.send(records={"ticket_id": ticket.id})
     desk.take(raw(References=f"<{sealed}>", Authentication_Results=results.format("fail")))
     assert desk.newest().ticket_id == ticket.id  # who knows this reference has got our mail

@@ -27,9 +27,10 @@ from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole_json
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import PersonField
+from app.web.records import conversation_list
 from app.web.records.call_fields import CallNumberField
 from app.web.records.leads import LeadResource
-from app.web.records.messages import CHANNEL_WORDS, MessageResource
+from app.web.records.messages import CHANNEL_WORDS, MessageResource, seen_by
 from app.web.records.tickets import TicketResource
 
 #: Messages of a thread in one response.
@@ -49,10 +50,19 @@ class WindowField(DateTimeField):
         return heard + conversations.WINDOW if heard and channel in conversations.WINDOWED else None
 
 
+class PeerNameField(Field):
+    """The name that the peer gives themselves, which may hold the number or address."""
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The name; None where it could give away what a mask hides."""
+        return conversation_list.shown_name(values[0], viewer) or None
+
+
 _STATE_WORDS = {"open": _("Open"), "closed": _("Closed")}
 FIELDS: tuple[Field, ...] = (
     ChoiceField("channel", options=tuple(CHANNEL_WORDS), words=CHANNEL_WORDS),
     CallNumberField("peer", columns=(Conversation.peer,), max_length=254),
+    PeerNameField("peer_name", columns=(Conversation.peer_name,)),
     ChoiceField("state", options=STATES, words=_STATE_WORDS),
     PersonField("claimed_by", columns=(Conversation.claimed_by_id,)),
     NumberField("account", columns=(Conversation.account_id,)),
@@ -142,8 +152,7 @@ class ConversationResource(Resource):
     order_columns = ["last_message_on", "created_on"]
     VERBS = Resource.VERBS | {
         "thread": "read",
-        "read": "read",
-        **dict.fromkeys(("claim", "hand_over", "close", "reopen", "link"), "write"),
+        **dict.fromkeys(("read", "claim", "hand_over", "close", "reopen", "link"), "write"),
         **dict.fromkeys(("send", "lead", "ticket"), "create"),
     }
     documentation = {
@@ -216,7 +225,7 @@ class ConversationResource(Resource):
     @permission_name("read")
     def read(self, pk: Any) -> Any:
         """Nothing of it is unread."""
-        return self._moved(pk, "read", conversations.mark_read)
+        return self._moved(pk, "write", conversations.mark_read)
 
     @expose("/<int:pk>/link", methods=["POST"])
     @protect()
@@ -237,7 +246,7 @@ class ConversationResource(Resource):
         row, viewer, raw = self._row(pk, "read"), current_viewer(), sent()
         values = MessageResource.service.record_table.parse(_only(raw, _REPLY), "add", viewer)
         with access.as_system(db.session()):
-            message = outgoing.send(db.session(), _reply(db.session(), row, values), viewer.stamp)
+            message = outgoing.send(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
             db.session.commit()
         table = MessageResource.service.record_table
         found = table.one(db.session(), message.id, table.shown)
@@ -281,11 +290,12 @@ class ConversationResource(Resource):
 
     def _made_from(self, pk: Any, resource: Any) -> Any:
         """Create a lead or ticket under the rules of its own resource, and let the conversation belong to it."""
-        row, viewer, raw = self._row(pk, "read"), current_viewer(), sent()
+        row, viewer, raw = self._row(pk, "write"), current_viewer(), sent()
         viewer.person.refuse_unless(resource.module, "create")
         contact = {"email" if row.channel == "email" else "mobile": row.peer}
-        if row.peer_name and "first_name" not in raw:
-            first, _blank, last = row.peer_name.partition(" ")
+        name = conversation_list.own_name(row, viewer)
+        if name and "first_name" not in raw:
+            first, _blank, last = name.partition(" ")
             contact |= {"first_name": first} | ({"last_name": last} if last else {})
         service = resource.service
         made = service.create(db.session(), service.record_table.parse(contact | raw, "add", viewer), viewer)
@@ -303,7 +313,7 @@ def _only(raw: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _reply(session: Session, row: Conversation, values: dict[str, Any]) -> Outgoing:
+def _reply(session: Session, row: Conversation, values: dict[str, Any], viewer: Viewer) -> Outgoing:
     template = session.get(MessageTemplate, values["template_id"]) if values.get("template_id") else None
     return Outgoing(
         channel=row.channel,
@@ -315,4 +325,5 @@ def _reply(session: Session, row: Conversation, values: dict[str, Any]) -> Outgo
         reply_to_id=values.get("reply_to_id"),
         purpose=values.get("purpose") or (None if template else "service"),
         records={name: getattr(row, name) for name in conversations.RECORDS},
+        sees=seen_by(session, viewer),
     )

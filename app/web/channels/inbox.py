@@ -8,6 +8,7 @@ from flask import flash, redirect, render_template, request
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
+from sqlalchemy import or_
 from sqlalchemy.exc import IntegrityError
 
 from app import access
@@ -24,6 +25,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.records import conversation_list
 from app.web.records.leads import LeadResource
 from app.web.records.mentions import remarks
+from app.web.records.messages import seen_by
 from app.web.records.tickets import TicketResource
 
 #: Kind of record in an address -> model.
@@ -130,7 +132,9 @@ class InboxView(ModulePermissions, BaseView):
         channel = request.args.get("channel") or "whatsapp"
         row, peer = _record(kind, pk), ""
         peer = _peer_of(row, channel)
-        mine = (Conversation.channel == channel, Conversation.peer == peer)
+        mine = [Conversation.channel == channel, Conversation.peer == peer]
+        if current_viewer().person.mask("email" if channel == "email" else "mobile") != "full":
+            mine.append(_of_record(kind, row))  # another one would confirm a number that was guessed
         found = db.session.query(Conversation).filter(*mine).order_by(Conversation.last_message_on.desc()).first()
         return redirect(f"/inbox/{found.id}") if found is not None else self._begin(kind, row, channel)
 
@@ -305,7 +309,8 @@ def _send(target: dict[str, Any], viewer: Viewer) -> Any:
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        return outgoing.send(db.session(), Outgoing(**target, **said, purpose="service", cause=cause), viewer.stamp)
+        wish = Outgoing(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
+        return outgoing.send(db.session(), wish, viewer.stamp)
 
 
 def _was_sent(broken: BaseException) -> bool:
@@ -319,6 +324,13 @@ def _record(kind: str, pk: str) -> Any:
     if row is None:
         raise NotFound(_("This record doesn't exist, or you don't have access to it."))
     return row
+
+
+def _of_record(kind: str, row: Any) -> Any:
+    """The conversations of a record or of its customer."""
+    is_own = getattr(Conversation, f"{kind}_id") == row.id
+    customer_id = getattr(row, "customer_id", None)
+    return is_own if customer_id is None else or_(is_own, Conversation.customer_id == customer_id)
 
 
 def _peer_of(row: Any, channel: str) -> str:

@@ -116,7 +116,9 @@ def messages_part(session: Session, conversation: Any, viewer: Viewer, before: A
     """The part of the context about the messages; the newest page, or that before a message."""
     query = select(Message).where(Message.conversation_id == conversation.id)
     if before:
-        query = query.where(Message.id < parse_id(before))
+        if (place := parse_id(before)) is None:
+            raise RuleBroken(_("This address is not complete. Please open the inbox again."))
+        query = query.where(Message.id < place)
     rows = list(session.scalars(query.order_by(Message.id.desc()).limit(PAGE + 1)))
     shown = rows[:PAGE][::-1]
     replies = _replies(session, shown)
@@ -170,6 +172,9 @@ def _bubble(message: Any, replies: dict[int, str], viewer: Viewer) -> dict[str, 
         "state": sign,
         "tone": sign["tone"] if sign else "gray",
         "reason": message.reason if message.state in _AGAIN else None,
+        "warning": _("Anybody could have written this: the sender's address was not verified.")
+        if (message.native or {}).get("unverified")
+        else None,
         "reply": {"id": message.reply_to_id, "text": replies[message.reply_to_id]}
         if message.reply_to_id in replies
         else None,

@@ -20,7 +20,7 @@ from app.web.compat.doctypes import CUSTOMER, LEAD, TICKET
 from app.web.compat.notes import write_note
 from app.web.compat.timestamps import local_timestamp
 from app.web.core.gate import current_viewer
-from app.web.records.messages import peer_of
+from app.web.records.messages import peer_of, seen_by
 
 #: Messages of a record in one answer.
 MOST = 100
@@ -165,4 +165,5 @@ def _send(row: Any, column: str, arguments: Arguments, **content: Any) -> Messag
     peer = given if messages.clean_peer("whatsapp", given) else ""
     with access.as_system(db.session()) as session:
         peer = peer or (peer_of(session, "whatsapp", records) if row is not None else given)
-        return outgoing.send(session, Outgoing("whatsapp", peer, records=records, **content), viewer.stamp)
+        wish = Outgoing("whatsapp", peer, records=records, sees=seen_by(session, viewer), **content)
+        return outgoing.send(session, wish, viewer.stamp)

@@ -206,9 +206,14 @@ def _name(conversation: Any, known: dict[tuple[str, int], str], viewer: Viewer) 
 
 def own_name(conversation: Any, viewer: Viewer) -> str:
     """The name that the peer gives themselves; "" where it could give away a masked number or address."""
-    name = conversation.peer_name or ""
-    is_masked = viewer.person.mask("email" if conversation.channel == "email" else "mobile") != "full"
-    return "" if is_masked and (any(sign.isdigit() for sign in name) or "@" in name) else name
+    return shown_name(conversation.peer_name, viewer)
+
+
+def shown_name(name: str | None, viewer: Viewer) -> str:
+    """A name of somebody's own choice; "" where it could give away a masked number or address."""
+    has_number = viewer.person.mask("mobile") != "full" and any(sign.isdigit() for sign in name or "")
+    has_address = viewer.person.mask("email") != "full" and "@" in (name or "")
+    return "" if has_number or has_address else name or ""
 
 
 def shown_peer(channel: str, peer: str, viewer: Viewer) -> str:

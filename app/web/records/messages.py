@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from flask_appbuilder.api import expose, protect
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import channel_accounts, messages, outgoing, outgoing_mail
 from app.domain.base import RuleBroken, Stamp
+from app.domain.conversations import Conversation
 from app.domain.messages import CHANNELS, PURPOSES, STATES, Message
 from app.domain.outgoing import Outgoing
 from app.domain.outgoing_mail import MailParts
@@ -152,7 +154,7 @@ class MessageService(NotedMessageService):
             given = {name: value for name, value in given.items() if name not in _OF_EMAIL}
             return super().create(session, given, viewer)
         with access.as_system(session):  # an opt-out counts whoever may see the customer
-            wish = _wish(session, given)
+            wish = replace(_wish(session, given), sees=seen_by(session, viewer))
             if wish.channel == "email":
                 beside = MailParts(given.get("html") or "", tuple(given.get("cc") or ()))
                 return outgoing_mail.send(session, wish, beside, viewer.stamp)
@@ -179,6 +181,11 @@ def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
         purpose=values.get("purpose"),
         records=records,
     )
+
+
+def seen_by(session: Session, viewer: Viewer) -> Callable[[Conversation], bool]:
+    """Whether the viewer sees a conversation, for `Outgoing.sees`."""
+    return lambda row: access.sees_row(session, viewer.person, row)
 
 
 def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> str:

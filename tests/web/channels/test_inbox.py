@@ -78,6 +78,13 @@ def test_a_wrong_address_is_told_in_words(world: World, account: Any, path: str)
     assert "Traceback" not in page.text
 
 
+@pytest.mark.parametrize("before", ["abc", "-1", "99999999999999999999", "%00"])
+def test_a_wrong_place_in_a_conversation_is_told_in_words(world: World, account: Any, before: str) -> None:
+    row = heard(world, account)
+    page = world.door("ana").screen(f"/inbox/{row.id}?before={before}")
+    assert page.status_code == 400 and "not complete" in page.text
+
+
 def test_masked_numbers_are_neither_shown_nor_in_the_page(world: World, account: Any) -> None:
     lead = world.make.lead("ana", mobile="9820054321")
     row = heard(world, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
@@ -88,6 +95,27 @@ def test_masked_numbers_are_neither_shown_nor_in_the_page(world: World, account:
     pages += [ana.screen(f"/leads/show/{lead.id}").text, ana.screen(f"/inbox/to/lead/{lead.id}?channel=sms").text]
     for page in pages:
         assert not re.search(r"98200?\s?0?5432", page.replace(" ", "")), "a masked number is on the page"
+
+
+def test_a_mail_whose_sender_was_not_verified_says_so(world: World, account: Any) -> None:
+    row = heard(world, account, channel="email", peer="asha@example.in", text="Change my bank account")
+    ana = world.door("ana")
+    assert "not verified" not in ana.screen(f"/inbox/{row.id}").text
+    world.session.scalars(select(Message)).one().native = {"unverified": True}
+    world.session.commit()
+    assert "not verified" in ana.screen(f"/inbox/{row.id}").text
+
+
+def test_a_guessed_number_is_not_confirmed_where_numbers_are_masked(world: World, account: Any) -> None:
+    lead, guess = world.make.lead("ana", mobile="9820054321"), world.make.lead("ana", mobile="9820054322")
+    row = heard(world, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
+    other = heard(world, account, peer="+919820054322", claimed="ana")
+    paths = [f"/inbox/to/lead/{each.id}?channel=whatsapp" for each in (lead, guess)]
+    ana = world.door("ana")
+    assert [ana.screen(path).location for path in paths] == [f"/inbox/{row.id}", f"/inbox/{other.id}"]
+    world.make.mask("Sales User", mobile="last4")
+    ana = world.door("ana")
+    assert [ana.screen(path).location for path in paths] == [f"/inbox/{row.id}", None]
 
 
 # --- answering
