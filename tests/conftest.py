@@ -46,11 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-#: These mostly wait, for processes that start, for time-outs, for a browser. Two workers run them, one after the other,
+#: These mostly wait, for processes that start, for time-outs, for a browser. One worker runs them, one after the other,
 #: beside workers that compute.
 WAITING = ("tests/browser", "tests/proofs", "tests/ops", "tests/web/realtime")
 #: More workers than cores, because these of them wait; more than MAX_WORKERS only get in each other's way.
-MAX_WAITING, MAX_WORKERS = 2, 6
+MAX_WAITING, MAX_WORKERS = 1, 5
 
 
 @pytest.hookimpl(optionalhook=True)
