@@ -70,11 +70,7 @@ class InboxView(ModulePermissions, BaseView):
     @permission_name("show")
     def show(self, pk: str) -> Any:
         """A conversation, which its own answerer has then read."""
-        row, viewer = threads.find(db.session(), pk), current_viewer()
-        if row.unread and row.claimed_by_id == viewer.person.id:
-            conversations.mark_read(db.session(), row, viewer.stamp)
-            db.session.commit()
-        return self._page(row)
+        return self._page(_opened(pk))
 
     @expose("/<pk>/messages")
     @has_access
@@ -82,11 +78,8 @@ class InboxView(ModulePermissions, BaseView):
     @permission_name("messages")
     def messages(self, pk: str) -> Any:
         """What was said alone, as an HTML fragment, for a page that learns of a change."""
-        row, viewer = threads.find(db.session(), pk), current_viewer()
-        if row.unread and row.claimed_by_id == viewer.person.id:
-            conversations.mark_read(db.session(), row, viewer.stamp)
-            db.session.commit()
-        return render_template("inbox/_messages.html", thread=threads.messages_part(db.session(), row, viewer))
+        part = threads.messages_part(db.session(), _opened(pk), current_viewer())
+        return render_template("inbox/_messages.html", thread=part)
 
     def _page(self, row: Any, status: int = 200, **more: Any) -> Any:
         more |= {"before": request.args.get("before"), "is_handed": request.args.get("hand")}
@@ -292,6 +285,15 @@ class InboxView(ModulePermissions, BaseView):
 
 
 # --- parts
+
+
+def _opened(pk: str) -> Any:
+    """The conversation, read if it is opened by who answers it."""
+    row, viewer = threads.find(db.session(), pk), current_viewer()
+    if row.unread and row.claimed_by_id == viewer.person.id:
+        conversations.mark_read(db.session(), row, viewer.stamp)
+        db.session.commit()
+    return row
 
 
 def _list(here: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import conversations, message_templates
 from app.domain.base import NotFound, RuleBroken
+from app.domain.messages import DEAD
 from app.domain.outgoing import MAX_LENGTH
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, Conversation, Message, MessageTemplate
@@ -24,12 +25,10 @@ from app.web.records import conversation_list
 
 #: Messages that a page shows; older ones are asked for.
 PAGE = 60
-#: States in which a message waits for a person.
-_AGAIN = ("failed", "unknown")
 
 
 def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> dict[str, Any]:
-    """The context of inbox/_thread.html. `more`: typed and error of a refused form, before (id), may_hand."""
+    """The context of inbox/_thread.html. `more`: typed and error of a refused form, before (id), is_handed."""
     typed, before = more.get("typed") or {}, more.get("before")
     name = conversation_list.names_of(session, [conversation], viewer)[conversation.id]
     card = viewer.lookups.person(conversation.claimed_by_id)
@@ -171,7 +170,7 @@ def _bubble(message: Any, replies: dict[int, str], viewer: Viewer) -> dict[str, 
         "title": f"{at:%a %-d %b %Y, %H:%M}",
         "state": sign,
         "tone": sign["tone"] if sign else "gray",
-        "reason": message.reason if message.state in _AGAIN else None,
+        "reason": message.reason if message.state in DEAD else None,
         "warning": _("Anybody could have written this: the sender's address was not verified.")
         if (message.native or {}).get("unverified")
         else None,
@@ -211,7 +210,7 @@ def _message_actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
         return []
     if message.state == "queued":
         return [{"url": f"{base}/cancel", "label": _("Cancel"), "icon": "x", "method": "post"}]
-    if message.state not in _AGAIN:
+    if message.state not in DEAD:
         return []
     made: dict[str, Any] = {"url": f"{base}/again", "label": _("Send again"), "icon": "send", "method": "post"}
     if message.state == "unknown":
@@ -230,17 +229,29 @@ def composer(
         return None
     channel = conversation.channel
     is_free = conversation.last_inbound_on is None or conversations.is_window_open(conversation, viewer.now)
-    templates = templates_of(session, channel, conversation.account_id)
-    chosen = next((each for each in templates if str(each["id"]) == typed.get("template")), None)
-    values = [(name, typed.get(f"var.{name}", "")) for name in chosen["names"]] if chosen else []
     return {
         "url": f"/inbox/{conversation.id}/send",
-        "hidden": [("key", typed.get("key") or uuid.uuid4().hex)],
+        "hidden": [_form_key(typed)],
         "is_free": is_free,
         "window": _window(conversation, viewer),
+    } | _content(session, channel, conversation.account_id, typed, error)
+
+
+def _form_key(typed: dict[str, str]) -> tuple[str, str]:
+    """The hidden field by which a form that is sent twice sends one message."""
+    return "key", typed.get("key") or uuid.uuid4().hex
+
+
+def _content(
+    session: Session, channel: str, account_id: int | None, typed: dict[str, str], error: str
+) -> dict[str, Any]:
+    """The part of a form about what is said: as it was typed, with the template that was chosen."""
+    templates = templates_of(session, channel, account_id)
+    chosen = next((each for each in templates if str(each["id"]) == typed.get("template")), None)
+    return {
         "templates": templates,
         "template": chosen["id"] if chosen else None,
-        "values": values,
+        "values": [(name, typed.get(f"var.{name}", "")) for name in chosen["names"]] if chosen else [],
         "preview": chosen["body"] if chosen else "",
         "body": typed.get("body", ""),
         "subject": typed.get("subject", ""),
@@ -309,10 +320,8 @@ def said_in(session: Session, form: Any, most: int) -> dict[str, Any]:
 def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Viewer, **more: Any) -> dict[str, Any]:
     """The context of inbox/_thread.html before the first message to the person of a record."""
     typed = more.get("typed") or {}
-    templates = templates_of(session, channel, None)
-    chosen = next((each for each in templates if str(each["id"]) == typed.get("template")), None)
     window = _not_written_yet() if channel in conversations.WINDOWED else None
-    hidden = [("key", typed.get("key") or uuid.uuid4().hex), ("kind", kind), ("record", row.id), ("channel", channel)]
+    hidden = [_form_key(typed), ("kind", kind), ("record", row.id), ("channel", channel)]
     name = getattr(row, "name", "") or row.number
     return {
         "id": None,
@@ -330,15 +339,6 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
             "hidden": hidden,
             "is_free": True,
             "window": window,
-            "templates": templates,
-            "template": chosen["id"] if chosen else None,
-            "values": [(each, typed.get(f"var.{each}", "")) for each in chosen["names"]] if chosen else [],
-            "preview": chosen["body"] if chosen else "",
-            "body": typed.get("body", ""),
-            "subject": typed.get("subject", ""),
-            "has_subject": channel == "email",
-            "max": MAX_LENGTH[channel],
-            "placeholder": _("Write a message"),
-            "error": more.get("error") or "",
-        },
+        }
+        | _content(session, channel, None, typed, more.get("error") or ""),
     }
