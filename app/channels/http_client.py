@@ -15,11 +15,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline, outbound_url
 from app.lib.deadline import Cutter
 from app.lib.outbound_url import BadAddress, Target
@@ -75,12 +75,6 @@ class HttpResponse:
     def retry_after(self) -> float:
         """Seconds that the provider asks to wait; 0 = it does not say."""
         return _retry_after(self.headers.get("retry-after", ""))
-
-
-@cache
-def _default_tls() -> ssl.SSLContext:
-    """The system's trusted authorities; reading them takes a while."""
-    return ssl.create_default_context()
 
 
 class HttpClient:
@@ -145,7 +139,7 @@ class HttpClient:
             raise ChannelError(BAD_HOST, permanent=True) from bad
         with Cutter(max(0.01, seconds)) as cutter:
             connection = _Connection(
-                target, cutter, (self._tls or _default_tls()) if target.scheme == "https" else None
+                target, cutter, (self._tls or trusted_by_this_machine()) if target.scheme == "https" else None
             )
             try:
                 _connect(connection, private)

@@ -26,6 +26,7 @@ from app.channels.mail_account import (
     trusted,
 )
 from app.channels.provider import Accepted, OutgoingMessage, ProviderKind, Refused, Setting
+from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline
 from app.lib.deadline import Cutter
 
@@ -92,7 +93,7 @@ class ImapClient:
     def __init__(self, mailbox: Mailbox, timeout: float = TIMEOUT, tls: ssl.SSLContext | None = None) -> None:
         """`tls` says which certificates are trusted."""
         self.mailbox, self.timeout = mailbox, timeout
-        self.tls = tls or ssl.create_default_context()
+        self.tls = tls or trusted_by_this_machine()
 
     def position(self) -> Position:
         """The end of the mailbox as it stands: reading on from there leaves out what is in it. Raises ChannelError."""

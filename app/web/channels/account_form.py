@@ -12,7 +12,7 @@ from app.domain import channel_accounts
 from app.domain.channel_accounts import AccountSettings
 from app.models import ChannelAccount
 from app.web.core.gate import whole
-from app.web.records.messages import CHANNEL_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS
 
 #: Prefix of the fields that are settings of the kind.
 PREFIX = "set."

@@ -24,7 +24,8 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
-from app.web.records.messages import CHANNEL_WORDS, COLORS, STATE_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS
+from app.web.records.messages import COLORS, STATE_WORDS
 from app.web.security.sessions import own_transaction
 
 #: Messages that are shown.

@@ -29,8 +29,9 @@ from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import PersonField
 from app.web.records import conversation_list
 from app.web.records.call_fields import CallNumberField
+from app.web.records.conversation_list import CHANNEL_WORDS
 from app.web.records.leads import LeadResource
-from app.web.records.messages import CHANNEL_WORDS, MessageResource, seen_by
+from app.web.records.messages import MessageResource, seen_by
 from app.web.records.tickets import TicketResource
 
 #: Messages of a thread in one response.

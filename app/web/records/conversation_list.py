@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
@@ -28,6 +29,8 @@ PAGE = 40
 MAX_COUNTED = 100
 #: Characters of the newest message that a row shows.
 MAX_SNIPPET = 90
+#: Channel -> what people call it.
+CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _l("Email")}
 ICONS = {"whatsapp": "brand-whatsapp", "sms": "message-2", "email": "mail"}
 #: State of an outgoing message -> (icon, tone) of the sign before its text.
 SIGNS = {
@@ -45,7 +48,7 @@ SIGNS = {
 
 def channel_label(channel: str) -> str:
     """What people call the channel."""
-    return {"whatsapp": "WhatsApp", "sms": "SMS", "email": _("Email")}.get(channel, channel)
+    return str(CHANNEL_WORDS.get(channel, channel))
 
 
 def state_label(state: str) -> str:

@@ -30,6 +30,7 @@ from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import MasterField
 from app.web.records import message_mail
 from app.web.records.call_fields import CallNumberField
+from app.web.records.conversation_list import CHANNEL_WORDS
 from app.web.records.screen import Screen
 
 COLORS = {
@@ -43,7 +44,6 @@ COLORS = {
     "failed": "red",
     "canceled": "gray",
 }
-CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _("Email")}
 _DIRECTION_WORDS = {"out": _("Outgoing"), "in": _("Incoming")}
 STATE_WORDS = {
     "noted": _("Noted"),
