@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
 from pathlib import Path
@@ -95,6 +96,9 @@ class Settings:
     queue_workers: dict[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
     #: Seconds before the second, third … try of a queued call.
     retry_seconds: tuple[int, ...] = (5, 30, 120, 600)
+    #: Keys that are being replaced: what was signed or encrypted with them is still accepted, newest first.
+    secret_keys_old: tuple[str, ...] = ()
+    field_keys_old: tuple[str, ...] = ()
     #: Whether webhooks may use http, loopback and private addresses. For development and tests only.
     webhooks_private: bool = False
     #: Seconds before the second, third … attempt of a webhook delivery.
@@ -138,6 +142,8 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         instance_dir=instance_dir,
         secret_key=_secret_key(env.get("CRM_SECRET_KEY"), instance_dir),
         field_key=_field_key(env.get("CRM_FIELD_KEY"), instance_dir),
+        secret_keys_old=_old_keys("CRM_SECRET_KEYS_OLD", env.get("CRM_SECRET_KEYS_OLD"), _is_secret_key),
+        field_keys_old=_old_keys("CRM_FIELD_KEYS_OLD", env.get("CRM_FIELD_KEYS_OLD"), _is_field_key),
         admin_password=env.get("CRM_ADMIN_PASSWORD") or None,
         scheduler=_bool("CRM_SCHEDULER", env.get("CRM_SCHEDULER"), True),
         public_url=_public_url(env.get("CRM_PUBLIC_URL"), port),
@@ -182,6 +188,9 @@ def flask_config(settings: Settings) -> dict[str, object]:
     """The configuration of Flask, FAB and the extensions for these settings."""
     return {
         "SECRET_KEY": settings.secret_key,
+        # The last one signs; the others are accepted, so that open forms and sessions outlive a change of the key.
+        "SECRET_KEY_FALLBACKS": list(settings.secret_keys_old[::-1]),
+        "WTF_CSRF_SECRET_KEY": [*settings.secret_keys_old[::-1], settings.secret_key],
         "JWT_SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings),
@@ -431,8 +440,20 @@ def _secret_key(text: str | None, instance_dir: Path) -> str:
     if text and len(text.strip()) < 32:
         raise WrongSetting("CRM_SECRET_KEY must have at least 32 characters.")
     return text or _generated(
-        KeyFile(instance_dir / "secret_key", "CRM_SECRET_KEY", lambda key: len(key) >= 32), secrets.token_urlsafe(48)
+        KeyFile(instance_dir / "secret_key", "CRM_SECRET_KEY", _is_secret_key), secrets.token_urlsafe(48)
     )
+
+
+def _is_secret_key(key: str) -> bool:
+    return len(key) >= 32
+
+
+def _old_keys(name: str, text: str | None, is_whole: Callable[[str], bool]) -> tuple[str, ...]:
+    """The keys of a list with commas. Raises WrongSetting, which repeats nothing of a key."""
+    keys = tuple(each.strip() for each in (text or "").split(",") if each.strip())
+    if not all(map(is_whole, keys)):
+        raise WrongSetting(f"{name} holds a text that is no key. Give whole keys, with a comma between them.")
+    return keys
 
 
 def _field_key(text: str | None, instance_dir: Path) -> str:

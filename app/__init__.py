@@ -49,8 +49,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
-    app.extensions["vault"] = Vault(read_key(settings.field_key))
-    audit_chain.use_key(audit_key(read_key(settings.field_key)))
+    _use_keys(app, settings)
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
@@ -78,6 +77,13 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     _queue(app, settings)
     cli.register(app, jobs=lambda: jobs, demo=_demo)
     return app
+
+
+def _use_keys(app: Flask, settings: config.Settings) -> None:
+    """The vault, and the key of the audit log."""
+    key, *older = map(read_key, (settings.field_key, *settings.field_keys_old))
+    vault = app.extensions["vault"] = Vault(key, older)
+    audit_chain.use_key(audit_key(key), [audit_key(each) for each in older], vault)
 
 
 def _guard_hosts(app: Flask, settings: config.Settings) -> None:
@@ -111,8 +117,10 @@ def _runner(settings: config.Settings) -> job_runner.Runner:
 def _queue(app: Flask, settings: config.Settings) -> None:
     """What is called later, and the lines to the outside."""
     queue.register(*jobs.QUEUED)
-    key = hmac.new(settings.secret_key.encode(), b"queued calls", "sha256").digest()
-    place = queue.QueueSettings(app.app_context, settings.retry_seconds, dead_letters.keep, key, settings.queue_workers)
+    keys = [_signing_key(each) for each in (settings.secret_key, *settings.secret_keys_old)]
+    place = queue.QueueSettings(
+        app.app_context, settings.retry_seconds, dead_letters.keep, keys[0], settings.queue_workers, tuple(keys[1:])
+    )
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})
@@ -120,6 +128,11 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     message_delivery.install(app, rate_limits.new_counter(settings))
     client = WebhookClient(private=settings.webhooks_private)
     change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))
+
+
+def _signing_key(secret_key: str) -> bytes:
+    """What signs the calls of the queue."""
+    return hmac.new(secret_key.encode(), b"queued calls", "sha256").digest()
 
 
 def _email(settings: config.Settings) -> Channel:

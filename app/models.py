@@ -17,6 +17,7 @@ from app.domain.customers import Customer, CustomerAccount  # a customer; a brok
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
 from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
+from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
 from app.domain.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
@@ -85,6 +86,7 @@ __all__ = [
     "ImportRun",
     "InboundEvent",
     "JobRun",
+    "KeptKey",
     "Lead",
     "LeadSource",
     "LeadStatus",

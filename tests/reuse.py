@@ -17,9 +17,7 @@ from flask import Flask
 import app as product
 import config
 from app import access, create_app
-from app.domain import audit_chain
 from app.extensions import db, socketio
-from app.lib.vault import audit_key, read_key
 from app.ops.rate_counter import LocalRateCounter
 from app.web.core import lookups
 from app.web.realtime import live_events
@@ -76,7 +74,7 @@ def serve(app: Flask) -> None:
     """Bind the process to this application, as creating it does: with an empty queue and empty caches."""
     with app.app_context():
         product._queue(app, app.config["CRM"])
-    audit_chain.use_key(audit_key(read_key(app.config["CRM"].field_key)))
+    product._use_keys(app, app.config["CRM"])
     live = live_events._live = app.extensions["crm_live"]
     live.sent_bells.clear()
     live.newest_activity.clear()

@@ -39,6 +39,7 @@ EVENTS = (
     "conversation change",
     "message",
     "inbound event",
+    "key change",
 )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -17,9 +18,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.domain import notices, team
+from app.domain import kept_keys, notices, team
 from app.domain.audit import AuditEntry, AuditHead
+from app.domain.base import RuleBroken
 from app.domain.pending import pending
+from app.lib.vault import Vault
 
 #: How many faults a check lists; more are only counted.
 MAX_FAULTS = 100
@@ -29,17 +32,47 @@ _BATCH = 1000
 _ENTRIES, _HEAD = AuditEntry.__table__, AuditHead.__table__
 #: Set by `use_key`; empty only in tests without an application.
 _key = b""
+#: Name -> key of those that are being replaced.
+_older: dict[str, bytes] = {}
+#: Opens the keys of earlier parts of the log, see `kept_keys`.
+_vault: Vault | None = None
 
 
-def use_key(key: bytes) -> None:
-    """Seal with this key from now on, in this process."""
-    global _key
-    _key = key
+def use_key(key: bytes, older: Sequence[bytes] = (), vault: Vault | None = None) -> None:
+    """Seal with this key in this process; as long as the end of the chain names an older one, with that."""
+    global _key, _older, _vault
+    _key, _older, _vault = key, {key_id(each): each for each in older}, vault
 
 
 def key_id(key: bytes | None = None) -> str:
     """A name for the key, from which it cannot be guessed."""
     return hmac.new(_key if key is None else key, b"key id", hashlib.sha256).hexdigest()[:16]
+
+
+def replace_key(session: Session, vault: Vault) -> bool:
+    """Seal with this process's key from the next entry on, and keep the former one; False where nothing is to do.
+
+    Raises RuleBroken when this process does not have the former key.
+    """
+    head, named = _locked_head(session)
+    if named == key_id():
+        return False
+    if named not in _older:
+        raise RuleBroken("The audit log was sealed with a key that is not in CRM_FIELD_KEYS_OLD. Add it and try again.")
+    kept_keys.keep(session, kept_keys.AUDIT, named, _older[named], vault, head.seq)
+    session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(key_id=key_id()))
+    return True
+
+
+def _key_named(name: str | None) -> bytes | None:
+    """The key with this name, if this process has it; this process's for a chain without a name."""
+    return _key if not name or name == key_id() else _older.get(name)
+
+
+def _periods(session: Session, named: str | None) -> list[tuple[float, bytes]]:
+    """(place of the last entry, key) of all keys that sealed the log, oldest first."""
+    earlier = kept_keys.kept(session, kept_keys.AUDIT, _vault) if _vault else []
+    return [*((until or 0, key) for _name, key, until in earlier), (math.inf, _key_named(named) or b"")]
 
 
 class Head(NamedTuple):
@@ -100,25 +133,35 @@ def seal(session: Session) -> None:
 
 
 def _append(session: Session, entries: list[AuditEntry]) -> None:
-    head = _locked_head(session)
+    head, named = _locked_head(session)
+    key = _key_named(named)
+    if key is None:
+        raise RuleBroken(
+            "This server does not have the key that seals the audit log since it was replaced. Nothing was saved. "
+            "Please ask your administrator to give this server the new CRM_FIELD_KEY and to restart it."
+        )
     rows = []
     for seq, entry in enumerate(entries, head.seq + 1):
-        head = Head(seq, entry_hash(seq, head.hash, entry))
+        head = Head(seq, entry_hash(seq, head.hash, entry, key))
         columns = ("at", "event", "user_id", "about", "address", "payload")
         rows.append({name: getattr(entry, name) for name in columns} | {"seq": seq, "hash": head.hash})
     session.execute(insert(_ENTRIES), rows)
     session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(count=head.seq, hash=head.hash))
 
 
-def _locked_head(session: Session) -> Head:
-    """The end of the chain, locked until the commit. A missing one is made anew, which the next check reports."""
-    row = session.execute(select(_HEAD.c.count, _HEAD.c.hash).where(_HEAD.c.id == 1).with_for_update()).first()
+def _locked_head(session: Session) -> tuple[Head, str]:
+    """The end of the chain and the name of the key that seals, locked until the commit.
+
+    A missing end is made anew, which the next check reports.
+    """
+    columns = (_HEAD.c.count, _HEAD.c.hash, _HEAD.c.key_id)
+    row = session.execute(select(*columns).where(_HEAD.c.id == 1).with_for_update()).first()
     if row is not None:
-        return Head(*row)
+        return Head(row[0], row[1]), row[2]
     last = select(_ENTRIES.c.seq, _ENTRIES.c.hash).order_by(_ENTRIES.c.seq.desc()).limit(1)
     head = Head(*(session.execute(last).first() or (0, "")))
     session.execute(insert(_HEAD).values(id=1, count=head.seq, hash=head.hash, key_id=key_id()))
-    return head
+    return head, key_id()
 
 
 # --- session hooks: an entry that was written inside a savepoint goes with it
@@ -158,8 +201,7 @@ def current_head(session: Session) -> Head:
 
 def is_our_key(session: Session) -> bool:
     """Whether this process has the key that sealed the chain; also true before anything was sealed."""
-    named = session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
-    return not named or named == key_id()
+    return _key_named(session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()) is not None
 
 
 def verify(session: Session, noted: Iterable[Head] = ()) -> Report:
@@ -196,11 +238,13 @@ class _Faults:
 
 def _walk(session: Session, end: Head, known: dict[int, str], faults: _Faults) -> Head:
     """Check every entry up to this end; takes the noted heads that match out of `known`. Returns the last entry."""
-    last = Head(0, "")
+    last, named = Head(0, ""), session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
+    periods = _periods(session, named)
     for entry in _entries(session, end.seq):
+        key = next(key for until, key in periods if entry.seq <= until)
         if entry.seq != last.seq + 1:
             faults.add(Fault(last.seq + 1, "missing"))
-        if not hmac.compare_digest(entry.hash, entry_hash(entry.seq, last.hash, entry)):
+        if not hmac.compare_digest(entry.hash, entry_hash(entry.seq, last.hash, entry, key)):
             faults.add(Fault(entry.seq, "altered", entry.id))
         if known.get(entry.seq) == entry.hash:
             del known[entry.seq]

@@ -67,6 +67,8 @@ def values_of(customer: Any) -> Values:
     for column, (kind, field) in KEYED.items():
         if value := getattr(customer, column):
             found.setdefault((kind, value), field)
+        # While the field key is replaced, others may still hold the value under its older fingerprint.
+        found |= {(kind, value): field for value in customer.older_blinds.get(kind, ())}
     return found
 
 

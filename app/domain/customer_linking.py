@@ -178,6 +178,8 @@ def _move_secrets(session: Session, record: Any, customer: Customer, names: list
     for name in names:
         for column in (name + "_sealed", name + "_blind"):
             setattr(customer, column, getattr(record, column))
+        if context.vault is not None and context.vault.has_older:
+            customer.set_contact({name: context.vault.open(getattr(record, name + "_sealed"))}, context.vault)
     customer.stamp(context)
     with customers.refusing_taken(session, context):
         customer_keys.hold(session, customer, before)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -54,6 +54,9 @@ class Contact:
     aadhaar_sealed: Mapped[str | None] = mapped_column(String(200))
     aadhaar_blind: Mapped[str | None] = mapped_column(String(64), index=True)
 
+    #: Not stored: fingerprints of a new PAN or Aadhaar by keys that are being replaced, by field.
+    older_blinds: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     @property
     def name(self) -> str:
         """First and last name, or the number, or an empty string."""
@@ -82,7 +85,9 @@ class Contact:
         if text and vault is None:
             raise ValueError("a vault is needed to store " + name)
         setattr(self, name + "_sealed", vault.seal(text) if text and vault else None)
-        setattr(self, name + "_blind", vault.blind(text, name) if text and vault else None)
+        blinds = vault.blinds(text, name) if text and vault else [None]
+        setattr(self, name + "_blind", blinds[0])
+        self.older_blinds = {**self.older_blinds, name: tuple(each for each in blinds[1:] if each)}
 
 
 _INVALID_SECRET = {

@@ -306,7 +306,7 @@ def _notify(session: Session, conversation: Conversation, message: Message, now:
 
 def _note_failures(session: Session, bounce: Bounce, intake: Intake) -> bool:
     """Mark our message of which this is the report; False when it is none of ours: it is kept as a mail then."""
-    number = mails.message_of(intake.vault, bounce.message_id)
+    number = mails.message_of(session, intake.vault, bounce.message_id)
     message = session.get(Message, number) if number else None
     if message is None or message.channel != "email" or message.direction != "out":
         return False

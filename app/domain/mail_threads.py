@@ -64,7 +64,7 @@ def thread_of(session: Session, mail: ReadMail, vault: Vault, is_unverified: boo
 
 def _referred(session: Session, mail: ReadMail, vault: Vault, is_unverified: bool) -> Message | None:
     """The nearest mail that it refers to and in which its sender takes part."""
-    ours = {number: each for each in mail.references if (number := mails.message_of(vault, each))}
+    ours = {number: each for each in mail.references if (number := mails.message_of(session, vault, each))}
     theirs = [each for each in mail.references if each not in ours.values()]
     found = {**_our_messages(session, ours), **_their_messages(session, theirs)}
     for reference in mail.references:

@@ -27,7 +27,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.lib.vault import Vault
+from app.domain.kept_keys import MESSAGE_ID, kept
+from app.lib.vault import Vault, fingerprint
 
 #: What became of an incoming mail. kept: it is in a conversation; dropped: it came back to us; failed: it could not be
 #: read or stored, and waits for a person; refused: it was left in the mailbox.
@@ -115,17 +116,20 @@ def header_id_of(vault: Vault, message_id: int, domain: str) -> str:
     return f"m{message_id}.{_seal(vault, message_id)}@{domain}"
 
 
-def message_of(vault: Vault, header_id: str) -> int | None:
+def message_of(session: Session, vault: Vault, header_id: str) -> int | None:
     """The id of the message of which this is the Message-ID; None when we haven't made it."""
     found = _OURS.fullmatch(header_id)
     if found is None:
         return None
     number = int(found[1])
-    return number if found[2] == _seal(vault, number) else None
+    if found[2] in [each[:32] for each in vault.blinds(f"m{number}", MESSAGE_ID)]:
+        return number
+    former = (fingerprint(key, f"m{number}", MESSAGE_ID)[:32] for _name, key, _ in kept(session, MESSAGE_ID, vault))
+    return number if found[2] in former else None
 
 
 def _seal(vault: Vault, message_id: int) -> str:
-    return vault.blind(f"m{message_id}", "message id")[:32]
+    return vault.blind(f"m{message_id}", MESSAGE_ID)[:32]
 
 
 # --- reading a mailbox

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import os
 import re
+from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -42,20 +43,29 @@ def audit_key(key: bytes) -> bytes:
 
 
 class Vault:
-    """Seals with AES-256-GCM and fingerprints with HMAC-SHA256, using keys derived from one key of 32 bytes."""
+    """Seals with AES-256-GCM and fingerprints with HMAC-SHA256, using keys derived from one key of 32 bytes.
 
-    __slots__ = ("_blind_key", "_cipher")
+    While a key is being replaced, it also opens and finds what was sealed with `older` ones.
+    """
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) != KEY_BYTES:
+    __slots__ = ("_blind_keys", "_ciphers")
+
+    def __init__(self, key: bytes, older: Sequence[bytes] = ()) -> None:
+        keys = (key, *older)
+        if any(len(each) != KEY_BYTES for each in keys):
             raise VaultError(f"The vault key must be {KEY_BYTES} bytes.")
-        self._cipher = AESGCM(_derive(key, b"seal"))
-        self._blind_key = _derive(key, b"blind")
+        self._ciphers = [AESGCM(_derive(each, b"seal")) for each in keys]
+        self._blind_keys = [blind_key(each) for each in keys]
+
+    @property
+    def has_older(self) -> bool:
+        """Whether a key is being replaced."""
+        return len(self._ciphers) > 1
 
     def seal(self, text: str) -> str:
         """'v1:' and the urlsafe base64 of nonce and ciphertext. Differs at every call: do not compare it."""
         nonce = os.urandom(_NONCE_BYTES)
-        box = self._cipher.encrypt(nonce, _bytes(text), VERSION.encode())
+        box = self._ciphers[0].encrypt(nonce, _bytes(text), VERSION.encode())
         return VERSION + base64.urlsafe_b64encode(nonce + box).decode()
 
     def open(self, sealed: str) -> str:
@@ -63,19 +73,44 @@ class Vault:
         if not sealed.startswith(VERSION):
             raise VaultError("The value was not sealed by this version of the vault.")
         box = _decode(sealed.removeprefix(VERSION))
-        try:
-            plain = self._cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], VERSION.encode())
-        except (InvalidTag, ValueError):
-            raise VaultError("The value was sealed with another key, or was altered.") from None
-        return plain.decode("utf-8", "surrogatepass")
+        for cipher in self._ciphers:
+            if (plain := _decrypted(cipher, box)) is not None:
+                return plain.decode("utf-8", "surrogatepass")
+        raise VaultError("The value was sealed with another key, or was altered.") from None
+
+    def is_current(self, sealed: str) -> bool:
+        """Whether the value was sealed with the newest key. Raises VaultError for what is no sealed value."""
+        return _decrypted(self._ciphers[0], _decode(sealed.removeprefix(VERSION))) is not None
 
     def blind(self, text: str, context: str) -> str:
         """The fingerprint by which a sealed value is found: 64 hex digits, equal for 'abcde 1234-f' and 'ABCDE1234F'.
 
         `context` names the field, so that equal values of two fields have different fingerprints.
         """
-        plain = _SEPARATORS.sub("", text).upper()
-        return hmac.new(self._blind_key, _bytes(context) + b"\0" + _bytes(plain), hashlib.sha256).hexdigest()
+        return fingerprint(self._blind_keys[0], text, context)
+
+    def blinds(self, text: str, context: str) -> list[str]:
+        """The fingerprints by the newest key and by the older ones, in this order."""
+        return [fingerprint(key, text, context) for key in self._blind_keys]
+
+
+def fingerprint(key: bytes, text: str, context: str) -> str:
+    """The fingerprint of a value by a `blind_key`, see Vault.blind."""
+    plain = _SEPARATORS.sub("", text).upper()
+    return hmac.new(key, _bytes(context) + b"\0" + _bytes(plain), hashlib.sha256).hexdigest()
+
+
+def blind_key(key: bytes) -> bytes:
+    """The key of the fingerprints, derived from the vault's."""
+    return _derive(key, b"blind")
+
+
+def _decrypted(cipher: AESGCM, box: bytes) -> bytes | None:
+    """What is in the box; None when it was sealed with another key."""
+    try:
+        return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], VERSION.encode())
+    except (InvalidTag, ValueError):
+        return None
 
 
 def _derive(key: bytes, purpose: bytes) -> bytes:

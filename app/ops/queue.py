@@ -85,6 +85,8 @@ class QueueSettings:
     signing_key: bytes = b""
     #: Queue -> workers, or threads where there is no Redis.
     workers: Mapping[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
+    #: Keys that are being replaced: what they signed is still run.
+    older_keys: tuple[bytes, ...] = ()
 
     @property
     def tries(self) -> int:

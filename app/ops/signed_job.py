@@ -34,10 +34,16 @@ MAX_BYTES = 16 * 1024
 _STATES = {state.value: state for state in JobStatus}
 
 
-def sign(job_id: str, call: Call) -> str:
+def sign(job_id: str, call: Call, key: bytes | None = None) -> str:
     """The signature of a call in this job, by the secret key that all our processes share."""
     text = json.dumps([job_id, call.queue, call.function, list(call.arguments)])
-    return hmac.new(queue.settings().signing_key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key or queue.settings().signing_key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _is_signed(job_id: str, call: Call, signature: str) -> bool:
+    """Whether we have signed the call, with the present key or one that is being replaced."""
+    keys = (queue.settings().signing_key, *queue.settings().older_keys)
+    return any(hmac.compare_digest(signature.encode(), sign(job_id, call, key).encode()) for key in keys)
 
 
 class SignedJob(Job):
@@ -88,7 +94,7 @@ def opened(job_id: str, arguments: Any) -> Call:
     if not all(isinstance(each, int | str) for each in keys) or name not in queue.TIMEOUT_SECONDS:
         raise TypeError("not keys")
     call = Call(name, function, tuple(keys))
-    if not hmac.compare_digest(signature.encode(), sign(job_id, call).encode()):
+    if not _is_signed(job_id, call, signature):
         raise ValueError("not signed by us")
     queue.registered(function)
     return call

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import session_hooks
 from app.domain import audit, audit_chain
 from app.domain.audit_chain import Fault, Head
+from app.domain.base import RuleBroken
 from app.models import AuditEntry, AuditHead, Notification
 from tests import makers
 from tests.makers import NOW
@@ -164,9 +165,14 @@ def test_a_tail_that_was_cut_with_its_head_is_found_by_what_was_noted_outside(se
 def test_an_attacker_without_the_key_cannot_seal(session: Session) -> None:
     write(session, 3)
     audit_chain.use_key(b"guess" * 8)
-    write(session, 1)
     assert not audit_chain.verify(session).is_our_key
+    with pytest.raises(RuleBroken, match="does not have the key"):
+        write(session, 1)
+    session.rollback()
+    session.execute(update(HEAD).values(key_id=audit_chain.key_id()))
+    write(session, 1)
     audit_chain.use_key(KEY)
+    session.execute(update(HEAD).values(key_id=audit_chain.key_id()))
     assert faults(session) == [(4, "altered")]
 
 

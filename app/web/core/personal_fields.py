@@ -123,8 +123,8 @@ class SecretField(Field):
         """Exact match through the blind index."""
         if op != "eq":
             raise RuleBroken(_("“%(name)s” can only be searched by its full value.", name=self.name), self.name)
-        blind = vault().blind(clean_text(raw, self.name, 20) or "", self.name)
-        return or_(*[column == blind for column in self.columns[1::2]])
+        blinds = vault().blinds(clean_text(raw, self.name, 20) or "", self.name)
+        return or_(*[column == blind for column in self.columns[1::2] for blind in blinds])
 
 
 def vault() -> Any:

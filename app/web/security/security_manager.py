@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -80,6 +81,10 @@ class Security(SecurityManager):
     def create_jwt_manager(self, app: Flask) -> Any:
         """Flask-JWT-Extended; every error of a token is a 401 with a message."""
         manager = super().create_jwt_manager(app)
+        keys = {_name_of(key): key for key in (*app.config["SECRET_KEY_FALLBACKS"], app.config["JWT_SECRET_KEY"])}
+        # The header names the key, so that tokens outlive a change of it.
+        manager.additional_headers_loader(lambda _identity: {"kid": _name_of(app.config["JWT_SECRET_KEY"])})
+        manager.decode_key_loader(lambda header, _claims: keys.get(header.get("kid"), app.config["JWT_SECRET_KEY"]))
         manager.invalid_token_loader(lambda _reason: login.unauthorized_response())
         manager.unauthorized_loader(lambda _reason: login.unauthorized_response())
         manager.expired_token_loader(lambda _header, _claims: login.unauthorized_response())
@@ -341,6 +346,11 @@ def ensure_admin(app: Flask, password: str | None = None) -> str | None:
             return made if _first_admin(password or made or "") else None
         except (IntegrityError, AlreadyExists):  # another process was faster
             return None
+
+
+def _name_of(key: str) -> str:
+    """A name for a key, from which it cannot be guessed."""
+    return hashlib.sha256(b"key id " + key.encode()).hexdigest()[:16]
 
 
 def _first_admin(password: str) -> bool:
