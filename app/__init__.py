@@ -16,7 +16,8 @@ from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
 from app.channels.webhook import WebhookClient
-from app.domain import audit_chain
+from app.domain import audit_keys
+from app.domain.audit_keys import AuditKeys
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, audit_key, read_key
 from app.ops import database, log_privacy, queue
@@ -49,7 +50,6 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
-    _use_keys(app, settings)
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
@@ -58,6 +58,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     addons.add_revisions(migrate)
     session_hooks.install()
     with app.app_context():
+        _use_keys(app, settings)
         database.tune(db.engine)
         shell.install(app, sidebar.menu)
         cors.install(app)
@@ -83,7 +84,7 @@ def _use_keys(app: Flask, settings: config.Settings) -> None:
     """The vault, and the key of the audit log."""
     key, *older = map(read_key, (settings.field_key, *settings.field_keys_old))
     vault = app.extensions["vault"] = Vault(key, older)
-    audit_chain.use_key(audit_key(key), [audit_key(each) for each in older], vault)
+    audit_keys.use(db.engine, AuditKeys(audit_key(key), [audit_key(each) for each in older], vault))
 
 
 def _guard_hosts(app: Flask, settings: config.Settings) -> None:

@@ -38,7 +38,7 @@ def key_commands(readable_errors: Callable[..., Any]) -> AppGroup:
 
 
 def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
-    """Seal everything anew; closing sentences. Raises RuleBroken when there is no older key, or not all could be read."""
+    """Seal everything anew; closing sentences. Raises RuleBroken without an older key, or if not all could be read."""
     settings = current_app.config["CRM"]
     if not settings.field_keys_old:
         raise RuleBroken(

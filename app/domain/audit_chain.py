@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.domain import kept_keys, notices, team
+from app.domain import audit_keys, kept_keys, notices, team
 from app.domain.audit import AuditEntry, AuditHead
 from app.domain.base import RuleBroken
 from app.domain.pending import pending
@@ -30,49 +29,21 @@ MAX_FAULTS = 100
 _BATCH = 1000
 # Bare tables: the chain is the same for everybody, whatever rows the acting person may see.
 _ENTRIES, _HEAD = AuditEntry.__table__, AuditHead.__table__
-#: Set by `use_key`; empty only in tests without an application.
-_key = b""
-#: Name -> key of those that are being replaced.
-_older: dict[str, bytes] = {}
-#: Opens the keys of earlier parts of the log, see `kept_keys`.
-_vault: Vault | None = None
-
-
-def use_key(key: bytes, older: Sequence[bytes] = (), vault: Vault | None = None) -> None:
-    """Seal with this key in this process; as long as the end of the chain names an older one, with that."""
-    global _key, _older, _vault
-    _key, _older, _vault = key, {key_id(each): each for each in older}, vault
-
-
-def key_id(key: bytes | None = None) -> str:
-    """A name for the key, from which it cannot be guessed."""
-    return hmac.new(_key if key is None else key, b"key id", hashlib.sha256).hexdigest()[:16]
 
 
 def replace_key(session: Session, vault: Vault) -> bool:
-    """Seal with this process's key from the next entry on, and keep the former one; False where nothing is to do.
+    """Seal with the newest key from the next entry on, and keep the former one; False where nothing is to do.
 
     Raises RuleBroken when this process does not have the former key.
     """
-    head, named = _locked_head(session)
-    if named == key_id():
+    (head, named), keys = _locked_head(session), audit_keys.of(session)
+    if named == keys.id:
         return False
-    if named not in _older:
+    if named not in keys.older:
         raise RuleBroken("The audit log was sealed with a key that is not in CRM_FIELD_KEYS_OLD. Add it and try again.")
-    kept_keys.keep(session, kept_keys.AUDIT, named, _older[named], vault, head.seq)
-    session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(key_id=key_id()))
+    kept_keys.keep(session, kept_keys.AUDIT, named, keys.older[named], vault, head.seq)
+    session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(key_id=keys.id))
     return True
-
-
-def _key_named(name: str | None) -> bytes | None:
-    """The key with this name, if this process has it; this process's for a chain without a name."""
-    return _key if not name or name == key_id() else _older.get(name)
-
-
-def _periods(session: Session, named: str | None) -> list[tuple[float, bytes]]:
-    """(place of the last entry, key) of all keys that sealed the log, oldest first."""
-    earlier = kept_keys.kept(session, kept_keys.AUDIT, _vault) if _vault else []
-    return [*((until or 0, key) for _name, key, until in earlier), (math.inf, _key_named(named) or b"")]
 
 
 class Head(NamedTuple):
@@ -109,11 +80,11 @@ class Report:
 # --- sealing
 
 
-def entry_hash(seq: int, previous_hash: str, entry: Any, key: bytes | None = None) -> str:
+def entry_hash(seq: int, previous_hash: str, entry: Any, key: bytes) -> str:
     """The hash of an entry at this place after one with this hash; "" for the first entry."""
     at = entry.at.replace(tzinfo=UTC) if entry.at.tzinfo is None else entry.at.astimezone(UTC)
     row = [seq, previous_hash, at.isoformat(), entry.event, entry.user_id, entry.about, entry.address, entry.payload]
-    return hmac.new(_key if key is None else key, _canonical(row).encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key, _canonical(row).encode(), hashlib.sha256).hexdigest()
 
 
 def _canonical(value: Any) -> str:
@@ -134,7 +105,7 @@ def seal(session: Session) -> None:
 
 def _append(session: Session, entries: list[AuditEntry]) -> None:
     head, named = _locked_head(session)
-    key = _key_named(named)
+    key = audit_keys.of(session).named(named)
     if key is None:
         raise RuleBroken(
             "This server does not have the key that seals the audit log since it was replaced. Nothing was saved. "
@@ -159,9 +130,9 @@ def _locked_head(session: Session) -> tuple[Head, str]:
     if row is not None:
         return Head(row[0], row[1]), row[2]
     last = select(_ENTRIES.c.seq, _ENTRIES.c.hash).order_by(_ENTRIES.c.seq.desc()).limit(1)
-    head = Head(*(session.execute(last).first() or (0, "")))
-    session.execute(insert(_HEAD).values(id=1, count=head.seq, hash=head.hash, key_id=key_id()))
-    return head, key_id()
+    head, name = Head(*(session.execute(last).first() or (0, ""))), audit_keys.of(session).id
+    session.execute(insert(_HEAD).values(id=1, count=head.seq, hash=head.hash, key_id=name))
+    return head, name
 
 
 # --- session hooks: an entry that was written inside a savepoint goes with it
@@ -201,7 +172,8 @@ def current_head(session: Session) -> Head:
 
 def is_our_key(session: Session) -> bool:
     """Whether this process has the key that sealed the chain; also true before anything was sealed."""
-    return _key_named(session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()) is not None
+    named = session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
+    return audit_keys.of(session).named(named) is not None
 
 
 def verify(session: Session, noted: Iterable[Head] = ()) -> Report:
@@ -239,7 +211,7 @@ class _Faults:
 def _walk(session: Session, end: Head, known: dict[int, str], faults: _Faults) -> Head:
     """Check every entry up to this end; takes the noted heads that match out of `known`. Returns the last entry."""
     last, named = Head(0, ""), session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
-    periods = _periods(session, named)
+    periods = audit_keys.of(session).periods(session, named)
     for entry in _entries(session, end.seq):
         key = next(key for until, key in periods if entry.seq <= until)
         if entry.seq != last.seq + 1:

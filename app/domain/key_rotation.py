@@ -14,7 +14,7 @@ from flask_appbuilder import Model
 from sqlalchemy import Table, Text, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import audit, audit_chain, kept_keys
+from app.domain import audit, audit_chain, audit_keys, kept_keys
 from app.domain.base import Stamp
 from app.domain.customer_keys import CustomerKey
 from app.domain.customers import SECRET_FIELDS, Customer
@@ -52,7 +52,7 @@ def keep_former(session: Session, former: bytes, vault: Vault, stamp: Stamp) -> 
     Raises RuleBroken.
     """
     blind = blind_key(former)
-    kept_keys.keep(session, kept_keys.MESSAGE_ID, audit_chain.key_id(blind), blind, vault)
+    kept_keys.keep(session, kept_keys.MESSAGE_ID, audit_keys.key_id(blind), blind, vault)
     if audit_chain.replace_key(session, vault):
         audit.write(session, "key change", stamp.by, stamp.now, about="CRM_FIELD_KEY")
 

@@ -15,7 +15,7 @@ from alembic import op
 from flask import current_app
 from sqlalchemy.dialects import mysql
 
-from app.domain import audit_chain
+from app.domain import audit_chain, audit_keys
 from app.lib.vault import audit_key, read_key
 
 revision = "0008"
@@ -83,7 +83,7 @@ def _carry_over() -> None:
     if count:
         count, new_hash = _say(connection, key, (count, new_hash), (broken, broken_ids))
     connection.execute(
-        sa.insert(HEAD).values(id=1, count=count, hash=new_hash, key_id=audit_chain.key_id(key)),
+        sa.insert(HEAD).values(id=1, count=count, hash=new_hash, key_id=audit_keys.key_id(key)),
     )
 
 

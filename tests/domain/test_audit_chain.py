@@ -12,8 +12,9 @@ from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import audit, audit_chain
+from app.domain import audit, audit_chain, audit_keys
 from app.domain.audit_chain import Fault, Head
+from app.domain.audit_keys import AuditKeys
 from app.domain.base import RuleBroken
 from app.models import AuditEntry, AuditHead, Notification
 from tests import makers
@@ -22,19 +23,12 @@ from tests.makers import NOW
 KEY = b"k" * 32
 
 
-@pytest.fixture(autouse=True)
-def key() -> Iterator[None]:
-    before = audit_chain._key
-    session_hooks.install()
-    audit_chain.use_key(KEY)
-    yield
-    audit_chain.use_key(before)
-
-
 @pytest.fixture
 def session() -> Iterator[Session]:
     """A session of the system on an empty database."""
+    session_hooks.install()
     engine = makers.database()
+    audit_keys.use(engine, AuditKeys(KEY))
     with makers.opened(engine) as session:
         yield session
     engine.dispose()
@@ -164,15 +158,16 @@ def test_a_tail_that_was_cut_with_its_head_is_found_by_what_was_noted_outside(se
 
 def test_an_attacker_without_the_key_cannot_seal(session: Session) -> None:
     write(session, 3)
-    audit_chain.use_key(b"guess" * 8)
+    engine, guessed = session.get_bind().engine, AuditKeys(b"guess" * 8)
+    audit_keys.use(engine, guessed)
     assert not audit_chain.verify(session).is_our_key
     with pytest.raises(RuleBroken, match="does not have the key"):
         write(session, 1)
     session.rollback()
-    session.execute(update(HEAD).values(key_id=audit_chain.key_id()))
+    session.execute(update(HEAD).values(key_id=guessed.id))
     write(session, 1)
-    audit_chain.use_key(KEY)
-    session.execute(update(HEAD).values(key_id=audit_chain.key_id()))
+    audit_keys.use(engine, AuditKeys(KEY))
+    session.execute(update(HEAD).values(key_id=AuditKeys(KEY).id))
     assert faults(session) == [(4, "altered")]
 
 
