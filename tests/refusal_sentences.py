@@ -12,7 +12,7 @@ from app.domain.base import RuleBroken
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Only operators read these messages, in English.
-EXCLUDED_PARTS = {"demo", "cli.py"}
+EXCLUDED_PARTS = {"demo", "cli.py", "key_commands.py"}
 #: Shown in threads and lists of failed messages, translated when they are shown.
 PROVIDER_SENTENCES = {
     *reasons.SENTENCES.values(),
