@@ -30,7 +30,7 @@ VERSIONS = "alembic_version"
 WAIT_SECONDS = 900
 #: It asks for the lock again and again, so that a database that falls silent is noticed.
 LOCK_STEP_SECONDS, ANSWER_SECONDS = 10, 30.0
-FIRST, UPGRADE = "first start", "upgrade"
+FIRST, UPGRADE, RESTORE = "first start", "upgrade", "restore"
 
 
 class SchemaTrouble(RuntimeError):
@@ -123,6 +123,11 @@ def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -
     found = marker(connection)
     ours, current = _our_tables(script, metadata), _revisions(connection)
     tables = set(inspect(connection).get_table_names())
+    if found is not None and found.kind == RESTORE:
+        raise SchemaTrouble(
+            "A restore into this database is going on or was cut off, so only a part of it is there. Wait for its end, "
+            "or run it again with --overwrite: flask --app run backup restore NAME --into URL --overwrite"
+        )
     if current == _wanted(script):
         end(connection)  # a process was killed after its last step
     elif found is not None and found.is_first_start:
