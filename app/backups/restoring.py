@@ -87,8 +87,10 @@ def _refuse_unfit(house: House, backup: Backup, target: Database, is_own: bool) 
     noted = backup.manifest.get("keys", {}).get("CRM_FIELD_KEY")
     if is_own and noted != house.keys()["CRM_FIELD_KEY"]:
         raise BackupTrouble(
-            "The backup was made with another CRM_FIELD_KEY than this server has, which could read no PAN and Aadhaar and "
-            "would refuse to start. Nothing was changed. Put back that key first (fingerprint " + str(noted) + ")."
+            "The backup was made with another CRM_FIELD_KEY than this server has, which would refuse to start "
+            "and could read no PAN and Aadhaar. Nothing was changed. Put back that key first (fingerprint "
+            + str(noted)
+            + ")."
         )
 
 
