@@ -16,7 +16,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, NullPool, Table, create_engine, inspect, select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +25,6 @@ from app import access
 from app.backups.folder import Backup
 from app.backups.house import House
 from app.domain import audit
-from app.extensions import migrate
 from app.ops.head_record import HeadRecord
 
 #: More questions to the provider than there are: only a person decides.
@@ -70,7 +68,7 @@ def settle(house: House, backup: Backup, url: URL, counters: Counters) -> list[s
         settling.raise_version(counters.version)
         lines += settling.raise_numbers(counters.numbers)
         connection.commit()
-        is_current = _has_schema_of_this_version(connection)
+        is_current = set(MigrationContext.configure(connection).get_current_heads()) == house.schema
     lines.append(
         "API keys, users and rights are as they were then: what was revoked or deactivated since is valid again. "
         "Check them."
@@ -192,11 +190,6 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
             connection,
             {name: Table(name, metadata, autoload_with=connection, resolve_fks=False) for name in sorted(there)},
         )
-
-
-def _has_schema_of_this_version(connection: Connection) -> bool:
-    heads = set(ScriptDirectory.from_config(migrate.get_config()).get_heads())
-    return set(MigrationContext.configure(connection).get_current_heads()) == heads
 
 
 def _audit(backup: Backup, url: URL, now: datetime) -> None:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alembic.script import ScriptDirectory
+
 from app.backups.encryption import Encryption
 from app.backups.folder import BackupFolder
+from app.extensions import migrate
 from app.lib.vault import read_key
 from app.ops.file_store import FileStore
 
@@ -39,6 +42,8 @@ class House:
     field_key: str
     zone: str
     version: str
+    #: The revisions of the schema that this version needs.
+    schema: frozenset[str]
     #: The folder of this server: the record of the audit log's heads, the lock of the scheduler.
     instance_dir: Path
     #: Called about once for every MB and every file.
@@ -81,7 +86,7 @@ def product_version() -> str:
 
 
 def house_of(app: Any, beat: Callable[[], None] = _ignore) -> House:
-    """The installation of an application."""
+    """The installation of an application, whose context is needed."""
     settings = app.config["CRM"]
     backup = settings.backup
     kind, recipients = backup.encryption or ("", ())
@@ -97,6 +102,7 @@ def house_of(app: Any, beat: Callable[[], None] = _ignore) -> House:
         field_key=settings.field_key,
         zone=settings.time_zone,
         version=product_version(),
+        schema=frozenset(ScriptDirectory.from_config(migrate.get_config()).get_heads()),
         instance_dir=settings.instance_dir,
         beat=beat,
     )

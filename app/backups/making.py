@@ -42,6 +42,8 @@ class _Making:
     half: Path
     #: What caused it: schedule, person or upgrade.
     cause: str
+    #: UTC; None = by the clock.
+    now: datetime | None
 
     def run(self, database: Database) -> dict[str, Any]:
         """Write all parts. Returns the manifest."""
@@ -49,7 +51,7 @@ class _Making:
         facts = source.facts()
         pool = files.Pool(self.house.pool, self.house.encryption)
         found = pool.add_all(self.house.store, self.house.store.digests(), self.house.beat)
-        began = datetime.now(UTC)
+        began = self.now or datetime.now(UTC)
         dumped, contents = self._dump(source)
         found |= pool.add_all(self.house.store, self.house.store.digests(), self.house.beat)
         listed = self._list(found)
@@ -121,7 +123,7 @@ def make(house: House, cause: str = "person", now: datetime | None = None) -> Ma
     with one_at_a_time(house) as database, readable_disk_errors(house.folder.path):
         name = house.folder.new_name(now or datetime.now(UTC))
         try:
-            making = _Making(house, name, house.folder.begin(name), cause)
+            making = _Making(house, name, house.folder.begin(name), cause, now)
             backup = house.folder.complete(name, making.run(database))
         except BaseException:
             house.folder.clear()

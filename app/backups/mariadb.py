@@ -188,7 +188,7 @@ class MariaDBDatabase:
     @contextmanager
     def _connected(self, database: str | None = "") -> Iterator[Connection]:
         """A connection of its own, each statement committed at once. Raises BackupTrouble."""
-        url = self.url if database == "" else self.url.set(database=database)
+        url = self.url if database == "" else self.url._replace(database=database)
         engine: Engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
         try:
             with engine.connect() as connection:

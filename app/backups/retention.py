@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from app.backups import files
@@ -12,14 +13,18 @@ from app.backups.house import House
 
 log = logging.getLogger("crm.backups")
 
+#: What a person or an upgrade has made stays for so long, however many there are.
+BY_HAND = timedelta(days=1)
 #: Period -> how its names are written, in office time.
 _NAMES = {"hourly": "%Y-%m-%d %H", "daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
 
 
 def kept(backups: Sequence[Backup], keep: Mapping[str, int], zone: str) -> set[str]:
-    """Names of those that stay: of each period the newest, and always the newest of all."""
+    """Names of those that stay: of each period the newest, the newest of all, and what a person has just made."""
     newest_first = sorted(backups, key=lambda each: (each.made_on, each.name), reverse=True)
     stay = {each.name for each in newest_first[:1]}
+    lately = newest_first[0].made_on - BY_HAND if newest_first else None
+    stay |= {each.name for each in newest_first if lately and each.made_on > lately and _is_by_hand(each)}
     for period, count in keep.items():
         seen: dict[str, str] = {}
         for backup in newest_first:
@@ -27,6 +32,10 @@ def kept(backups: Sequence[Backup], keep: Mapping[str, int], zone: str) -> set[s
             seen.setdefault(local.strftime(_NAMES[period]), backup.name)
         stay |= set(list(seen.values())[:count])
     return stay
+
+
+def _is_by_hand(backup: Backup) -> bool:
+    return backup.manifest.get("cause") in ("person", "upgrade")
 
 
 def apply(house: House, newest: Backup) -> list[str]:
