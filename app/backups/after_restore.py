@@ -22,9 +22,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import access
+from app.backups.describing import details_of
 from app.backups.folder import Backup
 from app.backups.house import House
 from app.domain import audit
+from app.domain.backup_runs import BackupRun
+from app.domain.base import Stamp
 from app.ops.head_record import HeadRecord
 
 #: More questions to the provider than there are: only a person decides.
@@ -81,8 +84,11 @@ def settle(house: House, backup: Backup, url: URL, counters: Counters) -> list[s
     return lines
 
 
-def settle_server(house: House, backup: Backup) -> list[str]:
-    """Put aside what this server has noted about the replaced database outside of it."""
+def settle_server(house: House, backup: Backup, url: URL) -> list[str]:
+    """What concerns this server: the backups in its folder, and what it has noted outside of the replaced database."""
+    if house.schema == set(backup.manifest["schema"]):
+        with _writing(url) as session:
+            _register(session, house)
     HeadRecord(house.instance_dir).renew()
     return [
         "The record of the audit log's ends was begun anew; on other servers run: flask --app run audit verify "
@@ -192,10 +198,28 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
         )
 
 
+def _register(session: Session, house: House) -> None:
+    """Rows for the backups that are there and of which the restored database knows nothing yet."""
+    known = set(session.scalars(select(BackupRun.name).where(BackupRun.kind == "backup")))
+    for backup in house.folder.all():
+        if backup.name not in known:
+            row = BackupRun(kind="backup", outcome="done", name=backup.name, size_bytes=backup.size, tries=1)
+            row.started_on, row.ended_on = backup.made_on, datetime.fromisoformat(backup.manifest["ended_on"])
+            row.sha256, row.details = backup.manifest["parts"]["database"]["sha256"], details_of(backup)
+            row.stamp(Stamp(None, backup.made_on))
+            session.add(row)
+
+
+@contextmanager
+def _writing(url: URL) -> Iterator[Session]:
+    """A session of the system on a connection of its own; commits at the end."""
+    with Session(create_engine(url, poolclass=NullPool, hide_parameters=True)) as session, access.as_system(session):
+        yield session
+        session.commit()
+
+
 def _audit(backup: Backup, url: URL, now: datetime) -> None:
     """Say in the audit log that it goes on from a restored backup."""
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    with Session(engine) as session, access.as_system(session):
+    with _writing(url) as session:
         audit.write(session, "restore", None, now, f"backup {backup.name}", by="command line")
         audit.write(session, "audit record renewed", None, now, by="command line", reason=f"restored {backup.name}")
-        session.commit()

@@ -58,7 +58,7 @@ def restore(house: House, order: Order) -> Restored:
         done.lines += _put_files_back(house, backup, order, is_own)
         target.mark(is_restoring=False)
         if is_own:
-            done.lines += after_restore.settle_server(house, backup)
+            done.lines += after_restore.settle_server(house, backup, target.url)
     return done
 
 

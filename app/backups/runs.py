@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import access
 from app.backups import making, s3_copy
 from app.backups.checking import Report
+from app.backups.describing import details_of
 from app.backups.folder import Backup
 from app.backups.house import House
 from app.backups.trouble import BackupTrouble, Busy
@@ -74,20 +75,8 @@ def back_up(house: House, cause: str) -> Outcome:
 
 
 def _made(backup: Backup) -> Outcome:
-    manifest = backup.manifest
-    part, tables = manifest["parts"]["database"], manifest["contents"]["tables"]
-    details = {
-        "parts": {name: each["size"] for name, each in manifest["parts"].items()},
-        "tables": len(tables),
-        "rows": sum(table["rows"] for table in tables.values()),
-        "files": manifest["files"]["count"],
-        "files_size": manifest["files"]["size"],
-        "schema": manifest["schema"],
-        "encryption": manifest["encryption"],
-        "source": manifest["source"],
-        "remarks": manifest["remarks"],
-    }
-    return Outcome("done", backup.name, backup.size, part["sha256"], details=details, remarks=manifest["remarks"])
+    sha256, details = backup.manifest["parts"]["database"]["sha256"], details_of(backup)
+    return Outcome("done", backup.name, backup.size, sha256, details=details, remarks=details["remarks"])
 
 
 def outcome_of(report: Report) -> Outcome:
@@ -163,17 +152,19 @@ def _end(key: int | None, kind: str, outcome: Outcome | None, error: str) -> Non
     with _tolerant(), writing() as session:
         if key is not None:
             session.execute(update(BackupRun).where(BackupRun.id == key).values(values))
-        _note_deleted(session, outcome.deleted if outcome else [], now)
+        if outcome is not None and outcome.deleted:
+            by = session.scalars(select(BackupRun.created_by_id).where(BackupRun.id == key)).first()
+            _note_deleted(session, outcome.deleted, Stamp(by, now))
         if error:
             why = "copy" if outcome is not None and outcome.outcome == "done" else kind
             backup_runs.alarm(session, why, f"{why}:{key or now.isoformat()}", now, error)
 
 
-def _note_deleted(session: Session, names: list[str], now: datetime) -> None:
-    if names:
-        backup_runs.mark_deleted(session, names, now)
+def _note_deleted(session: Session, names: list[str], stamp: Stamp) -> None:
+    backup_runs.mark_deleted(session, names, stamp.now)
     for name in names:
-        audit.write(session, "deletion", None, now, f"backup {name}", reason="no longer kept")
+        why = {} if stamp.by else {"reason": "no longer kept"}
+        audit.write(session, "deletion", stamp.by, stamp.now, f"backup {name}", **why)
 
 
 @contextmanager

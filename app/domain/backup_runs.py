@@ -144,6 +144,18 @@ def listed(session: Session, limit: int) -> list[BackupRun]:
     return list(session.scalars(select(BackupRun).where(*there).order_by(BackupRun.ended_on.desc()).limit(limit)))
 
 
+def proofs(session: Session, names: list[str]) -> dict[str, BackupRun]:
+    """Name of a backup -> its newest check or drill that has ended."""
+    ended = (BackupRun.kind.in_(("verify", "drill")), BackupRun.ended_on.is_not(None), BackupRun.name.in_(names))
+    return {str(run.name): run for run in session.scalars(select(BackupRun).where(*ended).order_by(BackupRun.ended_on))}
+
+
+def is_going_on(session: Session, kind: str, name: str | None) -> bool:
+    """Whether such a run waits or runs."""
+    same = (BackupRun.kind == kind, BackupRun.name == name, BackupRun.outcome.in_(("waiting", "running")))
+    return session.execute(select(BackupRun.id).where(*same).limit(1)).first() is not None
+
+
 def recent(session: Session, limit: int) -> list[BackupRun]:
     """The last runs of all kinds, newest first."""
     return list(session.scalars(select(BackupRun).order_by(BackupRun.id.desc()).limit(limit)))
