@@ -109,6 +109,7 @@ def _add_verify(group: AppGroup) -> None:
     def verify_(name: str, identity: Path | None) -> None:
         """Read all of a backup and compare it with its manifest; exits with 1 if it isn't whole."""
         house = _house(identity)
+        house.folder.find(name)
         _tell(runs.record(house, "verify", lambda own: runs.outcome_of(verify(own, name))).report)
 
 
@@ -120,6 +121,8 @@ def _add_drill(group: AppGroup) -> None:
     def drill_(name: str | None, identity: Path | None) -> None:
         """Restore a backup (default: the newest) into a scratch database and compare all tables."""
         house = _house(identity)
+        if name:
+            house.folder.find(name)
         _tell(runs.record(house, "drill", lambda own: runs.outcome_of(drill(own, name))).report)
 
 

@@ -88,7 +88,7 @@ def delete(house: House, name: str) -> Outcome:
 
 def ask_for_slot(session: Session, kind: str, slot: str, now: datetime) -> str:
     """A run for this slot of the schedule, once, whichever server asks."""
-    if backup_runs.is_asked(session, slot):
+    if backup_runs.is_asked(session, slot) or (kind == "drill" and backup_runs.last_good(session, "backup") is None):
         return "skipped"
     backup_runs.ask(session, kind, Stamp(None, now), slot=slot)
     return "asked"

@@ -145,9 +145,10 @@ def listed(session: Session, limit: int) -> list[BackupRun]:
 
 
 def proofs(session: Session, names: list[str]) -> dict[str, BackupRun]:
-    """Name of a backup -> its newest check or drill that has ended."""
+    """Name of a backup -> its newest drill that has ended, else its newest check."""
     ended = (BackupRun.kind.in_(("verify", "drill")), BackupRun.ended_on.is_not(None), BackupRun.name.in_(names))
-    return {str(run.name): run for run in session.scalars(select(BackupRun).where(*ended).order_by(BackupRun.ended_on))}
+    found = session.scalars(select(BackupRun).where(*ended).order_by(BackupRun.ended_on))
+    return {str(run.name): run for run in sorted(found, key=lambda run: run.kind == "drill")}
 
 
 def is_going_on(session: Session, kind: str, name: str | None) -> bool:

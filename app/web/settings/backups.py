@@ -5,7 +5,7 @@ There is no download: a backup holds everything that masks and access rules hide
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template
@@ -145,11 +145,11 @@ def _backup_row(row: BackupRun, proof: BackupRun | None, viewer: Viewer) -> dict
     return {
         "id": row.id,
         "name": row.name,
-        "at": moment_cell(row.ended_on, viewer),
+        "at": moment_cell(row.ended_on, viewer) | {"text": _clock(row.ended_on, viewer)},
         "age": span(int((viewer.now - row.ended_on) / timedelta(seconds=1))) if row.ended_on else "",
         "cause": _CAUSES.get(details.get("cause", ""), ""),
         "database": _bytes(parts.get("database")),
-        "rows": details.get("rows"),
+        "rows": f"{details.get('rows', 0):,}",
         "files": details.get("files"),
         "files_size": _bytes(details.get("files_size")),
         "encryption": details.get("encryption"),
@@ -158,6 +158,10 @@ def _backup_row(row: BackupRun, proof: BackupRun | None, viewer: Viewer) -> dict
         "proof_at": moment_cell(proof.ended_on, viewer) if proof is not None else missing,
         "remarks": " ".join([*details.get("remarks", ()), *([row.error] if row.error else [])]),
     }
+
+
+def _clock(moment: datetime | None, viewer: Viewer) -> str:
+    return f"{moment.astimezone(viewer.zone):%-d %b, %H:%M}" if moment else ""
 
 
 def _proof_label(proof: BackupRun) -> str:
