@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backports import zstd
+from backports.zstd import CompressionParameter, ZstdError, ZstdFile
 
 from app.backups.encryption import Encryption, decrypting, encrypting
 from app.backups.trouble import BackupTrouble
@@ -19,7 +19,7 @@ from app.backups.trouble import BackupTrouble
 CHUNK = 1024 * 1024
 #: 3 is zstd's own default: on dumps about as small as gzip -9, and ten times as fast.
 LEVEL = 3
-_OPTIONS = {zstd.CompressionParameter.compression_level: LEVEL, zstd.CompressionParameter.checksum_flag: 1}
+_OPTIONS = {CompressionParameter.compression_level: LEVEL, CompressionParameter.checksum_flag: 1}
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def write_part(path: Path, encryption: Encryption, fill: Callable[[PartWriter], 
     """Write a part and read it back. The name gets the suffixes. Raises BackupTrouble, OSError."""
     path = path.with_name(f"{path.name}.zst{encryption.suffix}")
     with create(path) as target:
-        with encrypting(encryption, target) as sealed, zstd.ZstdFile(sealed, "wb", options=_OPTIONS) as pack:
+        with encrypting(encryption, target) as sealed, ZstdFile(sealed, "wb", options=_OPTIONS) as pack:
             writer = PartWriter(pack)
             writer.write(b"")  # else nothing at all would be written for an empty part
             fill(writer)
@@ -74,7 +74,7 @@ def create(path: Path) -> Any:
 @contextmanager
 def reading_part(path: Path, identity: Path | None) -> Iterator[Iterator[bytes]]:
     """The plain bytes of a part, in chunks. Raises BackupTrouble for a file that is damaged or can't be decrypted."""
-    with decrypting(path, identity) as packed, zstd.ZstdFile(packed) as plain:
+    with decrypting(path, identity) as packed, ZstdFile(packed) as plain:
         yield _chunks(path, plain)
 
 
@@ -82,7 +82,7 @@ def _chunks(path: Path, plain: Any) -> Iterator[bytes]:
     try:
         while chunk := plain.read(CHUNK):
             yield chunk
-    except (zstd.ZstdError, EOFError, zlib.error) as error:
+    except (ZstdError, EOFError, zlib.error) as error:
         raise BackupTrouble(f"{path.name} is damaged: {error or 'it ends too early'}.") from error
 
 
