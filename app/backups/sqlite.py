@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -42,9 +43,7 @@ class SQLiteDatabase:
         """Copy the database, check the copy, and write it. Raises BackupTrouble."""
         with _temporary(workspace) as copy:
             with self._open() as original, closing(sqlite3.connect(copy)) as target:
-                # All pages in one step: a reader in WAL mode, whom writers neither disturb nor wait for
-                original.backup(target)
-                target.execute("PRAGMA journal_mode=DELETE")
+                _copy(original, target, workspace)
             contents = SQLiteDatabase(self.url.set(database=str(copy))).contents(workspace)
             with copy.open("rb") as file:
                 while chunk := file.read(CHUNK):
@@ -121,6 +120,17 @@ class SQLiteDatabase:
                 yield connection
         except sqlite3.Error as error:
             raise BackupTrouble(_sentence(self.path, error)) from error
+
+
+def _copy(original: sqlite3.Connection, target: sqlite3.Connection, workspace: Path) -> None:
+    """Copy all pages in one step: a reader in WAL mode, whom writers neither disturb nor wait for."""
+    try:
+        original.backup(target)
+        target.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise OSError(errno.ENOSPC, "no room left", str(workspace)) from error
 
 
 def _sentence(path: Path, error: sqlite3.Error) -> str:

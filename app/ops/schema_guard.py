@@ -196,9 +196,8 @@ def _refuse_half_step(connection: Connection, found: Marker, current: str) -> No
         return
     raise SchemaTrouble(
         f"An upgrade of the database was cut off in the middle of the step after schema {found.revisions}. MariaDB "
-        "can't undo half a step, so nothing was changed now. Restore the backup that `make upgrade` made before (the "
-        "newest file in the folder backups of the instance folder) into an empty database, then run `make upgrade` "
-        "again."
+        "can't undo half a step, so nothing was changed now. Restore the backup that `make upgrade` made before "
+        "(`make restore` lists them), then run `make upgrade` again."
     )
 
 
