@@ -48,6 +48,12 @@ bench: setup-test  ## run the benchmarks
 	@$(PYTHON) -m bench $(ARGS)
 
 .PHONY: upgrade
-upgrade: setup  ## back up the database, then migrate it
-	@$(PYTHON) scripts/backup_before_upgrade.py
+upgrade: setup  ## back up the database and the files, migrate the database, check the result
+	@$(FLASK) backup create --before-upgrade
 	@$(FLASK) db upgrade heads
+	@$(FLASK) db check
+	@echo "The database has the schema of this version. Start the servers and workers again."
+
+.PHONY: restore
+restore: setup  ## restore a backup into the CRM's database: NAME=20261126T203000Z, ARGS=--overwrite to replace what is there
+	@$(FLASK) backup $(if $(NAME),restore $(NAME) --into own $(ARGS),list)

@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import backup_settings
+from backup_settings import BackupSettings, WrongBackupSetting
 from key_files import BadKeyFile, KeyFile
 
 ROOT = Path(__file__).resolve().parent
@@ -117,6 +119,8 @@ class Settings:
     session_idle_hours: int = 12
     #: A session ends so many days after its sign-in, however much it is used.
     session_days: int = 7
+    #: Backups; None only in settings that were not loaded.
+    backup: BackupSettings | None = None
     #: CRM_… variables that mean nothing to this version, with what may have been meant ("" if nothing is close).
     unknown: tuple[tuple[str, str], ...] = ()
 
@@ -172,6 +176,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         provider_urls=_provider_urls(env),
         session_idle_hours=_int("CRM_SESSION_IDLE_HOURS", env.get("CRM_SESSION_IDLE_HOURS"), 12, 1, 168),
         session_days=_int("CRM_SESSION_DAYS", env.get("CRM_SESSION_DAYS"), 7, 1, 90),
+        backup=_backup(env, instance_dir),
     )
     return replace(settings, unknown=env.unknown())
 
@@ -293,6 +298,13 @@ def _database(url: str | None, instance_dir: Path) -> str:
     if not url.startswith(("sqlite:///", "mysql+pymysql://")):
         raise WrongSetting("CRM_DATABASE_URL must start with sqlite:/// or mysql+pymysql://.")
     return url
+
+
+def _backup(env: _Asked, instance_dir: Path) -> BackupSettings:
+    try:
+        return backup_settings.load({name: env.get(f"CRM_{name}") for name in backup_settings.NAMES}, instance_dir)
+    except WrongBackupSetting as error:
+        raise WrongSetting(str(error)) from error
 
 
 def _redis(url: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The commands of the operator: `flask user|api-key|customer|audit|demo|job|worker …`."""
+"""The commands of the operator: `flask user|api-key|customer|audit|backup|demo|job|worker …`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, wording
+from app.backup_commands import backup_commands
 from app.channel_commands import channel_commands
 from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
@@ -62,6 +63,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(channel_commands(readable_errors))
     app.cli.add_command(mail_commands(readable_errors))
     app.cli.add_command(key_commands(readable_errors))
+    app.cli.add_command(backup_commands())
     app.cli.add_command(worker)
     if demo is not None:
         app.cli.add_command(_demo_commands(demo))

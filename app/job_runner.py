@@ -6,9 +6,7 @@ A run that is cut off, by a kill, a stop or the loss of the database, leaves its
 from __future__ import annotations
 
 import logging
-import os
 import random
-import socket
 import threading
 import time as stopwatch
 from collections.abc import Callable, Iterator
@@ -29,6 +27,7 @@ from app.domain.job_runs import JobRun
 from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
 from app.job_work import MAX_ITEMS, SKIPPED, Job, JobPass, Work
+from app.lib.process_name import process_name
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.ops.database import WRITES
 from app.ops.database_errors import Cause, cause_of
@@ -45,6 +44,7 @@ __all__ = [
     "daily_at",
     "every_minute",
     "is_settled",
+    "process_name",
     "run_slot",
 ]
 log = logging.getLogger("crm.jobs")
@@ -180,12 +180,6 @@ def _newest_attempt(session: Session, job: Job, slot: tuple[str, datetime]) -> J
     attempts = or_(JobRun.slot == slot[0], JobRun.slot.startswith(f"{slot[0]} (", autoescape=True))
     query = select(JobRun).where(JobRun.job == job.name, attempts).order_by(JobRun.id.desc()).limit(1)
     return session.scalars(query).first()
-
-
-def process_name() -> str:
-    """host:pid, as long as the column allows."""
-    pid = f":{os.getpid()}"
-    return socket.gethostname()[: 80 - len(pid)] + pid
 
 
 def _finish(runner: Runner, run: JobRun, totals: _Totals, now: datetime) -> None:

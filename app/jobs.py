@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
+from app.backups import work as backup_work
 from app.domain import (
     audit_chain,
     authentication,
+    backup_runs,
     escalation,
     expiry,
     idempotency,
@@ -27,7 +29,7 @@ from app.domain import (
 )
 from app.domain.job_runs import KEPT_FOR, MANUAL_PREFIX, JobRun
 from app.dry_run import DryRun, try_out
-from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Work, daily_at, every_minute, run_slot
+from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, Runner, Work, daily_at, every_minute, run_slot
 from app.ops.database import database_now
 from app.ops.head_record import HeadRecord
 from app.ops.leader import election
@@ -46,6 +48,7 @@ QUEUED = (
     message_delivery.ask,
     mail_fetch.fetch,
     inbound_work.work_off,
+    backup_work.run,
 )
 
 log = logging.getLogger("crm.jobs")
@@ -168,6 +171,38 @@ def _delete_old_responses(session: Session, job_pass: JobPass) -> Work:
     return Work(tuple(old), lambda session, name: _execute(session, old[name]))
 
 
+# --- backups
+
+
+_BACKUP_TIMES, _DRILL_TIMES, _BACKUPS_AT_ONCE = daily_at("02:00", "17:25"), daily_at("04:10"), 20
+
+
+def _ask_for(kind: str, times: Daily) -> Callable[[Session, JobPass], Work]:
+    """A row for the newest time of the schedule; the queue `long` does the work, however long it takes."""
+
+    def work(session: Session, job_pass: JobPass) -> Work:
+        slot = f"{kind} {times.slot(job_pass.now, job_pass.zone)[0]}"
+        return Work((slot,), lambda session, slot: backup_work.ask_for_slot(session, kind, slot, job_pass.now))
+
+    return work
+
+
+def _start_backups(session: Session, job_pass: JobPass) -> Work:
+    """Begin again what a killed process has left, and queue what waits."""
+    found = [*backup_runs.waiting(session, _BACKUPS_AT_ONCE), None]
+    return Work(found, lambda session, key: _start_backup(session, key, job_pass.now))
+
+
+def _start_backup(session: Session, key: int | None, now: datetime) -> str:
+    if key is None:
+        return "begun again" if backup_runs.begin_again(session, now) else SKIPPED
+    return backup_work.enqueue(key)
+
+
+def _watch_backups(session: Session, job_pass: JobPass) -> Work:
+    return Work(("backups",), lambda session, _: " ".join(backup_runs.watch(session, job_pass.now)) or SKIPPED)
+
+
 def _execute(session: Session, statement: Any) -> str:
     done = session.execute(statement, execution_options={"synchronize_session": False})
     return f"{done.rowcount} rows" if done.rowcount else SKIPPED  # type: ignore[attr-defined]
@@ -186,6 +221,10 @@ SCHEDULE = (
     Job("fetch mail", every_minute, _fetch_mail),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
+    Job("back up", _BACKUP_TIMES, _ask_for("backup", _BACKUP_TIMES)),
+    Job("drill the newest backup", _DRILL_TIMES, _ask_for("drill", _DRILL_TIMES)),
+    Job("start backups and drills", every_minute, _start_backups),
+    Job("watch the age of backups", Every(30), _watch_backups),
     Job("close runs that were cut off", every_minute, _close_interrupted_runs),
     Job("note the end of the audit log", Every(5), _note_audit_head),
     Job("check the audit log", daily_at("03:40"), _check_audit),

@@ -6,6 +6,7 @@ from app.domain.assignment import Assignment  # who is assigned to what, since w
 from app.domain.assignment_requests import AssignmentRequest  # a user asks to be assigned a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
+from app.domain.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
 from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
@@ -16,7 +17,7 @@ from app.domain.customer_links import CustomerLink  # a link to a customer that 
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
-from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
+from app.domain.job_runs import Attachment, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in

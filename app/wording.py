@@ -192,6 +192,16 @@ _WEBHOOK_STOPPED: dict[str, Any] = {
     "gone": _l("The webhook “%(name)s” was turned off because its receiver answered 410 Gone."),
     "user": _l("The webhook “%(name)s” was paused because its user is no longer active. Please choose another user."),
 }
+#: What is wrong with backups -> the text.
+_BACKUP_TROUBLE: dict[str, Any] = {
+    "backup": _l("The backup failed: %(reason)s"),
+    "copy": _l("The copy of a backup failed: %(reason)s"),
+    "verify": _l("The check of a backup failed: %(reason)s"),
+    "drill": _l("The restore drill failed: %(reason)s"),
+    "delete": _l("A backup couldn't be deleted: %(reason)s"),
+    "late": _l("The last good backup is more than a day old. Please check the backups page."),
+    "late_drill": _l("The last good restore drill is more than a day old. Please check the backups page."),
+}
 TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "assigned": _assigned,
     "unassigned": _unassigned,
@@ -266,6 +276,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
         else _("A new message is waiting in the inbox.")
     ),
     "audit": lambda s: _audit_broken(s),
+    "backup": lambda s: _BACKUP_TROUBLE[s.get("why", "backup")] % {"reason": s.get("reason", "")},
     "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
 }
 

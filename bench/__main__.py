@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import compat, engine, keys, run, sync
+from bench import backups, compat, engine, keys, run, sync
 from bench.target import Options
 
 
@@ -30,6 +30,8 @@ def main() -> int:
         return sync.measure(options)
     if options.only == compat.PREFIX:
         return compat.measure(options)
+    if options.only == backups.PREFIX:
+        return backups.measure(options)
     if options.only == keys.PREFIX:
         return keys.measure(options)
     return 1 if run.run(options) else 0

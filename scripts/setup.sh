@@ -58,6 +58,8 @@ missing_packages() {  # names of apt packages, one a line
         have redis-server || echo redis-server
         have curl || echo curl
         have dovecot || echo dovecot-imapd
+        have age || echo age
+        have gpg || echo gnupg
         have_any chromium chromium-browser google-chrome google-chrome-stable || printf '%s\n' "$(chromium_package)" fonts-noto-core
     fi
 }

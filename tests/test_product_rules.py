@@ -56,6 +56,7 @@ GUARDED_BY_FAB = (
     "app.web.settings.business_settings",
     "app.web.settings.jobs",
     "app.web.settings.dead_letters",
+    "app.web.settings.backups",
     "app.web.channels.accounts",
     "app.web.channels.console",
     "app.web.channels.undelivered",

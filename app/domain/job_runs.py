@@ -1,4 +1,4 @@
-"""Runs of jobs, backups, imports and exports; saved views and attachments."""
+"""Runs of jobs, imports and exports; saved views and attachments."""
 
 from __future__ import annotations
 
@@ -89,16 +89,6 @@ class FailedCall(Model):  # type: ignore[misc]
     settled_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: again or dropped.
     outcome: Mapped[str | None] = mapped_column(String(16))
-
-
-class BackupRun(Record):
-    """One backup."""
-
-    __tablename__ = "backup_run"
-    outcome: Mapped[str] = mapped_column(String(16), nullable=False)
-    file: Mapped[str | None] = mapped_column(String(200))
-    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    sha256: Mapped[str | None] = mapped_column(String(64))
 
 
 class ImportRun(Record):

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,9 @@ class FileStore(Protocol):
     def delete(self, digest: str) -> None:
         """Remove a file that no row refers to any more; nothing happens when it is gone."""
 
+    def digests(self) -> Iterator[str]:
+        """All files, in no order; what is stored or deleted meanwhile may be among them or not."""
+
 
 class FolderStore:
     """Files in a folder of this server, two levels deep."""
@@ -95,6 +99,13 @@ class FolderStore:
         """Remove a file."""
         with suppress(FileNotFoundError):
             self._path(digest).unlink()
+
+    def digests(self) -> Iterator[str]:
+        """All files."""
+        for folder in self.folder.glob("??"):
+            for path in folder.iterdir():
+                if _DIGEST.fullmatch(folder.name + path.name):
+                    yield folder.name + path.name
 
     def _path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

@@ -30,7 +30,7 @@ VERSIONS = "alembic_version"
 WAIT_SECONDS = 900
 #: It asks for the lock again and again, so that a database that falls silent is noticed.
 LOCK_STEP_SECONDS, ANSWER_SECONDS = 10, 30.0
-FIRST, UPGRADE = "first start", "upgrade"
+FIRST, UPGRADE, RESTORE = "first start", "upgrade", "restore"
 
 
 class SchemaTrouble(RuntimeError):
@@ -123,6 +123,11 @@ def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -
     found = marker(connection)
     ours, current = _our_tables(script, metadata), _revisions(connection)
     tables = set(inspect(connection).get_table_names())
+    if found is not None and found.kind == RESTORE:
+        raise SchemaTrouble(
+            "A restore into this database is going on or was cut off, so only a part of it is there. Wait for its end, "
+            "or run it again with --overwrite: flask --app run backup restore NAME --into URL --overwrite"
+        )
     if current == _wanted(script):
         end(connection)  # a process was killed after its last step
     elif found is not None and found.is_first_start:
@@ -191,9 +196,8 @@ def _refuse_half_step(connection: Connection, found: Marker, current: str) -> No
         return
     raise SchemaTrouble(
         f"An upgrade of the database was cut off in the middle of the step after schema {found.revisions}. MariaDB "
-        "can't undo half a step, so nothing was changed now. Restore the backup that `make upgrade` made before (the "
-        "newest file in the folder backups of the instance folder) into an empty database, then run `make upgrade` "
-        "again."
+        "can't undo half a step, so nothing was changed now. Restore the backup that `make upgrade` made before "
+        "(`make restore` lists them), then run `make upgrade` again."
     )
 
 

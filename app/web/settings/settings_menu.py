@@ -11,6 +11,7 @@ from app.web.channels.accounts import ChannelsView
 from app.web.channels.console import ConsoleView
 from app.web.channels.undelivered import UndeliveredView
 from app.web.settings.audit import Audit
+from app.web.settings.backups import BackupsView
 from app.web.settings.business_settings import Business
 from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
@@ -76,6 +77,7 @@ SYSTEM = (
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
+    Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
     Entry("audit", _("Audit"), Audit, "history", "/audit/"),
 )

@@ -1,0 +1,168 @@
+"""The commands `flask backup create|list|verify|restore|drill`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from app.backups import runs
+from app.backups.checking import Report, verify
+from app.backups.drilling import drill
+from app.backups.folder import Backup
+from app.backups.house import House, house_of
+from app.backups.making import exists
+from app.backups.restoring import Order, restore
+from app.backups.trouble import BackupTrouble
+from app.extensions import db
+
+_IDENTITY = click.option(
+    "--identity",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the private key of encrypted backups. Default: CRM_BACKUP_IDENTITY.",
+)
+
+
+def _readable_trouble(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Report what can't be done as one sentence on stderr, with exit code 1."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except BackupTrouble as trouble:
+            raise click.ClickException(str(trouble)) from trouble
+
+    return command
+
+
+def backup_commands() -> AppGroup:
+    """The group of commands."""
+    group = AppGroup("backup", help="Make, check and restore backups.")
+    for add in (_add_create, _add_list, _add_verify, _add_restore, _add_drill):
+        add(group)
+    return group
+
+
+def _house(identity: Path | None = None) -> House:
+    """This installation; no connection of this process stays open."""
+    db.session.remove()
+    db.engine.dispose()
+    house = house_of(current_app._get_current_object())  # type: ignore[attr-defined]
+    return replace(house, encryption=replace(house.encryption, identity=identity)) if identity else house
+
+
+def _add_create(group: AppGroup) -> None:
+    @group.command("create")
+    @click.option("--before-upgrade", is_flag=True, help="Do nothing where there is no database yet.")
+    @_readable_trouble
+    def create(before_upgrade: bool) -> None:
+        """Back up the database and the files now, while the servers go on."""
+        house = _house()
+        if before_upgrade and not exists(house):
+            click.echo("No database yet, so nothing to back up.")
+            return
+        made = runs.record(house, "backup", lambda own: runs.back_up(own, "upgrade" if before_upgrade else "person"))
+        click.echo(f"Backup: {house.folder.path / made.name}")
+        for sentence in made.remarks:
+            click.echo(f"Note: {sentence}", err=True)
+
+
+def _add_list(group: AppGroup) -> None:
+    @group.command("list")
+    @_readable_trouble
+    def list_() -> None:
+        """Print the backups, oldest first: name, time, size, rows, files, schema."""
+        house = _house()
+        for backup in house.folder.all():
+            click.echo("\t".join(_line(backup, house.zone)))
+        for name in house.folder.damaged():
+            click.echo(f"{name}\tdamaged: no readable manifest")
+
+
+def _line(backup: Backup, zone: str) -> list[str]:
+    manifest = backup.manifest
+    rows = sum(int(table["rows"]) for table in manifest["contents"]["tables"].values())
+    return [
+        backup.name,
+        f"{backup.made_on.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}",
+        f"{backup.size / 1_000_000:.1f} MB",
+        f"{rows} rows",
+        f"{manifest['files']['count']} files",
+        f"schema {', '.join(manifest['schema']) or 'none'}",
+        manifest["encryption"] or "not encrypted",
+    ]
+
+
+def _add_verify(group: AppGroup) -> None:
+    @group.command("verify")
+    @click.argument("name")
+    @_IDENTITY
+    @_readable_trouble
+    def verify_(name: str, identity: Path | None) -> None:
+        """Read all of a backup and compare it with its manifest; exits with 1 if it isn't whole."""
+        house = _house(identity)
+        house.folder.find(name)
+        _tell(runs.record(house, "verify", lambda own: runs.outcome_of(verify(own, name))).report)
+
+
+def _add_drill(group: AppGroup) -> None:
+    @group.command("drill")
+    @click.argument("name", required=False)
+    @_IDENTITY
+    @_readable_trouble
+    def drill_(name: str | None, identity: Path | None) -> None:
+        """Restore a backup (default: the newest) into a scratch database and compare all tables."""
+        house = _house(identity)
+        if name:
+            house.folder.find(name)
+        _tell(runs.record(house, "drill", lambda own: runs.outcome_of(drill(own, name))).report)
+
+
+def _tell(report: Report | None) -> None:
+    if report is None:
+        return
+    for sentence in report.checked:
+        click.echo(f"ok: {sentence}")
+    for sentence in report.unchecked:
+        click.echo(f"not checked: {sentence}")
+    if report.faults:
+        raise click.ClickException("\n".join([f"{report.name} is not a good backup.", *report.faults]))
+    click.echo(f"{report.name} is a good backup." if not report.unchecked else f"{report.name}: nothing wrong found.")
+
+
+def _add_restore(group: AppGroup) -> None:
+    @group.command("restore")
+    @click.argument("name")
+    @click.option(
+        "--into",
+        help="URL of the database, or “own” for the CRM's. Default: CRM_RESTORE_INTO, which no other user can see.",
+    )
+    @click.option("--overwrite", is_flag=True, help="Replace all that is in the database.")
+    @click.option(
+        "--files", "files_into", type=click.Path(file_okay=False, path_type=Path), help="Folder for the files."
+    )
+    @_IDENTITY
+    @_readable_trouble
+    def restore_(name: str, into: str | None, overwrite: bool, files_into: Path | None, identity: Path | None) -> None:
+        """Restore a backup into a database."""
+        house = _house(identity)
+        done = restore(house, Order(name, _target(house, into), overwrite, files_into))
+        for line in done.lines:
+            click.echo(line)
+
+
+def _target(house: House, into: str | None) -> str:
+    url = into or current_app.config["CRM"].backup.restore_url
+    if not url:
+        raise BackupTrouble("Name the database: --into URL, or --into own for the CRM's own.")
+    if url == "own":
+        return house.database_url
+    return "mysql+pymysql://" + url.split("://", 1)[1] if url.startswith(("mysql://", "mariadb://")) else str(url)

@@ -1,0 +1,225 @@
+"""What a restored database needs before anybody works with it.
+
+The world has gone on since the backup's moment. What was waiting to be sent then may have been sent; sign-ins that were
+ended then would be valid again; caches of running servers know a later state. The database may have an older schema,
+so only tables and columns that are there are touched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, MetaData, NullPool, Table, create_engine, inspect, select, update
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app import access
+from app.backups.describing import details_of
+from app.backups.folder import Backup
+from app.backups.house import House
+from app.domain import audit
+from app.domain.backup_runs import BackupRun
+from app.domain.base import Stamp
+from app.ops.head_record import HeadRecord
+
+#: More questions to the provider than there are: only a person decides.
+_NO_MORE_QUESTIONS = 1000
+#: The version of access after a restore is the seconds since then, if that is more: higher than any cache has seen.
+_EPOCH = 1_767_225_600
+WAITED = "It waited to be sent when the backup of {when} was made, and may have been sent since. Please decide."
+
+
+@dataclass
+class Counters:
+    """What must not go back: numbers that have been given out, and the version by which caches are valid."""
+
+    #: (kind, year) -> the last number.
+    numbers: dict[tuple[str, int], int] = field(default_factory=dict)
+    version: int = 0
+
+
+def counters_of(url: URL) -> Counters:
+    """The counters of a database that will be replaced; empty where it has none or can't be read."""
+    try:
+        with _connected(url) as (connection, tables):
+            found = Counters()
+            if "number_series" in tables:
+                rows = tables["number_series"]
+                query = select(rows.c.kind, rows.c.year, rows.c.last)
+                found.numbers = {(kind, year): last for kind, year, last in connection.execute(query)}
+            if "access_version" in tables:
+                found.version = connection.execute(select(tables["access_version"].c.n)).scalar() or 0
+            return found
+    except DBAPIError:
+        return Counters()
+
+
+def settle(house: House, backup: Backup, url: URL, counters: Counters) -> list[str]:
+    """Make the restored database fit to be worked with. Returns what was done, as sentences."""
+    now = datetime.now(UTC)
+    with _connected(url) as (connection, tables):
+        settling = _Settling(connection, tables, backup, house.zone, now)
+        lines = [*settling.hold_back(), *settling.end_sign_ins(), *settling.close_runs()]
+        settling.raise_version(counters.version)
+        lines += settling.raise_numbers(counters.numbers)
+        connection.commit()
+        is_current = set(MigrationContext.configure(connection).get_current_heads()) == house.schema
+    lines.append(
+        "API keys, users and rights are as they were then: what was revoked or deactivated since is valid again. "
+        "Check them."
+    )
+    if not is_current:
+        schema = ", ".join(backup.manifest["schema"]) or "none"
+        lines.append(f"Its schema is that of then ({schema}): run `make upgrade` before you start the servers.")
+    elif backup.manifest.get("keys") == house.keys():
+        _audit(backup, url, now)
+    return lines
+
+
+def settle_server(house: House, backup: Backup, url: URL) -> list[str]:
+    """What concerns this server: the backups in its folder, and what it has noted outside of the replaced database."""
+    if house.schema == set(backup.manifest["schema"]):
+        with _writing(url) as session:
+            _register(session, house)
+    HeadRecord(house.instance_dir).renew()
+    return [
+        "The record of the audit log's ends was begun anew; on other servers run: flask --app run audit verify "
+        f'--renew-record "restored {backup.name}".',
+        "Start the servers again. Everybody signs in anew.",
+    ]
+
+
+# --- the rows
+
+
+@dataclass
+class _Settling:
+    connection: Connection
+    tables: dict[str, Table]
+    backup: Backup
+    zone: str
+    now: datetime
+
+    def hold_back(self) -> list[str]:
+        """Nothing that waited then is sent by itself: a person decides."""
+        local = self.backup.made_on.astimezone(ZoneInfo(self.zone))
+        why = WAITED.format(when=f"{local:%-d %b %Y, %H:%M}")
+        waited = ("queued", "sending")
+        questions = {"asks": _NO_MORE_QUESTIONS, "ask_on": None, "due_on": None}
+        counts = {
+            "messages": self._change("message", waited, {"state": "unknown", "reason": why, **questions}),
+            "emails of notices": self._change(
+                "delivery", waited, {"state": "unknown", "error": why, "next_try_on": None}
+            ),
+            "webhook deliveries": self._change(
+                "webhook_delivery", waited, {"state": "failed", "error": why, "next_try_on": None}
+            ),
+        }
+        held = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        if not held:
+            return []
+        return [f"Held back, because they may have been sent since: {held}. A person decides (Undelivered, Webhooks)."]
+
+    def end_sign_ins(self) -> list[str]:
+        """A session that was ended since must not live again, so all of them end."""
+        rows = self.tables.get("sign_in")
+        if rows is None:
+            return []
+        self.connection.execute(update(rows).where(rows.c.ended_on.is_(None)).values(ended_on=self._moment))
+        return ["All sessions were ended."]
+
+    def close_runs(self) -> list[str]:
+        """What ran at the backup's moment runs no more; its slot is taken up again."""
+        why = {"outcome": "cut", "ended_on": self._moment, "error": "A backup of this moment was restored."}
+        self._change("job_run", ("running",), why, state="outcome")
+        self._change("backup_run", ("waiting", "running"), why, state="outcome")
+        return []
+
+    def raise_version(self, known: int) -> None:
+        """Every cache of people, rights and masters is of another version from now on."""
+        rows = self.tables.get("access_version")
+        if rows is not None:
+            restored = self.connection.execute(select(rows.c.n)).scalar() or 0
+            higher = max(restored, known, int(time.time()) - _EPOCH) + 1
+            self.connection.execute(update(rows).values(n=higher))
+
+    def raise_numbers(self, known: dict[tuple[str, int], int]) -> list[str]:
+        """Numbers that were given out since are not given again, where the replaced database told them."""
+        rows = self.tables.get("number_series")
+        if rows is None or not known:
+            return []
+        raised = 0
+        for (kind, year), last in known.items():
+            mine = (rows.c.kind == kind, rows.c.year == year)
+            if self.connection.execute(update(rows).where(*mine, rows.c.last < last).values(last=last)).rowcount:
+                raised += 1
+            elif not self.connection.execute(select(rows.c.id).where(*mine)).first():
+                self.connection.execute(rows.insert().values(kind=kind, year=year, last=last))
+                raised += 1
+        return [f"{raised} series of record numbers go on where the replaced database was."] if raised else []
+
+    @property
+    def _moment(self) -> datetime:
+        """Now, as the columns store it."""
+        return self.now.replace(tzinfo=None)
+
+    def _change(self, name: str, states: tuple[str, ...], values: dict[str, Any], state: str = "state") -> int:
+        """Update the rows in one of these states, as far as there are such columns. Returns how many."""
+        rows = self.tables.get(name)
+        if rows is None or state not in rows.c:
+            return 0
+        known = {column: value for column, value in values.items() if column in rows.c}
+        own = [rows.c[state].in_(states)]
+        if name == "message":
+            own.append(rows.c.direction == "out")
+        return self.connection.execute(update(rows).where(*own).values(known)).rowcount
+
+
+@contextmanager
+def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
+    """A connection of its own, and those tables that concern us, as they are there."""
+    engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    names = {"message", "delivery", "webhook_delivery", "sign_in", "job_run", "backup_run"}
+    names |= {"access_version", "number_series"}
+    with engine.connect() as connection:
+        there = names & set(inspect(connection).get_table_names())
+        metadata = MetaData()
+        yield (
+            connection,
+            {name: Table(name, metadata, autoload_with=connection, resolve_fks=False) for name in sorted(there)},
+        )
+
+
+def _register(session: Session, house: House) -> None:
+    """Rows for the backups that are there and of which the restored database knows nothing yet."""
+    known = set(session.scalars(select(BackupRun.name).where(BackupRun.kind == "backup")))
+    for backup in house.folder.all():
+        if backup.name not in known:
+            row = BackupRun(kind="backup", outcome="done", name=backup.name, size_bytes=backup.size, tries=1)
+            row.started_on, row.ended_on = backup.made_on, datetime.fromisoformat(backup.manifest["ended_on"])
+            row.sha256, row.details = backup.manifest["parts"]["database"]["sha256"], details_of(backup)
+            row.stamp(Stamp(None, backup.made_on))
+            session.add(row)
+
+
+@contextmanager
+def _writing(url: URL) -> Iterator[Session]:
+    """A session of the system on a connection of its own; commits at the end."""
+    with Session(create_engine(url, poolclass=NullPool, hide_parameters=True)) as session, access.as_system(session):
+        yield session
+        session.commit()
+
+
+def _audit(backup: Backup, url: URL, now: datetime) -> None:
+    """Say in the audit log that it goes on from a restored backup."""
+    with _writing(url) as session:
+        audit.write(session, "restore", None, now, f"backup {backup.name}", by="command line")
+        audit.write(session, "audit record renewed", None, now, by="command line", reason=f"restored {backup.name}")

@@ -1,0 +1,162 @@
+"""What the databases have in common: what is in one, and what one can do with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.backups.trouble import BackupTrouble
+
+#: Tables that only a going restore or upgrade has.
+PASSING_TABLES = ("crm_schema_change",)
+#: How rows name a file (app/ops/file_store.py: PREFIX).
+_REFERENCE = re.compile(rb"file:([0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class TableContents:
+    """The rows of a table at one moment."""
+
+    rows: int
+    #: SHA-256 over all rows in the order of the primary key.
+    sha256: str
+
+
+@dataclass
+class Contents:
+    """All that is in a database at one moment."""
+
+    tables: dict[str, TableContents] = field(default_factory=dict)
+    #: SHA-256 over the definitions of tables, indexes, views, triggers, routines and events.
+    schema_sha256: str = ""
+    #: Digests of the stored files to which rows refer.
+    references: set[bytes] = field(default_factory=set)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        tables = {name: {"rows": each.rows, "sha256": each.sha256} for name, each in sorted(self.tables.items())}
+        return {"tables": tables, "schema_sha256": self.schema_sha256}
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(each.rows for each in self.tables.values())
+
+    def differences(self, noted: dict[str, Any]) -> list[str]:
+        """How this differs from what the manifest notes, one sentence per table."""
+        found = []
+        for name in sorted({*noted["tables"], *self.tables}):
+            then, now = noted["tables"].get(name), self.tables.get(name)
+            if then is None or now is None:
+                found.append(f"The table {name} is {'not in the backup' if then is None else 'missing'}.")
+            elif then["rows"] != now.rows:
+                found.append(f"{name} has {now.rows} rows, the backup had {then['rows']}.")
+            elif then["sha256"] != now.sha256:
+                found.append(f"{name} has other values than the backup had.")
+        if not found and noted["schema_sha256"] != self.schema_sha256:
+            found.append("The definitions of tables, indexes, triggers or routines differ.")
+        return found
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a database before it is dumped."""
+
+    #: Such as MariaDB 10.11.19, and the program that dumps it.
+    server: str
+    program: str
+    #: The revisions of its schema, by Alembic.
+    schema: tuple[str, ...]
+    #: COUNT:HASH, the end of the audit log.
+    audit_head: str
+    #: primary, or how far behind a replica was.
+    source: str = "primary"
+    #: What an operator should know, as sentences.
+    remarks: tuple[str, ...] = ()
+
+
+class Database(Protocol):
+    """One database, by its URL."""
+
+    #: sqlite or mariadb.
+    kind: str
+    #: The name of the dump in a backup.
+    dump_name: str
+    url: URL
+
+    def facts(self) -> Facts:
+        """What is known before a dump. Raises BackupTrouble where no good dump can be made."""
+
+    def dump(self, write: Callable[[bytes], None], workspace: Path) -> Contents:
+        """Write all that is in it at one moment, while others write. Raises BackupTrouble."""
+
+    def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
+        """Fill it from a dump; it must be empty, except on SQLite, where it is replaced at once at the end."""
+
+    def contents(self, workspace: Path) -> Contents:
+        """What is in it now; nobody may write meanwhile."""
+
+    def tables(self) -> list[str]:
+        """The names of its tables; [] for an empty or missing database."""
+
+    def prepare(self) -> None:
+        """Create it unless it exists. Raises BackupTrouble if the user lacks the right."""
+
+    def empty(self) -> None:
+        """Drop all that is in it."""
+
+    def in_use(self) -> int:
+        """How many connections of others it has, as far as can be seen."""
+
+    def mark(self, is_restoring: bool) -> None:
+        """Note in the database that it is being filled, so that no server starts on half of it; or remove the note."""
+
+    def scratch(self, workspace: Path) -> AbstractContextManager[Database]:
+        """An empty database beside it that is gone afterwards. Raises BackupTrouble if the user lacks the right."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the lock of backups of this database, whichever server makes them. Raises Busy."""
+
+
+def open_database(url: str) -> Database:
+    """The database of this URL."""
+    from app.backups.mariadb import MariaDBDatabase
+    from app.backups.sqlite import SQLiteDatabase
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise BackupTrouble("That isn't the URL of a database, such as mysql+pymysql://user@host/crm.") from None
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise BackupTrouble("A SQLite database in memory can't be backed up.")
+        return SQLiteDatabase(parsed)
+    if not parsed.database:
+        raise BackupTrouble("The URL names no database. It must end with its name, such as mysql+pymysql://…/crm.")
+    return MariaDBDatabase(parsed)
+
+
+def same_database(one: URL, other: URL) -> bool:
+    """Whether two URLs name the same database, whoever connects."""
+    if one.get_backend_name() != other.get_backend_name():
+        return False
+    if one.get_backend_name() == "sqlite":
+        return Path(one.database or "").resolve() == Path(other.database or "").resolve()
+    return _place(one) == _place(other)
+
+
+def _place(url: URL) -> tuple[Any, ...]:
+    host = "127.0.0.1" if url.host in ("localhost", "::1", None) else url.host
+    return host, url.port or 3306, url.database
+
+
+def references_in(rows: bytes) -> set[bytes]:
+    """The digests of stored files that these rows name."""
+    return {bytes.fromhex(digest.decode()) for digest in _REFERENCE.findall(rows)}

@@ -1,0 +1,322 @@
+"""MariaDB: dumped in one transaction by mariadb-dump while others write, and filled by the client mariadb.
+
+Passwords go to these programs in a file that only exists in memory, never on a command line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from app.backups.database import PASSING_TABLES, Contents, Facts
+from app.backups.dump_reader import DumpReader
+from app.backups.encryption import find_program, piped, running
+from app.backups.trouble import BackupTrouble, Busy
+from app.ops.database_errors import Cause, cause_of, summary_of
+
+#: A replica that is further behind is no source for a backup.
+MAX_SECONDS_BEHIND = 300
+#: How the scratch database of a drill is called: the database's name, and this.
+SCRATCH = "_drill_"
+DUMP_OPTIONS = (
+    *("--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob", "--order-by-primary"),
+    *("--no-autocommit", "--skip-add-locks", "--skip-dump-date", "--default-character-set=utf8mb4"),
+)
+#: MariaDB's codes: no right to this database, to this table, to do this.
+_NO_RIGHT = (1044, 1142, 1227)
+_SSL = {"ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
+_READ = 1024 * 1024
+
+
+class MariaDBDatabase:
+    """A database on a MariaDB server."""
+
+    kind = "mariadb"
+    dump_name = "database.sql"
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.name = str(url.database)
+
+    # --- before a dump
+
+    def facts(self) -> Facts:
+        """What is known before a dump. Raises BackupTrouble."""
+        with self._connected() as connection:
+            server = str(connection.execute(text("SELECT VERSION()")).scalar())
+            program = _program_version("mariadb-dump")
+            _refuse_other_program(program, server)
+            return Facts(
+                server=f"MariaDB {server}",
+                program=program,
+                schema=schema_of(connection),
+                audit_head=audit_head_of(connection),
+                source=_source(connection),
+                remarks=tuple(self._remarks(connection)),
+            )
+
+    def _remarks(self, connection: Connection) -> Iterator[str]:
+        query = text(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "
+            "AND table_type = 'BASE TABLE' AND engine <> 'InnoDB'"
+        )
+        for name in connection.execute(query).scalars():
+            yield f"The table {name} isn't InnoDB, so its rows may be of another moment than the others'."
+
+    # --- dump and load
+
+    def dump(self, write: Callable[[bytes], None], workspace: Path) -> Contents:
+        """Write all that is in it at one moment. Raises BackupTrouble."""
+        reader = DumpReader()
+        with self._program("mariadb-dump", *DUMP_OPTIONS, self.name, reads=False) as process:
+            while chunk := process.stdout.read(_READ):
+                reader.feed(chunk)
+                write(chunk)
+        if not reader.is_complete:
+            raise BackupTrouble("mariadb-dump ended before the end of the database. Its server may have stopped.")
+        return reader.contents()
+
+    def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
+        """Fill it from a dump. Raises BackupTrouble."""
+        with self._program("mariadb", "--batch", "--default-character-set=utf8mb4", self.name, reads=True) as process:
+            for chunk in chunks:
+                process.stdin.write(chunk)
+
+    def contents(self, workspace: Path) -> Contents:
+        """What is in it now."""
+        return self.dump(lambda _chunk: None, workspace)
+
+    @contextmanager
+    def _program(self, name: str, *options: str, reads: bool) -> Iterator[Any]:
+        """One of MariaDB's programs, connected to this server."""
+        handle = os.memfd_create("crm-client")
+        try:
+            os.fchmod(handle, 0o600)
+            os.write(handle, client_settings(self.url).encode())
+            # This option must come first
+            command = [find_program(name), f"--defaults-extra-file=/proc/self/fd/{handle}", *options]
+            ends = (subprocess.PIPE, subprocess.DEVNULL) if reads else (subprocess.DEVNULL, subprocess.PIPE)
+            with running(command, *ends, passed=(handle,)) as process:
+                yield process
+        finally:
+            os.close(handle)
+
+    # --- the database as a whole
+
+    def tables(self) -> list[str]:
+        """The names of its tables and views; [] when there is no such database."""
+        query = text("SELECT table_name FROM information_schema.tables WHERE table_schema = :name")
+        with self._connected(database=None) as connection:
+            return sorted(connection.execute(query, {"name": self.name}).scalars())
+
+    def prepare(self) -> None:
+        """Create the database unless it exists. Raises BackupTrouble."""
+        with self._connected(database=None) as connection:
+            _create(connection, self.name, "IF NOT EXISTS")
+
+    def empty(self) -> None:
+        """Drop all tables, views, routines and events, but the note that it is being filled."""
+        with self._connected() as connection:
+            connection.execute(text("SET SESSION foreign_key_checks = 0"))
+            for kind, name in self._things(connection):
+                connection.execute(text(f"DROP {kind} IF EXISTS {quoted(name)}"))
+
+    def _things(self, connection: Connection) -> list[tuple[str, str]]:
+        queries = (
+            "SELECT IF(table_type = 'VIEW', 'VIEW', 'TABLE'), table_name FROM information_schema.tables "
+            "WHERE table_schema = DATABASE() AND table_type IN ('VIEW', 'BASE TABLE')",
+            "SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()",
+            "SELECT 'EVENT', event_name FROM information_schema.events WHERE event_schema = DATABASE()",
+        )
+        found = [(str(kind), str(name)) for query in queries for kind, name in connection.execute(text(query))]
+        return [(kind, name) for kind, name in found if name not in PASSING_TABLES]
+
+    def in_use(self) -> int:
+        """Connections of others to it; without the right PROCESS, only those of the same user are seen."""
+        query = text("SELECT COUNT(*) FROM information_schema.processlist WHERE db = :name AND id <> CONNECTION_ID()")
+        with self._connected(database=None) as connection:
+            return int(connection.execute(query, {"name": self.name}).scalar() or 0)
+
+    def mark(self, is_restoring: bool) -> None:
+        """A table by which the start of a server knows that a restore was cut off."""
+        step = "CREATE TABLE IF NOT EXISTS crm_schema_change (id INTEGER PRIMARY KEY) COMMENT = 'restore||'"
+        with self._connected() as connection:
+            connection.execute(text(step if is_restoring else "DROP TABLE IF EXISTS crm_schema_change"))
+
+    @contextmanager
+    def scratch(self, workspace: Path) -> Iterator[MariaDBDatabase]:
+        """An empty database on the same server, dropped afterwards; its name is never that of a live one."""
+        name = f"{self.name[:40]}{SCRATCH}{secrets.token_hex(4)}"
+        with self._connected(database=None) as connection:
+            self._drop_old_scratch(connection)
+            _create(connection, name, "")  # fails where there is one of this name
+        try:
+            yield MariaDBDatabase(self.url.set(database=name))
+        finally:
+            with self._connected(database=None) as connection:
+                connection.execute(text(f"DROP DATABASE IF EXISTS {quoted(name)}"))
+
+    def _drop_old_scratch(self, connection: Connection) -> None:
+        """Drop what killed drills of this database have left."""
+        ours = re.compile(re.escape(self.name[:40] + SCRATCH) + "[0-9a-f]{8}")
+        for name in connection.execute(text("SHOW DATABASES")).scalars().all():
+            if ours.fullmatch(name) and name != self.name:
+                connection.execute(text(f"DROP DATABASE IF EXISTS {quoted(name)}"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """GET_LOCK on a connection of its own: the server frees it when this process ends. Raises Busy."""
+        with self._connected(database=None) as connection:
+            connection.execute(text("SET SESSION wait_timeout = 604800"))
+            name = f"crm-backup:{self.name}"[:64]
+            if connection.execute(text("SELECT GET_LOCK(:name, 0)"), {"name": name}).scalar() != 1:
+                raise Busy("Another backup, restore or drill of this database is going on, perhaps on another server.")
+            yield
+
+    # --- connections
+
+    @contextmanager
+    def _connected(self, database: str | None = "") -> Iterator[Connection]:
+        """A connection of its own, each statement committed at once. Raises BackupTrouble."""
+        url = self.url if database == "" else self.url._replace(database=database)
+        engine: Engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise BackupTrouble(_database_sentence(error, self.name)) from error
+
+
+def _database_sentence(error: DBAPIError, name: str) -> str:
+    cause = cause_of(error)
+    if cause is Cause.AWAY:
+        return f"The MariaDB server of {name} can't be reached ({summary_of(error)}). Is it running?"
+    if cause is Cause.FULL:
+        return f"The disk of the MariaDB server is full ({summary_of(error)}). Make room there."
+    return f"MariaDB refused a step on {name} ({summary_of(error)})."
+
+
+def quoted(name: str) -> str:
+    """A name for a statement."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def client_settings(url: URL) -> str:
+    """The client's option file. Values are quoted, so that a password may contain any character."""
+    settings = {
+        "user": url.username,
+        "password": url.password,
+        "host": url.host,
+        "port": url.port and str(url.port),
+        "socket": url.query.get("unix_socket"),
+        **{option: url.query.get(name) for name, option in _SSL.items()},
+    }
+    if url.query.get("ssl_verify_identity") == "true":
+        settings["ssl-verify-server-cert"] = "1"
+    lines = [f'{name}="{_escaped(str(value))}"' for name, value in settings.items() if value]
+    return "\n".join(["[client]", *lines, ""])
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _create(connection: Connection, name: str, condition: str) -> None:
+    step = f"CREATE DATABASE {condition} {quoted(name)} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+    try:
+        connection.execute(text(step))
+    except DBAPIError as error:
+        if _code(error) not in _NO_RIGHT:
+            raise
+        pattern = re.sub(r"[0-9a-f]{8}$", "%", name) if SCRATCH in name else name
+        grant = f"GRANT ALL PRIVILEGES ON `{pattern.replace('_', chr(92) + '_')}`.* TO …"
+        raise BackupTrouble(
+            f"The database user may not create the database {name}, so nothing was restored. "
+            f"Let an administrator of MariaDB run: {grant}"
+        ) from error
+
+
+def _code(error: DBAPIError) -> int:
+    arguments = getattr(error.orig, "args", ())
+    return int(arguments[0]) if arguments and isinstance(arguments[0], int) else 0
+
+
+# --- versions
+
+
+def _program_version(name: str) -> str:
+    with running([find_program(name), "--version"], subprocess.DEVNULL, subprocess.PIPE) as process:
+        return piped(process.stdout).read().decode(errors="replace").strip()[:190]
+
+
+def _refuse_other_program(program: str, server: str) -> None:
+    """Raise BackupTrouble unless it is MariaDB's own program, of the server's generation or newer."""
+    found, wanted = re.search(r"Distrib (\d+)\.|from (\d+)\.", program), re.match(r"(\d+)\.", server)
+    if "MariaDB" not in program or found is None:
+        raise BackupTrouble(
+            f"mariadb-dump here is “{program}”, which isn't MariaDB's. Install the package mariadb-client."
+        )
+    if wanted and int(found[1] or found[2]) < int(wanted[1]):
+        raise BackupTrouble(
+            f"mariadb-dump here is older ({program}) than the server ({server}) and may leave something out. "
+            "Install mariadb-client of the server's version."
+        )
+
+
+def schema_of(connection: Connection) -> tuple[str, ...]:
+    """The revisions of the schema; () where there is none."""
+    try:
+        return tuple(sorted(connection.execute(text("SELECT version_num FROM alembic_version")).scalars()))
+    except DBAPIError:
+        return ()
+
+
+def audit_head_of(connection: Connection) -> str:
+    """COUNT:HASH of the audit log's end; "" in a schema without one."""
+    try:
+        row = connection.execute(text("SELECT count, hash FROM audit_head WHERE id = 1")).first()
+    except DBAPIError:
+        return ""
+    return f"{row[0]}:{row[1]}" if row and row[0] else ""
+
+
+# --- a replica as source
+
+
+def _source(connection: Connection) -> str:
+    """primary, or how far behind the replica is. Raises BackupTrouble for a replica that is no good source."""
+    try:
+        row = connection.execute(text("SHOW REPLICA STATUS")).mappings().first()
+    except DBAPIError as error:
+        if _code(error) not in _NO_RIGHT:
+            raise
+        if not connection.execute(text("SELECT @@GLOBAL.read_only")).scalar():
+            return "primary"
+        raise BackupTrouble(
+            "The database is read-only, so it is probably a replica, and the user may not ask how far behind it is. "
+            "No backup was made of it. Let an administrator run: GRANT REPLICA MONITOR ON *.* TO …"
+        ) from error
+    if row is None:
+        return "primary"
+    behind = row["Seconds_Behind_Master"]
+    if row["Slave_IO_Running"] != "Yes" or row["Slave_SQL_Running"] != "Yes" or behind is None:
+        raise BackupTrouble(
+            "The database is a replica that has stopped following its primary, so a backup of it would be old. None "
+            "was made. Start the replication again, or back up the primary."
+        )
+    if behind > MAX_SECONDS_BEHIND:
+        raise BackupTrouble(
+            f"The database is a replica that is {behind} seconds behind its primary; more than {MAX_SECONDS_BEHIND} "
+            "is too much for a backup. None was made. Wait until it has caught up, or back up the primary."
+        )
+    return f"replica, {behind} s behind"

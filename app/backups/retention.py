@@ -1,0 +1,58 @@
+"""Which backups are kept: the newest of each of the last so many hours, days, weeks and months that have one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from app.backups import files
+from app.backups.folder import Backup
+from app.backups.house import House
+
+log = logging.getLogger("crm.backups")
+
+#: What a person or an upgrade has made stays for so long, however many there are.
+BY_HAND = timedelta(days=1)
+#: Period -> how its names are written, in office time.
+_NAMES = {"hourly": "%Y-%m-%d %H", "daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
+
+
+def kept(backups: Sequence[Backup], keep: Mapping[str, int], zone: str) -> set[str]:
+    """Names of those that stay: of each period the newest, the newest of all, and what a person has just made."""
+    newest_first = sorted(backups, key=lambda each: (each.made_on, each.name), reverse=True)
+    stay = {each.name for each in newest_first[:1]}
+    lately = newest_first[0].made_on - BY_HAND if newest_first else None
+    stay |= {each.name for each in newest_first if lately and each.made_on > lately and _is_by_hand(each)}
+    for period, count in keep.items():
+        seen: dict[str, str] = {}
+        for backup in newest_first:
+            local = backup.made_on.astimezone(ZoneInfo(zone))
+            seen.setdefault(local.strftime(_NAMES[period]), backup.name)
+        stay |= set(list(seen.values())[:count])
+    return stay
+
+
+def _is_by_hand(backup: Backup) -> bool:
+    return backup.manifest.get("cause") in ("person", "upgrade")
+
+
+def apply(house: House, newest: Backup) -> list[str]:
+    """Delete those that are not kept, and files that no backup needs any more. Call it with the lock."""
+    backups = house.folder.all()
+    stay = kept(backups, house.keep, house.zone) | {newest.name}
+    gone = [each for each in backups if each.name not in stay]
+    for backup in gone:
+        house.folder.delete(backup)
+        log.info("the backup %s is no longer kept and was deleted", backup.name)
+    if gone:
+        sweep(house)
+    return [each.name for each in gone]
+
+
+def sweep(house: House) -> int:
+    """Remove files that no backup needs any more; none while one of the backups can't be read."""
+    if house.folder.damaged():
+        return 0
+    return files.Pool(house.pool, house.encryption).sweep(house.folder.all())

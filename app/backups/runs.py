@@ -1,0 +1,188 @@
+"""The row of each backup, check and drill: written when it begins and ends, and the admins told when it fails.
+
+A database that takes no rows at the moment, such as a full one, one of an older schema or a replica, stops no backup.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app import access
+from app.backups import making, s3_copy
+from app.backups.checking import Report
+from app.backups.describing import details_of
+from app.backups.folder import Backup
+from app.backups.house import House
+from app.backups.trouble import BackupTrouble, Busy
+from app.domain import audit, backup_runs
+from app.domain.backup_runs import BackupRun
+from app.domain.base import Stamp
+from app.extensions import db
+from app.lib.process_name import process_name
+from app.ops.database import WRITES
+from app.ops.database_errors import summary_of
+
+log = logging.getLogger("crm.backups")
+
+#: How often a run shows a sign of life.
+BEAT_SECONDS = 20.0
+
+
+@dataclass
+class Outcome:
+    """How a run ended, for its row."""
+
+    outcome: str
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+    error: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    #: What an operator should know, as sentences.
+    remarks: list[str] = field(default_factory=list)
+    report: Report | None = None
+    is_copied: bool = False
+    #: Names of backups that were deleted.
+    deleted: list[str] = field(default_factory=list)
+
+
+# --- what can be run
+
+
+def back_up(house: House, cause: str) -> Outcome:
+    """Make a backup and copy it to S3 if that is set. A copy that fails leaves the backup good."""
+    made = making.make(house, cause)
+    outcome = _made(made.backup)
+    outcome.deleted = made.deleted
+    if house.s3:
+        try:
+            s3_copy.copy(house, made.backup, made.deleted)
+            outcome.is_copied = True
+        except BackupTrouble as trouble:
+            outcome.error = f"The backup is good, but it was not copied: {trouble}"
+            outcome.remarks.append(outcome.error)
+    return outcome
+
+
+def _made(backup: Backup) -> Outcome:
+    sha256, details = backup.manifest["parts"]["database"]["sha256"], details_of(backup)
+    return Outcome("done", backup.name, backup.size, sha256, details=details, remarks=details["remarks"])
+
+
+def outcome_of(report: Report) -> Outcome:
+    """Of a check or drill."""
+    details = {"checked": report.checked, "unchecked": report.unchecked, "faults": report.faults[:20]}
+    error = " ".join(report.faults)[:500] or None
+    return Outcome(report.outcome, report.name, error=error, details=details, report=report)
+
+
+# --- the row
+
+
+def record(house: House, kind: str, do: Callable[[House], Outcome], run_id: int | None = None) -> Outcome:
+    """Do it, with a row that says so. Raises BackupTrouble, after the admins were told."""
+    key = run_id if run_id is not None else _begin(kind)
+    try:
+        outcome = do(replace(house, beat=_Beat(key)))
+    except Busy:
+        _wait(key, is_asked=run_id is not None)
+        raise
+    except BackupTrouble as trouble:
+        _end(key, kind, None, str(trouble))
+        raise
+    except Exception as error:
+        log.exception("a %s broke down", kind)
+        _end(key, kind, None, f"{type(error).__name__}; see the server's log.")
+        raise
+    _end(key, kind, outcome, outcome.error or "")
+    return outcome
+
+
+@dataclass
+class _Beat:
+    """Shows now and then that the run goes on."""
+
+    key: int | None
+    at: float = field(default_factory=time.monotonic)
+
+    def __call__(self) -> None:
+        if self.key is None or time.monotonic() - self.at < BEAT_SECONDS:
+            return
+        self.at = time.monotonic()
+        with _tolerant(), writing() as session:
+            session.execute(update(BackupRun).where(BackupRun.id == self.key).values(seen_on=datetime.now(UTC)))
+
+
+def _begin(kind: str) -> int | None:
+    now = datetime.now(UTC)
+    with _tolerant(), writing() as session:
+        run = backup_runs.ask(session, kind, Stamp(None, now))
+        run.outcome, run.started_on, run.seen_on, run.ran_by, run.tries = "running", now, now, process_name(), 1
+        session.flush()
+        return run.id
+    return None
+
+
+def _wait(key: int | None, is_asked: bool) -> None:
+    """Another run goes on: one that was asked for by a row waits for its turn, a command has been refused."""
+    values: dict[str, Any] = {"error": "Another run goes on.", "tries": BackupRun.tries - 1}
+    values |= {"outcome": "waiting"} if is_asked else {"outcome": "cut", "ended_on": datetime.now(UTC)}
+    with _tolerant(), writing() as session:
+        session.execute(update(BackupRun).where(BackupRun.id == key).values(values))
+
+
+def _end(key: int | None, kind: str, outcome: Outcome | None, error: str) -> None:
+    """Store how it ended, and tell the admins of what went wrong."""
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {"outcome": "failed", "ended_on": now, "error": error[:500] or None}
+    if outcome is not None:
+        values |= {"outcome": outcome.outcome, "name": outcome.name, "size_bytes": outcome.size}
+        values |= {"sha256": outcome.sha256, "details": outcome.details}
+        values |= {"copied_on": now} if outcome.is_copied else {}
+    with _tolerant(), writing() as session:
+        if key is not None:
+            session.execute(update(BackupRun).where(BackupRun.id == key).values(values))
+        if outcome is not None and outcome.deleted:
+            by = session.scalars(select(BackupRun.created_by_id).where(BackupRun.id == key)).first()
+            _note_deleted(session, outcome.deleted, Stamp(by, now))
+        if error:
+            why = "copy" if outcome is not None and outcome.outcome == "done" else kind
+            backup_runs.alarm(session, why, f"{why}:{key or now.isoformat()}", now, error)
+
+
+def _note_deleted(session: Session, names: list[str], stamp: Stamp) -> None:
+    backup_runs.mark_deleted(session, names, stamp.now)
+    for name in names:
+        why = {} if stamp.by else {"reason": "no longer kept"}
+        audit.write(session, "deletion", stamp.by, stamp.now, f"backup {name}", **why)
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session of the system; commits at the end."""
+    token = WRITES.set(True)
+    try:
+        with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+            yield session
+            session.commit()
+    finally:
+        WRITES.reset(token)
+
+
+@contextmanager
+def _tolerant() -> Iterator[None]:
+    """A row that can't be written is logged, and no more."""
+    try:
+        yield
+    except DBAPIError as error:
+        log.warning("the row of a backup could not be written (%s)", summary_of(error))

@@ -1,0 +1,182 @@
+"""SQLite: copied by its own backup, which takes one moment's state while others write, also with a write-ahead log."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from app.backups.database import PASSING_TABLES, Contents, Facts, TableContents, references_in
+from app.backups.streams import CHUNK, create
+from app.backups.trouble import BackupTrouble
+
+#: How long a restore waits for the locks of others.
+LOCK_SECONDS = 30
+
+
+class SQLiteDatabase:
+    """A database in a file."""
+
+    kind = "sqlite"
+    dump_name = "database.sqlite3"
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.path = Path(str(url.database))
+
+    def facts(self) -> Facts:
+        """What is known before a dump. Raises BackupTrouble."""
+        with self._open() as connection:
+            schema = _column(connection, "SELECT version_num FROM alembic_version ORDER BY 1")
+            head = _column(connection, "SELECT count || ':' || hash FROM audit_head WHERE id = 1 AND count > 0")
+        version = f"SQLite {sqlite3.sqlite_version}"
+        return Facts(version, version, tuple(schema), head[0] if head else "")
+
+    def dump(self, write: Callable[[bytes], None], workspace: Path) -> Contents:
+        """Copy the database, check the copy, and write it. Raises BackupTrouble."""
+        with _temporary(workspace) as copy:
+            with self._open() as original, closing(sqlite3.connect(copy)) as target:
+                _copy(original, target, workspace)
+            contents = SQLiteDatabase(self.url.set(database=str(copy))).contents(workspace)
+            with copy.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    write(chunk)
+        return contents
+
+    def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
+        """Put the dump in the place of what is there, in one transaction of SQLite. Raises BackupTrouble."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(workspace) as copy:
+            with copy.open("wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+            if not self.path.exists():
+                create(self.path).close()
+            try:
+                with closing(sqlite3.connect(copy)) as source, closing(self._connect()) as target:
+                    source.backup(target)
+            except sqlite3.Error as error:
+                raise BackupTrouble(_sentence(self.path, error)) from error
+
+    def contents(self, workspace: Path) -> Contents:
+        """What is in it now, after a check of the file itself."""
+        with self._open() as connection:
+            verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
+            if verdict != "ok":
+                raise BackupTrouble(f"The SQLite file is damaged ({str(verdict)[:200]}), and the database may be too.")
+            contents = Contents(schema_sha256=_schema_hash(connection))
+            for name in _tables(connection):
+                contents.tables[name] = _table_contents(connection, name, contents.references)
+            return contents
+
+    def tables(self) -> list[str]:
+        """The names of its tables; [] when there is no file."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return []
+        with self._open() as connection:
+            return _tables(connection)
+
+    def prepare(self) -> None:
+        """Nothing: `load` makes the file."""
+
+    def empty(self) -> None:
+        """Nothing: `load` replaces all at once, so that a restore that fails leaves what was there."""
+
+    def in_use(self) -> int:
+        """SQLite knows no connections; the lock of the leader tells whether a server runs."""
+        return 0
+
+    def mark(self, is_restoring: bool) -> None:
+        """Nothing: no restore is cut off in the middle."""
+
+    @contextmanager
+    def scratch(self, workspace: Path) -> Iterator[SQLiteDatabase]:
+        """A file in the workspace, removed afterwards."""
+        with _temporary(workspace) as path:
+            yield SQLiteDatabase(self.url.set(database=str(path)))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nothing: the folder's lock is enough on one machine."""
+        yield
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=LOCK_SECONDS)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """The database, which must exist. Raises BackupTrouble."""
+        if not self.path.exists():
+            raise BackupTrouble(f"There is no SQLite database {self.path}.")
+        try:
+            with closing(self._connect()) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise BackupTrouble(_sentence(self.path, error)) from error
+
+
+def _copy(original: sqlite3.Connection, target: sqlite3.Connection, workspace: Path) -> None:
+    """Copy all pages in one step: a reader in WAL mode, whom writers neither disturb nor wait for."""
+    try:
+        original.backup(target)
+        target.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise OSError(errno.ENOSPC, "no room left", str(workspace)) from error
+
+
+def _sentence(path: Path, error: sqlite3.Error) -> str:
+    return f"SQLite can't use {path}: {error}. What was there is as it was."
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[Path]:
+    """A file beside the backups, gone afterwards with what SQLite puts beside it."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix="drill-", suffix=".sqlite3")
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(name + suffix)
+
+
+def _column(connection: sqlite3.Connection, query: str) -> list[str]:
+    """The values of a query; [] where its table doesn't exist."""
+    try:
+        return [str(row[0]) for row in connection.execute(query)]
+    except sqlite3.OperationalError:
+        return []
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    """All tables with rows of their own, without SQLite's and virtual ones."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+    return [name for (name,) in connection.execute(query) if name not in PASSING_TABLES]
+
+
+def _table_contents(connection: sqlite3.Connection, name: str, references: set[bytes]) -> TableContents:
+    hashed, count = hashlib.sha256(), 0
+    table = '"' + name.replace('"', '""') + '"'
+    # In the order of the table itself, which is that of its key
+    for row in connection.execute(f"SELECT * FROM {table} NOT INDEXED"):  # noqa: S608  # our own names
+        written = repr(row).encode("utf-8", "surrogatepass")
+        hashed.update(written + b"\n")
+        if b"file:" in written:
+            references |= references_in(written)
+        count += 1
+    return TableContents(count, hashed.hexdigest())
+
+
+def _schema_hash(connection: sqlite3.Connection) -> str:
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name")
+    return hashlib.sha256(repr(list(rows)).encode()).hexdigest()

@@ -1,0 +1,388 @@
+"""Backups of a small database: consistent, whole or not there, and told apart when they are damaged."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.backups import retention, s3_copy
+from app.backups.checking import verify
+from app.backups.drilling import drill
+from app.backups.folder import Backup
+from app.backups.house import House
+from app.backups.making import make, one_at_a_time
+from app.backups.restoring import Order, restore
+from app.backups.trouble import BackupTrouble, Busy
+from app.ops.file_store import FolderStore
+from tests.backups import houses
+from tests.servers import ROOT, Databases, eventually
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def filled(request: pytest.FixtureRequest, tmp_path: Path) -> House:
+    url = request.getfixturevalue("mariadb_url") if request.param == "mariadb" else ""
+    made = houses.house(tmp_path, url)
+    houses.fill(made)
+    return made
+
+
+@pytest.fixture
+def target(filled: House, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of the same kind."""
+    if filled.database_url.startswith("sqlite"):
+        yield f"sqlite:///{tmp_path / 'other.sqlite3'}"
+        return
+    server: Databases = request.getfixturevalue("mariadb_server")
+    name = server.create_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def backed(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """An installation with one backup, which no test changes."""
+    made = houses.house(tmp_path_factory.mktemp("backed"))
+    houses.fill(made)
+    make(made)
+    return made
+
+
+class Writer(threading.Thread):
+    """Writes pairs until it is told to stop."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url, self.count, self.told = url, 0, threading.Event()
+
+    def run(self) -> None:
+        with houses.connected(self.url) as connection:
+            while not self.told.is_set():
+                houses.write_pair(connection, "meanwhile")
+                connection.commit()
+                self.count += 1
+
+
+def test_a_backup_made_while_others_write_is_of_one_moment(filled: House, target: str, tmp_path: Path) -> None:
+    writer = Writer(filled.database_url)
+    writer.start()
+    try:
+        eventually(lambda: writer.count > 5, "the writer begins")
+        backup = make(filled).backup
+        seen = writer.count
+        eventually(lambda: writer.count > seen, "the writer goes on")
+    finally:
+        writer.told.set()
+        writer.join()
+    tables = backup.manifest["contents"]["tables"]
+    assert tables["one"]["rows"] == tables["two"]["rows"] > 55
+    done = restore(filled, Order(backup.name, target, files_into=tmp_path / "put back"))
+    assert "1 files were put back" in "".join(done.lines)
+    restored, now = houses.rows_of(target), houses.rows_of(filled.database_url)
+    assert restored == {name: rows[: tables[name]["rows"]] for name, rows in now.items()}
+    assert len(now["one"]) > len(restored["one"])
+    assert houses.contents_of(FolderStore(tmp_path / "put back")) == [houses.PICTURE]
+    assert drill(filled).outcome == "done" == verify(filled, backup.name).outcome
+    if not target.startswith("sqlite"):
+        with houses.connected(target) as connection:
+            kinds = connection.execute(text("SHOW INDEX FROM one WHERE Index_type = 'FULLTEXT'")).all()
+            assert kinds and connection.execute(text("CALL nothing()")).all() != []
+            leftovers = connection.execute(text("SHOW DATABASES LIKE '%_drill_%'")).all()
+            assert leftovers == []
+
+
+def test_restore_refuses_what_is_there_and_replaces_it_when_told(filled: House) -> None:
+    backup, before = make(filled).backup, houses.rows_of(filled.database_url)
+    with houses.connected(filled.database_url) as connection:
+        connection.execute(text("DELETE FROM two"))
+        connection.commit()
+    changed = houses.rows_of(filled.database_url)
+    with pytest.raises(BackupTrouble, match=r"isn't empty.*Nothing was changed.*--overwrite"):
+        restore(filled, Order(backup.name, filled.database_url))
+    assert houses.rows_of(filled.database_url) == changed
+    restore(filled, Order(backup.name, filled.database_url, is_overwriting=True))
+    assert houses.rows_of(filled.database_url) == before
+
+
+def test_a_file_is_stored_once_for_all_backups_and_leaves_with_the_last(filled: House, tmp_path: Path) -> None:
+    filled = replace(filled, keep={"hourly": 0, "daily": 0, "weekly": 0, "monthly": 0})
+    first = make(filled, now=datetime(2026, 1, 1, tzinfo=UTC)).backup
+    stored = [each for each in filled.pool.rglob("*") if each.is_file()]
+    born = stored[0].stat().st_ino
+    filled.store.delete(next(iter(filled.store.digests())))
+    second = make(filled)
+    assert second.deleted == [first.name] and houses.listed(filled) == [second.backup.name]
+    assert born and not [each for each in filled.pool.rglob("*") if each.is_file()]
+    assert (
+        second.backup.manifest["files"]["missing"] and "were not in the store" in second.backup.manifest["remarks"][0]
+    )
+
+
+# --- faults
+
+
+def cut(made: House, backup: Backup) -> None:
+    part = backup.path / backup.manifest["parts"]["database"]["file"]
+    part.write_bytes(part.read_bytes()[:-7])
+
+
+def alter(made: House, backup: Backup) -> None:
+    part = backup.path / backup.manifest["parts"]["database"]["file"]
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+
+
+def lose(made: House, backup: Backup) -> None:
+    (backup.path / backup.manifest["parts"]["files"]["file"]).unlink()
+
+
+def forge(made: House, backup: Backup) -> None:
+    manifest = backup.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"rows": 51', '"rows": 50'))
+
+
+def lose_file(made: House, backup: Backup) -> None:
+    next(each for each in made.pool.rglob("*") if each.is_file()).unlink()
+
+
+def alter_file(made: House, backup: Backup) -> None:
+    next(each for each in made.pool.rglob("*") if each.is_file()).write_bytes(b"a pictura")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (cut, "bytes instead of"),
+        (alter, "was altered: its checksum is another one"),
+        (lose, "files.txt.zst is missing"),
+        (forge, "The manifest was altered"),
+        (lose_file, "… is missing"),
+        (alter_file, "… was altered"),
+    ],
+)
+def test_damage_is_found_and_never_restored(
+    backed: House, damage: Callable[..., None], said: str, tmp_path: Path
+) -> None:
+    made = houses.copy_of(backed, tmp_path)
+    damage(made, made.folder.all()[0])
+    report = verify(made, houses.listed(made)[0])
+    assert report.outcome == "failed" and said in " ".join(report.faults)
+    url = f"sqlite:///{tmp_path / 'target.sqlite3'}"
+    if damage is not alter_file:  # a file's content is read when it is put back
+        with pytest.raises(BackupTrouble, match="nothing was changed"):
+            restore(made, Order(report.name, url))
+        assert not (tmp_path / "target.sqlite3").exists()
+        assert drill(made).outcome == "failed"
+    else:
+        with pytest.raises(BackupTrouble, match="is damaged"):
+            restore(made, Order(report.name, url, files_into=tmp_path / "files"))
+
+
+def test_another_field_key_is_said_and_refuses_the_own_database(backed: House, tmp_path: Path) -> None:
+    made = replace(houses.copy_of(backed, tmp_path), field_key="A" * 43 + "=")
+    name = houses.listed(made)[0]
+    assert "another CRM_FIELD_KEY" in " ".join(verify(made, name).unchecked)
+    with pytest.raises(BackupTrouble, match=r"another CRM_FIELD_KEY.*Nothing was changed"):
+        restore(made, Order(name, made.database_url, is_overwriting=True))
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "20260101T000000Z", "x" * 5000, "a\0b", ""])
+def test_a_name_is_no_path(backed: House, name: str) -> None:
+    with pytest.raises(BackupTrouble, match=r"isn't the name of a backup|There is no backup"):
+        verify(backed, name)
+
+
+def test_a_full_disk_leaves_the_earlier_backups(backed: House, tmp_path: Path) -> None:
+    made = houses.copy_of(backed, tmp_path)
+    before = sorted(made.folder.path.rglob("*"))
+    full = houses.FailingStore(tmp_path / "files", OSError(errno.ENOSPC, "No space left on device"))
+    full.put(b"another picture")
+    with pytest.raises(BackupTrouble, match=r"no room left in .*the earlier backups are as they were"):
+        make(replace(made, store=full))
+    assert sorted(made.folder.path.rglob("*")) == before
+    assert verify(made, houses.listed(made)[0]).outcome == "done"
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.backups import houses
+from app.backups.making import make
+from app.ops.file_store import FolderStore
+
+class Slow(FolderStore):
+    calls = 0
+    def digests(self):
+        Slow.calls += 1
+        if Slow.calls == 2:
+            print("in the middle", flush=True)
+            time.sleep(600)
+        return super().digests()
+
+from dataclasses import replace
+made = houses.house(Path({folder!r}))
+make(replace(made, store=Slow(Path({folder!r}) / "files")))
+"""
+
+
+def test_a_killed_backup_is_never_listed_and_the_next_one_clears_it_away(tmp_path: Path) -> None:
+    made = houses.house(tmp_path)
+    houses.fill(made)
+    first = make(made).backup.name
+    code = KILLED.format(root=str(ROOT), folder=str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout and process.stdout.readline() == "in the middle\n"
+        halves = list(made.folder.path.glob("*.half"))
+        assert len(halves) == 1 and (halves[0] / "database.sqlite3.zst").stat().st_size
+        with pytest.raises(Busy, match="going on"):
+            make(made)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert houses.listed(made) == [first] and verify(made, first).outcome == "done"
+    second = make(made).backup.name
+    assert houses.listed(made) == [first, second] and not list(made.folder.path.glob("*.half"))
+
+
+def test_only_one_at_a_time_on_one_database(mariadb_url: str, tmp_path: Path) -> None:
+    """Two servers with folders of their own."""
+    here, there = (houses.house(tmp_path / name, mariadb_url) for name in ("here", "there"))
+    with one_at_a_time(here), pytest.raises(Busy, match="perhaps on another server"), one_at_a_time(there):
+        pass
+
+
+# --- encryption
+
+
+@pytest.mark.parametrize("kind", ["age", "gpg"])
+def test_encrypted_backups_are_opened_by_their_key_only(kind: str, tmp_path: Path) -> None:
+    plain = houses.house(tmp_path)
+    houses.fill(plain)
+    made, right, wrong = houses.encrypted(plain, kind, tmp_path)
+    backup = make(made).backup
+    part = (backup.path / backup.manifest["parts"]["database"]["file"]).read_bytes()
+    assert b"SQLite format 3" not in part and not any(
+        houses.PICTURE in each.read_bytes() for each in made.pool.rglob("*") if each.is_file()
+    )
+    for report in (drill(made), verify(made, backup.name)):
+        assert report.outcome == "partly" and "the private key isn't on this server" in report.unchecked[0]
+    url = f"sqlite:///{tmp_path / 'other.sqlite3'}"
+    with pytest.raises(BackupTrouble, match="--identity FILE"):
+        restore(made, Order(backup.name, url))
+
+    def with_key(path: Path) -> House:
+        return replace(made, encryption=replace(made.encryption, identity=path))
+
+    assert drill(with_key(right)).outcome == "done"
+    failed = drill(with_key(wrong))
+    assert failed.outcome == "failed" and "can't be decrypted" in failed.faults[0]
+    with pytest.raises(BackupTrouble, match="can't be decrypted"):
+        restore(with_key(wrong), Order(backup.name, url))
+    restore(with_key(right), Order(backup.name, url, files_into=tmp_path / "back"))
+    assert houses.rows_of(url) == houses.rows_of(made.database_url)
+    assert houses.contents_of(FolderStore(tmp_path / "back")) == [houses.PICTURE]
+
+
+# --- MariaDB's rights and programs
+
+
+def test_a_user_without_the_right_is_told_which_one(mariadb_server: Databases, tmp_path: Path) -> None:
+    name = mariadb_server.create_database()
+    secret = 'se"cr\\et'
+    with houses.connected(mariadb_server.url(name)) as connection:
+        connection.execute(text(f"CREATE USER {name}@'%' IDENTIFIED BY 'se\"cr\\\\et'"))
+        connection.execute(text(f"GRANT ALL ON {name}.* TO {name}@'%'"))
+    url = f"mysql+pymysql://{name}:se%22cr%5Cet@127.0.0.1:{mariadb_server.port}/{name}?charset=utf8mb4"
+    made = houses.house(tmp_path, url)
+    houses.fill(made)
+    with houses.connected(mariadb_server.url(name)) as connection:
+        connection.execute(text("LOCK TABLES one WRITE"))
+        lines: list[str] = []
+        maker = threading.Thread(target=make, args=(made,))
+        maker.start()
+        try:
+            eventually(lambda: bool(lines.extend(command_lines("mariadb-dump")) or lines), "the dump begins")
+        finally:
+            connection.execute(text("UNLOCK TABLES"))
+            maker.join()
+    assert lines and not any(secret in line or "se%22" in line for line in lines)
+    assert len(houses.listed(made)) == 1
+    report = drill(made)
+    escaped = name.replace("_", r"\\_")
+    assert report.outcome == "failed" and "may not create the database" in report.faults[0]
+    assert f"GRANT ALL PRIVILEGES ON `{escaped}".replace("\\\\", "\\") in report.faults[0]
+    mariadb_server.drop_database(name)
+
+
+def command_lines(program: str) -> list[str]:
+    """The command lines and environments of running programs of this name."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes() + b" " + (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if program.encode() in line.partition(b"\0")[0]:
+            found.append(line.decode(errors="replace"))
+    return found
+
+
+# --- retention
+
+
+def test_of_each_period_the_newest_stays() -> None:
+    start = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    backups = [
+        Backup(f"{n}", Path(), {"made_on": (start - timedelta(hours=6 * n)).isoformat(), "parts": {}})
+        for n in range(400)
+    ]
+    stay = retention.kept(backups, {"hourly": 2, "daily": 3, "weekly": 2, "monthly": 2}, "Asia/Kolkata")
+    # hours: 0, 1; days (in India from 18:30 UTC on the next one): 0, 3 and 7; weeks: 0 and 23; months: 0 and 123
+    assert sorted(map(int, stay)) == [0, 1, 3, 7, 23, 123]
+    assert retention.kept(backups, dict.fromkeys(("hourly", "daily", "weekly", "monthly"), 0), "UTC") == {"0"}
+
+
+# --- the copy on S3
+
+
+def test_a_lost_folder_is_brought_back_from_s3(backed: House, tmp_path: Path, monkeypatch: Any) -> None:
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-south-1")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        made = replace(houses.copy_of(backed, tmp_path), s3=("s3://kept/crm", f"http://{host}:{port}"))
+        name = houses.listed(made)[0]
+        with pytest.raises(BackupTrouble, match=r"s3://kept/crm refused a step.*NoSuchBucket"):
+            s3_copy.copy(made, made.folder.find(name), [])
+        with s3_copy._bucket(made) as bucket:
+            bucket.client.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"})
+        s3_copy.copy(made, made.folder.find(name), [])
+        lost = replace(made, folder=houses.house(tmp_path / "new").folder)
+        url = f"sqlite:///{tmp_path / 'other.sqlite3'}"
+        restore(lost, Order(name, url, files_into=tmp_path / "back"))
+        assert houses.rows_of(url) == houses.rows_of(made.database_url)
+        assert verify(lost, name).outcome == "done"
+        s3_copy.delete(replace(lost, folder=houses.house(tmp_path / "empty").folder), [name])
+        with s3_copy._bucket(made) as bucket:
+            assert bucket.keys("") == set()
+    finally:
+        server.stop()

@@ -1,0 +1,275 @@
+"""Backups of the whole product: rows, jobs, alarms, commands, and what a restored database needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text, update
+
+from app import jobs
+from app.backups import work
+from app.backups.folder import BackupFolder
+from app.domain import audit_chain, backup_runs
+from app.domain.base import Stamp
+from app.extensions import db
+from app.models import (
+    AccessVersion,
+    AuditEntry,
+    BackupRun,
+    Delivery,
+    JobRun,
+    Message,
+    Notification,
+    NumberSeries,
+    SignIn,
+    WebhookDelivery,
+)
+from app.wording import text_of
+from tests import makers
+from tests.app_fixtures import World
+
+NOW = makers.NOW
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=["world", "maria"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The product on either database, with a folder of its own for backups."""
+    yield from prepared(request.getfixturevalue(request.param), tmp_path)
+
+
+@pytest.fixture
+def lite(world: World, tmp_path: Path) -> Iterator[World]:
+    yield from prepared(world, tmp_path)
+
+
+def prepared(world: World, folder: Path) -> Iterator[World]:
+    chosen = world.app.config["CRM"]
+    changed = replace(chosen, backup=replace(chosen.backup, folder=folder / "backups"), instance_dir=folder)
+    world.app.config["CRM"] = changed
+    yield world
+    world.app.config["CRM"] = chosen
+
+
+def command(world: World, *words: str) -> Any:
+    world.session.close()
+    return world.app.test_cli_runner().invoke(args=["backup", *words])
+
+
+def backups(world: World) -> list[str]:
+    return [each.name for each in BackupFolder(world.app.config["CRM"].backup.folder).all()]
+
+
+def runs(world: World) -> list[tuple[str, str]]:
+    query = select(BackupRun.id, BackupRun.kind, BackupRun.outcome).order_by(BackupRun.id)
+    return [(kind, outcome) for _id, kind, outcome in world.rows(query)]
+
+
+def notices_of(world: World) -> list[str]:
+    rows = world.rows(select(Notification).where(Notification.kind == "backup").order_by(Notification.id))
+    with world.app.test_request_context():
+        return [text_of(row) for row in rows]
+
+
+def run(world: World, key: int) -> None:
+    with world.app.app_context():
+        work.run(key)
+        db.session.remove()
+
+
+def test_the_five_commands(both: World) -> None:
+    lead = both.make.lead("ana")
+    both.session.commit()
+    made = command(both, "create")
+    assert made.exit_code == 0 and "Backup: " in made.output, made.output
+    [name] = backups(both)
+    listed = command(both, "list").output
+    assert name in listed and "schema 0022" in listed
+    assert f"{name} is a good backup." in command(both, "verify", name).output
+    drilled = command(both, "drill")
+    assert f"{name} is a good backup." in drilled.output and "the same values" in drilled.output, drilled.output
+    assert runs(both) == [("backup", "done"), ("verify", "done"), ("drill", "done")]
+    refused = command(both, "restore", name, "--into", "own")
+    assert refused.exit_code == 1 and "isn't empty" in refused.output and "--overwrite" in refused.output
+    both.session.execute(text("DELETE FROM task"))
+    both.session.execute(text("UPDATE leads SET first_name = 'Somebody'"))
+    both.session.commit()
+    restored = command(both, "restore", name, "--into", "own", "--overwrite")
+    assert restored.exit_code == 0, restored.output
+    assert both.fresh(lead).first_name == lead.first_name
+
+
+def test_a_restored_database_is_fit_to_be_worked_with(both: World) -> None:
+    session = both.session
+    ana = both.people["ana"].id
+    sent = both.make.message(state="queued", direction="out", channel="sms", peer="+919820012345", body="x")
+    notice = Notification(event_key="k", kind="status", user_id=ana, at=NOW, payload={})
+    session.add_all([notice, JobRun(job="expire leads", slot="s", started_on=NOW, outcome="running")])
+    session.flush()
+    session.add(Delivery(notification_id=notice.id, channel="email", state="queued", at=NOW, tries=0, next_try_on=NOW))
+    session.add(NumberSeries(kind="CAR", year=2020, last=5))
+    session.commit()
+    assert command(both, "create").exit_code == 0
+    [name] = backups(both)
+    session.execute(update(NumberSeries).where(NumberSeries.year == 2020).values(last=9))
+    session.execute(update(AccessVersion).values(n=2_000_000_000))
+    session.commit()
+    assert both.door("root").screen("/jobs/").status_code == 200
+    done = command(both, "restore", name, "--into", "own", "--overwrite")
+    assert "Held back" in done.output and "1 messages, 1 emails of notices" in done.output, done.output
+    [message] = both.rows(select(Message).where(Message.id == sent.id))
+    assert message.state == "unknown" and "may have been sent since. Please decide" in message.reason
+    assert both.rows(select(Delivery.state, Delivery.next_try_on)) == [("unknown", None)]
+    assert both.rows(select(WebhookDelivery.id)) == []
+    assert both.rows(select(JobRun.outcome).where(JobRun.slot == "s")) == ["cut"]
+    assert both.rows(select(func.count()).select_from(SignIn).where(SignIn.ended_on.is_(None))) == [0]
+    assert both.door("root").screen("/jobs/").status_code in (302, 401)
+    assert both.rows(select(NumberSeries.last).where(NumberSeries.year == 2020)) == [9]
+    assert both.rows(select(AccessVersion.n))[0] > 2_000_000_000
+    events = both.rows(select(AuditEntry.event).order_by(AuditEntry.seq.desc()).limit(2))
+    assert sorted(events) == ["audit record renewed", "restore"]
+    assert audit_chain.verify(both.new_session()).broken == 0
+    assert runs(both) == [("backup", "cut"), ("backup", "done")] and both.rows(select(BackupRun.name))[1:] == [name]
+    with both.app.app_context():  # nothing of it is sent by the sweeps
+        for job in ("send messages that wait", "ask what became of messages", "queue what was left"):
+            assert jobs.run_now(both.app, job).items == 0
+
+
+# --- the schedule
+
+
+def ask(world: World, kind: str = "backup", name: str | None = None, **columns: Any) -> int:
+    row = backup_runs.ask(world.session, kind, Stamp(None, datetime.now(UTC)), name=name)
+    for column, value in columns.items():
+        setattr(row, column, value)
+    world.session.commit()
+    return row.id
+
+
+def test_a_slot_asks_once_and_the_queue_does_the_work(lite: World) -> None:
+    for _server in range(2):
+        jobs.run_now(lite.app, "back up", datetime(2026, 11, 26, 20, 31, tzinfo=UTC))
+    jobs.run_now(lite.app, "back up", datetime(2026, 11, 27, 12, 0, tzinfo=UTC))
+    assert lite.rows(select(BackupRun.slot).order_by(BackupRun.id)) == [
+        "backup 2026-11-27 02:00",
+        "backup 2026-11-27 17:25",
+    ]
+    assert backups(lite) == []  # the job itself is done in no time
+    [first, second] = lite.rows(select(BackupRun.id).order_by(BackupRun.id))
+    for key in (first, first, second):
+        run(lite, key)
+    assert len(backups(lite)) == 1 and runs(lite) == [("backup", "done")] * 2  # within one hour, one stays
+    jobs.run_now(lite.app, "drill the newest backup")
+    run(lite, lite.rows(select(func.max(BackupRun.id)))[0])
+    assert runs(lite)[-1] == ("drill", "done")
+
+
+def test_a_run_that_was_cut_off_is_begun_again_and_given_up_in_the_end(lite: World) -> None:
+    silent = {"outcome": "running", "seen_on": datetime.now(UTC) - timedelta(minutes=6)}
+    again, lost = ask(lite, **silent, tries=1), ask(lite, **silent, tries=3)
+    alive = ask(lite, outcome="running", seen_on=datetime.now(UTC), tries=1)
+    jobs.run_now(lite.app, "start backups and drills")
+    found = dict(lite.rows(select(BackupRun.id, BackupRun.outcome)))
+    assert found == {again: "waiting", lost: "failed", alive: "running"}
+    assert notices_of(lite) == ["The backup failed: It was cut off 3 times and is given up."]
+
+
+def test_a_failure_is_told_once_and_what_is_there_stays(lite: World) -> None:
+    first = ask(lite)
+    run(lite, first)
+    folder = lite.app.config["CRM"].backup.folder
+    folder.joinpath("files").rmdir()
+    folder.joinpath("files").write_text("in the way")
+    failed = ask(lite)
+    run(lite, failed)
+    run(lite, failed)
+    [row] = lite.rows(select(BackupRun).where(BackupRun.id == failed))
+    assert row.outcome == "failed" and "can't be used" in row.error
+    assert len(backups(lite)) == 1 and len(notices_of(lite)) == 1
+    assert notices_of(lite)[0].startswith("The backup failed: ")
+
+
+@pytest.mark.parametrize(
+    ("backup_age", "drill_age", "said"),
+    [
+        (23, 23, []),
+        (25, 23, ["The last good backup is more than a day old. Please check the backups page."]),
+        (2, 25, ["The last good restore drill is more than a day old. Please check the backups page."]),
+    ],
+)
+def test_old_backups_and_drills_are_told_once_a_day(
+    lite: World, backup_age: int, drill_age: int, said: list[str]
+) -> None:
+    now = datetime.now(UTC)
+    for kind, hours in (("backup", backup_age), ("drill", drill_age)):
+        ask(lite, kind, outcome="done", ended_on=now - timedelta(hours=hours))
+        ask(lite, kind, outcome="failed", ended_on=now)
+    for _time in range(2):
+        jobs.run_now(lite.app, "watch the age of backups", now)
+    assert notices_of(lite) == said
+
+
+def test_a_new_installation_has_a_day_until_its_first_backup(lite: World) -> None:
+    now = datetime.now(UTC)
+    jobs.run_now(lite.app, "watch the age of backups", now)
+    assert notices_of(lite) == []
+    lite.session.execute(update(JobRun).values(started_on=now - timedelta(hours=25)))
+    lite.session.commit()
+    jobs.run_now(lite.app, "watch the age of backups", now)
+    assert len(notices_of(lite)) == 2
+
+
+def test_a_deletion_spares_the_only_backup_and_is_audited(lite: World) -> None:
+    for _time in range(2):
+        run(lite, ask(lite))
+    first, second = backups(lite)
+    run(lite, ask(lite, "delete", first))
+    run(lite, ask(lite, "delete", second))
+    assert backups(lite) == [second] and runs(lite)[-2:] == [("delete", "done"), ("delete", "failed")]
+    assert lite.rows(select(BackupRun.name).where(BackupRun.deleted_on.is_not(None))) == [first]
+    assert [row.about for row in lite.rows(select(AuditEntry).where(AuditEntry.event == "deletion"))] == [
+        f"backup {first}"
+    ]
+    assert "is the only backup" in notices_of(lite)[-1]
+
+
+# --- the page
+
+
+def sent(world: World, who: str, path: str) -> Any:
+    door = world.door(who)
+    return door.browser.post(path, data={"csrf_token": door.token})
+
+
+def test_the_page_shows_backups_and_asks_for_runs(lite: World) -> None:
+    page = lite.door("root").screen("/backups/").text
+    assert "No backups yet" in page and "There has been none yet." in page
+    for _time in range(2):
+        sent(lite, "root", "/backups/now")
+    assert runs(lite) == [("backup", "waiting")]  # the second one was refused
+    run(lite, lite.rows(select(BackupRun.id))[0])
+    [row] = lite.rows(select(BackupRun))
+    for kind in ("verify", "drill", "delete"):
+        assert sent(lite, "root", f"/backups/{kind}/{row.id}").status_code == 302
+        run(lite, lite.rows(select(func.max(BackupRun.id)))[0])
+    page = lite.door("root").screen("/backups/").text
+    assert row.name in page and "Restore drill: done" in page and "is the only backup" in page
+    assert "Root Shah" in page and str(lite.app.config["CRM"].backup.folder) in page
+
+
+def test_backups_are_for_admins_only(lite: World) -> None:
+    run(lite, ask(lite))
+    [key] = lite.rows(select(BackupRun.id))
+    before = lite.rows(select(BackupRun.id, BackupRun.outcome))
+    for who in ("ana", "mia", "rhea"):
+        assert lite.door(who).screen("/backups/").status_code in (302, 403)
+        for path in ("now", f"verify/{key}", f"drill/{key}", f"delete/{key}"):
+            assert sent(lite, who, f"/backups/{path}").status_code in (302, 403)
+    assert sent(lite, "root", "/backups/verify/999999").status_code == 404
+    assert lite.door("root").browser.post(f"/backups/delete/{key}").status_code == 400  # no token
+    assert lite.rows(select(BackupRun.id, BackupRun.outcome)) == before
