@@ -89,6 +89,8 @@ def link_of(row: Any, cards: RecordCards) -> str:
         return "/jobs/"
     if row.kind == "audit":
         return "/audit/"
+    if row.kind == "health":
+        return "/health/"
     if row.kind == "webhook":
         return f"/webhooks/{payload.get('webhook', '')}/"
     if row.kind == "message" and not home:

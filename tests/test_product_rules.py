@@ -56,6 +56,7 @@ GUARDED_BY_FAB = (
     "app.web.settings.business_settings",
     "app.web.settings.jobs",
     "app.web.settings.dead_letters",
+    "app.web.settings.health",
     "app.web.channels.accounts",
     "app.web.channels.console",
     "app.web.channels.undelivered",
@@ -69,6 +70,7 @@ GUARDED_BY_FAB = (
 OPEN_RULES = {
     "/healthz",
     "/readyz",
+    "/metrics",
     "/login/",
     "/logout/",
     "/lang/<string:locale>",

@@ -54,6 +54,7 @@ KINDS = (
     "status",
     "job_lag",
     "audit",
+    "health",
     "webhook",
     "link",
     "link_confirmed",

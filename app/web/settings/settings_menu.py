@@ -14,6 +14,7 @@ from app.web.settings.audit import Audit
 from app.web.settings.business_settings import Business
 from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
+from app.web.settings.health import HealthView, SelfTestView
 from app.web.settings.jobs import JobsView
 from app.web.settings.masters import (
     AccountTypes,
@@ -74,6 +75,8 @@ BUSINESS = (
 )
 SYSTEM = (
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
+    Entry("health", _("Health"), HealthView, "heart-rate-monitor", "/health/"),
+    Entry("self-test", _("Self-test"), SelfTestView, "circle-check", "/self-test/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),

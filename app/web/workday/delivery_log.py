@@ -40,6 +40,7 @@ ICONS = {
     "status": ("arrow-right", "slate"),
     "job_lag": ("server", "red"),
     "audit": ("shield-check", "red"),
+    "health": ("heart-rate-monitor", "amber"),
     "webhook": ("webhook", "red"),
 }
 

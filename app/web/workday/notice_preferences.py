@@ -45,6 +45,7 @@ KIND_LABELS = {
     "exhausted": _l("No one is available for an overdue task"),
     "job_lag": _l("Background jobs are delayed"),
     "audit": _l("The audit log was altered"),
+    "health": _l("A health threshold is crossed, or kept again"),
     "webhook": _l("A webhook was paused or turned off"),
 }
 #: (title, kinds), as the page shows them; kinds in no group come last.
@@ -77,7 +78,7 @@ GROUPS = (
     ),
     (_l("Service levels"), ("sla_warning", "sla_breach", "sla_escalated")),
     (_l("Notes"), ("mention", "comment")),
-    (_l("System"), ("exhausted", "job_lag", "audit", "webhook")),
+    (_l("System"), ("exhausted", "job_lag", "audit", "health", "webhook")),
 )
 #: channel -> (label, icon, what it is).
 CHANNELS = {
