@@ -253,5 +253,6 @@ def _storage() -> Finding:
 
 
 def _backup() -> Finding:
-    sentence = _("No backups are set up.")
-    return Finding(OFF, sentence, _("Copy the database and the instance folder every day, away from this machine."))
+    sentence = _("The CRM makes no backups.")
+    advice = _("Copy the database and the instance folder every day, away from this machine.")
+    return Finding(DEGRADED, sentence, advice)

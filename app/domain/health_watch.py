@@ -44,4 +44,4 @@ def said(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     number = f"{value:,.1f}".removesuffix(".0")
-    return f"{number} {unit}".strip()
+    return f"{number}\u00a0{unit}".strip()
