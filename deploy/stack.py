@@ -89,7 +89,9 @@ def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
     if kept.exists():
         made = json.loads(kept.read_text())
     else:
-        ports = dict(zip(("HTTP_PORT", "WEB_PORT", "SOCKETS_PORT", "DB_PORT", "REDIS_PORT"), free_ports(5), strict=True))
+        ports = dict(
+            zip(("HTTP_PORT", "WEB_PORT", "SOCKETS_PORT", "DB_PORT", "REDIS_PORT"), free_ports(5), strict=True)
+        )
         made = {name: str(port) for name, port in ports.items()}
         made |= {name: secrets.token_hex(16) for name in ("DB_PASSWORD", "REDIS_PASSWORD")}
         made |= {"SECRET_KEY": secrets.token_urlsafe(48)}
