@@ -41,8 +41,8 @@ def _load() -> Settings:
     return settings
 
 
-def main() -> int:
-    """Prepare and serve. Returns 2 when the settings or the database do not allow it."""
+def main(arguments: list[str] | None = None) -> int:
+    """Prepare and serve; with the argument “prepare” only the first. 2 when settings or database do not allow it."""
     from config import WrongSetting
 
     try:
@@ -56,6 +56,8 @@ def main() -> int:
             raise
         print(sentence, file=sys.stderr)
         return 2
+    if arguments == ["prepare"]:
+        return 0
     serve(app, settings)
     return 0
 
@@ -335,4 +337,4 @@ def _drop_connections(app: Flask) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Fill in the files of deploy/: `render.py TARGET NAME=VALUE …` writes them under TARGET, for an installation or a stack.
+"""Fill in the files of deploy/: `render.py TARGET [TEMPLATE …] NAME=VALUE …` writes them under TARGET.
 
 Every value that a file names as @NAME@ must be given. Values may not hold quotes or line ends: they stand in files of
 many languages, and those that are made here need none.
@@ -78,7 +78,7 @@ def render(target: Path, values: dict[str, str], names: list[str] | None = None)
 
 
 def main(arguments: list[str]) -> int:
-    """`render.py TARGET [--only TEMPLATE …] NAME=VALUE …`; a value of "-" is read from stdin, one a line, in order."""
+    """See above. A value of "-" is read from stdin, one a line, in order: passwords in arguments could be seen."""
     if not arguments:
         print(__doc__, file=sys.stderr)
         return 64

@@ -58,9 +58,17 @@ def run_stack(action: str, folder: Path) -> str:
     return done.stdout
 
 
+def request_to(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> urllib.request.Request:
+    return urllib.request.Request(url, data, headers or {})  # noqa: S310  # our own http
+
+
+def fetch(request: urllib.request.Request, timeout: float = 60) -> Any:
+    return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310  # our own http
+
+
 def get(url: str, **headers: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
+        with fetch(request_to(url, headers=headers), timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -140,8 +148,8 @@ def test_each_process_answers_its_own_doors_only(stack: Stack) -> None:
 
 def test_static_files_are_kept_and_limits_are_those_of_the_application(stack: Stack) -> None:
     def headers(path: str) -> Any:
-        request = urllib.request.Request(stack.url + path, headers={"Accept-Encoding": "gzip"})
-        return urllib.request.urlopen(request, timeout=60).headers
+        request = request_to(stack.url + path, headers={"Accept-Encoding": "gzip"})
+        return fetch(request, timeout=60).headers
 
     kept = headers("/static/css/crm.css?v=0123456789ab")
     assert kept["Cache-Control"] == "public, max-age=31536000, immutable" and kept["Content-Encoding"] == "gzip"
@@ -150,18 +158,18 @@ def test_static_files_are_kept_and_limits_are_those_of_the_application(stack: St
     assert headers("/static/appbuilder/css/ab.css")["Content-Type"].startswith("text/css")  # the package's own folder
     assert get(f"{stack.url}/static/../env")[0] in (400, 404) and get(f"{stack.url}/static/%2e%2e/env")[0] in (400, 404)
     for path, size in (("/api/v1/lead/", 12_700_000), ("/api/v1/lead/", 12_582_913)):
-        request = urllib.request.Request(stack.url + path, data=b"x" * size)
+        request = request_to(stack.url + path, data=b"x" * size)
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=60)
+            fetch(request, timeout=60)
         assert refused.value.code == 413 and "too large" in json.load(refused.value)["message"]
 
 
 def test_a_request_keeps_its_id_and_no_claim_of_an_address_is_believed(stack: Stack) -> None:
-    request = urllib.request.Request(f"{stack.url}/login/", headers={"X-Request-ID": "trial-0123456789abcdef"})
-    answer = urllib.request.urlopen(request, timeout=60)
+    request = request_to(f"{stack.url}/login/", headers={"X-Request-ID": "trial-0123456789abcdef"})
+    answer = fetch(request, timeout=60)
     assert answer.headers.get_all("X-Request-ID") == ["trial-0123456789abcdef"]
-    forged = urllib.request.Request(f"{stack.url}/login/", headers={"X-Request-ID": MOBILE})
-    assert MOBILE not in urllib.request.urlopen(forged, timeout=60).headers["X-Request-ID"]
+    forged = request_to(f"{stack.url}/login/", headers={"X-Request-ID": MOBILE})
+    assert MOBILE not in fetch(forged, timeout=60).headers["X-Request-ID"]
     assert get(f"{stack.url}/metrics", **{"X-Forwarded-For": "203.0.113.9"})[0] == 200  # we are on loopback
     assert "crm_database_up 1.0" in get(f"{stack.url}/metrics")[1]
 
