@@ -73,9 +73,11 @@ scripts/setup.sh run
 id $user >/dev/null 2>&1 || { say "making the user $user"; useradd --system --home-dir $instance --shell /usr/sbin/nologin $user; }
 install -d -m 0755 /etc/crm
 install -d -m 0700 $made
-install -d -m 0750 -o $user -g $user $instance $logs
+install -d -m 0750 -o $user -g $user $instance
+# Logs are opened by root (supervisord, systemd, nginx); the CRM itself writes none.
+install -d -m 0750 -o root -g adm $logs
 setpriv --reuid $user --regid $user --init-groups test -r "$root/run.py" -a -x "$root/.venv/bin/python" ||
-    stop "the user $user can't read $root; put the CRM where everybody may read, such as /opt/eshin-crm."
+    stop "the user $user can't read $root or its Python; put the CRM where everybody may read, such as /opt/eshin-crm."
 
 # --- keys and passwords, once
 

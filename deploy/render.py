@@ -51,6 +51,7 @@ def complete(values: dict[str, str]) -> dict[str, str]:
         if _BAD.search(value):
             raise Missing(f"{name} holds a quote, a backslash or a line end, which no file could take.")
     parts = {"ERRORS_DIR": str(HERE / "nginx" / "errors"), "STATIC_DIR": str(HERE.parent / "app" / "static")}
+    parts |= {f"{name}_ADDRESS": f"127.0.0.1:{values.get(f'{name}_PORT', '')}" for name in ("WEB", "SOCKETS")}
     parts |= {"ROOT": str(HERE.parent), "BROTLI": "", "HSTS": "", "REDIRECT": "", "LISTEN": ""} | values
     if values.get("HAS_BROTLI") == "yes":
         parts["BROTLI"] = (HERE / "nginx" / "brotli.conf").read_text().rstrip()
