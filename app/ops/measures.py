@@ -175,8 +175,18 @@ class _ErrorNotes(logging.Handler):
         with _lock:
             noted = _noted(_batch.failures, f"{record.name} {text}", text[:300])
             if noted is not None:
-                noted.trace = (record.exc_text or "")[-MAX_TRACE:]
+                noted.trace = _trace_of(error)[-MAX_TRACE:] if error else ""
                 noted.place = noted.place if has_request_context() else record.name
+
+
+def _trace_of(error: BaseException) -> str:
+    """Where it came up, with those that led to it: places and kinds, no text of an error."""
+    parts, seen, each = [], set(), error  # type: ignore[var-annotated]
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        parts.append(f"{''.join(traceback.format_tb(each.__traceback__))}{type(each).__name__}")
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)  # type: ignore[assignment]
+    return "\n\nled to\n\n".join(reversed(parts))
 
 
 def _our_frame(error: BaseException) -> str:
