@@ -193,6 +193,44 @@ def test_what_belongs_to_a_killed_parent_is_replaced(stack: Stack) -> None:
     eventually(stack.is_ready, "the CRM is not ready")
 
 
+#: Commands of the guide that need a machine of their own: they were run in one, and tests/deploy checks the files.
+NOT_HERE = ("sudo deploy/install.sh", "systemctl ", "make stack")
+
+
+def commands_of_the_guide() -> list[str]:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+
+
+def test_the_commands_of_the_guide_do_what_it_says(stack: Stack) -> None:
+    kept = json.loads((stack.folder / "stack.json").read_text())
+    controls = f"supervisorctl -c {stack.folder}/supervisord.conf"
+    environ = dict(os.environ) | {"ESHIN_ENV": str(stack.folder / "env")}
+    ran = set()
+    for command in commands_of_the_guide():
+        if command.startswith(NOT_HERE):
+            continue
+        ran.add(command.split()[0])
+        here = re.sub("^crm ", "deploy/crm ", command).replace("127.0.0.1:8000", f"127.0.0.1:{kept['WEB_PORT']}")
+        here = here.replace("supervisorctl", controls)
+        if "strict" in here:
+            eventually(stack.is_ready, "the CRM is not ready")
+        last: list[Any] = []
+
+        def works(line: str = here, last: list[Any] = last) -> bool:
+            last[:] = [subprocess.run(line, shell=True, cwd=ROOT, env=environ, capture_output=True, text=True)]  # noqa: S602
+            return last[0].returncode == 0
+
+        if command == "crm self-test":  # the workers were started again by a command before
+            eventually(works, command)
+        assert works(), (command, last[0].stdout, last[0].stderr)
+    assert ran == {"crm", "curl", "supervisorctl"}
+    makefile = (ROOT / "Makefile").read_text()
+    for line in commands_of_the_guide():
+        if line.startswith("make "):
+            assert f"\n{line.removeprefix('make ')}:" in makefile
+
+
 def test_no_log_holds_personal_data(stack: Stack) -> None:
     """What was searched for, typed and looked up above stands in no log, of nginx or of ours."""
     logs = stack.log()
