@@ -21,6 +21,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Seat
 from tests.browser.test_journeys import new_lead, watches, write_note
 from tests.servers import ROOT, LiveServer, eventually
+from tests.test_start_budget import MAX_RESIDENT_MB, resident_mb
 
 MOBILE = "9825099817"
 
@@ -82,6 +83,12 @@ def children(pid: int) -> list[int]:
 
 def everybody(pid: int) -> set[int]:
     return {pid, *(each for child in children(pid) for each in everybody(child))}
+
+
+def is_ours(pid: int) -> bool:
+    """Whether it is a process of the CRM, not nginx, MariaDB or Redis."""
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    return any(name in command for name in (b"run.py", b"gunicorn", b"rq:worker"))
 
 
 def is_gone(pid: int) -> bool:
@@ -245,6 +252,8 @@ def test_no_log_holds_personal_data(stack: Stack) -> None:
 def test_stopping_leaves_nothing_behind(stack: Stack) -> None:
     pids = everybody(stack.supervisord())
     assert len(pids) >= 15
+    sizes = {pid: resident_mb(pid) for pid in pids if is_ours(pid)}
+    assert len(sizes) >= 12 and max(sizes.values()) <= MAX_RESIDENT_MB
     run_stack("stop", stack.folder)
     assert [pid for pid in pids if not is_gone(pid)] == []
     assert run_stack("status", stack.folder).strip() == "The stack is not running."
