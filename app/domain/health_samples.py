@@ -221,8 +221,9 @@ def history(session: Session, since: datetime, step: int, server: str | None = N
 
 
 def _point(row: Any) -> Point:
-    minute, *counts = (int(each) for each in row[: len(_COUNTS) + 1])
-    return Point(minute, *counts[:3], tuple(counts[3:]), *(None if each is None else int(each) for each in row[-3:]))
+    minute, requests, errors, total_ms, *buckets = (int(each) for each in row[: len(_COUNTS) + 1])
+    memory, queued, connections = (None if each is None else int(each) for each in row[-3:])
+    return Point(minute, requests, errors, total_ms, tuple(buckets), memory, queued, connections)
 
 
 @dataclass(frozen=True)

@@ -181,11 +181,13 @@ class _ErrorNotes(logging.Handler):
 
 def _trace_of(error: BaseException) -> str:
     """Where it came up, with those that led to it: places and kinds, no text of an error."""
-    parts, seen, each = [], set(), error  # type: ignore[var-annotated]
+    parts: list[str] = []
+    seen: set[int] = set()
+    each: BaseException | None = error
     while each is not None and id(each) not in seen:
         seen.add(id(each))
         parts.append(f"{''.join(traceback.format_tb(each.__traceback__))}{type(each).__name__}")
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)  # type: ignore[assignment]
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return "\n\nled to\n\n".join(reversed(parts))
 
 
@@ -193,8 +195,9 @@ def _our_frame(error: BaseException) -> str:
     """File and line of the innermost code of ours, else of any."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [each for each in frames if each.filename.startswith(_ROOT) and "site-packages" not in each.filename]
-    last = (ours or frames or [None])[-1]
-    return f"{last.filename.removeprefix(_ROOT).lstrip('/')}:{last.lineno}" if last else "?"
+    for last in reversed(ours or frames):
+        return f"{last.filename.removeprefix(_ROOT).lstrip('/')}:{last.lineno}"
+    return "?"
 
 
 # --- storing

@@ -87,7 +87,7 @@ def exposition(gauges: Iterable[Gauge]) -> bytes:
 
     registry = CollectorRegistry()
     if _state.folder is not None:
-        MultiProcessCollector(registry, str(_state.folder))
+        MultiProcessCollector(registry, str(_state.folder))  # type: ignore[no-untyped-call]
     registry.register(_Gauges(gauges))
     return bytes(generate_latest(registry))
 
