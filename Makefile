@@ -47,6 +47,18 @@ demo: setup  ## load demo people, customers, leads and tickets
 bench: setup-test  ## run the benchmarks
 	@$(PYTHON) -m bench $(ARGS)
 
+.PHONY: stack
+stack: setup  ## start the whole single-server house on free ports (nginx, MariaDB, Redis …); its data stays in instance/stack
+	@$(PYTHON) deploy/stack.py start $(FOLDER)
+
+.PHONY: stack-status
+stack-status:  ## which processes of the stack run
+	@$(PYTHON) deploy/stack.py status $(FOLDER)
+
+.PHONY: stack-stop
+stack-stop:  ## stop the stack
+	@$(PYTHON) deploy/stack.py stop $(FOLDER)
+
 .PHONY: upgrade
 upgrade: setup  ## back up the database and the files, migrate the database, check the result
 	@$(FLASK) backup create --before-upgrade

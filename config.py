@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 import secrets
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
@@ -20,6 +21,9 @@ from backup_settings import BackupSettings, WrongBackupSetting
 from key_files import BadKeyFile, KeyFile
 
 ROOT = Path(__file__).resolve().parent
+#: What a process can do. Where one process does all, it is not said.
+ROLES = ("web", "sockets", "worker", "scheduler")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: How long a request waits for a database connection of its process, and for a lock of another transaction.
 POOL_SECONDS, LOCK_WAIT_SECONDS = 5, 5
 #: A transaction that does nothing for so long belongs to a frozen process: MariaDB rolls it back and frees its locks.
@@ -121,6 +125,18 @@ class Settings:
     session_days: int = 7
     #: Backups; None only in settings that were not loaded.
     backup: BackupSettings | None = None
+    #: What this process does: ROLES, all of them unless the work is divided among processes.
+    roles: tuple[str, ...] = ROLES
+    #: What this server is called where several report: in health samples and metrics.
+    server_name: str = "server"
+    #: Whether each line of the log is a JSON object.
+    log_json: bool = False
+    #: From where /metrics may be read without a token.
+    metrics_from: tuple[Network, ...] = ()
+    #: Who has it may read /metrics from anywhere; None = no token opens it.
+    metrics_token: str | None = None
+    #: Where errors are reported by sentry_sdk, if that is installed; None = nowhere.
+    sentry_dsn: str | None = None
     #: CRM_… variables that mean nothing to this version, with what may have been meant ("" if nothing is close).
     unknown: tuple[tuple[str, str], ...] = ()
 
@@ -137,7 +153,9 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     """
     env = _Asked(dict(os.environ if environ is None else environ))
     instance_dir = _folder(env.get("CRM_INSTANCE_DIR") or str(ROOT / "instance"))
-    port = _int("CRM_PORT", env.get("CRM_PORT"), 8000, 1, 65535)
+    roles = _roles(env)
+    is_sockets_only = roles == ("sockets",)
+    port = _int("CRM_PORT", env.get("CRM_PORT"), 9000 if is_sockets_only else 8000, 1, 65535)
     settings = Settings(
         database_url=_database(env.get("CRM_DATABASE_URL"), instance_dir),
         redis_url=_redis(env.get("CRM_REDIS_URL")),
@@ -149,19 +167,19 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         secret_keys_old=_old_keys("CRM_SECRET_KEYS_OLD", env.get("CRM_SECRET_KEYS_OLD"), _is_secret_key),
         field_keys_old=_old_keys("CRM_FIELD_KEYS_OLD", env.get("CRM_FIELD_KEYS_OLD"), _is_field_key),
         admin_password=env.get("CRM_ADMIN_PASSWORD") or None,
-        scheduler=_bool("CRM_SCHEDULER", env.get("CRM_SCHEDULER"), True),
+        scheduler=_does(env, "CRM_SCHEDULER", "scheduler", roles),
         public_url=_public_url(env.get("CRM_PUBLIC_URL"), port),
         time_zone=_zone(env.get("CRM_TIME_ZONE")),
         brand=(env.get("CRM_BRAND") or "Eshin CRM").strip()[:60],
         demo=_bool("CRM_DEMO", env.get("CRM_DEMO"), False),
         workers=_int("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
-        threads=_int("CRM_THREADS", env.get("CRM_THREADS"), 48, 2, 512),
+        threads=_int("CRM_THREADS", env.get("CRM_THREADS"), 512 if is_sockets_only else 48, 2, 512),
         proxies=_int("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
         count_sql=_bool("CRM_COUNT_SQL", env.get("CRM_COUNT_SQL"), False),
         smtp_url=_smtp(env.get("CRM_SMTP_URL")),
         smtp_from=_smtp_from(env.get("CRM_SMTP_FROM"), env.get("CRM_SMTP_URL")),
         smtp_seconds=_int("CRM_SMTP_TIMEOUT_SECONDS", env.get("CRM_SMTP_TIMEOUT_SECONDS"), 10, 1, 30),
-        run_workers=_bool("CRM_RUN_WORKERS", env.get("CRM_RUN_WORKERS"), False),
+        run_workers=_does(env, "CRM_RUN_WORKERS", "worker", roles),
         queue_workers={
             queue: _int(f"CRM_QUEUE_{queue.upper()}", env.get(f"CRM_QUEUE_{queue.upper()}"), default, 0, 64)
             for queue, default in (("short", 2), ("default", 2), ("long", 1))
@@ -177,6 +195,12 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         session_idle_hours=_int("CRM_SESSION_IDLE_HOURS", env.get("CRM_SESSION_IDLE_HOURS"), 12, 1, 168),
         session_days=_int("CRM_SESSION_DAYS", env.get("CRM_SESSION_DAYS"), 7, 1, 90),
         backup=_backup(env, instance_dir),
+        roles=roles or ROLES,
+        server_name=_server_name(env.get("CRM_SERVER_NAME")),
+        log_json=_log_format(env.get("CRM_LOG_FORMAT")) == "json",
+        metrics_from=_networks("CRM_METRICS_FROM", env.get("CRM_METRICS_FROM") or "127.0.0.0/8, ::1"),
+        metrics_token=_token(env.get("CRM_METRICS_TOKEN")),
+        sentry_dsn=_dsn(env.get("CRM_SENTRY_DSN")),
     )
     return replace(settings, unknown=env.unknown())
 
@@ -409,6 +433,63 @@ def _bool(name: str, text: str | None, default: bool) -> bool:
     if text.strip().lower() not in words:
         raise WrongSetting(f"{name} must be on or off, not {text!r}.")
     return words[text.strip().lower()]
+
+
+def _roles(env: _Asked) -> tuple[str, ...]:
+    """The roles that CRM_ROLE names, in the order of ROLES; () where it is not set."""
+    chosen = {part.strip().lower() for part in (env.get("CRM_ROLE") or "").split(",") if part.strip()}
+    if unknown := chosen - {*ROLES}:
+        raise WrongSetting(f"CRM_ROLE must list some of {', '.join(ROLES)}, not {sorted(unknown)[0]!r}.")
+    if chosen and not env.get("CRM_REDIS_URL"):
+        raise WrongSetting(
+            "CRM_ROLE divides the work among processes, which find each other through Redis. "
+            "Set CRM_REDIS_URL, or leave CRM_ROLE out so that one process does everything."
+        )
+    return tuple(role for role in ROLES if role in chosen)
+
+
+def _does(env: _Asked, name: str, role: str, roles: tuple[str, ...]) -> bool:
+    """Whether this process does what an on/off setting and CRM_ROLE both name. Raises WrongSetting if they differ."""
+    said = env.get(name)
+    if not roles:
+        return _bool(name, said, role == "scheduler")
+    if said and _bool(name, said, False) != (role in roles):
+        raise WrongSetting(f"{name}={said} contradicts CRM_ROLE={','.join(roles)}. Leave {name} out.")
+    return role in roles
+
+
+def _server_name(text: str | None) -> str:
+    name = (text or socket.gethostname()).strip()
+    if text and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+        raise WrongSetting(f"CRM_SERVER_NAME must be up to 64 letters, digits, dots and dashes, not {text!r}.")
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:64] or "server"
+
+
+def _log_format(text: str | None) -> str:
+    name = (text or "text").strip().lower()
+    if name not in ("text", "json"):
+        raise WrongSetting(f"CRM_LOG_FORMAT must be text or json, not {text!r}.")
+    return name
+
+
+def _networks(name: str, text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise WrongSetting(f"{name} must list networks such as 127.0.0.0/8, 10.0.0.5, not {text!r}.") from None
+
+
+def _token(text: str | None) -> str | None:
+    if text and len(text.strip()) < 24:
+        raise WrongSetting("CRM_METRICS_TOKEN must have at least 24 characters.")
+    return text.strip() if text else None
+
+
+def _dsn(text: str | None) -> str | None:
+    """Check the DSN. It contains a key, so no message repeats it."""
+    if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
+        raise WrongSetting("CRM_SENTRY_DSN must be the URL that your error tracker shows, https://KEY@host/PROJECT.")
+    return text or None
 
 
 def _zone(text: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The start: serves the app, with the scheduler in the process unless CRM_SCHEDULER is off.
+"""The start: serves the app, with the scheduler in the process unless CRM_SCHEDULER is off; or what CRM_ROLE names.
 
 `python run.py` prepares the database and serves; `flask --app run` uses `create_app`. Importing this module is cheap.
 """
@@ -41,8 +41,8 @@ def _load() -> Settings:
     return settings
 
 
-def main() -> int:
-    """Prepare and serve. Returns 2 when the settings or the database do not allow it."""
+def main(arguments: list[str] | None = None) -> int:
+    """Prepare and serve; with the argument “prepare” only the first. 2 when settings or database do not allow it."""
     from config import WrongSetting
 
     try:
@@ -56,6 +56,8 @@ def main() -> int:
             raise
         print(sentence, file=sys.stderr)
         return 2
+    if arguments == ["prepare"]:
+        return 0
     serve(app, settings)
     return 0
 
@@ -270,15 +272,22 @@ def _revision_names(revisions: set[str]) -> str:
 
 
 def serve(app: Flask, settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl+C. The schedule runs in the workers, never in their parent."""
-    from app import jobs
-    from app.ops import queue
+    """Do what the roles say until SIGTERM or Ctrl+C. The schedule runs in the workers, never in their parent."""
+    from app import background, jobs
+    from app.ops import measures, metrics, queue, request_log
     from app.ops import server as gunicorn
     from app.web.realtime import live_events
 
+    request_log.install(settings.log_json)
     schedule = jobs.schedule_of(app)
+    metrics.prepare(settings.instance_dir, settings.server_name)
     app.url_map.update()  # else each worker would do so with its first request
     _drop_connections(app)
+    if not {"web", "sockets"} & {*settings.roles}:
+        print(f"{settings.brand}: {' and '.join(settings.roles)} running", flush=True)
+        with app.app_context():
+            background.group(app, schedule).run()
+        return
 
     def on_start() -> None:
         if schedule:
@@ -290,6 +299,7 @@ def serve(app: Flask, settings: Settings) -> None:
         calls.start()
         if schedule:
             schedule.stop()
+        measures.flush(app)
         calls.join()
 
     print(
@@ -297,7 +307,8 @@ def serve(app: Flask, settings: Settings) -> None:
         flush=True,
     )
     beside = (lambda: _run_queue(app)) if settings.run_workers and settings.redis_url else None
-    hooks = gunicorn.Hooks(lambda slot: _begin_worker(app, slot), on_start, on_stop, beside)
+    every_second = measures.ticker(app)
+    hooks = gunicorn.Hooks(lambda slot: _begin_worker(app, slot), on_start, on_stop, beside, every_second)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
 
 
@@ -326,4 +337,4 @@ def _drop_connections(app: Flask) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

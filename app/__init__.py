@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from flask import Flask
 from flask_appbuilder import AppBuilder
@@ -11,16 +13,16 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import addons, cli, job_runner, jobs, models, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
+from app import access, addons, cli, job_runner, jobs, models, self_test, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
 from app.channels.webhook import WebhookClient
-from app.domain import audit_keys
+from app.domain import audit_keys, health_samples
 from app.domain.audit_keys import AuditKeys
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, audit_key, read_key
-from app.ops import database, log_privacy, queue
+from app.ops import database, error_reports, log_privacy, machine, measures, queue, request_log
 from app.ops.file_store import FolderStore
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
@@ -30,7 +32,7 @@ from app.web.api import webhook_payloads
 from app.web.channels import hooks
 from app.web.compat import routes
 from app.web.core import languages, lazy_rules
-from app.web.pages import errors, hosts, shell
+from app.web.pages import errors, hosts, roles, shell
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
@@ -44,6 +46,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     # FAB warns of every refusal and of filters that it lacks; ours are said where they happen.
     logging.getLogger("flask_appbuilder").setLevel(logging.ERROR)
     log_privacy.install()
+    error_reports.install(settings.sentry_dsn, settings.server_name)
     app = Flask(__name__)
     app.jinja_environment = PageEnvironment
     app.url_rule_class = lazy_rules.LazyRule
@@ -60,6 +63,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     with app.app_context():
         _use_keys(app, settings)
         database.tune(db.engine)
+        measures.bind(app, db.engine, _measures_store(settings))
         shell.install(app, sidebar.menu)
         cors.install(app)
         rate_limits.install(app, settings)
@@ -69,13 +73,17 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
         app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
+        app.extensions["crm_self_test"] = self_test.run
         app.extensions["crm_settings_menu"] = settings_menu.links
     errors.install(app)
+    request_log.bind(app)
     routes.install(app)
     hooks.install(app)
     live_events.install(app)
+    app.wsgi_app = roles.OnlyDoorsOf(app.wsgi_app, settings.roles)  # type: ignore[method-assign]
     _guard_hosts(app, settings)
     _queue(app, settings)
+    self_test.install()
     cli.register(app, jobs=lambda: jobs, demo=_demo)
     return app
 
@@ -93,6 +101,24 @@ def _guard_hosts(app: Flask, settings: config.Settings) -> None:
     if settings.proxies:
         count = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _measures_store(settings: config.Settings) -> Callable[[measures.Batch], None]:
+    """What stores the measures of a process, in a transaction of its own."""
+    role = "web" if "web" in settings.roles else "sockets"
+    bound = db.engine
+
+    def store(batch: measures.Batch) -> None:
+        source = health_samples.Source(settings.server_name, role, machine.memory_percent())
+        token = database.WRITES.set(True)
+        try:
+            with Session(bound) as session, access.as_system(session):
+                health_samples.store(session, batch, source, datetime.now(UTC))
+                session.commit()
+        finally:
+            database.WRITES.reset(token)
+
+    return store
 
 
 def _build(app: Flask) -> None:

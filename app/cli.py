@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
-from app import access, wording
+from app import access, self_test, wording
 from app.backup_commands import backup_commands
 from app.channel_commands import channel_commands
 from app.domain import audit, audit_chain, customer_keys, login_names
@@ -30,7 +30,7 @@ from app.lib.iso_time import read_moment
 from app.lib.vault import Vault, read_key
 from app.mail_commands import mail_commands
 from app.models import Role, User
-from app.ops import database, queue, workers
+from app.ops import database, health, queue, workers
 from app.ops.head_record import HeadRecord
 from app.web.core.registry import registered
 from app.web.realtime import live_events
@@ -65,6 +65,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(key_commands(readable_errors))
     app.cli.add_command(backup_commands())
     app.cli.add_command(worker)
+    app.cli.add_command(self_test_command)
     if demo is not None:
         app.cli.add_command(_demo_commands(demo))
     if jobs is not None:
@@ -365,6 +366,18 @@ def _renew(record: HeadRecord, reason: str) -> None:
             reason=reason[:500],
             former=aside.name if aside else None,
         )
+
+
+@click.command("self-test")
+@with_appcontext
+@readable_errors
+def self_test_command() -> None:
+    """Check everything that the CRM needs; exits with 1 if something has failed."""
+    found = self_test.run()
+    for name, each in found.items():
+        click.echo(f"{each.state:9} {name:10} {each.sentence}" + (f" {each.advice}" if each.advice else ""))
+    if self_test.worst(found) == health.FAILED:
+        raise click.ClickException("Something has failed. What to do is said beside it.")
 
 
 @click.command("worker")

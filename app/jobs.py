@@ -17,6 +17,8 @@ from app.domain import (
     backup_runs,
     escalation,
     expiry,
+    health_samples,
+    health_watch,
     idempotency,
     inbound_events,
     leave_return,
@@ -30,6 +32,7 @@ from app.domain import (
 from app.domain.job_runs import KEPT_FOR, MANUAL_PREFIX, JobRun
 from app.dry_run import DryRun, try_out
 from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, Runner, Work, daily_at, every_minute, run_slot
+from app.ops import database, queue
 from app.ops.database import database_now
 from app.ops.head_record import HeadRecord
 from app.ops.leader import election
@@ -159,6 +162,19 @@ def _delete_old_runs(session: Session, job_pass: JobPass) -> Work:
     return Work(("runs",), lambda session, _: _execute(session, old))
 
 
+def _watch_health(session: Session, job_pass: JobPass) -> Work:
+    """Note how the whole house is doing, and tell the admins of thresholds that were crossed or are kept again."""
+    queued = queue.depths()
+    depth = None if queued is None else sum(each.waiting for each in queued)
+    readings = health_watch.Readings(depth, database.open_connections(session))
+    return Work(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
+
+
+def _delete_old_health(session: Session, job_pass: JobPass) -> Work:
+    old = health_samples.cleanup_statements(session, job_pass.now)
+    return Work(list(old), _execute)
+
+
 def _delete_old_deliveries(session: Session, job_pass: JobPass) -> Work:
     return Work(("deliveries",), lambda session, _: _execute(session, webhooks.cleanup_statement(job_pass.now)))
 
@@ -228,6 +244,8 @@ SCHEDULE = (
     Job("close runs that were cut off", every_minute, _close_interrupted_runs),
     Job("note the end of the audit log", Every(5), _note_audit_head),
     Job("check the audit log", daily_at("03:40"), _check_audit),
+    Job("watch the health", every_minute, _watch_health),
+    Job("forget old health samples", daily_at("03:15"), _delete_old_health),
     Job("forget old job runs", daily_at("03:10"), _delete_old_runs),
     Job("forget old deliveries of webhooks", daily_at("03:20"), _delete_old_deliveries),
     Job("forget old requests of providers", daily_at("03:25"), _delete_old_hooks),

@@ -15,6 +15,7 @@ from app.domain.conversations import Conversation  # all that was said with one 
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
+from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
 from app.domain.job_runs import Attachment, ExportRun, FailedCall, ImportRun, JobRun, SavedView
@@ -78,11 +79,14 @@ __all__ = [
     "CustomerLink",
     "Delivery",
     "DoNotDisturb",
+    "ErrorReport",
     "ExportRun",
     "FailedCall",
     "FailedLogin",
     "FieldMask",
     "Group",
+    "HealthCrossing",
+    "HealthSample",
     "Holiday",
     "ImportRun",
     "InboundEvent",
@@ -109,6 +113,7 @@ __all__ = [
     "SignIn",
     "SlaPolicy",
     "SlaTarget",
+    "SlowStatement",
     "StatusChange",
     "StoredResponse",
     "SupportPage",

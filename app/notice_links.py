@@ -91,6 +91,8 @@ def link_of(row: Any, cards: RecordCards) -> str:
         return "/audit/"
     if row.kind == "backup":
         return "/backups/"
+    if row.kind == "health":
+        return "/health/"
     if row.kind == "webhook":
         return f"/webhooks/{payload.get('webhook', '')}/"
     if row.kind == "message" and not home:

@@ -277,6 +277,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "audit": lambda s: _audit_broken(s),
     "backup": lambda s: _BACKUP_TROUBLE[s.get("why", "backup")] % {"reason": s.get("reason", "")},
+    "health": lambda s: _health_changed(s),
     "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
 }
 
@@ -339,6 +340,25 @@ def _audit_broken(values: dict[str, Any]) -> str:
     if not values.get("key", True):
         return str(_("The audit log can't be checked: this server has another CRM_FIELD_KEY."))
     return str(_("The audit log was altered in %(count)s places. See the audit page.", count=values.get("broken", 0)))
+
+
+# --- health -------------------------------------------------------------------------------------------------------
+
+
+def _health_changed(values: dict[str, Any]) -> str:
+    """A threshold was crossed, or is kept again."""
+    names = {
+        "response": _("The response time"),
+        "errors": _("The share of errors"),
+        "queue": _("The queue"),
+        "connections": _("The number of database connections"),
+        "memory": _("The memory of %(server)s", server=values.get("server") or "?"),
+    }
+    words = {"what": names.get(str(values.get("measure")), "?"), "value": values.get("value", "?")}
+    words["limit"] = values.get("limit", "?")
+    if values.get("over"):
+        return str(_("%(what)s is within its limit of %(limit)s again.", **words))
+    return str(_("%(what)s is above its limit: %(value)s instead of at most %(limit)s.", **words))
 
 
 def audit_report(report: audit_chain.Report) -> list[str]:

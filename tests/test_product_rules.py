@@ -57,6 +57,7 @@ GUARDED_BY_FAB = (
     "app.web.settings.jobs",
     "app.web.settings.dead_letters",
     "app.web.settings.backups",
+    "app.web.settings.health",
     "app.web.channels.accounts",
     "app.web.channels.console",
     "app.web.channels.undelivered",
@@ -70,6 +71,7 @@ GUARDED_BY_FAB = (
 OPEN_RULES = {
     "/healthz",
     "/readyz",
+    "/metrics",
     "/login/",
     "/logout/",
     "/lang/<string:locale>",

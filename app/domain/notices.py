@@ -55,6 +55,7 @@ KINDS = (
     "job_lag",
     "audit",
     "backup",
+    "health",
     "webhook",
     "link",
     "link_confirmed",

@@ -142,6 +142,14 @@ def database_now(session: Session) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
+def open_connections(session: Session) -> int | None:
+    """How many connections the database has, of all programs; None on SQLite, which has none to run out of."""
+    if session.get_bind().dialect.name == "sqlite":
+        return None
+    row = session.execute(text("SHOW GLOBAL STATUS LIKE 'Threads_connected'")).first()
+    return int(row[1]) if row else None
+
+
 def _record_statement(_c: Any, _cursor: Any, statement: str, _p: Any, _context: Any, _many: bool) -> None:
     statements = STATEMENTS.get()
     if statements is not None and not statement.startswith(("BEGIN", "PRAGMA")):

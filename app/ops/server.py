@@ -37,6 +37,8 @@ class Hooks:
     on_stop: Callable[[], None]
     #: What runs in one process beside the workers, until it is told to stop.
     beside: Callable[[], None] | None = None
+    #: Called every second in each worker; must not wait.
+    every_second: Callable[[], None] = lambda: None
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -100,6 +102,8 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "control_socket_disable": True,
         # CRM_PROXIES says which proxies to trust.
         "forwarded_allow_ips": "",
+        # Its own lines go where all others go, in the same form.
+        "on_starting": _log_as_everybody,
         "pre_fork": before_fork,
         "post_fork": after_fork,
         "child_exit": on_exit,
@@ -111,6 +115,11 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         Server(app, options, hooks.beside).run()
     except SystemExit as error:
         _exit(int(error.code or 0))
+
+
+def _log_as_everybody(server: Any) -> None:
+    server.log.error_log.handlers.clear()
+    server.log.error_log.propagate = True
 
 
 def _raise_file_limit() -> None:

@@ -273,6 +273,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def murder_pending(self) -> None:
         """Refuse requests that did not arrive in time, and close what waited too long; called every second."""
+        self.hooks.every_second()
         now = time.monotonic()
         latest = self.stopped_at + LINGER_SECONDS if self.stopped_at is not None else None
         for connection, until in list(self.waiting.items()):

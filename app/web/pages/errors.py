@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.extensions import db
+from app.ops import request_log
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
 from app.web.core.gate import REFUSABLE, database_sentence, json_answer, refusal, sentence_header, wants_json
@@ -132,7 +133,7 @@ def _forget_person() -> None:
 def _unknown(error: Exception) -> Any:
     """A bug: logged under a reference that the person can quote."""
     db.session.rollback()
-    reference = uuid.uuid4().hex[:10]
+    reference = (request_log.request_id() or uuid.uuid4().hex)[:10]
     log.exception("unexpected error %s at %s %s", reference, request.method, request.path, exc_info=error)
     return answer(500, None, reference=reference)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from config import Settings
 
 #: Probes name the address of the process, not the host of the site.
-HEALTH = "/healthz"
+HEALTH = ("/healthz", "/readyz", "/metrics")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -51,7 +51,7 @@ class AllowedHosts:
         name, port = split_host(host)
         if name is None:
             return False
-        if path == HEALTH and (is_loopback(name) or is_address(name)):
+        if path in HEALTH and (is_loopback(name) or is_address(name)):
             return True
         if self.is_local and is_loopback(name):
             return True  # any port: a tunnel may use another one

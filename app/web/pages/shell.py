@@ -15,14 +15,13 @@ from app.csrf import mask_response
 from app.domain import notices
 from app.extensions import csrf, db
 from app.models import Notification
-from app.ops import health
 from app.ops.database import STATEMENTS, WRITES
 from app.web.core.gate import now
 from app.web.core.kept_queries import KeptQuery
 from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
-from app.web.pages import widgets
+from app.web.pages import probes, widgets
 from app.web.pages.static_files import static_url
 
 #: {socket}: where pages may open their socket, which is the site itself.
@@ -48,7 +47,7 @@ def install(app: Flask, menu: Any) -> None:
     app.before_request(_before)
     app.after_request(_after)
     app.teardown_request(_teardown)
-    app.add_url_rule("/healthz", "healthz", lambda: Response(health.text(), mimetype="text/plain"))
+    probes.install(app)
 
 
 def _before() -> None:

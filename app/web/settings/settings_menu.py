@@ -15,6 +15,7 @@ from app.web.settings.backups import BackupsView
 from app.web.settings.business_settings import Business
 from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
+from app.web.settings.health import HealthView, SelfTestView
 from app.web.settings.jobs import JobsView
 from app.web.settings.masters import (
     AccountTypes,
@@ -75,6 +76,8 @@ BUSINESS = (
 )
 SYSTEM = (
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
+    Entry("health", _("Health"), HealthView, "heart-rate-monitor", "/health/"),
+    Entry("self-test", _("Self-test"), SelfTestView, "circle-check", "/self-test/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),

@@ -41,6 +41,7 @@ ICONS = {
     "job_lag": ("server", "red"),
     "audit": ("shield-check", "red"),
     "backup": ("database", "red"),
+    "health": ("heart-rate-monitor", "amber"),
     "webhook": ("webhook", "red"),
 }
 

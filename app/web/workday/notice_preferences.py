@@ -46,6 +46,7 @@ KIND_LABELS = {
     "job_lag": _l("Background jobs are delayed"),
     "audit": _l("The audit log was altered"),
     "backup": _l("A backup or a restore drill failed or is late"),
+    "health": _l("A health threshold is crossed, or kept again"),
     "webhook": _l("A webhook was paused or turned off"),
 }
 #: (title, kinds), as the page shows them; kinds in no group come last.
@@ -78,7 +79,7 @@ GROUPS = (
     ),
     (_l("Service levels"), ("sla_warning", "sla_breach", "sla_escalated")),
     (_l("Notes"), ("mention", "comment")),
-    (_l("System"), ("exhausted", "job_lag", "backup", "audit", "webhook")),
+    (_l("System"), ("exhausted", "job_lag", "backup", "audit", "health", "webhook")),
 )
 #: channel -> (label, icon, what it is).
 CHANNELS = {

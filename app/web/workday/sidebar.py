@@ -114,6 +114,7 @@ def _counts(person: access.Person) -> dict[str, int]:
 #: Beginnings of the addresses of settings.
 _SETTINGS = (
     *("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/webhooks", "/undelivered"),
+    *("/health", "/self-test"),
 )
 
 
@@ -127,6 +128,8 @@ def _is_settings(path: str) -> bool:
         "/audit",
         "/groups",
         "/turns",
+        "/health",
+        "/self-test",
         "/webhooks",
         "/undelivered",
     )

@@ -1,0 +1,385 @@
+"""How the house is doing, minute by minute: samples of each server, slow statements, errors, and crossed thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import BigInteger, Index, Integer, String, Text, UniqueConstraint, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain.base import UtcDateTime
+from app.ops.measures import BUCKETS_MS, Batch, Noted
+
+#: How long samples, slow statements, errors and crossings are kept.
+KEPT_FOR = timedelta(days=30)
+#: So many different slow statements and errors are kept; those that were seen last.
+MAX_KEPT = 500
+#: The server of the samples that belong to the whole house.
+HOUSE = ""
+
+
+class HealthSample(Model):  # type: ignore[misc]
+    """What the processes of one role on one server counted in one minute, added up."""
+
+    __tablename__ = "health_sample"
+    __table_args__ = (UniqueConstraint("minute", "server", "role"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: Minutes since 1970, UTC.
+    minute: Mapped[int] = mapped_column(Integer, nullable=False)
+    #: CRM_SERVER_NAME; HOUSE for what belongs to no server.
+    server: Mapped[str] = mapped_column(String(64), nullable=False)
+    #: web or sockets; "" for HOUSE.
+    role: Mapped[str] = mapped_column(String(16), nullable=False)
+    requests: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    errors: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    total_ms: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    #: Requests by time: at most 50 ms, 100, 200 … 5000; slower ones are the rest.
+    bucket_0: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    bucket_1: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    bucket_2: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    bucket_3: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    bucket_4: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    bucket_5: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: Of the server, 0 to 100.
+    memory_percent: Mapped[int | None] = mapped_column(Integer)
+    #: Of HOUSE.
+    queue_depth: Mapped[int | None] = mapped_column(Integer)
+    db_connections: Mapped[int | None] = mapped_column(Integer)
+
+
+class HealthCrossing(Model):  # type: ignore[misc]
+    """A threshold that was crossed, and when it was kept again."""
+
+    __tablename__ = "health_crossing"
+    __table_args__ = (Index("ix_health_crossing_began", "began_on"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    measure: Mapped[str] = mapped_column(String(16), nullable=False)
+    server: Mapped[str] = mapped_column(String(64), nullable=False)
+    #: measure/server while it lasts, then null: unique, so that there is one at a time however many processes look.
+    open_key: Mapped[str | None] = mapped_column(String(96), unique=True)
+    began_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    threshold: Mapped[int] = mapped_column(Integer, nullable=False)
+    #: The worst value while it lasted, in the measure's unit, times 10 for percent of errors.
+    worst: Mapped[int] = mapped_column(Integer, nullable=False)
+
+
+class SlowStatement(Model):  # type: ignore[misc]
+    """A statement that took long, without its values."""
+
+    __tablename__ = "slow_statement"
+    digest: Mapped[str] = mapped_column(String(32), primary_key=True)
+    text: Mapped[str] = mapped_column(Text, nullable=False)
+    place: Mapped[str] = mapped_column(String(100), nullable=False)
+    times: Mapped[int] = mapped_column(Integer, nullable=False)
+    total_ms: Mapped[int] = mapped_column(BigInteger, nullable=False)
+    max_ms: Mapped[int] = mapped_column(Integer, nullable=False)
+    first_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    last_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False, index=True)
+
+
+class ErrorReport(Model):  # type: ignore[misc]
+    """An error that our own code reported, without values."""
+
+    __tablename__ = "error_report"
+    digest: Mapped[str] = mapped_column(String(32), primary_key=True)
+    text: Mapped[str] = mapped_column(String(300), nullable=False)
+    place: Mapped[str] = mapped_column(String(100), nullable=False)
+    trace: Mapped[str] = mapped_column(Text, nullable=False)
+    #: Of the last request that met it.
+    request_id: Mapped[str] = mapped_column(String(64), nullable=False)
+    times: Mapped[int] = mapped_column(Integer, nullable=False)
+    first_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    last_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False, index=True)
+
+
+_BUCKETS = [getattr(HealthSample, f"bucket_{place}") for place in range(len(BUCKETS_MS))]
+_COUNTS = [HealthSample.requests, HealthSample.errors, HealthSample.total_ms, *_BUCKETS]
+
+
+def minute_of(moment: datetime) -> int:
+    """The minute that a moment belongs to."""
+    return int(moment.timestamp() // 60)
+
+
+# --- storing
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which processes a batch is of, and the memory of their server in percent."""
+
+    server: str
+    role: str
+    memory_percent: int | None = None
+
+
+def store(session: Session, batch: Batch, source: Source, now: datetime) -> None:
+    """Add what one process counted to the sample of this minute, and note its slow statements and errors."""
+    values = {"requests": batch.requests, "errors": batch.errors, "total_ms": batch.total_ms}
+    values |= {f"bucket_{place}": count for place, count in enumerate(batch.buckets)}
+    key = {"minute": minute_of(now), "server": source.server, "role": source.role}
+    fixed = {} if source.memory_percent is None else {"memory_percent": source.memory_percent}
+    _add(session, HealthSample, key, (values, fixed))
+    for digest, noted in batch.slow.items():
+        _note(session, SlowStatement, digest, noted, now)
+    for digest, noted in batch.failures.items():
+        _note(session, ErrorReport, digest, noted, now)
+
+
+def store_house(session: Session, queue_depth: int | None, db_connections: int | None, now: datetime) -> None:
+    """Set what was read for the whole house in this minute."""
+    key = {"minute": minute_of(now), "server": HOUSE, "role": ""}
+    _add(session, HealthSample, key, ({}, {"queue_depth": queue_depth, "db_connections": db_connections}))
+
+
+def _add(session: Session, kind: Any, key: dict[str, Any], values: tuple[dict[str, int], dict[str, Any]]) -> None:
+    """Add the first values to those of a row and set the second; another process may be making the row meanwhile."""
+    added, fixed = values
+    changed = {name: getattr(kind, name) + value for name, value in added.items()} | fixed
+    step = update(kind).filter_by(**key).values(**(changed or key))
+    run = {"synchronize_session": False}
+    done: Any = session.execute(step, execution_options=run)
+    if done.rowcount:
+        return
+    try:
+        with session.begin_nested():
+            session.add(kind(**key, **added, **fixed))
+    except IntegrityError:
+        session.execute(step, execution_options=run)
+
+
+def _note(session: Session, kind: Any, digest: str, noted: Noted, now: datetime) -> None:
+    row = session.get(kind, digest, with_for_update=True)
+    if row is None:
+        row = kind(digest=digest, text=noted.text, times=0, first_on=now)
+        if kind is SlowStatement:
+            row.total_ms = row.max_ms = 0
+        session.add(row)
+    row.place, row.last_on = noted.place, now
+    row.times += noted.times
+    if kind is SlowStatement:
+        row.total_ms += noted.total_ms
+        row.max_ms = max(row.max_ms, noted.max_ms)
+    else:
+        row.trace, row.request_id = noted.trace, noted.request_id
+
+
+# --- reading
+
+
+@dataclass(frozen=True)
+class Point:
+    """All samples of a span of time, added up."""
+
+    #: The first minute of the span.
+    minute: int
+    requests: int
+    errors: int
+    total_ms: int
+    buckets: tuple[int, ...]
+    memory_percent: int | None
+    queue_depth: int | None
+    db_connections: int | None
+
+    @property
+    def response_ms(self) -> int | None:
+        """The time within which 95 of 100 requests were answered; None without requests."""
+        return percentile_ms(self.buckets, self.requests) if self.requests else None
+
+    @property
+    def error_percent(self) -> float | None:
+        """How many of 100 requests met an error; None without requests."""
+        return round(100 * self.errors / self.requests, 1) if self.requests else None
+
+
+def percentile_ms(buckets: Sequence[int], requests: int, share: float = 0.95) -> int:
+    """The time within which this share of the requests was answered, evenly spread within a bucket; 5000 at most."""
+    wanted, seen, lower = share * requests, 0, 0
+    for bound, count in zip(BUCKETS_MS, buckets, strict=True):
+        if count and seen + count >= wanted:
+            return round(lower + (bound - lower) * (wanted - seen) / count)
+        seen, lower = seen + count, bound
+    return BUCKETS_MS[-1]
+
+
+def history(session: Session, since: datetime, step: int, server: str | None = None) -> list[Point]:
+    """The samples since then, in spans of `step` minutes, oldest first; of one server or of all."""
+    span = HealthSample.minute - HealthSample.minute % step
+    sums = [func.sum(column) for column in _COUNTS]
+    worst = [func.max(each) for each in (HealthSample.memory_percent, HealthSample.queue_depth)]
+    query = select(span, *sums, *worst, func.max(HealthSample.db_connections))
+    query = query.where(HealthSample.minute >= minute_of(since)).group_by(span).order_by(span)
+    if server is not None:
+        query = query.where(HealthSample.server == server)
+    return [_point(row) for row in session.execute(query)]
+
+
+def _point(row: Any) -> Point:
+    minute, requests, errors, total_ms, *buckets = (int(each) for each in row[: len(_COUNTS) + 1])
+    memory, queued, connections = (None if each is None else int(each) for each in row[-3:])
+    return Point(minute, requests, errors, total_ms, tuple(buckets), memory, queued, connections)
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """One role of a server, by its last samples."""
+
+    server: str
+    role: str
+    last_on: datetime
+    requests: int
+    memory_percent: int | None
+
+
+def servers(session: Session, now: datetime, since: timedelta = timedelta(minutes=15)) -> list[ServerState]:
+    """The servers that have reported lately, by role."""
+    query = (
+        select(
+            HealthSample.server,
+            HealthSample.role,
+            func.max(HealthSample.minute),
+            func.sum(HealthSample.requests),
+            func.max(HealthSample.memory_percent),
+        )
+        .where(HealthSample.minute >= minute_of(now - since), HealthSample.server != HOUSE)
+        .group_by(HealthSample.server, HealthSample.role)
+        .order_by(HealthSample.server, HealthSample.role)
+    )
+    return [
+        ServerState(server, role, datetime.fromtimestamp(int(last) * 60, UTC), int(requests), memory)
+        for server, role, last, requests, memory in session.execute(query)
+    ]
+
+
+# --- thresholds
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One of the five thresholds."""
+
+    name: str
+    #: Above it is too much.
+    threshold: int
+    #: What follows the number.
+    unit: str
+    #: Whether each server has a value of its own.
+    is_by_server: bool = False
+
+
+MEASURES = (
+    Measure("response", 200, "ms"),
+    Measure("errors", 1, "%"),
+    Measure("queue", 1000, ""),
+    Measure("connections", 100, ""),
+    Measure("memory", 80, "%", is_by_server=True),
+)
+#: The last minutes that are looked at, and how many requests they must hold for a word about times and errors.
+WINDOW, MIN_REQUESTS = timedelta(minutes=5), 20
+#: A threshold is kept again when the value has fallen to this share of it: so it is not told of every minute.
+KEPT_SHARE = 0.9
+
+
+def values(point: Point | None) -> dict[str, float | None]:
+    """Measure -> its value; None where too little is known."""
+    if point is None:
+        return dict.fromkeys(each.name for each in MEASURES)
+    is_enough = point.requests >= MIN_REQUESTS
+    return {
+        "response": point.response_ms if is_enough else None,
+        "errors": point.error_percent if is_enough else None,
+        "queue": point.queue_depth,
+        "connections": point.db_connections,
+        "memory": point.memory_percent,
+    }
+
+
+def window(session: Session, now: datetime, server: str | None = None) -> Point | None:
+    """The last minutes, added up."""
+    found = history(session, now - WINDOW, 10**9, server)  # all in one span
+    return found[-1] if found else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A threshold that was crossed just now, or is kept again."""
+
+    crossing: HealthCrossing
+    measure: Measure
+    value: float | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is kept again."""
+        return self.crossing.ended_on is not None
+
+
+def watch(session: Session, now: datetime) -> list[Change]:
+    """Compare the last minutes with the thresholds; what has changed since the last look.
+
+    Of several processes that look at once, one stores a crossing: the other meets its unique key (IntegrityError).
+    """
+    running = {
+        row.open_key: row for row in session.scalars(select(HealthCrossing).where(HealthCrossing.open_key != ""))
+    }
+    house = values(window(session, now))
+    found = [(each, HOUSE, house[each.name]) for each in MEASURES if not each.is_by_server]
+    known = {each.server for each in servers(session, now, WINDOW)} | {
+        row.server for row in running.values() if row.server != HOUSE
+    }
+    for server in sorted(known):
+        own = values(window(session, now, server))
+        found += [(each, server, own[each.name]) for each in MEASURES if each.is_by_server]
+    changes = (_compare(session, running, each, now) for each in found)
+    return [change for change in changes if change is not None]
+
+
+def _compare(
+    session: Session, running: dict[str | None, HealthCrossing], found: tuple[Measure, str, float | None], now: datetime
+) -> Change | None:
+    measure, server, value = found
+    key = f"{measure.name}/{server}"
+    crossing = running.get(key)
+    scaled = round((value or 0) * (10 if measure.name == "errors" else 1))
+    if crossing is None:
+        if value is None or value <= measure.threshold:
+            return None
+        crossing = HealthCrossing(measure=measure.name, server=server, open_key=key, began_on=now)
+        crossing.threshold, crossing.worst = measure.threshold, scaled
+        session.add(crossing)
+        session.flush()
+        return Change(crossing, measure, value)
+    crossing.worst = max(crossing.worst, scaled)
+    # Queue and connections can't be read while Redis or the database is away: that is no recovery.
+    is_unknown = value is None and measure.name in ("queue", "connections")
+    if is_unknown or (value is not None and value > measure.threshold * KEPT_SHARE):
+        return None
+    crossing.open_key, crossing.ended_on = None, now
+    return Change(crossing, measure, value)
+
+
+def crossings(session: Session, limit: int = 20) -> list[HealthCrossing]:
+    """The crossings, those that last first, then the newest."""
+    newest = (HealthCrossing.ended_on.isnot(None), HealthCrossing.began_on.desc(), HealthCrossing.id.desc())
+    return list(session.scalars(select(HealthCrossing).order_by(*newest).limit(limit)))
+
+
+# --- forgetting
+
+
+def cleanup_statements(session: Session, now: datetime) -> Iterable[Any]:
+    """Statements that delete what is too old or too much."""
+    old = now - KEPT_FOR
+    yield delete(HealthSample).where(HealthSample.minute < minute_of(old))
+    yield delete(HealthCrossing).where(HealthCrossing.ended_on < old)
+    for kind in (SlowStatement, ErrorReport):
+        yield delete(kind).where(kind.last_on < old)
+        kept = select(kind.last_on).order_by(kind.last_on.desc()).offset(MAX_KEPT).limit(1)
+        if (last := session.scalar(kept)) is not None:
+            yield delete(kind).where(kind.last_on <= last)

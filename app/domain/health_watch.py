@@ -1,0 +1,47 @@
+"""Once a minute: how the whole house is doing, and a notice to the admins when a threshold is crossed or kept again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.domain import health_samples, notices, team
+from app.domain.health_samples import Change
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What was read for the whole house; None for what could not be read."""
+
+    queue_depth: int | None
+    db_connections: int | None
+
+
+def watch(session: Session, readings: Readings, now: datetime) -> str:
+    """Store the readings, compare with the thresholds and notify. Returns what changed, as a word; "" for nothing."""
+    health_samples.store_house(session, readings.queue_depth, readings.db_connections, now)
+    changes = health_samples.watch(session, now)
+    if not changes:
+        return ""
+    users = tuple(team.active_admins(session))
+    notices.notify_many(session, [_event(each, users) for each in changes], now)
+    return "kept again" if all(each.is_over for each in changes) else "crossed"
+
+
+def _event(change: Change, users: tuple[int, ...]) -> notices.NoticeEvent:
+    """One notice for each crossing and one for its end, however many processes see them: the key says which."""
+    crossing, measure = change.crossing, change.measure
+    key = f"health:{crossing.id}:{'over' if change.is_over else 'crossed'}"
+    payload = {"measure": measure.name, "server": crossing.server, "over": change.is_over}
+    payload |= {"value": said(change.value, measure.unit), "limit": said(measure.threshold, measure.unit)}
+    return notices.NoticeEvent("health", key, users, payload)
+
+
+def said(value: float | None, unit: str) -> str:
+    """A value with its unit: 240 ms, 1.5 %, 1,200."""
+    if value is None:
+        return "–"
+    number = f"{value:,.1f}".removesuffix(".0")
+    return f"{number}\u00a0{unit}".strip()

@@ -1,0 +1,109 @@
+"""What Prometheus reads: counters that all processes of this server share through files, and gauges read when asked.
+
+prometheus_client adds up the files of all processes (its multi-process mode), also of those that have ended. Nothing is
+counted before `prepare`: commands and tests have no metrics.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("crm.health")
+
+#: Upper bounds of response times, in seconds. 0.2 is the threshold.
+BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 15.0)
+_FILE = re.compile(r"[a-z_]+_(\d+)\.db")
+
+
+@dataclass
+class _State:
+    folder: Path | None = None
+    seconds: Any = None
+    has_failed: bool = False
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """One value, read when it is asked for."""
+
+    name: str
+    description: str
+    value: float
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+_state = _State()
+
+
+def prepare(instance: Path, server: str) -> None:
+    """Count from now on, in files in the instance folder. Call it before the fork, which then shares what is loaded.
+
+    The files of processes that have ended are removed: Prometheus takes that for a restart, which it is.
+    """
+    folder = instance / "metrics" / server
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.db"):
+        found = _FILE.fullmatch(file.name)
+        if found and not Path(f"/proc/{found[1]}").exists():
+            with suppress(OSError):
+                file.unlink()
+    # prometheus_client asks the environment, when it is imported, whether there are many processes.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    from prometheus_client import CollectorRegistry, Histogram
+
+    if _state.seconds is None:
+        _state.seconds = Histogram(
+            "crm_request_seconds",
+            "Time to answer a request, by door and class of the status.",
+            ["door", "status"],
+            registry=CollectorRegistry(auto_describe=False),
+            buckets=BUCKETS,
+        )
+    _state.folder = folder
+
+
+def observe(door: str, status: int, seconds: float) -> None:
+    """Count a request that was answered. Never raises: a full disk must not end a request."""
+    if _state.folder is None or _state.has_failed:
+        return
+    try:
+        _state.seconds.labels(door, f"{status // 100}xx").observe(seconds)
+    except (OSError, ValueError):
+        _state.has_failed = True
+        log.exception("requests are no longer counted for /metrics")
+
+
+def exposition(gauges: Iterable[Gauge]) -> bytes:
+    """All metrics in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    if _state.folder is not None:
+        MultiProcessCollector(registry, str(_state.folder))  # type: ignore[no-untyped-call]
+    registry.register(_Gauges(gauges))
+    return bytes(generate_latest(registry))
+
+
+class _Gauges:
+    """A collector of values that are known already."""
+
+    def __init__(self, gauges: Iterable[Gauge]) -> None:
+        self._gauges = list(gauges)
+
+    def collect(self) -> Iterable[Any]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        families: dict[str, Any] = {}
+        for each in self._gauges:
+            labels = sorted(each.labels)
+            family = families.setdefault(each.name, GaugeMetricFamily(each.name, each.description, labels=labels))
+            family.add_metric([each.labels[label] for label in labels], each.value)
+        return families.values()

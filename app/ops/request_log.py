@@ -1,0 +1,102 @@
+"""Logs that programs read: a request id in every line, JSON where the operator wants it, and no personal data.
+
+A request's id comes from the proxy in front (X-Request-ID) or is made here, and goes back with the response. Lines name
+the route of a request (/leads/show/<pk>), never its path or query, which can hold what somebody typed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+
+from flask import Flask, Response, g, has_request_context, request
+
+HEADER = "X-Request-ID"
+#: What a proxy or program may choose as id; anything else is replaced. Too long for a phone number, and no address.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{15,63}")
+log = logging.getLogger("crm.access")
+
+
+def request_id() -> str:
+    """The id of the request that this thread answers; "" outside of one."""
+    return str(g.get("request_id", "")) if has_request_context() else ""
+
+
+def bind(app: Flask) -> None:
+    """Give every request its id, before anything else, and a line in the log when it is answered."""
+    app.before_request_funcs.setdefault(None, []).insert(0, _begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    given = request.headers.get(HEADER, "")
+    g.request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+    g.received = time.perf_counter()
+
+
+def _end(response: Response) -> Response:
+    if "request_id" not in g:  # refused before it began
+        _begin()
+    response.headers[HEADER] = g.request_id
+    if log.isEnabledFor(logging.INFO):
+        log.info("request", extra={"request": _summary(response)})
+    return response
+
+
+def _summary(response: Response) -> dict[str, object]:
+    return {
+        "method": request.method,
+        "route": str(request.url_rule) if request.url_rule else "(none)",
+        "status": response.status_code,
+        "ms": round((time.perf_counter() - g.received) * 1000, 1),
+    }
+
+
+# --- the lines
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, and where there is one request_id, request, error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if said := request_id():
+            line["request_id"] = said
+        if hasattr(record, "request"):
+            line["request"] = record.request
+        if record.exc_text:  # made safe by log_privacy
+            line["error"] = record.exc_text
+        return json.dumps(line, ensure_ascii=False)
+
+
+class TextLines(logging.Formatter):
+    """A line for people: time, level, logger, message, and the request's id in brackets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, with a traceback below where there is one."""
+        said = request_id()
+        return f"{super().format(record)} [{said}]" if said and not record.exc_text else super().format(record)
+
+
+def install(is_json: bool) -> None:
+    """Write the log of this process to stderr. As JSON it has a line for each request; in text, the proxy's log has."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if is_json else TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for former in [each for each in root.handlers if getattr(each, "is_ours", False)]:
+        root.removeHandler(former)
+    handler.is_ours = True  # type: ignore[attr-defined]
+    root.addHandler(handler)
+    log.setLevel(logging.INFO if is_json else logging.WARNING)

@@ -1,0 +1,258 @@
+"""The self-test: is everything there that the house needs, and if not, what to do.
+
+`flask self-test` and a page show it. Each check is an entry of `app.ops.health`; other parts add theirs there, too.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import current_app
+from flask_babel import gettext as _
+from redis.exceptions import RedisError
+
+from app import access
+from app.channels.base import ChannelError
+from app.channels.email import Email, server_of
+from app.domain import dead_letters, health_samples, job_health
+from app.extensions import db
+from app.ops import health, machine, queue, redis_client
+from app.ops.database import database_now
+from app.ops.health import DEGRADED, FAILED, OFF, OK, Finding
+from app.ops.leader import MAX_SKEW
+from app.web.pages import probes
+
+#: A role whose processes have not reported for so long is not there; they report every minute.
+REPORTS = timedelta(minutes=3)
+#: Less free disk than both is too little.
+MIN_FREE_BYTES, MIN_FREE_PERCENT = 1_000_000_000, 5
+#: Redis must answer within this time, and bring a live event back.
+REDIS_SECONDS = 2.0
+
+
+def install() -> None:
+    """Add the checks. The one of backups says that there are none until a part that makes them replaces it."""
+    known = health.checks()
+    for name, check in (
+        ("database", _database),
+        ("schema", _schema),
+        ("redis", _redis),
+        ("realtime", _realtime),
+        ("queue", _queue),
+        ("scheduler", _scheduler),
+        ("clock", _clock),
+        ("mail", _mail),
+        ("storage", _storage),
+        ("backup", _backup),
+    ):
+        if name != "backup" or name not in known:
+            health.add_check(name, check)
+
+
+def run() -> dict[str, Finding]:
+    """Run all checks; needs an app context. Without the database, those that need it are not tried."""
+    found = {"database": health.run("database")}
+    for name in health.checks():
+        if name == "database":
+            continue
+        needs_database = name in ("schema", "realtime", "queue", "scheduler", "clock", "backup")
+        if needs_database and found["database"].state == FAILED:
+            found[name] = Finding(FAILED, _("Not tried, because the database doesn't answer."))
+        else:
+            found[name] = health.run(name)
+            db.session.rollback()
+    return found
+
+
+def worst(found: dict[str, Finding]) -> str:
+    """The worst state of all; what is not set up does not count."""
+    states = [each.state for each in found.values() if each.state != OFF]
+    return max(states, key=health.STATES.index, default=OK)
+
+
+# --- the checks
+
+
+def _database() -> Finding:
+    state = probes.database_state()
+    if state == "ok":
+        began = time.perf_counter()
+        probes.database_state()
+        took = round((time.perf_counter() - began) * 1000)
+        return Finding(OK, _("The database answers in %(ms)s ms.", ms=took))
+    advice = _("Start it, and check CRM_DATABASE_URL, its disk and its limit of connections.")
+    return Finding(FAILED, _("The database can't be used (%(state)s).", state=state), advice)
+
+
+def _schema() -> Finding:
+    if probes.schema_state() == "ok":
+        return Finding(OK, _("The tables are those of this version."))
+    return Finding(
+        FAILED, _("The tables are not those of this version."), _("Stop all servers, then run: make upgrade")
+    )
+
+
+def _redis() -> Finding:
+    url = current_app.config["CRM"].redis_url
+    if url is None:
+        sentence = _("Redis is not set up. One process does everything, which is fine for a small office.")
+        return Finding(OFF, sentence)
+    redis = redis_client.connect(url, REDIS_SECONDS)
+    try:
+        redis.ping()
+        policy = str(redis.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction"))
+    except RedisError as error:
+        if "NOPERM" in str(error) or "unknown command" in str(error).lower():
+            return Finding(OK, _("Redis answers."))
+        return _redis_away()
+    except redis_client.TROUBLE:
+        return _redis_away()
+    finally:
+        redis.close()
+    if policy != "noeviction":
+        sentence = _("Redis may drop queued work when its memory is full (maxmemory-policy %(name)s).", name=policy)
+        return Finding(DEGRADED, sentence, _("Set maxmemory-policy noeviction in redis.conf and restart Redis."))
+    return Finding(OK, _("Redis answers."))
+
+
+def _redis_away() -> Finding:
+    sentence = _("Redis doesn't answer. Pages work; live updates and background work wait for it.")
+    return Finding(FAILED, sentence, _("Start Redis, and check CRM_REDIS_URL and its password."))
+
+
+def _realtime() -> Finding:
+    """Whether live updates reach open pages."""
+    settings = current_app.config["CRM"]
+    if settings.redis_url is None:
+        if settings.workers == 1:
+            return Finding(OK, _("Live updates go through this process."))
+        sentence = _("With %(count)s processes and no Redis, live updates are late.", count=settings.workers)
+        return Finding(DEGRADED, sentence, _("Set CRM_REDIS_URL, or CRM_WORKERS=1."))
+    if not _event_comes_back(settings.redis_url):
+        sentence = _("Live updates don't pass through Redis. Pages ask every minute instead.")
+        return Finding(DEGRADED, sentence, _("Check Redis, and start the servers again."))
+    if "sockets" not in settings.roles and not _is_reporting("sockets"):
+        sentence = _("No Socket.IO process has reported for 3 minutes. Pages ask every minute instead.")
+        return Finding(
+            DEGRADED, sentence, _("Start it: supervisorctl start crm:sockets, or systemctl start crm-sockets.")
+        )
+    return Finding(OK, _("Live updates pass through Redis to the Socket.IO process."))
+
+
+def _event_comes_back(url: str) -> bool:
+    """Whether Redis brings back what is published."""
+    redis, channel = redis_client.connect(url, REDIS_SECONDS), f"crm-self-test:{uuid.uuid4().hex}"
+    try:
+        listener: Any = redis.pubsub()  # type: ignore[no-untyped-call]
+        listener.subscribe(channel)
+        end, has_subscribed = time.monotonic() + REDIS_SECONDS, False
+        while time.monotonic() < end:
+            message = listener.get_message(timeout=0.2)
+            if message and message["type"] == "subscribe" and not has_subscribed:
+                has_subscribed = True
+                redis.publish(channel, b"here")
+            elif message and message["type"] == "message":
+                return True
+        return False
+    except redis_client.TROUBLE:
+        return False
+    finally:
+        redis.close()
+
+
+def _is_reporting(role: str) -> bool:
+    with access.as_system(db.session()) as session:
+        found = health_samples.servers(session, datetime.now(UTC), REPORTS)
+    return any(each.role == role for each in found)
+
+
+def _queue() -> Finding:
+    depths = queue.depths()
+    if depths is None:
+        sentence = _("The queue can't be read. What should be sent waits in the database.")
+        return Finding(FAILED, sentence, _("Start Redis; the work is queued again within two minutes."))
+    if idle := [each.name for each in depths if not each.workers]:
+        sentence = _("No worker runs for: %(names)s.", names=", ".join(idle))
+        advice = _(
+            "Start the workers: supervisorctl start crm:background, systemctl start crm-background, "
+            "or CRM_RUN_WORKERS=on."
+        )
+        return Finding(FAILED, sentence, advice)
+    waiting = sum(each.waiting for each in depths)
+    with access.as_system(db.session()) as session:
+        failed = dead_letters.count_unresolved(session)
+    if failed:
+        sentence = _("%(count)s items have failed for good.", count=failed)
+        return Finding(DEGRADED, sentence, _("Retry or dismiss them under Settings, Queue."))
+    return Finding(
+        OK, _("%(workers)s workers, %(waiting)s waiting.", workers=sum(d.workers for d in depths), waiting=waiting)
+    )
+
+
+def _scheduler() -> Finding:
+    lag = probes.scheduler_lag()
+    start = _(
+        "Start a process with the scheduler: supervisorctl start crm:background, systemctl start "
+        "crm-background, or CRM_SCHEDULER=on."
+    )
+    if lag is None:
+        return Finding(DEGRADED, _("No job has run yet. The first ones run within a minute of the start."), start)
+    if lag > job_health.LATE_AFTER.total_seconds():
+        return Finding(FAILED, _("No job has started for %(minutes)s minutes.", minutes=int(lag // 60)), start)
+    return Finding(OK, _("The last job started %(seconds)s seconds ago.", seconds=int(lag)))
+
+
+def _clock() -> Finding:
+    skew = abs(database_now(db.session()) - datetime.now(UTC))
+    seconds = skew.total_seconds()
+    if skew > MAX_SKEW:
+        sentence = _("This machine's clock differs from the database's by %(seconds)s seconds.", seconds=int(seconds))
+        return Finding(FAILED, sentence, _("Set both by NTP: timedatectl set-ntp true"))
+    return Finding(OK, _("This machine's clock agrees with the database's."))
+
+
+def _mail() -> Finding:
+    settings = current_app.config["CRM"]
+    if settings.smtp_url is None:
+        advice = _("Set CRM_SMTP_URL and CRM_SMTP_FROM to send notifications by email.")
+        return Finding(OFF, _("No mail server is set up. Emails are only written to the log."), advice)
+    server = server_of(settings.smtp_url)
+    try:
+        with Email(server, settings.smtp_from, min(settings.smtp_seconds, 5)).connection():
+            pass
+    except ChannelError as error:
+        advice = _("Check CRM_SMTP_URL: host, port, encryption, user and password.")
+        return Finding(FAILED, str(error), advice)
+    return Finding(OK, _("The mail server lets us in. No mail was sent."))
+
+
+def _storage() -> Finding:
+    """Whether files can be stored, read back and removed, and whether the disk has room."""
+    store, folder = current_app.extensions["crm_files"], current_app.config["CRM"].instance_dir
+    content = f"self-test {uuid.uuid4().hex}".encode()
+    try:
+        stored = store.put(content)
+        with store.open(stored.digest) as file:
+            is_same = file.read() == content
+        store.delete(stored.digest)
+        disk = machine.disk_of(folder)
+    except OSError as error:
+        sentence = _("No file can be stored (%(reason)s).", reason=error.strerror or type(error).__name__)
+        return Finding(FAILED, sentence, _("Make the instance folder writable, or free some space."))
+    if not is_same:
+        return Finding(FAILED, _("A stored file is read back changed."), _("Check the disk."))
+    words = {"gb": f"{disk.free_bytes / 1e9:.1f}", "percent": disk.free_percent}
+    if disk.free_bytes < MIN_FREE_BYTES or disk.free_percent < MIN_FREE_PERCENT:
+        return Finding(
+            DEGRADED, _("The disk is nearly full: %(gb)s GB free (%(percent)s %%).", **words), _("Free some space.")
+        )
+    return Finding(OK, _("Files can be stored. %(gb)s GB free (%(percent)s %%).", **words))
+
+
+def _backup() -> Finding:
+    sentence = _("The CRM makes no backups.")
+    advice = _("Copy the database and the instance folder every day, away from this machine.")
+    return Finding(DEGRADED, sentence, advice)

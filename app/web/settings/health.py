@@ -1,0 +1,306 @@
+"""The pages of health: the five thresholds and their history, the self-test, slow statements and errors."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import current_app, flash, redirect, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import delete, select
+
+from app import access
+from app.domain import health_samples, permissions
+from app.domain.health_samples import HOUSE, MEASURES, Measure, Point
+from app.domain.health_watch import said
+from app.extensions import db
+from app.models import ErrorReport, HealthCrossing, SlowStatement
+from app.ops import health, queue
+from app.ops.database import open_connections
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
+from app.web.pages.refusals import refuse_as_page
+from app.web.security.sessions import own_transaction
+from app.web.settings.health_chart import Chart, chart_of
+
+#: ?span= -> (label, how far back, minutes of one point of the charts).
+SPANS = {
+    "hour": (_l("1 hour"), timedelta(hours=1), 1),
+    "day": (_l("24 hours"), timedelta(days=1), 15),
+    "week": (_l("7 days"), timedelta(days=7), 120),
+    "month": (_l("30 days"), timedelta(days=30), 480),
+}
+LABELS = {
+    "response": _l("Response time"),
+    "errors": _l("Errors"),
+    "queue": _l("Queue"),
+    "connections": _l("Database connections"),
+    "memory": _l("Memory"),
+}
+EXPLAINED = {
+    "response": _l("95 of 100 requests were answered within this time."),
+    "errors": _l("Share of requests that met an error of ours."),
+    "queue": _l("Calls that are ready to run."),
+    "connections": _l("Of all programs that use the database."),
+    "memory": _l("Of the fullest server."),
+}
+#: Check of the self-test -> its label; others are shown by their name.
+CHECKS = {
+    "database": _l("Database"),
+    "schema": _l("Database schema"),
+    "redis": _l("Redis"),
+    "realtime": _l("Live updates"),
+    "queue": _l("Queue"),
+    "scheduler": _l("Scheduler"),
+    "clock": _l("Clock"),
+    "mail": _l("Mail"),
+    "storage": _l("Storage"),
+    "backup": _l("Backup"),
+    "proxy": _l("Proxy"),
+}
+_STATES = {
+    health.OK: (_l("OK"), "green"),
+    health.OFF: (_l("Not set up"), "gray"),
+    health.DEGRADED: (_l("Degraded"), "amber"),
+    health.FAILED: (_l("Failed"), "red"),
+}
+#: How many slow statements and errors are shown.
+MAX_ROWS = 100
+
+
+class HealthView(BaseView):
+    """/health/"""
+
+    route_base = "/health"
+    default_view = "index"
+    class_permission_name = "Settings"
+    method_permission_name = {"index": "read", "slow": "read", "errors": "read", "clear": "write"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """The five thresholds now, their history, what was crossed, and the servers."""
+        viewer, session = current_viewer(), db.session()
+        span = request.args.get("span", "hour")
+        span = span if span in SPANS else "hour"
+        _label, back, step = SPANS[span]
+        moment = datetime.now(UTC)
+        points = health_samples.history(session, moment - back, step)
+        charts = [_chart(each, points, (moment - back, moment), step) for each in MEASURES]
+        running = [row for row in health_samples.crossings(session) if row.ended_on is None]
+        crossed = {row.measure for row in running}
+        now_values = _values_now(moment)
+        return self.render_template(
+            "crm/health.html",
+            tiles=[_tile(each, now_values, crossed, chart) for each, chart in zip(MEASURES, charts, strict=True)],
+            crossings=[_crossing(row, viewer) for row in health_samples.crossings(session)],
+            servers=[_server(each, viewer) for each in health_samples.servers(session, moment)],
+            spans=[(name, label) for name, (label, *_rest) in SPANS.items()],
+            span=span,
+            admin=viewer.person.is_admin,
+        )
+
+    @expose("/slow/")
+    @has_access
+    @refuse_as_page
+    @permission_name("slow")
+    def slow(self) -> Any:
+        """Statements that took long, those that cost most first."""
+        viewer = _admin()
+        query = select(SlowStatement).order_by(SlowStatement.total_ms.desc()).limit(MAX_ROWS)
+        rows = [
+            {
+                "text": row.text,
+                "place": row.place,
+                "times": row.times,
+                "mean": said(row.total_ms / max(1, row.times), "ms"),
+                "most": said(row.max_ms, "ms"),
+                "last": moment_cell(row.last_on, viewer),
+            }
+            for row in db.session.scalars(query)
+        ]
+        return self.render_template("crm/health_slow.html", rows=rows)
+
+    @expose("/errors/")
+    @has_access
+    @refuse_as_page
+    @permission_name("errors")
+    def errors(self) -> Any:
+        """Errors that our code reported, the newest first."""
+        viewer = _admin()
+        query = select(ErrorReport).order_by(ErrorReport.last_on.desc()).limit(MAX_ROWS)
+        rows = [
+            {
+                "text": row.text,
+                "place": row.place,
+                "trace": row.trace,
+                "times": row.times,
+                "reference": row.request_id[:10],
+                "first": moment_cell(row.first_on, viewer),
+                "last": moment_cell(row.last_on, viewer),
+            }
+            for row in db.session.scalars(query)
+        ]
+        return self.render_template("crm/health_errors.html", rows=rows)
+
+    @expose("/clear/<any(slow, errors):what>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("clear")
+    def clear(self, what: str) -> Any:
+        """Forget all slow statements, or all errors: what comes after is new."""
+        _admin()
+        kind: Any = SlowStatement if what == "slow" else ErrorReport
+        with own_transaction() as session:
+            session.execute(delete(kind), execution_options={"synchronize_session": False})
+        flash(_("The list was emptied."), "success")
+        return redirect(f"/health/{what}/")
+
+
+class SelfTestView(BaseView):
+    """/self-test/"""
+
+    route_base = "/self-test"
+    default_view = "index"
+    class_permission_name = "Settings"
+    method_permission_name = {"index": "read"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """Runs all checks and shows what each has found, and what to do."""
+        began = time.perf_counter()
+        found = current_app.extensions["crm_self_test"]()
+        found["proxy"] = _proxy()
+        rows = [_finding(name, each) for name, each in found.items()]
+        bad = [row for row in rows if row["tone"] in ("red", "amber")]
+        seconds = f"{time.perf_counter() - began:.1f}"
+        return self.render_template("crm/self_test.html", rows=rows, bad=len(bad), seconds=seconds)
+
+
+def _admin() -> Viewer:
+    """The viewer, who must be an administrator. Raises Denied."""
+    viewer = current_viewer()
+    if not viewer.person.is_admin:
+        raise access.Denied(_("Only an admin can see this."))
+    return viewer
+
+
+# --- the thresholds
+
+
+def _values_now(moment: datetime) -> dict[str, float | None]:
+    """Measure -> its value now: times and errors of the last minutes, the others as read this moment."""
+    session = db.session()
+    depths = queue.depths()
+    values = health_samples.values(health_samples.window(session, moment))
+    values["queue"] = None if depths is None else sum(each.waiting for each in depths)
+    values["connections"] = open_connections(session)
+    return values
+
+
+def _chart(measure: Measure, points: list[Point], ends: tuple[datetime, datetime], step: int) -> Chart:
+    by_measure = {
+        "response": lambda point: point.response_ms,
+        "errors": lambda point: point.error_percent,
+        "queue": lambda point: point.queue_depth,
+        "connections": lambda point: point.db_connections,
+        "memory": lambda point: point.memory_percent,
+    }[measure.name]
+    minutes = (health_samples.minute_of(ends[0]), health_samples.minute_of(ends[1]))
+    values = [(point.minute, by_measure(point)) for point in points]
+    return chart_of(values, minutes, step, measure.threshold)
+
+
+@dataclass(frozen=True)
+class _Tone:
+    tone: str
+    word: str
+
+
+def _state(measure: Measure, value: float | None, crossed: set[str]) -> _Tone:
+    if value is not None and value > measure.threshold:
+        return _Tone("red", _("Above the limit"))
+    if measure.name in crossed:
+        return _Tone("amber", _("Was above the limit"))
+    return _Tone("gray", _("No data yet")) if value is None else _Tone("green", _("Within the limit"))
+
+
+def _tile(measure: Measure, values: dict[str, float | None], crossed: set[str], chart: Chart) -> dict[str, Any]:
+    value = values[measure.name]
+    state = _state(measure, value, crossed)
+    return {
+        "label": LABELS[measure.name],
+        "what": EXPLAINED[measure.name],
+        "value": said(value, measure.unit),
+        "limit": said(measure.threshold, measure.unit),
+        "tone": state.tone,
+        "word": state.word,
+        "chart": chart,
+        "most": said(chart.highest, measure.unit),
+    }
+
+
+def _crossing(row: HealthCrossing, viewer: Viewer) -> dict[str, Any]:
+    measure = next(each for each in MEASURES if each.name == row.measure)
+    worst = row.worst / 10 if measure.name == "errors" else row.worst
+    return {
+        "label": LABELS[row.measure],
+        "server": row.server,
+        "began": moment_cell(row.began_on, viewer),
+        "ended": moment_cell(row.ended_on, viewer) if row.ended_on else None,
+        "worst": said(worst, measure.unit),
+        "limit": said(row.threshold, measure.unit),
+    }
+
+
+def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]:
+    return {
+        "server": state.server if state.server != HOUSE else "–",
+        "role": _("Sockets") if state.role == "sockets" else _("Pages"),
+        "last": moment_cell(state.last_on, viewer),
+        "requests": f"{state.requests:,}",
+        "memory": said(state.memory_percent, "%"),
+    }
+
+
+# --- the self-test
+
+
+def _finding(name: str, found: health.Finding) -> dict[str, Any]:
+    word, tone = _STATES[found.state]
+    return {
+        "label": CHECKS.get(name, name.capitalize()),
+        "name": name,
+        "word": word,
+        "tone": tone,
+        "sentence": found.sentence,
+        "advice": found.advice,
+    }
+
+
+def _proxy() -> health.Finding:
+    """Whether this request came as the settings say that requests come."""
+    count = current_app.config["CRM"].proxies
+    is_forwarded = "X-Forwarded-For" in request.headers
+    if is_forwarded and not count:
+        sentence = _("A proxy is in front, but its word about addresses is ignored: all people seem to be one.")
+        return health.Finding(health.DEGRADED, sentence, _("Set CRM_PROXIES=1, and start the servers again."))
+    if count and not is_forwarded:
+        sentence = _("CRM_PROXIES is set, but this request came without a proxy: anybody could claim any address.")
+        return health.Finding(health.DEGRADED, sentence, _("Let only the proxy reach the CRM (CRM_HOST=127.0.0.1)."))
+    if not count:
+        return health.Finding(health.OFF, _("No proxy is in front."))
+    return health.Finding(health.OK, _("The proxy passes on the addresses of people."))

@@ -1,0 +1,259 @@
+"""The whole house on one machine, as `make stack` starts it: nginx, processes by role, MariaDB, Redis, supervisord."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Seat
+from tests.browser.test_journeys import new_lead, watches, write_note
+from tests.servers import ROOT, LiveServer, eventually
+from tests.test_start_budget import MAX_RESIDENT_MB, resident_mb
+
+MOBILE = "9825099817"
+
+
+@dataclass
+class Stack:
+    """A running stack."""
+
+    folder: Path
+    url: str
+
+    def supervisord(self) -> int:
+        return int((self.folder / "supervisord.pid").read_text())
+
+    def pid_of(self, name: str) -> int:
+        """The process that supervisord started for a program; 0 while there is none."""
+        lines = run_stack("status", self.folder).splitlines()
+        found = next((re.search(r"pid (\d+)", line) for line in lines if line.split()[0] == name), None)
+        return int(found[1]) if found else 0
+
+    def log(self) -> str:
+        return "\n".join(path.read_text(errors="replace") for path in (self.folder / "log").iterdir())
+
+    def is_ready(self) -> bool:
+        status, body = get(f"{self.url}/readyz?strict=1")
+        return status == 200 and json.loads(body)["status"] == "ready"
+
+
+def run_stack(action: str, folder: Path) -> str:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
+    environ |= {"CRM_ADMIN_PASSWORD": LiveServer.ADMIN[1], "STACK_CARELESS": "1"}
+    command = [sys.executable, "deploy/stack.py", action, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def request_to(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> urllib.request.Request:
+    return urllib.request.Request(url, data, headers or {})  # noqa: S310  # our own http
+
+
+def fetch(request: urllib.request.Request, timeout: float = 60) -> Any:
+    return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310  # our own http
+
+
+def get(url: str, **headers: str) -> tuple[int, str]:
+    try:
+        with fetch(request_to(url, headers=headers), timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for task in Path(f"/proc/{pid}/task").glob("*/children") for each in task.read_text().split()]
+
+
+def everybody(pid: int) -> set[int]:
+    return {pid, *(each for child in children(pid) for each in everybody(child))}
+
+
+def is_ours(pid: int) -> bool:
+    """Whether it is a process of the CRM, not nginx, MariaDB or Redis."""
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    return any(name in command for name in (b"run.py", b"gunicorn", b"rq:worker"))
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack") / "house"
+    said = run_stack("start", folder)
+    found = re.search(r"http://\S+", said)
+    assert found
+    yield Stack(folder, found[0])
+    run_stack("stop", folder)
+
+
+@pytest.fixture
+def sit(chromium: Any, stack: Stack) -> Iterator[Any]:
+    contexts = []
+    expect.set_options(timeout=45_000)
+
+    def seat() -> Seat:
+        contexts.append(chromium.new_context(viewport={"width": 1440, "height": 900}))
+        made = Seat(contexts[-1].new_page(), stack.url)
+        made.sign_in(LiveServer.ADMIN[0])
+        return made
+
+    yield seat
+    for context in contexts:
+        context.close()
+
+
+def test_people_work_behind_nginx_and_news_come_over_the_socket_process(stack: Stack, sit: Any) -> None:
+    writer, reader = sit(), sit()
+    number = new_lead(writer, "Stackwali", MOBILE)
+    sockets: list[str] = []
+    reader.page.on("websocket", lambda socket: sockets.append(socket.url))
+    watches(reader, writer, number)
+    assert sockets and "/socket.io/" in sockets[0]
+    write_note(writer, "Seen without a reload")
+    expect(reader.page.locator("[data-timeline]")).to_contain_text("Seen without a reload")
+    reader.go(f"/search/?q={MOBILE}")
+    assert writer.complaints == [] and reader.complaints == []
+
+    reader.go("/self-test/")
+    rows = reader.page.locator("[data-check]")
+    found = {row.get_attribute("data-check"): row.get_attribute("data-tone") for row in rows.all()}
+    assert {name for name, tone in found.items() if tone == "red"} == set()
+    green = {"database", "schema", "redis", "realtime", "queue", "scheduler", "clock", "storage", "proxy"}
+    assert {name for name, tone in found.items() if tone == "green"} >= green
+
+
+def test_each_process_answers_its_own_doors_only(stack: Stack) -> None:
+    kept = json.loads((stack.folder / "stack.json").read_text())
+    web, sockets = (f"http://127.0.0.1:{kept[name]}" for name in ("WEB_PORT", "SOCKETS_PORT"))
+    host = stack.url.removeprefix("http://")
+    assert get(f"{web}/socket.io/?EIO=4&transport=polling", Host=host)[0] == 404
+    assert get(f"{sockets}/login/", Host=host)[0] == 404
+    assert get(f"{sockets}/healthz")[0] == get(f"{web}/healthz")[0] == 200
+
+
+def test_static_files_are_kept_and_limits_are_those_of_the_application(stack: Stack) -> None:
+    def headers(path: str) -> Any:
+        request = request_to(stack.url + path, headers={"Accept-Encoding": "gzip"})
+        return fetch(request, timeout=60).headers
+
+    kept = headers("/static/css/crm.css?v=0123456789ab")
+    assert kept["Cache-Control"] == "public, max-age=31536000, immutable" and kept["Content-Encoding"] == "gzip"
+    assert kept["X-Content-Type-Options"] == "nosniff" and kept["X-Frame-Options"] == "DENY"
+    assert headers("/static/css/crm.css")["Cache-Control"] == "no-cache"
+    assert headers("/static/appbuilder/css/ab.css")["Content-Type"].startswith("text/css")  # the package's own folder
+    assert get(f"{stack.url}/static/../env")[0] in (400, 404) and get(f"{stack.url}/static/%2e%2e/env")[0] in (400, 404)
+    for path, size in (("/api/v1/lead/", 12_700_000), ("/api/v1/lead/", 12_582_913)):
+        request = request_to(stack.url + path, data=b"x" * size)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            fetch(request, timeout=60)
+        assert refused.value.code == 413 and "too large" in json.load(refused.value)["message"]
+
+
+def test_a_request_keeps_its_id_and_no_claim_of_an_address_is_believed(stack: Stack) -> None:
+    request = request_to(f"{stack.url}/login/", headers={"X-Request-ID": "trial-0123456789abcdef"})
+    answer = fetch(request, timeout=60)
+    assert answer.headers.get_all("X-Request-ID") == ["trial-0123456789abcdef"]
+    forged = request_to(f"{stack.url}/login/", headers={"X-Request-ID": MOBILE})
+    assert MOBILE not in fetch(forged, timeout=60).headers["X-Request-ID"]
+    assert get(f"{stack.url}/metrics", **{"X-Forwarded-For": "203.0.113.9"})[0] == 200  # we are on loopback
+    assert "crm_database_up 1.0" in get(f"{stack.url}/metrics")[1]
+
+
+@pytest.mark.parametrize("name", ["crm:web", "crm:sockets", "crm:background", "nginx", "redis", "mariadb"])
+def test_a_process_that_is_killed_is_started_again(stack: Stack, name: str) -> None:
+    before = stack.pid_of(name)
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: stack.pid_of(name) not in (0, before), f"{name} is not started again")
+    eventually(stack.is_ready, f"the CRM is not ready after {name} was killed")
+    eventually(lambda: get(f"{stack.url}/socket.io/?EIO=1")[0] == 400, f"no sockets after {name} was killed")
+
+
+def test_what_belongs_to_a_killed_parent_is_replaced(stack: Stack) -> None:
+    """One worker of the queue, and one of the pages: their parents start others."""
+    for name in ("crm:background", "crm:web"):
+        parent = stack.pid_of(name)
+        victim = children(parent)[0]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda parent=parent, victim=victim: is_gone(victim) and len(children(parent)) > 1, name)  # type: ignore[misc]
+    eventually(stack.is_ready, "the CRM is not ready")
+
+
+#: Commands of the guide that need a machine of their own: they were run in one, and tests/deploy checks the files.
+NOT_HERE = ("sudo deploy/install.sh", "systemctl ", "make stack")
+
+
+def commands_of_the_guide() -> list[str]:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+
+
+def test_the_commands_of_the_guide_do_what_it_says(stack: Stack) -> None:
+    kept = json.loads((stack.folder / "stack.json").read_text())
+    controls = f"supervisorctl -c {stack.folder}/supervisord.conf"
+    environ = dict(os.environ) | {"ESHIN_ENV": str(stack.folder / "env")}
+    ran = set()
+    for command in commands_of_the_guide():
+        if command.startswith(NOT_HERE):
+            continue
+        ran.add(command.split()[0])
+        here = re.sub("^crm ", "deploy/crm ", command).replace("127.0.0.1:8000", f"127.0.0.1:{kept['WEB_PORT']}")
+        here = here.replace("supervisorctl", controls)
+        if "strict" in here:
+            eventually(stack.is_ready, "the CRM is not ready")
+        last: list[Any] = []
+
+        def works(line: str = here, last: list[Any] = last) -> bool:
+            last[:] = [subprocess.run(line, shell=True, cwd=ROOT, env=environ, capture_output=True, text=True)]  # noqa: S602
+            return last[0].returncode == 0
+
+        if command == "crm self-test":  # the workers were started again by a command before
+            eventually(works, command)
+        assert works(), (command, last[0].stdout, last[0].stderr)
+    assert ran == {"crm", "curl", "supervisorctl"}
+    makefile = (ROOT / "Makefile").read_text()
+    for line in commands_of_the_guide():
+        if line.startswith("make "):
+            assert f"\n{line.removeprefix('make ')}:" in makefile
+
+
+def test_no_log_holds_personal_data(stack: Stack) -> None:
+    """What was searched for, typed and looked up above stands in no log, of nginx or of ours."""
+    logs = stack.log()
+    assert '"path":"/search/"' in logs and '"status":200' in logs
+    for secret in (MOBILE, "Stackwali", LiveServer.ADMIN[1], "Seen without a reload", '"127.0.0.1"'):
+        assert secret not in logs.replace("--bind 127.0.0.1", ""), secret
+    get(f"{stack.url}/leads/asha@example.in")
+    eventually(lambda: '"path":"/leads/..."' in stack.log(), "the request is not logged")
+    assert "asha@example.in" not in stack.log()
+
+
+def test_stopping_leaves_nothing_behind(stack: Stack) -> None:
+    pids = everybody(stack.supervisord())
+    assert len(pids) >= 15
+    sizes = {pid: resident_mb(pid) for pid in pids if is_ours(pid)}
+    assert len(sizes) >= 12 and max(sizes.values()) <= MAX_RESIDENT_MB
+    run_stack("stop", stack.folder)
+    assert [pid for pid in pids if not is_gone(pid)] == []
+    assert run_stack("status", stack.folder).strip() == "The stack is not running."

@@ -1,0 +1,428 @@
+"""Health: thresholds are told of once, pages show what was measured, probes answer, and nothing holds personal data."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import re
+import sys
+import threading
+import types
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app import access, self_test
+from app.domain import health_samples, health_watch
+from app.domain.health_samples import HealthCrossing, HealthSample, Source, minute_of, percentile_ms
+from app.domain.health_watch import Readings
+from app.models import ErrorReport, Notification, SlowStatement
+from app.ops import error_reports, health, machine, measures, metrics, request_log
+from app.ops.measures import Batch
+from app.web.pages.roles import OnlyDoorsOf
+from app.web.settings.health_chart import chart_of
+from app.wording import text_of
+from tests.app_fixtures import World
+
+NOW = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
+QUIET = Readings(0, 5)
+MOBILE = "9825011223"
+
+
+def sampled(world: World, at: datetime = NOW, **columns: Any) -> None:
+    row = {"minute": minute_of(at), "server": "crm1", "role": "web", "requests": 0, "errors": 0, "total_ms": 0}
+    row |= {f"bucket_{place}": 0 for place in range(6)}
+    world.session.execute(insert(HealthSample), [row | columns])
+    world.session.commit()
+
+
+def watched(world: World, now: datetime, readings: Readings = QUIET) -> str:
+    with access.as_system(world.session):
+        word = health_watch.watch(world.session, readings, now)
+        world.session.commit()
+    return word
+
+
+def told(world: World) -> list[str]:
+    """What the admin was told, the oldest first."""
+    rows = world.rows(select(Notification).where(Notification.kind == "health").order_by(Notification.id))
+    with world.app.test_request_context():
+        return [text_of(row).replace("\u00a0", " ") for row in rows]
+
+
+def page(world: World, path: str, who: str = "root") -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", world.door(who).screen(path).text.partition("<main")[2]).split())
+
+
+# --- measuring
+
+
+@pytest.mark.parametrize(
+    ("buckets", "requests", "expected"),
+    [
+        ((100, 0, 0, 0, 0, 0), 100, 48),  # 95 % of the way to 50 ms
+        ((50, 50, 0, 0, 0, 0), 100, 95),
+        ((90, 0, 0, 10, 0, 0), 100, 350),
+        ((0, 0, 0, 0, 0, 0), 10, 5000),  # all slower than the last bound
+    ],
+)
+def test_the_time_within_which_95_of_100_were_answered(buckets: Any, requests: int, expected: int) -> None:
+    assert percentile_ms(buckets, requests) == pytest.approx(expected, abs=1)
+
+
+def test_requests_are_counted_by_time_and_errors(world: World) -> None:
+    measures.take()
+    for status, milliseconds in ((200, 10), (200, 50), (404, 51), (500, 900), (200, 9000)):
+        measures.count_request(status, milliseconds)
+    taken = measures.take()
+    assert (taken.requests, taken.errors, taken.buckets) == (5, 1, [2, 1, 0, 0, 1, 0])
+    world.door("root").screen("/jobs/")
+    world.door(None).screen("/healthz")
+    assert measures.take().requests == 1  # probes and static files are not measured
+
+
+def test_what_processes_count_in_a_minute_is_added_up(maria: World) -> None:
+    """Four processes at once: no count is lost, whoever makes the row."""
+    batch = Batch(requests=10, errors=1, total_ms=500, buckets=[9, 1, 0, 0, 0, 0])
+
+    def store() -> None:
+        with maria.new_session() as session, access.as_system(session):
+            health_samples.store(session, batch, Source("crm1", "web", 42), NOW)
+            session.commit()
+
+    threads = [threading.Thread(target=store) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with access.as_system(maria.session):
+        (point,) = health_samples.history(maria.session, NOW, 1)
+    assert (point.requests, point.errors, point.buckets[:2], point.memory_percent) == (40, 4, (36, 4), 42)
+
+
+def test_a_slow_statement_is_noted_without_its_values(world: World) -> None:
+    measures.take()
+    for _ in range(2):
+        measures.note_slow(f"SELECT * FROM  leads WHERE mobile = '{MOBILE}' AND pan = 'AB1' LIMIT 25", 300)  # noqa: S608
+    measures.flush(world.app)
+    (row,) = world.rows(select(SlowStatement))
+    assert row.text == "SELECT * FROM leads WHERE mobile = … AND pan = … LIMIT 25"
+    assert (row.times, row.total_ms, row.max_ms) == (2, 600, 300)
+    assert "LIMIT 25" in page(world, "/health/slow/") and MOBILE not in page(world, "/health/slow/")
+
+
+def test_a_statement_that_takes_long_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "SLOW_MS", 0)
+    measures.take()
+    world.door("root").screen("/jobs/")
+    assert any("job_run" in each.text and each.place == "GET /jobs/" for each in measures.take().slow.values())
+
+
+def test_an_error_is_reported_by_kind_and_place(world: World) -> None:
+    measures.take()
+    said = f"bad number {MOBILE} of Asha"
+    try:
+        raise ValueError(said)
+    except ValueError:
+        logging.getLogger("crm.errors").exception("unexpected error at %s", f"/leads/{MOBILE}")
+    logging.getLogger("crm.queue").error("call %s failed", MOBILE)
+    measures.flush(world.app)
+    texts = {row.text: row for row in world.rows(select(ErrorReport))}
+    assert "call %s failed" in texts
+    (found,) = [row for name, row in texts.items() if name.startswith("ValueError at tests/web/settings/test_hea")]
+    shown = page(world, "/health/errors/")
+    assert "ValueError at" in shown and "raise ValueError(said)" in shown and found.times == 1
+    assert not re.search(rf"{MOBILE}|Asha", shown + found.trace)
+    assert world.door("root").form("/health/clear/errors").status_code == 302
+    assert world.rows(select(ErrorReport)) == []
+
+
+def test_what_is_noted_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    measures.take()
+    for n in range(measures.MAX_NOTED + 30):
+        measures.note_slow(f"SELECT a{n}", 200)
+    taken = measures.take()
+    assert len(taken.slow) == measures.MAX_NOTED
+    monkeypatch.setattr(health_samples, "MAX_KEPT", 10)
+    with access.as_system(world.session) as session:
+        for n, (digest, noted) in enumerate(taken.slow.items()):
+            one = Batch(slow={digest: noted})
+            health_samples.store(session, one, Source("crm1", "web"), NOW + timedelta(seconds=n))
+        for statement in health_samples.cleanup_statements(session, NOW + timedelta(minutes=2)):
+            session.execute(statement, execution_options={"synchronize_session": False})
+        session.commit()
+    assert len(world.rows(select(SlowStatement))) == 10
+
+
+def test_measures_that_cannot_be_stored_are_kept(world: World) -> None:
+    measures.take()
+    measures.count_request(200, 10)
+
+    def refuse(batch: Batch) -> None:
+        raise OSError("the database is away")
+
+    stored, world.app.extensions["crm_store_measures"] = world.app.extensions["crm_store_measures"], refuse
+    measures.flush(world.app)
+    world.app.extensions["crm_store_measures"] = stored
+    assert measures.take().requests == 1
+
+
+# --- thresholds
+
+
+SLOW = {"requests": 100, "bucket_0": 80, "bucket_3": 20}
+FAST = {"requests": 100, "bucket_0": 100}
+
+
+@pytest.mark.parametrize(
+    ("columns", "readings", "sentence"),
+    [
+        (SLOW, QUIET, "The response time is above its limit: 425 ms instead of at most 200 ms."),
+        (FAST | {"errors": 2}, QUIET, "The share of errors is above its limit: 2 % instead of at most 1 %."),
+        (FAST, Readings(1200, 5), "The queue is above its limit: 1,200 instead of at most 1,000."),
+        (FAST, Readings(0, 101), "The number of database connections is above its limit: 101 instead of at most 100."),
+        ({"memory_percent": 93}, QUIET, "The memory of crm1 is above its limit: 93 % instead of at most 80 %."),
+    ],
+)
+def test_admins_are_told_once_of_a_crossing_and_once_of_its_end(
+    world: World, columns: dict[str, Any], readings: Readings, sentence: str
+) -> None:
+    sampled(world, **columns)
+    assert watched(world, NOW, readings) == "crossed"
+    assert watched(world, NOW + timedelta(seconds=30), readings) == ""
+    assert told(world) == [sentence]
+    later = NOW + timedelta(minutes=10)
+    sampled(world, later, **FAST, memory_percent=40)
+    assert watched(world, later) == "kept again"
+    assert watched(world, later + timedelta(seconds=30)) == ""
+    assert len(told(world)) == 2 and told(world)[1].endswith("again.")
+    shown = page(world, "/health/?span=month")
+    assert "No limit was crossed" not in shown and "not yet" not in shown
+
+
+def test_few_requests_alarm_nobody_and_a_value_near_the_limit_ends_nothing(world: World) -> None:
+    sampled(world, requests=3, errors=3, bucket_4=3)
+    assert watched(world, NOW) == ""
+    assert watched(world, NOW, Readings(1001, 5)) == "crossed"
+    assert watched(world, NOW + timedelta(minutes=1), Readings(990, 5)) == ""  # 99 % of the limit
+    assert watched(world, NOW + timedelta(minutes=2), Readings(None, None)) == ""  # Redis is away: no recovery
+    assert watched(world, NOW + timedelta(minutes=30), Readings(10, 5)) == "kept again"
+    (row,) = world.rows(select(HealthCrossing))
+    assert row.worst == 1001
+
+
+def test_of_several_servers_that_look_at_once_one_tells(maria: World) -> None:
+    sampled(maria, **SLOW)
+    barrier, outcomes = threading.Barrier(4), list[str]()
+
+    def look() -> None:
+        with maria.new_session() as session, access.as_system(session):
+            barrier.wait(30)
+            try:
+                outcomes.append(health_watch.watch(session, QUIET, NOW))
+                session.commit()
+            except IntegrityError:
+                session.rollback()
+                outcomes.append("beaten")
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("crossed") == 1 and len(told(maria)) == 1
+
+
+def test_old_samples_are_forgotten(world: World) -> None:
+    sampled(world, NOW - timedelta(days=31))
+    sampled(world, NOW - timedelta(days=29))
+    with access.as_system(world.session) as session:
+        for statement in health_samples.cleanup_statements(session, NOW):
+            session.execute(statement, execution_options={"synchronize_session": False})
+        session.commit()
+    assert world.count(HealthSample) == 1
+
+
+# --- pages
+
+
+def test_the_charts_have_gaps_where_nothing_was_measured() -> None:
+    chart = chart_of([(0, 10.0), (1, 20.0), (9, 5.0), (10, None)], (0, 10), 1, 100)
+    assert chart.line.count("M") == 2 and chart.highest == 20
+    assert chart_of([], (0, 10), 1, 100).line == "" and chart_of([(5, 0.0)], (0, 10), 1, 1).line
+
+
+def test_the_page_shows_values_history_and_servers(world: World) -> None:
+    sampled(world, datetime.now(UTC), **SLOW, memory_percent=40)
+    shown = page(world, "/health/")
+    assert (
+        "425\u00a0ms" in world.door("root").screen("/health/").text and "Above the limit" in shown and "crm1" in shown
+    )
+    for span in ("day", "week", "month", "nonsense"):
+        assert world.door("root").screen(f"/health/?span={span}").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health/", "/health/slow/", "/health/errors/", "/self-test/"])
+def test_only_those_who_may_see_settings_see_health(world: World, path: str) -> None:
+    assert world.door("root").screen(path).status_code == 200
+    assert world.door("ana").screen(path).status_code in (302, 403)
+    assert world.door(None).screen(path).status_code == 302
+
+
+# --- the self-test
+
+
+def test_the_self_test_says_what_is_missing_and_what_to_do(world: World) -> None:
+    world.session.execute(text("DELETE FROM job_run"))
+    world.session.commit()
+    shown = page(world, "/self-test/")
+    for said in ("Everything" not in shown, "No job has run yet" in shown, "The CRM makes no backups" in shown):
+        assert said, shown
+    with world.app.app_context():
+        found = self_test.run()
+    assert {name: each.state for name, each in found.items() if each.state == health.FAILED} == {"queue": "failed"}
+    result = world.app.test_cli_runner().invoke(args=["self-test"])
+    assert result.exit_code == 1 and "No worker runs for: short, default, long." in result.output
+
+
+def test_another_part_can_add_a_check_and_a_broken_one_has_failed(world: World) -> None:
+    before = health.checks()["backup"]
+    try:
+        health.add_check("backup", lambda: health.Finding(health.OK, "The last backup is 3 hours old."))
+        self_test.install()  # does not take it back
+        assert "The last backup is 3 hours old." in page(world, "/self-test/")
+        health.add_check("backup", lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+        assert "The check broke down (ZeroDivisionError)." in page(world, "/self-test/")
+    finally:
+        health.add_check("backup", before)
+
+
+# --- probes
+
+
+def test_readyz_tells_trouble_of_the_database_from_what_only_degrades(world: World) -> None:
+    ask = world.app.test_client().get
+    answer = ask("/readyz")
+    assert answer.status_code == 200 and answer.json["checks"]["redis"] == "off"
+    assert answer.json["status"] == "degraded" and ask("/readyz?strict=1").status_code == 503  # no job has run
+    world.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    world.session.commit()
+    answer = ask("/readyz")
+    assert answer.status_code == 503 and answer.json["checks"]["schema"] == "outdated"
+    assert "Retry-After" in answer.headers
+
+
+def test_metrics_are_for_those_whom_the_settings_allow(world: World, tmp_path: Any) -> None:
+    metrics.prepare(tmp_path, "crm1")
+    (tmp_path / "metrics" / "crm1" / "histogram_999999999.db").write_bytes(b"")
+    metrics.prepare(tmp_path, "crm1")  # forgets processes that have ended
+    world.door("root").screen("/jobs/")
+    client = world.app.test_client()
+    shown = client.get("/metrics")
+    assert shown.status_code == 200 and 'crm_request_seconds_count{door="page",status="2xx"} 1.0' in shown.text
+    assert 'crm_queue_waiting{queue="short"} 0.0' in shown.text
+    stranger = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.7"}}
+    assert client.get("/metrics", **stranger).status_code == 404
+    object.__setattr__(world.app.config["CRM"], "metrics_token", "t" * 32)
+    for token, status in (("t" * 32, 200), ("t" * 31, 404), ("ü", 404)):
+        assert client.get("/metrics", **stranger, headers={"Authorization": f"Bearer {token}"}).status_code == status
+    metrics._state.folder = None
+
+
+@pytest.mark.parametrize(
+    ("roles", "path", "reaches"),
+    [
+        (("web",), "/socket.io/", False),
+        (("web",), "/leads/", True),
+        (("sockets",), "/leads/", False),
+        (("sockets",), "/socket.io/", True),
+        (("sockets",), "/healthz", True),
+        (("web", "sockets"), "/socket.io/", True),
+    ],
+)
+def test_a_process_answers_what_its_role_says(roles: Any, path: str, reaches: bool) -> None:
+    door, started = OnlyDoorsOf(lambda environ, start: [b"reached"], roles), list[Any]()
+    answer = b"".join(door({"PATH_INFO": path}, lambda *given: started.append(given)))
+    assert (answer == b"reached") is reaches and (reaches or started[0][0].startswith("404"))
+
+
+# --- logs
+
+
+@pytest.mark.parametrize(
+    ("given", "is_kept"),
+    [
+        ("trial-0123456789abcdef", True),
+        (MOBILE, False),
+        ("a" * 65, False),
+        ("asha@example.in.......", False),
+        ("", False),
+    ],
+)
+def test_a_request_has_an_id(world: World, given: str, is_kept: bool) -> None:
+    answer = world.app.test_client().get("/login/", headers={"X-Request-ID": given})
+    assert (answer.headers["X-Request-ID"] == given) is is_kept and len(answer.headers["X-Request-ID"]) >= 16
+
+
+def test_a_line_of_the_log_is_json_and_names_the_route_only(world: World) -> None:
+    lines = list[str]()
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(request_log.JsonLines().format(record))  # type: ignore[method-assign]
+    logger = logging.getLogger("crm.access")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        given = world.door("root").screen(f"/search/?q={MOBILE}").headers["X-Request-ID"]
+        world.door("root").screen(f"/leads/{MOBILE}")
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    line = json.loads(lines[0])
+    assert line["request_id"] == given and line["request"]["route"] == "/search/" and line["request"]["status"] == 200
+    assert MOBILE not in "".join(lines)
+
+
+def test_an_error_tracker_gets_kind_and_place_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "sentry_sdk", types.SimpleNamespace(init=lambda **options: asked.update(options)))
+    assert not error_reports.install(None, "crm1") and not asked
+    assert error_reports.install("https://key@errors.example/1", "crm1")
+    frame = {"filename": "app/x.py", "lineno": 3, "vars": {"mobile": MOBILE}, "context_line": MOBILE}
+    event = {
+        "event_id": "1",
+        "request": {"url": f"/leads/{MOBILE}", "data": MOBILE},
+        "user": {"email": "asha@example.in"},
+        "breadcrumbs": [MOBILE],
+        "exception": {"values": [{"type": "ValueError", "value": MOBILE, "stacktrace": {"frames": [frame]}}]},
+    }
+    sent = asked["before_send"](event, {})
+    assert MOBILE not in json.dumps(sent) and "asha" not in json.dumps(sent)
+    place = {"filename": "app/x.py", "lineno": 3}
+    assert sent["exception"]["values"][0]["stacktrace"]["frames"] == [place]
+    assert asked["send_default_pii"] is False and asked["include_local_variables"] is False
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)
+    importlib.invalidate_caches()
+    assert not error_reports.install("https://key@errors.example/1", "crm1")
+
+
+def test_memory_is_that_of_the_container_where_it_has_a_limit(tmp_path: Any) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 1000 kB\nMemFree: 100 kB\nMemAvailable: 250 kB\n")
+    assert machine.memory_percent(meminfo, tmp_path) == 75
+    for name, content in (("max", "1000"), ("current", "900"), ("stat", "anon 1\ninactive_file 500\n")):
+        (tmp_path / f"memory.{name}").write_text(content)
+    assert machine.memory_percent(meminfo, tmp_path) == 40
+    assert machine.memory_percent(tmp_path / "none", tmp_path / "none") is None
+
+
+def test_samples_are_kept_apart_by_role(session: Session) -> None:
+    with access.as_system(session):
+        for role in ("web", "sockets"):
+            health_samples.store(session, Batch(), Source("crm1", role, 40), NOW)
+        found = health_samples.servers(session, NOW)
+    assert [(each.role, each.last_on) for each in found] == [("sockets", NOW), ("web", NOW)]
