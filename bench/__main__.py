@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import compat, engine, keys, run, sync
+from bench import compat, engine, keys, plans, run, sync
 from bench.target import Options
 
 
@@ -32,6 +32,8 @@ def main() -> int:
         return compat.measure(options)
     if options.only == keys.PREFIX:
         return keys.measure(options)
+    if options.only == plans.PREFIX:
+        return plans.measure(options)
     return 1 if run.run(options) else 0
 
 

@@ -61,6 +61,12 @@ def _reads(target: Target) -> int:
     return sum(int(value) for _name, value in target.query(_READS))
 
 
+def send_all(target: Target, requests: Sequence[Request]) -> None:
+    """Send the requests, to fill the caches of the processes that serve them."""
+    for request in requests:
+        Browser(target.web.port).send(request)
+
+
 def record(target: Target, requests: Sequence[Request]) -> Recording:
     """Send the requests, which differ only in values. Returns the one with the fewest statements."""
     return min((_record(target, request) for request in requests), key=lambda each: len(each.statements))
