@@ -170,9 +170,7 @@ class _Values:
 
 
 @lru_cache(maxsize=100)
-def _names_of(
-    table: Any, dialect: Dialect
-) -> tuple[str, dict[str, str], dict[str, Callable[[Any], Any] | None]]:
+def _names_of(table: Any, dialect: Dialect) -> tuple[str, dict[str, str], dict[str, Callable[[Any], Any] | None]]:
     """The name of the table, and of each column its name and what makes the driver's value; quoted where need be."""
     quote = dialect.identifier_preparer
     columns = {column.name: quote.format_column(column) for column in table.columns}

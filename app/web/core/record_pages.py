@@ -55,8 +55,9 @@ class _Asked:
     query: ListQuery
     names: Names
     offset: int
-    #: The conditions, cursor included, with parameters in place of their values.
+    #: The conditions, cursor included, and the order, with parameters in place of their values.
     rules: list[Any]
+    order: list[Any]
     late: dict[str, Any]
     key: Hashable
 
@@ -64,9 +65,11 @@ class _Asked:
     def of(cls, table: RecordTable, query: ListQuery, names: Names) -> _Asked:
         before = [] if query.before is None else [table.record.id < query.before]
         conditions, offset = [*query.conditions, *before], 0 if before else query.offset
-        shape, order = access.shape_of(conditions), "newest" if query.newest else access.key_of(*query.order)
-        key = None if shape.key is None or order is None else (table, names, query.size, offset, order, shape.key)
-        return cls(table, query, names, offset, shape.opened(conditions), shape.late, key)
+        order = [] if query.newest else query.order
+        shape = access.shape_of([*conditions, *order])
+        opened, cut = shape.opened([*conditions, *order]), len(conditions)
+        key = None if shape.key is None else (table, names, query.size, offset, query.newest, cut, shape.key)
+        return cls(table, query, names, offset, opened[:cut], opened[cut:] or query.order, shape.late, key)
 
     @property
     def wanted(self) -> access.PageQuery | None:
@@ -87,14 +90,14 @@ class _Asked:
         page = None if person is None or wanted is None else access.page_of_union(person, self.table.record, wanted)
         if page is not None:
             ids = page.subquery("page")
-            return query.join(ids, ids.c.id == self.table.record.id).order_by(*self.query.order)
-        asked = replace(self.query, conditions=self.rules)
+            return query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
+        asked = replace(self.query, conditions=self.rules, order=self.order)
         if self.offset < DEEP_OFFSET:
-            query = self.table.joined(query, asked, self.names).where(*self.rules).order_by(*self.query.order)
+            query = self.table.joined(query, asked, self.names).where(*self.rules).order_by(*self.order)
             return query.limit(self.query.size).offset(self.offset)
-        deep = self.table.ids(asked).order_by(*self.query.order).limit(self.query.size).offset(self.offset)
+        deep = self.table.ids(asked).order_by(*self.order).limit(self.query.size).offset(self.offset)
         ids = deep.subquery("page")
-        query = query.join(ids, ids.c.id == self.table.record.id).order_by(*self.query.order)
+        query = query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
         return self.table.joined(query, asked, self.names)
 
 
