@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, select
+from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, not_, select
 from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
+from app.web.core.filter_operators import is_empty
 
 if TYPE_CHECKING:
     from app.web.core.record_table import ListQuery, RecordTable
@@ -102,7 +103,34 @@ class _Asked:
 
 
 def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None) -> list[Any]:
-    """One page of raw rows."""
+    """One page of raw rows.
+
+    Where rows without a value come last, those with one are read first: that is the order of an index.
+    """
+    column = _empty_last(table, query)
+    if column is None:
+        return _rows(table, session, query, names)
+    with_value = replace(query, conditions=[*query.conditions, not_(is_empty(column))], order=query.order[1:])
+    found = _rows(table, session, with_value, names)
+    if len(found) == query.size:
+        return found
+    if not found and query.offset:  # how many rows have a value is not known
+        return _rows(table, session, query, names)
+    rest = [*query.conditions, is_empty(column)]
+    size = query.size - len(found)
+    return [*found, *_rows(table, session, replace(query, conditions=rest, size=size, page=0, start=0), names)]
+
+
+def _empty_last(table: RecordTable, query: ListQuery) -> Any:
+    """The record's own column by which a list is sorted upwards, its rows without a value last; else None."""
+    order = query.order
+    if query.before is not None or query.offset >= DEEP_OFFSET or len(order) != 3:
+        return None
+    sort = _sort_of(order[1:], table.record)
+    return None if sort is None or sort[1] or _is_column(order[0].element) else sort[0]
+
+
+def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> list[Any]:
     person, asked = access.acting(session), _Asked.of(table, query, names)
     if person is not None and access.is_scanned(table.record):
         wanted = asked.wanted
