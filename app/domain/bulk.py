@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -20,6 +21,19 @@ from app.domain.session_context import session_context
 
 #: Column values of one row by name; `id` identifies the row.
 Row = Mapping[str, Any]
+
+
+class LockedRow(SimpleNamespace):
+    """A row that was locked and read: its columns as attributes, and the name of its table; without the session."""
+
+    __tablename__: str
+
+    @classmethod
+    def of(cls, record: Any, row: Any) -> LockedRow:
+        """A row of a SELECT of columns of this record."""
+        return cls(__tablename__=record.__tablename__, **row._mapping)
+
+
 #: Rows of one INSERT; SQLite takes 32,766 parameters.
 MAX_ROWS = 500
 
