@@ -139,4 +139,4 @@ def _schedule(session: Session, moments: Sequence[tuple[LockedRow, datetime | No
     new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
     bulk.update_rows(session, Task, new, where=["due_on"], bump_version=False)
     for loaded in [each for each in session.identity_map.values() if isinstance(each, Task)]:
-        session.expire(loaded, ["remind_on"])
+        session.expire(loaded)
