@@ -42,7 +42,7 @@ from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticke
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
 MAX_BRANCHES = 8
 #: Rows that the scan of the newest rows may examine before it is given up; MariaDB only.
-MAX_EXAMINED = 6000
+MAX_EXAMINED = 15_000
 #: For so long a person's list that gave up its scan isn't scanned again; and how many lists are remembered.
 SLOW_SECONDS, MAX_SLOW_SCANS = 600.0, 100
 #: Who holds a row: columns with a user id.
