@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
+    ScalarSelect,
     Select,
     SelectBase,
     case,
@@ -283,6 +284,11 @@ def _ways(person: Person, record: Any) -> list[ColumnElement[bool]]:
     return ways
 
 
+def shared_by(way: Any) -> Any:
+    """The ids of the tickets of which somebody is one of several assignees, to join; None for a way by a column."""
+    return way.right.element.subquery() if isinstance(getattr(way, "right", None), ScalarSelect) else None
+
+
 def _branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
     """One branch for each way in which a person in reach holds a record through which rows are visible."""
     row, _adapter = _alias(record)
@@ -358,6 +364,10 @@ def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Selec
     joined = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held).join(row, on)
     found = []
     for way in _ways(person, source):
+        if shared := shared_by(way):  # else all tickets would be read, and compared with the assignments
+            begun = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(shared)
+            found.append(begun.join(held, held.id == shared.c.ticket_id).join(row, on))
+            continue
         column = getattr(getattr(way, "left", None), "name", "")
         index = _index_on(source, column) if column in _HOLDERS[source] else None
         query = joined if index is None else joined.with_hint(held, f"FORCE INDEX ({index})", "mysql")

@@ -19,7 +19,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 from sqlalchemy.sql.visitors import iterate
 
-from app.access.fast_paging import alias_of, has_few, ways
+from app.access.fast_paging import alias_of, has_few, shared_by, ways
 from app.access.finished import Question, Shape, answer, answer_unruled, identity_of, listed, shape_of
 from app.access.system_session import acting, as_system
 from app.access.title_words import TitlePart, by_words, is_probed_common, probe, wanted_words
@@ -332,14 +332,19 @@ def _held_customers(source: Any, way: Any, part: Any, n: int) -> Select[Any]:
     """(n, id, customer's id) of the rows that somebody holds in this way and whose customer has the part."""
     held, (customer, adapter) = alias_of(source)[0], alias_of(Customer)
     columns = [literal(n).label("n"), held.id.label("id"), held.customer_id.label("other")]
-    query = select(*columns).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held)
+    shared = shared_by(way)
+    query = select(*columns).prefix_with("STRAIGHT_JOIN", dialect="mysql")
+    if shared is None:
+        query = query.select_from(held).where(way)
+    else:
+        query = query.select_from(shared).join(held, held.id == shared.c.ticket_id)
     query = query.join(customer, customer.id == held.customer_id)
     holder = str(getattr(getattr(way, "left", None), "name", "")).removesuffix("_id")
     index = f"ix_{source.__tablename__}_{holder}_customer"
     if any(each.name == index for each in source.__table__.indexes):
         query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
     opens = [held.opens_customer.is_(True)] if source is Ticket else []
-    return query.where(way, held.customer_id > 0, *opens, adapter.traverse(part)).order_by(held.customer_id.desc())
+    return query.where(held.customer_id > 0, *opens, adapter.traverse(part)).order_by(held.customer_id.desc())
 
 
 # --- helpers
