@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import backups, compat, engine, keys, run, sync
+from bench import backups, compat, engine, keys, plans, run, sync
 from bench.target import Options
 
 
@@ -34,6 +34,8 @@ def main() -> int:
         return backups.measure(options)
     if options.only == keys.PREFIX:
         return keys.measure(options)
+    if options.only == plans.PREFIX:
+        return plans.measure(options)
     return 1 if run.run(options) else 0
 
 

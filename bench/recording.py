@@ -61,6 +61,12 @@ def _reads(target: Target) -> int:
     return sum(int(value) for _name, value in target.query(_READS))
 
 
+def send_all(target: Target, requests: Sequence[Request]) -> None:
+    """Send the requests, to fill the caches of the processes that serve them."""
+    for request in requests:
+        Browser(target.web.port).send(request)
+
+
 def record(target: Target, requests: Sequence[Request]) -> Recording:
     """Send the requests, which differ only in values. Returns the one with the fewest statements."""
     return min((_record(target, request) for request in requests), key=lambda each: len(each.statements))
@@ -118,6 +124,7 @@ def explain(target: Target, statements: Sequence[str]) -> list[str]:
         if not statement.lstrip(" (").upper().startswith("SELECT"):
             continue
         for row in target.query("EXPLAIN " + statement.replace("%", "%%")):
+            # With a filter of row ids MariaDB writes “12 (3%)”.
             table, kind, rows, extra = row[2], row[3], int(str(row[-2] or 0).split()[0]), str(row[-1] or "")
             if rows > 1000 and (kind == "ALL" or "filesort" in extra or kind == "index"):
                 found.append(f"{table}: {kind}, {rows:,} rows, {extra}")

@@ -51,6 +51,22 @@ def test_a_list_reads_little_more_than_it_shows_and_counts(house: House, who: st
     assert found.total <= (THROUGH_OTHERS if path in ("task", "call_log") else LIST), found.dearest
 
 
+@pytest.mark.parametrize("who", ["sales", "manager", "support"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tasks/",
+        "/api/v1/task/?q=(page_size:20,order_column:due_on,order_direction:asc)",
+        f"/api/v1/task/?q=({BY_CHANGE})",
+        f"/api/v1/call_log/?q=({NEWEST},order_column:created_on,order_direction:desc)",
+        f"/api/v1/customer/?q=({NEWEST},order_column:created_on,order_direction:desc)",
+    ],
+)
+def test_other_orders_read_little_more_too(house: House, who: str, path: str) -> None:
+    found = house.cost(who, path)
+    assert found.total <= THROUGH_OTHERS, found.dearest
+
+
 def test_a_long_list_is_not_counted_again_for_its_next_page(house: House) -> None:
     found = house.cost("manager", f"/api/v1/lead/?q=(page:1,{NEWEST})")
     assert found.total <= 20 * SHOWN, found.dearest

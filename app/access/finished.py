@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Dialect, Select, SelectBase, bindparam
+from sqlalchemy import Column, Dialect, Integer, Select, SelectBase, bindparam
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
 from app.access.person import Person
@@ -27,7 +28,7 @@ MAX_STATEMENTS = 100
 #: Values that tell statements apart by how they are written.
 _COMPARABLE = (str, bytes, bool, int, float, date, datetime, type(None))
 
-Make = Callable[[], Select[Any]]
+Make = Callable[[], Any]
 Convert = Callable[[Any], Any]
 
 
@@ -77,7 +78,7 @@ def _applied(convert: Convert | None, value: Any) -> Any:
     return value if convert is None else convert(value)
 
 
-def finish(statement: Select[Any], dialect: Dialect, late: dict[str, Any]) -> Finished:
+def finish(statement: Any, dialect: Dialect, late: dict[str, Any]) -> Finished:
     """Compile the statement for good; the parameters named in `late` stay open."""
     compiled: Any = statement.compile(dialect=dialect)
     expanded = compiled.construct_expanded_state(late)
@@ -90,7 +91,7 @@ def finish(statement: Select[Any], dialect: Dialect, late: dict[str, Any]) -> Fi
         values={name: _applied(processors.get(name), value) for name, value in expanded.parameters.items()},
         order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
         late={name: processors.get(name) for name in late},
-        converters=_converters(tuple(each["type"] for each in statement.column_descriptions), dialect),
+        converters=_converters(tuple(each.type for each in statement.selected_columns), dialect),
     )
 
 
@@ -169,6 +170,36 @@ def answer_as_system(session: Session, statement: Select[Any], values: dict[str,
     return _common[key].send(session, values)[0]
 
 
+#: (dialect, question) -> finished; of questions without access rules whose answers are shown to nobody.
+_unruled: dict[Hashable, Finished] = {}
+
+
+def answer_unruled(session: Session, question: Question, late: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a question that names no rules, such as a look-up of ids; finished for everybody."""
+    if question.key is None:
+        return [tuple(row) for row in session.execute(question.make(), late)]
+    dialect = session.get_bind().dialect
+    key = (dialect.name, question.key)
+    if key not in _unruled:
+        if len(_unruled) >= MAX_STATEMENTS:
+            _unruled.clear()
+        _unruled[key] = finish(question.make(), dialect, late)
+    return _unruled[key].send(session, late)[0]
+
+
+def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
+    """The values as parameters of an IN, filled up with the last one: lists of similar length are one question.
+
+    With a `name` the parameters are name_0, name_1 …
+    """
+    size = 1 << (len(values) - 1).bit_length()
+    full = [*values, *[values[-1]] * (size - len(values))]
+    return [
+        bindparam(None if name is None else f"{name}_{place}", key, type_=Integer, unique=name is None)
+        for place, key in enumerate(full)
+    ]
+
+
 # --- what tells questions apart
 
 
@@ -204,7 +235,7 @@ def shape_of(conditions: Sequence[Any]) -> Shape:
     keys = [each._generate_cache_key() for each in conditions]
     if any(key is None for key in keys):
         return Shape(None, {}, {})
-    has_query = any(isinstance(node, SelectBase) for each in conditions for node in iterate(each))
+    has_query = any(_has_query(each) for each in conditions)
     late: dict[str, Any] = {}
     names: dict[int, str] = {}
     fixed: list[Any] = []
@@ -224,6 +255,22 @@ def key_of(*expressions: Any) -> Hashable:
     """What tells these expressions apart, values included; None if they can't be."""
     shape = shape_of(expressions)
     return None if shape.key is None else (shape.key, repr(shape.late))
+
+
+def _has_query(condition: Any) -> bool:
+    """Whether there is a SELECT in a condition; most are a column and a value."""
+    if isinstance(condition, BinaryExpression) and isinstance(condition.right, BindParameter):
+        return not isinstance(condition.left, Column) and _has_query(condition.left)
+    return any(isinstance(node, SelectBase) for node in iterate(condition))
+
+
+def identity_of(condition: Any) -> Hashable:
+    """What tells a condition apart, its values included; None if it can't be."""
+    key = condition._generate_cache_key()
+    if key is None:
+        return None
+    values = [parameter.effective_value for parameter in key.bindparams]
+    return (key.key, repr(values)) if _is_comparable(values) else None
 
 
 def _is_comparable(value: Any) -> bool:

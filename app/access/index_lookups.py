@@ -10,23 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, literal, null, or_, select, true, union_all
+from sqlalchemy import ColumnElement, Select, Table, bindparam, literal, null, or_, select, true, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators
-from sqlalchemy.sql.elements import BooleanClauseList
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 from sqlalchemy.sql.visitors import iterate
 
-from app.access.fast_paging import alias_of, has_few, ways
+from app.access.fast_paging import alias_of, has_few, shared_by, ways
+from app.access.finished import Question, Shape, answer, answer_unruled, identity_of, listed, shape_of
 from app.access.system_session import acting, as_system
-from app.access.title_words import TitlePart, by_words, is_probed_common, probe
+from app.access.title_words import TitlePart, by_words, is_probed_common, probe, wanted_words
 from app.models import Customer, Lead, Ticket
 
 #: Records that show their customer's name and numbers, and are found by them.
 _WITH_CUSTOMER = (Lead, Ticket)
 #: Annotation of a condition that reads other tables by itself, for each row, by their primary keys.
 ALONE = "reads_by_itself"
+#: So many ids are parameters of one statement; more of them are part of its text.
+_MOST_LISTED = 64
 
 
 @dataclass
@@ -40,15 +44,28 @@ class Asked:
     #: Whether one part on the record's own table alone has more rows than were looked up.
     is_many: bool = False
 
-    @property
+    @cached_property
+    def _tables(self) -> dict[int, str]:
+        """id of a part -> the table that it is on."""
+        return {id(part): _table_of(part) for part in self.parts}
+
+    def is_own(self, part: Any) -> bool:
+        """Whether the part is on the record's own table."""
+        return self._tables[id(part)] == self.record.__tablename__
+
+    def owner_of(self, part: Any) -> Any:
+        """The record on whose table the part is."""
+        return self.record if self.is_own(part) else Customer
+
+    @cached_property
     def own(self) -> list[Any]:
         """The parts on the record's own table."""
-        return [part for part in self.parts if _table_of(part) == self.record.__tablename__]
+        return [part for part in self.parts if self.is_own(part)]
 
-    @property
+    @cached_property
     def of_customer(self) -> list[Any]:
         """The parts on the table of its customer."""
-        return [part for part in self.parts if _table_of(part) != self.record.__tablename__]
+        return [part for part in self.parts if not self.is_own(part)]
 
     @property
     def can_be_looked_up(self) -> bool:
@@ -56,13 +73,14 @@ class Asked:
         known = {self.record.__tablename__}
         if self.record in _WITH_CUSTOMER:
             known.add(Customer.__tablename__)
-        return all(_table_of(part) in known for part in self.parts)
+        return all(table in known for table in self._tables.values())
 
     def rule(self) -> ColumnElement[bool]:
         """The rows that were found; if they are too many, the parts themselves."""
         if self.ids is not None:
-            found: ColumnElement[bool] = self.record.id.in_(sorted(self.ids)) if self.ids else self.record.id == -1
-            return found
+            ids = sorted(self.ids)
+            found: ColumnElement[bool] = self.record.id == -1
+            return self.record.id.in_(listed(ids) if len(ids) <= _MOST_LISTED else ids) if ids else found
         # IS TRUE keeps the optimizer from collecting all rows of each part: they are many, and read newest first.
         return or_(*_plain(self.own), *self._through_customer()).self_group().is_(true())
 
@@ -125,37 +143,57 @@ class _FirstLook:
         self.most, self.enough = most, enough
         self.parts: list[tuple[Any, Any]] = []
         self.ids: dict[int, set[int]] = {}
+        #: (record, what tells the part apart) -> its number, and id of each part -> the same.
+        self._known: dict[Any, int] = {}
+        self._places: dict[int, int] = {}
 
     def ask(self, session: Session, asked: list[Asked]) -> None:
         """Look up all parts at once."""
         for each in asked:
             for part in (*each.own, *each.of_customer):
-                self.place(_owner_of(each, part), part)
-        branches = [self._branch(n, record, part) for n, (record, part) in enumerate(self.parts)]
-        if branches:
-            with as_system(session):  # ids only, see above
-                for n, key, _other in session.execute(_together(session, branches)):
-                    self.ids.setdefault(n, set()).add(key)
+                self._place(each.owner_of(part), part)
+        if not self.parts:
+            return
+        shape = shape_of([part for _, part in self.parts if not isinstance(part, TitlePart)])
+        titles = {f"title_{n}": part.pattern for n, (_, part) in enumerate(self.parts) if isinstance(part, TitlePart)}
+        kinds = tuple((record, isinstance(part, TitlePart)) for record, part in self.parts)
+        key = None if shape.key is None else ("first look", self.most, kinds, shape.key)
+        question = Question(key, partial(self._statement, session, shape))
+        with as_system(session):  # ids only, see above
+            for n, found, _other in answer_unruled(session, question, shape.late | titles):
+                self.ids.setdefault(n, set()).add(found)
+
+    def _statement(self, session: Session, shape: Shape) -> Any:
+        opened = iter(shape.opened([part for _, part in self.parts if not isinstance(part, TitlePart)]))
+        branches = [
+            self._branch(n, record, part if isinstance(part, TitlePart) else next(opened))
+            for n, (record, part) in enumerate(self.parts)
+        ]
+        return _together(session, branches)
 
     def found(self, asked: Asked, part: Any) -> set[int] | None:
         """The rows with this part, of the record or its customer; None if they are too many."""
-        ids = self.ids.get(self.place(_owner_of(asked, part), part), set())
+        ids = self.ids.get(self.place(part), set())
         if isinstance(part, TitlePart):
             return None if is_probed_common(ids) else set()
         return None if len(ids) > self.most else ids
 
-    def place(self, record: Any, part: Any) -> int:
-        """The number of a part, which may be asked for several records."""
-        for n, (known, other) in enumerate(self.parts):
-            if known is record and (part is other or _is_same(part, other)):
-                return n
-        self.parts.append((record, part))
-        return len(self.parts) - 1
+    def place(self, part: Any) -> int:
+        """The number of a part that was asked for."""
+        return self._places[id(part)]
+
+    def _place(self, record: Any, part: Any) -> None:
+        """Number a part; the same part may be asked for several records."""
+        same = id(part) if isinstance(part, TitlePart) else identity_of(part) or id(part)
+        if (record, same) not in self._known:
+            self._known[record, same] = len(self.parts)
+            self.parts.append((record, part))
+        self._places[id(part)] = self._known[record, same]
 
     def _branch(self, n: int, record: Any, part: Any) -> Select[Any]:
         row, adapter = alias_of(record)
         if isinstance(part, TitlePart):
-            return probe(row, part, n)
+            return probe(row, part, n, bindparam(f"title_{n}", part.pattern))
         columns = [literal(n).label("n"), row.id.label("id"), null().label("other")]
         return select(*columns).where(adapter.traverse(part)).limit(self.most + 1)
 
@@ -179,6 +217,9 @@ class _SecondLook:
         self.branches: list[Select[Any]] = []
         #: For each branch: the questions that its id and its other id answer.
         self.answers: list[tuple[Asked | None, Asked | None]] = []
+        #: What tells the statement apart, and its values; None if that can't be told.
+        self._key: list[Any] | None = []
+        self._late: dict[str, Any] = {}
         #: (record, number of the part, number of the way) -> branch that reads the customers of one's own rows.
         self._shared: dict[tuple[Any, int, int], int] = {}
 
@@ -189,8 +230,10 @@ class _SecondLook:
         if not self.branches:
             return
         found: list[list[tuple[int, int | None]]] = [[] for _ in self.branches]
-        for n, key, other in self.session.execute(_together(self.session, self.branches)):
-            found[n].append((key, other))
+        key = None if self._key is None else ("second look", self.look.most, tuple(self._key))
+        question = Question(key, lambda: _together(self.session, self.branches), frozenset({Customer.__tablename__}))
+        for n, row_id, other in answer(self.session, question, self._late):
+            found[n].append((row_id, other))
         for rows, answers in zip(found, self.answers, strict=True):
             for asked, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
                 if asked is not None and asked.ids is not None:
@@ -216,7 +259,7 @@ class _SecondLook:
 
     @staticmethod
     def _is_own_column(asked: Asked, part: Any) -> bool:
-        return not isinstance(part, TitlePart) and _owner_of(asked, part) is asked.record
+        return not isinstance(part, TitlePart) and asked.is_own(part)
 
     def _is_own_known(self, asked: Asked) -> bool:
         """Whether the person reaches few people's rows, and their customers with them."""
@@ -238,18 +281,29 @@ class _SecondLook:
         """Rows of these customers, if the person sees the customer: here stands the class, and the session adds it."""
         row, _adapter = alias_of(asked.record)
         joined = select(row.id.label("id")).join(Customer, Customer.id == row.customer_id)
-        self._add(joined.where(row.customer_id.in_(sorted(customers))), asked)
+        ids = listed(sorted(customers), f"customer_{len(self.branches)}")
+        self._late |= {each.key: each.value for each in ids}
+        if self._key is not None:
+            self._key.append((asked.record, len(ids)))
+        self._add(joined.where(row.customer_id.in_(ids)), asked)
 
     def _by_title(self, asked: Asked, part: TitlePart) -> None:
         row, adapter = alias_of(asked.record)
-        is_sqlite = self.session.get_bind().dialect.name == "sqlite"
-        rule = part.contains if is_sqlite else by_words(part)
+        is_sqlite, n = self.session.get_bind().dialect.name == "sqlite", len(self.branches)
+        words, pattern = bindparam(f"words_{n}", wanted_words(part)), bindparam(f"title_{n}", part.pattern)
+        if not is_sqlite and not words.value:
+            return
+        self._late |= {pattern.key: pattern.value} | ({} if is_sqlite else {words.key: words.value})
+        if self._key is not None:
+            self._key.append((asked.record, part.column.key))
+        rule = part.column.like(pattern, escape="/") if is_sqlite else by_words(part, words, pattern)
         self._add(select(row.id.label("id")).where(adapter.traverse(rule)), asked)
 
     def _among_own(self, asked: Asked, part: Any) -> None:
         """A common part among the rows that the person reaches, in each way in which they do."""
+        self._key = None
         row, adapter = alias_of(asked.record)
-        if _owner_of(asked, part) is asked.record:
+        if asked.is_own(part):
             for way in self._ways(asked.record):
                 self._add(select(row.id.label("id")).where(way, adapter.traverse(part)), asked)
         else:
@@ -264,7 +318,7 @@ class _SecondLook:
         They begin with the person's rows: a common name has many customers, but each person few of them.
         """
         for place, way in enumerate(self._ways(source)):
-            key = (source, self.look.place(Customer, part), place)
+            key = (source, self.look.place(part), place)
             if key not in self._shared:
                 self._shared[key] = len(self.branches)
                 held = _held_customers(source, way, part, len(self.branches))
@@ -278,28 +332,33 @@ def _held_customers(source: Any, way: Any, part: Any, n: int) -> Select[Any]:
     """(n, id, customer's id) of the rows that somebody holds in this way and whose customer has the part."""
     held, (customer, adapter) = alias_of(source)[0], alias_of(Customer)
     columns = [literal(n).label("n"), held.id.label("id"), held.customer_id.label("other")]
-    query = select(*columns).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held)
+    shared = shared_by(way)
+    query = select(*columns).prefix_with("STRAIGHT_JOIN", dialect="mysql")
+    if shared is None:
+        query = query.select_from(held).where(way)
+    else:
+        query = query.select_from(shared).join(held, held.id == shared.c.ticket_id)
     query = query.join(customer, customer.id == held.customer_id)
     holder = str(getattr(getattr(way, "left", None), "name", "")).removesuffix("_id")
     index = f"ix_{source.__tablename__}_{holder}_customer"
     if any(each.name == index for each in source.__table__.indexes):
         query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
     opens = [held.opens_customer.is_(True)] if source is Ticket else []
-    return query.where(way, held.customer_id > 0, *opens, adapter.traverse(part)).order_by(held.customer_id.desc())
+    return query.where(held.customer_id > 0, *opens, adapter.traverse(part)).order_by(held.customer_id.desc())
 
 
 # --- helpers
-
-
-def _owner_of(asked: Asked, part: Any) -> Any:
-    """The record on whose table the part is."""
-    return asked.record if _table_of(part) == asked.record.__tablename__ else Customer
 
 
 def _table_of(part: Any) -> str:
     """The one table whose columns a part names; an empty text for several."""
     if isinstance(part, TitlePart):
         return str(part.column.table.name)
+    if isinstance(part, BinaryExpression) and isinstance(part.right, BindParameter) and _is_column(part.left):
+        return str(part.left.table.name)
+    if isinstance(part, BooleanClauseList):
+        found = {_table_of(each) for each in part.clauses}
+        return found.pop() if len(found) == 1 else ""
     nodes: list[Any] = [node for node in iterate(part) if _is_column(node)]
     names = {str(node.table.name) for node in nodes}
     return names.pop() if len(names) == 1 else ""
@@ -307,9 +366,3 @@ def _table_of(part: Any) -> str:
 
 def _is_column(node: Any) -> bool:
     return isinstance(getattr(node, "table", None), Table)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    if isinstance(one, TitlePart) or isinstance(other, TitlePart):
-        return False
-    return bool(one.compare(other))

@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, literal, null, select
+from sqlalchemy import ColumnElement, Select, and_, literal, null, select
 from sqlalchemy.dialects import mysql
 
 #: So many of the newest titles are read first. Where PROBED of them have the text it is common: full text would collect
@@ -70,13 +70,18 @@ class TitlePart:
         found: ColumnElement[bool] = self.column.contains(self.text, autoescape=True)
         return found
 
+    @property
+    def pattern(self) -> str:
+        """The text as `contains` has it in its LIKE, with the sign / before what is meant literally."""
+        return "%" + self.text.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
 
-def probe(row: Any, part: TitlePart, n: int) -> Select[Any]:
+
+def probe(row: Any, part: TitlePart, n: int, pattern: Any) -> Select[Any]:
     """(n, id, null) of the newest rows that have the text, up to PROBED. `row`: an alias of the record."""
     title = getattr(row, part.column.key)
     newest = select(row.id.label("id"), title.label("title")).order_by(row.id.desc()).limit(NEWEST).subquery()
     columns = [literal(n).label("n"), newest.c.id, null().label("other")]
-    return select(*columns).where(newest.c.title.contains(part.text, autoescape=True)).limit(PROBED)
+    return select(*columns).where(newest.c.title.like(pattern, escape="/")).limit(PROBED)
 
 
 def is_probed_common(ids: set[int]) -> bool:
@@ -84,16 +89,17 @@ def is_probed_common(ids: set[int]) -> bool:
     return len(ids) >= PROBED
 
 
-def by_words(part: TitlePart) -> ColumnElement[bool]:
+def wanted_words(part: TitlePart) -> str:
+    """What `by_words` looks for: the words of the text, the last letters of each left open; "" if it has none."""
+    return " ".join(f"+{word}*" for word in searchable_words(part.text))
+
+
+def by_words(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
     """The text in the title, by the index of words: its first word may begin anywhere but within another.
 
-    False if it has no word to look up.
+    `wanted`, `pattern`: parameters for `wanted_words` and `TitlePart.pattern`.
     """
-    words = searchable_words(part.text)
-    if not words:
-        return false()
-    wanted = " ".join(f"+{word}*" for word in words)
-    return and_(mysql.match(part.column, against=wanted).in_boolean_mode(), part.contains)
+    return and_(mysql.match(part.column, against=wanted).in_boolean_mode(), part.column.like(pattern, escape="/"))
 
 
 def searchable_words(text: str) -> list[str]:

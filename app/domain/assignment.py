@@ -18,13 +18,12 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     func,
-    insert,
     select,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices, team, timeline
+from app.domain import bulk, notices, team, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
 from app.domain.session_context import session_context
 
@@ -155,8 +154,7 @@ def reassign_many(session: Session, decisions: Sequence[tuple[Any, team.Decision
         | {"user_id": decision.user_id, "open_key": record_user_key(record, int(decision.user_id or 0))}
         for record, decision in moved.values()
     ]
-    if rows:
-        session.execute(insert(Assignment.__table__), rows)
+    bulk.insert_rows(session, Assignment, rows)
 
 
 def _open_assignments(session: Session, records: Iterable[tuple[str, int]]) -> list[Any]:

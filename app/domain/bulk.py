@@ -1,16 +1,41 @@
-"""Statements for many rows at once, which spare a round trip per row."""
+"""Statements for many rows at once, which spare a round trip per row and the work of making a statement for each.
+
+The texts are written here: SQLAlchemy would build, key and compile a CASE with hundreds of branches, and the driver
+would escape each value of each row. Values that rows share are sent and escaped once. What is sent here passes no
+session hook: the caller's rows are new, or locked by this transaction under the access rules.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, insert, literal, update
+from sqlalchemy import Dialect
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
+from app.domain.session_context import session_context
+
 #: Column values of one row by name; `id` identifies the row.
 Row = Mapping[str, Any]
+
+
+class LockedRow(SimpleNamespace):
+    """A row that was locked and read: its columns as attributes, and the name of its table; without the session."""
+
+    __tablename__: str
+
+    @classmethod
+    def of(cls, record: Any, row: Any) -> LockedRow:
+        """A row of a SELECT of columns of this record."""
+        return cls(__tablename__=record.__tablename__, **row._mapping)
+
+
+#: Rows of one INSERT; SQLite takes 32,766 parameters.
+MAX_ROWS = 500
 
 
 def update_rows(
@@ -20,30 +45,84 @@ def update_rows(
 
     `where`: columns that are compared rather than set; a row with another value stays unchanged.
     `bump_version`: whether this counts as a save, so that forms opened before are refused as stale.
-    Bypasses the session's objects: whoever holds one of the rows as an object must reload it.
+    Bypasses the session's objects and access rules: whoever holds one of the rows as an object must reload it, and a
+    session that acts for a person raises PermissionError.
     """
     if not rows:
         return
-    table = record.__table__
-    values = {name: _value(table, name, rows) for name in rows[0] if name != "id" and name not in where}
+    if getattr(session_context(session).acting, "id", None) is not None:
+        raise PermissionError("a person changes rows through statements that carry their access rules")
+    values = _Values(record.__table__, session.get_bind().dialect)
+    new = {name: _new_value(values, name, rows) for name in rows[0] if name != "id" and name not in where}
     if bump_version:
-        values["version"] = table.c.version + 1
-    is_unchanged = [table.c[name] == _value(table, name, rows) for name in where]
-    session.execute(update(table).where(table.c.id.in_([row["id"] for row in rows]), *is_unchanged).values(values))
+        new["version"] = "version + 1"
+    settings = ", ".join(f"{values.columns[name]} = {text}" for name, text in new.items())
+    rules = [f"id IN ({', '.join(str(int(row['id'])) for row in rows)})"]
+    rules += [f"{values.columns[name]} = {_new_value(values, name, rows)}" for name in where]
+    text = f"UPDATE {values.table_name} SET {settings} WHERE {' AND '.join(rules)}"  # noqa: S608  # names are ours
+    session.connection().exec_driver_sql(text, values.parameters)
 
 
-def _value(table: Any, name: str, rows: Sequence[Row]) -> ColumnElement[Any]:
-    """The value that all rows share, or CASE id WHEN … with the value of each."""
-    first, kind = rows[0][name], table.c[name].type
-    if all(row[name] == first for row in rows):
-        return literal(first, kind)
-    return case({row["id"]: literal(row[name], kind) for row in rows}, value=table.c.id)
+def _new_value(values: _Values, name: str, rows: Sequence[Row]) -> str:
+    """The value that all rows share, or a CASE with the ids of each value."""
+    ids: dict[str, list[str]] = {}
+    for row in rows:
+        ids.setdefault(values.text(name, row[name]), []).append(str(int(row["id"])))
+    if len(ids) == 1:
+        return next(iter(ids))
+    if 2 * len(ids) > len(rows):
+        branches = (f"WHEN {key} THEN {text}" for text, keys in ids.items() for key in keys)
+        return f"CASE id {' '.join(branches)} END"
+    groups = (f"WHEN id IN ({', '.join(keys)}) THEN {text}" for text, keys in ids.items())
+    return f"CASE {' '.join(groups)} END"
 
 
-def insert_rows(session: Session, record: Any, rows: Sequence[Row]) -> None:
-    """Insert these rows; all have the same columns."""
-    if rows:
-        session.execute(insert(record.__table__), list(rows))
+def insert_rows(
+    session: Session, record: Any, rows: Sequence[Row], *, unique: Sequence[str] = (), update: Sequence[str] = ()
+) -> int:
+    """Insert these rows; all have the same columns. Returns how many rows the database says it wrote.
+
+    `unique`: columns of a unique key; a row of which there is one already is skipped, or gives it its values of the
+    `update` columns. MariaDB counts an updated row twice.
+    """
+    return sum(
+        _insert(session, record, rows[start : start + MAX_ROWS], unique, update)
+        for start in range(0, len(rows), MAX_ROWS)
+    )
+
+
+def _insert(session: Session, record: Any, rows: Sequence[Row], unique: Sequence[str], update: Sequence[str]) -> int:
+    dialect = session.get_bind().dialect
+    values, names = _Values(record.__table__, dialect), tuple(rows[0])
+    _refuse_missing_defaults(record.__table__, names)
+    verb, end = _on_existing(dialect.name, values, unique, update)
+    columns = ", ".join(values.columns[name] for name in names)
+    made = ", ".join(f"({', '.join([values.text(name, row[name]) for name in names])})" for row in rows)
+    text = f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}"
+    return int(session.connection().exec_driver_sql(text, values.parameters).rowcount)
+
+
+def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: Sequence[str]) -> tuple[str, str]:
+    """The verb and the end of an INSERT, by what happens to a row that exists already."""
+    columns = [values.columns[name] for name in update]
+    if not unique:
+        return "INSERT", ""
+    if dialect == "sqlite":
+        key = ", ".join(values.columns[name] for name in unique)
+        step = f"UPDATE SET {', '.join(f'{each} = excluded.{each}' for each in columns)}" if columns else "NOTHING"
+        return "INSERT", f" ON CONFLICT ({key}) DO {step}"
+    if not columns:
+        # IGNORE, because with found-rows counting ON DUPLICATE KEY UPDATE answers 1 for an old row too.
+        return "INSERT IGNORE", ""
+    return "INSERT", f" ON DUPLICATE KEY UPDATE {', '.join(f'{each} = VALUES({each})' for each in columns)}"
+
+
+@lru_cache(maxsize=100)
+def _refuse_missing_defaults(table: Any, names: tuple[str, ...]) -> None:
+    """Raise ValueError for a column that only SQLAlchemy would have filled in."""
+    missing = [column.name for column in table.columns if column.default is not None and column.name not in names]
+    if missing:
+        raise ValueError(f"rows of {table.name} need {', '.join(missing)}")
 
 
 def upsert(session: Session, record: Any, keys: Sequence[str], changes: Callable[[Any], dict[str, Any]]) -> Any:
@@ -67,3 +146,47 @@ def insert_if_missing(session: Session, record: Any, key: str, values: Row) -> N
         session.execute(sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=[key]))
     else:
         session.execute(mysql.insert(table).values(values).on_duplicate_key_update({key: table.c[key]}))
+
+
+# --- values
+
+
+@dataclass
+class _Values:
+    """The values of one statement: texts for what is safe as it is, parameters for the rest, each value once."""
+
+    table: Any
+    dialect: Dialect
+    #: Name -> value, as the driver takes it.
+    parameters: dict[str, Any] = field(default_factory=dict)
+    _known: dict[tuple[str, Hashable], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.table_name, self.columns, self._processors = _names_of(self.table, self.dialect)
+        self._holder = ":{}" if self.dialect.name == "sqlite" else "%({})s"
+
+    def text(self, name: str, value: Any) -> str:
+        """How this value of this column stands in the statement."""
+        if value is None:
+            return "NULL"
+        if type(value) is int:
+            return str(value)
+        key = (name, value) if isinstance(value, Hashable) else None
+        if key is not None and key in self._known:
+            return self._known[key]
+        process = self._processors[name]
+        holder = f"p{len(self.parameters)}"
+        self.parameters[holder] = value if process is None else process(value)
+        text = self._holder.format(holder)
+        if key is not None:
+            self._known[key] = text
+        return text
+
+
+@lru_cache(maxsize=100)
+def _names_of(table: Any, dialect: Dialect) -> tuple[str, dict[str, str], dict[str, Callable[[Any], Any] | None]]:
+    """The name of the table, and of each column its name and what makes the driver's value; quoted where need be."""
+    quote = dialect.identifier_preparer
+    columns = {column.name: quote.format_column(column) for column in table.columns}
+    processors = {each.name: each.type.dialect_impl(dialect).bind_processor(dialect) for each in table.columns}
+    return quote.format_table(table), columns, processors

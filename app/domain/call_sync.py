@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, select, union_all
+from sqlalchemy import ColumnElement, and_, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain import bulk, call_matching, change_events, notices, sla, telephones, timeline
@@ -200,8 +200,8 @@ def _write(session: Session, batch: Batch, to_write: dict[str, ParsedCall]) -> N
     targets = call_matching.match(session, batch.telephone.employee_id, list(to_write.values()))
     # Before the rows: their foreign keys lock the leads, and two batches that then want to write these would deadlock.
     _record_first_replies(session, to_write, targets)
-    statement = bulk.upsert(session, CallLog, ("employee_id", "device_call_id"), _updated_columns)
-    session.execute(statement, [_row(batch, call, targets[call.index]) for call in to_write.values()])
+    rows = [_row(batch, call, targets[call.index]) for call in to_write.values()]
+    bulk.insert_rows(session, CallLog, rows, unique=("employee_id", "device_call_id"), update=_UPDATED)
     new_ids = _new_ids(session, batch)
     for call in batch.calls:
         result = batch.results[call.index]
@@ -219,10 +219,6 @@ def _write(session: Session, batch: Batch, to_write: dict[str, ParsedCall]) -> N
 
 #: The columns of a stored call that a later record of it may change.
 _UPDATED = ("direction", "status", "ended_on", "duration_seconds", "native", "changed_on", "changed_by_id")
-
-
-def _updated_columns(new: Any) -> dict[str, Any]:
-    return {name: new[name] for name in _UPDATED}
 
 
 def _new_ids(session: Session, batch: Batch) -> dict[str, int]:
@@ -290,8 +286,7 @@ def _write_timelines(session: Session, batch: Batch, created: list[_CreatedCall]
         for call_id, call, target in created
         if target.is_matched
     ]
-    if lines:
-        session.execute(insert(timeline.Activity.__table__), lines)
+    bulk.insert_rows(session, timeline.Activity, lines)
 
 
 def _notify_missed(session: Session, batch: Batch, created: list[_CreatedCall]) -> None:

@@ -64,6 +64,7 @@ class CallLog(Record):
         Index("ix_call_employee_started", "employee_id", "started_on"),
         Index("ix_call_started", "started_on"),
         Index("ix_call_changed", "changed_on"),
+        Index("ix_call_created", "created_on"),
         Index("ix_call_other", "other_e164", "started_on"),
         Index("ix_call_lead", "lead_id", "id"),
         Index("ix_call_ticket", "ticket_id", "id"),

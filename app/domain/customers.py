@@ -105,6 +105,7 @@ class Customer(Contact, Versioned, Record):
     __table_args__ = (
         Index("ix_customer_owner", "owner_id", "id"),
         Index("ix_customer_changed", "changed_on"),
+        Index("ix_customer_created", "created_on"),
         Index("ix_customer_first_name", "first_name", "last_name"),
         Index("ix_customer_last_name", "last_name", "first_name"),
         Index("ix_customer_owner_first_name", "owner_id", "first_name"),

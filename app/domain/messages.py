@@ -39,6 +39,7 @@ class Message(Record):
         UniqueConstraint("account_id", "provider_id", name="uq_message_provider"),
         Index("ix_message_peer", "peer", "id"),
         Index("ix_message_author", "created_by_id", "id"),
+        Index("ix_message_created", "created_on"),
         Index("ix_message_outbox", "state", "due_on"),
         Index("ix_message_lead", "lead_id", "id"),
         Index("ix_message_ticket", "ticket_id", "id"),

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.domain import bulk
 from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
@@ -149,7 +150,7 @@ def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) 
     rows = [row for event in events for row in _rows(event, choices, now)]
     if not rows:
         return 0
-    added = int(session.execute(_insert_new(session), rows).rowcount)  # type: ignore[attr-defined]
+    added = bulk.insert_rows(session, Notification, rows, unique=("event_key",))
     if added:  # a mixture of new and old is rare, and only makes a few pages count again
         pending(session).notified.extend((row["user_id"], row["kind"]) for row in rows)
         _add_email_deliveries(
@@ -174,15 +175,6 @@ def _rows(event: NoticeEvent, choices: NoticeChoices, now: datetime) -> list[dic
         }
         for user in users
     ]
-
-
-def _insert_new(session: Session) -> Any:
-    """INSERT that skips existing event keys; its parameters are the rows, however many."""
-    table: Any = Notification.__table__
-    if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing(index_elements=["event_key"])
-    # IGNORE, because with found-rows counting ON DUPLICATE KEY UPDATE answers 1 for an old row too.
-    return mysql.insert(table).prefix_with("IGNORE")
 
 
 def _add_email_deliveries(session: Session, rows: list[dict[str, Any]], now: datetime) -> None:

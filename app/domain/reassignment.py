@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy.orm import Session
 
 from app.domain import leads, office_hours, settings, tasks, team, tickets
 from app.domain.base import RuleBroken
+from app.domain.bulk import LockedRow
 from app.domain.leads import Lead
 from app.domain.reassignment_batch import ReassignmentBatch, RecordToReassign
 from app.domain.settings import LeadStatus, TicketStatus
@@ -187,7 +188,7 @@ def _lock_items(
     return {key: item for key, item in items.items() if item.overdue and item.has_role(KINDS[key[0]][2])}
 
 
-def _locked_records(session: Session, kind: str, ids: list[int]) -> list[Any]:
+def _locked_records(session: Session, kind: str, ids: list[int]) -> list[LockedRow]:
     """The open records that this transaction could lock."""
     if not ids:
         return []
@@ -200,14 +201,14 @@ def _locked_records(session: Session, kind: str, ids: list[int]) -> list[Any]:
 
 def _locked_tasks(
     session: Session, records: dict[tuple[str, int], Any], run: ReassignmentPass
-) -> dict[tuple[str, int], list[Task]]:
+) -> dict[tuple[str, int], list[LockedRow]]:
     """The overdue tasks of each record, oldest first; none of a record of which another transaction locks one."""
     record_by_task = _overdue_tasks(session, records, run)
     if not record_by_task:
         return {}
     locked = {task.id: task for task in _locked(session, Task, sorted(record_by_task), _OF_TASK)}
     locked_elsewhere = {key for task_id, key in record_by_task.items() if task_id not in locked}
-    overdue_tasks: dict[tuple[str, int], list[Task]] = {}
+    overdue_tasks: dict[tuple[str, int], list[LockedRow]] = {}
     for task in sorted(locked.values(), key=lambda task: (task.due_on, task.id)):
         key = record_by_task[task.id]
         if key not in locked_elsewhere and _is_overdue(task, run):
@@ -227,14 +228,13 @@ def _overdue_tasks(
     return record_by_task
 
 
-def _is_overdue(task: Task, run: ReassignmentPass) -> bool:
+def _is_overdue(task: LockedRow, run: ReassignmentPass) -> bool:
     """`_overdue` for a locked row."""
     is_watched = task.status in tasks.ACTIVE and not task.exhausted
     return is_watched and task.due_on is not None and task.due_on < run.overdue_before
 
 
-def _locked(session: Session, record: Any, ids: list[int], columns: Sequence[Any]) -> list[Any]:
-    """Lock the rows and load them as they are now; without those that another transaction locks."""
-    query = select(record).options(load_only(*columns)).where(record.id.in_(ids)).order_by(record.id)
-    locked = query.with_for_update(skip_locked=True)
-    return list(session.scalars(locked, execution_options={"populate_existing": True}))
+def _locked(session: Session, record: Any, ids: list[int], columns: Sequence[Any]) -> list[LockedRow]:
+    """Lock the rows and read them as they are now; without those that another transaction locks."""
+    query = select(record.id, *columns).where(record.id.in_(ids)).order_by(record.id)
+    return [LockedRow.of(record, row) for row in session.execute(query.with_for_update(skip_locked=True))]

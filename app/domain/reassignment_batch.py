@@ -13,19 +13,22 @@ from sqlalchemy.orm import Session
 
 from app.domain import assignment, bulk, change_events, notices, reminders, tasks, team, timeline
 from app.domain.base import Stamp
+from app.domain.bulk import LockedRow
+from app.domain.leads import Lead
 from app.domain.tasks import Task
+from app.domain.tickets import Ticket
 
 
 @dataclass(frozen=True)
 class RecordToReassign:
-    """A locked record with its overdue tasks, oldest first. The objects are read and never changed."""
+    """A locked record with its overdue tasks, oldest first."""
 
     #: lead or ticket, and its id.
     key: tuple[str, int]
     #: The role in whose round robin its tasks move.
     role: str
-    record: Any
-    overdue: list[Task]
+    record: LockedRow
+    overdue: list[LockedRow]
 
     def has_role(self, default: str) -> bool:
         """Whether the locked record still has this role, named or by default."""
@@ -64,10 +67,9 @@ class ReassignmentBatch:
             + [self._exhausted_task(task) for item, _ in self._exhausted for task in item.overdue],
         )
         items = [*self._reassigned, *self._exhausted]
-        for record in dict.fromkeys(type(item.record) for item, _ in items):
-            bulk.update_rows(
-                session, record, [self._record_row(*each) for each in items if isinstance(each[0].record, record)]
-            )
+        for record in (Lead, Ticket):
+            theirs = [each for each in items if each[0].record.__tablename__ == record.__tablename__]
+            bulk.update_rows(session, record, [self._record_row(*each) for each in theirs])
         self._note_events(session)
         assignment.reassign_many(
             session, [(item.record, decision) for item, decision in self._reassigned], "overdue", self.now
@@ -86,11 +88,11 @@ class ReassignmentBatch:
 
     # --- rows
 
-    def _tasks(self) -> Iterable[tuple[Task, team.Decision]]:
+    def _tasks(self) -> Iterable[tuple[LockedRow, team.Decision]]:
         return ((task, decision) for item, decision in self._reassigned for task in item.overdue)
 
     def _reassigned_task(
-        self, task: Task, decision: team.Decision, offsets: dict[int, tuple[int, ...]]
+        self, task: LockedRow, decision: team.Decision, offsets: dict[int, tuple[int, ...]]
     ) -> dict[str, Any]:
         """The round continues: `tried` grows, while a due time set by hand would empty it."""
         tried = [task.assignee_id] if task.assignee_id is not None and task.assignee_id not in task.tried else []
@@ -100,10 +102,10 @@ class ReassignmentBatch:
             task, assignee_id=assignee, due_on=self.due_on, tried=[*task.tried, *tried], remind_on=remind_on
         )
 
-    def _exhausted_task(self, task: Task) -> dict[str, Any]:
+    def _exhausted_task(self, task: LockedRow) -> dict[str, Any]:
         return self._row(task, exhausted=True)
 
-    def _row(self, task: Task, **new: Any) -> dict[str, Any]:
+    def _row(self, task: LockedRow, **new: Any) -> dict[str, Any]:
         names = ("assignee_id", "due_on", "tried", "remind_on", "exhausted")
         same = {name: new.get(name, getattr(task, name)) for name in names}
         return {"id": task.id, "changed_on": self.now, "changed_by_id": None} | same
@@ -155,7 +157,7 @@ class ReassignmentBatch:
 
 
 def _event(
-    kind: str, what: str, task: Task, users: tuple[int | None, ...], payload: dict[str, Any]
+    kind: str, what: str, task: LockedRow, users: tuple[int | None, ...], payload: dict[str, Any]
 ) -> notices.NoticeEvent:
     """The key names one overdue period of one task, so that it is notified once."""
     key = f"{what}:{task.id}:{task.due_on.isoformat() if task.due_on else ''}"

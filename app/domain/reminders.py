@@ -10,16 +10,17 @@ from zoneinfo import ZoneInfo
 
 from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
-from sqlalchemy.orm import Session, aliased, load_only
+from sqlalchemy.orm import Session, aliased
 
 from app.domain import bulk, notices, tasks, team
+from app.domain.bulk import LockedRow
 from app.domain.snooze import next_morning
 from app.domain.tasks import Task
 
 #: How long after its due time a task is first reported as overdue.
 OVERDUE = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
-_COLUMNS = (Task.title, Task.status, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id)
+_COLUMNS = (Task.id, Task.title, Task.status, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id)
 
 
 def reminder_offsets(user: Any) -> tuple[int, ...]:
@@ -58,7 +59,7 @@ def remind_many(session: Session, task_ids: Sequence[int], now: datetime, zone: 
 class _TaskCheck:
     """A locked task, and who is reminded: its assignee or their substitute."""
 
-    task: Task
+    task: LockedRow
     user: Any
     zone: ZoneInfo
 
@@ -89,10 +90,9 @@ class _TaskCheck:
 
 def _checks(session: Session, task_ids: Sequence[int], now: datetime, zone: str) -> list[_TaskCheck]:
     """The tasks that this transaction could lock and that are still open, with their recipients."""
-    query = select(Task).options(load_only(*_COLUMNS)).where(Task.id.in_(task_ids)).order_by(Task.id)
-    locked = query.with_for_update(skip_locked=True)
-    found = list(session.scalars(locked, execution_options={"populate_existing": True}))
-    found = [task for task in found if task.due_on and task.assignee_id and task.status in tasks.OPEN]
+    query = select(*_COLUMNS).where(Task.id.in_(task_ids)).order_by(Task.id)
+    locked = [LockedRow.of(Task, row) for row in session.execute(query.with_for_update(skip_locked=True))]
+    found = [task for task in locked if task.due_on and task.assignee_id and task.status in tasks.OPEN]
     recipients = _recipients(session, {int(task.assignee_id or 0) for task in found}, now)
     pairs = ((task, recipients[task.assignee_id or 0]) for task in found)
     return [_TaskCheck(task, user, ZoneInfo(user.time_zone or zone)) for task, user in pairs]
@@ -131,12 +131,12 @@ def minutes_left(due_on: datetime, now: datetime) -> int:
     return -((now - due_on) // MINUTE)
 
 
-def _schedule(session: Session, moments: Sequence[tuple[Task, datetime | None]]) -> None:
+def _schedule(session: Session, moments: Sequence[tuple[LockedRow, datetime | None]]) -> None:
     """Set remind_on alone: no new version, so that saves run into no conflict.
 
     The UPDATE names the due time that was read: whoever changes it meanwhile sets remind_on too.
     """
     new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
     bulk.update_rows(session, Task, new, where=["due_on"], bump_version=False)
-    for task, _ in moments:
-        session.expire(task, ["remind_on"])
+    for loaded in [each for each in session.identity_map.values() if isinstance(each, Task)]:
+        session.expire(loaded)

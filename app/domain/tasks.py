@@ -34,6 +34,8 @@ class Task(Versioned, Record):
         Index("ix_task_lead", "lead_id", "status"),
         Index("ix_task_ticket", "ticket_id", "status"),
         Index("ix_task_remind", "remind_on"),
+        Index("ix_task_created", "created_on"),
+        Index("ix_task_changed", "changed_on"),
         Index("ix_task_words", "title", mysql_prefix="FULLTEXT"),
     )
     title: Mapped[str] = mapped_column(String(200), nullable=False)

@@ -183,10 +183,12 @@ class RoundRobinLine:
     role: str
     places: list[TurnPosition]
     last_user_id: int | None = None
+    #: The ids of the users, in order.
+    ids: tuple[int, ...] = ()
 
     def in_turn(self) -> list[TurnPosition]:
         """The positions in the order of the next turns."""
-        first = bisect_right(self.places, self.last_user_id or 0, key=lambda position: position.user.id)
+        first = bisect_right(self.ids, self.last_user_id or 0)
         return self.places[first:] + self.places[:first]
 
     def moved_to(self, user_id: int) -> RoundRobinLine:
@@ -199,7 +201,8 @@ def load_line(session: Session, role: Any, last_user_id: int | None) -> RoundRob
     delegate = aliased(User)
     query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(_has_role(role.id))
     rows = session.execute(query.order_by(User.id)).all()
-    return RoundRobinLine(role.name, [TurnPosition(user, other) for user, other in rows], last_user_id)
+    places = [TurnPosition(user, other) for user, other in rows]
+    return RoundRobinLine(role.name, places, last_user_id, tuple(position.user.id for position in places))
 
 
 def preview_turns(line: RoundRobinLine, now: datetime, count: int) -> list[Decision]:
@@ -290,7 +293,7 @@ def _open_pointer(session: Session, role_id: int) -> Any:
 
 def _decide(line: RoundRobinLine, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
     """Whose turn it is in this line; changes nothing."""
-    decision = Decision(None, line.role, [position.user.id for position in line.places])
+    decision = Decision(None, line.role, list(line.ids))
     for position in line.in_turn():
         taker = _user_or_substitute(position, now, without, decision)
         if taker is not None:

@@ -8,9 +8,10 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, insert, update
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.domain import bulk
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
 from app.domain.pending import pending
 
@@ -117,8 +118,7 @@ def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) ->
         ids = dict.fromkeys((*RECORD_COLUMNS.values(), "record_kind", "record_id")) | _timelines_of(line.record)
         rows.append({"kind": line.kind, "at": stamp.now, "actor_id": stamp.by, "payload": line.payload} | ids)
         mark_changed(session, ids["lead_id"], ids["ticket_id"], ids["customer_id"])
-    if rows:
-        session.execute(insert(Activity.__table__), rows)
+    bulk.insert_rows(session, Activity, rows)
 
 
 def forget(session: Session, record: Any) -> None:

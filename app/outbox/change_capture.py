@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import Engine, insert, inspect
+from sqlalchemy import Engine, inspect
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app import access
-from app.domain import change_events, webhooks
+from app.domain import bulk, change_events, webhooks
 from app.domain.change_events import KINDS, ChangeEvent, RecordKey
 from app.domain.pending import pending
 from app.domain.webhooks import Subscription
@@ -93,7 +93,7 @@ def write_deliveries(session: Session) -> None:
     now = datetime.now(UTC)
     rows = [row for record, change in changes.items() for row in _rows(record, change, subscriptions, now)]
     if rows:
-        session.execute(insert(WebhookDelivery.__table__), rows)
+        bulk.insert_rows(session, WebhookDelivery, rows)
         gathered.webhook_deliveries.extend(row["key"] for row in rows)
 
 

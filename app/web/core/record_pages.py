@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, select
+from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, not_, select
 from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
+from app.web.core.filter_operators import is_empty
 
 if TYPE_CHECKING:
     from app.web.core.record_table import ListQuery, RecordTable
@@ -55,8 +56,9 @@ class _Asked:
     query: ListQuery
     names: Names
     offset: int
-    #: The conditions, cursor included, with parameters in place of their values.
+    #: The conditions, cursor included, and the order, with parameters in place of their values.
     rules: list[Any]
+    order: list[Any]
     late: dict[str, Any]
     key: Hashable
 
@@ -64,9 +66,11 @@ class _Asked:
     def of(cls, table: RecordTable, query: ListQuery, names: Names) -> _Asked:
         before = [] if query.before is None else [table.record.id < query.before]
         conditions, offset = [*query.conditions, *before], 0 if before else query.offset
-        shape, order = access.shape_of(conditions), "newest" if query.newest else access.key_of(*query.order)
-        key = None if shape.key is None or order is None else (table, names, query.size, offset, order, shape.key)
-        return cls(table, query, names, offset, shape.opened(conditions), shape.late, key)
+        order = [] if query.newest else query.order
+        shape = access.shape_of([*conditions, *order])
+        opened, cut = shape.opened([*conditions, *order]), len(conditions)
+        key = None if shape.key is None else (table, names, query.size, offset, query.newest, cut, shape.key)
+        return cls(table, query, names, offset, opened[:cut], opened[cut:] or query.order, shape.late, key)
 
     @property
     def wanted(self) -> access.PageQuery | None:
@@ -87,19 +91,46 @@ class _Asked:
         page = None if person is None or wanted is None else access.page_of_union(person, self.table.record, wanted)
         if page is not None:
             ids = page.subquery("page")
-            return query.join(ids, ids.c.id == self.table.record.id).order_by(*self.query.order)
-        asked = replace(self.query, conditions=self.rules)
+            return query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
+        asked = replace(self.query, conditions=self.rules, order=self.order)
         if self.offset < DEEP_OFFSET:
-            query = self.table.joined(query, asked, self.names).where(*self.rules).order_by(*self.query.order)
+            query = self.table.joined(query, asked, self.names).where(*self.rules).order_by(*self.order)
             return query.limit(self.query.size).offset(self.offset)
-        deep = self.table.ids(asked).order_by(*self.query.order).limit(self.query.size).offset(self.offset)
+        deep = self.table.ids(asked).order_by(*self.order).limit(self.query.size).offset(self.offset)
         ids = deep.subquery("page")
-        query = query.join(ids, ids.c.id == self.table.record.id).order_by(*self.query.order)
+        query = query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
         return self.table.joined(query, asked, self.names)
 
 
 def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None) -> list[Any]:
-    """One page of raw rows."""
+    """One page of raw rows.
+
+    Where rows without a value come last, those with one are read first: that is the order of an index.
+    """
+    column = _empty_last(table, query)
+    if column is None:
+        return _rows(table, session, query, names)
+    with_value = replace(query, conditions=[*query.conditions, not_(is_empty(column))], order=query.order[1:])
+    found = _rows(table, session, with_value, names)
+    if len(found) == query.size:
+        return found
+    if not found and query.offset:  # how many rows have a value is not known
+        return _rows(table, session, query, names)
+    rest = [*query.conditions, is_empty(column)]
+    size = query.size - len(found)
+    return [*found, *_rows(table, session, replace(query, conditions=rest, size=size, page=0, start=0), names)]
+
+
+def _empty_last(table: RecordTable, query: ListQuery) -> Any:
+    """The record's own column by which a list is sorted upwards, its rows without a value last; else None."""
+    order = query.order
+    if query.before is not None or query.offset >= DEEP_OFFSET or len(order) != 3:
+        return None
+    sort = _sort_of(order[1:], table.record)
+    return None if sort is None or sort[1] or _is_column(order[0].element) else sort[0]
+
+
+def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> list[Any]:
     person, asked = access.acting(session), _Asked.of(table, query, names)
     if person is not None and access.is_scanned(table.record):
         wanted = asked.wanted

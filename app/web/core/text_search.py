@@ -126,6 +126,8 @@ def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
     if is_serial and kind is None:
         return [column == text.upper(), column.endswith(f"-{int(text):05d}")]
     years = range(_FIRST_YEAR, viewer.now.year + 2) if is_serial and kind else ()
+    if not years:
+        return [column == text.upper()]
     return [column.in_([text.upper(), *(f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years)])]
 
 

@@ -207,7 +207,7 @@ class TaskScreen(TaskActions):
             list_query.conditions.append(Task.status.in_(OPEN))
         if list_query.newest:
             list_query.newest = False
-            list_query.order = [Task.due_on.is_(None), Task.due_on.asc() if is_open else Task.due_on.desc(), Task.id]
+            list_query.order = self.record_table.order_by("due_on", "asc" if is_open else "desc", viewer)
         return list_query
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:

@@ -1,0 +1,184 @@
+"""The plan of every statement of every operation, and what in them would grow with the data.
+
+python -m bench --leads 1000000 --only plans      # a few minutes; bench/results/plans.md
+
+A SELECT is run by `ANALYZE`, so that rows are those that were read, not those that were expected; everything else by
+`EXPLAIN`. Flagged are full scans of growing tables and sorts of more than MAX_SORTED rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench import generate, recording, server
+from bench.operations import Operation, operations
+from bench.run import Data, running
+from bench.target import Options, Target
+
+RESULTS = Path(__file__).parent / "results" / "plans.md"
+PREFIX = "plans"
+#: More rows than this are neither sorted nor scanned.
+MAX_SORTED = 1000
+#: Tables with fewer rows than this are lists of the house (statuses, users, roles), which don't grow with its work.
+GROWING = 2000
+_SELECT = re.compile(r"\s*\(*\s*SELECT\b", re.IGNORECASE)
+_LOCKS = re.compile(r"\bFOR UPDATE\b|\bLOCK IN SHARE MODE\b", re.IGNORECASE)
+_PLANNED = re.compile(r"\s*(\(*\s*SELECT|UPDATE|DELETE)\b", re.IGNORECASE)
+_SHOWN = 400
+
+
+@dataclass(frozen=True)
+class Step:
+    """One table of a plan."""
+
+    table: str
+    access: str
+    index: str
+    #: How many rows were read, of all loops together; of a statement that was only explained, the estimate.
+    rows: float
+    #: How many rows were sorted after it.
+    sorted: float = 0.0
+
+    def __str__(self) -> str:
+        text = f"{self.table}: {self.access} {self.index or '–'}, {self.rows:,.0f} rows"
+        return text + (f", {self.sorted:,.0f} sorted" if self.sorted else "")
+
+
+@dataclass
+class Plan:
+    """One statement of an operation."""
+
+    statement: str
+    steps: list[Step] = field(default_factory=list)
+
+    def faults(self, growing: set[str]) -> list[str]:
+        """What would grow with the data."""
+        found = [f"full scan: {each}" for each in self.steps if _is_scan(each, growing)]
+        return found + [f"sort: {each}" for each in self.steps if each.sorted > MAX_SORTED]
+
+
+def _is_scan(step: Step, growing: set[str]) -> bool:
+    """Whether it reads a growing table from end to end; an index that is left after a few rows is no scan."""
+    return step.access in ("ALL", "index") and step.table in growing and step.rows > MAX_SORTED
+
+
+def plan_of(target: Target, statement: str) -> Plan:
+    """The plan of a statement as MariaDB made it; without steps for one that has none, such as an INSERT of values."""
+    if not _PLANNED.match(statement):
+        return Plan(statement)
+    is_run = bool(_SELECT.match(statement)) and not _LOCKS.search(statement)
+    verb = "ANALYZE" if is_run else "EXPLAIN"
+    found = target.query(f"{verb} FORMAT=JSON {statement.replace('%', '%%')}")
+    return Plan(statement, _in_order(json.loads(found[0][0])))
+
+
+def _in_order(document: Any) -> list[Step]:
+    """The steps of a plan; a sort belongs to the table beneath it that it reads first."""
+    steps: list[Step] = []
+    for table, rows_sorted in _tables(document, 0.0):
+        name = table.get("table_name", "")
+        rows = float(table.get("r_rows", table.get("rows", 0)) or 0) * float(table.get("r_loops", 1) or 0)
+        steps.append(Step(name, table.get("access_type", ""), table.get("key", ""), rows, rows_sorted))
+    return [replace(each, table=_plain(each.table)) for each in steps]
+
+
+def _plain(table: str) -> str:
+    """The table of an alias that SQLAlchemy has made: leads_1 is leads."""
+    return re.sub(r"_\d+$", "", table)
+
+
+def _tables(node: Any, rows_sorted: float) -> Iterator[tuple[dict[str, Any], float]]:
+    """Every table of a plan, with the rows of the sort above it."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _tables(each, rows_sorted)
+    if not isinstance(node, dict):
+        return
+    for name, value in node.items():
+        if name == "table" and isinstance(value, dict):
+            yield value, rows_sorted
+            yield from _tables([each for each in value.values() if isinstance(each, dict | list)], 0.0)
+        elif name in ("filesort", "read_sorted_file"):
+            yield from _tables(value, _sorted_rows(value) or rows_sorted)
+        elif isinstance(value, dict | list):
+            yield from _tables(value, rows_sorted)
+
+
+def _sorted_rows(node: Any) -> float:
+    """How many rows a filesort took in."""
+    if not isinstance(node, dict):
+        return 0.0
+    own = node.get("r_output_rows", 0) or 0
+    taken = node.get("r_used_priority_queue")
+    if taken:  # a priority queue puts out only what it keeps: what it took in are the rows beneath it
+        own = max((_read(table) for table, _ in _tables(node, 0.0)), default=0.0)
+    return float(own) * float(node.get("r_loops", 1) or 1)
+
+
+def _read(table: dict[str, Any]) -> float:
+    share = float(table.get("r_filtered", 100) or 0) / 100
+    return float(table.get("r_rows", table.get("rows", 0)) or 0) * share
+
+
+# --- all operations
+
+
+def measure(options: Options) -> int:
+    """Write the page of plans. Returns 1 if anything in them would grow with the data."""
+    sizes = generate.Sizes.of(options.leads)
+    data, _took = server.filled_data_folder(sizes)
+    folder = server.scratch()
+    try:
+        with running(Data(data), folder, options, counting=True) as bed:
+            growing = _growing(bed.product)
+            found = [(each, _plans(bed.product, each)) for each in operations(bed.product, sizes)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    page, count = _page(found, growing, options)
+    results = RESULTS if options.results == Options().results else options.results
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(page)
+    print(page.partition("## All plans")[0])
+    return 1 if count else 0
+
+
+def _growing(target: Target) -> set[str]:
+    counted = """SELECT table_name, table_rows FROM information_schema.tables WHERE table_schema = DATABASE()"""
+    return {name for name, rows in target.query(counted) if (rows or 0) > GROWING}
+
+
+def _plans(target: Target, operation: Operation) -> list[Plan]:
+    """The plans of one request, when the caches of the processes are filled."""
+    print(f"  {operation.name} ({operation.who})", flush=True)
+    requests = operation.requests(target)[: recording.TRIES + 3]
+    recording.send_all(target, requests if len(requests) > 1 else requests * 4)
+    recorded = recording.record(target, requests[-recording.TRIES :])
+    return [plan_of(target, each) for each in recorded.statements]
+
+
+def _page(found: list[tuple[Operation, list[Plan]]], growing: set[str], options: Options) -> tuple[str, int]:
+    """The page, and how many faults it names."""
+    faults, lines = [], []
+    for operation, plans in found:
+        lines += [f"### {operation.name} ({operation.who})", ""]
+        for plan in plans:
+            own = plan.faults(growing)
+            faults += [f"- {operation.name} ({operation.who}): {each}" for each in own]
+            lines += [f"- `{_short(plan.statement)}`", *[f"    - {each}" for each in plan.steps]]
+        lines.append("")
+    title = f"# Plans of all statements, {options.leads:,} leads"
+    count = sum(len(plans) for _, plans in found)
+    summary = f"{count} statements of {len(found)} operations. Growing tables: {', '.join(sorted(growing))}."
+    head = [title, "", summary, "", f"## Full scans and sorts of more than {MAX_SORTED:,} rows", ""]
+    return "\n".join([*head, *(faults or ["none"]), "", "## All plans", "", *lines]), len(faults)
+
+
+def _short(statement: str) -> str:
+    text = " ".join(statement.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
