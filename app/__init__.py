@@ -20,8 +20,9 @@ from app.domain import audit_chain
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, audit_key, read_key
 from app.ops import database, log_privacy, queue
-from app.ops.file_store import FolderStore
+from app.ops.file_store import FileStore, FolderStore
 from app.ops.redis_queue import RedisQueue
+from app.ops.s3_store import S3Place, S3Store
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
@@ -51,6 +52,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["vault"] = Vault(read_key(settings.field_key))
     audit_chain.use_key(audit_key(read_key(settings.field_key)))
+    app.extensions["crm_files"] = _files(settings)
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
@@ -65,7 +67,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         rate_limits.install(app, settings)
         _build(app)
         languages.install(app, config.ROOT / "translations")
-        app.extensions["crm_jobs"] = _runner(settings)
+        app.extensions["crm_jobs"] = _runner(settings, app.extensions["crm_files"])
         app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
         app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
@@ -98,13 +100,21 @@ def _build(app: Flask) -> None:
     app.jinja_env.globals["appbuilder"] = builder
 
 
-def _runner(settings: config.Settings) -> job_runner.Runner:
+def _files(settings: config.Settings) -> FileStore:
+    """Where the files of messages are."""
+    if settings.files is None:
+        return FolderStore(settings.instance_dir / "files")
+    return S3Store(S3Place(*settings.files, settings.s3_endpoint, settings.s3_region))
+
+
+def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
     """Jobs have sessions of their own on the same engine."""
     bound = db.engine
     return job_runner.Runner(
         lambda: Session(bound, expire_on_commit=False),
         *(settings.time_zone, live_events.announce),
         folder=settings.instance_dir,
+        files=files,
     )
 
 
@@ -116,7 +126,6 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})
-    app.extensions["crm_files"] = FolderStore(settings.instance_dir / "files")
     message_delivery.install(app, rate_limits.new_counter(settings))
     client = WebhookClient(private=settings.webhooks_private)
     change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))

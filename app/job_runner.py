@@ -87,10 +87,11 @@ class Runner:
     #: Ids of the runs that this process works on.
     active: set[int] = field(default_factory=set)
     folder: Path | None = None
+    files: FileStore | None = None
 
     def pass_at(self, now: datetime, is_dry_run: bool = False) -> JobPass:
         """A pass of any job, as of this moment."""
-        return JobPass(now, self.zone, self.limit, self.folder, is_dry_run)
+        return JobPass(now, self.zone, self.limit, self.folder, is_dry_run, self.files)
 
 
 @dataclass
