@@ -27,7 +27,7 @@ from app.ops.thread_queue import ThreadQueue
 from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
-from app.web.channels import hooks
+from app.web.channels import file_address, hooks
 from app.web.compat import routes
 from app.web.core import languages, lazy_rules
 from app.web.pages import errors, hosts, shell
@@ -75,6 +75,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     errors.install(app)
     routes.install(app)
     hooks.install(app)
+    file_address.install(app)
     live_events.install(app)
     _guard_hosts(app, settings)
     _queue(app, settings)

@@ -25,7 +25,9 @@ def refuse(file: Mapping[str, Any], channel: str, ability: Abilities) -> None:
     if most is None:
         raise RuleBroken(translatable(_reason_of(kind), name=name), "files")
     if size is not None and int(size) > most:
-        text = "“%(name)s” is too large: on this channel such a file can have up to %(most)s MB. Please make it smaller."
+        text = (
+            "“%(name)s” is too large: on this channel such a file can have up to %(most)s MB. Please make it smaller."
+        )
         raise RuleBroken(translatable(text, name=name, most=most // 1_000_000), "files")
 
 

@@ -204,5 +204,3 @@ def missing(session: Session, store: FileStore, report: Callable[[str, str], Non
         else:
             report(digest, column)
     return count
-
-

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import channel_accounts, conversations, messages, outgoing
+from app.domain import channel_accounts, conversations, messages, outgoing, support_pages
 from app.domain.base import RuleBroken
 from app.domain.outgoing import Outgoing
 from app.extensions import db
@@ -24,8 +24,6 @@ from app.web.records.messages import peer_of, seen_by
 
 #: Messages of a record in one answer.
 MOST = 100
-#: Support pages of one message.
-MAX_PAGES = 20
 _STATES = {"unknown": "Pending", "queued": "Pending", "sending": "Pending", "noted": "Sent", "canceled": "Failed"}
 
 
@@ -102,18 +100,13 @@ def send_support_pages(arguments: Arguments) -> dict[str, Any]:
     """customer_mobile, support_pages, doctype and docname (or ticket_name, lead_name) -> {success, message_id}."""
     pages = _pages(arguments)
     row, column = _record(arguments) if _names_record(arguments) else (None, "")
-    lines = [str(_("Hi! Here are some helpful support pages:"))]
-    for page in pages:
-        lines += ["", f"📋 *{page.label}*", *([page.description] if page.description else []), f"🔗 {page.url}"]
-    message = _send(row, column, arguments, body="\n".join(lines), purpose="service")
+    message = _send(row, column, arguments, body=support_pages.text_of(pages), purpose="service")
     text = str(_("%(count)s support pages queued.", count=len(pages)))
     return {"success": True, "message": text, "message_id": str(message.id)}
 
 
 def _pages(arguments: Arguments) -> list[SupportPage]:
-    names = arguments.record_names("support_pages", "support_page")[: MAX_PAGES + 1]
-    if len(names) > MAX_PAGES:
-        raise RuleBroken(_("Please choose at most %(most)s support pages.", most=MAX_PAGES), "support_pages")
+    names = arguments.record_names("support_pages", "support_page")
     rows = db.session.scalars(select(SupportPage).where(SupportPage.is_active.is_(True))).all()
     known = {key: each for each in rows for key in (str(each.id), each.label)}
     if missing := [name for name in names if name not in known]:

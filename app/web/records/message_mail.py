@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, BinaryIO
-from urllib.parse import quote
+from typing import Any
 
-from flask import Response, current_app, request
+from flask import request
 from flask_appbuilder.api import expose, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import lazy_gettext as _
@@ -15,13 +13,12 @@ from sqlalchemy import select
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import html_cleaning
-from app.lib.file_kinds import SHOWN
 from app.models import Mail, Message
-from app.ops.file_store import PREFIX, FileStore
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields import Field, LongTextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.records import message_files
 
 MAX_HTML = 200_000
 _FILE = shape({"name": STRING, "mime_type": STRING, "number": {"type": "integer"}, "content_id": STRING})
@@ -96,15 +93,8 @@ class MailRoutes:
     def file(self, pk: Any, number: int) -> Any:
         """A file, always to be saved and never to be run; of the few kinds of pictures also for pages."""
         row = self._row(pk, "read")  # type: ignore[attr-defined]
-        files = row.media or []
-        if number >= len(files) or not files[number]["address"].startswith(PREFIX):
-            raise NotFound(_("This message has no such file."))
-        store: FileStore = current_app.extensions["crm_files"]
-        try:
-            content = store.open(files[number]["address"].removeprefix(PREFIX))
-        except FileNotFoundError as missing:
-            raise NotFound(_("This file no longer exists.")) from missing
-        return _download(content, files[number])
+        content = message_files.open_file(row.media, number)
+        return message_files.handed_out(content, row.media[number])
 
 
 def _shown(row: Message, mail: Mail | None, viewer: Viewer) -> dict[str, Any]:
@@ -124,23 +114,3 @@ def _shown(row: Message, mail: Mail | None, viewer: Viewer) -> dict[str, Any]:
             for n, each in enumerate(row.media or [])
         ],
     }
-
-
-def _download(content: BinaryIO, file: dict[str, str]) -> Response:
-    """The content as an attachment under the sender's name."""
-    name = file["name"] or "file"
-    plain = "".join(char if (char.isascii() and char.isalnum()) or char in "-_. " else "_" for char in name)
-    headers = {
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Cache-Control": "private, no-store",
-    }
-    mime_type = file["mime_type"] if file["mime_type"] in SHOWN else "application/octet-stream"
-    return Response(_chunks(content), headers=headers, mimetype=mime_type)
-
-
-def _chunks(content: BinaryIO) -> Iterator[bytes]:
-    with content:
-        while chunk := content.read(65_536):
-            yield chunk

@@ -30,7 +30,7 @@ from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import MasterField
 from app.web.records import message_mail
 from app.web.records.call_fields import CallNumberField
-from app.web.records.conversation_list import CHANNEL_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.screen import Screen
 
 COLORS = {
@@ -45,17 +45,6 @@ COLORS = {
     "canceled": "gray",
 }
 _DIRECTION_WORDS = {"out": _("Outgoing"), "in": _("Incoming")}
-STATE_WORDS = {
-    "noted": _("Noted"),
-    "queued": _("Queued"),
-    "sending": _("Sending"),
-    "unknown": _("Unknown"),
-    "sent": _("Sent"),
-    "delivered": _("Delivered"),
-    "read": _("Read"),
-    "failed": _("Failed"),
-    "canceled": _("Canceled"),
-}
 _PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
 
 
@@ -190,13 +179,19 @@ def seen_by(session: Session, viewer: Viewer) -> Callable[[Conversation], bool]:
 
 def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> str:
     """The number or address of the record, so that who sees it masked can send too; "" when it has none."""
-    column = "email" if channel == "email" else "mobile_e164"
     for model, name in ((Ticket, "ticket_id"), (Lead, "lead_id"), (Customer, "customer_id")):
         row: Any = session.get(model, records[name]) if records[name] else None
-        owner = row.customer if row is not None and getattr(row, "customer_id", None) else row
-        if found := getattr(owner, column, None):
-            return str(found)
+        if row is not None and (found := peer_of_record(session, channel, row)):
+            return found
     return ""
+
+
+def peer_of_record(session: Session, channel: str, row: Any) -> str:
+    """As `peer_of`, of a lead, ticket or customer: that of its customer, else its own."""
+    column = "email" if channel == "email" else "mobile_e164"
+    with access.as_system(session):
+        customer = session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
+    return str(getattr(customer, column, None) or getattr(row, column, None) or "")
 
 
 class MessageResource(message_mail.MailRoutes, Resource):
