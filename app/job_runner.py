@@ -32,6 +32,7 @@ from app.job_work import MAX_ITEMS, SKIPPED, Job, JobPass, Work
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.ops.database import WRITES
 from app.ops.database_errors import Cause, cause_of
+from app.ops.file_store import FileStore
 from app.ops.queue import error_summary
 
 __all__ = [

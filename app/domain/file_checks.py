@@ -16,7 +16,7 @@ _ARCHIVES = ("application/zip",)
 
 
 def refuse(file: Mapping[str, Any], channel: str, ability: Abilities) -> None:
-    """Raise RuleBroken for a file that can't be sent. `file`: mime_type by content, name, and size in bytes if known."""
+    """Raise RuleBroken for a file that can't be sent. `file`: mime_type by content, name, size in bytes if known."""
     kind, name, size = str(file.get("mime_type") or UNKNOWN), shown_name(file), file.get("size")
     refuse_bad_content(kind, name, size)
     if not ability.files:

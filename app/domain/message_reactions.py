@@ -20,6 +20,8 @@ from app.domain.pending import pending
 
 #: Unicode's categories of the characters of an emoji: symbols, skin tones, variants, and what joins them.
 _OF_EMOJI = frozenset(("So", "Sk", "Sm", "Mn", "Me", "Cf"))
+#: What joins several to one, such as a family.
+_JOINER = "\u200d"
 #: What people choose from. Any other emoji can be sent over REST.
 CHOICES = ("👍", "❤️", "😂", "😮", "😢", "🙏")
 
@@ -73,8 +75,11 @@ def refuse_impossible(session: Session, message: Message, emoji: str) -> None:
 
 def is_emoji(text: str) -> bool:
     """Whether it is one emoji: a symbol, perhaps with a skin tone, a flag's second letter or joined parts."""
-    kinds = {unicodedata.category(sign) for sign in text}
-    return 0 < len(text) <= messages.MAX_REACTION and "So" in kinds and kinds <= _OF_EMOJI
+    kinds = [unicodedata.category(sign) for sign in text]
+    begins = [sign for n, sign in enumerate(text) if kinds[n] == "So" and text[n - 1 : n] != _JOINER]
+    is_flag = len(begins) == 2 and all("\U0001f1e6" <= sign <= "\U0001f1ff" for sign in begins)
+    is_one = len(begins) == 1 or is_flag
+    return is_one and len(text) <= messages.MAX_REACTION and _OF_EMOJI.issuperset(kinds)
 
 
 def _row(session: Session, message_id: int) -> MessageReaction:

@@ -76,7 +76,7 @@ class FileStore(Protocol):
 
 
 def described(content: bytes | BinaryIO) -> tuple[BinaryIO, StoredFile]:
-    """The content as a file at its beginning, and what will be known of it. Reads it piece by piece. Raises TooLarge."""
+    """The content as a file at its beginning, and what is known of it; read piece by piece. Raises TooLarge."""
     file = BytesIO(content) if isinstance(content, bytes) else content
     file.seek(0)
     digest, size = hashlib.sha256(), 0

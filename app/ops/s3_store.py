@@ -38,7 +38,7 @@ class S3Place:
 
 
 class S3Store:
-    """Files in one bucket. The keys of the account are where boto looks for them: its environment, files or the role."""
+    """Files in one bucket. The keys of the account are where boto looks for them, such as its environment."""
 
     def __init__(self, place: S3Place) -> None:
         self.place = place

@@ -80,7 +80,7 @@ def _prepare(row: MessageFile) -> _Source:
 def _transmit(row: MessageFile, source: _Source) -> DeliveryResult:
     """Fetch the file unless it is here, then make its preview. Raises ChannelError."""
     try:
-        stored = _fetched(source) if source.provider is not None else None
+        stored = _fetched(source.provider, source) if source.provider is not None else None
         kind = stored.mime_type if stored else source.media.mime_type
         digest = stored.digest if stored else row.digest
         preview = pictures.preview_of(source.store, digest) if kind in SHOWN and digest else None
@@ -90,10 +90,10 @@ def _transmit(row: MessageFile, source: _Source) -> DeliveryResult:
     return FileResult("sent", stored=stored, preview=preview)
 
 
-def _fetched(source: _Source) -> StoredFile:
-    assert source.provider is not None
+def _fetched(provider: Provider, source: _Source) -> StoredFile:
+    """From the provider into our store. Raises ChannelError."""
     try:
-        _said, content = source.provider.fetch(source.media, MAX_BYTES)
+        _said, content = provider.fetch(source.media, MAX_BYTES)
     except DeliveryUnknown as error:  # nothing is sent by fetching
         raise ChannelError(str(error)) from error
     except ChannelError as error:
@@ -195,7 +195,7 @@ def remove_forgotten(session: Session, store: FileStore, digest: str, before: da
 
 
 def missing(session: Session, store: FileStore, report: Callable[[str, str], None]) -> int:
-    """Tell `report` each (digest, column) of a file to which a row refers and which is not there. Returns how many are."""
+    """Tell `report` each (digest, column) of a file in use that is not there. Returns how many are."""
     here = {digest for digest, _stored_on in store.list()}
     count = 0
     for digest, column in message_files.all_used(session):

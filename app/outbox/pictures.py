@@ -1,4 +1,4 @@
-"""Previews of pictures: small, made anew from the pixels, so nothing of the original but what is seen gets into them."""
+"""Previews of pictures: small, and made anew from the pixels, so that nothing gets into them but what is seen."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ def shrink(file: BinaryIO) -> bytes | None:
             made = BytesIO()
             paper.save(made, "JPEG", quality=QUALITY, optimize=True)
             return made.getvalue()
-    except Exception as error:  # whatever a damaged file makes the library raise
+    except Exception as error:  # noqa: BLE001  # whatever a damaged file makes the library raise
         log.info("a picture has no preview (%s)", type(error).__name__)
         return None

@@ -40,7 +40,7 @@ def store_of_app() -> FileStore:
 
 
 def views_of(session: Session, rows: Iterable[Any]) -> dict[int, list[dict[str, Any]]]:
-    """Message id -> how pages show its files. `rows` have id, channel and media. One statement where there are files."""
+    """Message id -> how pages show its files; one statement where there are any. `rows` have id and media."""
     rows = [each for each in rows if each.media]
     kept = message_files.of_messages(session, [each.id for each in rows])
     return {
@@ -128,12 +128,23 @@ def handed_out(content: BinaryIO, file: Mapping[str, Any]) -> Response:
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-store",
     }
-    body = FileWrapper(content, CHUNK)
+    body = _Content(content, CHUNK)
     mime_type = served_type(str(file.get("mime_type") or ""))
     response = Response(body, headers=headers, mimetype=mime_type, direct_passthrough=True)
     response.content_length = size
     response.make_conditional(request.environ, accept_ranges=True, complete_length=size)
     return response
+
+
+class _Content(FileWrapper):
+    """A file that is closed when it has been read, whoever reads it."""
+
+    def __next__(self) -> bytes:
+        try:
+            return super().__next__()
+        except StopIteration:
+            self.close()
+            raise
 
 
 def preview(session: Session, message: Message, place: int) -> Response:
