@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.provider import Abilities
-from app.domain import channel_accounts, file_checks, message_files, message_reactions, messages, outgoing
+from app.domain import file_checks, message_files, message_reactions, messages
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -116,6 +116,4 @@ def _ability(session: Session, channel: str, conversation: str | None) -> Abilit
         raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
     if conversation and (row := threads.find(session, conversation)).channel == channel:
         return threads.ability_of_account(session, row.account_id, channel)
-    with access.as_system(session):
-        fitting = channel_accounts.active(session, channel, None)
-        return outgoing.ability_of(fitting[0], channel) if fitting else Abilities()
+    return threads.ability_of_channel(session, channel)

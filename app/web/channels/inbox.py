@@ -102,7 +102,8 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
     def send(self, pk: str) -> Any:
         """Put an answer into the outbox; on an error the form keeps what was typed."""
         row, viewer = threads.find(db.session(), pk), current_viewer()
-        files = uploads.given(viewer)
+        ability = threads.ability_of_account(db.session(), row.account_id, row.channel)
+        files = uploads.given(viewer, row.channel, ability)
         again: dict[str, Any] = {"typed": request.form, "files": files.kept, "reply_to": request.form.get("reply_to")}
         if request.form.get("pick") and files.problem is None:
             return self._page(row, **again)
@@ -145,7 +146,7 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
         row, viewer = _record(kind, request.form.get("record", "")), current_viewer()
         records = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
         target = {"channel": channel, "peer": _peer_of(row, channel), "records": records}
-        files = uploads.given(viewer)
+        files = uploads.given(viewer, channel, threads.ability_of_channel(db.session(), channel))
         again: dict[str, Any] = {"typed": request.form, "files": files.kept}
         if request.form.get("pick") and files.problem is None:
             return self._begin(kind, row, channel, **again)

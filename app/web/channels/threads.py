@@ -168,6 +168,13 @@ def ability_of_account(session: Session, account_id: int | None, channel: str) -
     return kind.ability(channel) if kind is not None else Abilities()
 
 
+def ability_of_channel(session: Session, channel: str) -> Abilities:
+    """What the first account can do that sends on the channel, for who has no conversation yet."""
+    with access.as_system(session):
+        fitting = channel_accounts.active(session, channel, "service")
+        return outgoing.ability_of(fitting[0], channel) if fitting else Abilities()
+
+
 def _replies(session: Session, rows: list[Any]) -> dict[int, dict[str, Any]]:
     """Id -> {id, text, who} of the messages that these answer."""
     keys = {each.reply_to_id for each in rows} - {None}
@@ -388,7 +395,4 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
 
 def _new_files(session: Session, channel: str, files: Iterable[Upload], viewer: Viewer) -> dict[str, Any] | None:
     """The part of the form about files, by the first account that sends on the channel."""
-    with access.as_system(session):
-        fitting = channel_accounts.active(session, channel, "service")
-    ability = outgoing.ability_of(fitting[0], channel) if fitting else Abilities()
-    return file_part(ability, f"/inbox/files?channel={channel}", files, viewer)
+    return file_part(ability_of_channel(session, channel), f"/inbox/files?channel={channel}", files, viewer)

@@ -163,17 +163,17 @@ class Sockets:
         else:
             emit("gone", {"kind": record[0], "id": record[1]})
 
-    def typing(self, *_args: Any) -> None:
-        """Handle "typing": the person writes in the conversation that their page shows. Nothing is stored."""
-        connection = self.connections.get(_sid())
-        if connection is None or connection.watched is None or connection.watched[0] != "conversation":
+    def typing(self, *args: Any) -> None:
+        """Handle "typing": the person writes in the conversation {kind, id} on their page. Nothing is stored."""
+        connection, record = self.connections.get(_sid()), parse_record_key(args[0] if args else None)
+        if connection is None or record is None or record[0] != "conversation" or connection.watched != record:
             return
         if time.monotonic() - connection.typed_at < TYPING_SECONDS:
             return
         connection.typed_at = time.monotonic()
         connection, who = self._sender()
-        if connection is not None and connection.watched and who is not None and who.may("Messages", "create"):
-            self.on_typing(connection.watched[1], who.id)
+        if connection is not None and who is not None and who.may("Messages", "create"):
+            self.on_typing(record[1], who.id)
 
     def toast_shown(self, *args: Any) -> None:
         """Handle "shown": the page has shown the toast of the notice {id}. Recorded once, for own notices only."""

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.datastructures import FileStorage
 
+from app.channels.provider import Abilities
 from app.domain import file_checks
 from app.domain.base import RuleBroken
 from app.lib import file_kinds
@@ -85,14 +86,18 @@ class GivenFiles:
             raise self.problem
 
 
-def given(viewer: Viewer) -> GivenFiles:
-    """The files of this request's form: tokens in “file”, and contents in “files”. Nothing that can be kept is lost."""
+def given(viewer: Viewer, channel: str, ability: Abilities) -> GivenFiles:
+    """The files of this request's form: tokens in “file”, and contents in “files”.
+
+    Nothing is lost that can be sent; what can't be is left out, so that a second click sends the rest.
+    """
     kept: dict[str, Upload] = {}
     problem: RuleBroken | None = None
     contents = [each for each in request.files.getlist("files") if each.filename]
     for each in (*request.form.getlist("file"), *contents):
         try:
             found = of_token(each, viewer) if isinstance(each, str) else take(each)
+            file_checks.refuse(found.as_media(), channel, ability)
             kept[found.digest] = found
         except RuleBroken as refused:
             problem = problem or refused

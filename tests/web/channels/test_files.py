@@ -133,7 +133,7 @@ def test_a_bad_file_is_refused_in_words_and_nothing_typed_is_lost(
     upload = post(ana, f"/inbox/files?channel=whatsapp&conversation={row.id}", files=sent_file(content, name))
     assert upload.status_code == 422 and words in upload.json["message"]
     # Once more, with what was kept
-    kept = [each for each in tokens(page)][:1]
+    kept = tokens(page)[:1]
     assert answer(ana, row, "Please see both", file=kept).status_code == 302
     assert [each["name"] for each in out(world)[0].media] == ["good.pdf"]
 
