@@ -93,10 +93,11 @@ def send_all(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
 
     Raises RuleBroken when one of them can't be sent; then none of them may be.
     """
-    peer = _peer(wish)
-    ability = ability_of(choose_account(session, wish, peer), wish.channel)
-    sent = [send(session, each, stamp) for each in parts_of(wish, ability)]
-    return sent[0]
+    if not wish.media:
+        return send(session, wish, stamp)
+    account = choose_account(session, wish, _peer(wish))
+    parts = parts_of(replace(wish, account_id=account.id), ability_of(account, wish.channel))
+    return [send(session, each, stamp) for each in parts][0]
 
 
 def parts_of(wish: Outgoing, ability: Abilities) -> list[Outgoing]:
