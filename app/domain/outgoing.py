@@ -97,7 +97,8 @@ def send_all(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
         return send(session, wish, stamp)
     account = choose_account(session, wish, _peer(wish))
     parts = parts_of(replace(wish, account_id=account.id), ability_of(account, wish.channel))
-    return [send(session, each, stamp) for each in parts][0]
+    sent = [send(session, each, stamp) for each in parts]
+    return sent[0]
 
 
 def parts_of(wish: Outgoing, ability: Abilities) -> list[Outgoing]:

@@ -118,7 +118,9 @@ def test_files_are_moved_from_the_folder_and_checked(world: World, endpoint: str
 
     folder: FolderStore = world.app.extensions["crm_files"]
     digests = [folder.put(PDF + str(n).encode()).digest for n in range(3)]
-    world.session.add_all(Mail(direction="in", state="failed", original=each, received_on=datetime.now(UTC)) for each in digests)
+    world.session.add_all(
+        Mail(direction="in", state="failed", original=each, received_on=datetime.now(UTC)) for each in digests
+    )
     world.session.commit()
     run = world.app.test_cli_runner().invoke
     assert "Set CRM_FILES" in run(args=["files", "move"]).output

@@ -114,6 +114,7 @@ _REPLY = shape(
         "template": {"anyOf": [ID, STRING], "nullable": True},
         "variables": {"type": "object", "additionalProperties": STRING, "nullable": True},
         "reply_to": {**ID, "nullable": True},
+        "files": {"type": "array", "items": STRING, "nullable": True},
         "purpose": {"type": "string", "enum": ["promotional", "service"], "nullable": True},
     }
 )
@@ -246,7 +247,7 @@ class ConversationResource(Resource):
         row, viewer, raw = self._row(pk, "read"), current_viewer(), sent()
         values = MessageResource.service.record_table.parse(_only(raw, _REPLY), "add", viewer)
         with access.as_system(db.session()):
-            message = outgoing.send(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
+            message = outgoing.send_all(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
             db.session.commit()
         table = MessageResource.service.record_table
         found = table.one(db.session(), message.id, table.shown)
@@ -320,6 +321,7 @@ def _reply(session: Session, row: Conversation, values: dict[str, Any], viewer: 
         account_id=row.account_id,
         template=template,
         variables=values.get("variables") or {},
+        media=tuple(values.get("files") or ()),
         reply_to_id=values.get("reply_to_id"),
         purpose=values.get("purpose") or (None if template else "service"),
         records={name: getattr(row, name) for name in conversations.RECORDS},

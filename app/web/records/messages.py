@@ -105,9 +105,10 @@ LABELS = {
     "read_on": _("Read on"),
     "cc": _("Copies to"),
     "html": _("Text with formatting"),
+    "files": _("Files"),
 }
 #: What only a message that is sent has, and of those what only an email has.
-_OF_SENT = ("account", "template_id", "variables", "reply_to_id", "cc", "html")
+_OF_SENT = ("account", "template_id", "variables", "reply_to_id", "files", "cc", "html")
 _OF_EMAIL = ("cc", "html")
 
 
@@ -140,7 +141,7 @@ class MessageService(NotedMessageService):
             if unsent := [name for name in _OF_SENT if given.get(name)]:
                 text = _("A message that is only noted has no “%(name)s”.", name=unsent[0].removesuffix("_id"))
                 raise RuleBroken(text, unsent[0].removesuffix("_id"))
-            given = {name: value for name, value in given.items() if name not in _OF_EMAIL}
+            given = {name: value for name, value in given.items() if name not in (*_OF_EMAIL, "files")}
             return super().create(session, given, viewer)
         with access.as_system(session):  # an opt-out counts whoever may see the customer
             wish = replace(_wish(session, given), sees=seen_by(session, viewer))
@@ -149,7 +150,7 @@ class MessageService(NotedMessageService):
                 return outgoing_mail.send(session, wish, beside, viewer.stamp)
             if foreign := [name for name in _OF_EMAIL if given.get(name)]:
                 raise RuleBroken(_("Only an email has “%(name)s”.", name=foreign[0]), foreign[0])
-            return outgoing.send(session, wish, viewer.stamp)
+            return outgoing.send_all(session, wish, viewer.stamp)
 
 
 def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
@@ -166,6 +167,7 @@ def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
         template=template,
         variables=values.get("variables") or {},
         reply_to_id=values.get("reply_to_id"),
+        media=tuple(values.get("files") or ()),
         subject=values.get("subject"),
         purpose=values.get("purpose"),
         records=records,
@@ -236,6 +238,7 @@ class MessageResource(message_mail.MailRoutes, Resource):
         "body",
         "html",
         "cc",
+        "files",
         "purpose",
         "happened_on",
         "customer",

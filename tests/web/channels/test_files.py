@@ -1,4 +1,4 @@
-"""Files in conversations: both ways, by content and size, opened under the rules of their message; reactions, replies."""
+"""Files in conversations, both ways, under the rules of their message; reactions, replies, support pages."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_no_files_by_sms_and_none_above_ten(world: World, account: Any) -> None:
 
 def test_files_follow_the_rules_of_their_message(world: World, account: Any) -> None:  # noqa: F811
     row = heard(world, account, claimed="ana")
-    answer(world.door("ana"), row, "Form", files=sent_file(files.PDF, 'abc;\u0939.pdf'))
+    answer(world.door("ana"), row, "Form", files=sent_file(files.PDF, "abc;\u0939.pdf"))
     message = out(world)[0]
     path = f"/inbox/message/{message.id}/file/0"
     got = world.door("mia").screen(path)
