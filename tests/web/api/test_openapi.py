@@ -109,7 +109,9 @@ def bodies(spec: Any) -> Iterator[tuple[str, Any, Any]]:
     """(where, shape, example) of every body and answer that has an example."""
     for verb, path, told in operations(spec):
         if "requestBody" in told:
-            content = told["requestBody"]["content"]["application/json"]
+            content = told["requestBody"]["content"].get("application/json")
+            if content is None:  # a file
+                continue
             shape = followed(spec, content["schema"])
             yield f"{verb} {path}", shape, content.get("example", shape.get("example"))
 
