@@ -30,6 +30,12 @@ POOL_SECONDS, LOCK_WAIT_SECONDS = 5, 5
 IDLE_TRANSACTION_SECONDS = 20
 
 
+#: Where files are sent to, and how long such a request may be: longer than a file that is taken (25 MB), so that
+#: one that is a little too large is refused in words, beside what was typed with it.
+UPLOAD_PATHS = ("/inbox/", "/api/v1/message/files", "/api/method/upload_file", "/settings/channels/console/")
+MAX_UPLOAD_BYTES = 33 * 1024 * 1024
+
+
 class _Asked(dict[str, str]):
     """The environment; remembers which names were asked for, so that all others are unknown."""
 
@@ -119,6 +125,11 @@ class Settings:
     addons: tuple[str, ...] = ()
     #: Kind of provider -> the URL at which it is reached instead of its own, such as a double in tests.
     provider_urls: dict[str, str] = field(default_factory=dict)
+    #: (bucket, what the keys of all files begin with) of a storage that speaks S3; None = a folder of this server.
+    files: tuple[str, str] | None = None
+    #: The URL of a storage that is not Amazon's, and the region of the bucket; None = as boto finds them.
+    s3_endpoint: str | None = None
+    s3_region: str | None = None
     #: A session that is not used for so many hours ends; whatever door made it.
     session_idle_hours: int = 12
     #: A session ends so many days after its sign-in, however much it is used.
@@ -192,6 +203,9 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         cors_origins=_origins(env.get("CRM_CORS_ORIGINS")),
         addons=_addons(env.get("CRM_ADDONS")),
         provider_urls=_provider_urls(env),
+        files=_files(env.get("CRM_FILES")),
+        s3_endpoint=_url("CRM_S3_ENDPOINT", env.get("CRM_S3_ENDPOINT")),
+        s3_region=_region(env.get("CRM_S3_REGION")),
         session_idle_hours=_int("CRM_SESSION_IDLE_HOURS", env.get("CRM_SESSION_IDLE_HOURS"), 12, 1, 168),
         session_days=_int("CRM_SESSION_DAYS", env.get("CRM_SESSION_DAYS"), 7, 1, 90),
         backup=_backup(env, instance_dir),
@@ -249,6 +263,8 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "WTF_CSRF_TIME_LIMIT": None,
         "WTF_CSRF_CHECK_DEFAULT": False,
         "MAX_CONTENT_LENGTH": 12 * 1024 * 1024,
+        "UPLOAD_PATHS": UPLOAD_PATHS,
+        "MAX_UPLOAD_LENGTH": MAX_UPLOAD_BYTES,
         "MAX_FORM_MEMORY_SIZE": 2 * 1024 * 1024,
         "JWT_ACCESS_TOKEN_EXPIRES": 3600,
         "JWT_ALGORITHM": "HS256",
@@ -366,6 +382,36 @@ def _provider_urls(env: _Asked) -> dict[str, str]:
                 raise WrongSetting(f"{name} must be a URL such as http://127.0.0.1:4010.")
             found[kind] = url
     return found
+
+
+#: As S3 itself limits the names of buckets, and what keys may begin with here.
+_BUCKET, _KEY_PART = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"), re.compile(r"([A-Za-z0-9_.-]+/)*")
+
+
+def _files(text: str | None) -> tuple[str, str] | None:
+    if not text:
+        return None
+    bucket, _slash, prefix = text.removeprefix("s3://").partition("/")
+    prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    if not text.startswith("s3://") or not _BUCKET.fullmatch(bucket) or not _KEY_PART.fullmatch(prefix):
+        raise WrongSetting(f"CRM_FILES must look like s3://bucket or s3://bucket/prefix, not {text!r}.")
+    return bucket, prefix
+
+
+def _region(text: str | None) -> str | None:
+    if text and not re.fullmatch(r"[a-z0-9-]{2,40}", text):
+        raise WrongSetting(f"CRM_S3_REGION must be a region such as ap-south-1, not {text!r}.")
+    return text or None
+
+
+def _url(name: str, text: str | None) -> str | None:
+    url = (text or "").strip().rstrip("/")
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(parts):
+        raise WrongSetting(f"{name} must be a URL such as http://127.0.0.1:9000.")
+    return url
 
 
 def _rate(name: str, text: str | None, default: tuple[int, int]) -> tuple[int, int] | None:

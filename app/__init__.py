@@ -23,13 +23,14 @@ from app.domain.audit_keys import AuditKeys
 from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, audit_key, read_key
 from app.ops import database, error_reports, log_privacy, machine, measures, queue, request_log
-from app.ops.file_store import FolderStore
+from app.ops.file_store import FileStore, FolderStore
 from app.ops.redis_queue import RedisQueue
+from app.ops.s3_store import S3Place, S3Store
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
-from app.web.channels import hooks
+from app.web.channels import file_address, hooks
 from app.web.compat import routes
 from app.web.core import languages, lazy_rules
 from app.web.pages import errors, hosts, roles, shell
@@ -53,6 +54,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
+    app.extensions["crm_files"] = _files(settings)
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
@@ -69,7 +71,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         rate_limits.install(app, settings)
         _build(app)
         languages.install(app, config.ROOT / "translations")
-        app.extensions["crm_jobs"] = _runner(settings)
+        app.extensions["crm_jobs"] = _runner(settings, app.extensions["crm_files"])
         app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
         app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
         app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
@@ -79,6 +81,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     request_log.bind(app)
     routes.install(app)
     hooks.install(app)
+    file_address.install(app)
     live_events.install(app)
     app.wsgi_app = roles.OnlyDoorsOf(app.wsgi_app, settings.roles)  # type: ignore[method-assign]
     _guard_hosts(app, settings)
@@ -131,13 +134,21 @@ def _build(app: Flask) -> None:
     app.jinja_env.globals["appbuilder"] = builder
 
 
-def _runner(settings: config.Settings) -> job_runner.Runner:
+def _files(settings: config.Settings) -> FileStore:
+    """Where the files of messages are."""
+    if settings.files is None:
+        return FolderStore(settings.instance_dir / "files")
+    return S3Store(S3Place(*settings.files, settings.s3_endpoint, settings.s3_region))
+
+
+def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
     """Jobs have sessions of their own on the same engine."""
     bound = db.engine
     return job_runner.Runner(
         lambda: Session(bound, expire_on_commit=False),
         *(settings.time_zone, live_events.announce),
         folder=settings.instance_dir,
+        files=files,
     )
 
 
@@ -151,7 +162,6 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))
     notice_delivery.install(app, {"email": _email(settings)})
-    app.extensions["crm_files"] = FolderStore(settings.instance_dir / "files")
     message_delivery.install(app, rate_limits.new_counter(settings))
     client = WebhookClient(private=settings.webhooks_private)
     change_capture.install(app, WebhookSender(client, webhook_payloads.write, settings.webhook_seconds))

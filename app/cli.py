@@ -25,6 +25,7 @@ from app.channel_commands import channel_commands
 from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
+from app.file_commands import file_commands
 from app.key_commands import key_commands
 from app.lib.iso_time import read_moment
 from app.lib.vault import Vault, read_key
@@ -62,6 +63,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(_audit_commands())
     app.cli.add_command(channel_commands(readable_errors))
     app.cli.add_command(mail_commands(readable_errors))
+    app.cli.add_command(file_commands(readable_errors))
     app.cli.add_command(key_commands(readable_errors))
     app.cli.add_command(backup_commands())
     app.cli.add_command(worker)

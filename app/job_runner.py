@@ -31,6 +31,7 @@ from app.lib.process_name import process_name
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.ops.database import WRITES
 from app.ops.database_errors import Cause, cause_of
+from app.ops.file_store import FileStore
 from app.ops.queue import error_summary
 
 __all__ = [
@@ -87,10 +88,11 @@ class Runner:
     #: Ids of the runs that this process works on.
     active: set[int] = field(default_factory=set)
     folder: Path | None = None
+    files: FileStore | None = None
 
     def pass_at(self, now: datetime, is_dry_run: bool = False) -> JobPass:
         """A pass of any job, as of this moment."""
-        return JobPass(now, self.zone, self.limit, self.folder, is_dry_run)
+        return JobPass(now, self.zone, self.limit, self.folder, is_dry_run, self.files)
 
 
 @dataclass

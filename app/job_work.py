@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.lib.schedule_slots import Daily, Every
+from app.ops.file_store import FileStore
 
 #: The most items of one pass; the next pass does the rest.
 MAX_ITEMS = 20_000
@@ -34,6 +35,8 @@ class JobPass:
     folder: Path | None = None
     #: Whether this only shows what would change: everything in the database is rolled back, nothing else may happen.
     is_dry_run: bool = False
+    #: Where the files of messages are; None in tests without them.
+    files: FileStore | None = None
 
 
 def _skip(session: Session, item: Any) -> str:

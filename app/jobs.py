@@ -36,10 +36,21 @@ from app.ops import database, queue
 from app.ops.database import database_now
 from app.ops.head_record import HeadRecord
 from app.ops.leader import election
-from app.outbox import engine, inbound_work, mail_fetch, message_delivery, notice_delivery, webhook_delivery
+from app.outbox import (
+    engine,
+    file_work,
+    inbound_work,
+    mail_fetch,
+    message_delivery,
+    notice_delivery,
+    reaction_delivery,
+    webhook_delivery,
+)
 from app.outbox.engine import DeliveryKind
+from app.outbox.file_work import FILES
 from app.outbox.message_delivery import MESSAGES
 from app.outbox.notice_delivery import NOTICES
+from app.outbox.reaction_delivery import REACTIONS
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.scheduler import Scheduler
 
@@ -50,6 +61,8 @@ QUEUED = (
     message_delivery.send,
     message_delivery.ask,
     mail_fetch.fetch,
+    file_work.work,
+    reaction_delivery.send,
     inbound_work.work_off,
     backup_work.run,
 )
@@ -59,6 +72,8 @@ log = logging.getLogger("crm.jobs")
 INTERRUPTED_AFTER = timedelta(minutes=5)
 #: Records or tasks of one transaction of reassignment and reminders. Their locks are held for a tenth of a second.
 _AT_ONCE = 200
+#: A file to which no row refers may belong to a form that somebody still fills in.
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 def _reassign(session: Session, job_pass: JobPass) -> Work:
@@ -129,6 +144,25 @@ def _fetch_mail(session: Session, job_pass: JobPass) -> Work:
 
 def _delete_old_hooks(session: Session, job_pass: JobPass) -> Work:
     return Work(("requests",), lambda session, _: _execute(session, inbound_events.cleanup_statement(job_pass.now)))
+
+
+def _delete_forgotten_files(session: Session, job_pass: JobPass) -> Work:
+    """Remove the files to which no row refers: of forms that were not sent, and of messages that were deleted."""
+    store, before = job_pass.files, job_pass.now - FORGOTTEN_AFTER
+    if store is None:
+        return Work()
+    try:
+        found = file_work.forgotten(session, store, before, job_pass.limit)
+    except OSError as error:
+        log.warning("files that nobody needs are looked for tomorrow: %s", error)
+        return Work()
+
+    def remove(session: Session, digest: str) -> str:
+        if job_pass.is_dry_run:
+            return "file"
+        return "file" if file_work.remove_forgotten(session, store, digest, before) else SKIPPED
+
+    return Work(found, remove)
 
 
 def _close_interrupted_runs(session: Session, job_pass: JobPass) -> Work:
@@ -240,6 +274,8 @@ SCHEDULE = (
     Job("queue what was left", every_minute, _sweep(NOTICES)),
     Job("send what webhooks wait for", every_minute, _sweep(WEBHOOKS)),
     Job("send messages that wait", every_minute, _sweep(MESSAGES)),
+    Job("fetch files that wait", every_minute, _sweep(FILES)),
+    Job("send reactions that wait", every_minute, _sweep(REACTIONS)),
     Job("ask what became of messages", every_minute, _ask_providers),
     Job("work off what providers reported", every_minute, _work_off_hooks),
     Job("fetch mail", every_minute, _fetch_mail),
@@ -257,6 +293,7 @@ SCHEDULE = (
     Job("forget old job runs", daily_at("03:10"), _delete_old_runs),
     Job("forget old deliveries of webhooks", daily_at("03:20"), _delete_old_deliveries),
     Job("forget old requests of providers", daily_at("03:25"), _delete_old_hooks),
+    Job("forget files that nobody needs", daily_at("03:50"), _delete_forgotten_files),
     Job("forget old answers", daily_at("03:30"), _delete_old_responses),
 )
 

@@ -23,6 +23,8 @@ from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audi
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
 from app.domain.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
+from app.domain.message_files import MessageFile  # a file of a message
+from app.domain.message_reactions import MessageReaction  # a reaction of ours, on its way
 from app.domain.message_templates import MessageTemplate  # a text of messages
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
@@ -99,6 +101,8 @@ __all__ = [
     "Mail",
     "MailboxState",
     "Message",
+    "MessageFile",
+    "MessageReaction",
     "MessageTemplate",
     "ModulePermission",
     "Notification",

@@ -44,6 +44,8 @@ from app.models import (
     Mail,
     MailboxState,
     Message,
+    MessageFile,
+    MessageReaction,
     Notification,
     PhoneSync,
     QuarantinedCall,
@@ -170,6 +172,12 @@ def _messages(person: Person, message: Any = Message, verb: str = "read") -> Col
     conversation = aliased(Conversation)
     seen = _conversations(person, conversation, verb)
     return or_(rule, exists().where(conversation.id == message.conversation_id, seen))
+
+
+def _of_messages(person: Person, model: Any) -> ColumnElement[bool]:
+    """What belongs to visible messages."""
+    message = aliased(Message)
+    return exists().where(message.id == model.message_id, _messages(person, message))
 
 
 def _mails(person: Person) -> ColumnElement[bool]:
@@ -312,6 +320,8 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Task: _tasks,
     CallLog: _calls,
     Message: _messages,
+    MessageFile: lambda person: _of_messages(person, MessageFile),
+    MessageReaction: lambda person: _of_messages(person, MessageReaction),
     Mail: _mails,
     MailboxState: _settings_readers,
     Conversation: _conversations,

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from app.channels.base import ChannelError
+from app.channels.file_rules import MAIL_FILES, META_FILES
 from app.channels.inbound_fields import clean
 from app.channels.provider import (
     STATES,
+    Abilities,
     Accepted,
     BadSignature,
     CannotAsk,
@@ -26,6 +28,7 @@ from app.channels.provider import (
     NotUnderstood,
     OutgoingCall,
     OutgoingMessage,
+    OutgoingReaction,
     ProviderKind,
     Refused,
     Setting,
@@ -37,6 +40,8 @@ CHANNELS = ("whatsapp", "sms", "email", "voice")
 KEY_HEADER = "X-Console-Key"
 #: A number that ends in these digits is refused, so that failures can be tried out: for good, or for now.
 REFUSED, BUSY = "0000", "0429"
+#: How the address of a file begins that the person who plays the customer has sent; its digest follows.
+FILE_MARK = "console:"
 
 
 class ConsoleProvider:
@@ -44,6 +49,8 @@ class ConsoleProvider:
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.key = settings.get("key", "")
+        #: Reads a file that the person who plays the customer has sent, by its digest. Raises OSError.
+        self.open_file: Callable[[str], BinaryIO] | None = None
 
     def send(self, message: OutgoingMessage) -> Accepted:
         """Accept the message. The provider's id is made from our key, so sending twice makes one."""
@@ -76,8 +83,22 @@ class ConsoleProvider:
         return 204, "text/plain", ""
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
-        """There are no files here."""
-        raise ChannelError("The console has no files.", permanent=True)
+        """A file that the person who plays the customer has chosen on the console's page."""
+        if self.open_file is None or not media.address.startswith(FILE_MARK):
+            raise ChannelError("The console has no such file.", permanent=True)
+        try:
+            with self.open_file(media.address.removeprefix(FILE_MARK)) as file:
+                content = file.read(max_bytes + 1)
+        except FileNotFoundError as missing:
+            raise ChannelError("The console has no such file.", permanent=True) from missing
+        except OSError as error:
+            raise ChannelError("The console can't read the file.") from error
+        if len(content) > max_bytes:
+            raise ChannelError("The file is too large.", permanent=True)
+        return media.mime_type, content
+
+    def react(self, reaction: OutgoingReaction) -> None:
+        """Accept the reaction."""
 
     def call(self, call: OutgoingCall) -> Accepted:
         """Accept the call; the console page plays how it goes on."""
@@ -115,10 +136,16 @@ def _event(given: dict[str, Any]) -> Event:
         text("text"),
         happened_on,
         peer_name=text("peer_name"),
+        media=tuple(_media(each) for each in given.get("media") or ()),
         in_reply_to=text("in_reply_to"),
         reaction=text("reaction"),
         subject=text("subject"),
+        native={"type": "reaction"} if given.get("is_reaction") else {},
     )
+
+
+def _media(given: dict[str, Any]) -> Media:
+    return Media(*(clean(str(given.get(name) or "")) for name in ("address", "mime_type", "name", "caption")))
 
 
 def body_of(events: list[dict[str, Any]]) -> bytes:
@@ -140,4 +167,9 @@ KIND = ProviderKind(
         ),
     ),
     ConsoleProvider,
+    abilities={
+        "whatsapp": Abilities(META_FILES, replies=True, reactions=True),
+        "sms": Abilities(replies=False),
+        "email": Abilities(MAIL_FILES, files_per_message=10),
+    },
 )

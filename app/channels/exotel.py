@@ -28,6 +28,7 @@ from app.channels.http_client import (
 )
 from app.channels.inbound_fields import mapping, one_line, with_query
 from app.channels.provider import (
+    Abilities,
     Accepted,
     CannotAsk,
     ListedTemplate,
@@ -243,4 +244,6 @@ def _call_callback(status_url: str, key: str) -> dict[str, str]:
     }
 
 
-KIND = ProviderKind("exotel", "Exotel", ("sms", "voice"), SETTINGS, Exotel)
+KIND = ProviderKind(
+    *("exotel", "Exotel", ("sms", "voice"), SETTINGS, Exotel), abilities={"sms": Abilities(replies=False)}
+)

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.channels import template_lists
 from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.file_rules import META_FILES
 from app.channels.http_client import (
     NO_ANSWER,
     NO_FILE,
@@ -25,12 +26,14 @@ from app.channels.inbound_fields import mapping, objects, one_line, with_query
 from app.channels.meta_errors import error_of
 from app.channels.meta_inbound import MetaInbound
 from app.channels.provider import (
+    Abilities,
     Accepted,
     CannotAsk,
     ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
+    OutgoingReaction,
     ProviderKind,
     Setting,
     StatusUpdate,
@@ -121,6 +124,17 @@ class Meta(MetaInbound):
         if not isinstance(provider_id, str) or not provider_id:
             raise DeliveryUnknown(NO_ANSWER)
         return Accepted(provider_id)
+
+    def react(self, reaction: OutgoingReaction) -> None:
+        """Send a reaction, or take it back."""
+        body = {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "to": reaction.to.removeprefix("+"),
+            "type": "reaction",
+            "reaction": {"message_id": reaction.provider_id, "emoji": reaction.emoji},
+        }
+        self._ask("POST", f"{self.phone_number_id}/messages", json.dumps(body).encode())
 
     def _content(self, message: OutgoingMessage) -> dict[str, Any]:
         if len(message.media) + len(message.attachments) > 1:
@@ -257,4 +271,7 @@ def _multipart(name: str, mime: str, content: bytes) -> tuple[bytes, str]:
     return head.encode() + content + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
-KIND = ProviderKind("meta", "WhatsApp (Meta)", ("whatsapp",), SETTINGS, Meta)
+KIND = ProviderKind(
+    *("meta", "WhatsApp (Meta)", ("whatsapp",), SETTINGS, Meta),
+    abilities={"whatsapp": Abilities(META_FILES, replies=True, reactions=True)},
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from app.channels.base import ChannelError
 
@@ -127,6 +127,18 @@ class Accepted:
     provider_id: str
     #: One of STATES.
     state: str = "sent"
+
+
+@dataclass(frozen=True)
+class OutgoingReaction:
+    """An emoji of ours to a message of the conversation."""
+
+    #: E.164 number of who gets to see it.
+    to: str
+    #: The provider's id of the message.
+    provider_id: str
+    #: "" takes the last one back.
+    emoji: str
 
 
 @dataclass(frozen=True)
@@ -260,6 +272,29 @@ class Provider(Protocol):
         """Try the account without sending anything. Returns a sentence for the settings page. Raises ChannelError."""
 
 
+@runtime_checkable
+class Reacting(Protocol):
+    """A provider that can send reactions."""
+
+    def react(self, reaction: OutgoingReaction) -> None:
+        """Send a reaction; the same one a second time changes nothing. Raises ChannelError."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a kind of account can do on one channel."""
+
+    #: MIME type -> the most bytes of such a file; files of other types are not taken.
+    files: Mapping[str, int] = field(default_factory=dict)
+    #: Files of one message.
+    files_per_message: int = 1
+    #: Whether the provider fetches files from an address of ours; else they are handed over.
+    fetches_files: bool = False
+    #: Whether the recipient sees which message is answered, and our reactions.
+    replies: bool = True
+    reactions: bool = False
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting of an account."""
@@ -287,3 +322,9 @@ class ProviderKind:
     settings: tuple[Setting, ...]
     #: Settings by key -> the client. Raises ValueError for settings that contradict each other.
     make: Callable[[Mapping[str, str]], Provider]
+    #: By channel.
+    abilities: Mapping[str, Abilities] = field(default_factory=dict)
+
+    def ability(self, channel: str) -> Abilities:
+        """What it can do on a channel."""
+        return self.abilities.get(channel, Abilities())

@@ -11,8 +11,9 @@ from email.utils import format_datetime, parseaddr
 
 from app.channels.base import ChannelError
 from app.channels.email import MAX_SUBJECT, Email, RecipientRefused, Server, one_address
+from app.channels.file_rules import MAIL_FILES
 from app.channels.mail_account import CA_FILE, MailAccount, check_address, security_of, server_settings, trusted
-from app.channels.provider import Accepted, OutgoingMessage, ProviderKind, Refused, Setting
+from app.channels.provider import Abilities, Accepted, OutgoingMessage, ProviderKind, Refused, Setting
 from app.lib.mail_addresses import message_ids
 
 #: Seconds for each reply of the server; email.TOTAL_SECONDS for all of them.
@@ -133,4 +134,5 @@ KIND = ProviderKind(
         CA_FILE,
     ),
     make=SmtpProvider,
+    abilities={"email": Abilities(MAIL_FILES, files_per_message=10)},
 )

@@ -12,6 +12,7 @@ from twilio.base.exceptions import TwilioException
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
 from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.file_rules import TWILIO_FILES
 from app.channels.http_client import (
     NO_ANSWER,
     HttpClient,
@@ -22,6 +23,7 @@ from app.channels.http_client import (
 )
 from app.channels.inbound_fields import with_query
 from app.channels.provider import (
+    Abilities,
     Accepted,
     CannotAsk,
     ListedTemplate,
@@ -214,7 +216,13 @@ class Twilio(TwilioInbound):
         return "Twilio knows the account, and it is active."
 
 
-KIND = ProviderKind("twilio", "Twilio", ("whatsapp", "sms", "voice"), SETTINGS, Twilio)
+KIND = ProviderKind(
+    *("twilio", "Twilio", ("whatsapp", "sms", "voice"), SETTINGS, Twilio),
+    abilities={
+        "whatsapp": Abilities(TWILIO_FILES, fetches_files=True, replies=False),
+        "sms": Abilities(replies=False),
+    },
+)
 
 
 def _read_templates(page: Any) -> list[ListedTemplate]:

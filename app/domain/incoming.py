@@ -159,6 +159,12 @@ def _attach(session: Session, conversation: Conversation, at: datetime, stamp: S
     owner = conversation.customer_id
     if owner is not None and not is_of_customer(session, target.as_columns(), owner):
         return CallTarget()
+    if (
+        conversation.claimed_by_id is not None
+        and owner is None
+        and conversation.claimed_by_id not in target.responsible
+    ):
+        return CallTarget()  # who answers it decides: its people would read all that was said so far
     if target.is_matched:
         responsible = next(iter(target.responsible), None)
         conversations.attach(conversation, target.as_columns(), responsible, stamp)

@@ -54,6 +54,8 @@ class Mail(Model):  # type: ignore[misc]
         Index("ix_mail_header", "header_id"),
         Index("ix_mail_peer", "peer", "received_on"),
         Index("ix_mail_state", "state", "received_on"),
+        # Is the file still in use?
+        Index("ix_mail_original", "original"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="CASCADE"))

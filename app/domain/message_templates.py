@@ -55,6 +55,11 @@ def variables(template: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_VARIABLE.findall(template.body)))
 
 
+def takes_file(template: Any) -> bool:
+    """Whether a file goes with it, in place of a heading."""
+    return str(template.header or "").lower() in ("image", "video", "document")
+
+
 def render(template: Any, values: Mapping[str, str]) -> str:
     """The text with its variables filled in. Raises RuleBroken when one is missing, empty or unknown."""
     names = variables(template)

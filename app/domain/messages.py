@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import consents, sla, timeline
+from app.domain import consents, message_files, sla, timeline
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.leads import Lead
 from app.domain.pending import pending
@@ -296,6 +296,7 @@ def _store(session: Session, message: Message, stamp: Stamp) -> None:
     message.stamp(stamp)
     session.add(message)
     session.flush()
+    message_files.note(session, message, stamp.now)
     if message.lead_id or message.ticket_id or message.customer_id:
         payload = {"message": message.id, "channel": message.channel}
         payload |= {"state": message.state, "direction": message.direction}

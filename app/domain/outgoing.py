@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +11,17 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import audit, channel_accounts, conversations, message_templates, messages, settings
+from app.channels.provider import Abilities
+from app.channels.registry import KINDS
+from app.domain import (
+    audit,
+    channel_accounts,
+    conversations,
+    file_checks,
+    message_templates,
+    messages,
+    settings,
+)
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.channel_accounts import ChannelAccount
 from app.domain.conversations import Conversation
@@ -41,7 +51,8 @@ class Outgoing:
     #: A template and its variables by name, instead of a body.
     template: MessageTemplate | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
-    media: tuple[Mapping[str, str], ...] = ()
+    #: Files: [{"address", "mime_type", "name", "caption"}], and "size" in bytes where it is known.
+    media: tuple[Mapping[str, Any], ...] = ()
     #: The message that this one answers, by id.
     reply_to_id: int | None = None
     subject: str | None = None
@@ -75,6 +86,45 @@ def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
     payload: dict[str, Any] = {"channel": message.channel, "account": account.name, "conversation": conversation.id}
     audit.write(session, "message", stamp.by, stamp.now, f"message {message.id}", **payload)
     return message
+
+
+def send_all(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
+    """Send a text with any number of files, as so many messages as the channel needs. Returns the first.
+
+    Raises RuleBroken when one of them can't be sent; then none of them may be.
+    """
+    if not wish.media:
+        return send(session, wish, stamp)
+    account = choose_account(session, wish, _peer(wish))
+    parts = parts_of(replace(wish, account_id=account.id), ability_of(account, wish.channel))
+    sent = [send(session, each, stamp) for each in parts]
+    return sent[0]
+
+
+def parts_of(wish: Outgoing, ability: Abilities) -> list[Outgoing]:
+    """The messages that a wish becomes. The text goes with the first file, unless that is a sound."""
+    if len(wish.media) <= ability.files_per_message and not _is_mute(wish):
+        return [wish]
+    step = ability.files_per_message
+    files = [wish.media[n : n + step] for n in range(0, len(wish.media), step)]
+    first = [replace(wish, media=())] if _is_mute(wish) else [replace(wish, media=files.pop(0))]
+    more = [
+        replace(wish, body="", media=each, reply_to_id=None, cause=f"{wish.cause}:{n}" if wish.cause else None)
+        for n, each in enumerate(files, 1)
+    ]
+    return first + more
+
+
+def _is_mute(wish: Outgoing) -> bool:
+    """Whether the text can't go with the file: WhatsApp shows none with a sound."""
+    has_sound = any(str(each.get("mime_type", "")).startswith("audio/") for each in wish.media)
+    return wish.channel == "whatsapp" and has_sound and bool(wish.body.strip())
+
+
+def ability_of(account: ChannelAccount, channel: str) -> Abilities:
+    """What an account can do on a channel."""
+    kind = KINDS.get(account.kind)
+    return kind.ability(channel) if kind is not None else Abilities()
 
 
 def _may_take(wish: Outgoing, conversation: Conversation, stamp: Stamp) -> bool:
@@ -127,24 +177,45 @@ def _content(session: Session, wish: Outgoing, account: ChannelAccount, conversa
     if wish.channel == "sms" and (parts := count_parts(body).parts) > MAX_SMS_PARTS:
         text = "This text would be sent as %(parts)s SMS. Please shorten it: at most %(most)s are sent for one message."
         raise RuleBroken(translatable(text, parts=parts, most=MAX_SMS_PARTS), "body")
-    if len(wish.media) > MAX_MEDIA:
-        raise RuleBroken("A message can have at most 10 files.", "media")
+    _refuse_files(wish, account)
     return {
         "body": body.strip() or " ".join(each.get("name") or "File" for each in wish.media),
         "subject": wish.subject or (wish.template.header if wish.template and wish.channel == "email" else None),
         "purpose": wish.template.purpose if wish.template else wish.purpose or "promotional",
         "template_id": wish.template.id if wish.template else None,
         "variables": dict(wish.variables) or None,
-        "media": [dict(each) for each in wish.media] or None,
-        "reply_to_id": _answered(session, wish, conversation),
+        "media": [_file(each, wish.body.strip()) for each in wish.media] or None,
+        "reply_to_id": _answered(session, wish, conversation, ability_of(account, wish.channel)),
         "account_id": account.id,
         "conversation_id": conversation.id,
     }
 
 
-def _answered(session: Session, wish: Outgoing, conversation: Conversation) -> int | None:
+def _file(given: Mapping[str, Any], caption: str) -> dict[str, str]:
+    """A file as it is stored; its caption is the text that goes with it."""
+    names = ("address", "mime_type", "name", "caption")
+    return {name: str(given.get(name) or "") for name in names} | ({"caption": caption} if caption else {})
+
+
+def _refuse_files(wish: Outgoing, account: ChannelAccount) -> None:
+    """Raise RuleBroken for files that the account can't send on this channel."""
+    if not wish.media:
+        return
+    ability = ability_of(account, wish.channel)
+    if len(wish.media) > MAX_MEDIA:
+        raise RuleBroken("A message can have at most 10 files.", "media")
+    if wish.template is not None and not message_templates.takes_file(wish.template):
+        raise RuleBroken("This template can't carry a file. Please send the file as a message of its own.", "media")
+    for each in wish.media:
+        file_checks.refuse(each, wish.channel, ability)
+
+
+def _answered(session: Session, wish: Outgoing, conversation: Conversation, ability: Abilities) -> int | None:
     if wish.reply_to_id is None:
         return None
+    if not ability.replies:
+        text = "By this account, the customer can't be shown which message you answer. Please send it as a new message."
+        raise RuleBroken(text, "reply_to")
     mine = (Message.id == wish.reply_to_id, Message.conversation_id == conversation.id)
     if session.execute(select(Message.id).where(*mine)).first() is None:
         raise RuleBroken("The message that you answer isn't part of this conversation.", "reply_to")

@@ -36,6 +36,9 @@ class Pending:
     notice_deliveries: list[int] = field(default_factory=list)
     #: Ids of the messages put into the outbox. Queued after the commit.
     messages: list[int] = field(default_factory=list)
+    #: Ids of files to be fetched or to get a preview, and of reactions to be sent. Queued after the commit.
+    message_files: list[int] = field(default_factory=list)
+    message_reactions: list[int] = field(default_factory=list)
     #: Ids of the events of hooks to be worked off. Queued after the commit.
     inbound_events: list[int] = field(default_factory=list)
     #: New roles and the (module, verb) cells that follow when the flush has given them their ids.

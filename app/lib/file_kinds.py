@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import zipfile
 from io import BytesIO
+from typing import BinaryIO
 
 #: For everything that is none of the kinds below: kept and handed out, never shown.
 UNKNOWN = "application/octet-stream"
+#: An archive that unpacks to far more than it says, or lists more files than any document has.
+BOMB = "application/x-zip-bomb"
 #: Kinds that a browser may show inside a page.
 SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+#: Kinds that a browser may play inside a page.
+PLAYED = frozenset(
+    {
+        *("audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/wav"),
+        *("video/mp4", "video/webm", "video/quicktime", "video/3gpp"),
+    }
+)
+WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+POWERPOINT = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 #: Begin of the content -> kind.
 _BEGINS = (
     (b"%PDF-", "application/pdf"),
@@ -19,50 +32,86 @@ _BEGINS = (
     (b"OggS", "audio/ogg"),
     (b"ID3", "audio/mpeg"),
     (b"\xff\xfb", "audio/mpeg"),
+    (b"\xff\xf3", "audio/mpeg"),
+    (b"\xff\xf1", "audio/aac"),
+    (b"\xff\xf9", "audio/aac"),
     (b"#!AMR", "audio/amr"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/msword"),
     (b"{\\rtf", "application/rtf"),
 )
 #: Of RIFF and ISO media files, what stands at bytes 8 to 12.
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
-_MEDIA = {b"M4A ": "audio/mp4", b"isom": "video/mp4", b"mp41": "video/mp4", b"mp42": "video/mp4", b"avc1": "video/mp4"}
-_MEDIA |= {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heic", b"qt  ": "video/quicktime"}
-_MEDIA |= {b"3gp4": "video/3gpp", b"3gp5": "video/3gpp"}
-_OFFICE = {
-    "word/": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "xl/": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "ppt/": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-}
+_MEDIA = {b"M4A ": "audio/mp4", b"M4V ": "video/mp4", b"qt  ": "video/quicktime"}
+_MEDIA |= dict.fromkeys((b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"dash"), "video/mp4")
+_MEDIA |= dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "image/heic")
+_MEDIA |= dict.fromkeys((b"3gp4", b"3gp5", b"3gp6", b"3g2a"), "video/3gpp")
+_OFFICE = {"word/": WORD, "xl/": EXCEL, "ppt/": POWERPOINT}
 #: Of a text, so much is looked at.
 _MOST = 65_536
+#: A document of an office program has fewer parts, and unpacks to less than so many bytes and times its own size.
+MAX_PARTS, MAX_UNPACKED, MAX_RATIO = 5_000, 250_000_000, 200
+#: Of an archive, the end of its list of contents stands within so many bytes from its own end.
+_END_BYTES = 65_557
 
 
 def kind_of(content: bytes) -> str:
-    """The MIME type of a file; UNKNOWN for anything that is not listed here."""
-    for begin, kind in _BEGINS:
-        if content.startswith(begin):
+    """The MIME type of a file; UNKNOWN for anything that is not listed here, BOMB for a dangerous archive."""
+    return kind_of_file(BytesIO(content))
+
+
+def kind_of_file(file: BinaryIO) -> str:
+    """As `kind_of`, of a file that can be sought in; it is at its beginning afterwards."""
+    file.seek(0)
+    beginning = file.read(_MOST)
+    kind = _kind_of_beginning(beginning)
+    if kind is None:
+        kind = _kind_of_zip(file) if beginning[:4] == b"PK\x03\x04" else UNKNOWN
+    file.seek(0)
+    return kind
+
+
+def _kind_of_beginning(beginning: bytes) -> str | None:
+    """None = it takes more than the beginning to say."""
+    for mark, kind in _BEGINS:
+        if beginning.startswith(mark):
             return kind
-    if content[:4] == b"RIFF":
-        return _RIFF.get(content[8:12], UNKNOWN)
-    if content[4:8] == b"ftyp":
-        return _MEDIA.get(content[8:12], UNKNOWN)
-    if content[:4] == b"PK\x03\x04":
-        return _kind_of_zip(content)
-    return "text/plain" if _is_text(content[:_MOST]) else UNKNOWN
+    if beginning[:4] == b"RIFF":
+        return _RIFF.get(beginning[8:12], UNKNOWN)
+    if beginning[4:8] == b"ftyp":
+        return _MEDIA.get(beginning[8:12], UNKNOWN)
+    if beginning[:4] == b"PK\x03\x04":
+        return None
+    return "text/plain" if _is_text(beginning) else UNKNOWN
 
 
-def _kind_of_zip(content: bytes) -> str:
+def _kind_of_zip(file: BinaryIO) -> str:
     """A document of an office program, or just an archive: only its list of contents is read, nothing is unpacked."""
+    if _part_count(file) > MAX_PARTS:
+        return BOMB  # its list alone would fill the memory
     try:
-        with zipfile.ZipFile(BytesIO(content)) as archive:
-            names = archive.namelist()[:200]
+        with zipfile.ZipFile(file) as archive:
+            parts = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         return UNKNOWN
+    packed, unpacked = sum(each.compress_size for each in parts), sum(each.file_size for each in parts)
+    if len(parts) > MAX_PARTS or unpacked > MAX_UNPACKED or unpacked > 1_000_000 + MAX_RATIO * packed:
+        return BOMB
+    names = {each.filename for each in parts}
     if "[Content_Types].xml" in names:
         for folder, kind in _OFFICE.items():
             if any(name.startswith(folder) for name in names):
                 return kind
     return "application/zip"
+
+
+def _part_count(file: BinaryIO) -> int:
+    """How many parts an archive says that it has; as many as it can say where it has more (ZIP64)."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END_BYTES))
+    end = file.read(_END_BYTES)
+    at = end.rfind(b"PK\x05\x06")
+    return int.from_bytes(end[at + 10 : at + 12], "little") if at >= 0 else 0
 
 
 def _is_text(beginning: bytes) -> bool:

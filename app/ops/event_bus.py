@@ -45,24 +45,28 @@ class LiveEvent:
     changed_timelines: frozenset[tuple[str, int]] = frozenset()
     #: Users of whom a sign-in or API key has ended.
     ended_sign_ins: frozenset[int] = frozenset()
+    #: (id of the conversation, user id) of who is writing an answer at this moment; nothing is stored of it.
+    typing: frozenset[tuple[int, int]] = frozenset()
     #: Whether to compare everything that is shown with the database.
     compare_all: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.notified or self.changed_timelines or self.ended_sign_ins or self.compare_all)
+        return bool(self.notified or self.changed_timelines or self.ended_sign_ins or self.typing or self.compare_all)
 
     def __or__(self, other: LiveEvent) -> LiveEvent:
         return LiveEvent(
             self.notified | other.notified,
             self.changed_timelines | other.changed_timelines,
             self.ended_sign_ins | other.ended_sign_ins,
+            self.typing | other.typing,
             self.compare_all or other.compare_all,
         )
 
     def to_json(self, origin: str) -> bytes:
         """The message for the channel; `origin` names the process it comes from."""
         users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins)}
-        return orjson.dumps({"from": origin, "stirred": sorted(self.changed_timelines), **users})
+        places = {"stirred": sorted(self.changed_timelines), "typing": sorted(self.typing)}
+        return orjson.dumps({"from": origin, **places, **users})
 
 
 def parse(message: bytes) -> tuple[str, LiveEvent] | None:
@@ -72,8 +76,11 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
             return None
         parts = orjson.loads(message)
         timelines = frozenset((kind, key) for kind, key in parts["stirred"])
-        event = LiveEvent(frozenset(parts["told"]), timelines, frozenset(parts["cut"]))
-        are_ids = _are_ids(event.notified | event.ended_sign_ins | {key for _kind, key in timelines})
+        # Processes of an older version, during an upgrade, say nothing of who is typing.
+        typing = frozenset((talk, user) for talk, user in parts.get("typing", ()))
+        event = LiveEvent(frozenset(parts["told"]), timelines, frozenset(parts["cut"]), typing)
+        ids = event.notified | event.ended_sign_ins | {key for _kind, key in timelines}
+        are_ids = _are_ids(ids | {each for pair in typing for each in pair})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     is_valid = are_ids and len(timelines) <= MAX_IDS and all(isinstance(kind, str) for kind, _key in timelines)

@@ -12,20 +12,28 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from app.lib.file_kinds import kind_of
+from app.lib.file_kinds import kind_of_file
 
 #: Larger files are refused.
 MAX_BYTES = 25_000_000
 #: How the `address` of a file in a message begins.
 PREFIX = "file:"
+#: So much of a file is in memory at a time.
+CHUNK = 262_144
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class TooLarge(Exception):
     """The file is larger than MAX_BYTES."""
+
+
+class StoreAway(OSError):
+    """The storage can't be reached, or refuses the account: nothing was stored or read, later it may work."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +56,44 @@ class StoredFile:
 class FileStore(Protocol):
     """Where files are: a folder, or a storage of objects."""
 
-    def put(self, content: bytes) -> StoredFile:
-        """Store a file; a second one with the same content is the same file. Raises TooLarge, OSError."""
+    def put(self, content: bytes | BinaryIO) -> StoredFile:
+        """Store a file; a second one with the same content is the same file. Raises TooLarge, OSError.
+
+        One that is there already counts as stored now, so that nobody takes it for forgotten.
+        """
 
     def open(self, digest: str) -> BinaryIO:
-        """Read a file. Raises FileNotFoundError, also for what is no digest."""
+        """Read a file. Raises FileNotFoundError, also for what is no digest; OSError."""
 
-    def delete(self, digest: str) -> None:
-        """Remove a file that no row refers to any more; nothing happens when it is gone."""
+    def delete(self, digest: str, before: datetime | None = None) -> bool:
+        """Remove a file that no row refers to any more; whether it was there.
+
+        With `before` (UTC), only one that was last stored before it. Raises OSError.
+        """
+
+    def list(self) -> Iterator[tuple[str, datetime]]:
+        """Digest of every file, and when it was last stored, UTC. Raises OSError."""
+
+
+def described(content: bytes | BinaryIO) -> tuple[BinaryIO, StoredFile]:
+    """The content as a file at its beginning, and what is known of it; read piece by piece. Raises TooLarge."""
+    file = BytesIO(content) if isinstance(content, bytes) else content
+    file.seek(0)
+    digest, size = hashlib.sha256(), 0
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise TooLarge
+    kind = kind_of_file(file)
+    return file, StoredFile(digest.hexdigest(), size, kind)
+
+
+def check_digest(digest: str) -> str:
+    """The digest. Raises FileNotFoundError for what is none, so that no path is ever made of it."""
+    if not _DIGEST.fullmatch(digest):
+        raise FileNotFoundError(digest[:20])
+    return digest
 
     def digests(self) -> Iterator[str]:
         """All files, in no order; what is stored or deleted meanwhile may be among them or not."""
@@ -67,22 +105,23 @@ class FolderStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, content: bytes) -> StoredFile:
+    def put(self, content: bytes | BinaryIO) -> StoredFile:
         """Store a file: whole or not at all, also when the server stops amid."""
-        if len(content) > MAX_BYTES:
-            raise TooLarge
-        stored = StoredFile(hashlib.sha256(content).hexdigest(), len(content), kind_of(content))
+        file, stored = described(content)
         path = self._path(stored.digest)
-        if not path.exists():
+        try:
+            os.utime(path)
+        except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._write(path, content)
+            self._write(path, file)
         return stored
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, content: BinaryIO) -> None:
         handle, made = tempfile.mkstemp(dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                while chunk := content.read(CHUNK):
+                    file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(made, path)
@@ -95,10 +134,27 @@ class FolderStore:
         """Read a file."""
         return self._path(digest).open("rb")
 
-    def delete(self, digest: str) -> None:
-        """Remove a file."""
-        with suppress(FileNotFoundError):
-            self._path(digest).unlink()
+    def delete(self, digest: str, before: datetime | None = None) -> bool:
+        """Remove a file. It is set aside first: one that somebody stores at this moment is put back."""
+        path = self._path(digest)
+        aside = path.with_name(f"{path.name}.old")
+        try:
+            os.replace(path, aside)
+            if before is not None and _stored_on(aside) >= before:
+                os.replace(aside, path)
+                return False
+            aside.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self) -> Iterator[tuple[str, datetime]]:
+        """All files, folder by folder."""
+        for path in sorted(self.folder.glob("[0-9a-f][0-9a-f]/*")):
+            digest = path.parent.name + path.name
+            if _DIGEST.fullmatch(digest):
+                with suppress(FileNotFoundError):
+                    yield digest, _stored_on(path)
 
     def digests(self) -> Iterator[str]:
         """All files."""
@@ -108,6 +164,9 @@ class FolderStore:
                     yield folder.name + path.name
 
     def _path(self, digest: str) -> Path:
-        if not _DIGEST.fullmatch(digest):
-            raise FileNotFoundError(digest[:20])
+        check_digest(digest)
         return self.folder / digest[:2] / digest[2:]
+
+
+def _stored_on(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

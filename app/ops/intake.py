@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 import socket
 import time
+from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 #: From the first byte of a request to its last.
 REQUEST_SECONDS = 15.0
+#: And for each so many bytes of a body that says how long it is, a second more: a slow telephone sends as fast.
+SLOWEST_BYTES = 100_000
 #: How long a client may take to read a response.
 RESPONSE_SECONDS = 60.0
 #: The longest request line and headers.
@@ -29,12 +32,27 @@ _HEAD_END = b"\r\n\r\n"
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
 
 
+@dataclass(frozen=True)
+class BodyLimits:
+    """The longest bodies that the application takes, in bytes."""
+
+    most: int
+    #: Of requests to paths that begin like this, and their longest body.
+    upload_paths: tuple[bytes, ...] = ()
+    most_of_upload: int = 0
+
+    def of(self, target: bytes) -> int:
+        """The limit of a request line's target."""
+        return self.most_of_upload if target.startswith(self.upload_paths) else self.most
+
+
 class Intake:
     """One request as it arrives. `feed` it until `is_complete`, or until `refusal` names a status."""
 
-    def __init__(self, max_body: int) -> None:
-        """`max_body`: the longest body in bytes that the application takes."""
-        self.max_body = max_body
+    def __init__(self, limits: BodyLimits) -> None:
+        self.limits = limits
+        #: In bytes; known better when the target is.
+        self.max_body = limits.most
         self.is_complete = self.is_too_large = self.is_upgrade = self.wants_continue = False
         #: The status with which the server refuses the request itself; 0 = none.
         self.refusal = 0
@@ -46,6 +64,11 @@ class Intake:
         #: Bytes of the body that are still to come, where Content-Length says so.
         self._left = 0
         self._chunks: _Chunks | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the request may take to arrive, from its first byte: a long body is given the time it needs."""
+        return REQUEST_SECONDS + (self._left / SLOWEST_BYTES if not self.is_complete else 0)
 
     @property
     def has_begun(self) -> bool:
@@ -83,6 +106,7 @@ class Intake:
         self._kept.write(self._head)
         line, *fields = bytes(self._head).split(b"\r\n")
         self.target = line.split(b" ")[1] if b" " in line else b""
+        self.max_body = self.limits.of(self.target)
         pairs = (field.partition(b":") for field in fields)
         headers = {name.strip().lower(): value.strip().lower() for name, _colon, value in pairs}
         self.is_upgrade = headers.get(b"upgrade") == b"websocket"

@@ -16,6 +16,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from app.ops import family
 from app.ops.companion import Companion, Parent
+from app.ops.intake import BodyLimits
 from app.ops.worker import MAX_CONNECTIONS, NO_WORKER, Worker
 from app.ops.worker_channels import WorkerChannels
 
@@ -76,7 +77,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         used = {each.slot for each in server.WORKERS.values()}
         worker.connection_counts, worker.slot = counts, next((n for n in range(len(counts)) if n not in used), 0)
         counts[worker.slot] = 0
-        worker.channels, worker.max_body = channels, int(app.config["MAX_CONTENT_LENGTH"])
+        worker.channels, worker.body_limits = channels, _body_limits(app.config)
 
     def on_exit(_server: Any, worker: Worker) -> None:
         counts[worker.slot] = NO_WORKER
@@ -120,6 +121,11 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
 def _log_as_everybody(server: Any) -> None:
     server.log.error_log.handlers.clear()
     server.log.error_log.propagate = True
+
+
+def _body_limits(config: Any) -> BodyLimits:
+    paths = tuple(each.encode() for each in config["UPLOAD_PATHS"])
+    return BodyLimits(int(config["MAX_CONTENT_LENGTH"]), paths, int(config["MAX_UPLOAD_LENGTH"]))
 
 
 def _raise_file_limit() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from gunicorn.http.errors import LimitRequestLine  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from app.ops.intake import REQUEST_SECONDS, ClientSocket, Intake
+from app.ops.intake import REQUEST_SECONDS, BodyLimits, ClientSocket, Intake
 from app.ops.worker_channels import WorkerChannels, slot_of
 
 #: The connection count in a slot without a worker.
@@ -70,8 +70,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     #: Which of the counts is this worker's.
     slot: int
     channels: WorkerChannels
-    #: The longest body that the application takes, in bytes.
-    max_body: int
+    body_limits: BodyLimits
     #: How often in a row it left a connection to another worker.
     yields = 0
     #: Runs `hooks.on_stop`, once that has begun.
@@ -136,7 +135,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     # --- receiving
 
     def _await_request(self, connection: Any, seconds: float) -> None:
-        connection.intake = Intake(self.max_body)
+        connection.intake = Intake(self.body_limits)
         self._watch(connection, seconds, self._on_readable)
 
     def _watch(self, connection: Any, seconds: float, callback: Callable[[Any, Any], None]) -> None:
@@ -162,7 +161,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             del self.waiting[connection]  # it goes to the end
             self.waiting[connection] = time.monotonic() + REQUEST_SECONDS
         try:
+            has_target = bool(intake.target)
             connection.surplus = intake.feed(data)
+            if intake.target and not has_target:
+                self.waiting[connection] += intake.seconds - REQUEST_SECONDS
         except OSError:  # the disk for large requests is full
             intake.refusal = 503
         if intake.refusal:

@@ -22,7 +22,7 @@ from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue
 from app.ops.rate_counter import Rate, RateCounter
-from app.outbox import engine, health, mail_out, providers
+from app.outbox import engine, file_out, health, mail_out, providers
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.providers import NoProvider, impersonal
 
@@ -147,7 +147,7 @@ def ready(session: Session, row: Message) -> Ready:
         key=f"m{row.id}",
         channel=row.channel,
         to=row.peer,
-        text=row.body,
+        text=file_out.text_of(row),
         subject=row.subject or "",
         template=_template(template, row) if template else None,
         media=tuple(Media(**each) for each in row.media or ()),
@@ -155,7 +155,8 @@ def ready(session: Session, row: Message) -> Ready:
         in_reply_to=(answered.provider_id or "") if answered else "",
         status_url=providers.hook_url(account, row.channel),
     )
-    return Ready(providers.provider_of(account), mail_out.complete(session, row, account, message))
+    complete = mail_out.complete if row.channel == "email" else file_out.complete
+    return Ready(providers.provider_of(account), complete(session, row, account, message))
 
 
 def _template(template: MessageTemplate, row: Message) -> Template:

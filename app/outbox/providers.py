@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import current_app
 
+from app.channels.console_provider import ConsoleProvider
 from app.channels.provider import Provider, ProviderKind
 from app.channels.registry import KINDS
 from app.domain import channel_accounts
@@ -45,6 +46,8 @@ def provider_of(account: ChannelAccount) -> Provider:
     found = made.get(account.id)
     if found is None or found.version != account.version:
         found = made[account.id] = _Made(account.version, make(kind_of(account), _values(account)))
+        if isinstance(found.provider, ConsoleProvider):
+            found.provider.open_file = current_app.extensions["crm_files"].open
     return found.provider
 
 

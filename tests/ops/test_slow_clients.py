@@ -157,7 +157,7 @@ def test_a_client_that_does_not_read_its_response_holds_no_thread(monkeypatch: p
     monkeypatch.setattr(intake, "RESPONSE_SECONDS", 0.3)
     ours, theirs = socket.socketpair()
     with theirs, intake.ClientSocket(fileno=ours.detach()) as client, Path("/dev/zero").open("rb") as endless:
-        request = intake.Intake(0)
+        request = intake.Intake(intake.BodyLimits(0))
         request.feed(b"GET / HTTP/1.1\r\n\r\n")
         client.begin(request)
         with pytest.raises(BrokenPipeError):

@@ -46,14 +46,14 @@ function fields() {
     return label;
   }));
   const text = $('[data-text]', write);
-  if (text) { text.hidden = Boolean(chosen?.value); text.required = !chosen?.value; }
+  if (text) { text.hidden = Boolean(chosen?.value); text.required = !chosen?.value && !$('[name=file]', write); }
   preview();
 }
 if (write) {
   const text = $('[data-text]', write);
   $('[data-template]', write)?.addEventListener('change', fields);
   write.addEventListener('input', preview);
-  if (text) { text.required = !$('[data-template]', write)?.value; text.hidden = Boolean($('[data-template]', write)?.value); }
+  if (text) { text.required = !$('[data-template]', write)?.value && !$('[name=file]', write); text.hidden = Boolean($('[data-template]', write)?.value); }
   write.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) { event.preventDefault(); write.requestSubmit(); }
   });

@@ -99,6 +99,9 @@ async function start() {
   socket.on('bell', bell);
   socket.on('activity', activity);
   socket.on('gone', gone);
+  // Who else is writing in the conversation on this page; and this page says when its own person is.
+  socket.on('typing', (news) => { if (isOurs(news)) dispatchEvent(new CustomEvent('crm:typing', { detail: news })); });
+  addEventListener('crm:writes', () => { if (socket.connected && watchKind === 'conversation' && watchId) socket.emit('typing', { kind: watchKind, id: watchId }); });
   // Wait a moment: leaving a page or a server restart is not worth a message.
   let grace = null;
   const later = () => { grace ??= setTimeout(() => { grace = null; if (!socket.connected) down(); }, 5000); };

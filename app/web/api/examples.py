@@ -148,6 +148,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("ticket", "join"): {"user": "ben"},
     ("ticket", "callers"): {"text": "9820012345"},
     ("customer", "decide_link"): {"link": 7, "confirm": True},
+    ("message", "react"): {"emoji": "👍"},
     ("conversation", "hand_over"): {"user": 7},
     ("conversation", "link"): {"lead": 412},
     ("conversation", "send"): {"body": "Your account is open."},

@@ -112,6 +112,8 @@ class OperationSpec:
     headers: tuple[str, ...] = ()
     #: The type of a successful response; anything but JSON is bytes.
     mime_type: str = "application/json"
+    #: The type of the body.
+    body_type: str = "application/json"
 
 
 _ASSIGN = shape(
@@ -224,6 +226,8 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
         made["description"] = _filters(resource)
     if spec.body:
         made["requestBody"] = body(_named(spec.body, resource), examples.body_of(resource, function))
+        if spec.body_type != "application/json":
+            made["requestBody"] = {"required": True, "content": {spec.body_type: {"schema": spec.body}}}
     return made
 
 

@@ -10,22 +10,26 @@ from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
+from werkzeug.datastructures import FileStorage
 
 from app import access
 from app.channels import console_provider
 from app.channels.provider import Inbound
-from app.domain import messages, permissions
+from app.domain import file_checks, messages, permissions
 from app.domain.base import NotFound
 from app.extensions import db
 from app.models import ChannelAccount, Message
+from app.ops.file_store import TooLarge
 from app.outbox import inbound_work
 from app.web.channels.accounts import find_account, refuse_non_admin
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
-from app.web.records.conversation_list import CHANNEL_WORDS
-from app.web.records.messages import COLORS, STATE_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
+from app.web.records.message_files import store_of_app
+from app.web.records.messages import COLORS
+from app.web.records.uploads import clean_name
 from app.web.security.sessions import own_transaction
 
 #: Messages that are shown.
@@ -40,7 +44,7 @@ class ConsoleView(BaseView):
     route_base = "/settings/channels/console"
     default_view = "show"
     class_permission_name = "Settings"
-    method_permission_name = {"show": "read", "play": "write", "write": "write"}
+    method_permission_name = {"show": "read", "play": "write", "write": "write", "react": "write"}
     base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
     @expose("/<int:key>/")
@@ -71,6 +75,21 @@ class ConsoleView(BaseView):
         flash(_("Reported. The message shows it in a moment."), "success")
         return redirect(f"/settings/channels/console/{key}/")
 
+    @expose("/<int:key>/<int:message>/react", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("react")
+    def react(self, key: int, message: int) -> Any:
+        """The customer reacts to a message; without an emoji they take it back."""
+        refuse_non_admin()
+        account, row = _console(key), access.get_visible(db.session(), Message, message)
+        if row is None or row.account_id != account.id or not row.provider_id:
+            raise NotFound(_("This message hasn't been sent by this account."))
+        event = {"type": "message", "channel": row.channel, "peer": row.peer, "in_reply_to": row.provider_id}
+        _report(account, event | {"reaction": request.form.get("emoji", "👍")[:16], "is_reaction": True})
+        flash(_("Reported. The message shows it in a moment."), "success")
+        return redirect(f"/settings/channels/console/{key}/")
+
     @expose("/<int:key>/write", methods=["POST"])
     @has_access
     @refuse_as_page
@@ -81,10 +100,12 @@ class ConsoleView(BaseView):
         account, form = _console(key), request.form
         channel, text = form.get("channel", ""), form.get("text", "").strip()[:MAX_TEXT]
         peer = messages.clean_peer(channel, form.get("peer", "")[:300])
-        if channel not in account.channels or not peer or not text:
-            flash(_("Please enter a number or address and a text."), "danger")
+        file = next((each for each in request.files.getlist("files") if each.filename), None)
+        if channel not in account.channels or not peer or not (text or file):
+            flash(_("Please enter a number or address, and a text or a file."), "danger")
             return redirect(f"/settings/channels/console/{key}/")
         event = {"type": "message", "provider_id": f"in-{secrets.token_hex(8)}", "channel": channel, "peer": peer}
+        event |= {"in_reply_to": form.get("in_reply_to", "")[:120], "media": _media_of(file) if file else []}
         _report(account, event | {"text": text, "peer_name": form.get("name", "")[:140]})
         flash(_("The customer's message has arrived."), "success")
         return redirect(f"/settings/channels/console/{key}/")
@@ -95,6 +116,16 @@ def _console(key: int) -> ChannelAccount:
     if account.kind != console_provider.KIND.name:
         raise NotFound(_("There is no such console account."))
     return account
+
+
+def _media_of(file: FileStorage) -> list[dict[str, str]]:
+    """A file of the customer, kept by us until the queue fetches it as from a provider. Any kind, as customers do."""
+    try:
+        kept = store_of_app().put(file.stream)  # type: ignore[arg-type]
+    except TooLarge as error:
+        raise file_checks.too_large(clean_name(file.filename or "")) from error
+    name = clean_name(file.filename or "")
+    return [{"address": console_provider.FILE_MARK + kept.digest, "mime_type": kept.mime_type, "name": name}]
 
 
 def _report(account: ChannelAccount, event: dict[str, Any]) -> None:
@@ -116,6 +147,9 @@ def _row(row: Message, viewer: Viewer) -> dict[str, Any]:
         "body": row.body,
         "state": {"kind": "status", "label": str(STATE_WORDS[row.state]), "color": COLORS[row.state]},
         "reason": row.reason,
+        "files": [str(each.get("name") or each.get("mime_type") or "") for each in row.media or ()],
+        "reactions": " ".join((row.reactions or {}).values()),
+        "provider_id": row.provider_id or "",
         "at": moment_cell(row.happened_on or row.created_on, viewer),
         "may_play": row.direction == "out" and bool(row.provider_id),
     }

@@ -22,6 +22,7 @@ from app.models import Customer, Lead, Message, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, sent
 from app.web.api.schemas import ID, STRING, shape
+from app.web.channels import conversation_records
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole_json
@@ -30,9 +31,7 @@ from app.web.core.reference_fields import PersonField
 from app.web.records import conversation_list
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS
-from app.web.records.leads import LeadResource
 from app.web.records.messages import MessageResource, seen_by
-from app.web.records.tickets import TicketResource
 
 #: Messages of a thread in one response.
 MAX_MESSAGES = 100
@@ -115,6 +114,7 @@ _REPLY = shape(
         "template": {"anyOf": [ID, STRING], "nullable": True},
         "variables": {"type": "object", "additionalProperties": STRING, "nullable": True},
         "reply_to": {**ID, "nullable": True},
+        "files": {"type": "array", "items": STRING, "nullable": True},
         "purpose": {"type": "string", "enum": ["promotional", "service"], "nullable": True},
     }
 )
@@ -247,7 +247,7 @@ class ConversationResource(Resource):
         row, viewer, raw = self._row(pk, "read"), current_viewer(), sent()
         values = MessageResource.service.record_table.parse(_only(raw, _REPLY), "add", viewer)
         with access.as_system(db.session()):
-            message = outgoing.send(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
+            message = outgoing.send_all(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
             db.session.commit()
         table = MessageResource.service.record_table
         found = table.one(db.session(), message.id, table.shown)
@@ -260,7 +260,7 @@ class ConversationResource(Resource):
     @permission_name("lead")
     def lead(self, pk: Any) -> Any:
         """Make a lead with its number; the body may hold any field of a lead."""
-        return self._made_from(pk, LeadResource)
+        return self._made_from(pk, "lead")
 
     @expose("/<int:pk>/ticket", methods=["POST"])
     @protect()
@@ -268,7 +268,7 @@ class ConversationResource(Resource):
     @permission_name("ticket")
     def ticket(self, pk: Any) -> Any:
         """Make a ticket with its number; the body may hold any field of a ticket."""
-        return self._made_from(pk, TicketResource)
+        return self._made_from(pk, "ticket")
 
     def _moved(self, pk: Any, verb: str, step: Callable[[Session, Conversation, Stamp], None]) -> Any:
         row, viewer = self._row(pk, verb), current_viewer()
@@ -289,21 +289,19 @@ class ConversationResource(Resource):
             raise RuleBroken(_("There is no such record."), name)
         return row
 
-    def _made_from(self, pk: Any, resource: Any) -> Any:
-        """Create a lead or ticket under the rules of its own resource, and let the conversation belong to it."""
+    def _made_from(self, pk: Any, kind: str) -> Any:
+        """Create a lead or ticket; who writes gives it a name, where the request gives none."""
         row, viewer, raw = self._row(pk, "write"), current_viewer(), sent()
-        viewer.person.refuse_unless(resource.module, "create")
-        contact = {"email" if row.channel == "email" else "mobile": row.peer}
         name = conversation_list.own_name(row, viewer)
+        named = {}
         if name and "first_name" not in raw:
             first, _blank, last = name.partition(" ")
-            contact |= {"first_name": first} | ({"last_name": last} if last else {})
-        service = resource.service
-        made = service.create(db.session(), service.record_table.parse(contact | raw, "add", viewer), viewer)
-        db.session.flush()
-        with access.as_system(db.session()):
-            conversations.link(db.session(), row, made, viewer.stamp)
-            db.session.commit()
+            named = {"first_name": first} | ({"last_name": last} if last else {})
+        table = conversation_records.RESOURCES[kind].service.record_table
+        viewer.person.refuse_unless(conversation_records.RESOURCES[kind].module, "create")
+        values = table.parse(conversation_records.contact_of(row) | named | raw, "add", viewer)
+        made = conversation_records.create(db.session(), row, kind, values, viewer)
+        db.session.commit()
         return json_answer(201, {"id": made.id, "conversation": row.id})
 
 
@@ -323,6 +321,7 @@ def _reply(session: Session, row: Conversation, values: dict[str, Any], viewer: 
         account_id=row.account_id,
         template=template,
         variables=values.get("variables") or {},
+        media=tuple(values.get("files") or ()),
         reply_to_id=values.get("reply_to_id"),
         purpose=values.get("purpose") or (None if template else "service"),
         records={name: getattr(row, name) for name in conversations.RECORDS},

@@ -18,22 +18,20 @@ from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
-from app.web.channels import threads
+from app.web.channels import conversation_records, file_routes, page_routes, threads
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import conversation_list
-from app.web.records.leads import LeadResource
+from app.web.records import conversation_list, uploads
 from app.web.records.mentions import remarks
-from app.web.records.messages import seen_by
-from app.web.records.tickets import TicketResource
+from app.web.records.messages import peer_of_record, seen_by
 
 #: Kind of record in an address -> model.
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
 _PAGES = {"lead": "/leads/show/", "ticket": "/tickets/show/", "customer": "/customers/show/"}
 
 
-class InboxView(ModulePermissions, BaseView):
+class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermissions, BaseView):
     """/inbox/"""
 
     route_base = "/inbox"
@@ -43,6 +41,8 @@ class InboxView(ModulePermissions, BaseView):
         **dict.fromkeys(("index", "list", "show", "messages"), "read"),
         **dict.fromkeys(("send", "to", "start"), "create"),
         **dict.fromkeys(("claim", "release", "hand", "close", "reopen", "make", "cancel", "again"), "write"),
+        **file_routes.VERBS,
+        **page_routes.VERBS,
     }
 
     # --- looking ---
@@ -83,6 +83,7 @@ class InboxView(ModulePermissions, BaseView):
 
     def _page(self, row: Any, status: int = 200, **more: Any) -> Any:
         more |= {"before": request.args.get("before"), "is_handed": request.args.get("hand")}
+        more.setdefault("reply_to", request.args.get("reply"))
         made = request.args.get("make") or more.pop("make", None)
         context = threads.thread(db.session(), row, current_viewer(), **more)
         if made in ("lead", "ticket"):
@@ -101,11 +102,15 @@ class InboxView(ModulePermissions, BaseView):
     def send(self, pk: str) -> Any:
         """Put an answer into the outbox; on an error the form keeps what was typed."""
         row, viewer = threads.find(db.session(), pk), current_viewer()
-        if request.form.get("pick"):
-            return self._page(row, typed=request.form)
+        ability = threads.ability_of_account(db.session(), row.account_id, row.channel)
+        files = uploads.given(viewer, row.channel, ability)
+        again: dict[str, Any] = {"typed": request.form, "files": files.kept, "reply_to": request.form.get("reply_to")}
+        if request.form.get("pick") and files.problem is None:
+            return self._page(row, **again)
         records = {name: getattr(row, name) for name in conversations.RECORDS}
+        target = {"channel": row.channel, "peer": row.peer, "account_id": row.account_id, "records": records}
         try:
-            _send({"channel": row.channel, "peer": row.peer, "account_id": row.account_id, "records": records}, viewer)
+            _send(target, files, viewer)
             if row.claimed_by_id is None and viewer.person.may("Messages", "write"):
                 conversations.claim(db.session(), row, viewer.stamp)
             db.session.commit()
@@ -113,7 +118,7 @@ class InboxView(ModulePermissions, BaseView):
             db.session.rollback()
             if not _was_sent(broken):
                 status, sentence, _errors = refusal(broken)
-                return self._page(threads.find(db.session(), pk), status, typed=request.form, error=sentence)
+                return self._page(threads.find(db.session(), pk), status, error=sentence, **again)
         return redirect(f"/inbox/{row.id}?sent=1")
 
     @expose("/to/<kind>/<pk>")
@@ -123,7 +128,7 @@ class InboxView(ModulePermissions, BaseView):
     def to(self, kind: str, pk: str) -> Any:
         """Write to the person of a lead, ticket or customer: their conversation, or the form that begins one."""
         channel = request.args.get("channel") or "whatsapp"
-        row, peer = _record(kind, pk), ""
+        row = _record(kind, pk)
         peer = _peer_of(row, channel)
         mine = [Conversation.channel == channel, Conversation.peer == peer]
         if current_viewer().person.mask("email" if channel == "email" else "mobile") != "full":
@@ -141,17 +146,19 @@ class InboxView(ModulePermissions, BaseView):
         row, viewer = _record(kind, request.form.get("record", "")), current_viewer()
         records = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
         target = {"channel": channel, "peer": _peer_of(row, channel), "records": records}
-        if request.form.get("pick"):
-            return self._begin(kind, row, channel, typed=request.form)
+        files = uploads.given(viewer, channel, threads.ability_of_channel(db.session(), channel))
+        again: dict[str, Any] = {"typed": request.form, "files": files.kept}
+        if request.form.get("pick") and files.problem is None:
+            return self._begin(kind, row, channel, **again)
         try:
-            message = _send(target, viewer)
+            message = _send(target, files, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
             if _was_sent(broken):
                 return redirect(f"/inbox/to/{kind}/{row.id}?channel={channel}")
             status, sentence, _errors = refusal(broken)
-            return self._begin(kind, _record(kind, str(row.id)), channel, status, typed=request.form, error=sentence)
+            return self._begin(kind, _record(kind, str(row.id)), channel, status, error=sentence, **again)
         return redirect(f"/inbox/{message.conversation_id}?sent=1")
 
     def _begin(self, kind: str, row: Any, channel: str, status: int = 200, **more: Any) -> Any:
@@ -238,8 +245,7 @@ class InboxView(ModulePermissions, BaseView):
         if kind not in ("lead", "ticket"):
             raise RuleBroken(_("A conversation can become a lead or a ticket."))
         try:
-            made = _make(row, kind, viewer)
-            conversations.link(db.session(), row, made, viewer.stamp)
+            made = conversation_records.create(db.session(), row, kind, _values_of(kind, viewer), viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -302,17 +308,22 @@ def _list(here: Any) -> dict[str, Any]:
     return made | {"query": made["url"].partition("?")[2]}
 
 
-def _send(target: dict[str, Any], viewer: Viewer) -> Any:
+def _send(target: dict[str, Any], files: uploads.GivenFiles, viewer: Viewer) -> Any:
     """Put what the form says into the outbox. `target`: channel, peer, account, records of an Outgoing.
 
     Raises RuleBroken; IntegrityError for a form that was sent before.
     """
+    files.refuse_problem()
     said = threads.said_in(db.session(), request.form, outgoing.MAX_LENGTH[target["channel"]])
+    said |= {
+        "media": tuple(each.as_media() for each in files.kept),
+        "reply_to_id": parse_id(request.form.get("reply_to")),
+    }
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
         wish = Outgoing(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
-        return outgoing.send(db.session(), wish, viewer.stamp)
+        return outgoing.send_all(db.session(), wish, viewer.stamp)
 
 
 def _was_sent(broken: BaseException) -> bool:
@@ -339,14 +350,11 @@ def _peer_of(row: Any, channel: str) -> str:
     """The number or address of a record's person, also where the viewer sees it masked. Raises RuleBroken."""
     if channel not in messages.CHANNELS:
         raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
-    name = "email" if channel == "email" else "mobile_e164"
-    with access.as_system(db.session()):
-        customer = db.session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
-    peer = getattr(customer, name, None) or getattr(row, name, None)
+    peer = peer_of_record(db.session(), channel, row)
     if not peer:
         what = _("email address") if channel == "email" else _("mobile number")
         raise RuleBroken(_("This record has no %(what)s to write to. Please add one first.", what=what), "peer")
-    return str(peer)
+    return peer
 
 
 def _make_form(row: Any, kind: str, typed: Any, error: str) -> dict[str, Any]:
@@ -365,17 +373,14 @@ def _make_form(row: Any, kind: str, typed: Any, error: str) -> dict[str, Any]:
     }
 
 
-def _make(row: Any, kind: str, viewer: Viewer) -> Any:
-    """The lead or ticket of who wrote, with the number or address of the conversation."""
+def _values_of(kind: str, viewer: Viewer) -> dict[str, Any]:
+    """What the form says of the lead or ticket to be made."""
     form = request.form
-    contact = {"email": row.peer} if row.channel == "email" else {"mobile": row.peer}
     names = {each: clean_text(form.get(each), each, 80) for each in ("first_name", "last_name")}
-    values: dict[str, Any] = {**contact, **{name: text for name, text in names.items() if text}}
-    service = LeadResource.service if kind == "lead" else TicketResource.service
-    viewer.person.refuse_unless(service.module, "create")
+    values: dict[str, Any] = {name: text for name, text in names.items() if text}
     if kind == "ticket":
         subject = parse_id(form.get("subject"))
         if subject not in viewer.lookups.offered["ticket_subject"]:
             raise RuleBroken(_("Please choose a subject."), "subject")
         values |= {"subject_ids": [subject], "title": clean_text(form.get("title"), "title", 140) or None}
-    return service.create(db.session(), values, viewer)
+    return values

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,23 +14,33 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import conversations, message_templates
+from app.channels.provider import Abilities
+from app.channels.registry import KINDS
+from app.domain import channel_accounts, conversations, message_templates, outgoing
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messages import DEAD
 from app.domain.outgoing import MAX_LENGTH
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, Conversation, Message, MessageTemplate
-from app.ops.file_store import PREFIX
+from app.web.channels.composer_parts import (
+    file_part,
+    limits_sentence,
+    quote_of,
+    reactions_of,
+    reply_part,
+    who_of,
+)
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.reference_fields import person_card
-from app.web.records import conversation_list
+from app.web.records import conversation_list, message_files
+from app.web.records.uploads import Upload
 
 #: Messages that a page shows; older ones are asked for.
 PAGE = 60
 
 
 def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> dict[str, Any]:
-    """The context of inbox/_thread.html. `more`: typed and error of a refused form, before (id), is_handed."""
+    """The context of inbox/_thread.html. `more`: typed, files and error of a refused form, reply_to, before (id)."""
     typed, before = more.get("typed") or {}, more.get("before")
     name = conversation_list.names_of(session, [conversation], viewer)[conversation.id]
     card = viewer.lookups.person(conversation.claimed_by_id)
@@ -46,7 +58,7 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
         "actions": _actions(conversation, is_mine, viewer),
         "more": _more(conversation, is_mine, viewer),
         "hand": _hand(conversation, viewer) if more.get("is_handed") else None,
-        "composer": composer(session, conversation, viewer, typed, more.get("error") or ""),
+        "composer": composer(session, conversation, viewer, more | {"typed": typed}),
         "why_silent": _why_silent(viewer),
     } | messages_part(session, conversation, viewer, before)
 
@@ -120,22 +132,57 @@ def messages_part(session: Session, conversation: Any, viewer: Viewer, before: A
         query = query.where(Message.id < place)
     rows = list(session.scalars(query.order_by(Message.id.desc()).limit(PAGE + 1)))
     shown = rows[:PAGE][::-1]
-    replies = _replies(session, shown)
+    page = _page_of(session, conversation, shown, viewer)
     base = f"/inbox/{conversation.id}"
     return {
-        "days": _days([_bubble(each, replies, viewer) for each in shown], viewer),
+        "days": _days([_bubble(each, page, viewer) for each in shown], viewer),
         "messages_url": f"{base}/messages",
         "older_url": f"{base}?before={shown[0].id}" if len(rows) > PAGE else None,
     }
 
 
-def _replies(session: Session, rows: list[Any]) -> dict[int, str]:
-    """Id -> beginning of the text of the messages that these answer."""
+@dataclass(frozen=True)
+class _Page:
+    """What the bubbles of a page need beside their messages."""
+
+    #: Id -> {id, text, who} of the messages that these answer.
+    replies: dict[int, dict[str, Any]]
+    #: Id of a message -> its files.
+    files: dict[int, list[dict[str, Any]]]
+    #: What the viewer can do by the conversation's account.
+    ability: Abilities
+
+
+def _page_of(session: Session, conversation: Any, rows: list[Any], viewer: Viewer) -> _Page:
+    ability = Abilities(replies=False)
+    if viewer.person.may("Messages", "create"):
+        ability = ability_of_account(session, conversation.account_id, conversation.channel)
+    return _Page(_replies(session, rows), message_files.views_of(session, rows), ability)
+
+
+def ability_of_account(session: Session, account_id: int | None, channel: str) -> Abilities:
+    """What an account can do; whoever sees one of its conversations may know."""
+    with access.as_system(session):
+        query = select(ChannelAccount.kind).where(ChannelAccount.id == account_id)
+        kind = KINDS.get(session.execute(query).scalar() or "")
+    return kind.ability(channel) if kind is not None else Abilities()
+
+
+def ability_of_channel(session: Session, channel: str) -> Abilities:
+    """What the first account can do that sends on the channel, for who has no conversation yet."""
+    with access.as_system(session):
+        fitting = channel_accounts.active(session, channel, "service")
+        return outgoing.ability_of(fitting[0], channel) if fitting else Abilities()
+
+
+def _replies(session: Session, rows: list[Any]) -> dict[int, dict[str, Any]]:
+    """Id -> {id, text, who} of the messages that these answer."""
     keys = {each.reply_to_id for each in rows} - {None}
     if not keys:
         return {}
-    found = session.execute(select(Message.id, Message.body).where(Message.id.in_(sorted(keys))))
-    return {key: " ".join((body or "").split())[:120] for key, body in found}
+    columns = (Message.id, Message.body, Message.media, Message.direction)
+    found = session.execute(select(*columns).where(Message.id.in_(sorted(keys))))
+    return {row.id: {"id": row.id, "text": quote_of(row), "who": who_of(row)} for row in found}
 
 
 def _days(bubbles: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
@@ -154,7 +201,7 @@ def _day(day: date, today: date) -> str:
     return _("Yesterday") if day == today - timedelta(days=1) else format_date(day, "EEEE, d MMMM y")
 
 
-def _bubble(message: Any, replies: dict[int, str], viewer: Viewer) -> dict[str, Any]:
+def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
     at: datetime = (message.happened_on or message.created_on).astimezone(viewer.zone)
     sign = conversation_list.sign_of(message)
     card = viewer.lookups.person(message.created_by_id) if message.direction == "out" else None
@@ -163,7 +210,7 @@ def _bubble(message: Any, replies: dict[int, str], viewer: Viewer) -> dict[str, 
         "day": at.date(),
         "direction": message.direction,
         "who": card["full_name"] if card and message.created_by_id != viewer.person.id else None,
-        "text": message.body,
+        "text": message_files.text_beside(message),
         "subject": message.subject,
         "iso": at.isoformat(),
         "time": f"{at:%H:%M}",
@@ -174,26 +221,23 @@ def _bubble(message: Any, replies: dict[int, str], viewer: Viewer) -> dict[str, 
         "warning": _("Anybody could have written this: the sender's address was not verified.")
         if (message.native or {}).get("unverified")
         else None,
-        "reply": {"id": message.reply_to_id, "text": replies[message.reply_to_id]}
-        if message.reply_to_id in replies
-        else None,
-        "files": [_file(message, n, each) for n, each in enumerate(message.media or [])],
+        "reply": page.replies.get(message.reply_to_id),
+        "files": page.files.get(message.id, []),
         "reactions": _reactions(message, viewer),
+        "tools": _tools(message, page.ability, viewer),
         "is_template": message.template_id is not None,
         "actions": _message_actions(message, viewer),
     }
 
 
-_FILE_ICONS = {"image": "photo", "audio": "microphone", "video": "player-play"}
-
-
-def _file(message: Any, place: int, file: dict[str, str]) -> dict[str, Any]:
-    """A file of a message; a link where we have it, which REST serves under the rules of the message."""
-    kind = str(file.get("mime_type") or "").partition("/")[0]
-    label = file.get("caption") or file.get("name") or file.get("mime_type") or _("File")
-    is_ours = str(file.get("address") or "").startswith(PREFIX)
-    url = f"/api/v1/message/{message.id}/file/{place}" if is_ours else None
-    return {"url": url, "label": label, "icon": _FILE_ICONS.get(kind, "file")}
+def _tools(message: Any, ability: Abilities, viewer: Viewer) -> dict[str, Any]:
+    """What can be done with a message that has arrived: answer it, react to it."""
+    base, has_arrived = f"/inbox/{message.conversation_id}", bool(message.provider_id)
+    react = reactions_of(message, f"/inbox/message/{message.id}/react", viewer) if ability.reactions else None
+    return {
+        "reply_url": f"{base}?reply={message.id}#write" if ability.replies and has_arrived else None,
+        "react": react if has_arrived else None,
+    }
 
 
 def _reactions(message: Any, viewer: Viewer) -> list[dict[str, str]]:
@@ -221,20 +265,24 @@ def _message_actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
 # --- the form to answer
 
 
-def composer(
-    session: Session, conversation: Any, viewer: Viewer, typed: dict[str, str], error: str
-) -> dict[str, Any] | None:
-    """The context of inbox/_write.html; None for who may not send."""
+def composer(session: Session, conversation: Any, viewer: Viewer, given: dict[str, Any]) -> dict[str, Any] | None:
+    """The context of inbox/_write.html; None for who may not send. `given`: typed, files, error, reply_to."""
     if not viewer.person.may("Messages", "create"):
         return None
-    channel = conversation.channel
+    channel, typed = conversation.channel, given["typed"]
     is_free = conversation.last_inbound_on is None or conversations.is_window_open(conversation, viewer.now)
+    ability = ability_of_account(session, conversation.account_id, channel)
+    upload = f"/inbox/files?channel={channel}&conversation={conversation.id}"
     return {
         "url": f"/inbox/{conversation.id}/send",
         "hidden": [_form_key(typed)],
         "is_free": is_free,
         "window": _window(conversation, viewer),
-    } | _content(session, channel, conversation.account_id, typed, error)
+        "files": file_part(ability, upload, given.get("files") or (), viewer) if is_free else None,
+        "reply": reply_part(session, conversation, given.get("reply_to"), ability),
+        "reply_off": f"/inbox/{conversation.id}#write",
+        "limits": limits_sentence(ability, channel),
+    } | _content(session, channel, conversation.account_id, typed, given.get("error") or "")
 
 
 def _form_key(typed: dict[str, str]) -> tuple[str, str]:
@@ -339,6 +387,12 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
             "hidden": hidden,
             "is_free": True,
             "window": window,
+            "files": _new_files(session, channel, more.get("files") or (), viewer),
         }
         | _content(session, channel, None, typed, more.get("error") or ""),
     }
+
+
+def _new_files(session: Session, channel: str, files: Iterable[Upload], viewer: Viewer) -> dict[str, Any] | None:
+    """The part of the form about files, by the first account that sends on the channel."""
+    return file_part(ability_of_channel(session, channel), f"/inbox/files?channel={channel}", files, viewer)

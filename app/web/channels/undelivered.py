@@ -22,8 +22,8 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refuse_unreached
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
-from app.web.records.conversation_list import CHANNEL_WORDS
-from app.web.records.messages import COLORS, STATE_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
+from app.web.records.messages import COLORS
 from app.web.security.sessions import own_transaction
 
 #: Rows of each list.

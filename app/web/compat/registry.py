@@ -17,6 +17,7 @@ from app.web.compat import (
     dashboard,
     desk,
     field_lists,
+    files,
     leads,
     lists,
     notices,
@@ -118,6 +119,8 @@ METHODS: dict[str, Method] = {
     _WHATSAPP + "is_whatsapp_installed": Method(whatsapp.is_enabled),
     _WHATSAPP + "get_whatsapp_messages": Method(whatsapp.list_messages),
     _WHATSAPP + "create_whatsapp_message": Method(whatsapp.create_message, writes=True),
+    _WHATSAPP + "react_on_whatsapp_message": Method(whatsapp.react, writes=True),
+    "upload_file": Method(files.upload, writes=True),
     _WHATSAPP + "send_whatsapp_template": Method(whatsapp.send_template, writes=True),
     _API + "whatsapp_setup.get_local_whatsapp_status": Method(whatsapp.status),
     _API + "whatsapp_setup.send_local_whatsapp_message": Method(

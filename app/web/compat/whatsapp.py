@@ -9,12 +9,20 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import channel_accounts, conversations, messages, outgoing
-from app.domain.base import RuleBroken
+from app.domain import (
+    channel_accounts,
+    conversations,
+    message_files,
+    message_reactions,
+    messages,
+    outgoing,
+    support_pages,
+)
+from app.domain.base import NotFound, RuleBroken
 from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.models import Message, MessageTemplate, SupportPage
-from app.web.compat import client
+from app.web.compat import client, files
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CUSTOMER, LEAD, TICKET
 from app.web.compat.notes import write_note
@@ -24,8 +32,6 @@ from app.web.records.messages import peer_of, seen_by
 
 #: Messages of a record in one answer.
 MOST = 100
-#: Support pages of one message.
-MAX_PAGES = 20
 _STATES = {"unknown": "Pending", "queued": "Pending", "sending": "Pending", "noted": "Sent", "canceled": "Failed"}
 
 
@@ -58,7 +64,9 @@ def _document(row: Message, arguments: Arguments) -> dict[str, Any]:
         "type": "Outgoing" if row.direction == "out" else "Incoming",
         "to": number if row.direction == "out" else None,
         "from": number if row.direction == "in" else None,
-        "content_type": "text",
+        "content_type": _content_type(row),
+        "attach": f"/inbox/message/{row.id}/file/0" if row.media and message_files.digest_of(row.media[0]) else None,
+        "reaction": next(iter((row.reactions or {}).values()), None),
         "message_type": "Template" if row.template_id else "Manual",
         "message": row.body,
         "message_id": row.provider_id,
@@ -71,13 +79,34 @@ def _document(row: Message, arguments: Arguments) -> dict[str, Any]:
     }
 
 
+def _content_type(row: Message) -> str:
+    """text, image, video, audio or document."""
+    if not row.media:
+        return "text"
+    kind = str(row.media[0].get("mime_type") or "").partition("/")[0]
+    return kind if kind in ("image", "video", "audio") else "document"
+
+
 def create_message(arguments: Arguments) -> str:
     """reference_doctype, reference_name, message, to, reply_to -> the name of the message, which is sent."""
     row, column = _record(arguments)
     reply_to = arguments.integer("reply_to", 0, 0, 2**31 - 1) or None
-    if "attach" in arguments:
-        raise RuleBroken(_("Files can't be sent through this method."), "attach")
-    return str(_send(row, column, arguments, body=arguments.text("message"), reply_to_id=reply_to).id)
+    attached = arguments.text("attach", "")
+    media = (files.uploaded(attached).as_media(),) if attached else ()
+    body = arguments.text("message", "") if media else arguments.text("message")
+    return str(_send(row, column, arguments, body=body, media=media, reply_to_id=reply_to).id)
+
+
+def react(arguments: Arguments) -> str:
+    """emoji, reply_to_name -> the name of the message, to which we react now; "" takes it back."""
+    viewer, key = current_viewer(), arguments.integer("reply_to_name", 0, 0, 2**31 - 1)
+    viewer.person.refuse_unless("Messages", "create")
+    row = access.get_visible(db.session(), Message, key) if key else None
+    if row is None:
+        raise NotFound(_("This message doesn't exist, or you don't have access to it."))
+    with access.as_system(db.session()) as session:
+        message_reactions.react(session, row, arguments.text("emoji", "").strip(), viewer.stamp)
+    return str(row.id)
 
 
 def send_template(arguments: Arguments) -> str:
@@ -102,18 +131,13 @@ def send_support_pages(arguments: Arguments) -> dict[str, Any]:
     """customer_mobile, support_pages, doctype and docname (or ticket_name, lead_name) -> {success, message_id}."""
     pages = _pages(arguments)
     row, column = _record(arguments) if _names_record(arguments) else (None, "")
-    lines = [str(_("Hi! Here are some helpful support pages:"))]
-    for page in pages:
-        lines += ["", f"📋 *{page.label}*", *([page.description] if page.description else []), f"🔗 {page.url}"]
-    message = _send(row, column, arguments, body="\n".join(lines), purpose="service")
+    message = _send(row, column, arguments, body=support_pages.text_of(pages), purpose="service")
     text = str(_("%(count)s support pages queued.", count=len(pages)))
     return {"success": True, "message": text, "message_id": str(message.id)}
 
 
 def _pages(arguments: Arguments) -> list[SupportPage]:
-    names = arguments.record_names("support_pages", "support_page")[: MAX_PAGES + 1]
-    if len(names) > MAX_PAGES:
-        raise RuleBroken(_("Please choose at most %(most)s support pages.", most=MAX_PAGES), "support_pages")
+    names = arguments.record_names("support_pages", "support_page")
     rows = db.session.scalars(select(SupportPage).where(SupportPage.is_active.is_(True))).all()
     known = {key: each for each in rows for key in (str(each.id), each.label)}
     if missing := [name for name in names if name not in known]:
@@ -166,4 +190,4 @@ def _send(row: Any, column: str, arguments: Arguments, **content: Any) -> Messag
     with access.as_system(db.session()) as session:
         peer = peer or (peer_of(session, "whatsapp", records) if row is not None else given)
         wish = Outgoing("whatsapp", peer, records=records, sees=seen_by(session, viewer), **content)
-        return outgoing.send(session, wish, viewer.stamp)
+        return outgoing.send_all(session, wish, viewer.stamp)

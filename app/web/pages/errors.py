@@ -79,7 +79,12 @@ def _stale_form() -> str:
 def _refuse_too_large() -> None:
     """Before anything else, so that every path answers the same; the server drops the body meanwhile."""
     is_cut = getattr(request.environ.get("gunicorn.socket"), "is_too_large", False)
-    if is_cut or (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
+    config = current_app.config
+    takes_files = request.path.startswith(config["UPLOAD_PATHS"])
+    request.max_content_length = config["MAX_UPLOAD_LENGTH" if takes_files else "MAX_CONTENT_LENGTH"]
+    if is_cut or (request.content_length or 0) > request.max_content_length:
+        if takes_files:
+            g.sentence = _("A file can have up to 25 MB. Go back: what you wrote is still there.")
         raise RequestEntityTooLarge
 
 

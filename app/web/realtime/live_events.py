@@ -59,6 +59,7 @@ class LiveUpdates:
     def __init__(self, app: Flask, max_connections: int, redis_url: str | None) -> None:
         self.app, self.sockets = app, Sockets(app, max_connections)
         self.sockets.on_connect, self.sockets.on_watch = self._connected, self._watched
+        self.sockets.on_typing = lambda talk, user: self.send(LiveEvent(typing=frozenset([(talk, user)])))
         self.bus = EventBus(redis_url, self._receive) if redis_url else None
         self.broadcaster = EventBroadcaster(self._deliver)
         #: What was last sent: user id -> bell, record -> id of its newest activity.
@@ -99,6 +100,25 @@ class LiveUpdates:
             self._send_bells(session, here if event.compare_all else event.notified & here, now)
             shown = records if event.compare_all else event.changed_timelines & records
             self._send_activity(session, shown, event.changed_timelines)
+            for conversation, user in event.typing:
+                self._send_typing(session, conversation, user)
+
+    # --- who is writing
+
+    def _send_typing(self, session: Session, conversation: int, user: int) -> None:
+        """Push "typing" to the others who have the conversation open and still may see it."""
+        record = ("conversation", conversation)
+        others = {sid: each for sid, each in self.sockets.watching(record).items() if each.user_id != user}
+        if not others:
+            return
+        name = load_person(session, user).full_name
+        for viewer, scope in {(each.user_id, each.scope) for each in others.values()}:
+            if can_see(session, _with_scope(load_person(session, viewer), scope), *record):
+                for sid, each in others.items():
+                    if (each.user_id, each.scope) == (viewer, scope):
+                        socketio.emit(
+                            "typing", {"kind": record[0], "id": conversation, "user": user, "name": name}, to=sid
+                        )
 
     # --- bells
 
@@ -241,6 +261,7 @@ def install(app: Flask) -> LiveUpdates:
         ("disconnect", sockets.disconnect),
         ("watch", sockets.watch),
         ("shown", sockets.toast_shown),
+        ("typing", sockets.typing),
     ):
         socketio.on_event(name, handler)
     socketio.on_error_default(_on_event_error)

@@ -28,6 +28,8 @@ from app.web.security.sessions import hash_token, lives, own_transaction
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
 WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer, "conversation": Conversation}
+#: Who types says so once in this time, whatever their page does.
+TYPING_SECONDS = 2.0
 #: A client that holds a thread must complete the Socket.IO handshake within this time.
 HANDSHAKE_SECONDS = 10.0
 #: The same for one that has shown no credentials yet, because it sends them with the handshake; and how many of them
@@ -61,6 +63,8 @@ class SocketConnection:
     ends_on: datetime | None = None
     #: (kind, id) of the record that its page shows.
     watched: RecordKey | None = None
+    #: When it last said that its person is writing, in monotonic seconds.
+    typed_at: float = 0.0
     #: Whether the unread count was sent.
     bell_sent: bool = False
 
@@ -88,6 +92,8 @@ class Sockets:
         self.pending: dict[str, PendingConnection] = {}
         #: The process is about to end; nobody is let in.
         self.is_closing = False
+        #: Called for (conversation id, user id) when somebody writes an answer.
+        self.on_typing: Callable[[int, int], None] = lambda conversation, user: None
         #: Called for a new connection, and for a record that is watched.
         self.on_connect: Callable[[int], None] = lambda user: None
         self.on_watch: Callable[[RecordKey], None] = lambda record: None
@@ -156,6 +162,18 @@ class Sockets:
             self.on_watch(record)
         else:
             emit("gone", {"kind": record[0], "id": record[1]})
+
+    def typing(self, *args: Any) -> None:
+        """Handle "typing": the person writes in the conversation {kind, id} on their page. Nothing is stored."""
+        connection, record = self.connections.get(_sid()), parse_record_key(args[0] if args else None)
+        if connection is None or record is None or record[0] != "conversation" or connection.watched != record:
+            return
+        if time.monotonic() - connection.typed_at < TYPING_SECONDS:
+            return
+        connection.typed_at = time.monotonic()
+        connection, who = self._sender()
+        if connection is not None and who is not None and who.may("Messages", "create"):
+            self.on_typing(record[1], who.id)
 
     def toast_shown(self, *args: Any) -> None:
         """Handle "shown": the page has shown the toast of the notice {id}. Recorded once, for own notices only."""

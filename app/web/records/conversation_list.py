@@ -32,6 +32,18 @@ MAX_SNIPPET = 90
 #: Channel -> what people call it.
 CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _l("Email")}
 ICONS = {"whatsapp": "brand-whatsapp", "sms": "message-2", "email": "mail"}
+#: State of a message -> what people call it, on every page and over REST.
+STATE_WORDS = {
+    "noted": _l("Noted by hand"),
+    "queued": _l("Waiting to be sent"),
+    "sending": _l("Being sent"),
+    "unknown": _l("Unknown whether it arrived"),
+    "sent": _l("Sent"),
+    "delivered": _l("Delivered"),
+    "read": _l("Read"),
+    "failed": _l("Not sent"),
+    "canceled": _l("Canceled"),
+}
 #: State of an outgoing message -> (icon, tone) of the sign before its text.
 SIGNS = {
     "noted": ("pencil", "teal"),
@@ -53,18 +65,7 @@ def channel_label(channel: str) -> str:
 
 def state_label(state: str) -> str:
     """What people call the state of a message."""
-    labels = {
-        "noted": _("Noted by hand"),
-        "queued": _("Waiting to be sent"),
-        "sending": _("Being sent"),
-        "unknown": _("Unknown whether it arrived"),
-        "sent": _("Sent"),
-        "delivered": _("Delivered"),
-        "read": _("Read"),
-        "failed": _("Not sent"),
-        "canceled": _("Canceled"),
-    }
-    return labels.get(state, state)
+    return str(STATE_WORDS.get(state, state))
 
 
 # --- folders

@@ -11,10 +11,12 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import Message
 from app.web.core.fields import Viewer
-from app.web.records import conversation_list
+from app.web.records import conversation_list, message_files
 
 #: Characters of a text that a timeline shows; the conversation has all of it.
 MAX_TEXT = 1200
+#: Of a message that is answered, so many.
+MAX_QUOTE = 120
 _COLUMNS = (Message.id, Message.channel, Message.direction, Message.subject, Message.body, Message.state)
 
 
@@ -24,12 +26,24 @@ def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     if not wanted:
         return {}
     query = select(*_COLUMNS, Message.reason, Message.conversation_id, Message.media).where(Message.id.in_(wanted))
-    return {row.id: _line(row, viewer) for row in db.session.execute(query)}
+    rows = list(db.session.execute(query.add_columns(Message.reactions, Message.reply_to_id)))
+    quotes = _quotes({row.reply_to_id for row in rows} - {None})
+    return {row.id: _line(row, quotes.get(row.reply_to_id), viewer) for row in rows}
 
 
-def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
-    text = (row.body or "").strip()
-    body = "\n".join(part for part in (row.subject, text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else "")) if part)
+def _quotes(keys: set[int]) -> dict[int, str]:
+    """Id -> beginning of the text of messages that others answer, of those that the viewer sees."""
+    if not keys:
+        return {}
+    query = select(Message.id, Message.body).where(Message.id.in_(sorted(keys)))
+    return {key: " ".join((body or "").split())[:MAX_QUOTE] for key, body in db.session.execute(query)}
+
+
+def _line(row: Any, quote: str | None, viewer: Viewer) -> dict[str, Any]:
+    text = message_files.text_beside(row).strip()
+    shown = text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else "")
+    reacted = " ".join((row.reactions or {}).values())
+    body = "\n".join(part for part in (f"↩ {quote}" if quote else "", row.subject, shown, reacted) if part)
     sign = conversation_list.sign_of(row)
     is_bad = row.state in ("failed", "unknown") and row.direction == "out"
     return {
@@ -38,8 +52,16 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
         "icon": conversation_list.ICONS.get(row.channel, "send"),
         "tone": sign["tone"] if sign and is_bad else "",
         "body": f"{body}\n\n{row.reason}" if is_bad and row.reason else body,
+        "files": _files(row),
         "open_url": f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else None,
     }
+
+
+def _files(row: Any) -> list[dict[str, str]]:
+    """Links to those that are here; one that is not is named, and its conversation says why."""
+    shown = [message_files.view(row, place, each, None) for place, each in enumerate(row.media or ())]
+    talk = f"/inbox/{row.conversation_id}#message-{row.id}"
+    return [{"label": each["label"], "url": each["url"] or talk} for each in shown]
 
 
 def _headline(row: Any) -> str:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, BinaryIO
-from urllib.parse import quote
+from typing import Any
 
-from flask import Response, current_app, request
+from flask import request
 from flask_appbuilder.api import expose, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
+from app import access
+from app.domain import message_files as domain_files
+from app.domain import message_reactions
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import html_cleaning
-from app.lib.file_kinds import SHOWN
 from app.models import Mail, Message
-from app.ops.file_store import PREFIX, FileStore
 from app.web.api.operations import OperationSpec
+from app.web.api.resource import sent
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields import Field, LongTextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.records import message_files, uploads
 
 MAX_HTML = 200_000
 _FILE = shape({"name": STRING, "mime_type": STRING, "number": {"type": "integer"}, "content_id": STRING})
+_KEPT = shape({"token": STRING, "name": STRING, "size": STRING, "icon": STRING}, "token")
+_EMOJI = shape({"emoji": STRING})
 _MAIL = shape(
     {
         "cc": {"type": "array", "items": STRING},
@@ -36,7 +39,7 @@ _MAIL = shape(
         "files": {"type": "array", "items": _FILE},
     }
 )
-VERBS = {"mail": "read", "file": "read"}
+VERBS = {"mail": "read", "file": "read", "upload": "create", "react": "create", "fetch": "write"}
 DOCUMENTATION = {
     "mail": OperationSpec(
         "Formatted text, copies and files of an email",
@@ -51,6 +54,18 @@ DOCUMENTATION = {
         answer={"type": "string", "format": "binary"},
         mime_type="application/octet-stream",
     ),
+    "upload": OperationSpec(
+        "Keep a file until its message is sent; one file as “files” of a form (multipart/form-data)",
+        (413, 422),
+        body=shape({"files": {"type": "string", "format": "binary"}}, "files"),
+        answer=_KEPT,
+        good=(201,),
+        body_type="multipart/form-data",
+    ),
+    "react": OperationSpec(
+        "React to a message with an emoji; an empty one takes it back", (404, 413, 422), ("pk",), _EMOJI
+    ),
+    "fetch": OperationSpec("Fetch a file again that could not be fetched", (404, 422), ("pk", "number")),
 }
 
 
@@ -69,7 +84,25 @@ class CopiesField(Field):
         return tuple(each.strip() for each in given if each.strip())
 
 
-FIELDS: tuple[Field, ...] = (CopiesField("cc"), LongTextField("html", max_length=MAX_HTML))
+class UploadsField(Field):
+    """Files of a message that is sent: the tokens that POST /api/v1/message/files has returned."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.schema = {"type": "array", "items": {"type": "string"}, "nullable": True}
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """The files, as `Outgoing.media` wants them. Raises RuleBroken for anything but the viewer's own tokens."""
+        if not isinstance(raw, list | None) or not all(isinstance(each, str) for each in raw or ()):
+            raise RuleBroken(_("“files” must be a list of tokens of uploaded files."), "files")
+        return tuple(uploads.of_token(each, viewer).as_media() for each in raw or ())
+
+
+FIELDS: tuple[Field, ...] = (
+    CopiesField("cc"),
+    LongTextField("html", max_length=MAX_HTML),
+    UploadsField("files"),
+)
 
 
 class MailRoutes:
@@ -96,15 +129,46 @@ class MailRoutes:
     def file(self, pk: Any, number: int) -> Any:
         """A file, always to be saved and never to be run; of the few kinds of pictures also for pages."""
         row = self._row(pk, "read")  # type: ignore[attr-defined]
-        files = row.media or []
-        if number >= len(files) or not files[number]["address"].startswith(PREFIX):
-            raise NotFound(_("This message has no such file."))
-        store: FileStore = current_app.extensions["crm_files"]
-        try:
-            content = store.open(files[number]["address"].removeprefix(PREFIX))
-        except FileNotFoundError as missing:
-            raise NotFound(_("This file no longer exists.")) from missing
-        return _download(content, files[number])
+        content = message_files.open_file(row.media, number)
+        return message_files.handed_out(content, row.media[number])
+
+    @expose("/files", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("upload")
+    def upload(self) -> Any:
+        """Keep a file. Its token stands for it in the “files” of a message, for 20 hours and for this person."""
+        viewer = current_viewer()
+        given = [each for each in request.files.getlist("files") if each.filename]
+        if len(given) != 1:
+            raise RuleBroken(_("Please send one file at a time."), "files")
+        return json_answer(201, uploads.take(given[0]).as_field(viewer))
+
+    @expose("/<int:pk>/react", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("react")
+    def react(self, pk: Any) -> Any:
+        """React for us, in place of any earlier reaction of ours."""
+        row, viewer = self._row(pk, "read"), current_viewer()  # type: ignore[attr-defined]
+        emoji = sent().get("emoji", "")
+        if not isinstance(emoji, str):
+            raise RuleBroken(_("“emoji” must be a text."), "emoji")
+        with access.as_system(db.session()):
+            message_reactions.react(db.session(), row, emoji.strip(), viewer.stamp)
+            db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})  # type: ignore[attr-defined]
+
+    @expose("/<int:pk>/file/<int:number>/fetch", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("fetch")
+    def fetch(self, pk: Any, number: int) -> Any:
+        """Have a file fetched again from its provider."""
+        row = self._row(pk, "write")  # type: ignore[attr-defined]
+        domain_files.fetch_again(db.session(), row, number, current_viewer().now)
+        db.session.commit()
+        return json_answer(200, {"id": row.id, "result": self._after(row.id)})  # type: ignore[attr-defined]
 
 
 def _shown(row: Message, mail: Mail | None, viewer: Viewer) -> dict[str, Any]:
@@ -124,23 +188,3 @@ def _shown(row: Message, mail: Mail | None, viewer: Viewer) -> dict[str, Any]:
             for n, each in enumerate(row.media or [])
         ],
     }
-
-
-def _download(content: BinaryIO, file: dict[str, str]) -> Response:
-    """The content as an attachment under the sender's name."""
-    name = file["name"] or "file"
-    plain = "".join(char if (char.isascii() and char.isalnum()) or char in "-_. " else "_" for char in name)
-    headers = {
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Cache-Control": "private, no-store",
-    }
-    mime_type = file["mime_type"] if file["mime_type"] in SHOWN else "application/octet-stream"
-    return Response(_chunks(content), headers=headers, mimetype=mime_type)
-
-
-def _chunks(content: BinaryIO) -> Iterator[bytes]:
-    with content:
-        while chunk := content.read(65_536):
-            yield chunk

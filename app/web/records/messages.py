@@ -30,7 +30,7 @@ from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import MasterField
 from app.web.records import message_mail
 from app.web.records.call_fields import CallNumberField
-from app.web.records.conversation_list import CHANNEL_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.screen import Screen
 
 COLORS = {
@@ -45,17 +45,6 @@ COLORS = {
     "canceled": "gray",
 }
 _DIRECTION_WORDS = {"out": _("Outgoing"), "in": _("Incoming")}
-STATE_WORDS = {
-    "noted": _("Noted"),
-    "queued": _("Queued"),
-    "sending": _("Sending"),
-    "unknown": _("Unknown"),
-    "sent": _("Sent"),
-    "delivered": _("Delivered"),
-    "read": _("Read"),
-    "failed": _("Failed"),
-    "canceled": _("Canceled"),
-}
 _PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
 
 
@@ -116,9 +105,10 @@ LABELS = {
     "read_on": _("Read on"),
     "cc": _("Copies to"),
     "html": _("Text with formatting"),
+    "files": _("Files"),
 }
 #: What only a message that is sent has, and of those what only an email has.
-_OF_SENT = ("account", "template_id", "variables", "reply_to_id", "cc", "html")
+_OF_SENT = ("account", "template_id", "variables", "reply_to_id", "files", "cc", "html")
 _OF_EMAIL = ("cc", "html")
 
 
@@ -151,7 +141,7 @@ class MessageService(NotedMessageService):
             if unsent := [name for name in _OF_SENT if given.get(name)]:
                 text = _("A message that is only noted has no “%(name)s”.", name=unsent[0].removesuffix("_id"))
                 raise RuleBroken(text, unsent[0].removesuffix("_id"))
-            given = {name: value for name, value in given.items() if name not in _OF_EMAIL}
+            given = {name: value for name, value in given.items() if name not in (*_OF_EMAIL, "files")}
             return super().create(session, given, viewer)
         with access.as_system(session):  # an opt-out counts whoever may see the customer
             wish = replace(_wish(session, given), sees=seen_by(session, viewer))
@@ -160,7 +150,7 @@ class MessageService(NotedMessageService):
                 return outgoing_mail.send(session, wish, beside, viewer.stamp)
             if foreign := [name for name in _OF_EMAIL if given.get(name)]:
                 raise RuleBroken(_("Only an email has “%(name)s”.", name=foreign[0]), foreign[0])
-            return outgoing.send(session, wish, viewer.stamp)
+            return outgoing.send_all(session, wish, viewer.stamp)
 
 
 def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
@@ -177,6 +167,7 @@ def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
         template=template,
         variables=values.get("variables") or {},
         reply_to_id=values.get("reply_to_id"),
+        media=tuple(values.get("files") or ()),
         subject=values.get("subject"),
         purpose=values.get("purpose"),
         records=records,
@@ -190,13 +181,19 @@ def seen_by(session: Session, viewer: Viewer) -> Callable[[Conversation], bool]:
 
 def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> str:
     """The number or address of the record, so that who sees it masked can send too; "" when it has none."""
-    column = "email" if channel == "email" else "mobile_e164"
     for model, name in ((Ticket, "ticket_id"), (Lead, "lead_id"), (Customer, "customer_id")):
         row: Any = session.get(model, records[name]) if records[name] else None
-        owner = row.customer if row is not None and getattr(row, "customer_id", None) else row
-        if found := getattr(owner, column, None):
-            return str(found)
+        if row is not None and (found := peer_of_record(session, channel, row)):
+            return found
     return ""
+
+
+def peer_of_record(session: Session, channel: str, row: Any) -> str:
+    """As `peer_of`, of a lead, ticket or customer: that of its customer, else its own."""
+    column = "email" if channel == "email" else "mobile_e164"
+    with access.as_system(session):
+        customer = session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
+    return str(getattr(customer, column, None) or getattr(row, column, None) or "")
 
 
 class MessageResource(message_mail.MailRoutes, Resource):
@@ -241,6 +238,7 @@ class MessageResource(message_mail.MailRoutes, Resource):
         "body",
         "html",
         "cc",
+        "files",
         "purpose",
         "happened_on",
         "customer",

@@ -219,4 +219,12 @@ def _write_links(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
         {"url": f"{base}whatsapp", "label": "WhatsApp", "icon": "brand-whatsapp", "key": "w"},
         {"url": f"{base}sms", "label": "SMS", "icon": "message-2"},
         {"url": f"{base}email", "label": _("Email"), "icon": "mail"},
+        *_page_links(kind, key, viewer),
     ]
+
+
+def _page_links(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """A link to the support pages, which a second click sends."""
+    if not viewer.person.may("Support Pages", "read"):
+        return []
+    return [{"url": f"/inbox/pages/{kind}/{key}", "label": _("Support pages"), "icon": "link"}]

@@ -33,7 +33,7 @@ REFUSED = ["400", "401", "403", "404", "405", "409", "412", "413", "422"]
 TRIES = 3
 SPEC = "/api/v1/_openapi"
 #: Addresses that take no body although something is changed by them.
-BARE = ("/withdraw", "/refresh", "/cancel", "/send_again", "/give_up", "/claim", "/close", "/reopen", "/read")
+BARE = ("/withdraw", "/refresh", "/cancel", "/send_again", "/give_up", "/claim", "/close", "/reopen", "/read", "/fetch")
 ERROR = {"$ref": "#/components/schemas/Error"}
 VERBS = ("get", "post", "put", "patch", "delete")
 
@@ -109,7 +109,9 @@ def bodies(spec: Any) -> Iterator[tuple[str, Any, Any]]:
     """(where, shape, example) of every body and answer that has an example."""
     for verb, path, told in operations(spec):
         if "requestBody" in told:
-            content = told["requestBody"]["content"]["application/json"]
+            content = told["requestBody"]["content"].get("application/json")
+            if content is None:  # a file
+                continue
             shape = followed(spec, content["schema"])
             yield f"{verb} {path}", shape, content.get("example", shape.get("example"))
 

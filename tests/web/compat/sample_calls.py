@@ -10,7 +10,7 @@ from flask_appbuilder import Model
 from sqlalchemy import select, text
 
 from app.channels.registry import KINDS
-from app.domain import assignment, channel_accounts, notices
+from app.domain import assignment, channel_accounts, messages, notices
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.models import CustomerAccount, MessageTemplate, Notification, SupportPage
@@ -53,7 +53,10 @@ class SampleRecords:
     def _add_channel(self) -> None:
         """What messages need: an account that sends nothing, a template, a support page."""
         session, settings = self.world.session, AccountSettings("Desk")
-        channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.world.vault)
+        account = channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.world.vault)
+        said = {"channel": "whatsapp", "peer": "+919820054321", "body": "Thank you", "provider_id": "in-1"}
+        said |= {"account_id": account.id, "lead_id": self.lead.id}
+        self.message = messages.receive(session, said, Stamp(None, NOW))
         session.add(MessageTemplate(channel="whatsapp", label="Hello", body="Hello {{name}}", approval="local"))
         session.add(SupportPage(label="Login help", url="https://example.com/login", is_active=True, position=1))
 
@@ -373,6 +376,8 @@ SAMPLE_CALLS |= {
         "ana",
         _naming("lead", **_LEAD_REFERENCE, reference_name=..., message="Hello"),
     ),
+    _WHATSAPP + "react_on_whatsapp_message": ("ana", _naming("message", reply_to_name=..., emoji="👍")),
+    "upload_file": ("ana", _constant(filename="a.pdf", filedata="JVBERi0xLjcK")),
     _WHATSAPP + "send_whatsapp_template": (
         "ana",
         _naming("lead", **_LEAD_REFERENCE, reference_name=..., template="Hello", variables={"name": "Ravi"}),

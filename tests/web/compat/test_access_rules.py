@@ -60,7 +60,8 @@ METHODS_BY_CELL = {
     ("Support User", "Notes", "create"): "log_support_activity",
     ("Sales User", "Messages", "read"): "get_whatsapp_messages",
     ("Sales User", "Messages", "create"): """
-        create_whatsapp_message send_whatsapp_template send_local_whatsapp_message send_support_pages_without_ticket""",
+        create_whatsapp_message react_on_whatsapp_message upload_file send_whatsapp_template
+        send_local_whatsapp_message send_support_pages_without_ticket""",
     ("Support User", "Messages", "create"): "send_support_page_whatsapp send_support_pages",
     ("Sales User", "Tasks", "read"): "get_eligible_followup_tasks",
     ("Sales User", "Tasks", "create"): "add_task_to_call_log",

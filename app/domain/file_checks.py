@@ -1,0 +1,76 @@
+"""Which files may be sent: a sentence for each that may not, which says what is wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.channels.provider import Abilities
+from app.domain.base import RuleBroken, translatable
+from app.lib.file_kinds import BOMB, UNKNOWN
+from app.ops.file_store import MAX_BYTES
+
+#: Kinds that are refused for a reason of their own.
+_HEIC = "image/heic"
+_ARCHIVES = ("application/zip",)
+
+
+def refuse(file: Mapping[str, Any], channel: str, ability: Abilities) -> None:
+    """Raise RuleBroken for a file that can't be sent. `file`: mime_type by content, name, size in bytes if known."""
+    kind, name, size = str(file.get("mime_type") or UNKNOWN), shown_name(file), file.get("size")
+    refuse_bad_content(kind, name, size)
+    if not ability.files:
+        refuse_channel(channel)
+    most = ability.files.get(kind)
+    if most is None:
+        raise RuleBroken(translatable(_reason_of(kind), name=name), "files")
+    if size is not None and int(size) > most:
+        text = (
+            "“%(name)s” is too large: on this channel such a file can have up to %(most)s MB. Please make it smaller."
+        )
+        raise RuleBroken(translatable(text, name=name, most=most // 1_000_000), "files")
+
+
+def refuse_bad_content(kind: str, name: str, size: Any) -> None:
+    """Raise RuleBroken for what nobody should get: nothing, too much, or what harms a computer."""
+    if size is not None and int(size) == 0:
+        raise RuleBroken(translatable("“%(name)s” is empty. Please choose another file.", name=name), "files")
+    if size is not None and int(size) > MAX_BYTES:
+        raise too_large(name)
+    if kind == BOMB:
+        text = "“%(name)s” unpacks to far more than it says, which can harm computers. It was not taken."
+        raise RuleBroken(translatable(text, name=name), "files")
+
+
+def too_large(name: str) -> RuleBroken:
+    """The refusal of a file above MAX_BYTES."""
+    text = "“%(name)s” is larger than %(most)s MB. Please make it smaller, or send a link to it."
+    return RuleBroken(translatable(text, name=name, most=MAX_BYTES // 1_000_000), "files")
+
+
+def refuse_channel(channel: str) -> None:
+    """Raise RuleBroken: nothing but text is sent on this channel, or by this account."""
+    if channel == "sms":
+        raise RuleBroken("An SMS can't carry a file. Please send a link to it, or use WhatsApp or email.", "files")
+    raise RuleBroken("Files can't be sent by this account. Please send a link instead.", "files")
+
+
+def _reason_of(kind: str) -> str:
+    if kind == _HEIC:
+        return (
+            "“%(name)s” is a HEIC picture, whatever its name says, and many phones can't show it. "
+            "Please save it as JPEG and choose it again."
+        )
+    if kind in _ARCHIVES:
+        return "“%(name)s” is an archive, which can't be sent on this channel. Please send the files in it one by one."
+    if kind == UNKNOWN:
+        return (
+            "By its content, “%(name)s” is no picture, video, sound, PDF or document, whatever its name says. "
+            "Please choose another file."
+        )
+    return "This channel doesn't take files like “%(name)s”. Please send it as a PDF, JPEG, PNG, MP3 or MP4."
+
+
+def shown_name(file: Mapping[str, Any]) -> str:
+    """The name of a file as a sentence names it."""
+    return str(file.get("name") or "file")[:80]

@@ -1,0 +1,90 @@
+"""Files of WhatsApp messages as their provider takes them: handed over, or at an address of ours for a short time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flask import current_app
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from sqlalchemy.orm import Session
+
+from app.channels.base import ChannelError
+from app.channels.provider import Media, OutgoingMessage
+from app.domain import message_files, outgoing
+from app.lib import file_kinds
+from app.models import ChannelAccount, Message
+from app.ops.file_store import FileStore
+
+#: A provider fetches a file within so many seconds after it has taken the message.
+ADDRESS_SECONDS = 1800
+#: The path at which providers fetch files.
+ADDRESS_PATH = "/hooks/file/{token}"
+
+
+def text_of(row: Message) -> str:
+    """What goes out as text: with a file its caption, for the body of a message without one is the file's name."""
+    if row.media and row.channel != "email" and row.template_id is None:
+        return str(row.media[0].get("caption") or "")
+    return row.body
+
+
+def complete(session: Session, row: Message, account: ChannelAccount, message: OutgoingMessage) -> OutgoingMessage:
+    """The message with its files. Raises ChannelError."""
+    if not row.media:
+        return message
+    if outgoing.ability_of(account, row.channel).fetches_files:
+        media = tuple(
+            replace(each, address=address_of(row.id, place)) if is_ours else each
+            for place, (each, is_ours) in enumerate(_files(row))
+        )
+        return replace(message, media=media)
+    ours = [(place, each) for place, (each, is_ours) in enumerate(_files(row)) if is_ours]
+    others = tuple(each for each, is_ours in _files(row) if not is_ours)
+    return replace(message, media=others, attachments=tuple(_content(row, place, each) for place, each in ours))
+
+
+def _files(row: Message) -> list[tuple[Media, bool]]:
+    names = ("address", "mime_type", "name", "caption")
+    listed = [Media(**{name: str(each.get(name) or "") for name in names}) for each in row.media or ()]
+    return [(each, message_files.digest_of({"address": each.address}) is not None) for each in listed]
+
+
+def _content(row: Message, place: int, file: Media) -> tuple[str, str, bytes]:
+    store: FileStore = current_app.extensions["crm_files"]
+    try:
+        with store.open(message_files.digest_of((row.media or [])[place]) or "") as content:
+            return file.name or "file", file.mime_type, content.read()
+    except FileNotFoundError as missing:
+        text = "A file of this message no longer exists. Nothing was sent."
+        raise ChannelError(text, permanent=True) from missing
+    except OSError as away:
+        raise ChannelError("The storage of files can't be reached. Nothing was sent.") from away
+
+
+# --- an address of ours
+
+
+def address_of(message_id: int, place: int) -> str:
+    """Where the provider fetches a file of a message: valid for ADDRESS_SECONDS, for this file only."""
+    token = _serializer().dumps([message_id, place])
+    return str(current_app.config["CRM"].public_url) + ADDRESS_PATH.format(token=token)
+
+
+def read_token(token: str) -> tuple[int, int] | None:
+    """(message id, place) of a token that is ours and has not expired."""
+    try:
+        message_id, place = _serializer().loads(token, max_age=ADDRESS_SECONDS)
+    except (BadSignature, ValueError, TypeError):
+        return None
+    is_right = type(message_id) is int and type(place) is int
+    return (message_id, place) if is_right else None
+
+
+def _serializer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(current_app.config["CRM"].secret_key, salt="file address")
+
+
+def served_type(mime_type: str) -> str:
+    """The type under which a file is handed out: its own for what is only shown or played, else that of any bytes."""
+    is_harmless = mime_type in file_kinds.SHOWN | file_kinds.PLAYED
+    return mime_type if is_harmless else file_kinds.UNKNOWN

@@ -1,0 +1,103 @@
+"""Our reactions on their way to the provider. To tell it a second time changes nothing, so they are tried again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app import access
+from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.provider import OutgoingReaction, Reacting
+from app.domain import messages
+from app.domain.pending import pending
+from app.extensions import db
+from app.models import ChannelAccount, Message, MessageReaction
+from app.outbox import engine, providers
+from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
+from app.outbox.providers import NoProvider, impersonal
+
+#: Seconds before the second, third … attempt.
+WAITS = (5, 30, 120, 600, 1800)
+
+log = logging.getLogger("crm.messages")
+
+
+@dataclass(frozen=True)
+class _Ready:
+    provider: Reacting
+    reaction: OutgoingReaction
+
+
+def send(reaction_id: int) -> None:
+    """Send one reaction. The path of this function is stored in queues."""
+    engine.deliver(REACTIONS, reaction_id)
+
+
+def _prepare(row: MessageReaction) -> _Ready:
+    with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+        message = session.get(Message, row.message_id)
+        account = session.get(ChannelAccount, message.account_id) if message and message.account_id else None
+        try:
+            provider = providers.provider_of(account) if account is not None else None
+        except NoProvider as error:
+            raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+        if message is None or not isinstance(provider, Reacting):
+            text = "Reactions can't be sent by this account."
+            raise NotSent(DeliveryResult("failed", text, was_attempted=False))
+        return _Ready(provider, OutgoingReaction(message.peer, message.provider_id or "", row.emoji))
+
+
+def _transmit(row: MessageReaction, prepared: _Ready) -> DeliveryResult:
+    try:
+        prepared.provider.react(prepared.reaction)
+    except DeliveryUnknown as error:
+        raise ChannelError(impersonal(error)) from error
+    except ChannelError as error:
+        raise ChannelError(impersonal(error), permanent=error.permanent) from error
+    return DeliveryResult("sent")
+
+
+def _on_settled(session: Session, row: MessageReaction, result: DeliveryResult, now: datetime) -> None:
+    """One that failed for good is not shown as if the customer saw it: its message says why."""
+    message = session.get(Message, row.message_id)
+    if message is None or result.state == "sent":
+        return
+    if result.state == "failed":
+        theirs = {who: each for who, each in (message.reactions or {}).items() if who == "peer"}
+        message.reactions = theirs or None
+    messages.mark_changed(session, message)
+
+
+REACTIONS = DeliveryKind(
+    label="reaction",
+    log=log,
+    model=MessageReaction,
+    key=MessageReaction.id,
+    began_on=MessageReaction.began_on,
+    queue="short",
+    send=send,
+    waits=lambda _row: WAITS,
+    prepare=_prepare,
+    transmit=_transmit,
+    interrupted=DeliveryResult("queued"),
+    on_settled=_on_settled,
+)
+
+
+def enqueue_committed(session: Session) -> None:
+    """Session hook, after a commit: queue its reactions."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    committed, gathered.message_reactions = gathered.message_reactions, []
+    for key in committed:
+        engine.enqueue(REACTIONS, key)
+
+
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: there is nothing to queue."""
+    if not session.in_nested_transaction():
+        pending(session).message_reactions = []

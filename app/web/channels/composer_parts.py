@@ -1,0 +1,76 @@
+"""What the form to answer has beside its text: files, the message that is answered, and what the account can't do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.channels.provider import Abilities
+from app.domain import message_reactions
+from app.lib.ids import parse_id
+from app.models import Message
+from app.ops.file_store import MAX_BYTES
+from app.web.core.fields import Viewer
+from app.web.records import message_files
+from app.web.records.uploads import MAX_FILES, Upload
+
+#: Characters of an answered message that are shown.
+MAX_QUOTE = 120
+
+
+def file_part(ability: Abilities, url: str, files: Iterable[Upload], viewer: Viewer) -> dict[str, Any] | None:
+    """The context of the part of inbox/_write.html about files; None where none can be sent."""
+    kept = [each.as_field(viewer) for each in files]
+    if not ability.files and not kept:
+        return None
+    return {
+        "kept": kept,
+        "url": url,
+        "accept": ",".join(sorted(ability.files)),
+        "most": MAX_FILES,
+        "most_bytes": MAX_BYTES,
+        "too_large": _("“{}” is larger than %(most)s MB. Please make it smaller, or send a link to it.", most=25),
+        "too_many": _("Please send at most %(most)s files at once.", most=MAX_FILES),
+        "broken": _("“{}” could not be uploaded. Please check your connection and choose it again."),
+    }
+
+
+def reply_part(session: Session, conversation: Any, given: Any, ability: Abilities) -> dict[str, Any] | None:
+    """The message that is answered, as the form quotes it; None for none, or one of another conversation."""
+    key = parse_id(given)
+    if key is None or not ability.replies:
+        return None
+    query = select(Message).where(Message.id == key, Message.conversation_id == conversation.id)
+    row = session.scalars(query).first()
+    return None if row is None else {"id": row.id, "text": quote_of(row), "who": who_of(row)}
+
+
+def quote_of(message: Any) -> str:
+    """The beginning of a message in one line."""
+    text = " ".join(message_files.text_beside(message).split())[:MAX_QUOTE]
+    names = [str(each.get("name") or "") for each in message.media or ()]
+    return text or ", ".join(each for each in names if each)[:MAX_QUOTE] or _("File")
+
+
+def who_of(message: Any) -> str:
+    """Whose message it is, as a quotation says it."""
+    return _("Customer") if message.direction == "in" else _("We")
+
+
+def limits_sentence(ability: Abilities, channel: str) -> str:
+    """What people would look for in vain."""
+    if channel != "whatsapp" or (ability.replies and ability.reactions):
+        return ""
+    if not ability.replies and not ability.reactions:
+        return _("This account can't send reactions, or show the customer which message you answer.")
+    return _("This account can't send reactions.")
+
+
+def reactions_of(message: Any, url: str, viewer: Viewer) -> dict[str, Any]:
+    """The emoji menu of a message."""
+    mine = (message.reactions or {}).get(str(viewer.person.id))
+    return {"url": url, "choices": [{"emoji": each, "mine": each == mine} for each in message_reactions.CHOICES]}

@@ -1,0 +1,36 @@
+"""A lead or ticket of the person who wrote a conversation, under the rules of its own resource."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import conversations
+from app.domain.conversations import Conversation
+from app.web.core.fields import Viewer
+from app.web.records.leads import LeadResource
+from app.web.records.tickets import TicketResource
+
+#: Kind of record -> its resource.
+RESOURCES: dict[str, Any] = {"lead": LeadResource, "ticket": TicketResource}
+
+
+def contact_of(conversation: Conversation) -> dict[str, str]:
+    """The field of a record that its number or address goes into."""
+    return {"email" if conversation.channel == "email" else "mobile": conversation.peer}
+
+
+def create(session: Session, conversation: Conversation, kind: str, values: dict[str, Any], viewer: Viewer) -> Any:
+    """Create the record, and let the conversation belong to it. Raises RuleBroken, Denied.
+
+    `values` are fields of the record; the number or address of the conversation fills its own where it isn't given.
+    """
+    resource = RESOURCES[kind]
+    viewer.person.refuse_unless(resource.module, "create")
+    made = resource.service.create(session, contact_of(conversation) | values, viewer)
+    session.flush()
+    with access.as_system(session):
+        conversations.link(session, conversation, made, viewer.stamp)
+    return made

@@ -1,0 +1,157 @@
+"""Files of messages on pages and over REST: how they are shown, handed out and taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from flask import Response, current_app, request
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+from werkzeug.wsgi import FileWrapper
+
+from app.domain import message_files
+from app.domain.base import NotFound, RuleBroken
+from app.domain.messages import Message
+from app.lib.file_kinds import PLAYED, SHOWN
+from app.ops.file_store import FileStore
+from app.outbox.file_out import served_type
+
+#: Bytes that are read at once while a file is handed out.
+CHUNK = 65_536
+ICONS = {"image": "photo", "audio": "microphone", "video": "player-play", "text": "file-text"}
+_ICONS_OF = {"application/pdf": "file-text"}
+
+
+class StorageAway(RuleBroken):
+    """The storage of files can't be reached now (503)."""
+
+    http_status = 503
+
+
+def store_of_app() -> FileStore:
+    """Where the files are."""
+    store: FileStore = current_app.extensions["crm_files"]
+    return store
+
+
+# --- shown
+
+
+def views_of(session: Session, rows: Iterable[Any]) -> dict[int, list[dict[str, Any]]]:
+    """Message id -> how pages show its files; one statement where there are any. `rows` have id and media."""
+    rows = [each for each in rows if each.media]
+    kept = message_files.of_messages(session, [each.id for each in rows])
+    return {
+        each.id: [view(each, place, file, kept.get((each.id, place))) for place, file in enumerate(each.media)]
+        for each in rows
+    }
+
+
+def view(message: Any, place: int, file: Mapping[str, Any], row: Any) -> dict[str, Any]:
+    """One file: what it is, where it can be opened, or why it can't."""
+    kind, base = str(file.get("mime_type") or ""), f"/inbox/message/{message.id}/file/{place}"
+    is_here = message_files.digest_of(file) is not None
+    is_failed = not is_here and (row is None or row.state == "failed")
+    return {
+        "label": file.get("name") or (str(file.get("caption") or "")[:80]) or word_of(kind),
+        "kind": show_as(kind) if is_here else "file",
+        "type": kind,
+        "icon": icon_of(kind),
+        "url": base if is_here else None,
+        "preview_url": f"{base}/preview" if is_here and row is not None and row.preview else None,
+        "is_waiting": not is_here and not is_failed,
+        "error": (row.error if row is not None and row.error else _("It could not be fetched.")) if is_failed else "",
+        "again_url": f"{base}/fetch" if is_failed and row is not None else None,
+    }
+
+
+def show_as(kind: str) -> str:
+    """picture, audio, video or file."""
+    if kind in SHOWN:
+        return "picture"
+    return kind.partition("/")[0] if kind in PLAYED else "file"
+
+
+def icon_of(kind: str) -> str:
+    """The icon of a MIME type."""
+    return _ICONS_OF.get(kind) or ICONS.get(kind.partition("/")[0], "file")
+
+
+def word_of(kind: str) -> str:
+    """What people call a file without a name."""
+    words = {"image": _("Picture"), "audio": _("Sound"), "video": _("Video")}
+    return words.get(kind.partition("/")[0]) or _("File")
+
+
+def text_beside(message: Any) -> str:
+    """The text of a message, without the names of its files that stand for it where there is none."""
+    names = " ".join(str(each.get("name") or "File") for each in message.media or ())
+    return "" if message.media and message.body in (names, "File") else message.body or ""
+
+
+# --- handed out
+
+
+def open_file(media: Any, place: int) -> BinaryIO:
+    """The content of a file of a message that the viewer sees. Raises NotFound, StorageAway."""
+    files = media or []
+    digest = message_files.digest_of(files[place]) if 0 <= place < len(files) else None
+    if digest is None:
+        raise NotFound(_("This message has no such file."))
+    return open_digest(digest)
+
+
+def open_digest(digest: str) -> BinaryIO:
+    """The content of a file. Raises NotFound, StorageAway."""
+    try:
+        return store_of_app().open(digest)
+    except FileNotFoundError as missing:
+        raise NotFound(_("This file no longer exists.")) from missing
+    except OSError as away:
+        raise StorageAway(_("The storage of files can't be reached. Please try again in a few minutes.")) from away
+
+
+def handed_out(content: BinaryIO, file: Mapping[str, Any]) -> Response:
+    """The content as an attachment that no browser runs; in parts where a player asks for them.
+
+    Only the few kinds of files that are harmless in a page get a type of their own.
+    """
+    name = str(file.get("name") or "file")
+    plain = "".join(char if (char.isascii() and char.isalnum()) or char in "-_. " else "_" for char in name)
+    size = content.seek(0, 2)
+    content.seek(0)
+    headers = {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Cache-Control": "private, no-store",
+    }
+    body = _Content(content, CHUNK)
+    mime_type = served_type(str(file.get("mime_type") or ""))
+    response = Response(body, headers=headers, mimetype=mime_type, direct_passthrough=True)
+    response.content_length = size
+    response.make_conditional(request.environ, accept_ranges=True, complete_length=size)
+    return response
+
+
+class _Content(FileWrapper):
+    """A file that is closed when it has been read, whoever reads it."""
+
+    def __next__(self) -> bytes:
+        try:
+            return super().__next__()
+        except StopIteration:
+            self.close()
+            raise
+
+
+def preview(session: Session, message: Message, place: int) -> Response:
+    """The small picture of a file: made by us, so it may be shown. Raises NotFound, StorageAway."""
+    row = message_files.of_messages(session, [message.id]).get((message.id, place))
+    if row is None or not row.preview:
+        raise NotFound(_("This file has no preview."))
+    response = handed_out(open_digest(row.preview), {"name": "preview.jpg", "mime_type": "image/jpeg"})
+    response.headers["Cache-Control"] = "private, max-age=3600"
+    return response

@@ -1,0 +1,156 @@
+"""Where files are kept: a folder, and a storage that speaks S3 (moto's server); both under the same rules."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.ops import s3_store
+from app.ops.file_store import MAX_BYTES, FileStore, FolderStore, StoreAway, TooLarge
+from app.ops.s3_store import S3Place, S3Store
+from tests import files
+from tests.app_fixtures import World, settings_for
+
+PDF = files.PDF
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """A double of S3 with the bucket "crm"."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        import boto3
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+        server.start()
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        client = boto3.client("s3", endpoint_url=url, region_name="ap-south-1")
+        client.create_bucket(Bucket="crm", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"})
+        client.close()
+        yield url
+        server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    if request.param == "folder":
+        return FolderStore(tmp_path / "files")
+    return S3Store(S3Place("crm", f"{tmp_path.name}/", request.getfixturevalue("endpoint"), "ap-south-1"))
+
+
+def content_of(store: FileStore, digest: str) -> bytes:
+    with store.open(digest) as file:
+        return file.read()
+
+
+def test_a_file_is_stored_read_listed_and_removed(store: FileStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    stored = store.put(io.BytesIO(PDF))
+    assert (stored.size, stored.mime_type, store.put(PDF)) == (len(PDF), "application/pdf", stored)
+    assert content_of(store, stored.digest) == PDF
+    ((digest, stored_on),) = list(store.list())
+    assert digest == stored.digest and stored_on >= before
+    assert store.delete(digest, before=before) is False and content_of(store, digest) == PDF
+    assert store.delete(digest, before=datetime.now(UTC) + timedelta(seconds=5)) is True
+    assert (store.delete(digest), list(store.list())) == (False, [])
+    for missing in (digest, "../../etc/passwd", "", "f" * 63):
+        with pytest.raises(FileNotFoundError):
+            store.open(missing)
+
+
+def test_what_is_too_large_is_not_stored(store: FileStore) -> None:
+    with pytest.raises(TooLarge):
+        store.put(io.BytesIO(b"x" * (MAX_BYTES + 1)))
+    assert list(store.list()) == []
+
+
+def test_a_file_that_is_stored_again_is_not_forgotten(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    stored = store.put(PDF)
+    path = tmp_path / stored.digest[:2] / stored.digest[2:]
+    os.utime(path, (1_000_000, 1_000_000))
+    store.put(PDF)
+    assert store.delete(stored.digest, before=datetime.now(UTC) - timedelta(hours=1)) is False
+    os.utime(path, (1_000_000, 1_000_000))
+    assert store.delete(stored.digest, before=datetime.now(UTC) - timedelta(hours=1)) is True
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
+
+
+def test_a_storage_that_is_away_or_refuses_us_is_no_missing_file(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_store, "ATTEMPTS", 1)
+    away = S3Store(S3Place("crm", "", "http://127.0.0.1:9", "ap-south-1"))
+    no_bucket = S3Store(S3Place("other", "", endpoint, "ap-south-1"))
+    for broken in (away, no_bucket):
+        for attempt in (lambda s: s.put(PDF), lambda s: list(s.list())):
+            with pytest.raises(StoreAway) as told:
+                attempt(broken)
+            assert "127.0.0.1" not in str(told.value)
+    with pytest.raises(StoreAway):
+        away.open("0" * 64)
+
+
+def test_a_storage_that_is_slow_is_given_up(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = S3Store(S3Place("crm", "slow/", endpoint, "ap-south-1"))
+    digest = store.put(b"x" * 600_000).digest
+    monkeypatch.setattr(s3_store, "TOTAL_SECONDS", -1)
+    began = time.monotonic()
+    with pytest.raises(StoreAway):
+        store.open(digest)
+    with pytest.raises(StoreAway):
+        store.put(b"y" * 600_000)
+    assert time.monotonic() - began < 20
+
+
+def test_files_are_moved_from_the_folder_and_checked(world: World, endpoint: str, tmp_path: Path) -> None:
+    from app.models import Mail
+
+    folder: FolderStore = world.app.extensions["crm_files"]
+    digests = [folder.put(PDF + str(n).encode()).digest for n in range(3)]
+    world.session.add_all(
+        Mail(direction="in", state="failed", original=each, received_on=datetime.now(UTC)) for each in digests
+    )
+    world.session.commit()
+    run = world.app.test_cli_runner().invoke
+    assert "Set CRM_FILES" in run(args=["files", "move"]).output
+    world.app.extensions["crm_files"] = S3Store(S3Place("crm", "moved/", endpoint, "ap-south-1"))
+    try:
+        lost = run(args=["files", "check"])
+        assert lost.exit_code == 1 and f"missing\t{digests[0]}\tmail.original" in lost.output
+        assert "3 files were copied, 0 were there" in run(args=["files", "move"]).output
+        moved = run(args=["files", "move", "--delete"])
+        assert "0 files were copied, 3 were there" in moved.output and list(folder.list()) == []
+        found = run(args=["files", "check"])
+        assert (found.exit_code, found.output) == (0, "3 files are there, 0 are missing.\n")
+    finally:
+        world.app.extensions["crm_files"] = folder
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CRM_FILES", "folder"),
+        ("CRM_FILES", "s3://"),
+        ("CRM_FILES", "s3://UPPER"),
+        ("CRM_FILES", "s3://bucket/a b"),
+        ("CRM_S3_ENDPOINT", "127.0.0.1:9000"),
+        ("CRM_S3_REGION", "Mumbai!"),
+    ],
+)
+def test_a_wrong_place_is_told_at_the_start(tmp_path: Path, name: str, value: str) -> None:
+    import config
+
+    with pytest.raises(config.WrongSetting, match=name):
+        settings_for(tmp_path, **{name: value})
+    assert settings_for(tmp_path, CRM_FILES="s3://crm-files/desk/").files == ("crm-files", "desk/")
