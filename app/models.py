@@ -19,6 +19,7 @@ from app.domain.inbound_events import InboundEvent  # a request of a provider, a
 from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
+from app.domain.mail_signatures import MailSignature  # the signature of a person or an account
 from app.domain.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
 from app.domain.message_templates import MessageTemplate  # a text of messages
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
@@ -90,6 +91,7 @@ __all__ = [
     "LeadStatus",
     "LoginName",
     "Mail",
+    "MailSignature",
     "MailboxState",
     "Message",
     "MessageTemplate",
