@@ -54,10 +54,27 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
 def _refuse_unwanted_copies(session: Session, wish: Outgoing, cc: tuple[str, ...], now: datetime) -> None:
     """Raise RuleBroken for a promotional copy to who wants none; the address isn't named, for it may be masked."""
     purpose = wish.template.purpose if wish.template else wish.purpose or "promotional"
-    for number, address in enumerate(cc, 1):
-        if consents.refusal(session, consents.Addressed("email", address, purpose), now):
-            text = "Cc address %(number)s is of a person who doesn't want promotional messages. Please remove it."
-            raise RuleBroken(translatable(text, number=number), "cc")
+    if number := _unwanted(session, cc, purpose, now):
+        text = "Cc address %(number)s is of a person who doesn't want promotional messages. Please remove it."
+        raise RuleBroken(translatable(text, number=number), "cc")
+
+
+def copy_refusal(session: Session, message: Message, now: datetime) -> str | None:
+    """Why a queued email must not be sent: a recipient of a copy has opted out since. None = it may be."""
+    if message.channel != "email" or message.purpose == "service":
+        return None
+    beside = of_message(session, message.id)
+    number = _unwanted(session, tuple(beside.cc) if beside is not None else (), message.purpose, now)
+    if not number:
+        return None
+    text = "Cc address %(number)s is of a person who no longer wants promotional messages. Nothing was sent."
+    return translatable(text, number=number)
+
+
+def _unwanted(session: Session, cc: tuple[str, ...], purpose: str, now: datetime) -> int:
+    """Which cc address, counted from 1, is of a person who wants no message of this purpose; 0 = none."""
+    numbered = enumerate((consents.Addressed("email", each, purpose) for each in cc), 1)
+    return next((number for number, each in numbered if consents.refusal(session, each, now)), 0)
 
 
 def of_message(session: Session, message_id: int) -> Mail | None:

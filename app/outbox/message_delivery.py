@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import CannotAsk, Media, OptedOut, OutgoingMessage, Provider, Refused, Template
-from app.domain import consents, incoming, message_templates, messages, outgoing
+from app.domain import consents, incoming, message_templates, messages, outgoing, outgoing_mail
 from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.extensions import db
@@ -125,7 +125,7 @@ def _prepare(row: Message) -> Ready:
     """Raises NotSent: the customer wants no messages any more, it is not the hour, or the account can't be used."""
     now = datetime.now(UTC)
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
-        if reason := consents.refusal(session, row, now):
+        if reason := consents.refusal(session, row, now) or outgoing_mail.copy_refusal(session, row, now):
             raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
         if until := outgoing.postponed(session, row, now, current_app.config["CRM"].time_zone):
             wait = (until - now).total_seconds()
