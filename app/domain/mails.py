@@ -76,7 +76,7 @@ class Mail(Model):  # type: ignore[misc]
     #: Cleaned by `app.lib.html_cleaning`; null = only text.
     html: Mapped[str | None] = mapped_column(_LONG_TEXT)
     has_remote_pictures: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default="0")
-    #: What the sender's program has quoted below what they wrote.
+    #: The mail that it answers, as the sender's program has quoted it below what they wrote; of ours, as we quote it.
     quoted: Mapped[str | None] = mapped_column(_LONG_TEXT)
     #: Whether our mail server, which checks senders, does not vouch for this one.
     is_unverified: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default="0")

@@ -82,7 +82,9 @@ def form_of(
     """The form as crm/form.html takes it; `errors` by field, under "" those of none."""
     own = f"/settings/channels/{account.id}/" if account else "/settings/channels/"
     return {
-        "title": _("Edit %(name)s", name=account.name) if account else _("New account: %(kind)s", kind=translate_text(kind.label)),
+        "title": _("Edit %(name)s", name=account.name)
+        if account
+        else _("New account: %(kind)s", kind=translate_text(kind.label)),
         "error": " ".join(errors.get("", ()) or errors.get("settings", ())),
         "cancel_url": own,
         "version": settings.version,
@@ -91,7 +93,10 @@ def form_of(
         "submit_label": _("Save") if account else _("Add account"),
         "sections": [
             {"title": "", "fields": _general(settings, errors)},
-            {"title": translate_text(kind.label), "fields": [_setting(each, account, settings, errors) for each in kind.settings]},
+            {
+                "title": translate_text(kind.label),
+                "fields": [_setting(each, account, settings, errors) for each in kind.settings],
+            },
             {"title": _("Used for"), "fields": _uses(kind, settings, errors)},
         ],
     }

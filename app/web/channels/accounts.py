@@ -83,7 +83,11 @@ class ChannelsView(BaseView):
         return self.render_template(
             "channels/one.html",
             account=account_card(account, _failures(viewer.now).get(account.id, 0), viewer),
-            settings=[(translate_text(each.label), account.settings.get(each.key, "")) for each in kind.settings if not each.is_secret]
+            settings=[
+                (translate_text(each.label), account.settings.get(each.key, ""))
+                for each in kind.settings
+                if not each.is_secret
+            ]
             if kind
             else [],
             hooks=[(word, providers.hook_url(account, each)) for each, word in words] if is_admin else [],

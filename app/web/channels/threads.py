@@ -19,6 +19,7 @@ from app.domain.outgoing import MAX_LENGTH
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, Conversation, Message, MessageTemplate
 from app.ops.file_store import PREFIX
+from app.web.channels import mail_composer, mail_shown
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list
@@ -48,6 +49,7 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
         "hand": _hand(conversation, viewer) if more.get("is_handed") else None,
         "composer": composer(session, conversation, viewer, typed, more.get("error") or ""),
         "why_silent": _why_silent(viewer),
+        "mail": mail_composer.of_conversation(session, conversation, viewer),
     } | messages_part(session, conversation, viewer, before)
 
 
@@ -180,7 +182,7 @@ def _bubble(message: Any, replies: dict[int, str], viewer: Viewer) -> dict[str, 
         "files": [_file(message, n, each) for n, each in enumerate(message.media or [])],
         "reactions": _reactions(message, viewer),
         "is_template": message.template_id is not None,
-        "actions": _message_actions(message, viewer),
+        "actions": _message_actions(message, viewer) + mail_shown.actions(message, viewer),
     }
 
 
@@ -234,7 +236,7 @@ def composer(
         "hidden": [_form_key(typed)],
         "is_free": is_free,
         "window": _window(conversation, viewer),
-    } | _content(session, channel, conversation.account_id, typed, error)
+    } | _content(session, channel, conversation.account_id, typed, error, f"conversation:{conversation.id}")
 
 
 def _form_key(typed: dict[str, str]) -> tuple[str, str]:
@@ -243,7 +245,7 @@ def _form_key(typed: dict[str, str]) -> tuple[str, str]:
 
 
 def _content(
-    session: Session, channel: str, account_id: int | None, typed: dict[str, str], error: str
+    session: Session, channel: str, account_id: int | None, typed: dict[str, str], error: str, about: str = ""
 ) -> dict[str, Any]:
     """The part of a form about what is said: as it was typed, with the template that was chosen."""
     templates = templates_of(session, channel, account_id)
@@ -258,6 +260,7 @@ def _content(
         "has_subject": channel == "email",
         "max": MAX_LENGTH[channel],
         "placeholder": _("Write a message"),
+        "picks": {"channel": channel, "about": about},
         "error": error,
     }
 
@@ -340,5 +343,5 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
             "is_free": True,
             "window": window,
         }
-        | _content(session, channel, None, typed, more.get("error") or ""),
+        | _content(session, channel, None, typed, more.get("error") or "", f"{kind}:{row.id}"),
     }
