@@ -30,8 +30,9 @@ from app.domain.base import UtcDateTime
 from app.lib.vault import Vault
 
 #: What became of an incoming mail. kept: it is in a conversation; dropped: it came back to us; failed: it could not be
-#: read or stored, and waits for a person; refused: it was left in the mailbox.
-STATES = ("kept", "dropped", "failed", "refused", "sent")
+#: read or stored, and waits for a person; refused: it was left in the mailbox; dismissed: a person has decided that
+#: nothing is to be done with a dropped, failed or refused one.
+STATES = ("kept", "dropped", "failed", "refused", "dismissed", "sent")
 #: Who has sent it.
 ORIGINS = ("person", "automatic", "bounce", "loop")
 #: A process that reads a mailbox and shows no sign of life for so long was killed.

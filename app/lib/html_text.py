@@ -46,14 +46,16 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Line ends before blocks, signs before items."""
-        if tag in _BLOCKS or tag in ("br", "li", "hr"):
+        if tag in ("br", "hr"):
             self.parts.append("\n")
+        elif tag in _BLOCKS or tag == "li":
+            self._end_line()
         if tag in ("ul", "ol"):
             self._lists.append(1 if tag == "ol" else 0)
         elif tag == "li":
             self.parts.append(self._sign())
         elif tag == "blockquote":
-            self.parts.append(f"{_OPENED}\n")
+            self.parts.append(f"{_OPENED}\n")  # a line of its own, which is left out
         elif tag == "a":
             self._links.append((dict(attrs).get("href") or "", len(self.parts)))
 
@@ -71,15 +73,22 @@ class _Reader(HTMLParser):
             if address and address.removeprefix("mailto:").removeprefix("tel:") != said:
                 self.parts.append(f" ({address})")
         elif tag == "blockquote":
-            self.parts.append(f"\n{_CLOSED}\n")
-        elif tag in ("ul", "ol"):
-            self._lists[-1:] = []
-            self.parts.append("\n")
-        elif tag == "p":
-            self.parts.append("\n\n")
-        elif tag in _BLOCKS:
+            self._end_line()
+            self.parts.append(f"{_CLOSED}\n")
+        elif tag in _BLOCKS or tag == "li":
+            self._end_line()
+            if tag in ("ul", "ol"):
+                self._lists[-1:] = []
+            if tag in ("ul", "ol", "p"):
+                self.parts.append("\n")
+
+    def _end_line(self) -> None:
+        """End the line, if it has begun."""
+        if self.parts and not self.parts[-1].endswith("\n"):
             self.parts.append("\n")
 
     def handle_data(self, data: str) -> None:
         """Text; its own line ends are spaces."""
-        self.parts.append(data.replace("\n", " ").replace(_OPENED, "").replace(_CLOSED, ""))
+        said = data.replace("\n", " ").replace(_OPENED, "").replace(_CLOSED, "")
+        if said.strip() or (self.parts and not self.parts[-1].endswith("\n")):
+            self.parts.append(said)

@@ -56,7 +56,18 @@ if (!window.crmTemplates) { // pages and forms may load this module under two ad
     each.insertAdjacentElement('afterend', list);
     each.setAttribute('aria-controls', rows.id);
     select(options()[0]);
+    place(each);
   }
+  // Below the text cursor of an editor, below a textarea; above them where there is no room.
+  function place(each) {
+    const range = isArea(each) || !getSelection().rangeCount ? null : getSelection().getRangeAt(0).getBoundingClientRect();
+    const at = range?.height ? range : each.getBoundingClientRect();
+    const { height, width } = list.getBoundingClientRect();
+    const below = at.bottom + 4;
+    list.style.top = `${below + height <= innerHeight ? below : Math.max(4, at.top - height - 4)}px`;
+    list.style.left = `${Math.max(8, Math.min(at.left, innerWidth - width - 8))}px`;
+  }
+  addEventListener('scroll', (event) => { if (list && !list.contains(event.target)) close(); }, true);
   async function ask(each, typed) {
     const mine = (asked += 1);
     const query = new URLSearchParams({ channel: each.dataset.templates, about: each.dataset.templatesAbout || '', q: typed });

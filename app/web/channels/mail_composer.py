@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import channel_accounts, conversations, outgoing, outgoing_mail
+from app.domain import channel_accounts, conversations, message_templates, outgoing, outgoing_mail
 from app.domain.base import RuleBroken
 from app.domain.outgoing import Outgoing
 from app.domain.outgoing_mail import MAX_CC, MAX_HTML, MailParts
@@ -128,6 +128,7 @@ def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
     if not subject:
         raise RuleBroken(_("Please enter a subject, so that the recipient knows what it is about."), "subject")
     html, body = _said(typed)
+    _refuse_placeholder(html)
     quote = mail_quotes.quote_of(about, viewer) if typed.with_quote else ("", "")
     with access.as_system(session):  # an opt-out counts whoever may see the customer
         wish = Outgoing(
@@ -159,6 +160,13 @@ def _said(typed: Typed) -> tuple[str, str]:
         return typed.html, ""
     body = clean_text(typed.body, "body", outgoing.MAX_LENGTH["email"], has_lines=True) or ""
     return (f"<div>{escape(body)}</div>".replace("\n", "<br>\n") if body else ""), body
+
+
+def _refuse_placeholder(html: str) -> None:
+    """Raise RuleBroken for a template's variable that nobody has filled in."""
+    if left := message_templates.placeholders(html_cleaning.stripped(html)):
+        text = _("The text still has {{%(name)s}} in it. Please write there what it stands for.", name=left[0])
+        raise RuleBroken(text, "body")
 
 
 def _to(about: About, typed: Typed) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.extensions import db
 from app.models import Message
+from app.ops.file_store import PREFIX
 from app.web.core.fields import Viewer
 from app.web.records import conversation_list
 
@@ -23,7 +24,8 @@ def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     wanted = sorted({key for key in keys if isinstance(key, int)})
     if not wanted:
         return {}
-    query = select(*_COLUMNS, Message.reason, Message.conversation_id, Message.media).where(Message.id.in_(wanted))
+    more = (Message.reason, Message.conversation_id, Message.media, Message.native)
+    query = select(*_COLUMNS, *more).where(Message.id.in_(wanted))
     return {row.id: _line(row, viewer) for row in db.session.execute(query)}
 
 
@@ -39,11 +41,34 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
         "tone": sign["tone"] if sign and is_bad else "",
         "body": f"{body}\n\n{row.reason}" if is_bad and row.reason else body,
         "open_url": f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else None,
+        "files": [_file(row.id, number, each) for number, each in enumerate(row.media or []) if _is_ours(each)],
+        "actions": _actions(row, viewer),
     }
+
+
+def _is_ours(file: dict[str, Any]) -> bool:
+    return str(file.get("address") or "").startswith(PREFIX)
+
+
+def _file(key: int, number: int, file: dict[str, Any]) -> dict[str, str]:
+    return {"url": f"/api/v1/message/{key}/file/{number}", "label": file.get("name") or _("File")}
+
+
+def _actions(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
+    """An email can be read as it was formatted, and answered from the record."""
+    if row.channel != "email" or row.state == "noted":
+        return []
+    made = [{"url": f"/mail/{row.id}", "label": _("Open email"), "icon": "mail"}]
+    if viewer.person.may("Messages", "create") and row.direction == "in":
+        url = f"/mail/compose?message={row.id}&how=reply"
+        made.append({"url": url, "label": _("Reply"), "icon": "arrow-back-up", "opens": True})
+    return made
 
 
 def _headline(row: Any) -> str:
     channel = conversation_list.channel_label(row.channel)
+    if row.direction == "in" and (row.native or {}).get("automatic"):
+        return _("%(channel)s received: an automatic answer", channel=channel)
     if row.direction == "in":
         return _("%(channel)s received", channel=channel)
     if row.state == "noted":

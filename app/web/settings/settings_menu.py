@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as _
 from app.web.channels.accounts import ChannelsView
 from app.web.channels.console import ConsoleView
 from app.web.channels.undelivered import UndeliveredView
+from app.web.channels.unplaced import UnplacedMailsView
 from app.web.settings.audit import Audit
 from app.web.settings.business_settings import Business
 from app.web.settings.dead_letters import QueueView
@@ -74,6 +75,7 @@ BUSINESS = (
 )
 SYSTEM = (
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
+    Entry("mails", _("Emails to sort out"), UnplacedMailsView, "mail-x", "/mails/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
