@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
 from app.channels import http_client, reasons
+from app.channels.registry import KINDS
 from app.domain.base import RuleBroken
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +19,10 @@ PROVIDER_SENTENCES = {
     *reasons.SENTENCES.values(),
     *(http_client.NO_CONNECTION, http_client.NO_TLS, http_client.NO_ANSWER),
     *(http_client.BAD_HOST, http_client.TOO_LARGE, http_client.NO_FILE),
+}
+#: Labels and help of the settings of accounts, translated when their form is shown.
+SETTING_TEXTS = {kind.label for kind in KINDS.values()} | {
+    text for kind in KINDS.values() for each in kind.settings for text in (each.label, each.help, *each.options) if text
 }
 #: Functions of app/web that answer with messages without raising them.
 ANSWERING_FUNCTIONS = {
@@ -132,4 +137,5 @@ def translated_texts(node: ast.AST) -> Iterator[str]:
 
 def all_messages() -> set[str]:
     """Every message of a refusal, and every reason why a provider did not send a message."""
-    return {text for _path, tree in sources() for text in messages_of(tree)} | PROVIDER_SENTENCES
+    found = {text for _path, tree in sources() for text in messages_of(tree)}
+    return found | PROVIDER_SENTENCES | SETTING_TEXTS

@@ -175,8 +175,13 @@ def _errors_of_kept_secrets(
     """A stored secret goes to no other server than the one for which it was typed: who may change the settings of an
     account, but doesn't know its password, would learn it on a server of their own."""
     moved = [each.label for each in kind.settings if each.is_destination and values.get(each.key) != old.get(each.key)]
-    text = "Please enter it again, for “%(label)s” has changed: a stored password is only sent to its own server."
-    return {key: [translatable(text, label=moved[0])] for key in kept} if moved else {}
+    if not moved:
+        return {}
+    sentence = translatable(
+        "Please enter it again, for “%(label)s” has changed: a stored password is only sent to its own server.",
+        label=translatable(moved[0]),
+    )
+    return {key: [sentence] for key in kept}
 
 
 def _errors_of_settings(kind: ProviderKind, values: Mapping[str, str]) -> dict[str, list[str]]:
@@ -196,7 +201,7 @@ def _errors_of_settings(kind: ProviderKind, values: Mapping[str, str]) -> dict[s
     for key, each in known.items():
         value = values.get(key, "")
         if not value and each.is_required:
-            errors[key] = [translatable("Please enter “%(label)s”.", label=each.label)]
+            errors[key] = [translatable("Please enter “%(label)s”.", label=translatable(each.label))]
         elif value and (wrong := each.check(value)):
             errors[key] = [wrong]
     return errors
