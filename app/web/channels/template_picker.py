@@ -39,9 +39,10 @@ _OF_PERSON = {
     "email": "email",
     "address": "address",
 }
+_WORD_ENDS = re.compile(r"[.,!?;:।]")
 _GUJARATI, _DEVANAGARI = re.compile(r"[\u0a80-\u0aff]"), re.compile(r"[\u0900-\u097f]")
 #: Marathi and Hindi share a script; these words tell Marathi.
-_MARATHI = re.compile(r"\b(?:आहे|आहेत|नाही|मला|तुम्ही|धन्यवाद|कृपया करून)\b")
+_MARATHI = frozenset({"आहे", "आहेत", "नाही", "मला", "माझे", "माझा", "तुम्ही", "हवे", "हवी", "पाहिजे"})
 _NAMES = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
 
 
@@ -150,7 +151,7 @@ def language_in(text: str) -> str:
         return "gu"
     if not _DEVANAGARI.search(text):
         return "en"
-    return "mr" if _MARATHI.search(text) else "hi"
+    return "mr" if _MARATHI & set(_WORD_ENDS.sub(" ", text).split()) else "hi"
 
 
 def _matching(session: Session, channel: str, typed: str, row: Any) -> list[Any]:
