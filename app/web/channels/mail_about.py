@@ -65,6 +65,8 @@ class About:
     #: Keys of `recipients` that are chosen at first.
     to: str = ""
     cc: tuple[str, ...] = ()
+    #: By which the browser keeps its draft, where that isn't `fields`.
+    draft: str = ""
 
     @property
     def url(self) -> str:
@@ -158,7 +160,9 @@ def _of_conversation(session: Session, key: str) -> About:
     mine = select(Message.id).where(Message.conversation_id == conversation.id).order_by(Message.id.desc()).limit(1)
     newest = session.scalar(mine.where(Message.direction == "in")) or session.scalar(mine)
     if newest is not None:
-        return _of_message(session, str(newest), "reply")
+        about = _of_message(session, str(newest), "reply")
+        about.draft = f"conversation:{conversation.id}"  # an email that arrives meanwhile doesn't take it away
+        return about
     about = About({"conversation": str(conversation.id)}, conversation=conversation, to="@peer")
     about.records = {name: getattr(conversation, name) for name in conversations.RECORDS}
     about.kind, about.record = _nearest(session, about.records)

@@ -130,14 +130,15 @@ def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
     html, body = _said(typed)
     _refuse_placeholder(html)
     quote = mail_quotes.quote_of(about, viewer) if typed.with_quote else ("", "")
+    account_id = parse_id(typed.account) or _account_id(session, about)
     with access.as_system(session):  # an opt-out counts whoever may see the customer
         wish = Outgoing(
             channel="email",
             peer=to,
             body=body,
-            account_id=parse_id(typed.account) or _account_id(session, about),
+            account_id=account_id,
             media=mail_files.media_of(typed.files),
-            reply_to_id=_answered(about, to),
+            reply_to_id=_answered(about, to, account_id),
             subject=subject,
             purpose="service",
             cause=f"form:{viewer.person.id}:{typed.key}" if typed.key else None,
@@ -184,10 +185,12 @@ def _cc(about: About, typed: Typed) -> tuple[str, ...]:
     return (*chosen, *(each.strip() for each in others if each.strip()))
 
 
-def _answered(about: About, to: str) -> int | None:
-    """The mail that it answers; an email to somebody else belongs to another conversation."""
-    is_answer = about.message is not None and about.how != "forward"
-    return about.message.id if is_answer and to.strip().lower() == about.message.peer else None
+def _answered(about: About, to: str, account_id: int | None) -> int | None:
+    """The mail that it answers; an email to somebody else, or by another account, belongs to another conversation."""
+    if about.message is None or about.conversation is None or about.how == "forward":
+        return None
+    is_same = to.strip().lower() == about.message.peer and account_id == about.conversation.account_id
+    return int(about.message.id) if is_same else None
 
 
 def _set_status(session: Session, about: About, status: str, viewer: Viewer) -> None:
@@ -220,7 +223,8 @@ def context(session: Session, about: About, typed: Typed, viewer: Viewer, refuse
     return {
         "title": _title(about),
         "about": list(about.fields.items()),
-        "draft": ":".join(about.fields.values()),
+        # Another person who signs in in the same tab has drafts of their own.
+        "draft": f"{viewer.person.id}:{about.draft or ':'.join(about.fields.values())}",
         "key": typed.key or uuid.uuid4().hex,
         "recipients": [(each.key, each.label(viewer)) for each in about.recipients],
         "typed": typed,
