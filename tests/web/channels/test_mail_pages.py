@@ -85,6 +85,30 @@ def test_a_masked_address_is_written_to_without_being_shown(world: World, accoun
     assert beside(world, message).html == "<div>Please <b>sign</b>.</div>" and message.body == "Please sign."
 
 
+def test_without_an_editor_the_text_is_sent_as_it_was_typed(world: World, account: Any) -> None:
+    lead = world.make.lead("ana", email=ASHA)
+    assert send(world, "ana", {"record": f"lead:{lead.id}"}, html="", body="One\r\n<b>two</b>").status_code == 201
+    message = newest(world)
+    assert message.body == "One\n<b>two</b>"
+    assert beside(world, message).html == "<div>One<br>\n&lt;b&gt;two&lt;/b&gt;</div>"
+
+
+@pytest.mark.parametrize(("chosen", "is_answer"), [("", True), ("other", False)])
+def test_an_answer_by_another_account_begins_a_conversation(
+    world: World, account: Any, chosen: str, is_answer: bool
+) -> None:
+    values = {"host": "127.0.0.1", "security": "none", "from": "Sales <sales@eshin.test>"}
+    wanted = AccountSettings("other", values)
+    other = channel_accounts.create(world.session, KINDS["smtp"], wanted, Stamp(None, NOW), world.vault)
+    lead = world.make.lead("ana", email=ASHA)
+    mail = received(world, account, {"lead_id": lead.id}, claimed="ana")
+    about = {"message": mail.id, "how": "reply", "account": other.id if chosen else ""}
+    sent = send(world, "ana", about, to="@peer")
+    assert sent.status_code == 201, sent.text
+    message = newest(world)
+    assert (message.reply_to_id == mail.id, message.conversation_id == mail.conversation_id) == (is_answer, is_answer)
+
+
 def test_what_is_sent_twice_leaves_once_and_can_be_taken_back_by_its_author(world: World, account: Any) -> None:
     lead = world.make.lead("ana", email=ASHA)
     first, again = (send(world, "ana", {"record": f"lead:{lead.id}"}) for _each in range(2))
