@@ -5,7 +5,6 @@ A person has one tried again, puts it into a record, or dismisses it.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select, update
@@ -71,7 +70,7 @@ def attach(session: Session, intake: Intake, mail: Mail, record: Any, stamp: Sta
     records = mail_threads.records_of(record)
     conversation = None
     if said is None:
-        values = _bare(mail, intake.now)
+        values = _bare(mail)
     else:
         mail.peer, mail.html = said.sender.address, said.html or None
         mail.has_remote_pictures, mail.quoted = said.has_remote_pictures, said.quoted or None
@@ -89,14 +88,14 @@ def attach(session: Session, intake: Intake, mail: Mail, record: Any, stamp: Sta
     return message
 
 
-def _bare(mail: Mail, now: datetime) -> dict[str, Any]:
+def _bare(mail: Mail) -> dict[str, Any]:
     """The message of an email that can't be read: only that it came."""
     return {
         "channel": "email",
         "peer": mail.peer or NOBODY,
         "subject": None,
         "body": UNREADABLE,
-        "happened_on": mail.received_on or now,
+        "happened_on": mail.received_on,
         "native": {},
     }
 

@@ -88,7 +88,7 @@ class About:
         return found
 
 
-def find(session: Session, given: Mapping[str, str], viewer: Viewer) -> About:
+def find(session: Session, given: Mapping[str, str]) -> About:
     """What the form or the address names: `message` and `how`, `conversation`, or `record` as lead:5.
 
     Raises NotFound for what the viewer doesn't see.
@@ -97,7 +97,7 @@ def find(session: Session, given: Mapping[str, str], viewer: Viewer) -> About:
         return _of_message(session, given["message"], given.get("how") or "reply")
     if given.get("conversation"):
         return _of_conversation(session, given["conversation"])
-    return _of_record(session, given.get("record") or "", viewer)
+    return _of_record(session, given.get("record") or "")
 
 
 # --- a mail
@@ -170,7 +170,7 @@ def _of_conversation(session: Session, key: str) -> About:
     return about
 
 
-def _of_record(session: Session, named: str, viewer: Viewer) -> About:
+def _of_record(session: Session, named: str) -> About:
     kind, _colon, key = named.partition(":")
     model = RECORDS.get(kind)
     row = access.get_visible(session, model, parse_id(key)) if model is not None else None
@@ -178,23 +178,22 @@ def _of_record(session: Session, named: str, viewer: Viewer) -> About:
         raise NotFound(_("This record doesn't exist, or you don't have access to it."))
     about = About({"record": f"{kind}:{row.id}"}, kind=kind, record=row)
     about.records = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
-    about.recipients = list(_of_people(session, row, viewer))
+    about.recipients = list(_of_people(session, row))
     about.to = about.recipients[0].key if about.recipients else ""
     return about
 
 
-def _of_people(session: Session, row: Any, viewer: Viewer) -> Iterator[Recipient]:
+def _of_people(session: Session, row: Any) -> Iterator[Recipient]:
     """The customer of a record, and whom it names itself."""
     with access.as_system(session):
-        customer = session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
+        customer: Any = session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
     seen = set()
     for key, person in (("@customer", customer), ("@record", row)):
-        address = getattr(person, "email", None)
+        address = person.email if person is not None else None
         if address and address not in seen:
             seen.add(address)
-            name = getattr(person, "first_name", None) or getattr(person, "last_name", None)
-            whole = " ".join(filter(None, (person.first_name, person.last_name))) if name else ""
-            yield Recipient(key, address, whole or getattr(person, "number", ""))
+            name = " ".join(filter(None, (person.first_name, person.last_name)))
+            yield Recipient(key, address, name or person.number)
 
 
 def _nearest(session: Session, records: Mapping[str, int | None]) -> tuple[str, Any]:

@@ -88,7 +88,7 @@ def of_conversation(session: Session, conversation: Any, viewer: Viewer) -> Any:
     """The form to answer in a conversation by email; None in any other, and for who may not send."""
     if conversation.channel != "email" or not viewer.person.may("Messages", "create"):
         return None
-    about = mail_about.find(session, {"conversation": str(conversation.id)}, viewer)
+    about = mail_about.find(session, {"conversation": str(conversation.id)})
     return context(session, about, begin(session, about, viewer), viewer)
 
 

@@ -10,7 +10,6 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from werkzeug.datastructures import MultiDict
 
 from app import access
 from app.domain import messages
@@ -44,7 +43,7 @@ class MailView(ModulePermissions, BaseView):
     def compose(self) -> Any:
         """The form of an email: a page, or the form alone for a page that shows it in its place."""
         session, viewer = db.session(), current_viewer()
-        about = mail_about.find(session, request.args, viewer)
+        about = mail_about.find(session, request.args)
         made = mail_composer.context(session, about, mail_composer.begin(session, about, viewer), viewer)
         if request.headers.get("HX-Request") or "part" in request.args:
             return render_template("mail/_composer.html", mail=made)
@@ -57,7 +56,7 @@ class MailView(ModulePermissions, BaseView):
     def send(self) -> Any:
         """Put the email into the outbox; on an error nothing of what was typed is lost."""
         session, viewer = db.session(), current_viewer()
-        about = mail_about.find(session, request.form, viewer)
+        about = mail_about.find(session, request.form)
         typed = mail_composer.from_form(request.form, [])
         try:
             typed = mail_composer.posted(request.form, request.files.getlist("files"), viewer)
@@ -75,7 +74,7 @@ class MailView(ModulePermissions, BaseView):
         if wants_json():
             return json_answer(status, {"message": sentence, "errors": errors})
         session, viewer = db.session(), current_viewer()
-        about = mail_about.find(session, request.form, viewer)
+        about = mail_about.find(session, request.form)
         made = mail_composer.context(session, about, typed, viewer, Refused(sentence, errors))
         return self.render_template("mail/compose.html", mail=made), status
 
@@ -188,5 +187,4 @@ def _sent_before(viewer: Any, key: str) -> Any:
     message = db.session.scalars(mine).first()
     if message is None:
         raise NotFound(_("This email doesn't exist, or you don't have access to it."))
-    form: Any = MultiDict(request.form)
-    return _sent(message, mail_about.find(db.session(), form, viewer).url)
+    return _sent(message, mail_about.find(db.session(), request.form).url)
