@@ -22,6 +22,7 @@ from app.domain.job_runs import Attachment, ExportRun, FailedCall, ImportRun, Jo
 from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
+from app.domain.mail_signatures import MailSignature  # the signature of a person or an account
 from app.domain.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
 from app.domain.message_files import MessageFile  # a file of a message
 from app.domain.message_reactions import MessageReaction  # a reaction of ours, on its way
@@ -99,6 +100,7 @@ __all__ = [
     "LeadStatus",
     "LoginName",
     "Mail",
+    "MailSignature",
     "MailboxState",
     "Message",
     "MessageFile",

@@ -10,6 +10,9 @@ from flask_babel import lazy_gettext as _
 from app.web.api import openapi
 from app.web.channels.conversations import ConversationResource
 from app.web.channels.inbox import InboxView
+from app.web.channels.mail_pages import MailView
+from app.web.channels.signatures import SignatureView
+from app.web.channels.template_picker import TemplatesView
 from app.web.records.calls import CallResource, CallScreen
 from app.web.records.customers import CustomerResource, CustomerScreen
 from app.web.records.leads import LeadResource, LeadScreen
@@ -58,6 +61,9 @@ PLAIN = (
     colleagues.PeopleView,
     telephones.PhoneView,
     search.SearchView,
+    MailView,
+    SignatureView,
+    TemplatesView,
     jobs.SettingsView,
 )
 INDEX = HomeView

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
-from app.channels import http_client, reasons
+from app.channels import http_client, imap_client, reasons
+from app.channels.registry import KINDS
+from app.domain import inbound_mail
 from app.domain.base import RuleBroken
+from app.lib import mail_reading
+from app.outbox import mail_fetch
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Only operators read these messages, in English.
@@ -18,6 +22,13 @@ PROVIDER_SENTENCES = {
     *reasons.SENTENCES.values(),
     *(http_client.NO_CONNECTION, http_client.NO_TLS, http_client.NO_ANSWER),
     *(http_client.BAD_HOST, http_client.TOO_LARGE, http_client.NO_FILE),
+}
+#: Why an email found no place, translated when the list of them is shown.
+MAIL_SENTENCES = {inbound_mail.CAME_BACK, inbound_mail.IS_CUT, inbound_mail.IS_REPORT, imap_client.TOO_LARGE}
+MAIL_SENTENCES |= {mail_reading.NO_SENDER, mail_fetch.A_FAULT, mail_fetch.NO_ROOM}
+#: Labels and help of the settings of accounts, translated when their form is shown.
+SETTING_TEXTS = {kind.label for kind in KINDS.values()} | {
+    text for kind in KINDS.values() for each in kind.settings for text in (each.label, each.help, *each.options) if text
 }
 #: Functions of app/web that answer with messages without raising them.
 ANSWERING_FUNCTIONS = {
@@ -132,4 +143,5 @@ def translated_texts(node: ast.AST) -> Iterator[str]:
 
 def all_messages() -> set[str]:
     """Every message of a refusal, and every reason why a provider did not send a message."""
-    return {text for _path, tree in sources() for text in messages_of(tree)} | PROVIDER_SENTENCES
+    found = {text for _path, tree in sources() for text in messages_of(tree)}
+    return found | PROVIDER_SENTENCES | SETTING_TEXTS | MAIL_SENTENCES

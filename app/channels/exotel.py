@@ -72,6 +72,7 @@ SETTINGS = (
         is_required=False,
         default="api.in.exotel.com",
         check=partial(form_problem, re.compile(r"api(?:\.in)?\.exotel\.com"), "Please enter one of the two."),
+        is_destination=True,
     ),
 )
 

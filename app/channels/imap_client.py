@@ -365,6 +365,7 @@ KIND = ProviderKind(
             is_required=False,
             default="nothing",
             check=_check_opens,
+            options=OPENS,
         ),
         Setting(
             "owner", "Owner", "Username: who is responsible for what emails open.", is_required=False, check=check_line

@@ -33,8 +33,8 @@ def server_settings(ports: Mapping[str, int]) -> tuple[Setting, ...]:
     """The settings of a server; `ports` gives its usual port by security."""
     usual = ", ".join(f"{port} ({security})" for security, port in ports.items())
     return (
-        Setting("host", "Server", "For example mail.example.in.", check=_check_host),
-        Setting("port", "Port", f"Usually {usual}.", is_required=False, check=_check_port),
+        Setting("host", "Server", "For example mail.example.in.", check=_check_host, is_destination=True),
+        Setting("port", "Port", f"Usually {usual}.", is_required=False, check=_check_port, is_destination=True),
         Setting(
             "security",
             "Encryption",
@@ -42,6 +42,8 @@ def server_settings(ports: Mapping[str, int]) -> tuple[Setting, ...]:
             is_required=False,
             default="tls",
             check=lambda value: None if value in SECURITY else "Please enter tls, starttls or none.",
+            options=SECURITY,
+            is_destination=True,
         ),
         Setting("user", "User", "Often the email address.", is_required=False, check=check_line),
         Setting("password", "Password", "Often an app password.", is_secret=True, is_required=False, check=check_line),

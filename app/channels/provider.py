@@ -306,6 +306,10 @@ class Setting:
     is_secret: bool = False
     is_required: bool = True
     default: str = ""
+    #: Values that can be chosen; empty = any text.
+    options: tuple[str, ...] = ()
+    #: Whether it says where the secrets are sent: when it changes, they have to be typed again.
+    is_destination: bool = False
     #: value -> a sentence that says what is wrong with it; None = nothing.
     check: Callable[[str], str | None] = lambda _value: None
 

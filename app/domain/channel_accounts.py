@@ -152,6 +152,7 @@ def _apply(
     kept = {key: old[key] for key, each in known.items() if each.is_secret and not given.get(key) and key in old}
     values = {key: each.default for key, each in known.items() if each.default and not each.is_secret} | given | kept
     errors = _errors_of_settings(kind, values) | _errors_of_account(session, account, kind, settings)
+    errors = _errors_of_kept_secrets(kind, kept, old, values) | errors
     if not errors:
         try:
             kind.make(values)
@@ -166,6 +167,21 @@ def _apply(
     account.settings = {key: value for key, value in values.items() if not known[key].is_secret}
     hidden = {key: value for key, value in values.items() if known[key].is_secret and value}
     account.secrets_sealed = vault.seal(json.dumps(hidden)) if hidden else None
+
+
+def _errors_of_kept_secrets(
+    kind: ProviderKind, kept: Mapping[str, str], old: Mapping[str, str], values: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """A stored secret goes to no other server than the one for which it was typed: who may change the settings of an
+    account, but doesn't know its password, would learn it on a server of their own."""
+    moved = [each.label for each in kind.settings if each.is_destination and values.get(each.key) != old.get(each.key)]
+    if not moved:
+        return {}
+    sentence = translatable(
+        "Please enter it again, for “%(label)s” has changed: a stored password is only sent to its own server.",
+        label=translatable(moved[0]),
+    )
+    return {key: [sentence] for key in kept}
 
 
 def _errors_of_settings(kind: ProviderKind, values: Mapping[str, str]) -> dict[str, list[str]]:
@@ -185,7 +201,7 @@ def _errors_of_settings(kind: ProviderKind, values: Mapping[str, str]) -> dict[s
     for key, each in known.items():
         value = values.get(key, "")
         if not value and each.is_required:
-            errors[key] = [translatable("Please enter “%(label)s”.", label=each.label)]
+            errors[key] = [translatable("Please enter “%(label)s”.", label=translatable(each.label))]
         elif value and (wrong := each.check(value)):
             errors[key] = [wrong]
     return errors

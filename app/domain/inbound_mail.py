@@ -42,6 +42,7 @@ MAX_QUOTED = 200_000
 MAX_PER_HOUR = 20
 NO_TEXT = "(no text)"
 CAME_BACK = "This email was sent by one of our own addresses and came back. It was not taken in."
+IS_REPORT = "A report of failed delivery. The email that did not arrive is marked."
 IS_CUT = "This email is too long or has too many parts; the original has all of it."
 
 
@@ -91,11 +92,12 @@ def take(session: Session, intake: Intake, arrived: ArrivedMail) -> str:
         return "known"
     if arrived.refusal:
         row.state, row.sentence = "refused", arrived.refusal
+        row.original = intake.store.put(arrived.raw).digest  # its headers, by which it can be found in the mailbox
     elif _came_back(mail, intake):
         row.state, row.origin, row.sentence = "dropped", "loop", CAME_BACK
         row.original = intake.store.put(arrived.raw).digest
     elif mail.bounce is not None and _note_failures(session, mail.bounce, intake):
-        row.origin = "bounce"
+        row.origin, row.sentence = "bounce", IS_REPORT
     else:
         _keep(session, intake, row, (mail, arrived))
     session.flush()
@@ -198,8 +200,8 @@ def _keep(session: Session, intake: Intake, row: Mail, source: tuple[ReadMail, A
         except RuleBroken as refused:
             row.sentence = f"Nothing could be opened for it: {refused.message}"[:300]
     records = mail_threads.records_of(record) if record is not None else thread.records
-    conversation = _conversation(session, intake, (mail, row.is_unverified), records)
-    message = messages.receive(session, _values(intake, mail, thread, conversation) | records, intake.stamp)
+    conversation = conversation_of(session, intake, (mail, row.is_unverified), records)
+    message = messages.receive(session, message_values(intake, mail, thread, conversation) | records, intake.stamp)
     row.message_id = message.id
     if row.is_unverified:
         message.native = message.native | {"unverified": True}
@@ -219,7 +221,7 @@ def _may_open(session: Session, intake: Intake, mail: ReadMail) -> bool:
     return (session.scalar(select(func.count()).select_from(Mail).where(*recent)) or 0) <= MAX_PER_HOUR
 
 
-def _conversation(
+def conversation_of(
     session: Session, intake: Intake, source: tuple[ReadMail, bool], records: Mapping[str, int | None]
 ) -> Conversation:
     """The conversation with the sender: by Reply-To, anybody could write into that of somebody else."""
@@ -247,7 +249,7 @@ def _may_move(
     return conversation.peer in mail_threads.parties(mail_records.record_of(session, records))
 
 
-def _values(intake: Intake, mail: ReadMail, thread: Thread, conversation: Conversation) -> dict[str, Any]:
+def message_values(intake: Intake, mail: ReadMail, thread: Thread, conversation: Conversation) -> dict[str, Any]:
     """The columns of the message."""
     files = [(each, intake.store.put(each.content)) for each in mail.attachments]
     media = [

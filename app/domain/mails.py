@@ -31,8 +31,9 @@ from app.domain.kept_keys import MESSAGE_ID, kept
 from app.lib.vault import Vault, fingerprint
 
 #: What became of an incoming mail. kept: it is in a conversation; dropped: it came back to us; failed: it could not be
-#: read or stored, and waits for a person; refused: it was left in the mailbox.
-STATES = ("kept", "dropped", "failed", "refused", "sent")
+#: read or stored, and waits for a person; refused: it was left in the mailbox; dismissed: a person has decided that
+#: nothing is to be done with a dropped, failed or refused one.
+STATES = ("kept", "dropped", "failed", "refused", "dismissed", "sent")
 #: Who has sent it.
 ORIGINS = ("person", "automatic", "bounce", "loop")
 #: A process that reads a mailbox and shows no sign of life for so long was killed.
@@ -79,7 +80,7 @@ class Mail(Model):  # type: ignore[misc]
     #: Cleaned by `app.lib.html_cleaning`; null = only text.
     html: Mapped[str | None] = mapped_column(_LONG_TEXT)
     has_remote_pictures: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default="0")
-    #: What the sender's program has quoted below what they wrote.
+    #: The mail that it answers, as the sender's program has quoted it below what they wrote; of ours, as we quote it.
     quoted: Mapped[str | None] = mapped_column(_LONG_TEXT)
     #: Whether our mail server, which checks senders, does not vouch for this one.
     is_unverified: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default="0")

@@ -71,6 +71,16 @@ def render(template: Any, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda found: str(values[found[1]]).strip(), template.body)
 
 
+def placeholders(text: str) -> list[str]:
+    """The names of the variables that a text still has."""
+    return _VARIABLE.findall(text)
+
+
+def fill(template: Any, values: Mapping[str, str]) -> str:
+    """The text with the variables that have a value filled in; others stay as they are, for a person to fill in."""
+    return _VARIABLE.sub(lambda found: values.get(found[1]) or found[0], template.body)
+
+
 def refuse_unusable(template: Any, channel: str, account_id: int) -> None:
     """Raise RuleBroken for a template that cannot be sent on this channel by this account."""
     if template.channel != channel or template.account_id not in (None, account_id):

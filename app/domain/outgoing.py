@@ -62,6 +62,8 @@ class Outgoing:
     cause: str | None = None
     #: lead_id, ticket_id and customer_id of the records that it belongs to.
     records: Mapping[str, int | None] = field(default_factory=dict)
+    #: Not to be sent before, UTC, so that its author can take it back; None = at once.
+    due_on: datetime | None = None
     #: Whether the sender sees a conversation that is somebody's already; None = it is left as it is.
     sees: Callable[[Conversation], bool] | None = None
 
@@ -79,7 +81,7 @@ def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
         conversations.attach(conversation, dict(wish.records), stamp.by, stamp)  # nobody's is now the sender's
         values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
     values |= {name: value for name, value in wish.records.items() if value is not None}
-    message = messages.enqueue(session, values | {"cause": wish.cause}, stamp)
+    message = messages.enqueue(session, values | {"cause": wish.cause, "due_on": wish.due_on}, stamp)
     if wish.purpose is None and wish.template is None:
         message.purpose = "service"
     conversations.note_message(session, conversation, message, stamp.now)

@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.mails import Mail
 from app.domain.messages import Message
 from app.domain.outgoing import Outgoing
-from app.lib import html_cleaning
+from app.lib import html_cleaning, html_text
 from app.lib.identity import is_email
 from app.lib.mail_addresses import message_ids
 
@@ -28,6 +28,9 @@ class MailParts:
     #: As the composer gives it; it is cleaned. Without a text, the text is made of it.
     html: str = ""
     cc: tuple[str, ...] = ()
+    #: The mail that it answers or forwards, below what is written; cleaned HTML, and its text.
+    quote_html: str = ""
+    quote_text: str = ""
 
 
 def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> Message:
@@ -39,13 +42,14 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
     cc = clean_cc(beside.cc, wish.peer)
     _refuse_unwanted_copies(session, wish, cc, stamp.now)
     cleaned = html_cleaning.clean(beside.html).html if beside.html.strip() else ""
-    body = wish.body.strip() or html_cleaning.plain_text(cleaned)
+    body = wish.body.strip() or html_text.text_of(cleaned)
     subject = " ".join((wish.subject or "").split())[:200]
     message = outgoing.send(session, replace(wish, body=body, subject=subject or None), stamp)
     if of_message(session, message.id) is None:
         row = Mail(account_id=message.account_id, message_id=message.id, direction="out", state="sent", origin="person")
         row.peer, row.cc, row.participants = message.peer, list(cc), [message.peer, *cc]
-        row.html, row.received_on = html_cleaning.with_remote_pictures(cleaned) or None, stamp.now
+        whole = html_cleaning.with_remote_pictures(cleaned) + (beside.quote_html if cleaned else "")
+        row.html, row.quoted, row.received_on = whole or None, beside.quote_text or None, stamp.now
         session.add(row)
         session.flush()
     return message
@@ -54,10 +58,27 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
 def _refuse_unwanted_copies(session: Session, wish: Outgoing, cc: tuple[str, ...], now: datetime) -> None:
     """Raise RuleBroken for a promotional copy to who wants none; the address isn't named, for it may be masked."""
     purpose = wish.template.purpose if wish.template else wish.purpose or "promotional"
-    for number, address in enumerate(cc, 1):
-        if consents.refusal(session, consents.Addressed("email", address, purpose), now):
-            text = "Cc address %(number)s is of a person who doesn't want promotional messages. Please remove it."
-            raise RuleBroken(translatable(text, number=number), "cc")
+    if number := _unwanted(session, cc, purpose, now):
+        text = "Cc address %(number)s is of a person who doesn't want promotional messages. Please remove it."
+        raise RuleBroken(translatable(text, number=number), "cc")
+
+
+def copy_refusal(session: Session, message: Message, now: datetime) -> str | None:
+    """Why a queued email must not be sent: a recipient of a copy has opted out since. None = it may be."""
+    if message.channel != "email" or message.purpose == "service":
+        return None
+    beside = of_message(session, message.id)
+    number = _unwanted(session, tuple(beside.cc) if beside is not None else (), message.purpose, now)
+    if not number:
+        return None
+    text = "Cc address %(number)s is of a person who no longer wants promotional messages. Nothing was sent."
+    return translatable(text, number=number)
+
+
+def _unwanted(session: Session, cc: tuple[str, ...], purpose: str, now: datetime) -> int:
+    """Which cc address, counted from 1, is of a person who wants no message of this purpose; 0 = none."""
+    numbered = enumerate((consents.Addressed("email", each, purpose) for each in cc), 1)
+    return next((number for number, each in numbered if consents.refusal(session, each, now)), 0)
 
 
 def of_message(session: Session, message_id: int) -> Mail | None:

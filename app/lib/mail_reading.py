@@ -27,6 +27,9 @@ _LINE_ENDS = re.compile("\r\n|[\r\x85\u2028\u2029]")
 _NO_NAME = re.compile(r'[\\/:*?"<>|]+')
 
 
+NO_SENDER = "The email doesn't say who sent it: it has no valid From address."
+
+
 class UnreadableMail(Exception):
     """The mail can't be read. The text is a sentence for users."""
 
@@ -97,7 +100,7 @@ def read(raw: bytes, authserv_id: str = "") -> ReadMail:
     mail = split(raw)
     senders = read_addresses(_raw(mail, "from")) or read_addresses(_raw(mail, "sender"))
     if not senders:
-        raise UnreadableMail("The email doesn't say who sent it: it has no valid From address.")
+        raise UnreadableMail(NO_SENDER)
     text, html, is_cut = _bodies(mail)
     new, quoted = separate(text)
     cleaned = html_cleaning.clean(html) if html else html_cleaning.CleanHtml("")

@@ -144,7 +144,11 @@ def take_again(session: Session, mail_id: int, now: datetime) -> str:
     row = session.get(Mail, mail_id)
     if row is None or row.state != "failed" or row.account_id is None:
         raise RuleBroken("There is no such email that waits to be taken in.")
-    return inbound_mail.take_again(session, intake_of(session, row.account_id, now), row)
+    try:
+        return inbound_mail.take_again(session, intake_of(session, row.account_id, now), row)
+    except FileNotFoundError as missing:
+        text = "The original of this email no longer exists. Please look for it in the mailbox."
+        raise RuleBroken(text) from missing
 
 
 def intake_of(session: Session, account_id: int, now: datetime) -> Intake:

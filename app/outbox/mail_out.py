@@ -33,8 +33,10 @@ def complete(session: Session, row: Message, account: ChannelAccount, message: O
     if row.created_by_id is None:
         headers["Auto-Submitted"] = "auto-generated"  # nothing is to answer it by itself
     beside = outgoing_mail.of_message(session, row.id)
+    quoted = beside.quoted if beside is not None else ""
     return replace(
         message,
+        text=f"{message.text}\n\n{quoted}" if quoted else message.text,
         subject=row.subject or _subject(session, row),
         in_reply_to=thread[0] if thread else "",
         html=(beside.html or "") if beside is not None else "",

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import CannotAsk, Media, OptedOut, OutgoingMessage, Provider, Refused, Template
-from app.domain import consents, incoming, message_templates, messages, outgoing
+from app.domain import consents, incoming, message_templates, messages, outgoing, outgoing_mail
 from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.extensions import db
@@ -36,6 +36,8 @@ ASK_WAITS = (20, 60, 300, 900, 3600, 14_400)
 SETTLED_AFTER = timedelta(seconds=60)
 #: Where the questions wait; a slow answer must not hold up what is to be sent.
 ASK_QUEUE = "default"
+#: A message that is due within this time is waited for; a later one is left to the sweep.
+SOON = timedelta(minutes=2)
 #: Messages of one commit that are queued at once; the sweep queues the others.
 MAX_AT_ONCE = 500
 NOT_KNOWN = "Unknown whether it arrived: sending was interrupted."
@@ -61,6 +63,9 @@ def send(message_id: int) -> None:
     found = _account_of(message_id)
     if found is None or not found.is_active:
         return  # the sweep queues it when the account is on again
+    if wait := _wait_until_due(found.due_on, datetime.now(UTC)):
+        queue.enqueue_in(wait, MESSAGES.queue, send, message_id)
+        return
     if wait := _wait_for_turn(found, datetime.now(UTC)):
         _put_off(message_id, wait)
         return
@@ -78,11 +83,18 @@ def send(message_id: int) -> None:
 
 
 def _account_of(message_id: int) -> Any:
-    """(id, is_active, per_second, per_minute) of the account of a queued message, else None; read without a lock."""
+    """(id, is_active, per_second, per_minute) of the account of a queued message, and its due_on, else None; read
+    without a lock."""
     columns = (ChannelAccount.id, ChannelAccount.is_active, ChannelAccount.per_second, ChannelAccount.per_minute)
-    query = select(*columns).join(Message, Message.account_id == ChannelAccount.id)
+    query = select(*columns, Message.due_on).join(Message, Message.account_id == ChannelAccount.id)
     with Session(db.engine) as session, access.as_system(session):
         return session.execute(query.where(Message.id == message_id, Message.state == "queued")).first()
+
+
+def _wait_until_due(due_on: datetime | None, now: datetime) -> float:
+    """Seconds until a message that was queued to be sent soon is due; 0 = it is, or the sweep finds it in time."""
+    wait = (due_on - now if due_on else timedelta()) - engine.EARLY
+    return wait.total_seconds() if timedelta() < wait <= SOON else 0.0
 
 
 def _wait_for_turn(account: Any, now: datetime) -> float:
@@ -125,7 +137,7 @@ def _prepare(row: Message) -> Ready:
     """Raises NotSent: the customer wants no messages any more, it is not the hour, or the account can't be used."""
     now = datetime.now(UTC)
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
-        if reason := consents.refusal(session, row, now):
+        if reason := consents.refusal(session, row, now) or outgoing_mail.copy_refusal(session, row, now):
             raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
         if until := outgoing.postponed(session, row, now, current_app.config["CRM"].time_zone):
             wait = (until - now).total_seconds()

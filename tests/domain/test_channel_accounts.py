@@ -53,6 +53,25 @@ def test_secrets_are_sealed_and_kept_when_left_empty(office: Session, vault: Vau
         channel_accounts.change(office, account, KIND, changed, STAMP, vault)
 
 
+@pytest.mark.parametrize(("values", "is_refused"), [({"host": "b.in"}, True), ({"host": "a.in"}, False)])
+def test_a_stored_secret_goes_to_no_other_server(
+    office: Session, vault: Vault, values: dict[str, str], is_refused: bool
+) -> None:
+    settings = (Setting("host", "Server", is_destination=True), Setting("token", "Token", is_secret=True))
+    kind = ProviderKind("post", "Post", ("sms",), settings, dict)
+    first = AccountSettings("Line", {"host": "a.in", "token": "s3cret"})
+    account = channel_accounts.create(office, kind, first, STAMP, vault)
+    if not is_refused:
+        channel_accounts.change(office, account, kind, AccountSettings("Line", values), STAMP, vault)
+        return
+    with pytest.raises(RuleBroken) as refused:
+        channel_accounts.change(office, account, kind, AccountSettings("Line", values), STAMP, vault)
+    assert list(refused.value.errors) == ["token"] and account.settings["host"] == "a.in"
+    typed = AccountSettings("Line", values | {"token": "new"})
+    channel_accounts.change(office, account, kind, typed, STAMP, vault)
+    assert channel_accounts.values_of(account, vault) == values | {"token": "new"}
+
+
 @pytest.mark.parametrize(
     "name, more, field",
     [

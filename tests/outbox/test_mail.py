@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +17,14 @@ from sqlalchemy import func, select, text
 from app import jobs
 from app.channels import imap_client
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, inbound_mail
+from app.domain import channel_accounts, consents, inbound_mail
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.domain.inbound_mail import ArrivedMail
 from app.job_runner import run_slot
 from app.models import ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops import queue
-from app.outbox import engine, mail_fetch
+from app.outbox import engine, mail_fetch, message_delivery
 from tests.app_fixtures import World
 from tests.channels import imap
 from tests.channels.smtp import MailServer, serving
@@ -195,6 +196,80 @@ def test_one_bad_mail_holds_up_no_other_and_can_be_taken_again(
         assert mail_fetch.take_again(world.session, kept[0].id, now()) == "kept"
     world.session.commit()
     assert bodies(world) == ["one", "five", "poison"]
+
+
+#: What is strange -> (the mail, what its conversation or the list of emails without a place says).
+STRANGE = {
+    "UTF-7": (raw("u7", "Hi +AGE-+ADw-script+AD4-", Content_Type="text/plain; charset=utf-7"), "Hi a<script>"),
+    "an unknown charset": (raw("u9", "Pay-in", Content_Type="text/plain; charset=klingon"), "Pay-in"),
+    "bytes of another charset": (
+        raw("u8", "xx", Content_Type="text/plain; charset=utf-8").replace(b"xx", b"Se\xf1or"),
+        "Se\ufffdor",
+    ),
+    "no Message-ID": (raw("none", "Anonymous").replace(b"Message-ID: <none@example.in>\r\n", b""), "Anonymous"),
+    "fifty answers": (
+        raw("deep", "Last word\r\n" + "".join("> " * n + f"line {n}\r\n" for n in range(1, 51))),
+        "Last word",
+    ),
+    "40 MB": (raw("large", "x\r\n" * 10_000_000), imap_client.TOO_LARGE),
+    "no sender": (b"Subject: who\r\n\r\nx", "The email doesn't say who sent it: it has no valid From address."),
+}
+
+
+def test_a_strange_mail_is_in_its_conversation_or_waits_with_a_sentence(
+    world: World, account: Any, mailbox: imap.Dovecot
+) -> None:
+    mailbox.put(*(each for each, _told in STRANGE.values()))
+    fetch(world)
+    found = [*bodies(world), *world.session.scalars(select(Mail.sentence).where(Mail.message_id.is_(None)))]
+    missing = {name: told for name, (_mail, told) in STRANGE.items() if told not in found}
+    assert missing == {}, found
+    # What waits can be read: of the large one its headers, of the other all
+    page = world.door("root").screen("/mails/").text
+    assert ASHA in page and len(re.findall(r'href="/mails/\d+"', page)) == 2
+    fetch(world)
+    assert len(bodies(world)) == len(STRANGE) - 2
+
+
+def test_an_email_leaves_after_the_time_in_which_it_can_be_taken_back(
+    world: World, account: Any, mail_server: MailServer
+) -> None:
+    lead = world.make.lead("ana", email=ASHA)
+    typed = {
+        "record": f"lead:{lead.id}",
+        "to": "@record",
+        "subject": "Papers",
+        "html": "<p>Please sign.</p>",
+        "key": "k",
+    }
+    sent = world.door("ana").form("/mail/send", typed, headers={"Accept": "application/json"})
+    assert sent.status_code == 201, sent.text
+    work(world)
+    message = world.session.get_one(Message, sent.json["id"])
+    assert message.state == "queued" and mail_server.mail == []
+    message.due_on = now()
+    world.session.commit()
+    with world.app.app_context():
+        message_delivery.send(message.id)
+    world.session.commit()
+    world.session.expire_all()
+    assert world.session.get_one(Message, message.id).state == "sent" and len(mail_server.mail) == 1
+
+
+def test_a_copy_that_nobody_wants_any_more_stops_the_email(world: World, account: Any, mail_server: MailServer) -> None:
+    values = {"channel": "email", "peer": ASHA, "subject": "Offer", "body": "x", "cc": ["b@c.in"]}
+    posted = world.door("cleo").rest("POST", "message/", values | {"purpose": "promotional"})
+    assert posted.status_code == 201, posted.json
+    said = {"channel": "email", "address": "b@c.in", "action": "withdrawn", "how": "letter"}
+    consents.record(world.session, said, Stamp(None, now()))
+    world.session.get_one(Message, posted.json["id"]).due_on = now()
+    world.session.commit()
+    with world.app.app_context():
+        message_delivery.send(posted.json["id"])
+    world.session.commit()
+    world.session.expire_all()
+    row = world.session.get_one(Message, posted.json["id"])
+    assert row.state == "failed" and "Cc address 1" in (row.reason or "") and mail_server.mail == []
 
 
 def test_a_mailbox_that_is_numbered_anew_brings_nothing_twice(

@@ -6,12 +6,16 @@ from typing import Any
 
 from flask import request
 from flask_babel import gettext as _
+from sqlalchemy import select
 
+from app import access
 from app.channels.provider import ProviderKind
 from app.domain import channel_accounts
 from app.domain.channel_accounts import AccountSettings
-from app.models import ChannelAccount
+from app.extensions import db
+from app.models import ChannelAccount, Role, TicketSubject, User
 from app.web.core.gate import whole
+from app.web.core.languages import translate_text
 from app.web.records.conversation_list import CHANNEL_WORDS
 
 #: Prefix of the fields that are settings of the kind.
@@ -78,7 +82,9 @@ def form_of(
     """The form as crm/form.html takes it; `errors` by field, under "" those of none."""
     own = f"/settings/channels/{account.id}/" if account else "/settings/channels/"
     return {
-        "title": _("Edit %(name)s", name=account.name) if account else _("New account: %(kind)s", kind=kind.label),
+        "title": _("Edit %(name)s", name=account.name)
+        if account
+        else _("New account: %(kind)s", kind=translate_text(kind.label)),
         "error": " ".join(errors.get("", ()) or errors.get("settings", ())),
         "cancel_url": own,
         "version": settings.version,
@@ -87,7 +93,10 @@ def form_of(
         "submit_label": _("Save") if account else _("Add account"),
         "sections": [
             {"title": "", "fields": _general(settings, errors)},
-            {"title": kind.label, "fields": [_setting(each, account, settings, errors) for each in kind.settings]},
+            {
+                "title": translate_text(kind.label),
+                "fields": [_setting(each, account, settings, errors) for each in kind.settings],
+            },
             {"title": _("Used for"), "fields": _uses(kind, settings, errors)},
         ],
     }
@@ -104,10 +113,37 @@ def _setting(each: Any, account: Any, settings: AccountSettings, errors: dict[st
     """A secret is never shown: an empty field keeps the stored one."""
     is_kept = each.is_secret and account is not None and account.secrets_sealed is not None
     more = _("Leave empty to keep the stored value.") if is_kept else ""
-    field = {"name": PREFIX + each.key, "label": each.label, "errors": errors.get(each.key)}
+    field = {"name": PREFIX + each.key, "label": translate_text(each.label), "errors": errors.get(each.key)}
     field |= {"kind": "password" if each.is_secret else "text", "required": each.is_required and not is_kept}
-    field |= {"value": settings.values.get(each.key, each.default), "help": f"{each.help} {more}".strip()}
-    return _BASE | field | {"autocomplete": "new-password" if each.is_secret else "off", "maxlength": MAX_VALUE}
+    field |= {"value": settings.values.get(each.key, each.default), "help": f"{translate_text(each.help)} {more}"}
+    field |= {"help": field["help"].strip(), "maxlength": MAX_VALUE}
+    if options := _options(each, str(field["value"])):
+        field |= {"kind": "choice", "options": options, "placeholder": "–"}
+    return _BASE | field | {"autocomplete": "new-password" if each.is_secret else "off"}
+
+
+def _options(each: Any, current: str) -> list[tuple[str, str]]:
+    """(value, label) of what a setting can be, with what it is; empty where it is typed."""
+    if each.options:
+        return [(value, translate_text(value)) for value in each.options]
+    if each.key not in _NAMED:
+        return []
+    with access.as_system(db.session()) as session:
+        names = list(session.scalars(_NAMED[each.key]()))
+    return [(value, value) for value in dict.fromkeys([*names, *filter(None, [current])])]
+
+
+def _smtp_accounts() -> Any:
+    return select(ChannelAccount.name).where(ChannelAccount.kind == "smtp").order_by(ChannelAccount.name)
+
+
+#: Settings that name a row -> the names that can be chosen.
+_NAMED: dict[str, Any] = {
+    "owner": lambda: select(User.username).where(User.active.is_(True)).order_by(User.username),
+    "assign_to_role": lambda: select(Role.name).order_by(Role.name),
+    "ticket_subject": lambda: select(TicketSubject.label).order_by(TicketSubject.position),
+    "answer_account": _smtp_accounts,
+}
 
 
 def _uses(kind: ProviderKind, settings: AccountSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:

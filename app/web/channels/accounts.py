@@ -66,7 +66,7 @@ class ChannelsView(BaseView):
         return self.render_template(
             "channels/list.html",
             accounts=[account_card(each, failed.get(each.id, 0), viewer) for each in rows],
-            kinds=[(each.name, each.label) for each in KINDS.values()],
+            kinds=[(each.name, translate_text(each.label)) for each in KINDS.values()],
             acts=viewer.person.is_admin,
         )
 
@@ -83,7 +83,11 @@ class ChannelsView(BaseView):
         return self.render_template(
             "channels/one.html",
             account=account_card(account, _failures(viewer.now).get(account.id, 0), viewer),
-            settings=[(each.label, account.settings.get(each.key, "")) for each in kind.settings if not each.is_secret]
+            settings=[
+                (translate_text(each.label), account.settings.get(each.key, ""))
+                for each in kind.settings
+                if not each.is_secret
+            ]
             if kind
             else [],
             hooks=[(word, providers.hook_url(account, each)) for each, word in words] if is_admin else [],
@@ -264,7 +268,7 @@ def account_card(account: ChannelAccount, failures: int, viewer: Viewer) -> dict
     return {
         "id": account.id,
         "name": account.name,
-        "kind": kind.label if kind else account.kind,
+        "kind": translate_text(kind.label) if kind else account.kind,
         "channels": ", ".join(words[each] for each in account.channels),
         "chip": {"kind": "status", "label": chip[0], "color": chip[1]},
         "is_active": account.is_active,

@@ -128,6 +128,8 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
     def to(self, kind: str, pk: str) -> Any:
         """Write to the person of a lead, ticket or customer: their conversation, or the form that begins one."""
         channel = request.args.get("channel") or "whatsapp"
+        if channel == "email":
+            return redirect(f"/mail/compose?record={kind}:{parse_id(pk)}")
         row = _record(kind, pk)
         peer = _peer_of(row, channel)
         mine = [Conversation.channel == channel, Conversation.peer == peer]

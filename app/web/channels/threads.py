@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from app.domain.messages import DEAD
 from app.domain.outgoing import MAX_LENGTH
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, Conversation, Message, MessageTemplate
+from app.web.channels import mail_composer, mail_shown
 from app.web.channels.composer_parts import (
     file_part,
     limits_sentence,
@@ -60,6 +61,7 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
         "hand": _hand(conversation, viewer) if more.get("is_handed") else None,
         "composer": composer(session, conversation, viewer, more | {"typed": typed}),
         "why_silent": _why_silent(viewer),
+        "mail": mail_composer.of_conversation(session, conversation, viewer),
     } | messages_part(session, conversation, viewer, before)
 
 
@@ -226,7 +228,7 @@ def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
         "reactions": _reactions(message, viewer),
         "tools": _tools(message, page.ability, viewer),
         "is_template": message.template_id is not None,
-        "actions": _message_actions(message, viewer),
+        "actions": _message_actions(message, viewer) + mail_shown.actions(message, viewer),
     }
 
 
@@ -282,7 +284,7 @@ def composer(session: Session, conversation: Any, viewer: Viewer, given: dict[st
         "reply": reply_part(session, conversation, given.get("reply_to"), ability),
         "reply_off": f"/inbox/{conversation.id}#write",
         "limits": limits_sentence(ability, channel),
-    } | _content(session, channel, conversation.account_id, typed, given.get("error") or "")
+    } | _content(session, (channel, conversation.account_id), given, f"conversation:{conversation.id}")
 
 
 def _form_key(typed: dict[str, str]) -> tuple[str, str]:
@@ -290,10 +292,12 @@ def _form_key(typed: dict[str, str]) -> tuple[str, str]:
     return "key", typed.get("key") or uuid.uuid4().hex
 
 
-def _content(
-    session: Session, channel: str, account_id: int | None, typed: dict[str, str], error: str
-) -> dict[str, Any]:
-    """The part of a form about what is said: as it was typed, with the template that was chosen."""
+def _content(session: Session, sender: tuple[str, int | None], given: Mapping[str, Any], about: str) -> dict[str, Any]:
+    """The part of a form about what is said: as it was typed, with the template that was chosen.
+
+    `sender`: channel and account; `given`: typed, error; `about`: what the templates speak of, "lead:7".
+    """
+    (channel, account_id), typed = sender, given.get("typed") or {}
     templates = templates_of(session, channel, account_id)
     chosen = next((each for each in templates if str(each["id"]) == typed.get("template")), None)
     return {
@@ -306,7 +310,8 @@ def _content(
         "has_subject": channel == "email",
         "max": MAX_LENGTH[channel],
         "placeholder": _("Write a message"),
-        "error": error,
+        "picks": {"channel": channel, "about": about},
+        "error": given.get("error") or "",
     }
 
 
@@ -389,7 +394,7 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
             "window": window,
             "files": _new_files(session, channel, more.get("files") or (), viewer),
         }
-        | _content(session, channel, None, typed, more.get("error") or ""),
+        | _content(session, (channel, None), {**more, "typed": typed}, f"{kind}:{row.id}"),
     }
 
 

@@ -79,8 +79,8 @@ def _after(response: Response) -> Response:
             response.headers[name] = "/"
     mask_response(response)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["X-Frame-Options"] = "DENY"
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    response.headers.setdefault("X-Frame-Options", "DENY")
     if request.path.startswith("/static/"):
         if "v" in request.args:
             response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"

@@ -25,7 +25,8 @@ def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     wanted = sorted({key for key in keys if isinstance(key, int)})
     if not wanted:
         return {}
-    query = select(*_COLUMNS, Message.reason, Message.conversation_id, Message.media).where(Message.id.in_(wanted))
+    more = (Message.reason, Message.conversation_id, Message.media, Message.native)
+    query = select(*_COLUMNS, *more).where(Message.id.in_(wanted))
     rows = list(db.session.execute(query.add_columns(Message.reactions, Message.reply_to_id)))
     quotes = _quotes({row.reply_to_id for row in rows} - {None})
     return {row.id: _line(row, quotes.get(row.reply_to_id), viewer) for row in rows}
@@ -54,6 +55,7 @@ def _line(row: Any, quote: str | None, viewer: Viewer) -> dict[str, Any]:
         "body": f"{body}\n\n{row.reason}" if is_bad and row.reason else body,
         "files": _files(row),
         "open_url": f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else None,
+        "actions": _actions(row, viewer),
     }
 
 
@@ -64,8 +66,21 @@ def _files(row: Any) -> list[dict[str, str]]:
     return [{"label": each["label"], "url": each["url"] or talk} for each in shown]
 
 
+def _actions(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
+    """An email can be read as it was formatted, and answered from the record."""
+    if row.channel != "email" or row.state == "noted":
+        return []
+    made = [{"url": f"/mail/{row.id}", "label": _("Open email"), "icon": "mail"}]
+    if viewer.person.may("Messages", "create") and row.direction == "in":
+        url = f"/mail/compose?message={row.id}&how=reply"
+        made.append({"url": url, "label": _("Reply"), "icon": "arrow-back-up", "opens": True})
+    return made
+
+
 def _headline(row: Any) -> str:
     channel = conversation_list.channel_label(row.channel)
+    if row.direction == "in" and (row.native or {}).get("automatic"):
+        return _("%(channel)s received: an automatic answer", channel=channel)
     if row.direction == "in":
         return _("%(channel)s received", channel=channel)
     if row.state == "noted":

@@ -218,7 +218,7 @@ def _write_links(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
     return [
         {"url": f"{base}whatsapp", "label": "WhatsApp", "icon": "brand-whatsapp", "key": "w"},
         {"url": f"{base}sms", "label": "SMS", "icon": "message-2"},
-        {"url": f"{base}email", "label": _("Email"), "icon": "mail"},
+        {"url": f"/mail/compose?record={kind}:{key}", "label": _("Email"), "icon": "mail", "opens": True},
         *_page_links(kind, key, viewer),
     ]
 

@@ -217,7 +217,13 @@ class SupportPages(MasterScreen):
             raise RuleBroken(_("Please enter an address that starts with http:// or https://."), "url")
 
 
-_CHANNELS = [("whatsapp", "WhatsApp"), ("sms", "SMS"), ("email", lazy_gettext("Email"))]
+_CHANNELS = [
+    ("whatsapp", "WhatsApp"),
+    ("sms", "SMS"),
+    ("email", lazy_gettext("Email")),
+    ("note", lazy_gettext("Note")),
+]
+_LANGUAGES = [("en", "English"), ("hi", "हिन्दी"), ("gu", "ગુજરાતી"), ("mr", "मराठी")]
 
 
 class MessageTemplates(MasterScreen):
@@ -227,7 +233,10 @@ class MessageTemplates(MasterScreen):
     route_base = "/settings/message-templates"
     list_title, show_title = lazy_gettext("Message templates"), lazy_gettext("Message template")
     add_title, edit_title = lazy_gettext("New message template"), lazy_gettext("Edit message template")
-    list_columns = ["label", "channel", "position", "is_active"]
-    columns = ("label", "channel", "body", "position", "is_active")
-    fields = {"channel": pick(lazy_gettext("Channel"), _CHANNELS)}
+    list_columns = ["label", "channel", "language", "position", "is_active"]
+    columns = ("label", "channel", "language", "body", "position", "is_active")
+    fields = {
+        "channel": pick(lazy_gettext("Channel"), _CHANNELS),
+        "language": pick(lazy_gettext("Language"), _LANGUAGES),
+    }
     formatters_columns = {"channel": lambda channel: str(dict(_CHANNELS).get(channel, channel))}

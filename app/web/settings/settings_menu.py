@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as _
 from app.web.channels.accounts import ChannelsView
 from app.web.channels.console import ConsoleView
 from app.web.channels.undelivered import UndeliveredView
+from app.web.channels.unplaced import UnplacedMailsView
 from app.web.settings.audit import Audit
 from app.web.settings.backups import BackupsView
 from app.web.settings.business_settings import Business
@@ -78,6 +79,7 @@ SYSTEM = (
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
     Entry("health", _("Health"), HealthView, "heart-rate-monitor", "/health/"),
     Entry("self-test", _("Self-test"), SelfTestView, "circle-check", "/self-test/"),
+    Entry("mails", _("Emails to sort out"), UnplacedMailsView, "mail-x", "/mails/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),

@@ -101,6 +101,7 @@ SECTIONS = (
 LINKS = (
     (_("Notifications"), "bell", "/bell/choices", _("Bell, screen and email, by kind of notification")),
     (_("My profile"), "user-circle", "/users/userinfo/", _("Name, mobile, permissions")),
+    (_("My signature"), "writing", "/signature/", _("Below the emails that you send")),
     (_("Password"), "password", "/resetmypassword/form", _("Changing it ends your other sessions")),
     (_("Sessions"), "device-desktop", "/sessions/", _("Browsers and devices")),
     (_("API keys"), "key", "/keys/", _("For programs that act as you")),

@@ -1,0 +1,265 @@
+"""The form of an email: recipients, text, signature, files, quotation; and sending what it says."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from html import escape
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import channel_accounts, conversations, message_templates, outgoing, outgoing_mail
+from app.domain.base import RuleBroken
+from app.domain.outgoing import Outgoing
+from app.domain.outgoing_mail import MAX_CC, MAX_HTML, MailParts
+from app.lib import html_cleaning
+from app.lib.ids import parse_id
+from app.models import Ticket
+from app.web.channels import mail_about, mail_files, mail_quotes, signatures
+from app.web.channels.mail_about import About
+from app.web.channels.mail_files import File
+from app.web.core.fields import Viewer, clean_text
+from app.web.records.messages import seen_by
+from app.web.records.tickets import TicketResource
+
+#: An email leaves after this time, so that its author can take it back; it is offered a little shorter.
+UNDO = timedelta(seconds=10)
+UNDO_SHOWN_SECONDS = 8
+MAX_SUBJECT = 200
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a form holds. It is shown again as it was when sending is refused."""
+
+    #: A key of About.recipients, or an address; several more as copies.
+    to: str = ""
+    to_other: str = ""
+    cc: tuple[str, ...] = ()
+    cc_other: str = ""
+    subject: str = ""
+    #: As the editor gives it, or as it was typed where there is no editor.
+    html: str = ""
+    body: str = ""
+    with_quote: bool = False
+    account: str = ""
+    status: str = ""
+    key: str = ""
+    files: list[File] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why the form is shown again."""
+
+    sentence: str = ""
+    errors: dict[str, list[str]] = field(default_factory=dict)
+
+
+def begin(session: Session, about: About, viewer: Viewer) -> Typed:
+    """The form before anything was typed."""
+    text, html = _first_text(session, about, viewer)
+    files = mail_files.of_message(about.message, viewer) if about.how == "forward" else []
+    return Typed(
+        to=about.to,
+        cc=about.cc,
+        subject=mail_quotes.subject_of(about),
+        html=html,
+        body=text,
+        with_quote=about.message is not None,
+        files=files,
+    )
+
+
+def _first_text(session: Session, about: About, viewer: Viewer) -> tuple[str, str]:
+    """(text, HTML) with the signature, below room to write."""
+    offered = signatures.offered(session, _account_id(session, about), viewer)
+    if not offered:
+        return "", ""
+    first = offered[0]
+    return f"\n\n-- \n{first['text']}", f"<div><br></div><div><br></div><div data-signature>{first['html']}</div>"
+
+
+def of_conversation(session: Session, conversation: Any, viewer: Viewer) -> Any:
+    """The form to answer in a conversation by email; None in any other, and for who may not send."""
+    if conversation.channel != "email" or not viewer.person.may("Messages", "create"):
+        return None
+    about = mail_about.find(session, {"conversation": str(conversation.id)})
+    return context(session, about, begin(session, about, viewer), viewer)
+
+
+def posted(form: Any, uploads: list[Any], viewer: Viewer) -> Typed:
+    """What the posted form says, with its files stored. Raises RuleBroken for a file that can't be sent."""
+    files = mail_files.kept(form.getlist("file")[:100], viewer)
+    files += [mail_files.store(each, viewer) for each in uploads if each.filename][: outgoing.MAX_MEDIA]
+    return from_form(form, files)
+
+
+def from_form(form: Any, files: list[File]) -> Typed:
+    """What the posted form says."""
+    return Typed(
+        to=form.get("to", "")[:300],
+        to_other=form.get("to_other", "")[:300],
+        cc=tuple(form.getlist("cc")[:MAX_CC]),
+        cc_other=form.get("cc_other", "")[:10_000],
+        subject=form.get("subject", "")[:2_000],
+        html=form.get("html", "")[: MAX_HTML + 1],
+        body=form.get("body", "")[: MAX_HTML + 1],
+        with_quote="quote" in form,
+        account=form.get("account", "")[:12],
+        status=form.get("status", "")[:12],
+        key=form.get("key", "")[:64],
+        files=files,
+    )
+
+
+# --- sending
+
+
+def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
+    """Put the email into the outbox, and set the ticket's status if it was chosen. Raises RuleBroken."""
+    mail_files.refuse_too_many(typed.files)
+    to = _to(about, typed)
+    subject = clean_text(typed.subject, "subject", MAX_SUBJECT)
+    if not subject:
+        raise RuleBroken(_("Please enter a subject, so that the recipient knows what it is about."), "subject")
+    html, body = _said(typed)
+    _refuse_placeholder(html)
+    quote = mail_quotes.quote_of(about, viewer) if typed.with_quote else ("", "")
+    account_id = parse_id(typed.account) or _account_id(session, about)
+    with access.as_system(session):  # an opt-out counts whoever may see the customer
+        wish = Outgoing(
+            channel="email",
+            peer=to,
+            body=body,
+            account_id=account_id,
+            media=mail_files.media_of(typed.files),
+            reply_to_id=_answered(about, to, account_id),
+            subject=subject,
+            purpose="service",
+            cause=f"form:{viewer.person.id}:{typed.key}" if typed.key else None,
+            records=about.records,
+            due_on=viewer.now + UNDO,
+            sees=seen_by(session, viewer),
+        )
+        message = outgoing_mail.send(session, wish, MailParts(html, _cc(about, typed), *quote), viewer.stamp)
+    if typed.status:
+        _set_status(session, about, typed.status, viewer)
+    is_nobodys = about.conversation is not None and about.conversation.claimed_by_id is None
+    if is_nobodys and viewer.person.may("Messages", "write"):
+        conversations.claim(session, about.conversation, viewer.stamp)
+    return message
+
+
+def _said(typed: Typed) -> tuple[str, str]:
+    """(HTML, text): of the editor, and without one the text alone; both are empty when nothing was written."""
+    if html_cleaning.stripped(typed.html[:MAX_HTML]):
+        return typed.html, ""
+    body = clean_text(typed.body, "body", outgoing.MAX_LENGTH["email"], has_lines=True) or ""
+    return (f"<div>{escape(body)}</div>".replace("\n", "<br>\n") if body else ""), body
+
+
+def _refuse_placeholder(html: str) -> None:
+    """Raise RuleBroken for a template's variable that nobody has filled in."""
+    if left := message_templates.placeholders(html_cleaning.stripped(html)):
+        text = _("The text still has {{%(name)s}} in it. Please write there what it stands for.", name=left[0])
+        raise RuleBroken(text, "body")
+
+
+def _to(about: About, typed: Typed) -> str:
+    if typed.to.startswith("@"):
+        return about.address_of(typed.to)
+    address = clean_text(typed.to_other or typed.to, "to", 254) or ""
+    if not address:
+        raise RuleBroken(_("Please choose or enter who gets the email."), "to")
+    return address
+
+
+def _cc(about: About, typed: Typed) -> tuple[str, ...]:
+    chosen = [about.address_of(key) for key in typed.cc]
+    others = typed.cc_other.replace(";", ",").replace("\n", ",").split(",")
+    return (*chosen, *(each.strip() for each in others if each.strip()))
+
+
+def _answered(about: About, to: str, account_id: int | None) -> int | None:
+    """The mail that it answers; an email to somebody else, or by another account, belongs to another conversation."""
+    if about.message is None or about.conversation is None or about.how == "forward":
+        return None
+    is_same = to.strip().lower() == about.message.peer and account_id == about.conversation.account_id
+    return int(about.message.id) if is_same else None
+
+
+def _set_status(session: Session, about: About, status: str, viewer: Viewer) -> None:
+    row = access.get_visible(session, Ticket, about.ticket_id) if about.ticket_id else None
+    key = parse_id(status)
+    if row is None or key not in viewer.lookups.offered["ticket_status"]:
+        raise RuleBroken(_("This status can't be set. Please choose another one."), "status")
+    if not access.reaches_row(session, viewer.person, row, "write"):
+        raise access.Denied(_("You can answer but not change this ticket. Please leave its status as it is."))
+    TicketResource.service.change(session, row, {"status_id": key}, viewer)
+
+
+def _account_id(session: Session, about: About) -> int | None:
+    """The account of the conversation, if it can send."""
+    if about.conversation is None:
+        return None
+    with access.as_system(session):
+        sending = [each.id for each in channel_accounts.active(session, "email", "service")]
+    return about.conversation.account_id if about.conversation.account_id in sending else None
+
+
+# --- the form
+
+
+def context(session: Session, about: About, typed: Typed, viewer: Viewer, refused: Refused | None = None) -> Any:
+    """The context of mail/_composer.html."""
+    with access.as_system(session):
+        accounts = [(each.id, each.name) for each in channel_accounts.active(session, "email", "service")]
+    quote = mail_quotes.quote_of(about, viewer)
+    return {
+        "title": _title(about),
+        "about": list(about.fields.items()),
+        # Another person who signs in in the same tab has drafts of their own.
+        "draft": f"{viewer.person.id}:{about.draft or ':'.join(about.fields.values())}",
+        "key": typed.key or uuid.uuid4().hex,
+        "recipients": [(each.key, each.label(viewer)) for each in about.recipients],
+        "typed": typed,
+        # What was posted is anybody's HTML; what a form begins with is ours.
+        "html": html_cleaning.clean(typed.html).html if refused else typed.html,
+        "quote": {"html": quote[0], "text": quote[1]} if quote[1] else None,
+        "signatures": signatures.offered(session, _account_id(session, about), viewer),
+        "accounts": accounts if len(accounts) > 1 else [],
+        "account": typed.account or str(_account_id(session, about) or ""),
+        "has_account": bool(accounts),
+        "statuses": _statuses(session, about, viewer),
+        "templates": {"about": _template_about(about), "name": "email"},
+        "most": {"file": mail_files.max_bytes(), "total": mail_files.MAX_TOTAL, "body": outgoing.MAX_LENGTH["email"]},
+        "back_url": about.url,
+        "error": refused.sentence if refused else "",
+        "errors": refused.errors if refused else {},
+    }
+
+
+def _title(about: About) -> str:
+    titles = {"new": _("New email"), "reply": _("Reply"), "all": _("Reply to all"), "forward": _("Forward")}
+    return titles[about.how]
+
+
+def _template_about(about: About) -> str:
+    """For whom templates are filled in: a record, else the conversation."""
+    if about.kind:
+        return f"{about.kind}:{about.record.id}"
+    return f"conversation:{about.conversation.id}" if about.conversation is not None else ""
+
+
+def _statuses(session: Session, about: About, viewer: Viewer) -> list[tuple[int, str]]:
+    """The statuses that can be set with the answer; none for who may not change the ticket."""
+    row = access.get_visible(session, Ticket, about.ticket_id) if about.ticket_id else None
+    if row is None or not access.reaches_row(session, viewer.person, row, "write"):
+        return []
+    cards = viewer.lookups.cards["ticket_status"]
+    return [(key, cards[key]["label"]) for key in viewer.lookups.offered["ticket_status"] if key != row.status_id]

@@ -1,0 +1,190 @@
+"""Pages of emails: writing one, taking it back, and reading one with its formatting and pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, flash, make_response, redirect, render_template, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from app import access
+from app.domain import messages
+from app.domain.base import NotFound
+from app.extensions import db
+from app.lib import html_cleaning
+from app.models import Conversation, Mail, Message
+from app.web.channels import mail_about, mail_composer, mail_files, mail_shown
+from app.web.channels.mail_composer import Refused
+from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, json_answer, refusal, wants_json
+from app.web.pages.refusals import refuse_as_page
+
+
+class MailView(ModulePermissions, BaseView):
+    """/mail/"""
+
+    route_base = "/mail"
+    default_view = "compose"
+    module = "Messages"
+    VERBS = {
+        **dict.fromkeys(("compose", "send", "file", "undo"), "create"),
+        **dict.fromkeys(("show", "frame"), "read"),
+    }
+
+    # --- writing ---
+
+    @expose("/compose")
+    @has_access
+    @refuse_as_page
+    @permission_name("compose")
+    def compose(self) -> Any:
+        """The form of an email: a page, or the form alone for a page that shows it in its place."""
+        session, viewer = db.session(), current_viewer()
+        about = mail_about.find(session, request.args)
+        made = mail_composer.context(session, about, mail_composer.begin(session, about, viewer), viewer)
+        if request.headers.get("HX-Request") or "part" in request.args:
+            return render_template("mail/_composer.html", mail=made)
+        return self.render_template("mail/compose.html", mail=made)
+
+    @expose("/send", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("send")
+    def send(self) -> Any:
+        """Put the email into the outbox; on an error nothing of what was typed is lost."""
+        session, viewer = db.session(), current_viewer()
+        about = mail_about.find(session, request.form)
+        typed = mail_composer.from_form(request.form, [])
+        try:
+            typed = mail_composer.posted(request.form, request.files.getlist("files"), viewer)
+            message = mail_composer.send(session, about, typed, viewer)
+            session.commit()
+        except REFUSABLE as broken:
+            session.rollback()
+            if isinstance(broken, IntegrityError) and "cause" in str(broken.orig):
+                return _sent_before(viewer, typed.key)
+            return self._refused(typed, broken)
+        return _sent(message, about.url)
+
+    def _refused(self, typed: Any, broken: BaseException) -> Any:
+        status, sentence, errors = refusal(broken)
+        if wants_json():
+            return json_answer(status, {"message": sentence, "errors": errors})
+        session, viewer = db.session(), current_viewer()
+        about = mail_about.find(session, request.form)
+        made = mail_composer.context(session, about, typed, viewer, Refused(sentence, errors))
+        return self.render_template("mail/compose.html", mail=made), status
+
+    @expose("/file", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("file")
+    def file(self) -> Any:
+        """Store a file of an email that is being written; answers with the token that names it in the form."""
+        try:
+            uploads = request.files.getlist("files")
+            stored = [mail_files.store(each, current_viewer()) for each in uploads[:1]]
+        except REFUSABLE as broken:
+            status, sentence, errors = refusal(broken)
+            return json_answer(status, {"message": sentence, "errors": errors})
+        if not stored:
+            return json_answer(422, {"message": _("Please choose a file."), "errors": {}})
+        return json_answer(200, {name: stored[0][name] for name in ("token", "name", "size", "mime_type")})
+
+    @expose("/<int:pk>/undo", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("undo")
+    def undo(self, pk: int) -> Any:
+        """Take back one's own email before it has left."""
+        session, viewer = db.session(), current_viewer()
+        row = access.get_visible(session, Message, pk)
+        if row is None or row.created_by_id != viewer.person.id:
+            raise NotFound(_("This email doesn't exist, or you don't have access to it."))
+        try:
+            with access.as_system(session):
+                messages.cancel(session, row, viewer.stamp)
+            session.commit()
+        except REFUSABLE as broken:
+            session.rollback()
+            status, sentence, errors = refusal(broken)
+            if wants_json():
+                return json_answer(status, {"message": sentence, "errors": errors})
+            flash(sentence, "danger")
+            return redirect(f"/mail/{pk}")
+        text = _("Canceled: the email will not be sent.")
+        if wants_json():
+            return json_answer(200, {"message": text})
+        flash(text, "success")
+        return redirect(f"/mail/{pk}")
+
+    # --- reading ---
+
+    @expose("/<int:pk>")
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def show(self, pk: int) -> Any:
+        """An email with its headers, formatting and files."""
+        message, mail = _email(pk)
+        viewer = current_viewer()
+        conversation = access.get_visible(db.session(), Conversation, message.conversation_id)
+        pictures = request.args.get("pictures") == "1"
+        shown = mail_shown.context(message, mail, conversation, viewer) | {"pictures": pictures}
+        return self.render_template("mail/message.html", mail=shown)
+
+    @expose("/<int:pk>/frame")
+    @has_access
+    @refuse_as_page
+    @permission_name("frame")
+    def frame(self, pk: int) -> Any:
+        """The formatted text alone, as a document of its own that runs nothing; `pictures=1` loads remote ones."""
+        message, mail = _email(pk)
+        html = mail.html if mail is not None else ""
+        wanted = request.args.get("pictures") == "1"
+        shown = html_cleaning.with_remote_pictures(html or "") if wanted else html or ""
+        page = render_template("mail/frame.html", html=mail_shown.with_own_pictures(shown, message))
+        return _as_frame(make_response(page), wanted)
+
+
+def _email(pk: int) -> tuple[Any, Any]:
+    """The message and its mail. Raises NotFound."""
+    session = db.session()
+    message = access.get_visible(session, Message, pk)
+    if message is None or message.channel != "email":
+        raise NotFound(_("This email doesn't exist, or you don't have access to it."))
+    return message, session.scalars(select(Mail).where(Mail.message_id == message.id)).first()
+
+
+def _as_frame(response: Response, with_pictures: bool) -> Response:
+    """For a frame in a page of ours only: no scripts, no forms, no requests but for pictures."""
+    pictures = "'self' https: http:" if with_pictures else "'self'"
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; img-src {pictures}; style-src 'self'; font-src 'self'; frame-ancestors 'self'; "
+        "base-uri 'none'; form-action 'none'; sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox"
+    )
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _sent(message: Any, back: str) -> Any:
+    seconds = mail_composer.UNDO_SHOWN_SECONDS
+    if wants_json():
+        answer = {"id": message.id, "undo_url": f"/mail/{message.id}/undo", "seconds": seconds, "url": back}
+        return json_answer(201, answer | {"message": _("The email leaves in a few seconds.")})
+    flash(_("The email leaves in a few seconds. Until then you can cancel it."), "success")
+    return redirect(f"{back}?sent=1" if back.startswith("/inbox/") and back != "/inbox/" else back)
+
+
+def _sent_before(viewer: Any, key: str) -> Any:
+    """The same form was sent twice: the answer is that of the first time."""
+    mine = select(Message).where(Message.cause == f"form:{viewer.person.id}:{key}")
+    message = db.session.scalars(mine).first()
+    if message is None:
+        raise NotFound(_("This email doesn't exist, or you don't have access to it."))
+    return _sent(message, mail_about.find(db.session(), request.form).url)

@@ -1,0 +1,151 @@
+"""Signatures of emails: one's own, and those of accounts."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from flask import current_app, flash, redirect, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import channel_accounts, mail_signatures
+from app.domain.base import NotFound
+from app.domain.mail_signatures import Edited, MailSignature
+from app.extensions import db
+from app.lib import html_cleaning, html_text
+from app.models import ChannelAccount, User
+from app.web.channels.accounts import refuse_non_admin
+from app.web.core.fields import Viewer, clean_text
+from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
+from app.web.core.languages import translate_text
+from app.web.pages.refusals import refuse_as_page
+
+
+def offered(session: Session, account_id: int | None, viewer: Viewer) -> list[dict[str, str]]:
+    """{key, label, html, text} of the signatures for an email of this account; that to begin with is the first."""
+    mine = mail_signatures.of_user(session, viewer.person.id)
+    account_id = account_id or _first_account(session)
+    of_account = mail_signatures.of_account(session, account_id) if account_id else None
+    values = variables(session, mine, viewer)
+    made = []
+    for key, label, row in (("mine", _("My signature"), mine), ("account", _("Signature of the account"), of_account)):
+        html = mail_signatures.filled(row.html, values) if row is not None else ""
+        if html:
+            made.append({"key": key, "label": label, "html": html, "text": html_text.text_of(html)})
+    return made
+
+
+def _first_account(session: Session) -> int | None:
+    with access.as_system(session):
+        return next((each.id for each in channel_accounts.active(session, "email", "service")), None)
+
+
+def variables(session: Session, mine: MailSignature | None, viewer: Viewer) -> dict[str, Any]:
+    """What a signature can say of the person who sends the email."""
+    user = session.get_one(User, viewer.person.id)
+    return {
+        "name": viewer.person.full_name,
+        "title": mine.title if mine is not None else "",
+        "mobile": user.mobile,
+        "email": user.email,
+        "company": current_app.config["CRM"].brand,
+    }
+
+
+class SignatureView(ModulePermissions, BaseView):
+    """/signature/ and /signature/account/<id>"""
+
+    route_base = "/signature"
+    default_view = "mine"
+    module = "Messages"
+    VERBS = {"mine": "create", "save_mine": "create", "of_account": "create", "save_of_account": "create"}
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("mine")
+    def mine(self) -> Any:
+        """One's own signature."""
+        row = mail_signatures.of_user(db.session(), current_viewer().person.id)
+        return self._page(row, None, _stored(row))
+
+    @expose("/", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("save_mine")
+    def save_mine(self) -> Any:
+        """Save it."""
+        return self._save({"user_id": current_viewer().person.id}, None)
+
+    @expose("/account/<int:key>")
+    @has_access
+    @refuse_as_page
+    @permission_name("of_account")
+    def of_account(self, key: int) -> Any:
+        """The signature of an account, for those who have none of their own."""
+        account = _account(key)
+        row = mail_signatures.of_account(db.session(), key)
+        return self._page(row, account, _stored(row))
+
+    @expose("/account/<int:key>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("save_of_account")
+    def save_of_account(self, key: int) -> Any:
+        """Save it."""
+        return self._save({"account_id": key}, _account(key))
+
+    def _save(self, whose: dict[str, int], account: Any) -> Any:
+        form, session, viewer = request.form, db.session(), current_viewer()
+        typed = {"html": form.get("html") or _as_html(form.get("body", "")), "title": form.get("title", "")[:300]}
+        try:
+            title = clean_text(typed["title"], "title", 300) or ""
+            version = whole(form.get("version"), 0, 0, 2**31 - 1) or None
+            mail_signatures.save(session, whose, Edited(typed["html"][:100_000], title, version), viewer.stamp)
+            session.commit()
+        except REFUSABLE as broken:
+            session.rollback()
+            status, sentence, _errors = refusal(broken)
+            row = session.query(MailSignature).filter_by(**whose).first()
+            return self._page(row, account, typed, sentence), status
+        flash(_("Signature saved."), "success")
+        return redirect(request.path)
+
+    def _page(self, row: MailSignature | None, account: Any, typed: dict[str, str], error: str = "") -> Any:
+        viewer = current_viewer()
+        mine = mail_signatures.of_user(db.session(), viewer.person.id)
+        values = variables(db.session(), mine, viewer)
+        shown = mail_signatures.filled(row.html, values) if row is not None else ""
+        # What was posted is anybody's HTML.
+        html = html_cleaning.with_remote_pictures(html_cleaning.clean(typed["html"]).html)
+        return self.render_template(
+            "mail/signature.html",
+            account=account,
+            typed=typed | {"html": html, "body": html_text.text_of(html)},
+            version=row.version if row is not None else None,
+            preview=shown,
+            variables=[("{{" + name + "}}", values[name] or "–") for name in mail_signatures.VARIABLES],
+            error=translate_text(error),
+        )
+
+
+def _stored(row: MailSignature | None) -> dict[str, str]:
+    return {"html": row.html if row is not None else "", "title": (row.title or "") if row is not None else ""}
+
+
+def _account(key: int) -> ChannelAccount:
+    """The account, for an admin. Raises Denied, NotFound."""
+    refuse_non_admin()
+    row: ChannelAccount | None = access.get_visible(db.session(), ChannelAccount, key)
+    if row is None or "email" not in row.channels:
+        raise NotFound(_("There is no such email account."))
+    return row
+
+
+def _as_html(text: str) -> str:
+    """A text that was typed without the editor."""
+    return "<br>".join(escape(line) for line in text.strip().splitlines())

@@ -1,0 +1,189 @@
+"""Message templates offered after “/”: of a channel, those in the person's language first, filled in for a record.
+
+The server fills them in, so that nobody learns by a template what they see masked: such a value counts as missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flask import current_app, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import message_templates
+from app.domain.base import NotFound, RuleBroken
+from app.domain.messages import CHANNELS
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.models import Consent, Conversation, Customer, Message, MessageTemplate, User
+from app.web.channels.mail_about import RECORDS
+from app.web.core.fields import Viewer
+from app.web.core.gate import ModulePermissions, current_viewer, json_answer, refuse_as_json
+
+MOST = 12
+#: Of notes and of the channels by which messages are sent.
+OFFERED = (*CHANNELS, "note")
+#: What the picker fills in: variable -> field of the person, which may be masked.
+_OF_PERSON = {
+    "first_name": "first_name",
+    "last_name": "last_name",
+    "name": "name",
+    "mobile": "mobile",
+    "email": "email",
+    "address": "address",
+}
+_WORD_ENDS = re.compile(r"[.,!?;:।]")
+_GUJARATI, _DEVANAGARI = re.compile(r"[\u0a80-\u0aff]"), re.compile(r"[\u0900-\u097f]")
+#: Marathi and Hindi share a script; these words tell Marathi.
+_MARATHI = frozenset({"आहे", "आहेत", "नाही", "मला", "माझे", "माझा", "तुम्ही", "हवे", "हवी", "पाहिजे"})
+_NAMES = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
+
+
+class TemplatesView(ModulePermissions, BaseView):
+    """/templates/offer"""
+
+    route_base = "/templates"
+    default_view = "offer"
+    module = "Messages"
+    VERBS = {"offer": "create"}
+
+    @expose("/offer")
+    @has_access
+    @refuse_as_json
+    @permission_name("offer")
+    def offer(self) -> Any:
+        """`channel`, `about` as lead:5 or conversation:7, and `q`, a part of the label."""
+        session, viewer, args = db.session(), current_viewer(), request.args
+        if args.get("channel") not in OFFERED:
+            raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
+        row = _about(session, args.get("about") or "")
+        person = _person(session, row)
+        values = values_for(session, row, person, viewer)
+        language = language_of(session, row, person)
+        found = _matching(session, args["channel"], (args.get("q") or "")[:40], row)
+        order = [language, viewer.person.locale or "en", "en"]
+        found.sort(key=lambda each: _place(order, each.language))
+        return json_answer(200, {"results": [_offered(each, values) for each in found[:MOST]], "language": language})
+
+
+def _about(session: Session, named: str) -> Any:
+    """The record or conversation, if the viewer sees it; None when none is named. Raises NotFound."""
+    if not named:
+        return None
+    kind, _colon, key = named.partition(":")
+    model = {**RECORDS, "conversation": Conversation}.get(kind)
+    row = access.get_visible(session, model, parse_id(key)) if model is not None else None
+    if row is None:
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+    return row
+
+
+def _person(session: Session, row: Any) -> Any:
+    """Whose contact data the templates name: the customer, else the lead or ticket itself; only where seen."""
+    if row is None or isinstance(row, Customer):
+        return row
+    if isinstance(row, Conversation):
+        for kind in ("customer", "ticket", "lead"):
+            key = getattr(row, f"{kind}_id")
+            found = access.get_visible(session, RECORDS[kind], key) if key else None
+            if found is not None:
+                return _person(session, found)
+        return None
+    customer = access.get_visible(session, Customer, row.customer_id) if row.customer_id else None
+    return customer or row
+
+
+def values_for(session: Session, row: Any, person: Any, viewer: Viewer) -> dict[str, str]:
+    """Variable -> value, as far as the viewer sees it unmasked."""
+    found = {name: _seen(person, field, viewer) for name, field in _OF_PERSON.items()}
+    if not found["name"] and isinstance(row, Conversation):
+        found["name"] = found["first_name"] = row.peer_name or ""
+    user = session.get_one(User, viewer.person.id)
+    found |= {
+        "number": getattr(row, "number", "") or getattr(person, "number", ""),
+        "client_id": _seen(row, "client_id", viewer),
+        "title": getattr(row, "title", "") or "",
+        "my_name": viewer.person.full_name,
+        "my_mobile": user.mobile or "",
+        "company": current_app.config["CRM"].brand,
+        "today": f"{viewer.now.astimezone(viewer.zone):%-d %B %Y}",
+    }
+    return {name: " ".join(str(value).split()) for name, value in found.items() if value}
+
+
+def _seen(row: Any, field: str, viewer: Viewer) -> str:
+    if row is None or viewer.person.mask(field) != "full":
+        return ""
+    if field == "name":
+        # Without a name, that of the model is the number.
+        return " ".join(filter(None, (row.first_name, row.last_name)))
+    return str(getattr(row, field, "") or "")
+
+
+def language_of(session: Session, row: Any, person: Any) -> str:
+    """The person's language: that of their consent, else that in which they last wrote, else English."""
+    if row is None:
+        return "en"
+    mine = {kind: person.id for kind in ("customer", "lead") if isinstance(person, RECORDS[kind])}
+    for kind, key in mine.items():
+        said = select(Consent.language).where(getattr(Consent, f"{kind}_id") == key, Consent.language.is_not(None))
+        if language := session.scalar(said.order_by(Consent.id.desc()).limit(1)):
+            return str(language).partition("-")[0]
+    column = "conversation_id" if isinstance(row, Conversation) else f"{_kind(row)}_id"
+    last = select(Message.body).where(getattr(Message, column) == row.id, Message.direction == "in")
+    return language_in(session.scalar(last.order_by(Message.id.desc()).limit(1)) or "")
+
+
+def _kind(row: Any) -> str:
+    return next(kind for kind, model in RECORDS.items() if isinstance(row, model))
+
+
+def language_in(text: str) -> str:
+    """The language of a text by its script: Gujarati, Hindi or Marathi, else English."""
+    if _GUJARATI.search(text):
+        return "gu"
+    if not _DEVANAGARI.search(text):
+        return "en"
+    return "mr" if _MARATHI & set(_WORD_ENDS.sub(" ", text).split()) else "hi"
+
+
+def _matching(session: Session, channel: str, typed: str, row: Any) -> list[Any]:
+    usable = (MessageTemplate.is_active.is_(True), MessageTemplate.approval.in_(message_templates.USABLE))
+    query = select(MessageTemplate).where(MessageTemplate.channel == channel, *usable)
+    account = row.account_id if isinstance(row, Conversation) else None
+    found = session.scalars(query.order_by(MessageTemplate.position, MessageTemplate.label).limit(500))
+    wanted = typed.casefold()
+    return [
+        each
+        for each in found
+        if wanted in each.label.casefold() and (account is None or each.account_id in (None, account))
+    ]
+
+
+def _place(order: list[str], language: str) -> int:
+    plain = language.partition("_")[0].partition("-")[0]
+    return order.index(plain) if plain in order else len(order)
+
+
+def _offered(template: Any, values: Mapping[str, str]) -> dict[str, Any]:
+    names = message_templates.variables(template)
+    missing = [name for name in names if name not in values]
+    language = template.language.partition("_")[0].partition("-")[0]
+    return {
+        "id": template.id,
+        "label": template.label,
+        "language": template.language,
+        "language_name": _NAMES.get(language, template.language),
+        "subject": template.header if template.channel == "email" else None,
+        "preview": message_templates.fill(template, values),
+        "values": {name: values[name] for name in names if name in values},
+        "missing": missing,
+        "missing_text": _("Please fill in: %(names)s.", names=", ".join(missing)) if missing else "",
+    }
