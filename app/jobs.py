@@ -31,10 +31,21 @@ from app.job_runner import SKIPPED, Every, Job, JobPass, Runner, Work, daily_at,
 from app.ops.database import database_now
 from app.ops.head_record import HeadRecord
 from app.ops.leader import election
-from app.outbox import engine, inbound_work, mail_fetch, message_delivery, notice_delivery, webhook_delivery
+from app.outbox import (
+    call_delivery,
+    engine,
+    inbound_work,
+    mail_fetch,
+    message_delivery,
+    notice_delivery,
+    recording_delivery,
+    webhook_delivery,
+)
+from app.outbox.call_delivery import CALLS
 from app.outbox.engine import DeliveryKind
 from app.outbox.message_delivery import MESSAGES
 from app.outbox.notice_delivery import NOTICES
+from app.outbox.recording_delivery import RECORDINGS
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.scheduler import Scheduler
 
@@ -43,6 +54,8 @@ QUEUED = (
     notice_delivery.send,
     webhook_delivery.send,
     message_delivery.send,
+    call_delivery.send,
+    recording_delivery.send,
     message_delivery.ask,
     mail_fetch.fetch,
     inbound_work.work_off,
@@ -181,6 +194,8 @@ SCHEDULE = (
     Job("queue what was left", every_minute, _sweep(NOTICES)),
     Job("send what webhooks wait for", every_minute, _sweep(WEBHOOKS)),
     Job("send messages that wait", every_minute, _sweep(MESSAGES)),
+    Job("settle calls that wait", every_minute, _sweep(CALLS)),
+    Job("fetch recordings that wait", every_minute, _sweep(RECORDINGS)),
     Job("ask what became of messages", every_minute, _ask_providers),
     Job("work off what providers reported", every_minute, _work_off_hooks),
     Job("fetch mail", every_minute, _fetch_mail),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from app.channels.provider import (
     STATES,
     Accepted,
     BadSignature,
+    CallUpdate,
     CannotAsk,
     Event,
     Inbound,
@@ -31,12 +33,16 @@ from app.channels.provider import (
     Setting,
     StatusUpdate,
 )
+from app.channels.setting_checks import yes_no_problem
+from app.lib import tone
 
 CHANNELS = ("whatsapp", "sms", "email", "voice")
 #: The header that carries the account's key, as a provider's signature would.
 KEY_HEADER = "X-Console-Key"
 #: A number that ends in these digits is refused, so that failures can be tried out: for good, or for now.
 REFUSED, BUSY = "0000", "0429"
+_CALL_STATES = ("ringing", "answered", "completed", "busy", "no-answer", "failed", "canceled")
+_TONE = re.compile(r"console:tone/([1-9][0-9]{0,2})")
 
 
 class ConsoleProvider:
@@ -64,7 +70,7 @@ class ConsoleProvider:
             raise BadSignature("The key is missing or wrong.")
 
     def parse(self, request: Inbound) -> list[Event]:
-        """JSON: {"events": [{"type": "message" or "status", …}]}, with the fields of those events."""
+        """JSON: {"events": [{"type": "message", "status" or "call", …}]}, with the fields of those events."""
         try:
             events = json.loads(request.body)["events"]
             return [_event(each) for each in events]
@@ -76,11 +82,18 @@ class ConsoleProvider:
         return 204, "text/plain", ""
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
-        """There are no files here."""
-        raise ChannelError("The console has no files.", permanent=True)
+        """A recording that the console page has made up; there are no other files here."""
+        found = _TONE.fullmatch(media.address)
+        if found is None:
+            raise ChannelError("The console has no files.", permanent=True)
+        return "audio/wav", tone.wav(int(found[1]))
 
     def call(self, call: OutgoingCall) -> Accepted:
         """Accept the call; the console page plays how it goes on."""
+        if call.customer.endswith(REFUSED):
+            raise Refused("The number doesn't exist.", permanent=True, code="21211")
+        if call.customer.endswith(BUSY):
+            raise Refused("Too many calls at once.", code="20429", retry_after=1.0)
         return Accepted(f"console-{call.key}", "queued")
 
     def templates(self) -> list[ListedTemplate]:
@@ -105,6 +118,8 @@ def _event(given: dict[str, Any]) -> Event:
         if state not in STATES:
             raise ValueError(state)
         return StatusUpdate(text("provider_id"), state, happened_on, text("key"), text("reason"), text("code"))
+    if given["type"] == "call":
+        return _call(given, text, happened_on)
     if given["type"] != "message" or given["channel"] not in CHANNELS:
         raise ValueError(given["type"])
     return IncomingMessage(
@@ -121,6 +136,32 @@ def _event(given: dict[str, Any]) -> Event:
     )
 
 
+def _call(given: dict[str, Any], text: Any, happened_on: datetime) -> CallUpdate:
+    """A call as the console page plays it; the fields are those of CallUpdate."""
+    state, direction, seconds = given["state"], given["direction"], given.get("talk_seconds")
+    if state not in _CALL_STATES or direction not in ("in", "out"):
+        raise ValueError(state)
+    is_begun, is_over = state in ("ringing", "answered"), state not in ("ringing", "answered")
+    return CallUpdate(
+        text("provider_id"),
+        state,
+        direction,
+        text("peer"),
+        text("own_number"),
+        text("person"),
+        text("key"),
+        started_on=happened_on if is_begun else None,
+        ended_on=happened_on if is_over else None,
+        talk_seconds=seconds if type(seconds) is int and 0 <= seconds <= 86_400 else None,
+        recording_url=text("recording_url"),
+    )
+
+
+def tone_address(seconds: int) -> str:
+    """The address of a made-up recording of so many seconds."""
+    return f"console:tone/{seconds}"
+
+
 def body_of(events: list[dict[str, Any]]) -> bytes:
     """The body of a request with these events."""
     return json.dumps({"events": events}).encode()
@@ -131,6 +172,14 @@ KIND = ProviderKind(
     "Console (sends nothing)",
     CHANNELS,
     (
+        Setting(
+            "record_outgoing",
+            "Record calls made from the CRM",
+            "yes or no. With yes, a played call that was answered has a made-up recording.",
+            is_required=False,
+            default="yes",
+            check=yes_no_problem,
+        ),
         Setting(
             "key",
             "Key",

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customer_linking, leads, task_actions, task_closing, tasks, tickets, timeline
+from app.domain import call_cards, customer_linking, leads, task_actions, task_closing, tasks, tickets, timeline
 from app.domain.base import RECORD_COLUMNS, RuleBroken, Stamp, translatable
 from app.domain.calls import CallLog, timeline_payload
 from app.domain.change_context import ChangeContext
@@ -74,6 +74,7 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
     call.outcome = text
     call.cold = call.cold if outcome.cold is None else outcome.cold
     call.stamp(context)
+    call_cards.close(session, call.id, context.now)
     _write_note(session, call, outcome.note, context)
     if outcome.follow_up_on is None:
         return None

@@ -18,7 +18,11 @@ _BEGINS = (
     (b"GIF89a", "image/gif"),
     (b"OggS", "audio/ogg"),
     (b"ID3", "audio/mpeg"),
-    (b"\xff\xfb", "audio/mpeg"),
+    # Frames of MPEG 1, 2 and 2.5; calls are recorded at 8 kHz, which is 2.5.
+    *(
+        (begin, "audio/mpeg")
+        for begin in (b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b"\xff\xe2")
+    ),
     (b"#!AMR", "audio/amr"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/msword"),
     (b"{\\rtf", "application/rtf"),

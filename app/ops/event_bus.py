@@ -45,23 +45,26 @@ class LiveEvent:
     changed_timelines: frozenset[tuple[str, int]] = frozenset()
     #: Users of whom a sign-in or API key has ended.
     ended_sign_ins: frozenset[int] = frozenset()
+    #: Users whose card of a call changed.
+    called: frozenset[int] = frozenset()
     #: Whether to compare everything that is shown with the database.
     compare_all: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.notified or self.changed_timelines or self.ended_sign_ins or self.compare_all)
+        return bool(self.notified or self.changed_timelines or self.ended_sign_ins or self.called or self.compare_all)
 
     def __or__(self, other: LiveEvent) -> LiveEvent:
         return LiveEvent(
             self.notified | other.notified,
             self.changed_timelines | other.changed_timelines,
             self.ended_sign_ins | other.ended_sign_ins,
+            self.called | other.called,
             self.compare_all or other.compare_all,
         )
 
     def to_json(self, origin: str) -> bytes:
         """The message for the channel; `origin` names the process it comes from."""
-        users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins)}
+        users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins), "called": sorted(self.called)}
         return orjson.dumps({"from": origin, "stirred": sorted(self.changed_timelines), **users})
 
 
@@ -72,8 +75,9 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
             return None
         parts = orjson.loads(message)
         timelines = frozenset((kind, key) for kind, key in parts["stirred"])
-        event = LiveEvent(frozenset(parts["told"]), timelines, frozenset(parts["cut"]))
-        are_ids = _are_ids(event.notified | event.ended_sign_ins | {key for _kind, key in timelines})
+        users = (frozenset(parts["told"]), frozenset(parts["cut"]), frozenset(parts.get("called", ())))
+        event = LiveEvent(users[0], timelines, users[1], users[2])
+        are_ids = _are_ids(users[0] | users[1] | users[2] | {key for _kind, key in timelines})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     is_valid = are_ids and len(timelines) <= MAX_IDS and all(isinstance(kind, str) for kind, _key in timelines)

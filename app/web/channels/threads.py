@@ -21,7 +21,7 @@ from app.models import ChannelAccount, Conversation, Message, MessageTemplate
 from app.ops.file_store import PREFIX
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.reference_fields import person_card
-from app.web.records import conversation_list
+from app.web.records import conversation_list, dial_targets
 
 #: Messages that a page shows; older ones are asked for.
 PAGE = 60
@@ -42,6 +42,9 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
         "peer": conversation_list.shown_peer(conversation.channel, conversation.peer, viewer),
         "account": account_name(session, conversation.account_id),
         "records": conversation_list.records_of(session, conversation),
+        "call_url": dial_targets.url_of("conversation", conversation.id, viewer)
+        if conversation.channel != "email"
+        else None,
         "claimed": person_card(card) if card else None,
         "actions": _actions(conversation, is_mine, viewer),
         "more": _more(conversation, is_mine, viewer),

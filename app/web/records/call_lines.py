@@ -8,12 +8,14 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import select
 
+from app.domain import recordings
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, Customer, Lead
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer, span
 from app.web.core.reference_fields import person_card
+from app.web.records import recordings as recording_pages
 
 #: (direction, whether the call was answered) -> icon and tone.
 SIGNS = {
@@ -33,6 +35,7 @@ SIDE = (
     CallLog.status,
     CallLog.from_number,
     CallLog.to_number,
+    CallLog.id,
 )
 
 #: How many earlier calls a call's page shows.
@@ -111,7 +114,12 @@ def _earlier(row: Any, viewer: Viewer) -> list[Any]:
 
 def _lines() -> Any:
     query = select(
-        *SIDE, CallLog.id, CallLog.duration_seconds, CallLog.outcome, CallLog.employee_id, CallLog.started_on
+        *SIDE,
+        CallLog.duration_seconds,
+        CallLog.outcome,
+        CallLog.employee_id,
+        CallLog.started_on,
+        recordings.listed().label("recordings"),
     )
     return query.outerjoin(Customer, Customer.id == CallLog.customer_id).outerjoin(Lead, Lead.id == CallLog.lead_id)
 
@@ -136,6 +144,7 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     is_said = row.outcome == "No answer" and row.status != "Completed"  # the headline says so already
     body = None if is_said else row.outcome
     made: dict[str, Any] = {"icon": icon, "tone": tone, "body": body, "headline": headline}
+    made |= recording_pages.shown(row.recordings, viewer)
     if not row.outcome and can_log_outcome(row.employee_id, viewer):
         made["actions"] = [{"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row.id}"}]
     return made

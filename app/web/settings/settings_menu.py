@@ -12,6 +12,7 @@ from app.web.channels.console import ConsoleView
 from app.web.channels.undelivered import UndeliveredView
 from app.web.settings.audit import Audit
 from app.web.settings.business_settings import Business
+from app.web.settings.caller_report import CallerReportView
 from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.jobs import JobsView
@@ -74,6 +75,7 @@ BUSINESS = (
 )
 SYSTEM = (
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
+    Entry("caller-ids", _("Calls by number"), CallerReportView, "phone-outgoing", "/settings/caller-ids/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
