@@ -219,7 +219,7 @@ def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
     if calls.is_over(call):
         return
     call.status, call.ended_on = "Failed", now
-    if call.lead_id or call.ticket_id or call.customer_id:
+    if (call.lead_id or call.ticket_id or call.customer_id) and calls.timeline_line(session, call) is None:
         timeline.write(session, call, "call", Stamp(request.user_id, now), **calls.timeline_payload(call, call.id))
     _mark(session, call, now)
 

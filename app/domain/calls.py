@@ -137,6 +137,17 @@ def timeline_payload(call: Any, call_id: int) -> dict[str, Any]:
     return {"text": f"{call.direction} call, {call.status}", "call": call_id, "seconds": call.duration_seconds}
 
 
+def timeline_line(session: Session, call: CallLog) -> timeline.Activity | None:
+    """The timeline line of this call, found by the index of the record that it belongs to."""
+    line = timeline.Activity
+    names = ("lead_id", "ticket_id", "customer_id")
+    records = [getattr(line, name) == getattr(call, name) for name in names if getattr(call, name) is not None]
+    if not records:
+        return None
+    is_this_call = line.payload["call"].as_integer() == call.id
+    return session.scalars(select(line).where(records[0], line.kind == "call", is_this_call)).first()
+
+
 def rank_of(status: str) -> int:
     """How far a call of this status is; FINAL_RANK = it is over."""
     return RANKS.get(status, FINAL_RANK)

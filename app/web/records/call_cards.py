@@ -16,7 +16,7 @@ from app.domain import call_cards, call_requests, caller_ids, calls
 from app.domain.base import Conflict, NotFound
 from app.domain.call_requests import Started
 from app.extensions import db
-from app.lib import number_series, phone
+from app.lib import phone
 from app.models import CallCard, CallLog, CallRequest, Customer, Lead, Ticket
 from app.outbox.call_delivery import EXPIRED, NOT_KNOWN
 from app.web.core.fields import Viewer, clean_text, span
@@ -29,6 +29,8 @@ from app.web.records import dial_targets
 MAX_CARDS = 3
 #: A request that has been under way for longer is not believed to end by itself.
 DIALLING = timedelta(seconds=60)
+#: No telephone rings for longer.
+RINGS_FOR = timedelta(minutes=5)
 _PAGES: dict[str, tuple[Any, str]] = {
     "ticket_id": (Ticket, "/tickets/show/"),
     "lead_id": (Lead, "/leads/show/"),
@@ -199,7 +201,13 @@ def cards(viewer: Viewer) -> list[dict[str, Any]]:
     )
     with access.as_system(session):
         rows = session.execute(query.order_by(CallCard.id.desc()).limit(MAX_CARDS)).all()
-    return [_context(card, call, request_, viewer) for card, call, request_ in rows]
+    return [_context(card, call, request_, viewer) for card, call, request_ in rows if not _is_stale(call, viewer)]
+
+
+def _is_stale(call: Any, viewer: Viewer) -> bool:
+    """Whether an incoming call has been ringing for so long that its end was never reported."""
+    is_ringing = call.direction == "Incoming" and calls.rank_of(call.status) < calls.rank_of("In Progress")
+    return is_ringing and call.changed_on < viewer.now - RINGS_FOR
 
 
 def _context(card: Any, call: Any, request_: Any, viewer: Viewer) -> dict[str, Any]:
@@ -212,7 +220,7 @@ def _context(card: Any, call: Any, request_: Any, viewer: Viewer) -> dict[str, A
         "id": card.id,
         "call": call.id,
         "state": state,
-        "words": _words(state, call.direction == "Incoming"),
+        "words": _words(state, call.status),
         "tone": _TONES[state],
         "icon": "phone-incoming" if call.direction == "Incoming" else "phone-outgoing",
         "name": name or number or _("Unknown number"),
@@ -261,7 +269,8 @@ def state_of(call: Any, request_: Any, now: Any) -> tuple[str, str]:
     return "dialling", ""
 
 
-def _words(state: str, is_incoming: bool) -> str:
+def _words(state: str, status: str) -> str:
+    ends = {"No Answer": _("No answer"), "Busy": _("Busy"), "Failed": _("Call failed"), "Canceled": _("Canceled")}
     return {
         "dialling": _("Dialling"),
         "unknown": _("Does it ring?"),
@@ -269,7 +278,7 @@ def _words(state: str, is_incoming: bool) -> str:
         "ringing": _("Ringing"),
         "incoming": _("Incoming call"),
         "talking": _("In a call"),
-        "ended": _("Call ended"),
+        "ended": ends.get(status, _("Call ended")),
     }[state]
 
 
@@ -313,14 +322,12 @@ def _may_lead(call: Any, viewer: Viewer, is_mine: bool) -> bool:
 
 
 def _caller_id(request_: Any) -> dict[str, Any] | None:
-    """The number that the customer sees, and its series and purpose in words."""
+    """The number that the customer sees, and its purpose in words."""
     if request_ is None:
         return None
-    series = number_series.series_of(request_.caller_id)
     warning = caller_ids.warning_of(request_.fits_purpose, request_.purpose)
     return {
         "number": phone.display(request_.caller_id) if request_.caller_id else _("the provider's number"),
-        "series": series if series in number_series.PURPOSES else "",
         "purpose": _("promotional") if request_.purpose == "promotional" else _("service"),
         "warning": translate_text(warning) if warning else "",
     }

@@ -127,7 +127,7 @@ def _by_number(rows: list[Any]) -> list[dict[str, Any]]:
         key = ("" if is_own else phone.normalize(row.from_number) or "", is_own)
         sums[key] = sums.get(key, 0) + row[3]
     listed = sorted(sums.items(), key=lambda pair: -pair[1])[:MOST]
-    by_hand = _("Employees' phones, and calls logged by hand")
+    by_hand = _("Employees' own phones")
     return [
         {
             "number": by_hand if is_own else phone.display(number) or _("Unknown"),
