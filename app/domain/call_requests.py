@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, call_cards, caller_ids, calls, consents, outgoing, timeline
-from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
+from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
 from app.domain.caller_ids import Line
 from app.domain.calls import CallLog
 from app.domain.consents import Addressed
@@ -91,6 +91,7 @@ def start(session: Session, wanted: Wanted, stamp: Stamp, zone: str) -> Started:
     number = own_number(session, stamp.by)
     if number == wanted.peer:
         raise RuleBroken("This is your own number: your phone would call itself.", "peer")
+    hold_name(session, f"line {stamp.by}")  # clicks at the same moment wait here; the unique key would let them collide
     if running := _running(session, stamp.by, stamp.now):
         return _repeated(session, running, wanted)
     purpose = caller_ids.purpose_of(session, wanted.peer, wanted.records, stamp.now)
