@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any, BinaryIO
 
 from flask import Response, current_app, flash, redirect, request
@@ -44,8 +45,12 @@ class RecordingRoutes:
             content = store.open(row.digest or "")
         except FileNotFoundError as missing:
             raise NotFound(_("This recording isn't here yet, or no longer exists.")) from missing
-        _note_hearing(row, viewer)
-        return _answer(content, row)
+        with ExitStack() as on_failure:
+            on_failure.callback(content.close)
+            _note_hearing(row, viewer)
+            answer = _answer(content, row)
+            on_failure.pop_all()  # the response closes it
+        return answer
 
     @expose("/recording/<int:key>/again", methods=["POST"])
     @has_access
