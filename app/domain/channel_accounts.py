@@ -217,13 +217,16 @@ def _problem_of_caller_id(number: str, purpose: str) -> str | None:
     """What is wrong with a caller ID: some series of numbers are kept for one purpose."""
     e164 = phone.normalize(number)
     if purpose not in CALLER_ID_PURPOSES or not e164:
-        return "Each caller ID needs a phone number and a purpose: promotional, service or any."
+        return translatable("Each caller ID needs a phone number and a purpose: promotional, service or any.")
     series = number_series.series_of(e164)
     only = number_series.PURPOSES.get(series, purpose)
     if purpose == only:
         return None
-    text = "Numbers of the %(series)s series are for %(purpose)s calls only. Please correct its purpose."
-    return translatable(text, series=series, purpose=only)
+    return translatable(
+        "Numbers of the %(series)s series are for %(purpose)s calls only. Please correct its purpose.",
+        series=series,
+        purpose=only,
+    )
 
 
 def _is_taken(session: Session, account: ChannelAccount, name: str) -> bool:

@@ -128,11 +128,19 @@ def _context(menu: Any) -> dict[str, Any]:
 
 
 def _unread(user_id: int) -> int:
-    """The number of unread notices, counted once per request; the same statement says whether a call is on."""
+    """The number of unread notices, counted once per request; 0 for a part of a page, which has no badge."""
     if "unread" not in g:
-        late = {"user": user_id, "now": now(), "since": now() - call_cards.LASTS}
-        is_part = bool(request.headers.get("HX-Request"))
-        g.unread, g.has_calls = (0, False) if is_part else _unread_query().ask(db.session(), {}, late)[0]
+        if request.headers.get("HX-Request"):
+            g.unread, g.has_calls = 0, False
+        else:
+            count_unread(user_id)
+    return int(g.unread)
+
+
+def count_unread(user_id: int) -> int:
+    """The number of unread notices, for the badge of the page too; the same statement says whether a call is on."""
+    late = {"user": user_id, "now": now(), "since": now() - call_cards.LASTS}
+    g.unread, g.has_calls = _unread_query().ask(db.session(), {}, late)[0]
     return int(g.unread)
 
 
