@@ -37,6 +37,7 @@ from app.ops.database import database_now
 from app.ops.head_record import HeadRecord
 from app.ops.leader import election
 from app.outbox import (
+    call_delivery,
     engine,
     file_work,
     inbound_work,
@@ -44,13 +45,16 @@ from app.outbox import (
     message_delivery,
     notice_delivery,
     reaction_delivery,
+    recording_delivery,
     webhook_delivery,
 )
+from app.outbox.call_delivery import CALLS
 from app.outbox.engine import DeliveryKind
 from app.outbox.file_work import FILES
 from app.outbox.message_delivery import MESSAGES
 from app.outbox.notice_delivery import NOTICES
 from app.outbox.reaction_delivery import REACTIONS
+from app.outbox.recording_delivery import RECORDINGS
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.scheduler import Scheduler
 
@@ -59,6 +63,8 @@ QUEUED = (
     notice_delivery.send,
     webhook_delivery.send,
     message_delivery.send,
+    call_delivery.send,
+    recording_delivery.send,
     message_delivery.ask,
     mail_fetch.fetch,
     file_work.work,
@@ -276,6 +282,8 @@ SCHEDULE = (
     Job("send messages that wait", every_minute, _sweep(MESSAGES)),
     Job("fetch files that wait", every_minute, _sweep(FILES)),
     Job("send reactions that wait", every_minute, _sweep(REACTIONS)),
+    Job("settle calls that wait", every_minute, _sweep(CALLS)),
+    Job("fetch recordings that wait", every_minute, _sweep(RECORDINGS)),
     Job("ask what became of messages", every_minute, _ask_providers),
     Job("work off what providers reported", every_minute, _work_off_hooks),
     Job("fetch mail", every_minute, _fetch_mail),

@@ -8,6 +8,8 @@ from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
+from app.domain.call_cards import CallCard  # one call on the pages of one user
+from app.domain.call_requests import CallRequest  # a call to be dialled by a provider
 from app.domain.calls import CallLog  # one call
 from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
 from app.domain.consents import Consent, DoNotDisturb  # who wants which messages; numbers on a do-not-disturb list
@@ -30,6 +32,7 @@ from app.domain.message_templates import MessageTemplate  # a text of messages
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.recordings import CallRecording  # a recording of a call
 from app.domain.search_columns import add_reversed
 from app.domain.settings import (  # masters and business settings
     AccountType,
@@ -72,7 +75,10 @@ __all__ = [
     "AuditHead",
     "BackupRun",
     "BusinessSetting",
+    "CallCard",
     "CallLog",
+    "CallRecording",
+    "CallRequest",
     "ChannelAccount",
     "Consent",
     "Conversation",

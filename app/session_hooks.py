@@ -14,7 +14,16 @@ from sqlalchemy.orm import Session
 from app.access import account_rules, people, role_rules, session_filter
 from app.domain import audit_chain, login_names, numbering, stored_text
 from app.models import Delivery
-from app.outbox import change_capture, file_work, inbound_work, message_delivery, notice_delivery, reaction_delivery
+from app.outbox import (
+    call_delivery,
+    change_capture,
+    file_work,
+    inbound_work,
+    message_delivery,
+    notice_delivery,
+    reaction_delivery,
+    recording_delivery,
+)
 from app.web.realtime import live_events
 from app.web.security import passwords
 
@@ -64,11 +73,15 @@ HOOKS = (
     Hook("after_commit", file_work.enqueue_committed, "Files are fetched and made small after the commit."),
     Hook("after_commit", reaction_delivery.enqueue_committed, "Reactions are sent only after the commit."),
     Hook("after_commit", inbound_work.enqueue_committed, "What providers report is worked off after it is stored."),
+    Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialled only after the commit."),
+    Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
     Hook("after_rollback", file_work.forget, "Files of a rolled-back change are not fetched."),
     Hook("after_rollback", reaction_delivery.forget, "Reactions of a rolled-back change are not sent."),
+    Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialled."),
+    Hook("after_rollback", recording_delivery.forget, "Recordings that nobody reported are not fetched."),
     Hook("after_rollback", inbound_work.forget, "What was not stored is not worked off."),
     Hook(
         "after_rollback",

@@ -35,6 +35,7 @@ OWN_COLUMNS: dict[str, TranslatableText] = {
     "locale": translatable("language"),
     "reminder_minutes": translatable("reminders"),
     "notice_choices": translatable("notification preferences"),
+    "takes_calls": translatable("incoming calls"),
 }
 #: Column that only those above the person may change.
 COLUMNS_OF_MANAGERS: dict[str, TranslatableText] = {

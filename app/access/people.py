@@ -129,6 +129,7 @@ _STATISTICS = {"last_login", "login_count", "fail_login_count", "changed_on"}
 def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
+    from app.domain.channel_accounts import ChannelAccount
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
     from app.domain.webhooks import Webhook
 
@@ -145,6 +146,7 @@ def _cached_records() -> tuple[Any, ...]:
         Holiday,
         SlaTarget,
         Webhook,
+        ChannelAccount,
     )
 
 

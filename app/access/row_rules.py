@@ -21,7 +21,10 @@ from app.models import (
     AuditEntry,
     AuditHead,
     BackupRun,
+    CallCard,
     CallLog,
+    CallRecording,
+    CallRequest,
     ChannelAccount,
     Consent,
     Conversation,
@@ -163,6 +166,12 @@ def _tasks(person: Person, task: Any = Task, verb: str = "read") -> ColumnElemen
 
 def _calls(person: Person, call: Any = CallLog, verb: str = "read") -> ColumnElement[bool]:
     return _own_or_with_parents(call.employee_id, "Call Logs", person, call, verb)
+
+
+def _recordings(person: Person) -> ColumnElement[bool]:
+    """Those of calls within reach of the right to listen to them."""
+    call = aliased(CallLog)
+    return exists().where(call.id == CallRecording.call_id, _calls(person, call, "recordings"))
 
 
 def _messages(person: Person, message: Any = Message, verb: str = "read") -> ColumnElement[bool]:
@@ -320,6 +329,9 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     CustomerLink: _waiting_links,
     Task: _tasks,
     CallLog: _calls,
+    CallRequest: lambda person: CallRequest.user_id == person.id,
+    CallCard: lambda person: CallCard.user_id == person.id,
+    CallRecording: _recordings,
     Message: _messages,
     MessageFile: lambda person: _of_messages(person, MessageFile),
     MessageReaction: lambda person: _of_messages(person, MessageReaction),

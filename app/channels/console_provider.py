@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ from app.channels.provider import (
     Abilities,
     Accepted,
     BadSignature,
+    CallUpdate,
     CannotAsk,
     Event,
     Inbound,
@@ -34,6 +36,8 @@ from app.channels.provider import (
     Setting,
     StatusUpdate,
 )
+from app.channels.setting_checks import yes_no_problem
+from app.lib import tone
 
 CHANNELS = ("whatsapp", "sms", "email", "voice")
 #: The header that carries the account's key, as a provider's signature would.
@@ -42,6 +46,8 @@ KEY_HEADER = "X-Console-Key"
 REFUSED, BUSY = "0000", "0429"
 #: How the address of a file begins that the person who plays the customer has sent; its digest follows.
 FILE_MARK = "console:"
+_CALL_STATES = ("ringing", "answered", "completed", "busy", "no-answer", "failed", "canceled")
+_TONE = re.compile(r"console:tone/([1-9][0-9]{0,2})")
 
 
 class ConsoleProvider:
@@ -71,7 +77,7 @@ class ConsoleProvider:
             raise BadSignature("The key is missing or wrong.")
 
     def parse(self, request: Inbound) -> list[Event]:
-        """JSON: {"events": [{"type": "message" or "status", …}]}, with the fields of those events."""
+        """JSON: {"events": [{"type": "message", "status" or "call", …}]}, with the fields of those events."""
         try:
             events = json.loads(request.body)["events"]
             return [_event(each) for each in events]
@@ -83,7 +89,9 @@ class ConsoleProvider:
         return 204, "text/plain", ""
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
-        """A file that the person who plays the customer has chosen on the console's page."""
+        """A file that the person who plays the customer has chosen on the console's page, or a made-up recording."""
+        if (found := _TONE.fullmatch(media.address)) is not None:
+            return "audio/wav", tone.wav(int(found[1]))
         if self.open_file is None or not media.address.startswith(FILE_MARK):
             raise ChannelError("The console has no such file.", permanent=True)
         try:
@@ -102,6 +110,10 @@ class ConsoleProvider:
 
     def call(self, call: OutgoingCall) -> Accepted:
         """Accept the call; the console page plays how it goes on."""
+        if call.customer.endswith(REFUSED):
+            raise Refused("The number doesn't exist.", permanent=True, code="21211")
+        if call.customer.endswith(BUSY):
+            raise Refused("Too many calls at once.", code="20429", retry_after=1.0)
         return Accepted(f"console-{call.key}", "queued")
 
     def templates(self) -> list[ListedTemplate]:
@@ -126,6 +138,8 @@ def _event(given: dict[str, Any]) -> Event:
         if state not in STATES:
             raise ValueError(state)
         return StatusUpdate(text("provider_id"), state, happened_on, text("key"), text("reason"), text("code"))
+    if given["type"] == "call":
+        return _call(given, text, happened_on)
     if given["type"] != "message" or given["channel"] not in CHANNELS:
         raise ValueError(given["type"])
     return IncomingMessage(
@@ -148,6 +162,32 @@ def _media(given: dict[str, Any]) -> Media:
     return Media(*(clean(str(given.get(name) or "")) for name in ("address", "mime_type", "name", "caption")))
 
 
+def _call(given: dict[str, Any], text: Any, happened_on: datetime) -> CallUpdate:
+    """A call as the console page plays it; the fields are those of CallUpdate."""
+    state, direction, seconds = given["state"], given["direction"], given.get("talk_seconds")
+    if state not in _CALL_STATES or direction not in ("in", "out"):
+        raise ValueError(state)
+    is_begun, is_over = state in ("ringing", "answered"), state not in ("ringing", "answered")
+    return CallUpdate(
+        text("provider_id"),
+        state,
+        direction,
+        text("peer"),
+        text("own_number"),
+        text("person"),
+        text("key"),
+        started_on=happened_on if is_begun else None,
+        ended_on=happened_on if is_over else None,
+        talk_seconds=seconds if type(seconds) is int and 0 <= seconds <= 86_400 else None,
+        recording_url=text("recording_url"),
+    )
+
+
+def tone_address(seconds: int) -> str:
+    """The address of a made-up recording of so many seconds."""
+    return f"console:tone/{seconds}"
+
+
 def body_of(events: list[dict[str, Any]]) -> bytes:
     """The body of a request with these events."""
     return json.dumps({"events": events}).encode()
@@ -158,6 +198,14 @@ KIND = ProviderKind(
     "Console (sends nothing)",
     CHANNELS,
     (
+        Setting(
+            "record_outgoing",
+            "Record calls made from the CRM",
+            "yes or no. With yes, a played call that was answered has a made-up recording.",
+            is_required=False,
+            default="yes",
+            check=yes_no_problem,
+        ),
         Setting(
             "key",
             "Key",

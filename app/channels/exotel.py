@@ -40,7 +40,7 @@ from app.channels.provider import (
     StatusUpdate,
 )
 from app.channels.reasons import refusal
-from app.channels.setting_checks import check_settings, form_problem, numbers_problem, secret_problem
+from app.channels.setting_checks import check_settings, form_problem, numbers_problem, secret_problem, yes_no_problem
 from app.lib.sms_parts import is_gsm
 
 #: The cluster in Mumbai; api.exotel.com is the one in Singapore.
@@ -64,6 +64,14 @@ SETTINGS = (
         "The account's telephone numbers, comma-separated. The first one is the caller id where none is chosen.",
         is_required=False,
         check=numbers_problem,
+    ),
+    Setting(
+        "record_outgoing",
+        "Record calls made from the CRM",
+        "yes or no. Tell the people you call.",
+        is_required=False,
+        default="no",
+        check=yes_no_problem,
     ),
     Setting(
         "host",

@@ -78,6 +78,14 @@ SETTINGS = (
         default="no",
         check=yes_no_problem,
     ),
+    Setting(
+        "record_outgoing",
+        "Record calls made from the CRM",
+        "yes or no. Tell the people you call.",
+        is_required=False,
+        default="no",
+        check=yes_no_problem,
+    ),
 )
 #: Twilio's status of a message -> ours. What Twilio has taken is sent: "queued" would be one that waits with us.
 MESSAGE_STATES = {

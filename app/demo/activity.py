@@ -184,7 +184,6 @@ def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer
         medium=medium,
         outcome=_outcome(builder, lead, direction, status),
         ticket_id=None,
-        recording=None,
         **place,
         **stamps(employee, at + timedelta(seconds=seconds + 60)),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
 from app import models
+from app.channels import console_provider
 from app.demo.builder import DemoBuilder, Row, stamps
 from app.demo.sample_text import CONVERSATIONS, FIRST, STRANGERS
 from app.domain import channel_accounts
@@ -13,6 +15,8 @@ from app.domain import channel_accounts
 #: Of the leads that were changed last, so many have a conversation.
 THREADS = 28
 ACCOUNT = "Demo desk"
+#: So many calls have a recording, of at most so many seconds.
+RECORDED, MAX_SECONDS = 12, 45
 
 
 def make_conversations(builder: DemoBuilder) -> None:
@@ -32,11 +36,33 @@ def make_conversations(builder: DemoBuilder) -> None:
         talk = _conversation(builder, account, channel, person["mobile_e164"], began)
         talk |= {**place, "claimed_by_id": lead["assignee_id"], "claimed_on": began}
         _say(builder, talk, turns, lead["assignee_id"])
+    _record_calls(builder, account)
     for n, (channel, text) in enumerate(STRANGERS):
         began = builder.now - timedelta(minutes=9 + n * 47)
         talk = _conversation(builder, account, channel, builder.mobile()[1], began)
         talk["peer_name"] = builder.choose(FIRST)[0] if n % 2 else None
         _say(builder, talk, (("in", text),), None)
+
+
+def _record_calls(builder: DemoBuilder, account: Row) -> None:
+    """Some of the newest calls went through the account and have a made-up recording, which the queue fetches."""
+    calls = [
+        row for row in builder.rows_of(models.CallLog) if row["direction"] == "Outgoing" and row["duration_seconds"]
+    ]
+    for call in sorted(calls, key=lambda row: row["started_on"])[-RECORDED:]:
+        call |= {"medium": "console", "account_id": account["id"], "provider_id": f"demo-{call['id']}"}
+        call |= {"from_number": "+911600123456", "device_call_id": None, "native": {}}
+        address = console_provider.tone_address(min(call["duration_seconds"], MAX_SECONDS))
+        builder.add(
+            models.CallRecording,
+            call_id=call["id"],
+            address=address,
+            address_hash=hashlib.sha256(address.encode()).hexdigest(),
+            state="queued",
+            tries=0,
+            due_on=builder.now - timedelta(minutes=2),
+            **stamps(None, call["started_on"]),
+        )
 
 
 def _account(builder: DemoBuilder) -> Row:
@@ -46,12 +72,15 @@ def _account(builder: DemoBuilder) -> Row:
         models.ChannelAccount,
         name=ACCOUNT,
         kind="console",
-        channels=["whatsapp", "sms", "email"],
+        channels=["whatsapp", "sms", "email", "voice"],
         is_active=True,
         settings={},
         token_hash=channel_accounts.hash_of(token),
         token_sealed=builder.vault.seal(token),
-        caller_ids=[],
+        caller_ids=[
+            {"number": "+911600123456", "purpose": "service"},
+            {"number": "+911401234567", "purpose": "promotional"},
+        ],
         version=1,
         last_success_on=builder.now,
         **stamps(None, builder.now - timedelta(days=30)),

@@ -38,6 +38,8 @@ EVENTS = (
     "channel change",
     "conversation change",
     "message",
+    "call",
+    "recording",
     "inbound event",
     "key change",
 )

@@ -10,16 +10,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import customer_linking, leads, task_actions, task_closing, tasks, tickets, timeline
+from app.domain import call_cards, customer_linking, leads, task_actions, task_closing, tasks, tickets, timeline
 from app.domain.base import RECORD_COLUMNS, RuleBroken, Stamp, translatable
-from app.domain.calls import CallLog, timeline_payload
+from app.domain.calls import CallLog, timeline_line, timeline_payload
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.settings import TicketSubject
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
-from app.domain.timeline import Activity
 from app.lib import phone
 
 #: Suggestions; users may enter any other text.
@@ -74,6 +73,7 @@ def save_outcome(session: Session, call: CallLog, outcome: CallOutcome, context:
     call.outcome = text
     call.cold = call.cold if outcome.cold is None else outcome.cold
     call.stamp(context)
+    call_cards.close(session, call.id, context.now)
     _write_note(session, call, outcome.note, context)
     if outcome.follow_up_on is None:
         return None
@@ -139,7 +139,7 @@ def unlink(session: Session, call: CallLog, stamp: Stamp) -> None:
 def _relink(session: Session, call: CallLog, ids: dict[str, int | None], stamp: Stamp) -> None:
     """Move the call and its timeline line together."""
     timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
-    line = _timeline_line(session, call)
+    line = timeline_line(session, call)
     for name, key in ids.items():
         setattr(call, name, key)
     call.linked = True
@@ -151,15 +151,6 @@ def _relink(session: Session, call: CallLog, ids: dict[str, int | None], stamp: 
         for name, key in ids.items():
             setattr(line, name, key)
     timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
-
-
-def _timeline_line(session: Session, call: CallLog) -> Activity | None:
-    """The timeline line of this call, found by the index of the record that it belongs to."""
-    records = [getattr(Activity, name) == getattr(call, name) for name in _LINKS if getattr(call, name) is not None]
-    if not records:
-        return None
-    is_this_call = Activity.payload["call"].as_integer() == call.id
-    return session.scalars(select(Activity).where(records[0], Activity.kind == "call", is_this_call)).first()
 
 
 # --- Leads and tickets from a call

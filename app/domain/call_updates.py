@@ -10,11 +10,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.channels.provider import CallUpdate
-from app.domain import call_matching, calls, notices, sla, timeline
+from app.domain import call_cards, call_matching, call_requests, calls, notices, recordings, sla, timeline
 from app.domain.base import Stamp
+from app.domain.call_cards import CallCard
+from app.domain.call_requests import CallRequest
 from app.domain.calls import CallLog
 from app.domain.channel_accounts import ChannelAccount
 from app.domain.leads import Lead
+from app.domain.session_context import session_context
 from app.domain.tickets import Ticket
 
 #: Our keys of calls, as providers return them.
@@ -29,31 +32,45 @@ STATUSES = {
     "failed": "Failed",
     "canceled": "Canceled",
 }
-#: Of a call that is not over, how far it is; every other status is final.
-_RANKS = {"Initiated": 0, "Queued": 0, "Ringing": 1, "In Progress": 2}
-_FINAL = 3
-MAX_ADDRESS = 500
 
 
 def take(session: Session, account: ChannelAccount, event: CallUpdate, now: datetime) -> str:
     """Store what an event says; a second time it changes nothing."""
-    call = _known(session, account, event) or _create(session, account, event, now)
+    call = _known(session, account, event)
+    is_new = call is None
+    if call is None:
+        call = _create(session, account, event, now)
     if event.provider_id and call.provider_id is None:
         call.provider_id = event.provider_id
-    was_over = _rank(call.status) == _FINAL
+    was_over = calls.is_over(call)
     status = _status(event)
-    if _rank(status) > _rank(call.status):
+    if calls.rank_of(status) > calls.rank_of(call.status):
         call.status = status
     if event.talk_seconds is not None and event.talk_seconds > call.duration_seconds:
         call.duration_seconds = event.talk_seconds
+    if event.state == "answered" and call.answered_on is None:
+        call.answered_on = min(max(event.started_on or now, call.started_on), now)
     call.ended_on = call.ended_on or _end(event, now)
     if event.recording_url:
-        call.recording = event.recording_url[:MAX_ADDRESS]
+        recordings.note(session, call, event.recording_url, now)
     call.stamp(Stamp(None, now))
     timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
-    if _rank(call.status) == _FINAL and not was_over:
+    call_requests.confirm(session, call.id)
+    _show(session, call, event, is_new, now)
+    if calls.is_over(call) and not was_over:
         _finish(session, call, now)
     return "call"
+
+
+def _show(session: Session, call: CallLog, event: CallUpdate, is_new: bool, now: datetime) -> None:
+    """Keep the cards of the call in step: whose telephone rings, and who has answered."""
+    is_incoming = call.direction == "Incoming" and not calls.is_over(call)
+    if is_incoming and is_new:
+        call_cards.ring(session, call, now, session_context(session).zone)
+    answered_by = call_cards.user_of_number(session, event.person) if is_incoming and event.person else None
+    if answered_by is not None and call.status == "In Progress":
+        call_cards.take(session, call, answered_by, now)
+    call_cards.mark_changed(session, call.id)
 
 
 def _status(event: CallUpdate) -> str:
@@ -61,15 +78,11 @@ def _status(event: CallUpdate) -> str:
     return "Missed Call" if event.direction == "in" and status in ("No Answer", "Canceled", "Busy") else status
 
 
-def _rank(status: str) -> int:
-    return _RANKS.get(status, _FINAL)
-
-
 def _end(event: CallUpdate, now: datetime) -> datetime | None:
     """When it ended: as the provider says, else now for a call that is over."""
     if event.ended_on is not None:
         return event.ended_on
-    if _rank(STATUSES.get(event.state, "Ringing")) < _FINAL:
+    if calls.rank_of(STATUSES.get(event.state, "Ringing")) < calls.FINAL_RANK:
         return None
     if event.started_on is not None and event.talk_seconds is not None:
         return event.started_on + timedelta(seconds=event.talk_seconds)
@@ -77,11 +90,17 @@ def _end(event: CallUpdate, now: datetime) -> datetime | None:
 
 
 def _known(session: Session, account: ChannelAccount, event: CallUpdate) -> CallLog | None:
-    mine = select(CallLog).where(CallLog.account_id == account.id).with_for_update()
-    if row := session.scalars(mine.where(CallLog.provider_id == event.provider_id)).first():
-        return row
+    """The call, locked behind its request, as whoever dials it locks them. Never one of another account."""
+    mine = select(CallLog.id).where(CallLog.account_id == account.id)
+    key = session.scalar(mine.where(CallLog.provider_id == event.provider_id))
     found = _KEY.fullmatch(event.key)
-    return session.scalars(mine.where(CallLog.id == int(found[1]))).first() if found else None
+    if key is None and found:
+        key = session.scalar(mine.where(CallLog.id == int(found[1])))
+    if key is None:
+        return None
+    session.execute(select(CallRequest.id).where(CallRequest.call_id == key).with_for_update())
+    query = select(CallLog).where(CallLog.id == key).with_for_update()
+    return session.scalars(query, execution_options={"populate_existing": True}).one()
 
 
 def _create(session: Session, account: ChannelAccount, event: CallUpdate, now: datetime) -> CallLog:
@@ -116,9 +135,14 @@ def _create(session: Session, account: ChannelAccount, event: CallUpdate, now: d
 
 
 def _finish(session: Session, call: CallLog, now: datetime) -> None:
-    """The timeline, the first response, and who should call back."""
-    if call.lead_id or call.ticket_id or call.customer_id:
-        timeline.write(session, call, "call", Stamp(None, now), **calls.timeline_payload(call, call.id))
+    """The timeline, the first response, the person's line, and who should call back."""
+    call_requests.release(session, call.id)
+    if call.direction == "Incoming":  # its outcome is for who talked, if anybody did
+        talked = (CallCard.user_id != call.employee_id,) if call.status == "Completed" and call.employee_id else ()
+        call_cards.close(session, call.id, now, *talked)
+    is_told = calls.timeline_line(session, call) is not None  # it was linked while it was on
+    if not is_told and (call.lead_id or call.ticket_id or call.customer_id):
+        timeline.write(session, call, "call", Stamp(call.employee_id, now), **calls.timeline_payload(call, call.id))
     if call.status == "Completed" and call.employee_id is not None:
         sla.record_first_reply(session, Lead, call.lead_id, now)
         sla.record_first_reply(session, Ticket, call.ticket_id, now)

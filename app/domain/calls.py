@@ -49,6 +49,9 @@ STATUSES = (
 CASE_SENSITIVE_ID = String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin"), "mysql", "mariadb")
 #: Nobody returns a missed call that is older.
 CALLBACK_WINDOW = timedelta(days=30)
+#: Of a call that is not over, how far it is; every other status is final.
+RANKS = {"Initiated": 0, "Queued": 0, "Ringing": 1, "In Progress": 2}
+FINAL_RANK = 3
 MEDIUMS = ("mobile", "manual", "twilio", "exotel", "console")
 
 
@@ -81,6 +84,8 @@ class CallLog(Record):
     #: The other party's number in E.164.
     other_e164: Mapped[str | None] = mapped_column(String(20))
     started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    #: When the other party answered, where a provider has told us; the talk is timed from then.
+    answered_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Talk time; 0 when unanswered.
     duration_seconds: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -94,7 +99,6 @@ class CallLog(Record):
     #: A user linked or unlinked it by hand; nothing else may link it then.
     linked: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default=text("0"))
     cold: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
-    recording: Mapped[str | None] = mapped_column(String(500))
     medium: Mapped[str] = mapped_column(String(16), nullable=False, default="manual")
     #: The account through which it went, and the provider's id; null for calls of telephones and by hand.
     account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="SET NULL"))
@@ -132,6 +136,27 @@ def change(session: Session, call: CallLog, values: dict[str, Any], stamp: Stamp
 def timeline_payload(call: Any, call_id: int) -> dict[str, Any]:
     """What a timeline line of kind "call" contains; `call`: a CallLog or a ParsedCall."""
     return {"text": f"{call.direction} call, {call.status}", "call": call_id, "seconds": call.duration_seconds}
+
+
+def timeline_line(session: Session, call: CallLog) -> timeline.Activity | None:
+    """The timeline line of this call, found by the index of the record that it belongs to."""
+    line = timeline.Activity
+    names = ("lead_id", "ticket_id", "customer_id")
+    records = [getattr(line, name) == getattr(call, name) for name in names if getattr(call, name) is not None]
+    if not records:
+        return None
+    is_this_call = line.payload["call"].as_integer() == call.id
+    return session.scalars(select(line).where(records[0], line.kind == "call", is_this_call)).first()
+
+
+def rank_of(status: str) -> int:
+    """How far a call of this status is; FINAL_RANK = it is over."""
+    return RANKS.get(status, FINAL_RANK)
+
+
+def is_over(call: CallLog) -> bool:
+    """Whether the call has ended, or never began."""
+    return rank_of(call.status) == FINAL_RANK
 
 
 def awaits_callback(now: datetime) -> ColumnElement[bool]:

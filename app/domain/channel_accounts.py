@@ -28,11 +28,12 @@ from app.domain.base import (
     refuse_stale,
     translatable,
 )
-from app.lib import phone
+from app.lib import number_series, phone
 from app.lib.vault import Vault
 
 #: What a caller id or an account is for; promotional traffic has series and headers of its own in India.
 PURPOSES = ("promotional", "service")
+CALLER_ID_PURPOSES = (*PURPOSES, "any")
 MAX_NAME_LENGTH = 60
 TOKEN_BYTES = 32
 #: The most messages per second, or per minute, that can be set.
@@ -64,7 +65,7 @@ class ChannelAccount(Versioned, Record):
     #: The most messages that it may send per second and per minute; null = no limit.
     per_second: Mapped[int | None] = mapped_column(Integer)
     per_minute: Mapped[int | None] = mapped_column(Integer)
-    #: Telephone numbers that customers see: [{"number": E.164, "purpose": one of PURPOSES}].
+    #: Telephone numbers that customers see: [{"number": E.164, "purpose": one of CALLER_ID_PURPOSES}].
     caller_ids: Mapped[list[dict[str, str]]] = mapped_column(JSON, nullable=False, default=list)
     #: When the provider last took something, and what it last refused, UTC and as a sentence.
     last_success_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -223,9 +224,25 @@ def _errors_of_account(
     for key, rate in (("per_second", settings.per_second), ("per_minute", settings.per_minute)):
         if rate is not None and not 0 < rate <= MAX_RATE:
             errors[key] = ["Please enter a number from 1 to 100,000, or leave it empty for no limit."]
-    if any(purpose not in PURPOSES or not phone.normalize(number) for number, purpose in settings.caller_ids):
-        errors["caller_ids"] = ["Each caller ID needs a phone number and a purpose, promotional or service."]
+    if wrong := next(filter(None, (_problem_of_caller_id(*each) for each in settings.caller_ids)), None):
+        errors["caller_ids"] = [wrong]
     return errors
+
+
+def _problem_of_caller_id(number: str, purpose: str) -> str | None:
+    """What is wrong with a caller ID: some series of numbers are kept for one purpose."""
+    e164 = phone.normalize(number)
+    if purpose not in CALLER_ID_PURPOSES or not e164:
+        return translatable("Each caller ID needs a phone number and a purpose: promotional, service or any.")
+    series = number_series.series_of(e164)
+    only = number_series.PURPOSES.get(series, purpose)
+    if purpose == only:
+        return None
+    return translatable(
+        "Numbers of the %(series)s series are for %(purpose)s calls only. Please correct its purpose.",
+        series=series,
+        purpose=only,
+    )
 
 
 def _is_taken(session: Session, account: ChannelAccount, name: str) -> bool:

@@ -244,11 +244,16 @@ def postponed(session: Session, message: Message, now: datetime, zone: str) -> d
     Promotional ones have their hours; what no person has sent respects the quiet hours.
     """
     if message.purpose == "promotional":
-        begins, ends = _hours(settings.value_of(session, "promotional_hours"))
-    elif message.created_by_id is None:
+        return promotional_opening(session, now, zone)
+    if message.created_by_id is None:
         ends, begins = _hours(settings.value_of(session, "quiet_hours"))
-    else:
-        return None
+        return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
+    return None
+
+
+def promotional_opening(session: Session, now: datetime, zone: str) -> datetime | None:
+    """When promotional messages and calls are next allowed, UTC; None = they are allowed now."""
+    begins, ends = _hours(settings.value_of(session, "promotional_hours"))
     return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
 
 

@@ -39,6 +39,11 @@ class Pending:
     #: Ids of files to be fetched or to get a preview, and of reactions to be sent. Queued after the commit.
     message_files: list[int] = field(default_factory=list)
     message_reactions: list[int] = field(default_factory=list)
+    #: Ids of the calls to be dialled, and of the recordings to be fetched. Queued after the commit.
+    call_requests: list[int] = field(default_factory=list)
+    recordings: list[int] = field(default_factory=list)
+    #: Users whose card of a call changed. Their open pages ask for it after the commit.
+    called: set[int] = field(default_factory=set)
     #: Ids of the events of hooks to be worked off. Queued after the commit.
     inbound_events: list[int] = field(default_factory=list)
     #: New roles and the (module, verb) cells that follow when the flush has given them their ids.
@@ -58,7 +63,7 @@ class Pending:
 
     def clear_live(self) -> None:
         """Drop what open pages and sockets would receive."""
-        self.notified, self.changed_timelines, self.ended_sign_ins = [], set(), set()
+        self.notified, self.changed_timelines, self.ended_sign_ins, self.called = [], set(), set(), set()
 
     def clear_webhooks(self) -> None:
         """Drop what webhooks would receive."""

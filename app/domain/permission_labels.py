@@ -27,6 +27,7 @@ VERB_LABELS = {
     "delete": translatable("Delete"),
     "assign": translatable("Assign"),
     "bulk": translatable("Bulk edit"),
+    "recordings": translatable("Recordings"),
 }
 LEVEL_LABELS = {
     "none": translatable("no"),

@@ -21,7 +21,7 @@ MODULES = (
     "Sign-ins",
     "Audit Log",
 )
-VERBS = ("read", "create", "write", "delete", "assign", "bulk")
+VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings")
 #: Lowest first.
 LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
@@ -39,7 +39,8 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     "Tickets": _ROWS,
     "Customers": _ROWS,
     "Tasks": _ROWS,
-    "Call Logs": ("read", "create", "write", "delete", "bulk"),
+    # "recordings": to listen to recordings of calls.
+    "Call Logs": ("read", "create", "write", "delete", "bulk", "recordings"),
     "Messages": ("read", "create", "write", "bulk"),
     "Support Pages": ("read", "create", "write", "delete"),
     "Notes": ("read", "create", "write", "delete"),
@@ -148,7 +149,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     "Sales User": {
         "Leads": _OWN | {"bulk": "own"},
         "Tasks": _OWN | {"delete": "own", "bulk": "own"},
-        "Call Logs": _OWN,
+        "Call Logs": _OWN | {"recordings": "own"},
         "Customers": {"read": "own", "write": "own"},
         "Messages": _OWN,
         "Notes": _OWN | {"delete": "own"},
@@ -159,7 +160,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     "Support User": {
         "Tickets": _OWN | {"bulk": "own"},
         "Tasks": _OWN | {"delete": "own", "bulk": "own"},
-        "Call Logs": _OWN,
+        "Call Logs": _OWN | {"recordings": "own"},
         "Customers": {"read": "own", "create": "own", "write": "own"},
         "Messages": _OWN,
         "Notes": _OWN | {"delete": "own"},
@@ -167,7 +168,8 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Dashboard": _cells("own", "read"),
         "Support Pages": _ALL,
     },
-    "Compliance": {module: dict(_ALL) for module in MODULES if module not in ("Settings", "Sign-ins")},
+    "Compliance": {module: dict(_ALL) for module in MODULES if module not in ("Settings", "Sign-ins")}
+    | {"Call Logs": _ALL | {"recordings": "all"}},
 }
 _OPEN = dict.fromkeys(MASKED, "full") | {"pan": "last4", "aadhaar": "last4"}
 DEFAULT_MASKS: dict[str, dict[str, str]] = {

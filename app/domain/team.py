@@ -56,6 +56,8 @@ User.reminder_minutes = mapped_column(JSON)
 User.notice_choices = mapped_column(JSON)
 #: Twilio/Exotel number of this person, E.164.
 User.telephony_number = mapped_column(String(20))
+#: Whether the person is shown the incoming calls of numbers that belong to no record.
+User.takes_calls = mapped_column(Boolean, nullable=False, default=False, server_default="0")
 
 
 class RoundRobin(Model):  # type: ignore[misc]
@@ -147,7 +149,7 @@ def get_role(session: Session, name: str) -> Any:
     return role
 
 
-def _has_role(role_id: int) -> ColumnElement[bool]:
+def has_role(role_id: int) -> ColumnElement[bool]:
     """Whether a user has the role, directly or through a group."""
     direct = select(assoc_user_role.c.user_id).where(assoc_user_role.c.role_id == role_id)
     grouped = (
@@ -160,7 +162,7 @@ def _has_role(role_id: int) -> ColumnElement[bool]:
 
 def members(session: Session, role_id: int) -> list[Any]:
     """All users of the role, in order of id."""
-    return list(session.scalars(select(User).where(_has_role(role_id)).order_by(User.id)))
+    return list(session.scalars(select(User).where(has_role(role_id)).order_by(User.id)))
 
 
 def active_admins(session: Session) -> list[int]:
@@ -199,7 +201,7 @@ class RoundRobinLine:
 def load_line(session: Session, role: Any, last_user_id: int | None) -> RoundRobinLine:
     """The round robin line of a role; one statement."""
     delegate = aliased(User)
-    query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(_has_role(role.id))
+    query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(has_role(role.id))
     rows = session.execute(query.order_by(User.id)).all()
     places = [TurnPosition(user, other) for user, other in rows]
     return RoundRobinLine(role.name, places, last_user_id, tuple(position.user.id for position in places))

@@ -47,11 +47,14 @@ class LiveEvent:
     ended_sign_ins: frozenset[int] = frozenset()
     #: (id of the conversation, user id) of who is writing an answer at this moment; nothing is stored of it.
     typing: frozenset[tuple[int, int]] = frozenset()
+    #: Users whose card of a call changed.
+    called: frozenset[int] = frozenset()
     #: Whether to compare everything that is shown with the database.
     compare_all: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.notified or self.changed_timelines or self.ended_sign_ins or self.typing or self.compare_all)
+        shown = self.notified or self.changed_timelines or self.typing or self.called
+        return bool(shown or self.ended_sign_ins or self.compare_all)
 
     def __or__(self, other: LiveEvent) -> LiveEvent:
         return LiveEvent(
@@ -59,12 +62,13 @@ class LiveEvent:
             self.changed_timelines | other.changed_timelines,
             self.ended_sign_ins | other.ended_sign_ins,
             self.typing | other.typing,
+            self.called | other.called,
             self.compare_all or other.compare_all,
         )
 
     def to_json(self, origin: str) -> bytes:
         """The message for the channel; `origin` names the process it comes from."""
-        users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins)}
+        users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins), "called": sorted(self.called)}
         places = {"stirred": sorted(self.changed_timelines), "typing": sorted(self.typing)}
         return orjson.dumps({"from": origin, **places, **users})
 
@@ -76,10 +80,11 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
             return None
         parts = orjson.loads(message)
         timelines = frozenset((kind, key) for kind, key in parts["stirred"])
-        # Processes of an older version, during an upgrade, say nothing of who is typing.
+        # Processes of an older version, during an upgrade, say nothing of who is typing or called.
         typing = frozenset((talk, user) for talk, user in parts.get("typing", ()))
-        event = LiveEvent(frozenset(parts["told"]), timelines, frozenset(parts["cut"]), typing)
-        ids = event.notified | event.ended_sign_ins | {key for _kind, key in timelines}
+        users = (frozenset(parts["told"]), frozenset(parts["cut"]), frozenset(parts.get("called", ())))
+        event = LiveEvent(users[0], timelines, users[1], typing, users[2])
+        ids = users[0] | users[1] | users[2] | {key for _kind, key in timelines}
         are_ids = _are_ids(ids | {each for pair in typing for each in pair})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

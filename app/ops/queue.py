@@ -100,8 +100,8 @@ class Backend(Protocol):
     #: redis or process.
     kind: str
 
-    def enqueue(self, call: Call, after: float = 0.0) -> bool:
-        """Queue the call to run after so many seconds. False when it cannot be queued.
+    def enqueue(self, call: Call, after: float = 0.0, is_urgent: bool = False) -> bool:
+        """Queue the call to run after so many seconds, an urgent one before all others. False when it can't be queued.
 
         Never raises, and never blocks for more than half a second.
         """
@@ -176,11 +176,11 @@ def held_back() -> Iterator[None]:
         _held_back.reset(token)
 
 
-def enqueue_call(call: Call, seconds: float = 0.0) -> bool:
-    """Queue a call that already exists, for example one that failed before."""
+def enqueue_call(call: Call, seconds: float = 0.0, is_urgent: bool = False) -> bool:
+    """Queue a call that already exists, for example one that failed before; an urgent one goes to the front."""
     if _held_back.get():
         return True
-    return _backend.enqueue(call, seconds) if _backend else False
+    return _backend.enqueue(call, seconds, is_urgent) if _backend else False
 
 
 def build_call(queue: str, function: Callable[..., Any], *arguments: int | str) -> Call:

@@ -43,12 +43,12 @@ class RedisQueue:
 
     # --- Backend
 
-    def enqueue(self, call: Call, after: float = 0.0) -> bool:
+    def enqueue(self, call: Call, after: float = 0.0, is_urgent: bool = False) -> bool:
         """Queue the call; False at once while Redis is known to be unreachable."""
         if time.monotonic() < self._backoff_until:
             return False
         try:
-            self._enqueue(call, after)
+            self._enqueue(call, after, is_urgent)
         except redis_client.TROUBLE as error:
             self._back_off(error)
             return False
@@ -71,7 +71,7 @@ class RedisQueue:
 
     # --- internals
 
-    def _enqueue(self, call: Call, after: float) -> None:
+    def _enqueue(self, call: Call, after: float, is_urgent: bool) -> None:
         rq_queue, waits, job_id = self._queues[call.queue], queue.settings().waits, uuid.uuid4().hex
         job = rq_queue.create_job(
             call_by_name,
@@ -86,7 +86,7 @@ class RedisQueue:
         if after > 0:
             rq_queue.schedule_job(job, datetime.now(UTC) + timedelta(seconds=after))
         else:
-            rq_queue.enqueue_job(job)
+            rq_queue.enqueue_job(job, at_front=is_urgent)
 
     def _depth(self, name: str, rq_queue: Queue) -> Depth:
         alive = [key for key in get_keys(queue=rq_queue) if self._redis.exists(key)]

@@ -50,9 +50,10 @@ class ThreadQueue:
 
     # --- Backend
 
-    def enqueue(self, call: Call, after: float = 0.0) -> bool:
+    def enqueue(self, call: Call, after: float = 0.0, is_urgent: bool = False) -> bool:
         """Queue the call, unless too many wait or the process is stopping."""
-        return self._push(_Waiting(time.monotonic() + after, next(self._serial), call))
+        due = 0.0 if is_urgent and not after else time.monotonic() + after  # 0 = long ago: before all others
+        return self._push(_Waiting(due, next(self._serial), call))
 
     def depths(self) -> list[Depth]:
         """The state of this process's queues."""

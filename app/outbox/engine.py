@@ -114,6 +114,8 @@ class DeliveryKind:
     columns: Callable[[Any], dict[str, Any]] = _no_columns
     #: Called in the transaction that stores a result.
     on_settled: Callable[[Session, Any, Any, datetime], None] = _nothing_more
+    #: Whether its calls go to the front of the queue.
+    is_urgent: bool = False
     #: More conditions on a row that may be claimed, and on one that the sweep may queue.
     claimable: Sequence[Any] = ()
     sweepable: Sequence[Any] = ()
@@ -152,7 +154,7 @@ def deliver(kind: DeliveryKind, key: int | str) -> None:
 
 def enqueue(kind: DeliveryKind, key: int | str) -> bool:
     """Have a delivery sent soon. False when no queue takes it; the sweep finds it then."""
-    return queue.enqueue(kind.queue, kind.send, key)
+    return queue.enqueue_call(queue.build_call(kind.queue, kind.send, key), is_urgent=kind.is_urgent)
 
 
 # --- claim, attempt, settle

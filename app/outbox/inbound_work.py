@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from flask import current_app
 from sqlalchemy.orm import Session
@@ -17,6 +18,7 @@ from app.channels.provider import Event, Inbound, NotUnderstood, Provider
 from app.domain import inbound_events, incoming
 from app.domain.incoming import NotYet
 from app.domain.pending import pending
+from app.domain.session_context import session_context
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops import queue
@@ -72,6 +74,7 @@ def work_off(event_id: int) -> None:
     """Do what a stored request says, once. The path of this function is stored in queues."""
     now = datetime.now(UTC)
     with engine.writing() as session:
+        session_context(session).zone = ZoneInfo(current_app.config["CRM"].time_zone)  # of the office hours
         event = inbound_events.lock(session, event_id, now + engine.EARLY)
         if event is None:
             return

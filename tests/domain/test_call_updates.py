@@ -17,7 +17,7 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
 from app.lib.vault import Vault
-from app.models import Activity, CallLog, MessageTemplate, Notification
+from app.models import Activity, CallLog, CallRecording, MessageTemplate, Notification
 from tests.makers import MINUTE, NOW, user
 
 PEER, OWN = "+919820012345", "+911600123456"
@@ -50,12 +50,9 @@ def test_a_call_ends_the_same_in_whatever_order_it_is_told(
         assert incoming.take(office, account, event, NOW + MINUTE) == "call"
     (call,) = office.scalars(select(CallLog)).all()
     assert (call.status, call.duration_seconds, call.direction, call.other_e164) == ("Completed", 61, "Outgoing", PEER)
-    assert (call.recording, call.lead_id, call.from_number, call.medium) == (
-        ENDS.recording_url,
-        lead.id,
-        OWN,
-        "console",
-    )
+    assert (call.lead_id, call.from_number, call.medium) == (lead.id, OWN, "console")
+    (recording,) = office.scalars(select(CallRecording)).all()
+    assert (recording.address, recording.state, recording.call_id) == (ENDS.recording_url, "queued", call.id)
     assert len(office.scalars(select(Activity).where(Activity.kind == "call")).all()) == 1
 
 

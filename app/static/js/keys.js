@@ -21,6 +21,7 @@ const KEYS = {
   j: () => move(1),
   k: () => move(-1),
   x: choose,
+  p: () => { const card = document.querySelector('[data-card] textarea, [data-card] a, [data-card] button'); card?.focus(); return Boolean(card); },
   '/': () => { const field = document.querySelector('#list-q, [data-search]'); field?.focus(); field?.select(); return Boolean(field); },
   '?': () => { document.getElementById('shortcuts')?.showModal(); return true; },
 };

@@ -53,6 +53,8 @@ let soon = null;
 function refresh() {
   const timeline = document.querySelector('[data-timeline]');
   clearTimeout(soon);
+  const sound = [...document.querySelectorAll('[data-timeline] audio')].find((each) => !each.paused);
+  if (sound) { sound.addEventListener('pause', refresh, { once: true }); return; } // not while somebody listens
   soon = setTimeout(() => timeline && window.htmx?.ajax('GET', timeline.dataset.timeline, { target: timeline, swap: 'outerHTML' }), 250);
 }
 const isOurs = (news) => news.id === undefined || !watchId || String(news.id) === watchId;
@@ -75,6 +77,7 @@ async function ask() {
     const answer = await fetch('/bell/count', { headers: { Accept: 'application/json' }, credentials: 'same-origin', redirect: 'error' });
     if (!answer.ok) return;
     badge((await answer.json()).unread);
+    dispatchEvent(new Event('crm:call'));
     if (!socket.active) socket.connect();
   } catch { /* the next minute asks again */ }
 }
@@ -88,7 +91,7 @@ function up() {
   poll = null;
   notice?.setAttribute('hidden', '');
   if (watchKind && watchId) socket.emit('watch', { kind: watchKind, id: watchId });
-  if (met) { ask(); if (watchId) refresh(); } // what happened meanwhile
+  if (met) { ask(); dispatchEvent(new Event('crm:call')); if (watchId) refresh(); } // what happened meanwhile
   met = true;
 }
 
@@ -102,6 +105,7 @@ async function start() {
   // Who else is writing in the conversation on this page; and this page says when its own person is.
   socket.on('typing', (news) => { if (isOurs(news)) dispatchEvent(new CustomEvent('crm:typing', { detail: news })); });
   addEventListener('crm:writes', () => { if (socket.connected && watchKind === 'conversation' && watchId) socket.emit('typing', { kind: watchKind, id: watchId }); });
+  socket.on('call', () => dispatchEvent(new Event('crm:call')));
   // Wait a moment: leaving a page or a server restart is not worth a message.
   let grace = null;
   const later = () => { grace ??= setTimeout(() => { grace = null; if (!socket.connected) down(); }, 5000); };

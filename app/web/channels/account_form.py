@@ -71,9 +71,10 @@ def _rate(name: str) -> int | None:
 
 
 def _caller_ids(text: str) -> tuple[tuple[str, str], ...]:
-    """One per line: the number, and promotional or service behind it."""
+    """One per line: the number, and promotional, service or any behind it; any where nothing stands there."""
     lines = [line.split() for line in text.splitlines()[:MAX_CALLER_IDS] if line.strip()]
-    return tuple((" ".join(parts[:-1]), parts[-1].lower()) for parts in lines)
+    pairs = [(parts, parts[-1].lower() if parts[-1].isalpha() else "") for parts in lines]
+    return tuple((" ".join(parts[:-1] if word else parts), word or "any") for parts, word in pairs)
 
 
 def form_of(
@@ -172,6 +173,6 @@ def _uses(kind: ProviderKind, settings: AccountSettings, errors: dict[str, list[
 
 def _caller_id_field(settings: AccountSettings, errors: dict[str, list[str]]) -> dict[str, Any]:
     lines = "\n".join(f"{number} {purpose}" for number, purpose in settings.caller_ids)
-    help_ = _("One per line: the number, then service (1600 series) or promotional (140 series).")
+    help_ = _("One per line: the number, then service (1600 series), promotional (140 series) or any.")
     field = {"name": "caller_ids", "label": _("Caller IDs"), "kind": "textarea", "value": lines, "help": help_}
     return _BASE | field | {"errors": errors.get("caller_ids"), "placeholder": "+911600123456 service"}

@@ -16,11 +16,12 @@ from app import access
 from app.channels import console_provider
 from app.channels.provider import Inbound
 from app.domain import file_checks, messages, permissions
-from app.domain.base import NotFound
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import ChannelAccount, Message
 from app.ops.file_store import TooLarge
 from app.outbox import inbound_work
+from app.web.channels import console_calls
 from app.web.channels.accounts import find_account, refuse_non_admin
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
@@ -44,7 +45,7 @@ class ConsoleView(BaseView):
     route_base = "/settings/channels/console"
     default_view = "show"
     class_permission_name = "Settings"
-    method_permission_name = {"show": "read", "play": "write", "write": "write", "react": "write"}
+    method_permission_name = {"show": "read"} | dict.fromkeys(("play", "write", "react", "play_call", "ring"), "write")
     base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
     @expose("/<int:key>/")
@@ -58,7 +59,10 @@ class ConsoleView(BaseView):
         query = select(Message).where(Message.account_id == account.id).order_by(Message.id.desc()).limit(MOST)
         rows = [_row(each, viewer) for each in db.session.scalars(query)]
         channels = [(each, str(word)) for each, word in CHANNEL_WORDS.items() if each in account.channels]
-        return self.render_template("channels/console.html", account=account, messages=rows, channels=channels)
+        calls = console_calls.rows(account, viewer) if "voice" in account.channels else None
+        return self.render_template(
+            "channels/console.html", account=account, messages=rows, channels=channels, calls=calls
+        )
 
     @expose("/<int:key>/<int:message>/<any(delivered, read, failed):state>", methods=["POST"])
     @has_access
@@ -109,6 +113,32 @@ class ConsoleView(BaseView):
         _report(account, event | {"text": text, "peer_name": form.get("name", "")[:140]})
         flash(_("The customer's message has arrived."), "success")
         return redirect(f"/settings/channels/console/{key}/")
+
+    @expose("/<int:key>/call/<int:call>/<any(ring, answer, hangup, busy, ignore, record):step>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("play_call")
+    def play_call(self, key: int, call: int, step: str) -> Any:
+        """How a call goes on at the customer's side, or its recording."""
+        refuse_non_admin()
+        account = _console(key)
+        _report(account, console_calls.event_of(account, call, step, current_viewer().now))
+        flash(_("Reported. The call shows it in a moment."), "success")
+        return redirect(f"/settings/channels/console/{key}/#calls")
+
+    @expose("/<int:key>/ring", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("ring")
+    def ring(self, key: int) -> Any:
+        """A customer calls in."""
+        refuse_non_admin()
+        account, form = _console(key), request.form
+        if "voice" not in account.channels:
+            raise RuleBroken(_("This account has no telephone."))
+        _report(account, console_calls.incoming_event(form.get("peer", "")[:60], form.get("own", "")[:60]))
+        flash(_("It rings. Whoever takes the call sees it on their pages."), "success")
+        return redirect(f"/settings/channels/console/{key}/#calls")
 
 
 def _console(key: int) -> ChannelAccount:

@@ -33,7 +33,7 @@ from app.web.channels.composer_parts import (
 )
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.reference_fields import person_card
-from app.web.records import conversation_list, message_files
+from app.web.records import conversation_list, dial_targets, message_files
 from app.web.records.uploads import Upload
 
 #: Messages that a page shows; older ones are asked for.
@@ -55,6 +55,9 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
         "peer": conversation_list.shown_peer(conversation.channel, conversation.peer, viewer),
         "account": account_name(session, conversation.account_id),
         "records": conversation_list.records_of(session, conversation),
+        "call_url": dial_targets.url_of("conversation", conversation.id, viewer)
+        if conversation.channel != "email"
+        else None,
         "claimed": person_card(card) if card else None,
         "actions": _actions(conversation, is_mine, viewer),
         "more": _more(conversation, is_mine, viewer),

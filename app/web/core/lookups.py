@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.util import identity_key
 
 from app import access
-from app.domain import office_hours, settings, sla
+from app.domain import channel_accounts, office_hours, settings, sla
 from app.lib.ids import parse_id
 from app.models import (
     AccountType,
@@ -57,6 +57,8 @@ class Lookups:
     choices: dict[int, Any] = field(default_factory=dict)
     #: Current business settings.
     business: dict[str, Any] = field(default_factory=dict)
+    #: Whether an account is on by which calls can be made.
+    has_voice: bool = False
     #: Terms of the SLA clocks, with the office hours.
     terms: sla.SlaTerms = sla.NO_TERMS
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -147,6 +149,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
         fresh.terms = sla.load_terms(session, zone)
+        fresh.has_voice = bool(channel_accounts.active(session, "voice"))
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     for key, username, first, last, active, chosen, address in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}

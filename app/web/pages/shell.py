@@ -9,12 +9,12 @@ from typing import Any
 from flask import Flask, Response, current_app, g, request
 from flask_babel import get_locale
 from flask_wtf.csrf import generate_csrf
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, select
 
 from app.csrf import mask_response
-from app.domain import notices
+from app.domain import call_cards, notices
 from app.extensions import csrf, db
-from app.models import Notification
+from app.models import CallCard, Notification
 from app.ops.database import STATEMENTS, WRITES
 from app.web.core.gate import now
 from app.web.core.kept_queries import KeptQuery
@@ -103,6 +103,7 @@ def _context(menu: Any) -> dict[str, Any]:
         "menu": [],
         "new_items": [],
         "unread": 0,
+        "has_calls": False,
     }
     if person is None:
         return base
@@ -121,17 +122,29 @@ def _context(menu: Any) -> dict[str, Any]:
         "menu": entries,
         "new_items": new,
         "unread": _unread(person.id),
+        "has_calls": g.has_calls,
     }
 
 
 def _unread(user_id: int) -> int:
-    """The number of unread notices, counted once per request."""
+    """The number of unread notices, counted once per request; 0 for a part of a page, which has no badge."""
     if "unread" not in g:
-        late = {"user": user_id, "now": now()}
-        g.unread = 0 if request.headers.get("HX-Request") else _unread_query().ask(db.session(), {}, late)[0][0]
+        if request.headers.get("HX-Request"):
+            g.unread, g.has_calls = 0, False
+        else:
+            count_unread(user_id)
+    return int(g.unread)
+
+
+def count_unread(user_id: int) -> int:
+    """The number of unread notices, for the badge of the page too; the same statement says whether a call is on."""
+    late = {"user": user_id, "now": now(), "since": now() - call_cards.LASTS}
+    g.unread, g.has_calls = _unread_query().ask(db.session(), {}, late)[0]
     return int(g.unread)
 
 
 @lru_cache
 def _unread_query() -> KeptQuery:
-    return KeptQuery.of(notices.unread_query(bindparam("user"), bindparam("now")), Notification)
+    unread = notices.unread_query(bindparam("user"), bindparam("now")).scalar_subquery()
+    is_shown = call_cards.open_query(bindparam("user"), bindparam("since")).exists()
+    return KeptQuery.of(select(unread.label("unread"), is_shown.label("has_calls")), Notification, CallCard)

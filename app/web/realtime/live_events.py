@@ -98,6 +98,7 @@ class LiveUpdates:
             if ended := event.ended_sign_ins & here:
                 self.sockets.close_invalid(session, now, ended)
             self._send_bells(session, here if event.compare_all else event.notified & here, now)
+            self._send_calls(event.called & here)
             shown = records if event.compare_all else event.changed_timelines & records
             self._send_activity(session, shown, event.changed_timelines)
             for conversation, user in event.typing:
@@ -155,6 +156,13 @@ class LiveUpdates:
             self.bus.listen()
         self._start_sweeper()
         self.broadcaster.send(LiveEvent(notified=frozenset([user_id])), to_others=False)
+
+    def _send_calls(self, users: Set[int]) -> None:
+        """The pages of these users ask for the cards of their calls. Keys of programs have no pages."""
+        for user in users:
+            for sid, connection in self.sockets.of_user(user).items():
+                if connection.scope is None:
+                    socketio.emit("call", {}, to=sid)
 
     # --- records
 
@@ -361,7 +369,12 @@ def publish(session: Session) -> None:
         return  # a savepoint: its rows may still be rolled back
     gathered = pending(session)
     users = frozenset(user for user, _ in gathered.notified)
-    event = LiveEvent(users, frozenset(gathered.changed_timelines), frozenset(gathered.ended_sign_ins))
+    event = LiveEvent(
+        users,
+        frozenset(gathered.changed_timelines),
+        frozenset(gathered.ended_sign_ins),
+        frozenset(gathered.called),
+    )
     gathered.clear_live()
     if _live is not None:
         _live.send(event)

@@ -10,7 +10,7 @@ from app.domain.calls import CallLog
 from app.lib import phone
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import PhoneField
-from app.web.records import call_lines
+from app.web.records import call_lines, dial_targets
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 COLORS = {
@@ -26,7 +26,8 @@ COLORS = {
 
 #: Labels for the phones' status values; the API keeps the values.
 _STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
-_MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "twilio": "Twilio", "exotel": "Exotel"}
+_MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "console": _("Console")}
+_MEDIUM_WORDS |= {"twilio": "Twilio", "exotel": "Exotel"}
 
 
 class CallStatusField(ChoiceField):
@@ -108,6 +109,7 @@ class OtherPartyField(Field):
             "tone": tone,
             "title": title,
             "dial": call_lines.dial_of(values, viewer),
+            "call_url": dial_targets.url_of("call", values[9], viewer) if values[4] else None,
         }
 
     def order(self) -> Any:

@@ -8,12 +8,14 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import select
 
+from app.domain import calls, recordings
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, Customer, Lead
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer, span
 from app.web.core.reference_fields import person_card
+from app.web.records import recordings as recording_pages
 
 #: (direction, whether the call was answered) -> icon and tone.
 SIGNS = {
@@ -33,6 +35,7 @@ SIDE = (
     CallLog.status,
     CallLog.from_number,
     CallLog.to_number,
+    CallLog.id,
 )
 
 #: How many earlier calls a call's page shows.
@@ -41,6 +44,8 @@ EARLIER = 10
 
 def sign_of(direction: str, status: str) -> tuple[str, str]:
     """(icon, tone) of a call."""
+    if calls.rank_of(status) < calls.FINAL_RANK:
+        return "phone-calling", "amber"
     return SIGNS.get((direction, status == "Completed"), ("phone", "gray"))
 
 
@@ -111,7 +116,12 @@ def _earlier(row: Any, viewer: Viewer) -> list[Any]:
 
 def _lines() -> Any:
     query = select(
-        *SIDE, CallLog.id, CallLog.duration_seconds, CallLog.outcome, CallLog.employee_id, CallLog.started_on
+        *SIDE,
+        CallLog.duration_seconds,
+        CallLog.outcome,
+        CallLog.employee_id,
+        CallLog.started_on,
+        recordings.listed().label("recordings"),
     )
     return query.outerjoin(Customer, Customer.id == CallLog.customer_id).outerjoin(Lead, Lead.id == CallLog.lead_id)
 
@@ -130,20 +140,33 @@ def _entry(row: Any, viewer: Viewer) -> dict[str, Any]:
 def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     icon, tone = sign_of(row.direction, row.status)
     who = name_of(row) or number_of(row, viewer) or _("an unknown number")
-    headline = _call_headline(row.direction, row.status == "Completed", who)
+    headline = _call_headline(row.direction, row.status, who)
     if row.duration_seconds:
         headline = f"{headline} · {span(row.duration_seconds)}"
     is_said = row.outcome == "No answer" and row.status != "Completed"  # the headline says so already
     body = None if is_said else row.outcome
     made: dict[str, Any] = {"icon": icon, "tone": tone, "body": body, "headline": headline}
-    if not row.outcome and can_log_outcome(row.employee_id, viewer):
+    made |= recording_pages.shown(row.recordings, viewer)
+    is_over = calls.rank_of(row.status) == calls.FINAL_RANK
+    if is_over and not row.outcome and can_log_outcome(row.employee_id, viewer):
         made["actions"] = [{"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row.id}"}]
     return made
 
 
-def _call_headline(direction: str, has_talked: bool, who: str) -> str:
+def _call_headline(direction: str, status: str, who: str) -> str:
+    has_talked = status == "Completed"
+    if calls.rank_of(status) < calls.FINAL_RANK:
+        return _ongoing_headline(direction, status, who)
+    if direction == "Outgoing" and status == "Failed":
+        return _("tried to call %(who)s, but the call failed", who=who)
     if direction == "Outgoing":
         return _("called %(who)s", who=who) if has_talked else _("called %(who)s, no answer", who=who)
     if direction == "Incoming":
         return _("answered a call from %(who)s", who=who) if has_talked else _("missed a call from %(who)s", who=who)
     return _("had a call with %(who)s", who=who)
+
+
+def _ongoing_headline(direction: str, status: str, who: str) -> str:
+    if status == "In Progress":
+        return _("is talking to %(who)s", who=who)
+    return _("is calling %(who)s", who=who) if direction == "Outgoing" else _("is called by %(who)s", who=who)

@@ -11,7 +11,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import call_outcomes, office_hours
+from app.domain import call_cards, call_outcomes, office_hours
 from app.domain.base import RuleBroken
 from app.domain.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.domain.calls import CallLog
@@ -52,7 +52,7 @@ class CallOutcomeScreen(Screen):
         """Say what came of the call, and when it goes on; what was typed stays on any error."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
         if request.method == "GET":
-            return self._dialog(call, _stored(call), {}, "")
+            return self._dialog(call, _stored(call) | {"note": _taken_note(call, viewer)}, {}, "")
         try:
             outcome = _parse_form(viewer)
             if not self._link_chosen_record(call, viewer):
@@ -297,6 +297,11 @@ def _stored(call: CallLog) -> dict[str, Any]:
     known = call.outcome or ("No answer" if call.status != "Completed" else "")
     is_offered = known in SUGGESTED_OUTCOMES
     return {"outcome": known if is_offered else "", "other": "" if is_offered else known, "cold": call.cold}
+
+
+def _taken_note(call: CallLog, viewer: Viewer) -> str:
+    """What the viewer wrote down during the call, until its outcome is logged."""
+    return "" if call.outcome else call_cards.note_of(db.session(), call.id, viewer.person.id)
 
 
 def _about(screen: Any, call: CallLog, viewer: Viewer) -> dict[str, Any]:

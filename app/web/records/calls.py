@@ -21,7 +21,8 @@ from app.web.core.fields import ChoiceField, DurationField, Field, TextField, Vi
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
-from app.web.records import call_batches, call_lines, outcome_actions
+from app.web.records import call_batches, call_lines, call_rest, outcome_actions
+from app.web.records.call_cards import CARD_VERBS, CallCardRoutes
 from app.web.records.call_fields import (
     COLORS,
     CallNumberField,
@@ -31,6 +32,7 @@ from app.web.records.call_fields import (
     OutcomeField,
 )
 from app.web.records.call_outcomes import CallOutcomeScreen
+from app.web.records.recordings import RECORDING_VERBS, RecordingRoutes
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
     DateTimeField("started_on", required=True),
@@ -151,7 +153,17 @@ class CallResource(Resource):
         "changed_on",
     ]
     order_columns = ["started_on", "duration_seconds", "created_on"]
-    VERBS = Resource.VERBS | {"bulk": "create", "outcome": "write"}
+    VERBS = Resource.VERBS | {"bulk": "create", "outcome": "write", "dial": "create"}
+    documentation = call_rest.DOCUMENTATION
+
+    @expose("/dial", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("dial")
+    def dial(self, **kwargs: Any) -> Response:
+        """Call the person of a lead, ticket, customer, earlier call or conversation."""
+        answer, code = call_rest.dial(sent(), current_viewer())
+        return json_answer(code, answer | {"result": self._after(answer["id"])})
 
     @expose("/<int:pk>/outcome", methods=["POST"])
     @protect()
@@ -220,8 +232,10 @@ def _serialize_result(result: call_sync.CallResult) -> dict[str, Any]:
     return result_fields | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
 
 
-class CallScreen(CallOutcomeScreen):
+class CallScreen(CallCardRoutes, RecordingRoutes, CallOutcomeScreen):
     """/calls/"""
+
+    VERBS = CallOutcomeScreen.VERBS | CARD_VERBS | RECORDING_VERBS
 
     route_base = "/calls"
     datamodel = SQLAInterface(CallLog)

@@ -80,10 +80,11 @@ class _Rows:
     def _tools(self, row: Row, title: Markup) -> str:
         """The buttons at the end: of the screen, call, edit."""
         parts = [_button(each) for each in row.get("buttons") or ()]
-        dial = row["cells"][0].get("dial") if row["cells"] else None
-        if dial:
-            href, label = f"tel:{escape(dial)}", f"{self.call} {title}"
-            look = f'class="btn-bare row-tool row-call" title="{self.call}"'
+        first = row["cells"][0] if row["cells"] else {}
+        dial, url = first.get("dial"), first.get("call_url")
+        if dial or url:
+            href, label = escape(url or f"tel:{dial}"), f"{self.call} {title}"
+            look = f'class="btn-bare row-tool row-call" title="{self.call}"{" data-dial" if url else ""}'
             parts.append(f'<a {look} href="{href}" aria-label="{label}">{self.phone}</a>')
         if row.get("may_edit"):
             label, href = f"{self.edit} {title}", escape(row["edit_url"])

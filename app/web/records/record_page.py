@@ -10,11 +10,11 @@ from flask_babel import gettext as _
 from app.domain.task_closing import HANDLE_TICKET
 from app.domain.tickets import ENDED
 from app.extensions import db
-from app.models import Customer, Lead, Ticket
+from app.models import CallLog, Customer, Lead, Ticket
 from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
-from app.web.records import timeline
+from app.web.records import dial_targets, timeline
 from app.web.records.task_inputs import tasks_input
 
 #: Names of records in live events.
@@ -48,7 +48,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             if viewer.person.may(screen.module, screen.more_actions_verb)
             else [],
             "strip": [
-                {"label": record_table.by_name[name].label, "cell": cells[name]}
+                {"name": name, "label": record_table.by_name[name].label, "cell": cells[name]}
                 for name in screen.summary_columns
                 if name in cells
             ],
@@ -68,6 +68,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "whatsapp_url": f"/inbox/to/{KINDS[record_table.record]}/{wire['id']}?channel=whatsapp"
             if record_table.record in KINDS and viewer.person.may("Messages", "create")
             else None,
+            "call_url": _call_url(screen, wire, cells, viewer),
             "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
             "delete_url": f"{base}/delete/{wire['id']}" if viewer.person.may(screen.module, "delete") else None,
             "assign_url": f"{base}/assign/{wire['id']}" if hasattr(screen, "assign") else None,
@@ -86,6 +87,13 @@ def timeline_part(screen: Any, key: int, before: int | None, viewer: Viewer) -> 
     lines = timeline.page(db.session(), where, before) if has_timeline else []
     older = f"{base}?before={lines[-1].id}" if len(lines) == timeline.PAGE else None
     return {"timeline": timeline.entries(lines, viewer), "timeline_url": base, "older_url": older}
+
+
+def _call_url(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> str | None:
+    """Where a click on Call leads, where the record has a number, seen by the viewer or not; None = the CRM can't."""
+    kind = (KINDS | {CallLog: "call"}).get(screen.service.record)
+    shown = cells.get("other_number" if kind == "call" else "mobile") or {"kind": "missing"}
+    return dial_targets.url_of(kind, wire["id"], viewer) if kind and shown["kind"] != "missing" else None
 
 
 def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:

@@ -38,7 +38,8 @@ _LABELS = {
     "opened_expiry_days": lazy_gettext("Days in Account Opened until a lead expires"),
     "sla_warning_percent": lazy_gettext("Percent of the SLA target after which a warning is sent"),
     "sla_escalation_minutes": lazy_gettext("Office minutes until a missed SLA target is escalated to the next manager"),
-    "promotional_hours": lazy_gettext("Hours in which promotional messages are sent"),
+    "promotional_hours": lazy_gettext("Hours in which promotional messages are sent and calls made"),
+    "caller_id_rule": lazy_gettext("When no caller ID fits the purpose of a call"),
     "quiet_hours": lazy_gettext("Hours in which nothing is sent that no person has written"),
     "default_referral": lazy_gettext("The company's own referral code"),
     "phone_app_version": lazy_gettext("Latest version of the phone app"),
@@ -114,12 +115,20 @@ def _section(key: str, value: Any, posted: Any, errors: dict[str, list[str]]) ->
                 "value": posted.get(name, each),
                 "required": name not in _OPTIONAL and not isinstance(each, bool),
                 "kind": _kind(each),
+                "options": _options(name),
                 "maxlength": MAX_TEXT_LENGTH,
                 "errors": errors.get(name, []),
             }
             for name, each in parts.items()
         ],
     }
+
+
+def _options(name: str) -> list[tuple[str, str]] | None:
+    """The choices of a setting that has some."""
+    if name != "caller_id_rule":
+        return None
+    return [("warn", _("Warn the caller, and call")), ("refuse", _("Refuse the call"))]
 
 
 def _kind(value: Any) -> str:
@@ -153,6 +162,8 @@ def _parse(name: str, old: Any) -> Any:
         return _parse_url(posted) if posted else ""
     if name.endswith("_hours"):
         return _parse_hours(posted)
+    if name == "caller_id_rule":
+        return _parse_choice(name, posted)
     if not isinstance(old, int):
         return _parse_text(posted)
     most = MAX_PERCENT if "percent" in name else MAX_DAYS if "days" in name else MAX_MINUTES
@@ -166,6 +177,12 @@ def _parse_hours(posted: str) -> str:
     if not found:
         raise ValueError(_("Please enter two times such as 10:00-21:00."))
     return f"{found[1]}-{found[2]}"
+
+
+def _parse_choice(name: str, posted: str) -> str:
+    if posted not in dict(_options(name) or ()):
+        raise ValueError(_("Please choose one of the options."))
+    return posted
 
 
 def _parse_url(posted: str) -> str:

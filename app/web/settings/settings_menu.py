@@ -14,6 +14,7 @@ from app.web.channels.unplaced import UnplacedMailsView
 from app.web.settings.audit import Audit
 from app.web.settings.backups import BackupsView
 from app.web.settings.business_settings import Business
+from app.web.settings.caller_report import CallerReportView
 from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.health import HealthView, SelfTestView
@@ -80,6 +81,7 @@ SYSTEM = (
     Entry("health", _("Health"), HealthView, "heart-rate-monitor", "/health/"),
     Entry("self-test", _("Self-test"), SelfTestView, "circle-check", "/self-test/"),
     Entry("mails", _("Emails to sort out"), UnplacedMailsView, "mail-x", "/mails/"),
+    Entry("caller-ids", _("Calls by number"), CallerReportView, "phone-outgoing", "/settings/caller-ids/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from flask import Response, g, redirect, request
+from flask import Response, redirect, request
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
 from sqlalchemy import select, update
@@ -23,6 +23,7 @@ from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole
+from app.web.pages import shell
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
@@ -114,7 +115,7 @@ def _panel() -> dict[str, Any]:
     rows = set(session.scalars(awake.order_by(Notification.id.desc()).limit(PANEL_ROWS)))
     rows |= set(session.scalars(mine.where(*back).order_by(Notification.snoozed_until.desc()).limit(PANEL_ROWS)))
     shown = sorted(rows, key=lambda row: (_shown_on(row, viewer.now), row.id), reverse=True)[:PANEL_ROWS]
-    return {"groups": group_by_record(session, shown, viewer), "unread": _unread(session, viewer)}
+    return {"groups": group_by_record(session, shown, viewer), "unread": _unread(viewer)}
 
 
 def _shown_on(row: Any, now: datetime) -> datetime:
@@ -178,7 +179,7 @@ def _page() -> dict[str, Any]:
         "kind": kind,
         "kinds": kinds,
         "older_url": older,
-        "unread": _unread(session, viewer),
+        "unread": _unread(viewer),
     }
 
 
@@ -206,10 +207,9 @@ def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, A
     return [{"title": near.get(day) or f"{day:%A, %-d %b %Y}", "items": items} for day, items in days.items()]
 
 
-def _unread(session: Session, viewer: Viewer) -> int:
+def _unread(viewer: Viewer) -> int:
     """The unread count; also kept for the badge of the page."""
-    g.unread = notices.count_unread(session, viewer.person.id, viewer.now)
-    return int(g.unread)
+    return shell.count_unread(viewer.person.id)
 
 
 # --- what is changed ---------------------------------------------------------------------------------------------

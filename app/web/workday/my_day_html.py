@@ -61,11 +61,12 @@ class _Rows:
         return steps + "".join(map(self._action, row["actions"]))
 
     def _call(self, row: Row) -> str:
-        if not (row["call"] or {}).get("tel"):
+        if not (row["call"] or {}).get("url"):
             return "" if row["actions"] else '<span class="day-gap"></span>'
-        words = f"{self.call} {escape(row['call']['text'])}"
-        href = f"tel:{escape(row['call']['tel'])}"
-        look = 'class="btn btn-small btn-square" data-act="call"'
+        words = f"{self.call} {escape(row['call']['text'] or row['title'])}"
+        href = escape(row["call"]["url"])
+        dial = "" if href.startswith("tel:") else " data-dial"
+        look = f'class="btn btn-small btn-square" data-act="call"{dial}'
         return f'<a {look} href="{href}" title="{words}" aria-label="{words}">{icon("phone")}</a>'
 
     def _task_steps(self, row: Row) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from app.domain.base import kind_of_number
 from app.lib import phone
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
+from app.web.records import dial_targets
 
 #: Work due within this time is "soon".
 SOON = timedelta(hours=2)
@@ -62,12 +64,22 @@ def _person_name(row: Any) -> str:
 
 
 def _call_cell(row: Any, viewer: Viewer) -> dict[str, str] | None:
-    """The number to dial, if the viewer sees it in full; a text if the customer does not want calls."""
+    """Where a click on Call leads, with the number if the viewer sees it; a text if the customer wants no calls."""
     if row.no_calls:
         return {"never": _("Do not call")}
-    if not row.phone or viewer.person.mask("mobile") != "full":
+    if not row.phone:
         return None
-    return {"tel": row.phone, "text": phone.display(row.phone)}
+    url = _dial_url(row, viewer)
+    if viewer.person.mask("mobile") != "full":
+        return {"url": url, "text": ""} if url else None
+    return {"url": url or f"tel:{row.phone}", "text": phone.display(row.phone)}
+
+
+def _dial_url(row: Any, viewer: Viewer) -> str | None:
+    """Where a click on Call leads, if the CRM can make the call."""
+    number = getattr(row, "lead", None) or getattr(row, "ticket", None) or getattr(row, "number", None) or ""
+    kind = {"LEAD": "lead", "TICKET": "ticket"}.get(kind_of_number(number) or "")
+    return dial_targets.url_of(kind, number, viewer) if kind else None
 
 
 def _substitute_text(user_id: int | None, viewer: Viewer) -> str:

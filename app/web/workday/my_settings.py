@@ -13,13 +13,15 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import absence, reminder_preferences, reminders
+from app.domain import absence, call_requests, reminder_preferences, reminders
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
+from app.lib import phone
 from app.models import User
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import BooleanField, Field, TextField, Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, mark_of, refusal
+from app.web.core.languages import translate_text
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import PersonField
 from app.web.security.sessions import signed_in
@@ -87,6 +89,13 @@ FIELDS: list[Field] = [
     ReminderOffsetsField(
         "reminder_minutes", _("Minutes before a task is due"), (User.reminder_minutes,), max_length=60, **_editable
     ),
+    BooleanField(
+        "takes_calls",
+        _("Show me calls of unknown numbers"),
+        (User.takes_calls,),
+        **_editable,
+        help=_("Calls of your own leads, tickets and customers are shown to you anyway."),
+    ),
     NamedChoiceField("time_zone", _("Time zone"), (User.time_zone,), choices=zone_choices, **_editable),
     NamedChoiceField("locale", _("Language"), (User.locale,), choices=language_choices, **_editable),
 ]
@@ -95,6 +104,7 @@ SECTIONS = (
     (_("New work"), ("available", "away_until")),
     (_("Leave"), ("leave_from", "leave_to", "delegate")),
     (_("Reminders"), ("reminder_minutes",)),
+    (_("Calls"), ("takes_calls",)),
     (_("Time and language"), ("time_zone", "locale")),
 )
 #: Other own settings: (label, icon, URL, description).
@@ -204,8 +214,18 @@ def _page(shown: dict[str, Any], viewer: Viewer, refused: Refusal = NOT_REFUSED)
         "mark": mark_of(stored),
         "conflict": _conflict(shown, stored, viewer) if refused.status == 409 else None,
     }
+    form["own_number"] = _own_number(user)
     absence_plan = absence_text.availability_texts(session, user, viewer) + absence_text.cover_texts(session, viewer)
     return render_template("me/settings.html", form=form, plan=absence_plan, more=LINKS), refused.status
+
+
+def _own_number(user: User) -> str:
+    """At which telephone the person is rung when they call from the CRM."""
+    try:
+        number = phone.display(call_requests.own_number(db.session(), user.id))
+    except RuleBroken as missing:
+        return translate_text(missing.message)
+    return _g("When you call from the CRM, your phone rings first: %(number)s.", number=number)
 
 
 def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], viewer: Viewer) -> dict[str, Any]:

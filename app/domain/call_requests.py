@@ -1,0 +1,264 @@
+"""Calls made from the CRM: a request rings the person's own telephone first and then connects the customer.
+
+A request is dialled once or not at all. It holds its person's line until the call is over, so that a second click, or
+a second window, rings nobody again: the database decides by a unique key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain import audit, call_cards, caller_ids, calls, consents, outgoing, timeline
+from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
+from app.domain.caller_ids import Line
+from app.domain.calls import CallLog
+from app.domain.consents import Addressed
+from app.domain.pending import pending
+from app.domain.team import User
+from app.lib import phone
+
+#: A call that could not be dialled within this time is given up: nobody is rung when they no longer expect it.
+LASTS = timedelta(seconds=60)
+#: A call of which nobody has heard for so long no longer holds its person's line.
+LINE_HELD_FOR = timedelta(hours=4)
+#: A call that nobody reported as ringing for so long doesn't either.
+SILENT_FOR = timedelta(minutes=10)
+STATES = ("queued", "sending", "sent", "failed", "dropped", "unknown")
+
+
+class CallRequest(Record):
+    """One call to be dialled by a provider, and what became of the dialling."""
+
+    __tablename__ = "call_request"
+    __table_args__ = (Index("ix_call_request_due", "state", "due_on"),)
+    call_id: Mapped[int] = mapped_column(ForeignKey("call_log.id", ondelete="CASCADE"), nullable=False, unique=True)
+    #: Whose telephone rings first, and its number in E.164.
+    user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
+    person_number: Mapped[str] = mapped_column(String(20), nullable=False)
+    #: The number that the customer sees, E.164; null = as the provider chooses.
+    caller_id: Mapped[str | None] = mapped_column(String(20))
+    #: promotional or service.
+    purpose: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: Whether the caller ID is meant for this purpose.
+    fits_purpose: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True)
+    #: One of STATES. "sending" is committed before the provider is called.
+    state: Mapped[str] = mapped_column(String(12), nullable=False)
+    tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: It is not dialled after this moment.
+    expires_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    began_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Why it was not dialled, as a sentence.
+    error: Mapped[str | None] = mapped_column(String(300))
+    #: The user whose line this call holds; null once it is over. Unique: one call at a time.
+    line_of: Mapped[int | None] = mapped_column(Integer, unique=True)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A call as somebody wants to make it."""
+
+    #: Whom to call, E.164.
+    peer: str
+    #: lead_id, ticket_id and customer_id of the records that it belongs to.
+    records: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A call that was put into the outbox."""
+
+    request: CallRequest
+    call: CallLog
+    #: Whether it was there before: a second click.
+    is_repeated: bool = False
+
+
+def start(session: Session, wanted: Wanted, stamp: Stamp, zone: str) -> Started:
+    """Have the call dialled, within LASTS or not at all. Returns the running call for a second click.
+
+    `zone`: that of the hours for promotional calls. Raises RuleBroken.
+    """
+    assert stamp.by is not None  # noqa: S101  # a person calls
+    number = own_number(session, stamp.by)
+    if number == wanted.peer:
+        raise RuleBroken("This is your own number: your phone would call itself.", "peer")
+    hold_name(session, f"line {stamp.by}")  # clicks at the same moment wait here; the unique key would let them collide
+    if running := _running(session, stamp.by, stamp.now):
+        return _repeated(session, running, wanted)
+    purpose = caller_ids.purpose_of(session, wanted.peer, wanted.records, stamp.now)
+    line = caller_ids.choose(session, purpose)
+    refuse_unwanted(session, wanted, purpose, stamp.now, zone)
+    try:
+        with session.begin_nested():
+            return _store(session, wanted, (number, purpose, line), stamp)
+    except IntegrityError:  # another click was faster
+        other = _running(session, stamp.by, stamp.now)
+        if other is None:
+            raise
+        return _repeated(session, other, wanted)
+
+
+def own_number(session: Session, user_id: int) -> str:
+    """Where the person's phone rings: at their telephony number, else their mobile; E.164. Raises RuleBroken."""
+    user: Any = session.get_one(User, user_id)
+    number = phone.normalize(user.telephony_number) or user.mobile_e164 or phone.normalize(user.mobile)
+    if not number:
+        text = (
+            "To call from the CRM, your own phone has to ring first, and your number is missing. Please add your "
+            "mobile number in My profile."
+        )
+        raise RuleBroken(text, "person")
+    return str(number)
+
+
+def refuse_unwanted(session: Session, wanted: Wanted, purpose: str, now: datetime, zone: str) -> None:
+    """Raise RuleBroken for a promotional call to who wants none, or outside the permitted hours."""
+    records = {name: wanted.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
+    if reason := consents.refusal(session, Addressed("voice", wanted.peer, purpose, **records), now):
+        raise RuleBroken(reason, "peer")
+    if purpose == "promotional" and (until := outgoing.promotional_opening(session, now, zone)):
+        text = "Promotional calls aren't allowed at this hour. You can call from %(time)s on."
+        raise RuleBroken(translatable(text, time=f"{until.astimezone(ZoneInfo(zone)):%H:%M}"), "peer")
+
+
+def _running(session: Session, user_id: int, now: datetime) -> Started | None:
+    """The call that holds the person's line, locked. One that is over, or long silent, is let go."""
+    mine = select(CallRequest).where(CallRequest.line_of == user_id).with_for_update()
+    # As it is stored, not as this transaction began to see it.
+    request = session.scalars(mine, execution_options={"populate_existing": True}).first()
+    if request is None:
+        return None
+    call = session.get_one(CallLog, request.call_id)
+    if not calls.is_over(call) and not _is_forgotten(request, call, now):
+        return Started(request, call, is_repeated=True)
+    request.line_of = None
+    session.flush()
+    return None
+
+
+def _is_forgotten(request: CallRequest, call: CallLog, now: datetime) -> bool:
+    is_silent = calls.rank_of(call.status) == 0 and call.changed_on < now - SILENT_FOR
+    return is_silent or call.changed_on < now - LINE_HELD_FOR
+
+
+def _repeated(session: Session, running: Started, wanted: Wanted) -> Started:
+    if running.call.other_e164 != wanted.peer:
+        raise Conflict("You are in another call. Please end it, or close its card, and call again.")
+    return running
+
+
+def _store(session: Session, wanted: Wanted, chosen: tuple[str, str, Line], stamp: Stamp) -> Started:
+    number, purpose, line = chosen
+    account = line.account
+    call = CallLog(
+        direction="Outgoing",
+        status="Queued",
+        from_number=line.number or None,
+        to_number=wanted.peer,
+        other_e164=wanted.peer,
+        started_on=stamp.now,
+        duration_seconds=0,
+        native={},
+        employee_id=stamp.by,
+        cold=False,
+        medium=account.kind if account.kind in calls.MEDIUMS else "manual",
+        account_id=account.id,
+        **{name: wanted.records.get(name) for name in ("lead_id", "ticket_id", "customer_id")},
+    )
+    call.stamp(stamp)
+    session.add(call)
+    session.flush()
+    request = CallRequest(
+        call_id=call.id,
+        user_id=stamp.by,
+        person_number=number,
+        caller_id=line.number or None,
+        purpose=purpose,
+        fits_purpose=line.fits,
+        state="queued",
+        tries=0,
+        due_on=stamp.now,
+        expires_on=stamp.now + LASTS,
+        line_of=stamp.by,
+    )
+    request.stamp(stamp)
+    session.add(request)
+    session.flush()
+    call_cards.show(session, call, [stamp.by], stamp)
+    pending(session).call_requests.append(request.id)
+    payload: dict[str, Any] = {"account": account.name, "purpose": purpose, "series": line.series}
+    audit.write(session, "call", stamp.by, stamp.now, f"call {call.id}", **payload)
+    return Started(request, call)
+
+
+# --- what becomes of it
+
+
+def note_dialled(session: Session, request: CallRequest, provider_id: str | None, now: datetime) -> None:
+    """The provider has taken the call."""
+    call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
+    if provider_id and call.provider_id is None:
+        call.provider_id = provider_id
+    if call.status == "Queued":
+        call.status = "Initiated"
+    _mark(session, call, now)
+
+
+def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
+    """It was surely not dialled: the call has failed, and the person's line is free."""
+    call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
+    release(session, call.id)
+    if calls.is_over(call):
+        return
+    call.status, call.ended_on = "Failed", now
+    if (call.lead_id or call.ticket_id or call.customer_id) and calls.timeline_line(session, call) is None:
+        timeline.write(session, call, "call", Stamp(request.user_id, now), **calls.timeline_payload(call, call.id))
+    _mark(session, call, now)
+
+
+def note_unknown(session: Session, request: CallRequest, now: datetime) -> None:
+    """Nobody knows whether it was dialled: its person is asked."""
+    _mark(session, session.get_one(CallLog, request.call_id), now)
+
+
+def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> None:
+    """A person says whether a call of unknown fate has rung. Raises Conflict when that is known by now."""
+    values = {"state": "sent", "error": None} if has_rung else {"state": "failed", "line_of": None}
+    step = update(CallRequest).where(CallRequest.call_id == call.id, CallRequest.state == "unknown")
+    done: Any = session.execute(step.values(values), execution_options={"synchronize_session": False})
+    if not done.rowcount:
+        raise Conflict("What became of this call is known by now. Its card shows it.")
+    request = session.scalars(
+        select(CallRequest).where(CallRequest.call_id == call.id), execution_options={"populate_existing": True}
+    ).one()
+    if has_rung:
+        note_dialled(session, request, None, stamp.now)
+    else:
+        note_failed(session, request, stamp.now)
+
+
+def confirm(session: Session, call_id: int) -> None:
+    """The provider reports on a call of unknown fate: it was dialled."""
+    step = update(CallRequest).where(CallRequest.call_id == call_id, CallRequest.state == "unknown")
+    session.execute(step.values(state="sent", error=None), execution_options={"synchronize_session": False})
+
+
+def release(session: Session, call_id: int) -> None:
+    """The call is over: its person may make another one."""
+    step = update(CallRequest).where(CallRequest.call_id == call_id, CallRequest.line_of.is_not(None))
+    session.execute(step.values(line_of=None), execution_options={"synchronize_session": False})
+
+
+def _mark(session: Session, call: CallLog, now: datetime) -> None:
+    call.stamp(Stamp(None, now))
+    timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
+    call_cards.mark_changed(session, call.id)

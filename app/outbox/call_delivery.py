@@ -1,0 +1,160 @@
+"""Calls to be dialled. Each is dialled at most once and within a minute; where nobody knows, its person decides."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app import access
+from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.provider import CannotAsk, OutgoingCall, Provider, Refused
+from app.domain import call_requests
+from app.domain.base import RuleBroken
+from app.domain.call_requests import Wanted
+from app.domain.pending import pending
+from app.extensions import db
+from app.models import CallLog, CallRequest, ChannelAccount
+from app.outbox import engine, health, providers
+from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
+from app.outbox.providers import NoProvider, impersonal
+
+#: Seconds before the second, third … attempt of a call that was surely not dialled; it expires within a minute.
+WAITS = (2, 5, 10)
+EXPIRED = "It took longer than a minute to reach the telephone provider, so nobody was called. Please call again."
+NOT_KNOWN = "Unknown whether your phone rings: dialling was interrupted."
+OFF = "The telephone account was turned off. Please ask an administrator."
+GONE = "The telephone account no longer exists."
+NO_TELEPHONE = "This account can't make calls. Please ask an administrator to check its settings."
+
+log = logging.getLogger("crm.calls")
+
+
+@dataclass(frozen=True)
+class CallResult(DeliveryResult):
+    """The result of one attempt, as the provider told it."""
+
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True)
+class _Ready:
+    account_id: int
+    provider: Provider
+    call: OutgoingCall
+
+
+def send(request_id: int) -> None:
+    """Dial one call that is due. The path of this function is stored in queues."""
+    row = engine.claim(CALLS, request_id, datetime.now(UTC))
+    if row is not None:
+        engine.settle(CALLS, row, engine.attempt(CALLS, row), datetime.now(UTC))
+
+
+def _prepare(row: CallRequest) -> _Ready:
+    """Raises NotSent: it is too late, the customer wants no calls any more, or the account can't be used."""
+    now = datetime.now(UTC)
+    if now >= row.expires_on:
+        raise _not_dialled(EXPIRED)
+    with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+        call = session.get_one(CallLog, row.call_id)
+        account = session.get(ChannelAccount, call.account_id) if call.account_id else None
+        if account is None or not account.is_active:
+            raise _not_dialled(GONE if account is None else OFF)
+        wanted = Wanted(call.other_e164 or "", {name: getattr(call, name) for name in _RECORDS})
+        try:
+            call_requests.refuse_unwanted(session, wanted, row.purpose, now, current_app.config["CRM"].time_zone)
+            return _Ready(account.id, providers.provider_of(account), _outgoing(row, call, account))
+        except RuleBroken as refused:
+            raise _not_dialled(str(refused.message)) from refused
+        except NoProvider as error:
+            raise _not_dialled(str(error)) from error
+
+
+_RECORDS = ("lead_id", "ticket_id", "customer_id")
+
+
+def _not_dialled(reason: str) -> NotSent:
+    return NotSent(DeliveryResult("failed", reason, was_attempted=False))
+
+
+def _outgoing(row: CallRequest, call: CallLog, account: ChannelAccount) -> OutgoingCall:
+    return OutgoingCall(
+        key=f"c{call.id}",
+        person=row.person_number,
+        customer=call.other_e164 or "",
+        caller_id=row.caller_id or "",
+        status_url=providers.hook_url(account, "voice"),
+        is_recorded=account.settings.get("record_outgoing") == "yes",
+    )
+
+
+def _transmit(row: CallRequest, prepared: _Ready) -> DeliveryResult:
+    result = _dial(row, prepared)
+    health.note(prepared.account_id, None if result.state == "sent" else result.error or "")
+    return result
+
+
+def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
+    try:
+        accepted = prepared.provider.call(prepared.call)
+    except CannotAsk:
+        return DeliveryResult("failed", NO_TELEPHONE)
+    except DeliveryUnknown as error:
+        return DeliveryResult("unknown", impersonal(error))
+    except ChannelError as error:
+        state = "failed" if error.permanent else engine.retry(CALLS, row, "").state
+        asked = error.retry_after if isinstance(error, Refused) and state == "queued" else 0.0
+        return DeliveryResult(state, impersonal(error), wait=asked)
+    return CallResult("sent", provider_id=accepted.provider_id or None)
+
+
+def _on_settled(session: Session, row: CallRequest, result: DeliveryResult, now: datetime) -> None:
+    """The call log, the person's line and their card follow."""
+    request = session.get_one(CallRequest, row.id)
+    if result.state == "sent":
+        call_requests.note_dialled(session, request, getattr(result, "provider_id", None), now)
+    elif result.state in ("failed", "dropped"):
+        call_requests.note_failed(session, request, now)
+    elif result.state == "unknown":
+        call_requests.note_unknown(session, request, now)
+
+
+CALLS = DeliveryKind(
+    label="call",
+    log=log,
+    model=CallRequest,
+    key=CallRequest.id,
+    began_on=CallRequest.began_on,
+    due_on=CallRequest.due_on,
+    queue="short",
+    is_urgent=True,
+    send=send,
+    waits=lambda _row: WAITS,
+    prepare=_prepare,
+    transmit=_transmit,
+    interrupted=DeliveryResult("unknown", NOT_KNOWN),
+    on_settled=_on_settled,
+)
+
+
+# --- after the commit
+
+
+def enqueue_committed(session: Session) -> None:
+    """Session hook, after a commit: have its calls dialled."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    committed, gathered.call_requests = gathered.call_requests, []
+    for key in committed:
+        engine.enqueue(CALLS, key)
+
+
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: there is nothing to dial."""
+    if not session.in_nested_transaction():
+        pending(session).call_requests = []

@@ -1,0 +1,123 @@
+"""Recordings on their way from the provider into our storage: the same engine, the other way round."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app import access
+from app.channels.base import ChannelError
+from app.channels.provider import Media, Provider
+from app.domain import recordings
+from app.domain.pending import pending
+from app.extensions import db
+from app.lib.file_kinds import kind_of
+from app.models import CallLog, CallRecording, ChannelAccount
+from app.ops.file_store import MAX_BYTES, FileStore, TooLarge
+from app.outbox import engine, providers
+from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
+from app.outbox.providers import NoProvider, impersonal
+
+#: Seconds before the second, third … attempt: providers report a recording before its file can be fetched.
+WAITS = (15, 60, 300, 1800, 7200)
+#: What browsers play, by the content of the file.
+KINDS = ("audio/mpeg", "audio/wav", "audio/ogg", "audio/mp4")
+NO_SOUND = "What the provider sent is no sound recording that can be played."
+TOO_LARGE = "The recording is larger than 25 MB."
+INTERRUPTED = "Fetching the recording was interrupted."
+
+log = logging.getLogger("crm.recordings")
+
+
+@dataclass(frozen=True)
+class Stored(DeliveryResult):
+    """The recording is in our storage."""
+
+    digest: str | None = None
+    mime_type: str | None = None
+    size: int | None = None
+
+
+def send(recording_id: int) -> None:
+    """Fetch one recording that is due. The path of this function is stored in queues."""
+    engine.deliver(RECORDINGS, recording_id)
+
+
+def _prepare(row: CallRecording) -> Provider:
+    with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+        call = session.get_one(CallLog, row.call_id)
+        account = session.get(ChannelAccount, call.account_id) if call.account_id else None
+        if account is None:
+            raise NotSent(DeliveryResult("failed", "The telephone account no longer exists.", was_attempted=False))
+        try:
+            return providers.provider_of(account)
+        except NoProvider as error:
+            raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+
+
+def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
+    try:
+        _said, content = provider.fetch(Media(row.address, "audio/mpeg"), MAX_BYTES)
+    except ChannelError as error:
+        state = "failed" if error.permanent else engine.retry(RECORDINGS, row, "").state
+        return DeliveryResult(state, impersonal(error))
+    if kind_of(content) not in KINDS:
+        return DeliveryResult("failed", NO_SOUND)
+    store: FileStore = current_app.extensions["crm_files"]
+    try:
+        stored = store.put(content)
+    except TooLarge:
+        return DeliveryResult("failed", TOO_LARGE)
+    return Stored("sent", digest=stored.digest, mime_type=stored.mime_type, size=stored.size)
+
+
+def _columns(result: DeliveryResult) -> dict[str, Any]:
+    if not isinstance(result, Stored):
+        return {}
+    return {"digest": result.digest, "mime_type": result.mime_type, "size": result.size}
+
+
+def _on_settled(session: Session, row: CallRecording, result: DeliveryResult, now: datetime) -> None:
+    recordings.mark_changed(session, row)
+
+
+RECORDINGS = DeliveryKind(
+    label="recording",
+    log=log,
+    model=CallRecording,
+    key=CallRecording.id,
+    began_on=CallRecording.began_on,
+    due_on=CallRecording.due_on,
+    queue="default",
+    send=send,
+    waits=lambda _row: WAITS,
+    prepare=_prepare,
+    transmit=_transmit,
+    interrupted=DeliveryResult("queued", INTERRUPTED),
+    columns=_columns,
+    on_settled=_on_settled,
+)
+
+
+# --- after the commit
+
+
+def enqueue_committed(session: Session) -> None:
+    """Session hook, after a commit: have its recordings fetched."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    committed, gathered.recordings = gathered.recordings, []
+    for key in committed:
+        engine.enqueue(RECORDINGS, key)
+
+
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: there is nothing to fetch."""
+    if not session.in_nested_transaction():
+        pending(session).recordings = []

@@ -1,0 +1,164 @@
+// Calls: a click on Call rings one's own phone; the card of a call stands on every page, and asks for the outcome at its end.
+// The server says which calls are on; this file only asks, shows and counts the seconds.
+const home = document.querySelector('[data-calls]');
+const said = document.createElement('p');
+const list = document.createElement('div');
+const ASKED = 'crm-asked';
+const FAST = 4000;
+const SLOW = 20_000;
+let poll = null;
+let since = performance.now();
+let asks = 0;
+
+const seen = () => document.visibilityState === 'visible';
+const toast = (text) => dispatchEvent(new CustomEvent('crm:toast', { detail: { text } }));
+const shown = () => [...list.querySelectorAll('[data-card]')];
+
+// --- asking the server
+async function send(url, body) {
+  const token = document.querySelector('meta[name="csrf-token"]')?.content || '';
+  const headers = { 'HX-Request': 'true', 'X-CSRFToken': token };
+  const answer = await fetch(url, { method: body ? 'POST' : 'GET', body, headers, credentials: 'same-origin', redirect: 'error' });
+  if (!answer.ok) throw new Error(decodeURIComponent(answer.headers.get('X-Sentence') || ''));
+  return answer.text();
+}
+async function load() {
+  clearTimeout(poll);
+  const mine = ++asks;
+  try {
+    const html = await send('/calls/card');
+    if (mine === asks) await show(html); // a later answer knows more
+  } catch { later(SLOW); } // the server is away: the card stays as it was
+}
+async function change(url, body = new FormData()) {
+  asks += 1;
+  try { await show(await send(url, body)); } catch (refused) { if (refused.message) toast(refused.message); else load(); }
+}
+function later(wait) { clearTimeout(poll); poll = setTimeout(load, wait); }
+
+// --- showing
+const sheets = {};
+function style(href) {
+  if (!href || document.querySelector(`link[href="${CSS.escape(href)}"], link[href="${href}"]`)) return Promise.resolve();
+  sheets[href] ??= new Promise((done) => {
+    const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href, onload: done, onerror: done });
+    document.head.append(sheet);
+  });
+  return sheets[href];
+}
+async function show(html) {
+  if (html.includes('data-card')) await style(home.dataset.css);
+  const states = new Map(shown().map((card) => [card.dataset.card, card.dataset.said]));
+  const notes = new Map([...list.querySelectorAll('[data-note]')].map((note) => [note.id, note]));
+  const focused = list.contains(document.activeElement) ? document.activeElement : null;
+  const place = focused?.selectionStart;
+  list.innerHTML = html;
+  since = performance.now();
+  for (const note of list.querySelectorAll('[data-note]')) {
+    const old = notes.get(note.id);
+    if (old && (old === focused || old.dataset.dirty)) { note.value = old.value; note.dataset.dirty = old.dataset.dirty || ''; }
+  }
+  const again = focused?.id && document.getElementById(focused.id);
+  again?.focus({ preventScroll: true });
+  if (again?.matches('textarea')) again.setSelectionRange(place, place);
+  const news = shown().find((card) => states.get(card.dataset.card) !== card.dataset.said);
+  if (news) said.textContent = news.dataset.said;
+  tick();
+  const moving = shown().map((card) => card.dataset.state).filter((state) => state !== 'failed' && state !== 'ended');
+  if (moving.length) later(moving.every((state) => state === 'talking') ? SLOW : FAST); else clearTimeout(poll);
+  askOutcome();
+}
+function tick() {
+  const gone = Math.floor((performance.now() - since) / 1000);
+  for (const timer of list.querySelectorAll('[data-seconds]')) {
+    const seconds = Number(timer.dataset.seconds) + gone;
+    const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+    timer.textContent = `${h ? `${h}:${String(m).padStart(2, '0')}` : m}:${String(s).padStart(2, '0')}`;
+  }
+}
+
+// --- the note is kept while it is written
+let typing = null;
+async function keep(note) {
+  if (!note?.dataset.dirty) return;
+  note.dataset.dirty = '';
+  const body = new FormData();
+  body.append('note', note.value);
+  try { await send(note.dataset.note, body); } catch (refused) { note.dataset.dirty = '1'; if (refused.message) toast(refused.message); }
+}
+const keepAll = () => Promise.all([...list.querySelectorAll('[data-note]')].map(keep));
+
+// --- the outcome: asked once, in the tab that is looked at
+function isNew(id) {
+  let kept = [];
+  try { kept = JSON.parse(localStorage.getItem(ASKED) || '[]'); } catch { /* private mode */ }
+  if (kept.includes(id)) return false;
+  try { localStorage.setItem(ASKED, JSON.stringify([...kept, id].slice(-50))); } catch { /* private mode */ }
+  return true;
+}
+async function openOutcome(link) {
+  await Promise.all([keepAll(), style(home.dataset.outcomeCss), import(home.dataset.outcomeJs)]);
+  link.dataset.ready = '1';
+  link.click();
+}
+function askOutcome() {
+  const card = shown().find((each) => each.dataset.state === 'ended' && each.querySelector('[data-log]'));
+  if (!card || !seen()) return;
+  const open = document.querySelector('dialog[open]');
+  if (open) { open.addEventListener('close', askOutcome, { once: true }); return; }
+  if (isNew(card.dataset.card)) openOutcome(card.querySelector('[data-log]'));
+}
+
+// --- what people do
+document.addEventListener('click', (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  const log = event.target.closest('[data-log]');
+  if (log && !log.dataset.ready) { event.preventDefault(); event.stopImmediatePropagation(); openOutcome(log); return; }
+  if (log) delete log.dataset.ready;
+  const dial = event.target.closest('a[data-dial]');
+  if (!dial || !home) return;
+  event.preventDefault();
+  if (dial.ariaBusy === 'true') return;
+  dial.ariaBusy = 'true';
+  change(dial.getAttribute('href')).finally(() => { dial.ariaBusy = null; });
+}, true);
+if (home) {
+  said.className = 'visually-hidden';
+  said.setAttribute('aria-live', 'assertive');
+  list.className = 'call-list';
+  home.append(said, list);
+  list.addEventListener('submit', (event) => {
+    if (!event.target.matches('[data-step]')) return;
+    event.preventDefault();
+    keepAll().then(() => change(event.target.getAttribute('action'), new FormData(event.target)));
+  });
+  list.addEventListener('input', (event) => {
+    const note = event.target.closest('[data-note]');
+    if (!note) return;
+    note.dataset.dirty = '1';
+    clearTimeout(typing);
+    typing = setTimeout(keepAll, 500);
+  });
+  list.addEventListener('focusout', keepAll);
+  // A page that is left keeps what was typed in the last half second.
+  addEventListener('pagehide', () => list.querySelectorAll('[data-note]').forEach((note) => {
+    if (!note.dataset.dirty) return;
+    const body = new FormData();
+    body.append('note', note.value);
+    body.append('csrf_token', document.querySelector('meta[name="csrf-token"]')?.content || '');
+    navigator.sendBeacon(note.dataset.note, body);
+  }));
+  addEventListener('crm:call', load);
+  document.addEventListener('visibilitychange', () => { if (seen() && shown().length) load(); });
+  setInterval(tick, 1000);
+  if ('open' in home.dataset) load();
+}
+
+// --- recordings are played at the speed that was chosen
+document.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-speed]');
+  const player = button?.closest('[data-player]');
+  if (!player) return;
+  player.querySelector('audio').playbackRate = Number(button.dataset.speed);
+  player.querySelectorAll('[data-speed]').forEach((each) => each.setAttribute('aria-pressed', String(each === button)));
+});

@@ -1,0 +1,93 @@
+"""Whom a click on Call reaches: the person of a record, of an earlier call or of a conversation, by a number that the
+server looks up. Who sees the number masked calls without learning it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app import access
+from app.domain.base import NotFound, RuleBroken
+from app.domain.call_requests import Wanted
+from app.domain.conversations import RECORDS as RECORD_IDS
+from app.extensions import db
+from app.lib import phone
+from app.lib.ids import parse_id
+from app.models import CallLog, Conversation, Customer, Lead, Ticket
+from app.web.core.fields import Viewer
+from app.web.core.reference_fields import find_record
+
+#: Records' numbers are shorter.
+MAX_NUMBER_LENGTH = 40
+#: Kind in an address, or name of a REST field -> record.
+KINDS: dict[str, Any] = {
+    "lead": Lead,
+    "ticket": Ticket,
+    "customer": Customer,
+    "call": CallLog,
+    "conversation": Conversation,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom to call, and how the page calls them."""
+
+    wanted: Wanted
+    #: A name or the number of a record; never a telephone number.
+    label: str
+
+
+def may_call(viewer: Viewer) -> bool:
+    """Whether the CRM can make calls, and this person may."""
+    return viewer.lookups.has_voice and viewer.person.may("Call Logs", "create")
+
+
+def url_of(kind: str, key: int | str, viewer: Viewer) -> str | None:
+    """Where a click on Call leads; None where the CRM can't call."""
+    return f"/calls/dial/{kind}/{key}" if may_call(viewer) else None
+
+
+def find(kind: str, pk: Any) -> Target:
+    """Raises NotFound for a record that is out of reach, RuleBroken for one without a number."""
+    model = KINDS.get(kind)
+    key = (parse_id(pk) or _by_number(model, pk)) if model is not None else None
+    row = access.get_visible(db.session(), model, key) if key is not None else None
+    if row is None:
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+    number = _number_of(row)
+    if not number:
+        raise RuleBroken(_("There is no phone number to call. Please add one to the record first."), "peer")
+    return Target(Wanted(number, _records_of(kind, row)), _label(row))
+
+
+def _by_number(model: Any, pk: Any) -> int | None:
+    is_number = isinstance(pk, str) and hasattr(model, "number") and len(pk) < MAX_NUMBER_LENGTH
+    return find_record(model, pk.strip().upper()) if is_number else None
+
+
+def _number_of(row: Any) -> str | None:
+    if isinstance(row, CallLog):
+        return row.other_e164
+    if isinstance(row, Conversation) and row.channel != "email":
+        return phone.normalize(row.peer)
+    with access.as_system(db.session()):  # the number is looked up by the server and shown to nobody
+        customer = db.session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
+        lead = db.session.get(Lead, row.lead_id) if isinstance(row, Conversation) and row.lead_id else None
+    found = (getattr(each, "mobile_e164", None) for each in (customer, lead, row) if each is not None)
+    return next((number for number in found if number), None)
+
+
+def _records_of(kind: str, row: Any) -> dict[str, int | None]:
+    if kind in ("call", "conversation"):
+        return {name: getattr(row, name) for name in RECORD_IDS}
+    own = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
+    return dict.fromkeys(RECORD_IDS) | own
+
+
+def _label(row: Any) -> str:
+    names = [getattr(row, each, None) for each in ("first_name", "last_name")]
+    return " ".join(each for each in names if each) or getattr(row, "number", None) or _("this number")

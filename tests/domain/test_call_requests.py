@@ -1,0 +1,267 @@
+"""Calls made from the CRM: by which number, to whom not, one at a time; and who is shown an incoming one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.channels.console_provider import KIND
+from app.channels.provider import CallUpdate
+from app.domain import call_cards, call_requests, channel_accounts, consents, customers, incoming, leads
+from app.domain.base import Conflict, RuleBroken, Stamp
+from app.domain.call_requests import Wanted
+from app.domain.change_context import ChangeContext
+from app.domain.channel_accounts import AccountSettings
+from app.domain.session_context import session_context
+from app.lib.number_series import series_of
+from app.lib.vault import Vault
+from app.models import BusinessSetting, CallCard, CallLog, CallRequest, ModulePermission, Role
+from tests.makers import hours, user
+
+PEER, OTHER, MOBILE = "+919820012345", "+919820054321", "+919811100001"
+PROMO, SERVICE, ANY = "+911401234567", "+911600123456", "+912223456789"
+#: Noon in Kolkata, and ten in the evening.
+NOON, LATE = datetime(2026, 3, 3, 6, 30, tzinfo=UTC), datetime(2026, 3, 3, 16, 30, tzinfo=UTC)
+ZONE = "Asia/Kolkata"
+
+
+@pytest.fixture
+def asha(office: Session) -> Any:
+    made = user(office, "asha", "Sales User")
+    made.mobile = made.mobile_e164 = MOBILE
+    office.flush()
+    return made
+
+
+@pytest.fixture
+def lead(office: Session, asha: Any) -> Any:
+    return leads.create(office, {"first_name": "Ravi", "mobile": PEER}, ChangeContext(asha.id, NOON))
+
+
+def account(office: Session, vault: Vault, *caller_ids: tuple[str, str]) -> Any:
+    wanted = AccountSettings("Desk", channels=("voice",), caller_ids=caller_ids)
+    return channel_accounts.create(office, KIND, wanted, Stamp(None, NOON), vault)
+
+
+def call(office: Session, asha: Any, peer: str = PEER, now: datetime = NOON, **records: Any) -> Any:
+    return call_requests.start(office, Wanted(peer, records), Stamp(asha.id, now), ZONE)
+
+
+@pytest.mark.parametrize(
+    "number, series",
+    [
+        (PROMO, "140"),
+        (SERVICE, "1600"),
+        (PEER, "ten-digit"),
+        (ANY, "ten-digit"),
+        ("+14155550100", "other"),
+        (None, "other"),
+    ],
+)
+def test_the_series_of_a_number(number: str | None, series: str) -> None:
+    assert series_of(number) == series
+
+
+BOTH = ((PROMO, "promotional"), (SERVICE, "service"))
+
+
+@pytest.mark.parametrize(
+    "caller_ids, is_customer, has_consent, shown, fits",
+    [
+        (BOTH, False, False, PROMO, True),
+        (BOTH, False, True, SERVICE, True),
+        (BOTH, True, False, SERVICE, True),
+        (((ANY, "any"), (SERVICE, "service")), True, False, SERVICE, True),
+        (((ANY, "any"), (SERVICE, "service")), False, False, ANY, True),
+        (((SERVICE, "service"),), False, False, None, False),
+        ((), True, False, None, False),
+    ],
+)
+def test_who_is_called_decides_the_number(
+    office: Session,
+    vault: Vault,
+    asha: Any,
+    lead: Any,
+    caller_ids: Any,
+    is_customer: bool,
+    has_consent: bool,
+    shown: str | None,
+    fits: bool,
+) -> None:
+    account(office, vault, *caller_ids)
+    if has_consent:
+        entry = {"channel": "voice", "address": PEER, "action": "given", "how": "form"}
+        consents.record(office, entry, Stamp(None, NOON))
+    person = customers.create(office, {"first_name": "Ravi"}, ChangeContext(asha.id, NOON)) if is_customer else None
+    started = call(office, asha, lead_id=lead.id, customer_id=person.id if person else None)
+    assert (started.request.caller_id, started.request.fits_purpose) == (shown, fits)
+    assert (started.call.status, started.call.from_number, started.call.employee_id) == ("Queued", shown, asha.id)
+
+
+def set_to(office: Session, key: str, value: Any) -> None:
+    office.add(BusinessSetting(key=key, value=value))
+    office.flush()
+
+
+def forbid(office: Session, what: str, asha: Any) -> None:
+    if what == "no number":
+        set_to(office, "caller_id_rule", "refuse")
+    elif what == "no phone":
+        asha.mobile = asha.mobile_e164 = None
+    elif what == "opt-out":
+        consents.record(
+            office, {"channel": "voice", "address": PEER, "action": "withdrawn", "how": "call"}, Stamp(None, NOON)
+        )
+    elif what == "dnd":
+        consents.note_dnd(office, PEER, "blocked", "scrub file", NOON)
+    elif what == "off":
+        for each in channel_accounts.active(office, "voice"):
+            each.is_active = False
+
+
+@pytest.mark.parametrize(
+    "what, now, field",
+    [
+        ("no number", NOON, "caller_id"),
+        ("no phone", NOON, "person"),
+        ("opt-out", NOON, "peer"),
+        ("dnd", NOON, "peer"),
+        ("off", NOON, "channel"),
+        ("late", LATE, "peer"),
+    ],
+)
+def test_what_may_not_be_called_is_refused_in_words(
+    office: Session, vault: Vault, asha: Any, lead: Any, what: str, now: datetime, field: str
+) -> None:
+    account(office, vault)
+    forbid(office, what, asha)
+    office.flush()
+    with pytest.raises(RuleBroken) as refused:
+        call(office, asha, now=now, lead_id=lead.id)
+    assert list(refused.value.errors) == [field] and PEER not in refused.value.message
+    assert office.scalars(select(CallLog)).all() == []
+
+
+def test_a_service_call_passes_the_opt_out_and_the_evening(office: Session, vault: Vault, asha: Any) -> None:
+    account(office, vault)
+    forbid(office, "opt-out", asha)
+    forbid(office, "dnd", asha)
+    assert call(office, asha, now=LATE).request.purpose == "service"
+
+
+def test_a_second_click_rings_nobody_and_another_call_has_to_wait(office: Session, vault: Vault, asha: Any) -> None:
+    desk = account(office, vault)
+    first = call(office, asha)
+    again = call(office, asha, now=NOON + timedelta(seconds=1))
+    assert again.is_repeated and again.request.id == first.request.id
+    with pytest.raises(Conflict):
+        call(office, asha, OTHER)
+    ended = CallUpdate("C1", "completed", "out", PEER, "", key=f"c{first.call.id}", talk_seconds=5)
+    incoming.take(office, desk, ended, NOON + timedelta(minutes=1))
+    assert not call(office, asha, OTHER, NOON + timedelta(minutes=2)).is_repeated
+    assert len(office.scalars(select(CallLog)).all()) == 2
+
+
+def test_a_call_of_which_nobody_hears_lets_the_line_go(office: Session, vault: Vault, asha: Any) -> None:
+    account(office, vault)
+    call(office, asha)
+    assert not call(office, asha, OTHER, NOON + call_requests.SILENT_FOR + timedelta(seconds=1)).is_repeated
+
+
+@pytest.mark.parametrize("has_rung, status, line", [(True, "Initiated", True), (False, "Failed", False)])
+def test_a_person_says_whether_a_call_of_unknown_fate_rings(
+    office: Session, vault: Vault, asha: Any, has_rung: bool, status: str, line: bool
+) -> None:
+    account(office, vault)
+    started = call(office, asha)
+    started.request.state = "unknown"
+    office.flush()
+    call_requests.decide(office, started.call, has_rung, Stamp(asha.id, NOON))
+    office.expire_all()
+    assert (started.call.status, started.request.line_of is not None) == (status, line)
+    with pytest.raises(Conflict):
+        call_requests.decide(office, started.call, True, Stamp(asha.id, NOON))
+
+
+@pytest.mark.parametrize("own, key", [(True, True), (False, True), (False, False)])
+def test_only_its_own_account_reports_on_a_call(office: Session, vault: Vault, asha: Any, own: bool, key: bool) -> None:
+    desk = account(office, vault)
+    other = channel_accounts.create(office, KIND, AccountSettings("Other"), Stamp(None, NOON), vault)
+    started = call(office, asha)
+    started.request.state = "unknown"
+    office.flush()
+    event = CallUpdate("C9", "answered", "out", PEER, "", key=f"c{started.call.id}" if key else "")
+    incoming.take(office, desk if own else other, event, NOON)
+    office.expire_all()
+    assert (started.call.status, started.request.state) == (("In Progress", "sent") if own else ("Queued", "unknown"))
+
+
+# --- incoming
+
+
+def ring(office: Session, desk: Any, now: datetime = NOON, state: str = "ringing", **more: Any) -> CallLog:
+    incoming.take(office, desk, CallUpdate("I1", state, "in", PEER, SERVICE, **more), now)
+    return office.scalars(select(CallLog).where(CallLog.provider_id == "I1")).one()
+
+
+def shown_to(office: Session) -> set[int]:
+    return set(office.scalars(select(CallCard.user_id).where(CallCard.closed_on.is_(None))))
+
+
+def test_a_known_caller_is_shown_to_who_answers_for_them(office: Session, vault: Vault, asha: Any, lead: Any) -> None:
+    desk, bala = account(office, vault), user(office, "bala", "Sales User")
+    ring(office, desk)
+    assert shown_to(office) == {asha.id}
+    asha.leave_from, asha.delegate_id = NOON - timedelta(days=1), bala.id
+    incoming.take(office, desk, CallUpdate("I2", "ringing", "in", PEER, SERVICE), NOON)
+    assert shown_to(office) == {asha.id, bala.id}
+
+
+@pytest.mark.parametrize(
+    "chosen, now, expected", [(True, LATE, {"bala"}), (False, NOON, {"asha", "bala"}), (False, LATE, set())]
+)
+def test_a_stranger_is_shown_to_those_on_duty(
+    office: Session, vault: Vault, asha: Any, chosen: bool, now: datetime, expected: set[str]
+) -> None:
+    desk, bala = account(office, vault), user(office, "bala", "Sales User")
+    bala.takes_calls = chosen
+    role = office.scalars(select(Role).where(Role.name == "Sales User")).one()
+    office.add(ModulePermission(role_id=role.id, module="Call Logs", verb="create", level="own"))
+    hours(office)
+    session_context(office).zone = ZoneInfo(ZONE)
+    ring(office, desk, now)
+    names = {asha.id: "asha", bala.id: "bala"}
+    assert {names.get(key, "others") for key in shown_to(office)} - {"others"} == expected
+
+
+def test_who_answers_has_the_call_and_its_outcome(office: Session, vault: Vault, asha: Any) -> None:
+    desk, bala = account(office, vault), user(office, "bala", "Sales User")
+    ring(office, desk)
+    answered = ring(office, desk, state="answered", person=MOBILE)
+    assert (answered.employee_id, shown_to(office)) == (asha.id, {asha.id})
+    ended = ring(office, desk, state="completed", talk_seconds=9)
+    assert (ended.status, shown_to(office)) == ("Completed", {asha.id})
+    assert bala.id not in shown_to(office)
+
+
+def test_a_missed_call_leaves_the_pages(office: Session, vault: Vault, asha: Any, lead: Any) -> None:
+    desk = account(office, vault)
+    ring(office, desk)
+    ring(office, desk, state="no-answer")
+    assert shown_to(office) == set()
+
+
+def test_the_note_of_a_call_is_its_persons(office: Session, vault: Vault, asha: Any) -> None:
+    account(office, vault)
+    started = call(office, asha)
+    card = office.scalars(select(CallCard)).one()
+    call_cards.write_note(office, card, "Asks for an SIP", Stamp(asha.id, NOON))
+    office.flush()
+    assert call_cards.note_of(office, started.call.id, asha.id) == "Asks for an SIP"
+    assert call_cards.note_of(office, started.call.id, asha.id + 1) == ""
+    assert office.scalars(select(CallRequest)).one().line_of == asha.id

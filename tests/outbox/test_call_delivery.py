@@ -1,0 +1,280 @@
+"""Calls are dialled once and within a minute; recordings are fetched once, and only sound is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app import jobs
+from app.channels import registry
+from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.http_client import HttpClient, HttpRequest
+from app.channels.provider import Accepted, CallUpdate, Media, OutgoingCall, ProviderKind, Refused
+from app.domain import channel_accounts, incoming, recordings
+from app.domain.base import Stamp
+from app.domain.channel_accounts import AccountSettings
+from app.job_runner import run_slot
+from app.lib import tone
+from app.models import Activity, CallCard, CallLog, CallRecording, CallRequest, User
+from app.ops import queue
+from app.outbox import call_delivery, recording_delivery
+from tests.app_fixtures import World
+from tests.outbox.carrier import CarrierClient
+
+PEER, MOBILE = "+919820012345", "+919811100001"
+
+
+class Line(CarrierClient):
+    """A telephone provider; what it was asked to dial is in `dialled`."""
+
+    dialled: list[OutgoingCall] = []
+    fault: Callable[[], None] = staticmethod(lambda: None)
+    file: Callable[[], bytes] = staticmethod(lambda: tone.wav(1))
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.http = HttpClient("https://line.example", 1)
+
+    def call(self, call: OutgoingCall) -> Accepted:
+        """As it is told."""
+        type(self).fault()
+        self.dialled.append(call)
+        return Accepted(f"L{len(self.dialled)}")
+
+    def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
+        """The made-up file; addresses on the web are asked for like those of real providers."""
+        if media.address.startswith("http"):
+            return "audio/mpeg", self.http.fetch(HttpRequest("GET", media.address, max_bytes=max_bytes), ()).body
+        return "audio/mpeg", type(self).file()
+
+
+KIND = ProviderKind("line", "Line", ("voice",), (), Line)
+
+
+@pytest.fixture(autouse=True)
+def line(world: World, monkeypatch: pytest.MonkeyPatch) -> type[Line]:
+    monkeypatch.setitem(registry.KINDS, "line", KIND)
+    for name in ("fault", "file"):
+        monkeypatch.setattr(Line, name, Line.__dict__[name])
+    monkeypatch.setattr(Line, "dialled", [])
+    return Line
+
+
+@pytest.fixture
+def account(world: World) -> Any:
+    return prepare(world)
+
+
+def prepare(world: World) -> Any:
+    made = channel_accounts.create(world.session, KIND, AccountSettings("Line"), Stamp(None, now()), world.vault)
+    numbers = {"mobile": MOBILE, "mobile_e164": MOBILE}
+    world.session.execute(update(User).where(User.username == "cleo").values(numbers))
+    world.session.commit()
+    return made
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def click(world: World, kind: str, key: int) -> Any:
+    return world.door("cleo").rest("POST", "call_log/dial", {kind: key})
+
+
+def request_of(world: World, call_id: int) -> CallRequest:
+    world.session.commit()
+    world.session.expire_all()
+    return world.session.scalars(select(CallRequest).where(CallRequest.call_id == call_id)).one()
+
+
+def run_calls(world: World) -> int:
+    with world.app.app_context():
+        return int(queue._backend.run_waiting())  # type: ignore[union-attr]
+
+
+def send(world: World, key: int) -> None:
+    with world.app.app_context():
+        call_delivery.send(key)
+
+
+def run_job(world: World, name: str) -> None:
+    job = next(each for each in jobs.SCHEDULE if each.name == name)
+    with world.app.app_context():
+        run_slot(world.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
+
+
+def raiser(error: Exception) -> Any:
+    def fault() -> None:
+        raise error
+
+    return staticmethod(fault)
+
+
+def test_a_click_rings_the_person_and_connects_the_customer(world: World, make: Any, account: Any) -> None:
+    ticket = make.ticket("cleo", mobile=PEER)
+    answer = click(world, "ticket", ticket.id)
+    assert answer.status_code == 201 and answer.json["purpose"] == "service"
+    key = answer.json["id"]
+    assert run_calls(world) == 1
+    (dialled,) = Line.dialled
+    assert (dialled.key, dialled.person, dialled.customer) == (f"c{key}", MOBILE, PEER)
+    assert dialled.status_url.endswith(channel_accounts.token_of(account, world.vault))
+    assert (request_of(world, key).state, world.session.get_one(CallLog, key).status) == ("sent", "Initiated")
+    send(world, request_of(world, key).id)
+    assert click(world, "ticket", ticket.id).status_code == 200 and run_calls(world) == 0
+    assert len(Line.dialled) == 1
+
+
+@pytest.mark.parametrize(
+    "error, state, status",
+    [
+        (Refused("No such number.", permanent=True), "failed", "Failed"),
+        (DeliveryUnknown("No answer from +91 98200 12345."), "unknown", "Queued"),
+        (ValueError("a fault of ours"), "unknown", "Queued"),
+    ],
+)
+def test_what_went_wrong_is_told_and_never_dialled_again(
+    world: World, make: Any, account: Any, error: Exception, state: str, status: str
+) -> None:
+    Line.fault = raiser(error)  # type: ignore[method-assign]
+    key = click(world, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
+    run_calls(world)
+    row = request_of(world, key)
+    assert (row.state, world.session.get_one(CallLog, key).status) == (state, status)
+    assert row.error and "98200" not in row.error
+    assert (row.line_of is None) is (state == "failed")
+    Line.fault = staticmethod(lambda: None)  # type: ignore[method-assign]
+    run_job(world, "settle calls that wait")
+    assert run_calls(world) == 0 and Line.dialled == []
+
+
+def test_a_refusal_for_now_is_tried_again_within_the_minute(world: World, make: Any, account: Any) -> None:
+    Line.fault = raiser(ChannelError("Busy."))  # type: ignore[method-assign]
+    key = click(world, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
+    run_calls(world)
+    row = request_of(world, key)
+    assert (row.state, row.tries) == ("queued", 1)
+    Line.fault = staticmethod(lambda: None)  # type: ignore[method-assign]
+    world.session.execute(update(CallRequest).values(due_on=now()))
+    world.session.commit()
+    send(world, row.id)
+    assert request_of(world, key).state == "sent" and len(Line.dialled) == 1
+
+
+def test_nobody_is_rung_when_they_no_longer_expect_it(world: World, make: Any, account: Any) -> None:
+    ticket = make.ticket("cleo", mobile=PEER)
+    key = click(world, "ticket", ticket.id).json["id"]
+    queue._backend._reset()  # type: ignore[union-attr]  # the queue was lost
+    late = now() - timedelta(minutes=2)
+    world.session.execute(update(CallRequest).values(expires_on=late, due_on=late))
+    world.session.commit()
+    run_job(world, "settle calls that wait")
+    run_calls(world)
+    row = request_of(world, key)
+    assert (row.state, row.error, row.line_of) == ("failed", call_delivery.EXPIRED, None) and Line.dialled == []
+    told = world.rows(select(Activity).where(Activity.kind == "call"))
+    assert [line.payload["text"] for line in told] == ["Outgoing call, Failed"]
+
+
+def test_an_interrupted_call_is_left_to_its_person(world: World, make: Any, account: Any) -> None:
+    key = click(world, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
+    long_ago = now() - timedelta(minutes=6)
+    world.session.execute(update(CallRequest).values(state="sending", tries=1, began_on=long_ago))
+    world.session.commit()
+    run_job(world, "settle calls that wait")
+    run_calls(world)
+    assert (request_of(world, key).state, Line.dialled) == ("unknown", [])
+    card = world.session.scalars(select(CallCard)).one()
+    page = world.door("cleo").screen("/calls/card").text
+    assert "Does it ring?" in page and f"/calls/card/{card.id}/silent" in page
+    assert world.door("cleo").form(f"/calls/card/{card.id}/silent").status_code == 302
+    assert (request_of(world, key).state, world.session.get_one(CallLog, key).status) == ("failed", "Failed")
+
+
+# --- recordings
+
+
+def record(world: World, call_id: int, address: str) -> CallRecording:
+    recordings.note(world.session, world.session.get_one(CallLog, call_id), address, now())
+    world.session.commit()
+    run_calls(world)
+    world.session.expire_all()
+    return world.session.scalars(select(CallRecording).order_by(CallRecording.id.desc())).first()  # type: ignore
+
+
+@pytest.mark.parametrize(
+    "address, file, state, why",
+    [
+        ("line:1", lambda: tone.wav(2), "sent", None),
+        ("line:1", lambda: b"\xff\xe3" + b"0" * 900, "sent", None),
+        ("line:1", lambda: b"<html><script>alert(1)</script>", "failed", recording_delivery.NO_SOUND),
+        ("line:1", lambda: b"\xff\xfb" + b"0" * 25_000_001, "failed", recording_delivery.TOO_LARGE),
+        ("http://169.254.169.254/latest/meta-data", None, "failed", "The file isn't at an address of the provider."),
+        ("https://evil.example/x.mp3", None, "failed", "The file isn't at an address of the provider."),
+        ("http://127.0.0.1:22/", None, "failed", "The file isn't at an address of the provider."),
+    ],
+)
+def test_only_sound_from_the_provider_is_kept(
+    world: World, make: Any, account: Any, address: str, file: Any, state: str, why: str | None
+) -> None:
+    if file is not None:
+        Line.file = staticmethod(file)  # type: ignore[method-assign]
+    call = make.call("cleo", account_id=account.id)
+    world.session.execute(update(CallLog).values(account_id=account.id))
+    world.session.commit()
+    row = record(world, call.id, address)
+    assert (row.state, row.error) == (state, why)
+    assert (row.digest is not None) is (state == "sent")
+    assert world.count(CallRecording) == 1 and record(world, call.id, address).id == row.id
+
+
+def test_a_recording_that_is_not_there_yet_is_asked_for_again(world: World, make: Any, account: Any) -> None:
+    def missing() -> bytes:
+        raise ChannelError("Not yet.")
+
+    Line.file = staticmethod(missing)  # type: ignore[method-assign]
+    call = make.call("cleo")
+    world.session.execute(update(CallLog).values(account_id=account.id))
+    world.session.commit()
+    row = record(world, call.id, "line:1")
+    assert (row.state, row.tries) == ("queued", 1)
+    Line.file = staticmethod(lambda: tone.wav(1))  # type: ignore[method-assign]
+    world.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
+    world.session.commit()
+    run_job(world, "fetch recordings that wait")
+    run_calls(world)
+    world.session.expire_all()
+    assert (row.state, row.mime_type, row.size) == ("sent", "audio/wav", len(tone.wav(1)))
+
+
+# --- many at once, on MariaDB
+
+
+def test_clicks_at_the_same_moment_ring_once(maria: World) -> None:
+    account = prepare(maria)
+    ticket = maria.make.ticket("cleo", mobile=PEER)
+    doors, start = [maria.door("cleo") for _each in range(8)], threading.Barrier(8)
+    statuses: list[int] = []
+
+    def press(door: Any) -> None:
+        start.wait()
+        statuses.append(door.rest("POST", "call_log/dial", {"ticket": ticket.id}).status_code)
+
+    threads = [threading.Thread(target=press, args=[door]) for door in doors]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(statuses) == [200] * 7 + [201]
+    assert maria.session.scalar(select(func.count()).select_from(CallLog)) == 1
+    run_calls(maria)
+    assert [call.customer for call in Line.dialled] == [PEER]
+    key = maria.session.scalars(select(CallLog.id)).one()
+    ended = CallUpdate("L1", "completed", "out", PEER, "", key=f"c{key}", talk_seconds=9)
+    incoming.take(maria.session, account, ended, now())
+    maria.session.commit()
+    assert maria.session.scalars(select(CallRequest.line_of)).one() is None
