@@ -8,9 +8,11 @@ from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.calls import CallLog  # one call
+from app.domain.campaigns import Campaign, CampaignRecipient  # one message to many; one of them
 from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
 from app.domain.consents import Consent, DoNotDisturb  # who wants which messages; numbers on a do-not-disturb list
 from app.domain.conversations import Conversation  # all that was said with one number or address
+from app.domain.dnd_uploads import DndUpload  # an uploaded do-not-disturb list
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
@@ -67,6 +69,8 @@ __all__ = [
     "BackupRun",
     "BusinessSetting",
     "CallLog",
+    "Campaign",
+    "CampaignRecipient",
     "ChannelAccount",
     "Consent",
     "Conversation",
@@ -75,6 +79,7 @@ __all__ = [
     "CustomerKey",
     "CustomerLink",
     "Delivery",
+    "DndUpload",
     "DoNotDisturb",
     "ExportRun",
     "FailedCall",

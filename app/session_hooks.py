@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, people, role_rules, session_filter
-from app.domain import audit_chain, login_names, numbering, stored_text
+from app.domain import audit_chain, consents, login_names, numbering, stored_text
 from app.models import Delivery
 from app.outbox import change_capture, inbound_work, message_delivery, notice_delivery
 from app.web.realtime import live_events
@@ -35,6 +35,8 @@ HOOKS = (
         "Queries reach only rows that the person may see.",
     ),
     Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
+    Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
+    Hook("before_flush", consents.refuse_change, "The consent ledger is append-only, also for admins and jobs."),
     Hook("before_flush", stored_text.keep_storable, "No door stores control characters or decomposed letters."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
     Hook("before_flush", login_names.refuse_taken_names, "A name that looks like another's is refused with its field."),

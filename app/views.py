@@ -8,6 +8,7 @@ from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
+from app.web.channels.campaigns import CampaignsView
 from app.web.channels.conversations import ConversationResource
 from app.web.channels.inbox import InboxView
 from app.web.records.calls import CallResource, CallScreen
@@ -69,6 +70,7 @@ def register(appbuilder: Any) -> None:
     appbuilder.add_view(InboxView, "Inbox", href="/inbox/", icon="inbox", label=_("Inbox"))
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
+    appbuilder.add_view(CampaignsView, "Campaigns", href="/campaigns/", icon="send", label=_("Campaigns"))
     for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
     for group in settings_menu.GROUPS:

@@ -20,7 +20,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from app.access.fast_paging import alias_of, has_few, ways
 from app.access.system_session import acting, as_system
-from app.access.title_words import TitlePart, by_words, is_probed_common, probe
+from app.access.title_words import TitlePart, by_words, by_words_of_sqlite, is_probed_common, probe
 from app.models import Customer, Lead, Ticket
 
 #: Records that show their customer's name and numbers, and are found by them.
@@ -243,7 +243,7 @@ class _SecondLook:
     def _by_title(self, asked: Asked, part: TitlePart) -> None:
         row, adapter = alias_of(asked.record)
         is_sqlite = self.session.get_bind().dialect.name == "sqlite"
-        rule = part.contains if is_sqlite else by_words(part)
+        rule = by_words_of_sqlite(part) if is_sqlite else by_words(part)
         self._add(select(row.id.label("id")).where(adapter.traverse(rule)), asked)
 
     def _among_own(self, asked: Asked, part: Any) -> None:

@@ -1,4 +1,4 @@
-"""Titles by their words: full text on MariaDB, which SQLite does without."""
+"""Titles and messages by their words: full text on MariaDB; on SQLite only messages have such an index (FTS5)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, literal, null, select
+from sqlalchemy import ColumnElement, Select, and_, column, false, literal, null, select, table
 from sqlalchemy.dialects import mysql
+
+from app.ops import message_words
 
 #: So many of the newest titles are read first. Where PROBED of them have the text it is common: full text would collect
 #: every such row, and the newest ones are found faster by reading on.
@@ -94,6 +96,19 @@ def by_words(part: TitlePart) -> ColumnElement[bool]:
         return false()
     wanted = " ".join(f"+{word}*" for word in words)
     return and_(mysql.match(part.column, against=wanted).in_boolean_mode(), part.contains)
+
+
+def by_words_of_sqlite(part: TitlePart) -> ColumnElement[bool]:
+    """The same on SQLite: by its table of words for messages, and by reading everything for titles."""
+    if part.column.table.name != "message":
+        return part.contains
+    words = searchable_words(part.text)
+    if not words:
+        return false()
+    wanted = " ".join(f'"{word}"*' for word in words)
+    found = table(message_words.TABLE, column("rowid"), column(message_words.TABLE))
+    ids = select(found.c.rowid).where(found.c[message_words.TABLE].op("MATCH")(wanted))
+    return and_(part.column.table.c.id.in_(ids), part.contains)
 
 
 def searchable_words(text: str) -> list[str]:

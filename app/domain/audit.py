@@ -39,6 +39,8 @@ EVENTS = (
     "conversation change",
     "message",
     "inbound event",
+    "campaign",
+    "consent",
 )
 
 

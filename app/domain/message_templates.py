@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.channels.provider import ListedTemplate
 from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.settings import Master
+from app.lib import dlt
 
 #: What the provider, or the DLT registry, says; "local" texts need nobody's approval.
 APPROVALS = ("local", "pending", "approved", "rejected", "paused", "unsupported")
@@ -53,6 +54,11 @@ class MessageTemplate(Master):
 def variables(template: Any) -> tuple[str, ...]:
     """The names of the template's variables, in the order in which they first occur."""
     return tuple(dict.fromkeys(_VARIABLE.findall(template.body)))
+
+
+def as_registered(template: Any) -> str:
+    """The text as the DLT registry writes it, with {#var#} for each variable."""
+    return _VARIABLE.sub(dlt.VARIABLE, template.body)
 
 
 def render(template: Any, values: Mapping[str, str]) -> str:

@@ -27,6 +27,8 @@ DEAD = ("failed", "unknown")
 PURPOSES = consents.PURPOSES
 #: Channel -> the customer's opt-out.
 OPT_OUTS = {channel: consents.OPT_OUTS[channel] for channel in CHANNELS}
+#: How the cause of a message begins that a campaign sends: campaign:<campaign>:<recipient>.
+CAMPAIGN_CAUSE = "campaign:"
 #: Emoji of one reaction, in characters.
 MAX_REACTION = 16
 
@@ -44,6 +46,8 @@ class Message(Record):
         Index("ix_message_ticket", "ticket_id", "id"),
         Index("ix_message_customer", "customer_id", "id"),
         Index("ix_message_conversation", "conversation_id", "id"),
+        # SQLite has a table of words instead, see app/ops/message_words.py.
+        Index("ix_message_words", "body", mysql_prefix="FULLTEXT").ddl_if(dialect=("mysql", "mariadb")),
     )
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
     #: out or in.
@@ -181,8 +185,13 @@ def note_sent(session: Session, message: Message, now: datetime) -> None:
     message.due_on = message.ask_on = None
     if message.happened_on is None:
         message.happened_on = now
-        if message.created_by_id is not None:
+        if message.created_by_id is not None and not is_of_campaign(message):
             _record_first_reply(session, message, now)
+
+
+def is_of_campaign(message: Any) -> bool:
+    """Whether a campaign sends it: it answers nobody, and no person has written it to this recipient."""
+    return (message.cause or "").startswith(CAMPAIGN_CAUSE)
 
 
 def mark_changed(session: Session, message: Any) -> None:

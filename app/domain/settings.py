@@ -172,14 +172,17 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "sla_escalation_minutes": (60, "Office minutes until a missed SLA target is escalated to the next manager"),
     "promotional_hours": ("10:00-21:00", "Hours in which promotional messages are sent"),
     "quiet_hours": ("21:00-09:00", "Hours in which nothing is sent that no person has written"),
+    "promotional_needs_consent": (False, "Send promotional messages only to people whose consent is on record"),
+    "consent_transaction_days": (7, "Days until a consent that was given for a going transaction lapses"),
+    "consent_ask_again_days": (90, "Days after an opt-out in which a person isn't asked for consent again"),
+    "dnd_valid_days": (30, "Days for which a do-not-disturb check of a number is valid"),
+    "sms_link_hosts": ("", "Hosts that links in SMS may lead to, comma-separated; leave empty to allow any"),
     "default_referral": ("AUOMC", "The company's own referral code"),
     "phone_app_version": ("1.3.0", "Latest version of the phone app"),
     "phone_app_build": (5, "Build number of the phone app"),
     "phone_app_url": ("", "Download address of the phone app; leave empty for none"),
     "phone_app_force": (False, "Require users to update older versions"),
 }
-
-
 def value_of(session: Session, key: str) -> Any:
     """The setting's value, or its default. Raises KeyError for an unknown key."""
     default = DEFINITIONS[key][0]

@@ -256,6 +256,7 @@ def _content(
         "body": typed.get("body", ""),
         "subject": typed.get("subject", ""),
         "has_subject": channel == "email",
+        "is_sms": channel == "sms",
         "max": MAX_LENGTH[channel],
         "placeholder": _("Write a message"),
         "error": error,

@@ -56,7 +56,7 @@ STATE_WORDS = {
     "failed": _("Failed"),
     "canceled": _("Canceled"),
 }
-_PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
+PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
 
 
 class VariablesField(Field):
@@ -87,7 +87,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     NumberField("reply_to", columns=(Message.reply_to_id,), key="reply_to_id"),
     NumberField("conversation", columns=(Message.conversation_id,)),
     ChoiceField("state", options=STATES, colors=COLORS, words=STATE_WORDS),
-    ChoiceField("purpose", options=PURPOSES, words=_PURPOSE_WORDS),
+    ChoiceField("purpose", options=PURPOSES, words=PURPOSE_WORDS),
     DateTimeField("happened_on"),
     *message_mail.FIELDS,
 )
