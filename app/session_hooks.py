@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.access import account_rules, people, role_rules, session_filter
 from app.domain import audit_chain, consents, login_names, numbering, stored_text
 from app.models import Delivery
-from app.outbox import change_capture, inbound_work, message_delivery, notice_delivery
+from app.outbox import campaign_work, change_capture, inbound_work, message_delivery, notice_delivery
 from app.web.realtime import live_events
 from app.web.security import passwords
 
@@ -63,10 +63,12 @@ HOOKS = (
     Hook("after_soft_rollback", numbering.drop_rest, "A block whose taking was undone is not given out."),
     Hook("after_transaction_end", numbering.end_transaction, "The next block of numbers can be taken."),
     Hook("after_commit", message_delivery.enqueue_committed, "Messages are sent only after the commit."),
+    Hook("after_commit", campaign_work.enqueue_committed, "A campaign is looked at after it was planned or started."),
     Hook("after_commit", inbound_work.enqueue_committed, "What providers report is worked off after it is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
+    Hook("after_rollback", campaign_work.forget, "A campaign that was not planned is not looked at."),
     Hook("after_rollback", inbound_work.forget, "What was not stored is not worked off."),
     Hook(
         "after_rollback",

@@ -8,7 +8,9 @@ from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
+from app.web.channels.campaign_api import CampaignResource
 from app.web.channels.campaigns import CampaignsView
+from app.web.channels.consents import ConsentResource, ConsentScreen
 from app.web.channels.conversations import ConversationResource
 from app.web.channels.inbox import InboxView
 from app.web.records.calls import CallResource, CallScreen
@@ -46,12 +48,15 @@ RESOURCES = (
     ActivityResource,
     MessageResource,
     ConversationResource,
+    ConsentResource,
+    CampaignResource,
     RequestResource,
     NoticeResource,
     colleagues.UserResource,
     *MASTER_RESOURCES,
 )
 PLAIN = (
+    ConsentScreen,
     bell.BellView,
     notice_preferences.ChoicesView,
     my_settings.MeView,

@@ -151,6 +151,7 @@ def change(session: Session, campaign: Campaign, plan: Plan, stamp: Stamp) -> No
     campaign.stamp(stamp)
     session.execute(delete(CampaignRecipient).where(CampaignRecipient.campaign_id == campaign.id))
     session.flush()
+    pending(session).campaigns.append(campaign.id)
 
 
 def remove(session: Session, campaign: Campaign, stamp: Stamp) -> None:
@@ -267,6 +268,7 @@ def start(session: Session, campaign: Campaign, start_on: datetime | None, stamp
     campaign.state = "scheduled" if start_on else "running"
     if not start_on:
         _begin(campaign, stamp.now)
+        pending(session).campaigns.append(campaign.id)
     campaign.stamp(stamp)
     _audit(session, campaign, stamp, "scheduled" if start_on else "started", recipients=campaign.total)
 
@@ -300,6 +302,7 @@ def resume(session: Session, campaign: Campaign, stamp: Stamp) -> None:
     _move(session, campaign, ("paused",), "running", stamp)
     campaign.sender_id = stamp.by
     _begin(campaign, stamp.now)
+    pending(session).campaigns.append(campaign.id)
     _change_queued(session, campaign, {"due_on": stamp.now})
 
 

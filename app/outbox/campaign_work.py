@@ -18,6 +18,7 @@ from app.access import Person
 from app.domain import campaign_recipients, campaigns
 from app.domain.base import Stamp, translatable
 from app.domain.campaigns import Campaign
+from app.domain.pending import pending
 from app.models import Customer, Lead, User
 from app.ops import queue
 from app.ops.database_errors import Cause, cause_of
@@ -136,6 +137,22 @@ def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     filling = (Campaign.state == "draft") & (Campaign.filled < Campaign.total) & (Campaign.body != "")
     query = select(Campaign.id).where(or_(running, scheduled, filling)).order_by(Campaign.id)
     return list(session.scalars(query.limit(limit)))
+
+
+def enqueue_committed(session: Session) -> None:
+    """Session hook, after a commit: have campaigns that were planned looked at."""
+    if session.in_nested_transaction():
+        return  # a savepoint: its rows may still be rolled back
+    gathered = pending(session)
+    committed, gathered.campaigns = gathered.campaigns, []
+    for key in committed:
+        enqueue(key)
+
+
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: there is nothing to look at."""
+    if not session.in_nested_transaction():
+        pending(session).campaigns = []
 
 
 def enqueue(campaign_id: int) -> str:

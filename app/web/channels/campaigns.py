@@ -153,7 +153,6 @@ class CampaignsView(ModulePermissions, BaseView):
             session.rollback()
             status, sentence, errors = refusal(broken)
             return self._form(self._found(key, "bulk"), request.form, errors, sentence), status
-        campaign_work.enqueue(key)
         return redirect(f"{BASE}{key}")
 
     def _form(self, campaign: Campaign, typed: Any, errors: dict[str, list[str]], error: str = "") -> Any:
@@ -205,8 +204,6 @@ class CampaignsView(ModulePermissions, BaseView):
             db.session.rollback()
             flash(translate_text(broken.message), "danger")
             return redirect(f"{BASE}{key}")
-        if what in ("start", "resume"):
-            campaign_work.enqueue(key)
         flash(_done(what), "success")
         return redirect(BASE if what == "delete" else f"{BASE}{key}")
 
