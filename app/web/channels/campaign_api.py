@@ -258,7 +258,7 @@ class CampaignResource(Resource):
     def recipients(self, pk: Any) -> Any:
         """One page of recipients, in their order."""
         row, viewer = self._row(pk, "read"), current_viewer()
-        page, size = page_of(read_parameters(("page", "page_size")), 50)
+        page, size = page_of(read_parameters(frozenset(("page", "page_size"))), 50)
         query = (
             select(CampaignRecipient, SHOWN_STATE, Message.reason)
             .outerjoin(Message, Message.id == CampaignRecipient.message_id)

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -124,7 +125,16 @@ def _what(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[di
         made("purpose", _("Purpose"), kind="choice", options=purposes),
         made("subject", _("Subject"), maxlength=200, help=_("For emails only.")),
         made("body", _("Text"), kind="textarea", maxlength=20_000, help=hint),
+        made("length", _("Length and variables"), kind="html", html=_below_text(), wide=True),
     ]
+
+
+def _below_text() -> Markup:
+    """How many SMS the text is, counted by sms.js, and a button that shows its variables."""
+    counted = _("{parts} SMS ({encoding}), {left} characters left")
+    count = Markup('<span class="sms-count" id="f-length" data-sms-for="f-body" data-sms-channel="f-channel" data-text="{}" hidden></span>')
+    button = Markup('<button class="btn btn-small" name="pick" value="1" formnovalidate>{}</button>')
+    return Markup('<p class="below-text">') + count.format(counted) + button.format(_("Show the variables")) + Markup("</p>")
 
 
 def _how(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[dict[str, Any]]:

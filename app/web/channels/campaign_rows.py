@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
+from flask import current_app
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import campaign_recipients, campaigns
+from app.domain import campaign_recipients, campaigns, outgoing
 from app.domain.base import RuleBroken
 from app.domain.campaign_recipients import SHOWN_STATE
 from app.domain.campaigns import Campaign, CampaignRecipient
@@ -111,8 +114,21 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
         "left_out": by_state.get("left_out", 0),
         "previews": _previews(session, campaign, viewer) if is_draft and campaign.body else [],
         "reason": translate_text(campaign.reason or ""),
+        "hours": _hours(session, campaign, viewer),
         "may_send": viewer.person.may("Messages", "bulk") and viewer.person.may("Messages", "create"),
     }
+
+
+def _hours(session: Session, campaign: Campaign, viewer: Viewer) -> str:
+    """That messages wait for the permitted hours, while they do."""
+    if campaign.state not in ("draft", "running") or not campaign.body:
+        return ""
+    like = SimpleNamespace(purpose=campaign.purpose, created_by_id=None, cause=None)
+    until = outgoing.postponed(session, like, viewer.now, current_app.config["CRM"].time_zone)  # type: ignore[arg-type]
+    if until is None:
+        return ""
+    at = f"{until.astimezone(viewer.zone):%-d %b, %H:%M}"
+    return _("Outside the hours that are set in the business settings: messages wait until %(at)s.", at=at)
 
 
 def _is_filled(campaign: Campaign) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC
 from typing import Any
 
-from flask import flash, redirect, render_template, request
+from flask import flash, make_response, redirect, render_template, request
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
@@ -183,9 +183,11 @@ class CampaignsView(ModulePermissions, BaseView):
     def live(self, key: int) -> Any:
         """The part of the page that changes by itself, as a fragment."""
         campaign = self._found(key, "read")
-        return render_template(
-            "campaigns/_live.html", page_of=campaign_rows.progress(db.session(), campaign, current_viewer())
-        )
+        context = campaign_rows.progress(db.session(), campaign, current_viewer())
+        answer = make_response(render_template("campaigns/_live.html", page_of=context))
+        if request.args.get("checking") and context["is_checked"]:
+            answer.headers["HX-Refresh"] = "true"  # the recipients stand outside of this part
+        return answer
 
     @expose("/<int:key>/<any(start, schedule, unschedule, pause, resume, stop, delete):what>", methods=["POST"])
     @has_access
