@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import consents, sla, timeline
+from app.domain import audit, consents, sla, timeline
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.leads import Lead
 from app.domain.pending import pending
@@ -231,6 +231,23 @@ def send_again(session: Session, message: Message, stamp: Stamp) -> None:
         translatable("This message has already been sent again, or has arrived after all."),
     )
     pending(session).messages.append(message.id)
+
+
+def send_many_again(session: Session, ids: list[int], stamp: Stamp) -> int:
+    """Send many again, in one statement; those that are not dead any more stay as they are. Returns how many.
+
+    Whether their recipients still want them is decided by the outbox, as before every attempt.
+    """
+    values = {"state": "queued", "tries": 0, "due_on": stamp.now, "reason": None, "code": None, "happened_on": None}
+    values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
+    mine = (Message.id.in_(ids), Message.state.in_(DEAD), Message.account_id.is_not(None))
+    done: Any = session.execute(update(Message).where(*mine).values(values), execution_options=_UNSYNCHRONIZED)
+    pending(session).messages.extend(ids)
+    audit.write(session, "message", stamp.by, stamp.now, "messages", what="sent again", count=int(done.rowcount))
+    return int(done.rowcount)
+
+
+_UNSYNCHRONIZED: Any = {"synchronize_session": False}
 
 
 def give_up(session: Session, message: Message, stamp: Stamp) -> None:
