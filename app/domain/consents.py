@@ -168,8 +168,10 @@ def refuse_change(session: Session, _flush: Any, _instances: Any) -> None:
 
 def refuse_bulk(state: ORMExecuteState) -> None:
     """Session hook: no UPDATE or DELETE of the ledger. Raises RuleBroken."""
-    if (state.is_update or state.is_delete) and getattr(state.statement, "table", None) is Consent.__table__:
-        raise RuleBroken(APPEND_ONLY)
+    if state.is_update or state.is_delete:
+        table: Any = getattr(state.statement, "table", None)  # a copy with annotations
+        if getattr(table, "name", "") == Consent.__tablename__:
+            raise RuleBroken(APPEND_ONLY)
 
 
 def _keep_on_customers(session: Session, entry: Consent, stamp: Stamp) -> None:

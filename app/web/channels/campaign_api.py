@@ -83,10 +83,9 @@ class NumbersField(Field):
         self.schema = {"type": "array", "items": items, "maxItems": campaigns.MAX_RECIPIENTS, "nullable": True}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """[number, values] of each. Raises RuleBroken for anything else, and Denied for who sees numbers masked."""
+        """[number, values] of each. Raises RuleBroken for anything else."""
         if raw is None:
             return None
-        campaign_source.refuse_masked(viewer)
         rows = [_number_row(each) for each in raw] if isinstance(raw, list) else [None]
         names = {tuple(row[1]) for row in rows if row is not None}
         if None in rows or len(names) > 1:
@@ -163,6 +162,9 @@ class CampaignService(RecordService):
         given = [(kind, values[kind]) for kind in KINDS if values.get(kind) is not None]
         if len(given) != 1:
             raise RuleBroken(_("Please give exactly one of: leads, customers, numbers."), "leads")
+        if given[0][0] == "numbers":
+            campaign_source.refuse_masked(viewer)
+        per_minute = values.get("per_minute")
         with access.as_system(session):
             account = channel_accounts.find(session, values["account"]) if values.get("account") else None
             made = campaigns.create(session, values.get("name") or "", Source(*given[0]), viewer.stamp)
@@ -175,7 +177,7 @@ class CampaignService(RecordService):
                 purpose=values.get("purpose") or "promotional",
                 subject=values.get("subject"),
                 variables=values.get("variables") or {},
-                per_minute=values.get("per_minute") or campaigns.PER_MINUTE,
+                per_minute=campaigns.PER_MINUTE if per_minute is None else per_minute,
             )
             campaigns.change(session, made, plan, viewer.stamp)
         return made

@@ -226,7 +226,8 @@ def _posted_source(kind: str, viewer: Viewer) -> Source:
         file = request.files.get("file")
         if file is None or not file.filename:
             raise RuleBroken(_("Please choose a file."), "file")
-        return campaign_source.of_file(file.stream.read(campaign_source.MAX_BYTES + 1))
+        with file.stream as content:
+            return campaign_source.of_file(content.read(campaign_source.MAX_BYTES + 1))
     if form.get("scope") == "all":
         return campaign_source.of_list(kind, form.get("back") or "", viewer)
     return campaign_source.selected(kind, form.getlist("rowid")[:MAX_ROWS])

@@ -110,7 +110,7 @@ def _keep(typed: str, viewer: Viewer) -> int:
     if checked_on > viewer.now or checked_on.year < 2000:
         raise RuleBroken(_("The day of the check can't be in the future."), "checked_on")
     stamp = Stamp(viewer.person.id, datetime.now(UTC))
-    with own_transaction() as session:
+    with own_transaction() as session, file.stream:
         upload = dnd_uploads.add(session, file.filename, 0, checked_on, stamp)
         upload.size = dnd_reading.keep(file.stream, upload.id)  # type: ignore[arg-type]
         if not upload.size:
