@@ -25,11 +25,11 @@ FILL_CHUNK, SEND_CHUNK = 250, 20
 #: (kind, ids) -> those that the sender sees.
 Sees = Callable[[str, list[int]], set[int]]
 _SENTENCES: dict[str, str] = {
-    "no_number": "There is no phone number.",
-    "no_email": "There is no email address.",
-    "wrong": "This isn't a number or address to which a message can be sent.",
-    "not_yours": "Not one of the leads or customers that you can see.",
-    "duplicate": "This person or number is in the list already.",
+    "no_number": translatable("There is no phone number."),
+    "no_email": translatable("There is no email address."),
+    "wrong": translatable("This isn't a number or address to which a message can be sent."),
+    "not_yours": translatable("Not one of the leads or customers that you can see."),
+    "duplicate": translatable("This person or number is in the list already."),
 }
 
 

@@ -26,9 +26,11 @@ NOTED_WAYS = ("form", "call", "letter", "meeting", "website")
 WAYS = (*NOTED_WAYS, "message", "provider", "mail")
 #: What a do-not-disturb list says of a number.
 PREFERENCES = ("none", "blocked", "partial")
-UNWANTED = "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
-ON_DND = "This number is on the do-not-disturb list. Promotional messages need the customer's consent."
-NO_CONSENT = "No consent is on record for promotional messages on this channel."
+UNWANTED = translatable(
+    "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
+)
+ON_DND = translatable("This number is on the do-not-disturb list. Promotional messages need the customer's consent.")
+NO_CONSENT = translatable("No consent is on record for promotional messages on this channel.")
 #: What `Consent` rows that exist must never undergo.
 APPEND_ONLY = "The consent ledger is append-only: entries are never changed or deleted. Add a new entry instead."
 
@@ -222,13 +224,13 @@ def refusal(session: Session, message: Any, now: datetime) -> str | None:
         return None
     said = latest(session, message.channel, message.peer)
     if (said is not None and said.action == "withdrawn") or has_opted_out(session, message):
-        return translatable(UNWANTED)
+        return UNWANTED
     if said is not None and (said.ends_on is None or said.ends_on > now):
         return None
     rules = settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
     if message.channel != "email" and is_blocked(session, message.peer, now, rules["dnd_valid_days"]):
-        return translatable(ON_DND)
-    return translatable(NO_CONSENT) if rules["promotional_needs_consent"] else None
+        return ON_DND
+    return NO_CONSENT if rules["promotional_needs_consent"] else None
 
 
 def refusals(
@@ -246,13 +248,13 @@ def refusals(
     for address in addresses:
         action, ends_on = said.get(address, ("", None))
         if action == "withdrawn" or address in out:
-            made[address] = ("opted_out", translatable(UNWANTED))
+            made[address] = ("opted_out", UNWANTED)
         elif action == "given" and (ends_on is None or ends_on > now):
             continue
         elif address in blocked:
-            made[address] = ("dnd", translatable(ON_DND))
+            made[address] = ("dnd", ON_DND)
         elif rules["promotional_needs_consent"]:
-            made[address] = ("no_consent", translatable(NO_CONSENT))
+            made[address] = ("no_consent", NO_CONSENT)
     return made
 
 

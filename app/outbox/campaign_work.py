@@ -32,8 +32,7 @@ PACE = 2.0
 MAX_SECONDS = 20.0
 #: A running campaign at which nobody has looked for so long has lost its worker.
 LOST_AFTER = timedelta(seconds=30)
-_GONE = "Paused: the user who started it can't sign in any more."
-_NO_RIGHTS = "Paused: the role of %(name)s no longer allows sending to many (Messages: create and bulk)."
+_GONE = translatable("Paused: the user who started it can't sign in any more.")
 
 log = logging.getLogger("crm.campaigns")
 
@@ -104,7 +103,9 @@ def _refusal(person: Person | None) -> str | None:
     if person is None:
         return _GONE
     is_allowed = person.may("Messages", "create") and person.may("Messages", "bulk")
-    return None if is_allowed else translatable(_NO_RIGHTS, name=person.full_name)
+    return None if is_allowed else translatable(
+        "Paused: the role of %(name)s no longer allows sending to many (Messages: create and bulk).", name=person.full_name
+    )
 
 
 def refuse_unless_allowed(person: Person) -> None:

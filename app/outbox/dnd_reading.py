@@ -30,7 +30,6 @@ MAX_SECONDS = 120.0
 #: Bytes of an unpacked file, of one line, and of one step of unpacking.
 MAX_BYTES, MAX_LINE, BLOCK = 100_000_000, 1000, 1 << 20
 GZIP = b"\x1f\x8b"
-TOO_MANY = "Only the first %(most)s lines were read. Please upload the others as another file."
 
 
 def keep(file: BinaryIO, key: int) -> int:
@@ -118,7 +117,10 @@ def _read_some(session: Session, upload: DndUpload, now: datetime) -> bool:
     if is_end or upload.lines >= dnd_uploads.MAX_LINES:
         upload.state = "done"
         if not is_end:
-            upload.error = translatable(TOO_MANY, most=f"{dnd_uploads.MAX_LINES:,}")
+            upload.error = translatable(
+                "Only the first %(most)s lines were read. Please upload the others as another file.",
+                most=f"{dnd_uploads.MAX_LINES:,}",
+            )
         return False
     return True
 

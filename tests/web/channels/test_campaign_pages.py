@@ -13,6 +13,7 @@ from app.domain import consents, dnd_uploads, sms_rules
 from app.domain.base import RuleBroken, Stamp
 from app.models import AuditEntry, BusinessSetting, Campaign, Consent, DndUpload, DoNotDisturb, Message, MessageTemplate
 from app.outbox import dnd_reading
+from app.web.channels import campaign_source
 from tests.app_fixtures import World
 from tests.makers import NOW
 from tests.web.channels.test_channel_doors import account, fresh, run_calls  # noqa: F401
@@ -125,10 +126,13 @@ def upload(world: World, who: str, path: str, content: bytes, **more: str) -> An
         (b"number\n" + b"9820012345\n" * 5001, "more than 5,000 rows"),
         ("नंबर".encode("utf-16"), "UTF-8"),
         (b"number,,x\n9820012345,a,b", "a name of its own"),
-        (b"x" * 2_000_001, "2 MB"),
+        (b"x" * 60_001, "2 MB"),
     ],
 )
-def test_a_file_that_is_none_is_refused_in_words(world: World, content: bytes, said: str) -> None:
+def test_a_file_that_is_none_is_refused_in_words(
+    world: World, content: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign_source, "MAX_BYTES", 60_000)
     answer = upload(world, "mia", "/campaigns/create/numbers", content)
     assert answer.status_code == 422 and said in answer.text
 
