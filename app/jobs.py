@@ -38,6 +38,8 @@ from app.ops.head_record import HeadRecord
 from app.ops.leader import election
 from app.outbox import (
     call_delivery,
+    campaign_work,
+    dnd_reading,
     engine,
     file_work,
     inbound_work,
@@ -71,6 +73,8 @@ QUEUED = (
     reaction_delivery.send,
     inbound_work.work_off,
     backup_work.run,
+    campaign_work.advance,
+    dnd_reading.read,
 )
 
 log = logging.getLogger("crm.jobs")
@@ -146,6 +150,16 @@ def _work_off_hooks(session: Session, job_pass: JobPass) -> Work:
 def _fetch_mail(session: Session, job_pass: JobPass) -> Work:
     """Have the mailboxes read: the queue waits for their servers."""
     return Work(mail_fetch.find_due(session), lambda _session, key: mail_fetch.enqueue(key))
+
+
+def _advance_campaigns(session: Session, job_pass: JobPass) -> Work:
+    """Start campaigns whose time has come, and go on with those that have lost their worker."""
+    found = campaign_work.find_due(session, job_pass.now, job_pass.limit)
+    return Work(found, lambda _session, key: campaign_work.enqueue(key))
+
+
+def _read_dnd_lists(session: Session, job_pass: JobPass) -> Work:
+    return Work(dnd_reading.find_due(session, job_pass.limit), lambda _session, key: dnd_reading.enqueue(key))
 
 
 def _delete_old_hooks(session: Session, job_pass: JobPass) -> Work:
@@ -287,6 +301,8 @@ SCHEDULE = (
     Job("ask what became of messages", every_minute, _ask_providers),
     Job("work off what providers reported", every_minute, _work_off_hooks),
     Job("fetch mail", every_minute, _fetch_mail),
+    Job("go on with campaigns", every_minute, _advance_campaigns),
+    Job("read do-not-disturb lists", every_minute, _read_dnd_lists),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("back up", _BACKUP_TIMES, _ask_for("backup", _BACKUP_TIMES)),

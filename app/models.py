@@ -11,12 +11,14 @@ from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequen
 from app.domain.call_cards import CallCard  # one call on the pages of one user
 from app.domain.call_requests import CallRequest  # a call to be dialled by a provider
 from app.domain.calls import CallLog  # one call
+from app.domain.campaigns import Campaign, CampaignRecipient  # one message to many; one of them
 from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
 from app.domain.consents import Consent, DoNotDisturb  # who wants which messages; numbers on a do-not-disturb list
 from app.domain.conversations import Conversation  # all that was said with one number or address
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
+from app.domain.dnd_uploads import DndUpload  # an uploaded do-not-disturb list
 from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
@@ -79,6 +81,8 @@ __all__ = [
     "CallLog",
     "CallRecording",
     "CallRequest",
+    "Campaign",
+    "CampaignRecipient",
     "ChannelAccount",
     "Consent",
     "Conversation",
@@ -87,6 +91,7 @@ __all__ = [
     "CustomerKey",
     "CustomerLink",
     "Delivery",
+    "DndUpload",
     "DoNotDisturb",
     "ErrorReport",
     "ExportRun",

@@ -12,10 +12,11 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, people, role_rules, session_filter
-from app.domain import audit_chain, login_names, numbering, stored_text
+from app.domain import audit_chain, consents, login_names, numbering, stored_text
 from app.models import Delivery
 from app.outbox import (
     call_delivery,
+    campaign_work,
     change_capture,
     file_work,
     inbound_work,
@@ -44,6 +45,8 @@ HOOKS = (
         "Queries reach only rows that the person may see.",
     ),
     Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
+    Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
+    Hook("before_flush", consents.refuse_change, "The consent ledger is append-only, also for admins and jobs."),
     Hook("before_flush", stored_text.keep_storable, "No door stores control characters or decomposed letters."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
     Hook("before_flush", login_names.refuse_taken_names, "A name that looks like another's is refused with its field."),
@@ -72,6 +75,7 @@ HOOKS = (
     Hook("after_commit", message_delivery.enqueue_committed, "Messages are sent only after the commit."),
     Hook("after_commit", file_work.enqueue_committed, "Files are fetched and made small after the commit."),
     Hook("after_commit", reaction_delivery.enqueue_committed, "Reactions are sent only after the commit."),
+    Hook("after_commit", campaign_work.enqueue_committed, "A campaign is looked at after it was planned or started."),
     Hook("after_commit", inbound_work.enqueue_committed, "What providers report is worked off after it is stored."),
     Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialled only after the commit."),
     Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
@@ -82,6 +86,7 @@ HOOKS = (
     Hook("after_rollback", reaction_delivery.forget, "Reactions of a rolled-back change are not sent."),
     Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialled."),
     Hook("after_rollback", recording_delivery.forget, "Recordings that nobody reported are not fetched."),
+    Hook("after_rollback", campaign_work.forget, "A campaign that was not planned is not looked at."),
     Hook("after_rollback", inbound_work.forget, "What was not stored is not worked off."),
     Hook(
         "after_rollback",

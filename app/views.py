@@ -8,6 +8,9 @@ from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
+from app.web.channels.campaign_api import CampaignResource
+from app.web.channels.campaigns import CampaignsView
+from app.web.channels.consents import ConsentResource, ConsentScreen
 from app.web.channels.conversations import ConversationResource
 from app.web.channels.inbox import InboxView
 from app.web.channels.mail_pages import MailView
@@ -48,12 +51,15 @@ RESOURCES = (
     ActivityResource,
     MessageResource,
     ConversationResource,
+    ConsentResource,
+    CampaignResource,
     RequestResource,
     NoticeResource,
     colleagues.UserResource,
     *MASTER_RESOURCES,
 )
 PLAIN = (
+    ConsentScreen,
     bell.BellView,
     notice_preferences.ChoicesView,
     my_settings.MeView,
@@ -75,6 +81,7 @@ def register(appbuilder: Any) -> None:
     appbuilder.add_view(InboxView, "Inbox", href="/inbox/", icon="inbox", label=_("Inbox"))
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
+    appbuilder.add_view(CampaignsView, "Campaigns", href="/campaigns/", icon="send", label=_("Campaigns"))
     for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
     for group in settings_menu.GROUPS:

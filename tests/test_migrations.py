@@ -21,6 +21,7 @@ from sqlalchemy.engine import Engine
 import config
 from app import create_app
 from app.extensions import db
+from app.ops import message_words
 from tests.app_fixtures import settings_for
 
 MOMENT = datetime(2026, 1, 5, 10)
@@ -38,9 +39,17 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
         db.engine.dispose()
 
 
+COMPARED = {
+    "compare_type": True,
+    "compare_server_default": False,
+    "include_name": message_words.include_name,
+    "include_object": message_words.include_object,
+}
+
+
 def differences(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": False})
+        context = MigrationContext.configure(connection, opts={**COMPARED})
         return list(compare_metadata(context, db.metadatas[None]))
 
 

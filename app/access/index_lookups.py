@@ -22,7 +22,15 @@ from sqlalchemy.sql.visitors import iterate
 from app.access.fast_paging import alias_of, has_few, shared_by, ways
 from app.access.finished import Question, Shape, answer, answer_unruled, identity_of, listed, shape_of
 from app.access.system_session import acting, as_system
-from app.access.title_words import TitlePart, by_words, is_probed_common, probe, wanted_words
+from app.access.title_words import (
+    TitlePart,
+    by_words,
+    by_words_of_sqlite,
+    has_words,
+    is_probed_common,
+    probe,
+    wanted_words,
+)
 from app.models import Customer, Lead, Ticket
 
 #: Records that show their customer's name and numbers, and are found by them.
@@ -290,13 +298,14 @@ class _SecondLook:
     def _by_title(self, asked: Asked, part: TitlePart) -> None:
         row, adapter = alias_of(asked.record)
         is_sqlite, n = self.session.get_bind().dialect.name == "sqlite", len(self.branches)
-        words, pattern = bindparam(f"words_{n}", wanted_words(part)), bindparam(f"title_{n}", part.pattern)
-        if not is_sqlite and not words.value:
+        words, pattern = bindparam(f"words_{n}", wanted_words(part, is_sqlite)), bindparam(f"title_{n}", part.pattern)
+        is_indexed = has_words(part, is_sqlite)
+        if is_indexed and not words.value:
             return
-        self._late |= {pattern.key: pattern.value} | ({} if is_sqlite else {words.key: words.value})
+        self._late |= {pattern.key: pattern.value} | ({words.key: words.value} if is_indexed else {})
         if self._key is not None:
             self._key.append((asked.record, part.column.key))
-        rule = part.column.like(pattern, escape="/") if is_sqlite else by_words(part, words, pattern)
+        rule = (by_words_of_sqlite if is_sqlite else by_words)(part, words, pattern)
         self._add(select(row.id.label("id")).where(adapter.traverse(rule)), asked)
 
     def _among_own(self, asked: Asked, part: Any) -> None:

@@ -25,6 +25,8 @@ from app.models import (
     CallLog,
     CallRecording,
     CallRequest,
+    Campaign,
+    CampaignRecipient,
     ChannelAccount,
     Consent,
     Conversation,
@@ -33,6 +35,7 @@ from app.models import (
     CustomerKey,
     CustomerLink,
     Delivery,
+    DndUpload,
     DoNotDisturb,
     ErrorReport,
     ExportRun,
@@ -223,6 +226,17 @@ def _consents(person: Person) -> ColumnElement[bool]:
     return _with_parents(person, Consent)
 
 
+def _campaigns(person: Person, campaign: Any = Campaign, verb: str = "read") -> ColumnElement[bool]:
+    """The person's own, and those of people within reach."""
+    return _within(campaign.created_by_id, person.reach("Messages", verb))
+
+
+def _recipients(person: Person) -> ColumnElement[bool]:
+    """Those of visible campaigns; whose name stands there is known from the visible leads and customers."""
+    campaign = aliased(Campaign)
+    return exists().where(campaign.id == CampaignRecipient.campaign_id, _campaigns(person, campaign))
+
+
 def _with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
     """Rows about a lead or ticket are visible with it; with the customer only those that have no other parent.
 
@@ -339,8 +353,11 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     MailboxState: _settings_readers,
     MailSignature: lambda person: or_(MailSignature.user_id == person.id, MailSignature.account_id.is_not(None)),
     Conversation: _conversations,
+    Campaign: _campaigns,
+    CampaignRecipient: _recipients,
     Consent: _consents,
     DoNotDisturb: _settings_readers,
+    DndUpload: _settings_readers,
     ChannelAccount: _settings_readers,
     InboundEvent: _settings_readers,
     Activity: _activities,
@@ -385,6 +402,7 @@ _VERB_RULES = {
     CallLog: _calls,
     Message: _messages,
     Conversation: _conversations,
+    Campaign: _campaigns,
     AssignmentRequest: _requests,
 }
 MODULE_OF = {
@@ -395,6 +413,8 @@ MODULE_OF = {
     CallLog: "Call Logs",
     Message: "Messages",
     Conversation: "Messages",
+    Campaign: "Messages",
+    Consent: "Messages",
     AssignmentRequest: "Requests",
 }
 

@@ -1,4 +1,4 @@
-"""Titles by their words: full text on MariaDB, which SQLite does without."""
+"""Titles and messages by their words: full text on MariaDB; on SQLite only messages have such an index (FTS5)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, literal, null, select
+from sqlalchemy import ColumnElement, Select, and_, column, literal, null, select, table
 from sqlalchemy.dialects import mysql
+
+from app.ops import message_words
 
 #: So many of the newest titles are read first. Where PROBED of them have the text it is common: full text would collect
 #: every such row, and the newest ones are found faster by reading on.
@@ -89,9 +91,14 @@ def is_probed_common(ids: set[int]) -> bool:
     return len(ids) >= PROBED
 
 
-def wanted_words(part: TitlePart) -> str:
-    """What `by_words` looks for: the words of the text, the last letters of each left open; "" if it has none."""
-    return " ".join(f"+{word}*" for word in searchable_words(part.text))
+def has_words(part: TitlePart, is_sqlite: bool) -> bool:
+    """Whether the column has an index of words: all on MariaDB, that of messages on SQLite."""
+    return not is_sqlite or part.column.table.name == "message"
+
+
+def wanted_words(part: TitlePart, is_sqlite: bool) -> str:
+    """What an index of words is asked for: those of the text, each with any end; "" if the text has none."""
+    return " ".join(f'"{word}"*' if is_sqlite else f"+{word}*" for word in searchable_words(part.text))
 
 
 def by_words(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
@@ -100,6 +107,16 @@ def by_words(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
     `wanted`, `pattern`: parameters for `wanted_words` and `TitlePart.pattern`.
     """
     return and_(mysql.match(part.column, against=wanted).in_boolean_mode(), part.column.like(pattern, escape="/"))
+
+
+def by_words_of_sqlite(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
+    """The same on SQLite: by its table of words for messages, and by reading everything for titles."""
+    contains: ColumnElement[bool] = part.column.like(pattern, escape="/")
+    if not has_words(part, is_sqlite=True):
+        return contains
+    found = table(message_words.TABLE, column("rowid"), column(message_words.TABLE))
+    ids = select(found.c.rowid).where(found.c[message_words.TABLE].op("MATCH")(wanted))
+    return and_(part.column.table.c.id.in_(ids), contains)
 
 
 def searchable_words(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from app import access, models
 from app.demo.activity import make_calls, make_messages, make_notices, make_tasks, make_templates
 from app.demo.assignments import make_requests
 from app.demo.builder import DemoBuilder
+from app.demo.campaigns import make_campaign
 from app.demo.conversations import make_conversations
 from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
@@ -35,6 +36,7 @@ STEPS = (
     make_templates,
     make_messages,
     make_conversations,
+    make_campaign,
     make_requests,
     make_notices,
     make_holidays,

@@ -42,6 +42,8 @@ EVENTS = (
     "recording",
     "inbound event",
     "key change",
+    "campaign",
+    "consent",
 )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, Text, select, union, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 
+from app.domain import audit, settings
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -20,14 +21,18 @@ from app.domain.tickets import Ticket
 OPT_OUTS = {"whatsapp": "no_whatsapp", "sms": "no_sms", "email": "no_email", "voice": "no_calls"}
 PURPOSES = ("promotional", "service")
 ACTIONS = ("given", "withdrawn")
-#: Consent given only to finish a going transaction lapses after this long (TCCCPR).
-TRANSACTION_LASTS = timedelta(days=7)
-#: For so long after an opt-out a person may not be asked again (TCCCPR).
-ASK_AGAIN_AFTER = timedelta(days=90)
+#: How somebody said so: those that a person can note, and those that the CRM notes itself.
+NOTED_WAYS = ("form", "call", "letter", "meeting", "website")
+WAYS = (*NOTED_WAYS, "message", "provider", "mail")
 #: What a do-not-disturb list says of a number.
 PREFERENCES = ("none", "blocked", "partial")
-#: The answer of a do-not-disturb list holds for so long.
-DND_LASTS = timedelta(days=30)
+UNWANTED = translatable(
+    "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
+)
+ON_DND = translatable("This number is on the do-not-disturb list. Promotional messages need the customer's consent.")
+NO_CONSENT = translatable("No consent is on record for promotional messages on this channel.")
+#: What `Consent` rows that exist must never undergo.
+APPEND_ONLY = "The consent ledger is append-only: entries are never changed or deleted. Add a new entry instead."
 
 
 class Consent(Record):
@@ -51,7 +56,7 @@ class Consent(Record):
     happened_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Until when a consent holds, UTC; null = until it is withdrawn.
     ends_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: How: "message", "form", "call", "letter", "provider".
+    #: How: one of WAYS.
     how: Mapped[str] = mapped_column(String(24), nullable=False)
     #: What the person wrote, or the words that were shown to them; and in which language.
     words: Mapped[str | None] = mapped_column(Text)
@@ -88,9 +93,87 @@ def record(session: Session, values: dict[str, Any], stamp: Stamp) -> Consent:
     entry.stamp(stamp)
     session.add(entry)
     session.flush()
+    said = {"channel": entry.channel, "purpose": entry.purpose, "action": entry.action, "how": entry.how}
+    audit.write(session, "consent", stamp.by, stamp.now, f"consent {entry.id}", **said)
     if entry.purpose == "promotional":
         _keep_on_customers(session, entry, stamp)
     return entry
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What a person notes in the ledger."""
+
+    channel: str
+    address: str
+    #: given or withdrawn; how, one of NOTED_WAYS; and when (None = now).
+    action: str
+    how: str
+    happened_on: datetime | None = None
+    #: The words shown or said, their language, and where the evidence is.
+    words: str = ""
+    language: str | None = None
+    evidence: str | None = None
+    purpose: str = "promotional"
+    #: Given only to finish a going transaction: it lapses.
+    is_for_transaction: bool = False
+    #: The person came of their own accord: nobody had asked them.
+    is_unasked: bool = False
+    customer_id: int | None = None
+    lead_id: int | None = None
+
+
+def note(session: Session, noted: Noted, stamp: Stamp) -> Consent:
+    """Add what a person was told outside the CRM. Raises RuleBroken."""
+    happened_on = noted.happened_on or stamp.now
+    rules = settings.values_of(session, "consent_transaction_days", "consent_ask_again_days")
+    _refuse_incomplete(noted, happened_on, stamp.now)
+    if noted.action == "given" and not noted.is_unasked:
+        free_on = asked_again_on(session, noted.channel, noted.address, rules["consent_ask_again_days"])
+        if free_on is not None and happened_on < free_on:
+            text = "This person has opted out and may not be asked again until %(day)s. If they came to you by themselves, say so."
+            raise RuleBroken(translatable(text, day=f"{free_on:%d %b %Y}"), "is_unasked")
+    lasts = timedelta(days=rules["consent_transaction_days"])
+    ends_on = happened_on + lasts if noted.is_for_transaction and noted.action == "given" else None
+    values = {name: getattr(noted, name) for name in _COPIED} | {"happened_on": happened_on, "ends_on": ends_on}
+    return record(session, values | {"words": noted.words.strip() or None}, stamp)
+
+
+_COPIED = ("channel", "address", "action", "how", "language", "evidence", "purpose", "customer_id", "lead_id")
+
+
+def _refuse_incomplete(noted: Noted, happened_on: datetime, now: datetime) -> None:
+    if noted.purpose not in PURPOSES:
+        raise RuleBroken("Please say whether it is about promotional or service messages.", "purpose")
+    if not noted.address:
+        raise RuleBroken("Please enter the number or address that it is about.", "address")
+    if noted.how not in NOTED_WAYS:
+        raise RuleBroken("Please say how the person told you.", "how")
+    if happened_on > now or happened_on.year < 2000:
+        raise RuleBroken("Please enter when the person said so; it can't be in the future.", "happened_on")
+    if noted.action == "given" and not noted.words.strip():
+        raise RuleBroken("Please enter the words that were shown or read out: they say what was agreed to.", "words")
+
+
+def asked_again_on(session: Session, channel: str, address: str, days: int) -> datetime | None:
+    """From when on the person may be asked for their consent again, UTC; None = now."""
+    said = latest(session, channel, address)
+    return said.happened_on + timedelta(days=days) if said is not None and said.action == "withdrawn" else None
+
+
+def refuse_change(session: Session, _flush: Any, _instances: Any) -> None:
+    """Session hook, before a flush: nobody changes or deletes an entry, admins included. Raises RuleBroken."""
+    for row in (*session.dirty, *session.deleted):
+        if isinstance(row, Consent) and (row in session.deleted or session.is_modified(row)):
+            raise RuleBroken(APPEND_ONLY)
+
+
+def refuse_bulk(state: ORMExecuteState) -> None:
+    """Session hook: no UPDATE or DELETE of the ledger. Raises RuleBroken."""
+    if state.is_update or state.is_delete:
+        table: Any = getattr(state.statement, "table", None)  # a copy with annotations
+        if getattr(table, "name", "") == Consent.__tablename__:
+            raise RuleBroken(APPEND_ONLY)
 
 
 def _keep_on_customers(session: Session, entry: Consent, stamp: Stamp) -> None:
@@ -141,15 +224,65 @@ def refusal(session: Session, message: Any, now: datetime) -> str | None:
         return None
     said = latest(session, message.channel, message.peer)
     if (said is not None and said.action == "withdrawn") or has_opted_out(session, message):
-        return translatable(
-            "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
-        )
-    has_consent = said is not None and (said.ends_on is None or said.ends_on > now)
-    if not has_consent and message.channel != "email" and is_blocked(session, message.peer, now):
-        return translatable(
-            "This number is on the do-not-disturb list. Promotional messages need the customer's consent."
-        )
-    return None
+        return UNWANTED
+    if said is not None and (said.ends_on is None or said.ends_on > now):
+        return None
+    rules = settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
+    if message.channel != "email" and is_blocked(session, message.peer, now, rules["dnd_valid_days"]):
+        return ON_DND
+    return NO_CONSENT if rules["promotional_needs_consent"] else None
+
+
+def refusals(
+    session: Session, channel: str, addresses: Mapping[str, int | None], now: datetime
+) -> dict[str, tuple[str, str]]:
+    """Of many addresses, each with the customer to whom it is known to belong: those that must get nothing promotional.
+
+    Address -> (opted_out, dnd or no_consent; the sentence). Says what `refusal` says, but for tagged email addresses.
+    """
+    said = _latest_of(session, channel, addresses)
+    rules = settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
+    out = _opted_out_of(session, channel, addresses)
+    blocked = _blocked_of(session, addresses, now, rules["dnd_valid_days"]) if channel != "email" else set()
+    made: dict[str, tuple[str, str]] = {}
+    for address in addresses:
+        action, ends_on = said.get(address, ("", None))
+        if action == "withdrawn" or address in out:
+            made[address] = ("opted_out", UNWANTED)
+        elif action == "given" and (ends_on is None or ends_on > now):
+            continue
+        elif address in blocked:
+            made[address] = ("dnd", ON_DND)
+        elif rules["promotional_needs_consent"]:
+            made[address] = ("no_consent", NO_CONSENT)
+    return made
+
+
+def _latest_of(session: Session, channel: str, addresses: Iterable[str]) -> dict[str, tuple[str, datetime | None]]:
+    mine = (Consent.address.in_(list(addresses)), Consent.channel == channel, Consent.purpose == "promotional")
+    query = select(Consent.address, Consent.action, Consent.ends_on).where(*mine).order_by(Consent.id)
+    return {row.address: (row.action, row.ends_on) for row in session.execute(query)}
+
+
+def _opted_out_of(session: Session, channel: str, addresses: Mapping[str, int | None]) -> set[str]:
+    opted_out: Any = getattr(Customer, OPT_OUTS[channel])
+    columns = [Customer.email] if channel == "email" else [Customer.mobile_e164, Customer.alternative_e164]
+    found: set[str] = set()
+    for column in columns:
+        query = select(column).where(column.in_(list(addresses)), opted_out.is_(True))
+        found |= {str(each).lower() for each in session.scalars(query)}
+    ids = {key for key in addresses.values() if key is not None}
+    out = set(session.scalars(select(Customer.id).where(Customer.id.in_(ids), opted_out.is_(True)))) if ids else set()
+    return found | {address for address, key in addresses.items() if key in out}
+
+
+def _blocked_of(session: Session, numbers: Iterable[str], now: datetime, days: int) -> set[str]:
+    mine = (DoNotDisturb.number.in_(list(numbers)), DoNotDisturb.preference != "none")
+    return set(session.scalars(select(DoNotDisturb.number).where(*mine, _holds(now, days))))
+
+
+def _holds(now: datetime, days: int) -> Any:
+    return DoNotDisturb.checked_on > now - timedelta(days=days)
 
 
 def latest(session: Session, channel: str, address: str, purpose: str = "promotional") -> Consent | None:
@@ -158,17 +291,10 @@ def latest(session: Session, channel: str, address: str, purpose: str = "promoti
     return session.scalars(select(Consent).where(*mine).order_by(Consent.id.desc()).limit(1)).first()
 
 
-def may_ask_again(session: Session, channel: str, address: str, now: datetime) -> bool:
-    """Whether the person may be asked for their consent: not within 90 days of an opt-out."""
-    said = latest(session, channel, address)
-    return said is None or said.action == "given" or said.happened_on + ASK_AGAIN_AFTER <= now
-
-
-def is_blocked(session: Session, number: str, now: datetime) -> bool:
-    """Whether a do-not-disturb list that still holds blocks the number."""
+def is_blocked(session: Session, number: str, now: datetime, days: int) -> bool:
+    """Whether a do-not-disturb list whose answer is not older than so many days blocks the number."""
     mine = (DoNotDisturb.number == number, DoNotDisturb.preference != "none")
-    query = select(DoNotDisturb.id).where(*mine, DoNotDisturb.checked_on > now - DND_LASTS)
-    return session.execute(query).first() is not None
+    return session.execute(select(DoNotDisturb.id).where(*mine, _holds(now, days))).first() is not None
 
 
 def has_opted_out(session: Session, message: Any) -> bool:

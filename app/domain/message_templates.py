@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.channels.provider import ListedTemplate
 from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.settings import Master
+from app.lib import dlt
 
 #: What the provider, or the DLT registry, says; "local" texts need nobody's approval.
 APPROVALS = ("local", "pending", "approved", "rejected", "paused", "unsupported")
@@ -58,6 +59,11 @@ def variables(template: Any) -> tuple[str, ...]:
 def takes_file(template: Any) -> bool:
     """Whether a file goes with it, in place of a heading."""
     return str(template.header or "").lower() in ("image", "video", "document")
+
+
+def as_registered(template: Any) -> str:
+    """The text as the DLT registry writes it, with {#var#} for each variable."""
+    return _VARIABLE.sub(dlt.VARIABLE, template.body)
 
 
 def render(template: Any, values: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text, UniqueConstraint, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import consents, message_files, sla, timeline
+from app.domain import audit, consents, message_files, sla, timeline
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.leads import Lead
 from app.domain.pending import pending
@@ -27,6 +27,8 @@ DEAD = ("failed", "unknown")
 PURPOSES = consents.PURPOSES
 #: Channel -> the customer's opt-out.
 OPT_OUTS = {channel: consents.OPT_OUTS[channel] for channel in CHANNELS}
+#: How the cause of a message begins that a campaign sends: campaign:<campaign>:<recipient>.
+CAMPAIGN_CAUSE = "campaign:"
 #: Emoji of one reaction, in characters.
 MAX_REACTION = 16
 
@@ -45,6 +47,8 @@ class Message(Record):
         Index("ix_message_ticket", "ticket_id", "id"),
         Index("ix_message_customer", "customer_id", "id"),
         Index("ix_message_conversation", "conversation_id", "id"),
+        # SQLite has a table of words instead, see app/ops/message_words.py.
+        Index("ix_message_words", "body", mysql_prefix="FULLTEXT").ddl_if(dialect=("mysql", "mariadb")),
     )
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
     #: out or in.
@@ -182,8 +186,13 @@ def note_sent(session: Session, message: Message, now: datetime) -> None:
     message.due_on = message.ask_on = None
     if message.happened_on is None:
         message.happened_on = now
-        if message.created_by_id is not None:
+        if message.created_by_id is not None and not is_of_campaign(message):
             _record_first_reply(session, message, now)
+
+
+def is_of_campaign(message: Any) -> bool:
+    """Whether a campaign sends it: it answers nobody, and no person has written it to this recipient."""
+    return (message.cause or "").startswith(CAMPAIGN_CAUSE)
 
 
 def mark_changed(session: Session, message: Any) -> None:
@@ -223,6 +232,23 @@ def send_again(session: Session, message: Message, stamp: Stamp) -> None:
         translatable("This message has already been sent again, or has arrived after all."),
     )
     pending(session).messages.append(message.id)
+
+
+def send_many_again(session: Session, ids: list[int], stamp: Stamp) -> int:
+    """Send many again, in one statement; those that are not dead any more stay as they are. Returns how many.
+
+    Whether their recipients still want them is decided by the outbox, as before every attempt.
+    """
+    values = {"state": "queued", "tries": 0, "due_on": stamp.now, "reason": None, "code": None, "happened_on": None}
+    values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
+    mine = (Message.id.in_(ids), Message.state.in_(DEAD), Message.account_id.is_not(None))
+    done: Any = session.execute(update(Message).where(*mine).values(values), execution_options=_UNSYNCHRONIZED)
+    pending(session).messages.extend(ids)
+    audit.write(session, "message", stamp.by, stamp.now, "messages", what="sent again", count=int(done.rowcount))
+    return int(done.rowcount)
+
+
+_UNSYNCHRONIZED: Any = {"synchronize_session": False}
 
 
 def give_up(session: Session, message: Message, stamp: Stamp) -> None:

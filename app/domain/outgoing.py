@@ -21,6 +21,7 @@ from app.domain import (
     message_templates,
     messages,
     settings,
+    sms_rules,
 )
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.channel_accounts import ChannelAccount
@@ -66,6 +67,8 @@ class Outgoing:
     due_on: datetime | None = None
     #: Whether the sender sees a conversation that is somebody's already; None = it is left as it is.
     sees: Callable[[Conversation], bool] | None = None
+    #: Who answers a conversation that is nobody's, by id; None = the sender.
+    responsible: int | None = None
 
 
 def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
@@ -78,7 +81,9 @@ def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
     values = _content(session, wish, account, conversation) | {"channel": wish.channel, "peer": peer}
     _refuse_after_window(wish, conversation, stamp.now)
     if _may_take(wish, conversation, stamp):
-        conversations.attach(conversation, dict(wish.records), stamp.by, stamp)  # nobody's is now the sender's
+        conversations.attach(
+            conversation, dict(wish.records), wish.responsible or stamp.by, stamp
+        )  # nobody's is the sender's
         values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
     values |= {name: value for name, value in wish.records.items() if value is not None}
     message = messages.enqueue(session, values | {"cause": wish.cause, "due_on": wish.due_on}, stamp)
@@ -167,10 +172,10 @@ def choose_account(session: Session, wish: Outgoing, peer: str) -> ChannelAccoun
 
 def _content(session: Session, wish: Outgoing, account: ChannelAccount, conversation: Conversation) -> dict[str, Any]:
     """The columns that say what is sent."""
-    body = wish.body
-    if wish.template is not None:
-        message_templates.refuse_unusable(wish.template, wish.channel, account.id)
-        body = message_templates.render(wish.template, wish.variables)
+    body, template = wish.body, wish.template
+    if template is not None:
+        message_templates.refuse_unusable(template, wish.channel, account.id)
+        body = message_templates.render(template, wish.variables)
     if not body.strip() and not wish.media:
         raise RuleBroken("Please enter a text.", "body")
     if len(body) > MAX_LENGTH[wish.channel]:
@@ -179,12 +184,15 @@ def _content(session: Session, wish: Outgoing, account: ChannelAccount, conversa
     if wish.channel == "sms" and (parts := count_parts(body).parts) > MAX_SMS_PARTS:
         text = "This text would be sent as %(parts)s SMS. Please shorten it: at most %(most)s are sent for one message."
         raise RuleBroken(translatable(text, parts=parts, most=MAX_SMS_PARTS), "body")
+    if wish.channel == "sms":
+        sms_rules.refuse_foreign_links(session, body)
+        template = sms_rules.registered(session, account, conversation.peer, body, template)
     _refuse_files(wish, account)
     return {
         "body": body.strip() or " ".join(each.get("name") or "File" for each in wish.media),
-        "subject": wish.subject or (wish.template.header if wish.template and wish.channel == "email" else None),
-        "purpose": wish.template.purpose if wish.template else wish.purpose or "promotional",
-        "template_id": wish.template.id if wish.template else None,
+        "subject": wish.subject or (template.header if template and wish.channel == "email" else None),
+        "purpose": template.purpose if template else wish.purpose or "promotional",
+        "template_id": template.id if template else None,
         "variables": dict(wish.variables) or None,
         "media": [_file(each, wish.body.strip()) for each in wish.media] or None,
         "reply_to_id": _answered(session, wish, conversation, ability_of(account, wish.channel)),
@@ -245,7 +253,7 @@ def postponed(session: Session, message: Message, now: datetime, zone: str) -> d
     """
     if message.purpose == "promotional":
         return promotional_opening(session, now, zone)
-    if message.created_by_id is None:
+    if message.created_by_id is None or messages.is_of_campaign(message):
         ends, begins = _hours(settings.value_of(session, "quiet_hours"))
         return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
     return None

@@ -46,6 +46,8 @@ class Pending:
     called: set[int] = field(default_factory=set)
     #: Ids of the events of hooks to be worked off. Queued after the commit.
     inbound_events: list[int] = field(default_factory=list)
+    #: Ids of the campaigns that a worker is to look at. Queued after the commit.
+    campaigns: list[int] = field(default_factory=list)
     #: New roles and the (module, verb) cells that follow when the flush has given them their ids.
     new_roles: list[tuple[Role, set[tuple[str, str]]]] = field(default_factory=list)
     #: Audit entries that are sealed and inserted before the commit, and how many there were as each savepoint began.

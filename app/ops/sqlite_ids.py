@@ -15,6 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from app.ops.message_words import is_ours
+
 _COLUMN = re.compile(r'(?P<name>[(,]\s*"?id"?)\s+INTEGER(?:\s+NOT\s+NULL)?(?P<key>\s+PRIMARY\s+KEY)?(?=\s*[,)])', re.I)
 _KEY = re.compile(r',\s*(?:CONSTRAINT\s+"?\w+"?\s+)?PRIMARY\s+KEY\s*\(\s*"?id"?\s*\)', re.I)
 #: Alembic's copy of a table while it is rebuilt.
@@ -57,7 +59,8 @@ def never_reuse(connection: Connection, given: dict[str, int]) -> list[str]:
     """
     query = text("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
     wanted = {name: with_autoincrement(sql) for name, sql in connection.execute(query).all()}
-    changed = {name: sql for name, sql in wanted.items() if sql is not None and not name.startswith(_TEMPORARY)}
+    foreign = {name for name in wanted if name.startswith(_TEMPORARY) or is_ours(name)}
+    changed = {name: sql for name, sql in wanted.items() if sql is not None and name not in foreign}
     if not changed:
         return []
     _create_sequence_table(connection)

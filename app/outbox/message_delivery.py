@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import CannotAsk, Media, OptedOut, OutgoingMessage, Provider, Refused, Template
-from app.domain import consents, incoming, message_templates, messages, outgoing, outgoing_mail
+from app.domain import campaigns, consents, incoming, message_templates, messages, outgoing, outgoing_mail
 from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.extensions import db
@@ -38,6 +38,8 @@ SETTLED_AFTER = timedelta(seconds=60)
 ASK_QUEUE = "default"
 #: A message that is due within this time is waited for; a later one is left to the sweep.
 SOON = timedelta(minutes=2)
+#: A message of a paused campaign is looked at again after so many seconds; resuming it is faster.
+PAUSED_SECONDS = 300.0
 #: Messages of one commit that are queued at once; the sweep queues the others.
 MAX_AT_ONCE = 500
 NOT_KNOWN = "Unknown whether it arrived: sending was interrupted."
@@ -137,6 +139,7 @@ def _prepare(row: Message) -> Ready:
     """Raises NotSent: the customer wants no messages any more, it is not the hour, or the account can't be used."""
     now = datetime.now(UTC)
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+        _refuse_for_campaign(session, row)
         if reason := consents.refusal(session, row, now) or outgoing_mail.copy_refusal(session, row, now):
             raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
         if until := outgoing.postponed(session, row, now, current_app.config["CRM"].time_zone):
@@ -146,6 +149,15 @@ def _prepare(row: Message) -> Ready:
             return ready(session, row)
         except NoProvider as error:
             raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+
+
+def _refuse_for_campaign(session: Session, row: Message) -> None:
+    """Raise NotSent for a message whose campaign was stopped or paused after it was put into the outbox."""
+    state = campaigns.state_of(session, row)
+    if state == "stopped":
+        raise NotSent(DeliveryResult("canceled", was_attempted=False))
+    if state == "paused":
+        raise NotSent(DeliveryResult("queued", "The campaign is paused.", was_attempted=False, wait=PAUSED_SECONDS))
 
 
 def ready(session: Session, row: Message) -> Ready:

@@ -54,6 +54,13 @@ PARAMETERS: dict[str, Any] = {
         "schema": {"type": "string", "enum": ["0", "1"]},
         "description": "1 = with the pictures of other servers, which learn that the email is read.",
     },
+    "text": {
+        "in": "query",
+        "name": "text",
+        "required": True,
+        "schema": {"type": "string", "minLength": 2, "maxLength": 100},
+        "description": "Words, each of which may go on: kyc finds KYC-2.",
+    },
     "page": {"in": "query", "name": "page", "schema": _PAGE["page"]},
     "page_size": {"in": "query", "name": "page_size", "schema": _PAGE["page_size"]},
     "page_query": {

@@ -311,6 +311,7 @@ def _content(session: Session, sender: tuple[str, int | None], given: Mapping[st
         "body": typed.get("body", ""),
         "subject": typed.get("subject", ""),
         "has_subject": channel == "email",
+        "is_sms": channel == "sms",
         "max": MAX_LENGTH[channel],
         "placeholder": _("Write a message"),
         "picks": {"channel": channel, "about": about},

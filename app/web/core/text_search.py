@@ -18,7 +18,7 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.identity import is_aadhaar, is_pan
 from app.lib.text import folded
-from app.models import Customer, Lead, Ticket
+from app.models import Customer, Lead, Message, Ticket
 from app.web.core import capped_counts
 from app.web.core.fields import Field, TextField, Viewer, clean_text
 from app.web.core.filter_operators import compare
@@ -86,7 +86,7 @@ def _rules(each: Field, text: str, viewer: Viewer) -> list[Any]:
     if isinstance(each, SecretField):
         is_whole = is_pan(text) if each.name == "pan" else is_aadhaar(text)
         return access.parts_of(each.where("eq", text, viewer)) if is_whole else []
-    if isinstance(each, TextField) and each.name == "title":
+    if (isinstance(each, TextField) and each.name == "title") or _is_text_of_message(each):
         return [_titled(column, text) for column in each.columns]
     if isinstance(each, TextField) and each.name in _CODES:
         return _coded(each, text.upper())
@@ -109,6 +109,10 @@ def _ends(column: Any, digits: str) -> Any:
     kept = first.rstrip("9")
     after = kept[:-1] + str(int(kept[-1]) + 1) if kept else "A"  # the first text that no longer begins so
     return and_(backwards >= first, backwards < after)
+
+
+def _is_text_of_message(each: Field) -> bool:
+    return each.name == "body" and bool(each.columns) and each.columns[0].class_ is Message
 
 
 def _titled(column: Any, text: str) -> Any:
@@ -135,6 +139,8 @@ def _numbered(each: PhoneField, text: str) -> list[Any]:
     """By the whole number in any spelling, or by its last digits."""
     normal = phone.normalize(text)
     rules = [column == normal for column in each.filter_columns()] if normal else []
+    if each.columns[0].class_ is Message:
+        return rules  # the ends of numbers have no index there
     digits = text.replace(" ", "")
     if digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER:
         rules += [_ends(column, digits) for column in each.filter_columns()]

@@ -43,6 +43,8 @@ class BulkAction:
     confirm: str | None = None
     #: Inputs that the action asks for, as the form macro draws them.
     fields: tuple[dict[str, Any], ...] = ()
+    #: The address to which the selection is handed instead: a page that asks for more.
+    opens: str | None = None
     #: What was done, e.g. “Deleted”; None = the action's label with the chosen value, e.g. “Status: Contacted”.
     done: str | None = None
 
@@ -71,7 +73,20 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
         sure = _("Delete the selected records?")
         remove = _remover(screen)
         made.append(BulkAction("delete", _("Delete"), "trash", remove, verb="delete", confirm=sure, done=_("Deleted")))
-    return made
+    return [*_send_to_many(screen, viewer), *made]
+
+
+#: Screens from which one message can be sent to many: their part of the address.
+SENT_FROM = {"Leads": "leads", "Customers": "customers"}
+
+
+def _send_to_many(screen: Any, viewer: Viewer) -> list[BulkAction]:
+    """The campaign of the selected records, for who may send to many."""
+    person, kind = viewer.person, SENT_FROM.get(screen.module)
+    if kind is None or not (person.may("Messages", "bulk") and person.may("Messages", "create")):
+        return []
+    label = _("Send a message…")
+    return [BulkAction("message", label, "send", lambda *_: None, verb="read", opens=f"/campaigns/choose/{kind}")]
 
 
 def _declared(action: Any) -> BulkAction:
@@ -214,6 +229,8 @@ class BulkActions:
         action = next((each for each in self.bulk_actions(viewer) if each.name == name), None)
         if action is None:
             raise NotFound(_("There is no such action."))
+        if action.opens is not None:
+            return redirect(action.opens, 307)  # the browser posts the selection there
         result = _BulkResult()
         with one_notice_each(db.session(), viewer.now) as notices:
             for key in dict.fromkeys(keys):

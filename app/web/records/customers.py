@@ -26,6 +26,7 @@ from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import customer_link_actions, related_lists, secret_guesses
+from app.web.records.ledger_link import consents_action
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -207,7 +208,7 @@ class CustomerScreen(Screen):
                     "confirm": None,
                 },
             ]
-        return offered
+        return [*offered, *consents_action("customer", row, viewer)]
 
     @expose("/links/<pk>/<link>", methods=["POST"])
     @has_access

@@ -28,6 +28,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.records import customer_link_actions, related_lists, secret_guesses
 from app.web.records.about_field import OpenDueField, is_open_lead
 from app.web.records.assignment import AssignableResource, AssignableScreen
+from app.web.records.ledger_link import consents_action
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import FirstTaskField
@@ -246,17 +247,18 @@ class LeadScreen(AssignableScreen):
                 "icon": "arrow-back-up",
                 "confirm": _g("Undo the conversion to a customer?"),
             }
-            return [undo] if viewer.person.is_manager else []
+            return [*([undo] if viewer.person.is_manager else []), *consents_action("lead", row, viewer)]
         if meaning != "activated":
-            return []
+            return consents_action("lead", row, viewer)
         return [
+            *consents_action("lead", row, viewer),
             {
                 "label": _g("Convert to customer"),
                 "url": f"/leads/convert/{row['id']}",
                 "method": "post",
                 "icon": "user-check",
                 "confirm": None,
-            }
+            },
         ]
 
     @expose("/convert/<pk>", methods=["POST"])

@@ -28,7 +28,7 @@ from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField,
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import MasterField
-from app.web.records import message_mail
+from app.web.records import message_mail, message_search
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.screen import Screen
@@ -45,7 +45,7 @@ COLORS = {
     "canceled": "gray",
 }
 _DIRECTION_WORDS = {"out": _("Outgoing"), "in": _("Incoming")}
-_PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
+PURPOSE_WORDS = {"promotional": _("Promotional"), "service": _("Service")}
 
 
 class VariablesField(Field):
@@ -76,7 +76,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     NumberField("reply_to", columns=(Message.reply_to_id,), key="reply_to_id"),
     NumberField("conversation", columns=(Message.conversation_id,)),
     ChoiceField("state", options=STATES, colors=COLORS, words=STATE_WORDS),
-    ChoiceField("purpose", options=PURPOSES, words=_PURPOSE_WORDS),
+    ChoiceField("purpose", options=PURPOSES, words=PURPOSE_WORDS),
     DateTimeField("happened_on"),
     *message_mail.FIELDS,
 )
@@ -196,7 +196,7 @@ def peer_of_record(session: Session, channel: str, row: Any) -> str:
     return str(getattr(customer, column, None) or getattr(row, column, None) or "")
 
 
-class MessageResource(message_mail.MailRoutes, Resource):
+class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Resource):
     """/api/v1/message/"""
 
     resource_name = "message"
@@ -248,12 +248,17 @@ class MessageResource(message_mail.MailRoutes, Resource):
     edit_columns: list[str] = []
     search_exclude_columns = ["subject", "body", "reason", "code", "template"]
     order_columns = ["created_on"]
-    VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"} | message_mail.VERBS
-    documentation = message_mail.DOCUMENTATION | {
-        "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),
-        "send_again": OperationSpec("Send a failed or unknown message again", (404, 409, 422), ("pk",)),
-        "give_up": OperationSpec("Decide that an unknown message has failed", (404, 409, 422), ("pk",)),
-    }
+    VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"}
+    VERBS |= message_mail.VERBS | message_search.VERBS
+    documentation = (
+        message_mail.DOCUMENTATION
+        | message_search.DOCUMENTATION
+        | {
+            "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),
+            "send_again": OperationSpec("Send a failed or unknown message again", (404, 409, 422), ("pk",)),
+            "give_up": OperationSpec("Decide that an unknown message has failed", (404, 409, 422), ("pk",)),
+        }
+    )
 
     @expose("/<int:pk>/cancel", methods=["POST"])
     @protect()
@@ -331,7 +336,6 @@ class MessageScreen(Screen):
     title_column = "peer"
     new_values = {"direction": "out"}
     exclude_route_methods = {"edit", "delete"}
-    is_searched = False
 
     def create_row(self, values: dict[str, Any], viewer: Viewer) -> Any:
         """The form writes down what was said elsewhere; conversations send."""

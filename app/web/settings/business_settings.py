@@ -26,7 +26,10 @@ MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
 #: A warning must come before the target.
 MAX_PERCENT = 99
 #: Texts that may be empty; a field that every complete form names, so that a missing checkbox means unchecked.
-_OPTIONAL, _LAST_FIELD = ("phone_app_url",), "phone_app_version"
+_OPTIONAL, _LAST_FIELD = ("phone_app_url", "sms_link_hosts"), "phone_app_version"
+#: Characters of the list of hosts, and one of them.
+MAX_HOSTS_LENGTH = 1000
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}", re.IGNORECASE)
 _TIME = "((?:[01][0-9]|2[0-3]):[0-5][0-9])"
 _HOURS = re.compile(rf"{_TIME} *[-–] *{_TIME}")
 _LABELS = {
@@ -41,6 +44,11 @@ _LABELS = {
     "promotional_hours": lazy_gettext("Hours in which promotional messages are sent and calls made"),
     "caller_id_rule": lazy_gettext("When no caller ID fits the purpose of a call"),
     "quiet_hours": lazy_gettext("Hours in which nothing is sent that no person has written"),
+    "promotional_needs_consent": lazy_gettext("Send promotional messages only to people whose consent is on record"),
+    "consent_transaction_days": lazy_gettext("Days until a consent that was given for a going transaction lapses"),
+    "consent_ask_again_days": lazy_gettext("Days after an opt-out in which a person isn't asked for consent again"),
+    "dnd_valid_days": lazy_gettext("Days for which a do-not-disturb check of a number is valid"),
+    "sms_link_hosts": lazy_gettext("Hosts that links in SMS may lead to, comma-separated; leave empty to allow any"),
     "default_referral": lazy_gettext("The company's own referral code"),
     "phone_app_version": lazy_gettext("Latest version of the phone app"),
     "phone_app_build": lazy_gettext("Build number of the phone app"),
@@ -116,7 +124,8 @@ def _section(key: str, value: Any, posted: Any, errors: dict[str, list[str]]) ->
                 "required": name not in _OPTIONAL and not isinstance(each, bool),
                 "kind": _kind(each),
                 "options": _options(name),
-                "maxlength": MAX_TEXT_LENGTH,
+                "maxlength": MAX_HOSTS_LENGTH if name == "sms_link_hosts" else MAX_TEXT_LENGTH,
+                "help": _source_of(key),
                 "errors": errors.get(name, []),
             }
             for name, each in parts.items()
@@ -129,6 +138,29 @@ def _options(name: str) -> list[tuple[str, str]] | None:
     if name != "caller_id_rule":
         return None
     return [("warn", _("Warn the caller, and call")), ("refuse", _("Refuse the call"))]
+
+
+#: Where a default comes from, in the person's language.
+_SOURCES = {
+    "promotional_hours": lazy_gettext("TCCCPR 2018 (TRAI), Schedule II. As set by your compliance officer."),
+    "promotional_needs_consent": lazy_gettext(
+        "TCCCPR 2018 (TRAI) and DPDP Act 2023, section 6. As set by your compliance officer."
+    ),
+    "consent_transaction_days": lazy_gettext(
+        "TCCCPR as amended on 12 Feb 2025 (TRAI). As set by your compliance officer."
+    ),
+    "consent_ask_again_days": lazy_gettext(
+        "TCCCPR as amended on 12 Feb 2025 (TRAI). As set by your compliance officer."
+    ),
+    "dnd_valid_days": lazy_gettext("No period is laid down; 30 days is common. As set by your compliance officer."),
+    "sms_link_hosts": lazy_gettext(
+        "TRAI's direction of 20 Aug 2024 on whitelisted links. As registered on your DLT platform."
+    ),
+}
+
+
+def _source_of(key: str) -> str:
+    return str(_SOURCES.get(key, ""))
 
 
 def _kind(value: Any) -> str:
@@ -158,6 +190,8 @@ def _parse(name: str, old: Any) -> Any:
     if posted is None:
         return old
     posted = posted.strip()
+    if name == "sms_link_hosts":
+        return _parse_hosts(posted)
     if name in _OPTIONAL:
         return _parse_url(posted) if posted else ""
     if name.endswith("_hours"):
@@ -183,6 +217,13 @@ def _parse_choice(name: str, posted: str) -> str:
     if posted not in dict(_options(name) or ()):
         raise ValueError(_("Please choose one of the options."))
     return posted
+
+
+def _parse_hosts(posted: str) -> str:
+    hosts = [each.strip().lower() for each in posted.split(",") if each.strip()]
+    if len(posted) > MAX_HOSTS_LENGTH or not all(_HOST.fullmatch(each) for each in hosts):
+        raise ValueError(_("Please enter hosts such as eshin.in, separated by commas, or leave it empty."))
+    return ", ".join(dict.fromkeys(hosts))
 
 
 def _parse_url(posted: str) -> str:

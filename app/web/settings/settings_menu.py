@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _
 
 from app.web.channels.accounts import ChannelsView
 from app.web.channels.console import ConsoleView
+from app.web.channels.dnd_lists import DndListsView
 from app.web.channels.undelivered import UndeliveredView
 from app.web.channels.unplaced import UnplacedMailsView
 from app.web.settings.audit import Audit
@@ -77,6 +78,7 @@ BUSINESS = (
     ),
 )
 SYSTEM = (
+    Entry("do-not-disturb", _("Do-not-disturb lists"), DndListsView, "phone-off", "/settings/do-not-disturb/"),
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
     Entry("health", _("Health"), HealthView, "heart-rate-monitor", "/health/"),
     Entry("self-test", _("Self-test"), SelfTestView, "circle-check", "/self-test/"),

@@ -10,6 +10,7 @@ from flask_appbuilder import BaseView, expose
 
 from app import access
 from app.extensions import db
+from app.models import Message
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
@@ -64,7 +65,9 @@ def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[s
     }
     if found.ids == set():
         return group
-    wanted = (screen.title_column, "number", "status", "mobile")
+    wanted = (screen.title_column, "number", "status", "mobile", "body", "channel", "direction", "created_on")
+    if record_table.record is not Message:
+        wanted = wanted[:4]
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
     rules = [*record_table.base_conditions(), found.rule()]
     order = record_table.order_by(None, "desc", viewer) if found.ids is None else best_first(record_table, text)

@@ -60,6 +60,9 @@ def _sidebar(person: access.Person, path: str) -> Iterator[Entry]:
 
 def may_open(person: access.Person, item: Any) -> bool:
     """Whether the person may open a menu entry: by the module of its view, else by FAB's own menu permission."""
+    in_menu = getattr(item.baseview, "in_menu", None)
+    if in_menu is not None and not in_menu(person):
+        return False
     if isinstance(item.baseview, ModulePermissions):
         return person.may(item.baseview.module, "read")
     return item.name == "day" or is_allowed(person, "menu_access", item.name)

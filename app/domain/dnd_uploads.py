@@ -1,0 +1,160 @@
+"""Do-not-disturb lists that are uploaded: which file, how far it is read, and what was wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import Integer, String, func, select
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain import audit
+from app.domain.base import Record, Stamp, UtcDateTime
+from app.domain.consents import DoNotDisturb
+from app.lib import phone
+
+#: Lines of one file.
+MAX_LINES = 1_000_000
+#: Lines that are read in one transaction.
+CHUNK = 1000
+STATES = ("reading", "done", "failed")
+#: What registers write for each preference, in lower case.
+WORDS = {
+    "none": "none",
+    "no": "none",
+    "n": "none",
+    "not registered": "none",
+    "allowed": "none",
+    "0": "none",
+    "": "blocked",
+    "blocked": "blocked",
+    "fully blocked": "blocked",
+    "yes": "blocked",
+    "y": "blocked",
+    "dnd": "blocked",
+    "1": "blocked",
+    "partial": "partial",
+    "partially blocked": "partial",
+}
+#: What the first cell of a heading can be.
+_HEADINGS = ("number", "mobile", "msisdn", "phone", "phone number", "mobile number")
+
+
+class DndUpload(Record):
+    """One uploaded file. It lies in the instance folder under its id, with its wrong lines beside it."""
+
+    __tablename__ = "dnd_upload"
+    #: As the file was called; only shown.
+    name: Mapped[str] = mapped_column(String(140), nullable=False)
+    #: One of STATES, and why it failed.
+    state: Mapped[str] = mapped_column(String(12), nullable=False)
+    error: Mapped[str | None] = mapped_column(String(300))
+    #: When the numbers were checked, where a line doesn't say, UTC.
+    checked_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    #: Bytes of the (unpacked) file, and up to where it is read.
+    size: Mapped[int] = mapped_column(Integer, nullable=False)
+    position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: Lines read, numbers stored, and lines that are wrong; bytes of the file of these.
+    lines: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    stored: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    wrong: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    wrong_size: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one line says."""
+
+    number: str
+    #: One of consents.PREFERENCES.
+    preference: str
+    checked_on: datetime
+
+
+def add(session: Session, name: str, size: int, checked_on: datetime, stamp: Stamp) -> DndUpload:
+    """Note a file that was uploaded and is to be read."""
+    upload = DndUpload(name=name[:140] or "list.csv", state="reading", size=size, checked_on=checked_on)
+    upload.position = upload.lines = upload.stored = upload.wrong = upload.wrong_size = 0
+    upload.stamp(stamp)
+    session.add(upload)
+    session.flush()
+    audit.write(
+        session, "consent", stamp.by, stamp.now, f"do-not-disturb list {upload.id}", what="uploaded", bytes=size
+    )
+    return upload
+
+
+def due(session: Session, limit: int) -> list[int]:
+    """The files that are not read to their end."""
+    query = select(DndUpload.id).where(DndUpload.state == "reading").order_by(DndUpload.id)
+    return list(session.scalars(query.limit(limit)))
+
+
+def parse(cells: list[str], checked_on: datetime, now: datetime) -> Line | str:
+    """The line: number, preference, day of the check; or what is wrong with it, as an English sentence for a file."""
+    given = [each.strip() for each in cells]
+    number = phone.normalize(given[0]) if given else None
+    if number is None or len(number) > 20:
+        return "This isn't a phone number."
+    preference = WORDS.get(given[1].lower() if len(given) > 1 else "")
+    if preference is None:
+        return "The preference must be none, blocked or partial."
+    day = _day(given[2]) if len(given) > 2 and given[2] else checked_on
+    if day is None or day > now:
+        return "The day of the check must be a date such as 2026-11-30 that isn't in the future."
+    return Line(number, preference, day)
+
+
+def is_heading(cells: list[str]) -> bool:
+    """Whether the first line names the columns."""
+    return bool(cells) and cells[0].strip().lower() in _HEADINGS
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        found = date.fromisoformat(text[:10])
+    except ValueError:
+        return None
+    return datetime(found.year, found.month, found.day, tzinfo=UTC) if found.year >= 2000 else None
+
+
+def store(session: Session, lines: Iterable[Line], now: datetime) -> int:
+    """Store what the lines say in one statement; an older check doesn't replace a newer one. Returns how many."""
+    newest: dict[str, Line] = {}
+    for each in lines:
+        held = newest.get(each.number)
+        if held is None or held.checked_on <= each.checked_on:
+            newest[each.number] = each
+    # In the order of the numbers: two files at once take the locks of the same rows in the same order.
+    ordered = sorted(newest.values(), key=lambda each: each.number)
+    rows = [
+        {
+            "number": each.number,
+            "preference": each.preference,
+            "checked_on": each.checked_on,
+            "how": "scrub file",
+            "created_on": now,
+            "changed_on": now,
+        }
+        for each in ordered
+    ]
+    if rows:
+        session.execute(_upsert(session, rows))
+    return len(rows)
+
+
+def _upsert(session: Session, rows: list[dict[str, Any]]) -> Any:
+    names = ("preference", "how", "changed_on", "checked_on")
+    if session.get_bind().dialect.name == "sqlite":
+        step = sqlite.insert(DoNotDisturb).values(rows)
+        is_newer = DoNotDisturb.checked_on <= step.excluded.checked_on
+        values = {name: step.excluded[name] for name in names}
+        return step.on_conflict_do_update(index_elements=["number"], set_=values, where=is_newer)
+    insert = mysql.insert(DoNotDisturb).values(rows)
+    # MariaDB assigns from left to right: `checked_on`, which is compared, comes last.
+    is_newer = DoNotDisturb.checked_on <= insert.inserted.checked_on
+    pairs = [(name, func.if_(is_newer, insert.inserted[name], DoNotDisturb.__table__.c[name])) for name in names]
+    return insert.on_duplicate_key_update(pairs)

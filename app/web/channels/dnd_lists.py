@@ -1,0 +1,136 @@
+"""Do-not-disturb lists: uploading a scrub file, how far it is read, and the lines that were wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, flash, redirect, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import func, select
+
+from app import access
+from app.domain import dnd_uploads, permissions, settings
+from app.domain.base import NotFound, RuleBroken, Stamp
+from app.domain.dnd_uploads import DndUpload
+from app.extensions import db
+from app.lib.iso_time import read_moment
+from app.models import DoNotDisturb
+from app.outbox import dnd_reading
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer, refusal
+from app.web.core.languages import translate_text
+from app.web.pages.refusals import refuse_as_page
+from app.web.security.sessions import own_transaction
+
+BASE = "/settings/do-not-disturb/"
+#: Uploads that are listed, and bytes of a block of the download.
+MOST, BLOCK = 50, 1 << 16
+_CHIPS = {"reading": "blue", "done": "green", "failed": "red"}
+
+
+class DndListsView(BaseView):
+    """/settings/do-not-disturb/"""
+
+    route_base = "/settings/do-not-disturb"
+    default_view = "index"
+    class_permission_name = "Settings"
+    method_permission_name = {"index": "read", "wrong": "read", "upload": "write"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """The uploads, and how many numbers are known."""
+        return self._page("", "")
+
+    @expose("/", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("upload")
+    def upload(self) -> Any:
+        """Keep a file; a worker reads it."""
+        viewer, typed = current_viewer(), (request.form.get("checked_on") or "")[:40]
+        try:
+            key = _keep(typed, viewer)
+        except RuleBroken as broken:
+            db.session.rollback()
+            status, sentence, _errors = refusal(broken)
+            return self._page(sentence, typed), status
+        dnd_reading.enqueue(key)
+        flash(_("The file is being read. This page shows how far it is."), "success")
+        return redirect(BASE)
+
+    @expose("/<int:key>/wrong.csv")
+    @has_access
+    @refuse_as_page
+    @permission_name("wrong")
+    def wrong(self, key: int) -> Any:
+        """The lines that were not stored, each with what is wrong."""
+        row = access.get_visible(db.session(), DndUpload, key)
+        path = dnd_reading.wrong_path(key)
+        if row is None or not row.wrong or not path.exists():
+            raise NotFound(_("There are no such lines on this server."))
+        with path.open("rb") as file:
+            content = file.read(row.wrong_size)
+        headers = {"Content-Disposition": f'attachment; filename="wrong-lines-{key}.csv"'}
+        return Response(content, 200, headers, content_type="text/csv; charset=utf-8")
+
+    def _page(self, error: str, typed: str) -> Any:
+        viewer, session = current_viewer(), db.session()
+        rows = session.scalars(select(DndUpload).order_by(DndUpload.id.desc()).limit(MOST)).all()
+        numbers = session.scalar(select(func.count()).select_from(DoNotDisturb)) or 0
+        return self.render_template(
+            "campaigns/dnd.html",
+            uploads=[_row(each, viewer) for each in rows],
+            numbers=f"{numbers:,}",
+            days=settings.value_of(session, "dnd_valid_days"),
+            may_write=viewer.person.may("Settings", "write"),
+            is_reading=any(each.state == "reading" for each in rows),
+            error=error,
+            checked_on=typed or f"{viewer.now.astimezone(viewer.zone):%Y-%m-%d}",
+        )
+
+
+def _keep(typed: str, viewer: Viewer) -> int:
+    """Store the file and note it. Raises RuleBroken."""
+    file = request.files.get("file")
+    if file is None or not file.filename:
+        raise RuleBroken(_("Please choose a file."), "file")
+    try:
+        day = read_moment(typed)
+    except (ValueError, OverflowError) as wrong:
+        raise RuleBroken(_("Please enter the day on which the numbers were checked."), "checked_on") from wrong
+    checked_on = day.replace(tzinfo=UTC)
+    if checked_on > viewer.now or checked_on.year < 2000:
+        raise RuleBroken(_("The day of the check can't be in the future."), "checked_on")
+    stamp = Stamp(viewer.person.id, datetime.now(UTC))
+    with own_transaction() as session, file.stream:
+        upload = dnd_uploads.add(session, file.filename, 0, checked_on, stamp)
+        upload.size = dnd_reading.keep(file.stream, upload.id)  # type: ignore[arg-type]
+        if not upload.size:
+            raise RuleBroken(_("This file is empty."), "file")
+        return upload.id
+
+
+def _row(upload: DndUpload, viewer: Viewer) -> dict[str, Any]:
+    words = {"reading": _("Being read"), "done": _("Done"), "failed": _("Failed")}
+    author = viewer.lookups.person(upload.created_by_id) or {}
+    return {
+        "id": upload.id,
+        "name": upload.name,
+        "chip": {"kind": "status", "label": words[upload.state], "color": _CHIPS[upload.state]},
+        "percent": min(100, upload.position * 100 // upload.size) if upload.size else 100,
+        "is_reading": upload.state == "reading",
+        "lines": f"{upload.lines:,}",
+        "stored": f"{upload.stored:,}",
+        "wrong": f"{upload.wrong:,}" if upload.wrong else "",
+        "error": translate_text(upload.error or ""),
+        "by": author.get("full_name", ""),
+        "at": moment_cell(upload.created_on, viewer),
+    }

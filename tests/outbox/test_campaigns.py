@@ -1,0 +1,255 @@
+"""Campaigns: who is left out and why, each addressed once whatever is killed, rights, pausing, stopping, the rate."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.domain import campaign_recipients, campaigns, consents
+from app.domain.base import RuleBroken, Stamp
+from app.domain.campaigns import Plan, Source
+from app.models import BusinessSetting, Campaign, CampaignRecipient, Message, MessageTemplate
+from app.outbox import campaign_work, message_delivery
+from tests.app_fixtures import World
+from tests.outbox.carrier import Carrier
+from tests.outbox.test_message_delivery import _context, account, carrier, now, run_calls  # noqa: F401
+
+NUMBERS = [f"+9198200{n:05d}" for n in range(1, 100)]
+PLAN = Plan("Offer", "sms", "Namaste {{first_name}}", variables={"first_name": {"from": "first_name", "text": ""}})
+
+
+@pytest.fixture(autouse=True)
+def _ready(world: World, account: Any) -> None:  # noqa: F811
+    for key in ("promotional_hours", "quiet_hours"):
+        setting(world, key, "00:00-00:00")  # at any time
+
+
+def setting(world: World, key: str, value: Any) -> None:
+    world.session.add(BusinessSetting(key=key, value=value))
+    world.session.commit()
+
+
+def draft(world: World, ids: Any, who: str = "mia", kind: str = "leads", plan: Plan = PLAN) -> Campaign:
+    stamp = Stamp(world.id_of(who), now())
+    made = campaigns.create(world.session, "Offer", Source(kind, ids), stamp)
+    campaigns.change(world.session, made, plan, stamp)
+    world.session.commit()
+    campaign_work.advance(made.id)
+    return fresh(world, made.id)
+
+
+def fresh(world: World, key: int) -> Campaign:
+    world.session.commit()
+    world.session.expire_all()
+    return world.session.get_one(Campaign, key)
+
+
+def start(world: World, campaign: Campaign, who: str = "mia") -> None:
+    campaigns.start(world.session, campaign, None, Stamp(world.id_of(who), now()))
+    world.session.commit()
+
+
+def let_pass(world: World, campaign: Campaign, seconds: float = 60) -> None:
+    """As if so much time had gone by at the campaign's pace."""
+    values = {"paced_on": now() - timedelta(seconds=seconds), "next_on": None}
+    world.session.execute(update(Campaign).where(Campaign.id == campaign.id).values(values))
+    world.session.commit()
+    campaign_work.advance(campaign.id)
+
+
+def result(world: World, campaign: Campaign) -> Counter[str]:
+    world.session.commit()
+    found: Counter[str] = Counter()
+    for state, code, count in campaign_recipients.counts(world.session, campaign):
+        found[code or state] += count
+    return found
+
+
+def test_each_recipient_is_addressed_or_left_out_with_a_reason(world: World, carrier: Carrier) -> None:  # noqa: F811
+    make = world.make
+    fine = make.lead("ana", first_name="Asha", mobile=NUMBERS[1])
+    twin = make.lead("ana", first_name="Asha", mobile=NUMBERS[1])
+    nameless = make.lead("ana", mobile=NUMBERS[2], first_name="Tara")
+    foreign, without = make.lead("ben", mobile=NUMBERS[3]), make.lead("ana", mobile=None, email="a@b.in")
+    blocked, out = make.lead("ana", mobile=NUMBERS[4]), make.lead("ana", mobile=NUMBERS[5])
+    allowed = make.lead("ana", mobile=NUMBERS[6], first_name="Ravi")
+    moment = now()
+    for number in (NUMBERS[4], NUMBERS[6]):
+        consents.note_dnd(world.session, number, "blocked", "scrub file", moment)
+    for number, action in ((NUMBERS[5], "withdrawn"), (NUMBERS[6], "given")):
+        said = {"channel": "sms", "address": number, "action": action, "how": "form"}
+        consents.record(world.session, said, Stamp(None, moment))
+    world.session.commit()
+    rows = [fine, twin, nameless, foreign, without, blocked, out, allowed]
+    campaign = draft(world, [each.id for each in rows])
+    expected = {"waiting": 3, "duplicate": 1, "not_yours": 1, "no_address": 1, "dnd": 1, "opted_out": 1}
+    assert campaigns.is_checked(campaign) and result(world, campaign) == expected
+    start(world, campaign)
+    let_pass(world, campaign)
+    run_calls()
+    assert sorted(each.text for each in carrier.accepted) == ["Namaste Asha", "Namaste Ravi", "Namaste Tara"]
+    let_pass(world, campaign)
+    assert fresh(world, campaign.id).state == "done"
+    assert result(world, campaign)["sent"] == 3
+
+
+def test_a_campaign_is_no_answer_and_the_conversation_goes_to_who_has_the_lead(world: World) -> None:
+    lead = world.make.lead("ana", mobile=NUMBERS[1])
+    campaign = draft(world, [lead.id])
+    start(world, campaign)
+    let_pass(world, campaign)
+    run_calls()
+    (message,) = world.rows(select(Message))
+    world.session.refresh(lead)
+    assert (message.state, message.lead_id, message.created_by_id) == ("sent", lead.id, world.id_of("mia"))
+    assert lead.replied_on is None
+    conversation = world.rows(select(campaigns.Message.conversation_id))
+    assert conversation and isinstance(message.conversation_id, int)
+
+
+def test_consent_can_be_required(world: World) -> None:
+    setting(world, "promotional_needs_consent", True)
+    lead = world.make.lead("ana", mobile=NUMBERS[1])
+    assert result(world, draft(world, [lead.id])) == {"no_consent": 1}
+    service = Plan("Notice", "sms", "Your account is ready", purpose="service")
+    assert result(world, draft(world, [lead.id], plan=service)) == {"waiting": 1}
+
+
+@pytest.mark.parametrize("level, expected", [("team", {"waiting": 1, "not_yours": 2}), ("all", {"waiting": 3})])
+def test_numbers_of_a_file_are_within_the_rights(world: World, level: str, expected: dict[str, int]) -> None:
+    world.make.cell("Sales Manager", "Messages", "bulk", level)
+    world.make.lead("ana", mobile=NUMBERS[1])
+    world.make.lead("ben", mobile=NUMBERS[2])
+    plan = Plan("Offer", "sms", "Hi {{name}}", variables={"name": {"from": "column:name", "text": "there"}})
+    rows = [[each, {"name": "x"}] for each in NUMBERS[1:4]]
+    assert result(world, draft(world, rows, kind="numbers", plan=plan)) == expected
+
+
+@pytest.mark.parametrize(
+    "plan, field",
+    [
+        (Plan("", "sms", "Hi"), "name"),
+        (Plan("X", "fax", "Hi"), "channel"),
+        (Plan("X", "sms", " "), "body"),
+        (Plan("X", "whatsapp", "Hi"), "template"),
+        (Plan("X", "sms", "Hi", purpose="spam"), "purpose"),
+        (Plan("X", "sms", "Hi", per_minute=0), "per_minute"),
+        (Plan("X", "sms", "Hi", account_id=99), "account"),
+        (Plan("X", "sms", "Hi {{who}}"), "var.who"),
+        (Plan("X", "sms", "Hi {{who}}", variables={"who": {"from": "mobile"}}), "var.who"),
+    ],
+)
+def test_what_is_missing_is_said(world: World, plan: Plan, field: str) -> None:
+    stamp = Stamp(world.id_of("mia"), now())
+    campaign = campaigns.create(world.session, "X", Source("leads", [1]), stamp)
+    with pytest.raises(RuleBroken) as refused:
+        campaigns.change(world.session, campaign, plan, stamp)
+    assert list(refused.value.errors) == [field]
+    world.session.rollback()
+
+
+def test_the_rate_holds_and_at_most_a_minute_is_made_up_for(world: World) -> None:
+    leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:12]]
+    campaign = draft(world, leads, plan=Plan("Slow", "sms", "Hi", per_minute=6))
+    start(world, campaign)
+    for seconds, made in ((0, 0), (31, 3), (3600, 9)):
+        let_pass(world, campaign, seconds)
+        assert world.session.scalar(select(func.count()).select_from(Message)) == made, seconds
+
+
+def test_rights_that_are_taken_away_pause_it_with_words(world: World) -> None:
+    leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:4]]
+    campaign = draft(world, leads, plan=Plan("Slow", "sms", "Hi", per_minute=1))
+    start(world, campaign)
+    let_pass(world, campaign)
+    world.make.cell("Sales Manager", "Messages", "bulk", "none")
+    let_pass(world, campaign)
+    held = fresh(world, campaign.id)
+    assert held.state == "paused" and "Messages: create and bulk" in (held.reason or "")
+    assert result(world, campaign) == {"queued": 1, "waiting": 3}
+    run_calls()  # what was in the outbox already is held back, too
+    assert result(world, campaign)["queued"] == 1
+
+
+def test_stop_cancels_all_that_is_not_sent(world: World, carrier: Carrier) -> None:  # noqa: F811
+    leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:6]]
+    campaign = draft(world, leads, plan=Plan("Fast", "sms", "Hi", per_minute=3))
+    start(world, campaign)
+    let_pass(world, campaign)
+    first = world.rows(select(Message.id).order_by(Message.id))[0]
+    message_delivery.send(first)
+    world.session.commit()
+    claimed = message_delivery.engine.claim(message_delivery.MESSAGES, first + 1, now())
+    campaigns.stop(world.session, fresh(world, campaign.id), Stamp(world.id_of("mia"), now()))
+    world.session.commit()
+    outcome = message_delivery.engine.attempt(message_delivery.MESSAGES, claimed)  # it was claimed before the stop
+    message_delivery.engine.settle(message_delivery.MESSAGES, claimed, outcome, now())
+    run_calls()
+    assert result(world, campaign) == {"sent": 1, "canceled": 5} and len(carrier.accepted) == 1
+    for step in (campaigns.stop, campaigns.pause, campaigns.resume):
+        with pytest.raises(RuleBroken):
+            step(world.session, fresh(world, campaign.id), Stamp(None, now()))
+        world.session.rollback()
+
+
+def test_two_workers_address_each_once(maria: World, carrier: Carrier) -> None:  # noqa: F811
+    world = maria
+    with world.app.app_context():
+        from tests.outbox.test_message_delivery import add_account
+
+        add_account(world)
+        leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:60]]
+        campaign = draft(world, leads, plan=Plan("Fast", "sms", "Hi", per_minute=600))
+        start(world, campaign)
+        values = {"paced_on": now() - timedelta(seconds=60), "next_on": None}
+        world.session.execute(update(Campaign).values(values))
+        world.session.commit()
+
+        def work() -> None:
+            with world.app.app_context():
+                campaign_work.advance(campaign.id)
+
+        workers = [threading.Thread(target=work) for _ in range(3)]
+        for each in workers:
+            each.start()
+        for each in workers:
+            each.join(60)
+        causes = world.rows(select(Message.cause))
+        assert len(causes) == len(set(causes)) == 60
+        assert world.session.scalar(select(func.count()).select_from(CampaignRecipient)) == 60
+
+
+def test_a_step_that_is_killed_has_never_happened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:5]]
+    campaign = draft(world, leads, plan=Plan("Fast", "sms", "Hi", per_minute=600))
+    start(world, campaign)
+    with monkeypatch.context() as patched:
+        patched.setattr(campaign_recipients, "timedelta", _die)
+        with pytest.raises(KeyboardInterrupt):
+            let_pass(world, campaign)
+    assert world.rows(select(Message)) == [] and result(world, campaign) == {"waiting": 5}
+    let_pass(world, campaign)
+    assert result(world, campaign) == {"queued": 5}
+
+
+def _die(**_given: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_whose_template_was_changed_meanwhile_is_left_out_with_words(world: World) -> None:
+    template = MessageTemplate(label="Hello", channel="sms", body="Hi {{first_name}}", position=0, purpose="service")
+    world.session.add(template)
+    world.session.commit()
+    lead = world.make.lead("ana", mobile=NUMBERS[1])
+    plan = Plan("T", "sms", template_id=template.id, variables={"first_name": {"from": "first_name", "text": ""}})
+    campaign = draft(world, [lead.id], plan=plan)
+    template.body = "Hi {{first_name}}, {{day}}"
+    start(world, campaign)
+    let_pass(world, campaign)
+    (row,) = world.rows(select(CampaignRecipient))
+    assert (row.state, row.code) == ("left_out", "refused") and "day" in (row.reason or "")

@@ -1,0 +1,322 @@
+"""Campaigns, consents, do-not-disturb lists and undelivered messages on pages and over REST."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from app.domain import consents, dnd_uploads, sms_rules
+from app.domain.base import RuleBroken, Stamp
+from app.models import AuditEntry, BusinessSetting, Campaign, Consent, DndUpload, DoNotDisturb, Message, MessageTemplate
+from app.outbox import dnd_reading
+from app.web.channels import campaign_source
+from tests.app_fixtures import World
+from tests.makers import NOW
+from tests.web.channels.test_channel_doors import account, fresh, run_calls  # noqa: F401
+
+PLAN = {"name": "Offer", "channel": "sms", "purpose": "service", "body": "Hi {{first_name}}", "per_minute": "600"}
+PLAN |= {"var.first_name": "first_name", "else.first_name": ""}
+
+
+@pytest.fixture(autouse=True)
+def _open_hours(world: World, account: Any) -> None:  # noqa: F811
+    for key in ("promotional_hours", "quiet_hours"):
+        world.session.add(BusinessSetting(key=key, value="00:00-00:00"))
+    world.session.commit()
+
+
+def test_a_selection_becomes_a_campaign_that_is_checked_and_started(world: World) -> None:
+    leads = [world.make.lead("ana") for _n in range(3)]
+    door = world.door("mia")
+    chosen = {"action": "message", "rowid": [each.id for each in leads[:2]], "back": "/leads/?q="}
+    handed = door.form("/leads/action_post", chosen)
+    assert (handed.status_code, handed.location) == (307, "/campaigns/choose/leads")
+    page = door.form("/campaigns/choose/leads", chosen).text
+    assert "The 2 selected records" in page and "All 3 records of the list" in page
+    made = door.form("/campaigns/create/leads", {"scope": "all", "back": "/leads/"})
+    base = made.location.removesuffix("/edit")
+    refused = door.form(f"{base}/edit", PLAN | {"body": "Hi {{who}}", "name": "Kept as typed"})
+    assert refused.status_code == 422 and "Kept as typed" in refused.text and "{{who}}" in refused.text
+    assert door.form(f"{base}/edit", PLAN).location == base
+    run_calls()
+    page = door.screen(base).text
+    assert "3 people get it" in page and page.count("Hi Ravi") == 3 and "1 SMS" in page
+    assert door.form(f"{base}/start").location == base
+    run_calls()
+    assert "Running" in door.screen(f"{base}/live").text
+    assert door.screen(f"{base}?state=waiting&page=0").status_code == 200
+    for path, code in ((f"{base}?state=lost", 400), (f"{base}?page=x", 400), ("/campaigns/99", 404)):
+        assert door.screen(path).status_code == code, path
+    door.form(f"{base}/stop")
+    assert fresh(world, Campaign)[0].state == "stopped"
+    whats = [each.payload["what"] for each in world.rows(select(AuditEntry).where(AuditEntry.event == "campaign"))]
+    assert whats == ["created", "started", "stopped"]
+
+
+@pytest.mark.parametrize("who, code", [("ana", 403), ("ben", 403), ("rhea", 403), ("max", 404)])
+def test_who_may_not_send_to_many_neither_makes_nor_moves_one(world: World, who: str, code: int) -> None:
+    lead = world.make.lead("ana")
+    body = {"name": "X", "channel": "sms", "body": "Hi", "purpose": "service", "leads": [lead.id]}
+    key = world.door("mia").rest("POST", "campaign/", body).json["id"]
+    door = world.door(who)
+    assert door.rest("POST", f"campaign/{key}/start", {}).status_code in (403, 404)
+    assert door.form(f"/campaigns/{key}/start").status_code == code
+    if who != "max":
+        assert door.rest("POST", "campaign/", body).status_code == 403
+        assert door.form("/campaigns/create/leads", {"rowid": lead.id}).status_code == 403
+        assert "Send a message…" not in door.screen("/leads/").text
+    assert fresh(world, Campaign)[0].state == "draft"
+
+
+def test_rest_makes_checks_starts_and_tells_of_each_recipient(world: World) -> None:
+    leads = [world.make.lead("ana", mobile=f"98200111{n:02d}").id for n in range(2)]
+    door = world.door("mia")
+    source = {"first_name": {"from": "first_name", "text": "there"}}
+    body = {"name": "X", "channel": "sms", "body": "Hi {{first_name}}", "variables": source, "purpose": "service"}
+    made = door.rest("POST", "campaign/", body | {"leads": [*leads, leads[0], 999], "per_minute": 600})
+    assert made.status_code == 201, made.text
+    key = made.json["id"]
+    assert door.rest("POST", f"campaign/{key}/start", {}).status_code == 409  # not checked yet
+    run_calls()
+    told = door.rest("GET", f"campaign/{key}/counts").json
+    assert told == {"counts": {"waiting": 2, "left_out": 1}, "left_out": {"not_yours": 1}, "is_checked": True}
+    world.make.mask("Sales Manager", mobile="last4")
+    rows = door.rest("GET", f"campaign/{key}/recipients?page_size=10").json["result"]
+    assert [each["state"] for each in rows] == ["waiting", "waiting", "left_out"] and rows[2]["reason"]
+    assert "9820011" not in str(rows) and "9820011" not in door.screen(f"/campaigns/{key}").text
+    assert door.rest("POST", f"campaign/{key}/start", {"start_on": "2030-01-01T00:00:00Z"}).status_code == 422
+    for step, code in (("start", 200), ("start", 409), ("pause", 200), ("resume", 200), ("stop", 200), ("stop", 409)):
+        assert door.rest("POST", f"campaign/{key}/{step}", {}).status_code == code, step
+    # who sees numbers masked can't find out by a list whose they are
+    assert door.rest("POST", "campaign/", body | {"numbers": ["9820011100"]}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"leads": "all"},
+        {"leads": []},
+        {},
+        {"leads": [1], "customers": [1]},
+        {"leads": [1], "variables": {"a": "b"}},
+        {"numbers": [["1", {"a": "x"}], ["2", {"b": "y"}]]},
+        {"leads": list(range(1, 5002))},
+        {"leads": [1], "per_minute": 0},
+    ],
+)
+def test_wrong_requests_are_refused_in_words(world: World, wrong: dict[str, Any]) -> None:
+    body = {"name": "X", "channel": "sms", "body": "Hi", "purpose": "service", **wrong}
+    answer = world.door("mia").rest("POST", "campaign/", body)
+    assert answer.status_code == 422 and answer.json["message"], answer.text
+
+
+def upload(world: World, who: str, path: str, content: bytes, **more: str) -> Any:
+    door = world.door(who)
+    return door.form(path, {"file": (io.BytesIO(content), "list.csv"), **more}, content_type="multipart/form-data")
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "This file is empty."),
+        (b"number\n" + b"9820012345\n" * 5001, "more than 5,000 rows"),
+        ("नंबर".encode("utf-16"), "UTF-8"),
+        (b"number,,x\n9820012345,a,b", "a name of its own"),
+        (b"x" * 60_001, "2 MB"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_in_words(
+    world: World, content: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign_source, "MAX_BYTES", 60_000)
+    answer = upload(world, "mia", "/campaigns/create/numbers", content)
+    assert answer.status_code == 422 and said in answer.text
+
+
+def test_a_file_of_numbers_fills_its_columns_in(world: World) -> None:
+    world.make.lead("ana", mobile="9820012345")
+    made = upload(world, "mia", "/campaigns/create/numbers", b"mobile;name\n98200 12345;Asha\n9820099999;Other\nx;y\n")
+    plan = PLAN | {"body": "Hi {{who}}", "var.who": "column:name", "else.who": ""}
+    world.door("mia").form(made.location, plan)
+    run_calls()
+    page = world.door("mia").screen(made.location.removesuffix("/edit")).text
+    assert "1 person gets it" in page and "Hi Asha" in page and "2 of 3 are left out" in page
+
+
+# --- consents
+
+
+def note(world: World, who: str, **values: Any) -> Any:
+    body = {"channel": "sms", "action": "given", "how": "form", "words": "I agree", **values}
+    return world.door(who).rest("POST", "consent/", body)
+
+
+def test_a_consent_is_noted_with_its_words_and_lapses(world: World) -> None:
+    lead = world.make.lead("ana", mobile="9820012345")
+    assert note(world, "ana", lead=lead.id, is_for_transaction=True).status_code == 201
+    (entry,) = fresh(world, Consent)
+    assert (entry.address, entry.lead_id, (entry.ends_on - entry.happened_on).days) == ("+919820012345", lead.id, 7)
+    for wrong in ({"words": ""}, {"how": "message"}, {"happened_on": "2999-01-01T00:00:00Z"}, {"address": "x"}):
+        assert note(world, "ana", lead=lead.id, **wrong).status_code == 422, wrong
+    assert note(world, "ben", address="9820012345").status_code == 422  # not one of his
+    assert note(world, "ana", lead=lead.id, action="withdrawn").status_code == 201
+    refused = note(world, "ana", lead=lead.id)
+    assert refused.status_code == 422 and "may not be asked again until" in refused.json["message"]
+    assert note(world, "ana", lead=lead.id, is_unasked=True).status_code == 201
+    door = world.door("ana")
+    page = door.screen(f"/consents/of/lead/{lead.id}").text
+    assert page.count("I agree") >= 2 and "Withdrawn" in page
+    table, tree = (door.screen(f"/consents/export/lead/{lead.id}.{form}") for form in ("csv", "json"))
+    assert table.text.count("+919820012345") == 3 and [each["action"] for each in tree.json["entries"]] == [
+        *("given", "withdrawn", "given")
+    ]
+    assert world.door("ben").screen(f"/consents/export/lead/{lead.id}.csv").status_code == 404
+    assert "Consents" in door.screen(f"/leads/{lead.number}").text
+    assert world.door("root").screen("/consents/").status_code == 200
+
+
+def test_nobody_changes_the_ledger(world: World) -> None:
+    said = {"channel": "sms", "address": "+919820012345", "action": "given", "how": "form"}
+    entry = consents.record(world.session, said, Stamp(None, NOW))
+    world.session.commit()
+    for method in ("PUT", "DELETE"):
+        assert world.door("root").rest(method, f"consent/{entry.id}", {"words": "x"}).status_code in (404, 405)
+    entry.action = "withdrawn"
+    with pytest.raises(RuleBroken):
+        world.session.flush()
+    world.session.rollback()
+    world.session.delete(world.session.get_one(Consent, entry.id))
+    with pytest.raises(RuleBroken):
+        world.session.flush()
+    world.session.rollback()
+    for step in (update(Consent).values(words="x"), delete(Consent)):
+        with pytest.raises(RuleBroken):
+            world.session.execute(step)
+        world.session.rollback()
+    assert [each.action for each in fresh(world, Consent)] == ["given"]
+
+
+# --- do-not-disturb lists
+
+LIST = b"""mobile,preference,checked on
+9820012345,blocked,2026-01-02
++91 98200 12346,none,
+9820012347
+no number,blocked,
+9820012348,maybe,
+9820012349,blocked,2999-01-01
+9820012345,none,2026-01-01
+"""
+
+
+@pytest.mark.parametrize("content", [LIST, gzip.compress(LIST)])
+def test_a_list_is_read_and_its_wrong_lines_are_kept(world: World, content: bytes, monkeypatch: Any) -> None:
+    monkeypatch.setattr(dnd_uploads, "CHUNK", 3)
+    path = "/settings/do-not-disturb/"
+    assert upload(world, "ana", path, content, checked_on="2026-01-03").status_code == 403
+    assert upload(world, "root", path, content, checked_on="2999-01-01").status_code == 422
+    assert upload(world, "root", path, content, checked_on="2026-01-03").status_code == 302
+    run_calls()
+    (done,) = fresh(world, DndUpload)
+    assert (done.state, done.lines, done.wrong) == ("done", 8, 3)
+    found = {each.number[-1]: (each.preference, each.checked_on.day) for each in fresh(world, DoNotDisturb)}
+    assert found == {"5": ("blocked", 2), "6": ("none", 3), "7": ("blocked", 3)}  # the older check changes nothing
+    page = world.door("root").screen(path).text
+    assert f"{path}{done.id}/wrong.csv" in page and "list.csv" in page
+    lines = world.door("root").screen(f"{path}{done.id}/wrong.csv").text.splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["line", "5", "6", "7"]
+
+
+def test_a_list_that_is_cut_off_goes_on_where_it_was(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr(dnd_uploads, "CHUNK", 3)
+    upload(world, "root", "/settings/do-not-disturb/", LIST, checked_on="2026-01-03")
+    key = fresh(world, DndUpload)[0].id
+    with world.app.app_context():
+        assert dnd_reading._step(key, fresh(world, DndUpload)[0].created_on)
+        dnd_reading.wrong_path(key).write_text("what an undone step has left")
+        dnd_reading.read(key)
+        lines = dnd_reading.wrong_path(key).read_text().splitlines()
+    assert fresh(world, DndUpload)[0].state == "done" and len(lines) == 4
+
+
+# --- undelivered
+
+
+def test_many_are_sent_again_by_filter(world: World, account: Any) -> None:  # noqa: F811
+    own = {"channel": "sms", "direction": "out", "peer": "+919820012345", "body": "x", "account_id": account.id}
+    rows = [("failed", "No money")] * 130 + [("failed", "No network")] * 3 + [("unknown", "No answer")] * 2
+    for state, reason in rows:
+        row = Message(**own, state=state, reason=reason, tries=1, native={})
+        row.stamp(Stamp(world.id_of("ana"), NOW))
+        world.session.add(row)
+    world.session.commit()
+    door = world.door("root")
+    page = door.screen("/undelivered/?reason=No+money").text
+    assert ">130<" in page and "before=" in page and "No network (3)" in page and page.count('name="rowid"') == 100
+    assert door.screen("/undelivered/?state=sent").status_code == 400
+    assert world.door("ana").form("/undelivered/again", {"all": "1"}).status_code == 403
+    assert door.form("/undelivered/again", {}).status_code == 302  # nothing was selected
+    door.form("/undelivered/again", {"all": "1", "reason": "No network"})
+    door.form("/undelivered/again", {"all": "1"})
+    left = [each.state for each in fresh(world, Message)]
+    assert (left.count("failed"), left.count("unknown"), left.count("queued")) == (0, 2, 133)
+
+
+# --- SMS
+
+
+@pytest.mark.parametrize(
+    "text, hosts, is_refused",
+    [
+        ("See https://eshin.in/kyc", "", False),
+        ("See https://eshin.in/kyc", "eshin.in", False),
+        ("See https://www.ESHIN.in", "eshin.in", False),
+        ("See pay.eshin.in/x now", "eshin.in", False),
+        ("See https://eshin.in.evil.com/x", "eshin.in", True),
+        ("See bit.ly/x", "eshin.in", True),
+        ("Version 2.5, at 10.30", "eshin.in", False),
+    ],
+)
+def test_links_in_sms_follow_the_white_list(world: World, text: str, hosts: str, is_refused: bool) -> None:
+    world.session.add(BusinessSetting(key="sms_link_hosts", value=hosts))
+    world.session.commit()
+    if is_refused:
+        with pytest.raises(RuleBroken, match="white list"):
+            sms_rules.refuse_foreign_links(world.session, text)
+    else:
+        sms_rules.refuse_foreign_links(world.session, text)
+
+
+@pytest.mark.parametrize(
+    "text, chosen, result",
+    [
+        ("Dear Asha, your KYC is done", False, True),
+        ("Dear Asha, your KYC is not done", False, False),
+        ("Dear Asha, your KYC is done", True, True),
+        ("Dear " + "A" * 31 + ", your KYC is done", True, False),
+    ],
+)
+def test_a_text_follows_its_registered_template(
+    world: World, account: Any, text: str, chosen: bool, result: bool
+) -> None:  # noqa: F811
+    template = MessageTemplate(
+        label="KYC", channel="sms", body="Dear {{1}}, your KYC is done", provider_id="1107", position=0
+    )
+    world.session.add(template)
+    account.settings = {**account.settings, "dlt_entity_id": "1101"}
+    world.session.flush()
+    given = template if chosen else None
+
+    def found() -> Any:
+        return sms_rules.registered(world.session, account, "+919820012345", text, given)
+
+    if result:
+        assert found() is template
+    else:
+        with pytest.raises(RuleBroken):
+            found()
+    assert sms_rules.registered(world.session, account, "+14155550100", text, None) is None
