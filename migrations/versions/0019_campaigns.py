@@ -7,7 +7,7 @@ from sqlalchemy.dialects import mysql
 from app.ops import message_words
 
 revision = "0019"
-down_revision = "0015"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
