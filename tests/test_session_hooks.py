@@ -17,7 +17,11 @@ from tests import makers
 
 APP = Path(session_hooks.__file__).parent
 #: file -> why it listens outside the table.
-LISTENS_TOO = {"ops/database.py": "engines, not sessions", "dry_run.py": "a connection, for one transaction"}
+LISTENS_TOO = {
+    "ops/database.py": "engines, not sessions",
+    "ops/measures.py": "engines, not sessions",
+    "dry_run.py": "a connection, for one transaction",
+}
 #: The two accessors of Session.info.
 KEEPS_IN_SESSION = {"domain/pending.py", "domain/session_context.py"}
 
