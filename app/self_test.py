@@ -81,7 +81,7 @@ def _database() -> Finding:
     if state == "ok":
         began = time.perf_counter()
         probes.database_state()
-        took = round((time.perf_counter() - began) * 1000)
+        took = max(1, round((time.perf_counter() - began) * 1000))
         return Finding(OK, _("The database answers in %(ms)s ms.", ms=took))
     advice = _("Start it, and check CRM_DATABASE_URL, its disk and its limit of connections.")
     return Finding(FAILED, _("The database can't be used (%(state)s).", state=state), advice)

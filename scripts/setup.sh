@@ -57,6 +57,8 @@ missing_packages() {  # names of apt packages, one a line
         have_any mariadb-dump mysqldump || echo mariadb-client
         have redis-server || echo redis-server
         have curl || echo curl
+        have nginx || echo nginx
+        have supervisord || echo supervisor
         have dovecot || echo dovecot-imapd
         have age || echo age
         have gpg || echo gnupg

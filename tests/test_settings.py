@@ -12,6 +12,12 @@ import run
 WRONG = {
     "CRM_HOST": ["no host", "http://127.0.0.1", "1.2.3", "256.1.1.1", "a b", "-x", "[::1", "x" * 300, "host:80"],
     "CRM_PUBLIC_URL": ["crm.example", "https://", "https://u:p@crm.example", "https://crm.example:x", "https://a?b=c"],
+    "CRM_LOG_FORMAT": ["xml"],
+    "CRM_METRICS_FROM": ["home", "10.0.0.1/8"],
+    "CRM_METRICS_TOKEN": ["short"],
+    "CRM_ROLE": ["dancer", "web", "web, sockets"],  # a known one needs Redis
+    "CRM_SENTRY_DSN": ["key@host"],
+    "CRM_SERVER_NAME": ["a b", "x" * 65],
     "CRM_SESSION_DAYS": ["0", "91", "a week"],
     "CRM_SESSION_IDLE_HOURS": ["0", "169", "-1"],
 }
@@ -41,6 +47,27 @@ def test_a_wrong_value_stops_the_start_and_is_named(tmp_path: Path, name: str, v
 def test_right_values(tmp_path: Path, name: str, typed: str, expected: str) -> None:
     field = {"CRM_HOST": "host", "CRM_PUBLIC_URL": "public_url"}[name]
     assert getattr(load(tmp_path, **{name: typed}), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("role", "more", "expected"),
+    [
+        ("", {}, (config.ROLES, 8000, True, False, 48)),
+        ("sockets", {}, (("sockets",), 9000, False, False, 512)),
+        ("scheduler, worker", {}, (("worker", "scheduler"), 8000, True, True, 48)),
+        ("web", {"CRM_SCHEDULER": "off"}, (("web",), 8000, False, False, 48)),
+        ("web", {"CRM_SCHEDULER": "on"}, "CRM_SCHEDULER=on contradicts CRM_ROLE=web"),
+        ("worker", {"CRM_RUN_WORKERS": "off"}, "CRM_RUN_WORKERS=off contradicts"),
+    ],
+)
+def test_a_role_decides_what_a_process_does(tmp_path: Path, role: str, more: dict[str, str], expected: object) -> None:
+    environ = {"CRM_ROLE": role, "CRM_REDIS_URL": "redis://127.0.0.1:1/0", **more}
+    if isinstance(expected, str):
+        with pytest.raises(config.WrongSetting, match=expected):
+            load(tmp_path, **environ)
+    else:
+        made = load(tmp_path, **environ)
+        assert (made.roles, made.port, made.scheduler, made.run_workers, made.threads) == expected
 
 
 def test_names_that_are_no_setting_are_warned_of(tmp_path: Path) -> None:

@@ -142,6 +142,16 @@ def database_now(session: Session) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
+def ping(session: Session) -> None:
+    """Ask the database for the least. Raises what asking for more would."""
+    session.execute(text("SELECT 1"))
+
+
+def stored_revisions(session: Session) -> set[str]:
+    """The revisions of the schema that the database has. Raises SQLAlchemyError where it has none."""
+    return {row[0] for row in session.execute(text("SELECT version_num FROM alembic_version"))}
+
+
 def open_connections(session: Session) -> int | None:
     """How many connections the database has, of all programs; None on SQLite, which has none to run out of."""
     if session.get_bind().dialect.name == "sqlite":

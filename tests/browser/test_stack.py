@@ -185,6 +185,10 @@ def test_a_request_keeps_its_id_and_no_claim_of_an_address_is_believed(stack: St
 def test_a_process_that_is_killed_is_started_again(stack: Stack, name: str) -> None:
     before = stack.pid_of(name)
     os.kill(before, signal.SIGKILL)
+    if name == "crm:web":  # meanwhile, each door hears it in its own form
+        away = '{"message": "The CRM is not running at the moment'
+        eventually(lambda: get(f"{stack.url}/api/v1/lead/")[1].startswith(away), "nginx says nothing")
+        assert get(f"{stack.url}/leads/") == (503, (ROOT / "deploy" / "nginx" / "errors" / "away.html").read_text())
     eventually(lambda: stack.pid_of(name) not in (0, before), f"{name} is not started again")
     eventually(stack.is_ready, f"the CRM is not ready after {name} was killed")
     eventually(lambda: get(f"{stack.url}/socket.io/?EIO=1")[0] == 400, f"no sockets after {name} was killed")
@@ -193,6 +197,7 @@ def test_a_process_that_is_killed_is_started_again(stack: Stack, name: str) -> N
 def test_what_belongs_to_a_killed_parent_is_replaced(stack: Stack) -> None:
     """One worker of the queue, and one of the pages: their parents start others."""
     for name in ("crm:background", "crm:web"):
+        eventually(lambda name=name: len(children(stack.pid_of(name))) > 1, f"{name} has no children")  # type: ignore[misc]
         parent = stack.pid_of(name)
         victim = children(parent)[0]
         os.kill(victim, signal.SIGKILL)

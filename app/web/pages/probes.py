@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, current_app, request
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import access
@@ -58,7 +58,7 @@ def readyz() -> Response:
 def database_state() -> str:
     """ok, or the kind of trouble: away, crowded, full, …"""
     try:
-        db.session.execute(text("SELECT 1"))
+        database.ping(db.session())
     except (SQLAlchemyError, OSError) as error:
         cause = cause_of(error)
         db.session.rollback()
@@ -69,7 +69,7 @@ def database_state() -> str:
 def schema_state() -> str:
     """Whether the tables are those of this version: ok, or outdated."""
     try:
-        stored = {row[0] for row in db.session.execute(text("SELECT version_num FROM alembic_version"))}
+        stored = database.stored_revisions(db.session())
     except SQLAlchemyError:
         db.session.rollback()
         return "outdated"

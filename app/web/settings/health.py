@@ -235,7 +235,9 @@ def _state(measure: Measure, value: float | None, crossed: set[str]) -> _Tone:
         return _Tone("red", _("Above the limit"))
     if measure.name in crossed:
         return _Tone("amber", _("Was above the limit"))
-    return _Tone("gray", _("No data yet")) if value is None else _Tone("green", _("Within the limit"))
+    if value is None and measure.name in ("response", "errors"):
+        return _Tone("gray", _("Too few requests"))
+    return _Tone("gray", _("Not measured")) if value is None else _Tone("green", _("Within the limit"))
 
 
 def _tile(measure: Measure, values: dict[str, float | None], crossed: set[str], chart: Chart) -> dict[str, Any]:
