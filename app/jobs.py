@@ -266,15 +266,14 @@ def _ask_for(kind: str, times: Daily) -> Callable[[Session, JobPass], Work]:
 
 
 def _start_backups(session: Session, job_pass: JobPass) -> Work:
-    """Begin again what a killed process has left, and queue what waits."""
-    found = [*backup_runs.waiting(session, _BACKUPS_AT_ONCE), None]
+    """Queue what waits, and begin again what a killed process has left."""
+    found = backup_runs.to_start(session, job_pass.now, _BACKUPS_AT_ONCE)
     return Work(found, lambda session, key: _start_backup(session, key, job_pass.now))
 
 
-def _start_backup(session: Session, key: int | None, now: datetime) -> str:
-    if key is None:
-        return "begun again" if backup_runs.begin_again(session, now) else SKIPPED
-    return backup_work.enqueue(key)
+def _start_backup(session: Session, key: int, now: datetime) -> str:
+    # The queue may be faster than this commit; then the next minute queues it.
+    return backup_work.enqueue(key) if backup_runs.begin_again(session, key, now) else "given up"
 
 
 def _watch_backups(session: Session, job_pass: JobPass) -> Work:

@@ -16,7 +16,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, MetaData, NullPool, Table, create_engine, inspect, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    NullPool,
+    Table,
+    create_engine,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -177,7 +188,7 @@ class _Settling:
         if rows is None or state not in rows.c:
             return 0
         known = {column: value for column, value in values.items() if column in rows.c}
-        own = [rows.c[state].in_(states)]
+        own: list[ColumnElement[bool]] = [rows.c[state].in_(states)]
         if name == "message":
             own.append(rows.c.direction == "out")
         return self.connection.execute(update(rows).where(*own).values(known)).rowcount

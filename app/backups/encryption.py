@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -35,6 +36,12 @@ class Encryption:
     def suffix(self) -> str:
         """What the name of an encrypted file ends with."""
         return SUFFIXES.get(self.kind, "")
+
+    @property
+    def tag(self) -> str:
+        """Tells apart for whom something was encrypted: 8 hex digits, the same as long as the public keys are."""
+        keys = [Path(each).read_bytes() if self.kind == "gpg" else each.encode() for each in self.recipients]
+        return hashlib.sha256(b"\n".join(sorted(keys))).hexdigest()[:8]
 
 
 def suffix_of(path: Path) -> str:

@@ -23,8 +23,9 @@ from app.backups.trouble import BackupTrouble
 from app.ops.file_store import FileStore
 
 LIST = "files.txt"
-#: An encrypted file also names what is stored, so that it can be checked without the key.
-_STORED = re.compile(r"([0-9a-f]{64})(?:-([0-9a-f]{64})\.(?:age|gpg))?")
+#: An encrypted file also names what is stored, so that it can be checked without the key, and for whom: other public
+#: keys make another file.
+_STORED = re.compile(r"([0-9a-f]{64})(?:-([0-9a-f]{64})-[0-9a-f]{8}\.(?:age|gpg))?")
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,11 @@ class Pool:
 
     def __init__(self, folder: Path, encryption: Encryption) -> None:
         self.folder, self.encryption = folder, encryption
-        self._known = {found.digest: found for found in self._all() if found.stored.endswith(encryption.suffix)}
-        if not encryption.suffix:
-            self._known = {key: each for key, each in self._known.items() if each.stored == key}
+        self._end = f"-{encryption.tag}{encryption.suffix}" if encryption.kind else ""
+        ours = (
+            each for each in self._all() if each.stored.endswith(self._end) and is_encrypted(each) == bool(self._end)
+        )
+        self._known = {each.digest: each for each in ours}
 
     def _all(self) -> Iterator[PoolFile]:
         for part in sorted(self.folder.glob("??")):
@@ -97,7 +100,7 @@ class Pool:
 
     def _placed(self, digest: str, path: Path) -> PoolFile:
         size = path.stat().st_size
-        stored = f"{digest}-{sha256_of(path)}{self.encryption.suffix}" if self.encryption.kind else digest
+        stored = f"{digest}-{sha256_of(path)}{self._end}" if self._end else digest
         made = PoolFile(digest, stored, size)
         place = self.folder / made.place
         place.parent.mkdir(exist_ok=True, mode=0o700)
@@ -119,6 +122,11 @@ class Pool:
         for left in self.folder.glob("tmp*"):
             left.unlink(missing_ok=True)
         return len(gone)
+
+
+def is_encrypted(file: PoolFile) -> bool:
+    """Whether a file of the pool is encrypted."""
+    return file.stored != file.digest
 
 
 def write_list(writer: PartWriter, files: Iterable[PoolFile]) -> None:
@@ -159,7 +167,7 @@ def check_file(pool: Path, file: PoolFile, is_deep: bool) -> str | None:
         return f"The file {file.digest[:16]}… is missing."
     if size != file.size:
         return f"The file {file.digest[:16]}… has {size} bytes instead of {file.size}."
-    wanted = file.stored.partition("-")[2].partition(".")[0] or file.digest
+    wanted = file.stored.split("-")[1] if is_encrypted(file) else file.digest
     if is_deep and sha256_of(path) != wanted:
         return f"The file {file.digest[:16]}… was altered."
     return None

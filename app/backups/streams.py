@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from app.backups.trouble import BackupTrouble
 CHUNK = 1024 * 1024
 #: 3 is zstd's own default: on dumps about as small as gzip -9, and ten times as fast.
 LEVEL = 3
-_OPTIONS = {CompressionParameter.compression_level: LEVEL, CompressionParameter.checksum_flag: 1}
+_OPTIONS: Mapping[int, int] = {CompressionParameter.compression_level: LEVEL, CompressionParameter.checksum_flag: 1}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _chunks(path: Path, plain: Any) -> Iterator[bytes]:
         while chunk := plain.read(CHUNK):
             yield chunk
     except (ZstdError, EOFError, zlib.error) as error:
-        raise BackupTrouble(f"{path.name} is damaged: {error or 'it ends too early'}.") from error
+        raise BackupTrouble(f"{path.name} is damaged: {str(error) or 'it ends too early'}.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, String, UniqueConstraint, func, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Index,
+    String,
+    UniqueConstraint,
+    and_,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, team
@@ -76,31 +88,32 @@ def is_asked(session: Session, slot: str) -> bool:
     return session.execute(select(BackupRun.id).where(BackupRun.slot == slot)).first() is not None
 
 
-def waiting(session: Session, limit: int) -> list[int]:
-    """Runs that nobody has begun, oldest first."""
-    query = select(BackupRun.id).where(BackupRun.outcome == "waiting").order_by(BackupRun.id).limit(limit)
-    return list(session.scalars(query))
+def to_start(session: Session, now: datetime, limit: int) -> list[int]:
+    """Runs that nobody has begun, and those whose process has ended; oldest first."""
+    due = or_(BackupRun.outcome == "waiting", _is_silent(now))
+    return list(session.scalars(select(BackupRun.id).where(due).order_by(BackupRun.id).limit(limit)))
 
 
-def begin_again(session: Session, now: datetime) -> int:
-    """Have runs whose process has ended begun again; those that were cut off too often have failed."""
-    silent = (
-        BackupRun.outcome == "running",
-        func.coalesce(BackupRun.seen_on, BackupRun.started_on) < now - SILENT_AFTER,
-    )
-    why = "The process that ran it ended."
-    lost = update(BackupRun).where(*silent, BackupRun.tries >= MAX_TRIES)
-    again = update(BackupRun).where(*silent, BackupRun.tries < MAX_TRIES)
-    count = 0
-    for run in session.scalars(select(BackupRun).where(*silent, BackupRun.tries >= MAX_TRIES)):
-        alarm(session, run.kind, f"{run.kind}:{run.id}", now, f"It was cut off {MAX_TRIES} times and is given up.")
-    for step, outcome in ((lost, "failed"), (again, "waiting")):
-        done: Any = session.execute(
-            step.values(outcome=outcome, error=why, ended_on=now if outcome == "failed" else None),
-            execution_options={"synchronize_session": False},
-        )
-        count += done.rowcount
-    return count
+def _is_silent(now: datetime) -> ColumnElement[bool]:
+    seen_on = func.coalesce(BackupRun.seen_on, BackupRun.started_on)
+    return and_(BackupRun.outcome == "running", seen_on < now - SILENT_AFTER)
+
+
+def begin_again(session: Session, run_id: int, now: datetime) -> bool:
+    """Have a run whose process has ended begun again; one that was cut off too often has failed.
+
+    Returns whether it waits to be begun.
+    """
+    run = session.scalars(select(BackupRun).where(BackupRun.id == run_id).with_for_update()).one()
+    if run.outcome != "running":
+        return run.outcome == "waiting"
+    run.error = "The process that ran it ended."
+    if run.tries < MAX_TRIES:
+        run.outcome = "waiting"
+        return True
+    run.outcome, run.ended_on = "failed", now
+    alarm(session, run.kind, f"{run.kind}:{run.id}", now, f"It was cut off {MAX_TRIES} times and is given up.")
+    return False
 
 
 # --- telling admins

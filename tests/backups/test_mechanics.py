@@ -15,17 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, text
 
 from app.backups import retention, s3_copy
 from app.backups.checking import verify
+from app.backups.database import open_database
 from app.backups.drilling import drill
 from app.backups.folder import Backup
 from app.backups.house import House
 from app.backups.making import make, one_at_a_time
 from app.backups.restoring import Order, restore
 from app.backups.trouble import BackupTrouble, Busy
+from app.ops import schema_guard
 from app.ops.file_store import FolderStore
+from app.ops.leader import election
 from tests.backups import houses
 from tests.servers import ROOT, Databases, eventually
 
@@ -112,6 +116,33 @@ def test_restore_refuses_what_is_there_and_replaces_it_when_told(filled: House) 
         restore(filled, Order(backup.name, filled.database_url))
     assert houses.rows_of(filled.database_url) == changed
     restore(filled, Order(backup.name, filled.database_url, is_overwriting=True))
+    assert houses.rows_of(filled.database_url) == before
+
+
+class Leader(threading.Thread):
+    """A process that runs the schedule."""
+
+    def __init__(self, made: House) -> None:
+        super().__init__()
+        self.election, self.told = election(made.database_url, made.instance_dir), threading.Event()
+
+    def run(self) -> None:
+        while not self.told.wait(0.1):
+            self.election.acquire()
+        self.election.release()
+
+
+def test_no_database_is_replaced_behind_running_servers(filled: House) -> None:
+    backup, before = make(filled).backup, houses.rows_of(filled.database_url)
+    leader = Leader(filled)
+    assert leader.election.acquire()
+    leader.start()
+    try:
+        with pytest.raises(BackupTrouble, match=r"is in use. Stop all servers and workers.*Nothing was changed"):
+            restore(filled, Order(backup.name, filled.database_url, is_overwriting=True))
+    finally:
+        leader.told.set()
+        leader.join()
     assert houses.rows_of(filled.database_url) == before
 
 
@@ -290,14 +321,29 @@ def test_encrypted_backups_are_opened_by_their_key_only(kind: str, tmp_path: Pat
     assert drill(with_key(right)).outcome == "done"
     failed = drill(with_key(wrong))
     assert failed.outcome == "failed" and "can't be decrypted" in failed.faults[0]
-    with pytest.raises(BackupTrouble, match="can't be decrypted"):
+    with pytest.raises(BackupTrouble, match=r"can't be decrypted"):
         restore(with_key(wrong), Order(backup.name, url))
     restore(with_key(right), Order(backup.name, url, files_into=tmp_path / "back"))
     assert houses.rows_of(url) == houses.rows_of(made.database_url)
     assert houses.contents_of(FolderStore(tmp_path / "back")) == [houses.PICTURE]
+    for_another = replace(made, encryption=replace(made.encryption, recipients=made.encryption.recipients * 2))
+    make(for_another, now=datetime.now(UTC) + timedelta(days=1))
+    assert len([each for each in made.pool.rglob("*") if each.is_file()]) == 2  # not what the old key opens
 
 
 # --- MariaDB's rights and programs
+
+
+def test_no_server_starts_on_half_a_restore(mariadb_url: str) -> None:
+    database, script = open_database(mariadb_url), ScriptDirectory(str(ROOT / "migrations"))
+    database.mark(is_restoring=True)
+    with (
+        houses.connected(mariadb_url) as connection,
+        pytest.raises(schema_guard.SchemaTrouble, match=r"A restore .* was cut off.*run it again with --overwrite"),
+    ):
+        schema_guard.begin(connection, script, MetaData())
+    database.mark(is_restoring=False)
+    assert database.tables() == []
 
 
 def test_a_user_without_the_right_is_told_which_one(mariadb_server: Databases, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
+import backup_settings
 from app import jobs
 from app.backups import work
 from app.backups.folder import BackupFolder
@@ -32,6 +34,7 @@ from app.models import (
 from app.wording import text_of
 from tests import makers
 from tests.app_fixtures import World
+from tests.servers import ROOT
 
 NOW = makers.NOW
 DAY = timedelta(days=1)
@@ -82,26 +85,26 @@ def run(world: World, key: int) -> None:
         db.session.remove()
 
 
-def test_the_five_commands(both: World) -> None:
-    lead = both.make.lead("ana")
-    both.session.commit()
-    made = command(both, "create")
+def test_the_five_commands(lite: World) -> None:
+    lead = lite.make.lead("ana")
+    lite.session.commit()
+    made = command(lite, "create")
     assert made.exit_code == 0 and "Backup: " in made.output, made.output
-    [name] = backups(both)
-    listed = command(both, "list").output
+    [name] = backups(lite)
+    listed = command(lite, "list").output
     assert name in listed and "schema 0022" in listed
-    assert f"{name} is a good backup." in command(both, "verify", name).output
-    drilled = command(both, "drill")
+    assert f"{name} is a good backup." in command(lite, "verify", name).output
+    drilled = command(lite, "drill")
     assert f"{name} is a good backup." in drilled.output and "the same values" in drilled.output, drilled.output
-    assert runs(both) == [("backup", "done"), ("verify", "done"), ("drill", "done")]
-    refused = command(both, "restore", name, "--into", "own")
+    assert runs(lite) == [("backup", "done"), ("verify", "done"), ("drill", "done")]
+    refused = command(lite, "restore", name, "--into", "own")
     assert refused.exit_code == 1 and "isn't empty" in refused.output and "--overwrite" in refused.output
-    both.session.execute(text("DELETE FROM task"))
-    both.session.execute(text("UPDATE leads SET first_name = 'Somebody'"))
-    both.session.commit()
-    restored = command(both, "restore", name, "--into", "own", "--overwrite")
+    lite.session.execute(text("DELETE FROM task"))
+    lite.session.execute(text("UPDATE leads SET first_name = 'Somebody'"))
+    lite.session.commit()
+    restored = command(lite, "restore", name, "--into", "own", "--overwrite")
     assert restored.exit_code == 0, restored.output
-    assert both.fresh(lead).first_name == lead.first_name
+    assert lite.fresh(lead).first_name == lead.first_name
 
 
 def test_a_restored_database_is_fit_to_be_worked_with(both: World) -> None:
@@ -138,6 +141,18 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: World) -> None:
     with both.app.app_context():  # nothing of it is sent by the sweeps
         for job in ("send messages that wait", "ask what became of messages", "queue what was left"):
             assert jobs.run_now(both.app, job).items == 0
+
+
+def test_the_guide_names_the_commands_and_settings_that_there_are(lite: World) -> None:
+    guide = (ROOT / "docs" / "backup.md").read_text()
+    group: Any = lite.app.cli.commands["backup"]
+    told = set(re.findall(r"`backup (\w+)|--app run backup (\w+)", guide))
+    assert {one or other for one, other in told} == set(group.commands)
+    options = {option for command in group.commands.values() for param in command.params for option in param.opts}
+    assert set(re.findall(r"(--[a-z][a-z-]+)", guide)) - {"--app", "--renew-record"} <= options
+    named = {name.removeprefix("CRM_") for name in re.findall(r"CRM_(?:BACKUP|RESTORE)_\w+", guide)}
+    named |= {f"BACKUP_KEEP_{period}" for period in ("DAILY", "WEEKLY", "MONTHLY")}  # as `_DAILY`, `_WEEKLY` …
+    assert named == set(backup_settings.NAMES)
 
 
 # --- the schedule
