@@ -11,9 +11,14 @@ import re
 from typing import Any
 
 from app.backups.database import PASSING_TABLES, Contents, TableContents, references_in
+from app.domain import stored_files
 
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` (?:\([^)]*\) )?VALUES\n?")
 _TABLE = re.compile(rb"(?:CREATE TABLE|DROP TABLE IF EXISTS) `((?:[^`]|``)+)`")
+_COLUMN = re.compile(rb"  `((?:[^`]|``)+)` ")
+#: A value of a row: a string with its escapes, or something without commas.
+_VALUE = re.compile(rb"(?:_binary )?'((?:[^'\\\\]|\\\\.|'')*)'|[^,]+")
+_DIGEST = re.compile(rb"[0-9a-f]{64}")
 _END = b"-- Dump completed"
 #: Lines that name the database, the host or the versions, or only say where one is.
 _PASSING = (
@@ -33,6 +38,9 @@ class DumpReader:
         self._hashes: dict[str, Any] = {}
         self._references: set[bytes] = set()
         self._table = ""
+        #: Table -> its columns in their order.
+        self._columns_of: dict[str, list[str]] = {}
+        self._file_columns = stored_files.names_by_table()
         #: Whether the last line was an INSERT or a row of one.
         self._is_in_rows = False
 
@@ -57,6 +65,18 @@ class DumpReader:
             self._hashes[self._table].update(joined)
             if b"file:" in joined:
                 self._references |= references_in(joined)
+            self._note_files(rows)
+
+    def _note_files(self, rows: list[bytes]) -> None:
+        """The digests in the columns that name stored files."""
+        known = self._columns_of.get(self._table, [])
+        places = [known.index(name) for name in self._file_columns.get(self._table, ()) if name in known]
+        if not places:
+            return
+        for row in rows:
+            values = [found[1] for found in _VALUE.finditer(row[1:-1])]
+            digests = (values[place] for place in places)
+            self._references |= {bytes.fromhex(each.decode()) for each in digests if each and _DIGEST.fullmatch(each)}
 
     def _read(self, line: bytes) -> None:
         found = _INSERT.fullmatch(line)
@@ -65,10 +85,13 @@ class DumpReader:
             self._begin(found[1])
         elif found := _TABLE.match(line):
             self._begin(found[1])
+            self._columns_of[self._table] = []
             self._note(line)
         elif line.startswith(_END):
             self.is_complete = True
         elif line and not line.startswith(_PASSING):
+            if found := _COLUMN.match(line):
+                self._columns_of[self._table].append(found[1].decode())
             self._note(line)
 
     def _note(self, line: bytes) -> None:

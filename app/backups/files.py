@@ -61,10 +61,10 @@ class Pool:
                 if found := _STORED.fullmatch(part.name + entry.name):
                     yield PoolFile(found[1], part.name + entry.name, entry.stat().st_size)
 
-    def add_all(self, store: FileStore, digests: Iterable[str], beat: Callable[[], None]) -> dict[str, PoolFile]:
-        """Copy those that the pool doesn't have; one that is gone from the store meanwhile is left out."""
+    def add_all(self, store: FileStore, beat: Callable[[], None]) -> dict[str, PoolFile]:
+        """Copy those files that the pool doesn't have; one that is gone from the store meanwhile is left out."""
         added = {}
-        for digest in digests:
+        for digest, _stored_on in store.list():
             with suppress(FileNotFoundError):
                 added[digest] = self._known.get(digest) or self._add(store, digest)
             beat()

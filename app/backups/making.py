@@ -50,10 +50,10 @@ class _Making:
         source = open_database(self.house.source_url) if self.house.source_url else database
         facts = source.facts()
         pool = files.Pool(self.house.pool, self.house.encryption)
-        found = pool.add_all(self.house.store, self.house.store.digests(), self.house.beat)
+        found = pool.add_all(self.house.store, self.house.beat)
         began = self.now or datetime.now(UTC)
         dumped, contents = self._dump(source)
-        found |= pool.add_all(self.house.store, self.house.store.digests(), self.house.beat)
+        found |= pool.add_all(self.house.store, self.house.beat)
         listed = self._list(found)
         manifest = self._manifest(facts, contents, {"database": dumped, "files": listed})
         manifest |= {"made_on": began.isoformat(), "ended_on": datetime.now(UTC).isoformat()}

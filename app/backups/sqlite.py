@@ -16,6 +16,8 @@ from sqlalchemy.engine import URL
 from app.backups.database import PASSING_TABLES, Contents, Facts, TableContents, references_in
 from app.backups.streams import CHUNK, create
 from app.backups.trouble import BackupTrouble
+from app.domain import stored_files
+from app.ops.file_store import is_digest
 
 #: How long a restore waits for the locks of others.
 LOCK_SECONDS = 30
@@ -168,11 +170,15 @@ def _table_contents(connection: sqlite3.Connection, name: str, references: set[b
     hashed, count = hashlib.sha256(), 0
     table = '"' + name.replace('"', '""') + '"'
     # In the order of the table itself, which is that of its key
-    for row in connection.execute(f"SELECT * FROM {table} NOT INDEXED"):  # noqa: S608  # our own names
+    rows = connection.execute(f"SELECT * FROM {table} NOT INDEXED")  # noqa: S608  # our own names
+    columns = [column[0] for column in rows.description]
+    places = [columns.index(each) for each in stored_files.names_by_table().get(name, ()) if each in columns]
+    for row in rows:
         written = repr(row).encode("utf-8", "surrogatepass")
         hashed.update(written + b"\n")
         if b"file:" in written:
             references |= references_in(written)
+        references |= {bytes.fromhex(row[place]) for place in places if is_digest(row[place] or "")}
         count += 1
     return TableContents(count, hashed.hexdigest())
 

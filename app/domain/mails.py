@@ -28,6 +28,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
 from app.domain.kept_keys import MESSAGE_ID, kept
+from app.domain.stored_files import STORED_FILE
 from app.lib.vault import Vault, fingerprint
 
 #: What became of an incoming mail. kept: it is in a conversation; dropped: it came back to us; failed: it could not be
@@ -85,7 +86,7 @@ class Mail(Model):  # type: ignore[misc]
     #: Whether our mail server, which checks senders, does not vouch for this one.
     is_unverified: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default="0")
     #: The mail as it arrived, in the file store, where not all of it could be read.
-    original: Mapped[str | None] = mapped_column(String(80))
+    original: Mapped[str | None] = mapped_column(String(80), info=STORED_FILE)
     #: Where it is in the mailbox.
     uid_validity: Mapped[int | None] = mapped_column(_BIG)
     uid: Mapped[int | None] = mapped_column(_BIG)

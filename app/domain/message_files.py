@@ -5,7 +5,7 @@ A file that a customer sent is fetched from the provider; a picture gets a previ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +14,8 @@ from sqlalchemy import ForeignKey, Index, Integer, String, UniqueConstraint, sel
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import RuleBroken, UtcDateTime
-from app.domain.mails import Mail
 from app.domain.pending import pending
+from app.domain.stored_files import STORED_FILE
 from app.lib.file_kinds import SHOWN
 from app.ops.file_store import PREFIX
 
@@ -38,11 +38,11 @@ class MessageFile(Model):  # type: ignore[misc]
     #: Its place in `Message.media`, from 0.
     place: Mapped[int] = mapped_column(Integer, nullable=False)
     #: The content in the file store; null while it is at the provider.
-    digest: Mapped[str | None] = mapped_column(String(64))
+    digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     #: In bytes; null = not known.
     size: Mapped[int | None] = mapped_column(Integer)
     #: A small picture of it in the file store; null = none.
-    preview: Mapped[str | None] = mapped_column(String(64))
+    preview: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     #: One of STATES.
     state: Mapped[str] = mapped_column(String(16), nullable=False)
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
@@ -103,26 +103,3 @@ def fetch_again(session: Session, message: Any, place: int, now: datetime) -> No
     step = update(MessageFile).where(*mine).values(values)
     session.execute(step, execution_options={"synchronize_session": False})
     pending(session).message_files.append(row.id)
-
-
-# --- which files are in use
-
-#: Columns that hold digests of files. Whoever stores files elsewhere adds the column, else its files are forgotten.
-REFERENCES: list[Any] = [MessageFile.digest, MessageFile.preview, Mail.original]
-
-
-def used(session: Session, digests: Iterable[str]) -> set[str]:
-    """Of these digests, those to which a row refers; one statement for each column."""
-    wanted, found = list(digests), set[str]()
-    for column in REFERENCES:
-        found |= set(session.scalars(select(column).where(column.in_(wanted)).distinct()))
-    return found
-
-
-def all_used(session: Session) -> Iterator[tuple[str, str]]:
-    """(digest, which column refers to it) of all files in use, read bit by bit; one may come several times."""
-    for column in REFERENCES:
-        query = select(column).where(column.is_not(None)).distinct().execution_options(yield_per=1000)
-        name = f"{column.class_.__tablename__}.{column.key}"
-        for digest in session.scalars(query):
-            yield digest, name

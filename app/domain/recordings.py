@@ -13,6 +13,7 @@ from app.domain import audit, timeline
 from app.domain.base import Conflict, Record, Stamp, UtcDateTime
 from app.domain.calls import CallLog
 from app.domain.pending import pending
+from app.domain.stored_files import STORED_FILE
 
 STATES = ("queued", "sending", "sent", "failed")
 #: Recordings of one call; a provider makes one, or one for each part of a transferred call.
@@ -40,7 +41,7 @@ class CallRecording(Record):
     #: Why it could not be fetched, as a sentence.
     error: Mapped[str | None] = mapped_column(String(300))
     #: The stored file, its kind by its content, and its size in bytes.
-    digest: Mapped[str | None] = mapped_column(String(64))
+    digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     mime_type: Mapped[str | None] = mapped_column(String(60))
     size: Mapped[int | None] = mapped_column(Integer)
 

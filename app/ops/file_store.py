@@ -89,14 +89,16 @@ def described(content: bytes | BinaryIO) -> tuple[BinaryIO, StoredFile]:
     return file, StoredFile(digest.hexdigest(), size, kind)
 
 
+def is_digest(text: str) -> bool:
+    """Whether this can be the digest of a file."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def check_digest(digest: str) -> str:
     """The digest. Raises FileNotFoundError for what is none, so that no path is ever made of it."""
     if not _DIGEST.fullmatch(digest):
         raise FileNotFoundError(digest[:20])
     return digest
-
-    def digests(self) -> Iterator[str]:
-        """All files, in no order; what is stored or deleted meanwhile may be among them or not."""
 
 
 class FolderStore:
@@ -155,13 +157,6 @@ class FolderStore:
             if _DIGEST.fullmatch(digest):
                 with suppress(FileNotFoundError):
                     yield digest, _stored_on(path)
-
-    def digests(self) -> Iterator[str]:
-        """All files."""
-        for folder in self.folder.glob("??"):
-            for path in folder.iterdir():
-                if _DIGEST.fullmatch(folder.name + path.name):
-                    yield folder.name + path.name
 
     def _path(self, digest: str) -> Path:
         check_digest(digest)

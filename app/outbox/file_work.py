@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import Media, Provider
-from app.domain import message_files, messages
+from app.domain import message_files, messages, stored_files
 from app.domain.pending import pending
 from app.extensions import db
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
@@ -173,7 +173,7 @@ def forgotten(session: Session, store: FileStore, before: datetime, limit: int) 
     batch: list[str] = []
 
     def look() -> None:
-        used = message_files.used(session, batch)
+        used = stored_files.used(session, batch)
         found.extend(each for each in batch if each not in used)
         batch.clear()
 
@@ -191,14 +191,14 @@ def forgotten(session: Session, store: FileStore, before: datetime, limit: int) 
 
 def remove_forgotten(session: Session, store: FileStore, digest: str, before: datetime) -> bool:
     """Remove a file if still no row refers to it and nobody has stored it again; whether it is gone."""
-    return not message_files.used(session, [digest]) and store.delete(digest, before)
+    return not stored_files.used(session, [digest]) and store.delete(digest, before)
 
 
 def missing(session: Session, store: FileStore, report: Callable[[str, str], None]) -> int:
     """Tell `report` each (digest, column) of a file in use that is not there. Returns how many are."""
     here = {digest for digest, _stored_on in store.list()}
     count = 0
-    for digest, column in message_files.all_used(session):
+    for digest, column in stored_files.all_used(session):
         if digest in here:
             count += 1
         else:

@@ -143,7 +143,7 @@ def copy_of(made: House, folder: Path) -> House:
 def contents_of(store: FolderStore) -> list[bytes]:
     """What is in all files of a store."""
     found = []
-    for digest in sorted(store.digests()):
+    for digest, _stored_on in sorted(store.list()):
         with store.open(digest) as file:
             found.append(file.read())
     return found

@@ -13,7 +13,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
 from app import jobs
-from app.domain import message_files
+from app.domain import message_files, stored_files
 from app.job_runner import run_slot
 from app.models import Conversation, Message, MessageFile, MessageReaction, SupportPage
 from app.ops import queue
@@ -370,4 +370,4 @@ def test_files_that_no_row_needs_are_removed_after_a_day(world: World, account: 
 
 def _used(world: World) -> list[tuple[str, str]]:
     with world.new_session() as session:
-        return list(message_files.all_used(session))
+        return list(stored_files.all_used(session))
