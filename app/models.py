@@ -12,10 +12,10 @@ from app.domain.campaigns import Campaign, CampaignRecipient  # one message to m
 from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
 from app.domain.consents import Consent, DoNotDisturb  # who wants which messages; numbers on a do-not-disturb list
 from app.domain.conversations import Conversation  # all that was said with one number or address
-from app.domain.dnd_uploads import DndUpload  # an uploaded do-not-disturb list
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
+from app.domain.dnd_uploads import DndUpload  # an uploaded do-not-disturb list
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
 from app.domain.job_runs import Attachment, BackupRun, ExportRun, FailedCall, ImportRun, JobRun, SavedView

@@ -30,6 +30,13 @@ from tests.servers import ROOT, Redis
 RATE, WAITING, KEY = 50, 100_000, "bench-key"
 #: Pages that are asked while messages wait.
 PAGES = ("/leads/", "/messages/", "/inbox/", "/api/v1/lead/", "/api/v1/message/")
+_INSERT = f"""INSERT INTO message (channel, direction, peer, body, state, purpose, tries, asks, native, account_id,
+    due_on, created_on, changed_on)
+    SELECT 'sms', 'out', CONCAT('+9197', LPAD(seq, 8, '0')), 'Bench', 'queued', 'service', 0, 0, '{{}}', %s,
+    UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) FROM seq_1_to_{WAITING}"""  # noqa: S608  # no value
+#: So that messages are sent at any hour.
+_ANY_HOUR = """INSERT INTO business_setting (`key`, value)
+    VALUES ('promotional_hours', '"00:00-00:00"'), ('quiet_hours', '"00:00-00:00"')"""
 _HOOK = re.compile(r"https?://[^/]+(/hooks/sms/\S+)")
 
 
@@ -39,7 +46,10 @@ def product(leads: int) -> Iterator[tuple[server.Product, server.Database, str]]
     folder = server.scratch()
     data, _took = server.filled_data_folder(sizes.Sizes.of(leads))
     server.copy_data(data, folder / "db")
-    with server.Database(folder / "db", server.CACHE / "empty", *server.MEASURING) as database, Redis(folder / "redis") as redis:
+    with (
+        server.Database(folder / "db", server.CACHE / "empty", *server.MEASURING) as database,
+        Redis(folder / "redis") as redis,
+    ):
         web = server.Product(folder / "web", database.address, 2, 8)
         web.settings |= {"CRM_REDIS_URL": redis.url, "CRM_RUN_WORKERS": "on", "CRM_SCHEDULER": "on"}
         with web:
@@ -48,7 +58,19 @@ def product(leads: int) -> Iterator[tuple[server.Product, server.Database, str]]
 
 def _add_account(web: server.Product) -> str:
     """An account of the console provider; returns the path of its hook."""
-    command = [sys.executable, "-m", "flask", "--app", "run", "channel", "add", "console", "Bench", "--set", f"key={KEY}"]
+    command = [
+        sys.executable,
+        "-m",
+        "flask",
+        "--app",
+        "run",
+        "channel",
+        "add",
+        "console",
+        "Bench",
+        "--set",
+        f"key={KEY}",
+    ]
     done = subprocess.run(command, env=dict(web.environment()), cwd=ROOT, capture_output=True, text=True, check=True)
     found = _HOOK.search(done.stdout)
     if found is None:
@@ -58,8 +80,13 @@ def _add_account(web: server.Product) -> str:
 
 def _quantiles(times: list[float]) -> str:
     ordered = sorted(times)
-    cut = {name: ordered[min(len(ordered) - 1, int(len(ordered) * share))] for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
-    return ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in cut.items()) + f", max {ordered[-1] * 1000:.1f} ms"
+    cut = {
+        name: ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    }
+    return (
+        ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in cut.items()) + f", max {ordered[-1] * 1000:.1f} ms"
+    )
 
 
 def _paced(act: Callable[[int], None], seconds: float) -> None:
@@ -83,7 +110,13 @@ def hooks(leads: int, seconds: float) -> int:
         def act(n: int) -> None:
             if not hasattr(local, "browser"):
                 local.browser = Browser(web.port)
-            event = {"type": "message", "channel": "sms", "peer": f"+9198{n % 1000:08d}", "to": "+911", "text": f"Hello {n}"}
+            event = {
+                "type": "message",
+                "channel": "sms",
+                "peer": f"+9198{n % 1000:08d}",
+                "to": "+911",
+                "text": f"Hello {n}",
+            }
             body = json.dumps({"events": [event | {"provider_id": f"bench-{n}"}]})
             headers = {"X-Console-Key": KEY, "Content-Type": "application/json"}
             for request, kept in ((Request("POST", path, headers, body), times), (Request("GET", "/healthz"), beside)):
@@ -127,14 +160,10 @@ def outbox(leads: int, seconds: float) -> int:
         before = _measure(web, signed, seconds)
         account = _rows(database, "SELECT id FROM channel_account WHERE name = 'Bench'")[0][0]
         _rows(database, "UPDATE channel_account SET per_second = 5 WHERE id = %s", account)
-        _rows(
-            database,
-            "INSERT INTO message (channel, direction, peer, body, state, purpose, tries, asks, native, account_id, due_on,"
-            " created_on, changed_on) SELECT 'sms', 'out', CONCAT('+9197', LPAD(seq, 8, '0')), 'Bench', 'queued', 'service',"
-            f" 0, 0, '{{}}', %s, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) FROM seq_1_to_{WAITING}",
-            account,
-        )
+        _rows(database, _INSERT, account)
         time.sleep(65)  # the job of the minute has found them, and workers send
+        for each in signed.values():
+            each.connection.close()  # the server has, after so long; the next request opens another
         after = _measure(web, signed, seconds)
         waiting = _rows(database, "SELECT state, COUNT(*) FROM message WHERE body = 'Bench' GROUP BY state")
         print(f"outbox, load {os.getloadavg()[0]:.1f}, messages then: {dict(waiting)}")
@@ -167,8 +196,11 @@ def _measure(web: server.Product, signed: dict[str, Browser], seconds: float) ->
 def campaign(leads: int, seconds: float) -> int:
     """1,000 leads by one campaign of 600 a minute: how long it takes, and whether anybody got two."""
     with product(leads) as (web, database, _path):
-        _rows(database, "INSERT INTO business_setting (`key`, value) VALUES ('promotional_hours', '\"00:00-00:00\"'), ('quiet_hours', '\"00:00-00:00\"')")
-        ids = [row[0] for row in _rows(database, "SELECT id FROM leads WHERE mobile_e164 IS NOT NULL ORDER BY id DESC LIMIT 1000")]
+        _rows(database, _ANY_HOUR)
+        ids = [
+            row[0]
+            for row in _rows(database, "SELECT id FROM leads WHERE mobile_e164 IS NOT NULL ORDER BY id DESC LIMIT 1000")
+        ]
         browser, headers = Browser(web.port), key_of(sizes.MANAGER) | {"Content-Type": "application/json"}
         plan = {"name": "Bench", "channel": "sms", "body": "Hello {{first_name}}", "leads": ids, "per_minute": 600}
         plan["variables"] = {"first_name": {"from": "first_name", "text": "there"}}
@@ -180,8 +212,11 @@ def campaign(leads: int, seconds: float) -> int:
         began = time.monotonic()
         browser.send(Request("POST", f"/api/v1/campaign/{key}/start", headers, "{}"))
         _await(lambda: not {"waiting", "queued", "sending"} & set(_counts(browser, key, headers)["counts"]), 600)
-        twice = _rows(database, "SELECT peer, COUNT(*) FROM message WHERE cause LIKE 'campaign:%%' GROUP BY peer HAVING COUNT(*) > 1")
-        print(f"  sent in {time.monotonic() - began:.1f} s: {_counts(browser, key, headers)}; addressed twice: {len(twice)}")
+        twice = _rows(
+            database,
+            "SELECT peer, COUNT(*) FROM message WHERE cause LIKE 'campaign:%%' GROUP BY peer HAVING COUNT(*) > 1",
+        )
+        print(f"  sent in {time.monotonic() - began:.1f} s: {_counts(browser, key, headers)}; twice: {len(twice)}")
         return int(bool(twice))
 
 

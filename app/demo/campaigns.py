@@ -11,7 +11,10 @@ from app.demo.conversations import ACCOUNT
 
 #: Of 400 leads, so many are addressed.
 PEOPLE = 60
-NAME, TEXT = "Diwali greetings", "Happy Diwali, {{first_name}}! Our branches are closed on Friday and open again on Monday."
+NAME, TEXT = (
+    "Diwali greetings",
+    "Happy Diwali, {{first_name}}! Our branches are closed on Friday and open again on Monday.",
+)
 #: What becomes of a message, in turn.
 _ENDS = ("read", "delivered", "delivered", "read", "delivered", "sent", "delivered", "read", "failed", "delivered")
 _REFUSED = "The number can't receive this message: it is switched off, out of reach or doesn't exist."

@@ -289,9 +289,7 @@ def _is_seen(row: CampaignRecipient, seen: dict[str, set[int]]) -> bool:
     return row.lead_id in seen["leads"] or row.customer_id in seen["customers"]
 
 
-def _wish(
-    session: Session, campaign: Campaign, row: CampaignRecipient, template: MessageTemplate | None
-) -> Outgoing:
+def _wish(session: Session, campaign: Campaign, row: CampaignRecipient, template: MessageTemplate | None) -> Outgoing:
     values = row.variables or {}
     lead = session.get(Lead, row.lead_id) if row.lead_id else None
     customer = session.get(Customer, row.customer_id) if row.customer_id else None

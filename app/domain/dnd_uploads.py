@@ -81,7 +81,9 @@ def add(session: Session, name: str, size: int, checked_on: datetime, stamp: Sta
     upload.stamp(stamp)
     session.add(upload)
     session.flush()
-    audit.write(session, "consent", stamp.by, stamp.now, f"do-not-disturb list {upload.id}", what="uploaded", bytes=size)
+    audit.write(
+        session, "consent", stamp.by, stamp.now, f"do-not-disturb list {upload.id}", what="uploaded", bytes=size
+    )
     return upload
 
 
@@ -97,7 +99,7 @@ def parse(cells: list[str], checked_on: datetime, now: datetime) -> Line | str:
     number = phone.normalize(given[0]) if given else None
     if number is None or len(number) > 20:
         return "This isn't a phone number."
-    preference = WORDS.get(given[1].lower() if len(given) > 1 else "", None)
+    preference = WORDS.get(given[1].lower() if len(given) > 1 else "")
     if preference is None:
         return "The preference must be none, blocked or partial."
     day = _day(given[2]) if len(given) > 2 and given[2] else checked_on

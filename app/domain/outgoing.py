@@ -67,7 +67,9 @@ def send(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
     values = _content(session, wish, account, conversation) | {"channel": wish.channel, "peer": peer}
     _refuse_after_window(wish, conversation, stamp.now)
     if _may_take(wish, conversation, stamp):
-        conversations.attach(conversation, dict(wish.records), wish.responsible or stamp.by, stamp)  # nobody's is the sender's
+        conversations.attach(
+            conversation, dict(wish.records), wish.responsible or stamp.by, stamp
+        )  # nobody's is the sender's
         values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
     values |= {name: value for name, value in wish.records.items() if value is not None}
     message = messages.enqueue(session, values | {"cause": wish.cause}, stamp)

@@ -183,6 +183,8 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "phone_app_url": ("", "Download address of the phone app; leave empty for none"),
     "phone_app_force": (False, "Require users to update older versions"),
 }
+
+
 def value_of(session: Session, key: str) -> Any:
     """The setting's value, or its default. Raises KeyError for an unknown key."""
     default = DEFINITIONS[key][0]

@@ -52,7 +52,9 @@ def registered(
         return template
     if template is not None:
         if not template.provider_id:
-            sentence = "This template has no DLT template ID, so no operator would deliver it. Please choose another one."
+            sentence = (
+                "This template has no DLT template ID, so no operator would deliver it. Please choose another one."
+            )
             raise RuleBroken(sentence, "template")
         if not follows(text, template):
             sentence = "This text doesn't follow its DLT template: each variable takes at most %(most)s characters."

@@ -103,8 +103,13 @@ def _refusal(person: Person | None) -> str | None:
     if person is None:
         return _GONE
     is_allowed = person.may("Messages", "create") and person.may("Messages", "bulk")
-    return None if is_allowed else translatable(
-        "Paused: the role of %(name)s no longer allows sending to many (Messages: create and bulk).", name=person.full_name
+    return (
+        None
+        if is_allowed
+        else translatable(
+            "Paused: the role of %(name)s no longer allows sending to many (Messages: create and bulk).",
+            name=person.full_name,
+        )
     )
 
 
@@ -159,4 +164,3 @@ def forget(session: Session) -> None:
 def enqueue(campaign_id: int) -> str:
     """Have a worker look at a campaign soon."""
     return "queued" if queue.enqueue(QUEUE, advance, campaign_id) else SKIPPED
-

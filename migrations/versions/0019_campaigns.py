@@ -2,8 +2,9 @@
 
 import sqlalchemy as sa
 from alembic import op
-from app.ops import message_words
 from sqlalchemy.dialects import mysql
+
+from app.ops import message_words
 
 revision = "0019"
 down_revision = "0015"

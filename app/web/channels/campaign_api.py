@@ -53,7 +53,7 @@ class SourcesField(Field):
             isinstance(each, dict) and all(isinstance(text, str) for text in each.values()) for each in raw.values()
         )
         if not is_right:
-            text = _("“variables” must be an object such as {\"name\": {\"from\": \"first_name\", \"text\": \"customer\"}}.")
+            text = _('“variables” must be an object such as {"name": {"from": "first_name", "text": "customer"}}.')
             raise RuleBroken(text, "variables")
         return {str(name): {str(key): value for key, value in each.items()} for name, each in raw.items()}
 
@@ -95,7 +95,9 @@ class NumbersField(Field):
 
 
 def _number_row(raw: Any) -> list[Any] | None:
-    number, values = (raw, {}) if isinstance(raw, str) else (*raw, {})[:2] if isinstance(raw, list) and raw else (None, {})
+    number, values = (
+        (raw, {}) if isinstance(raw, str) else (*raw, {})[:2] if isinstance(raw, list) and raw else (None, {})
+    )
     is_right = isinstance(number, str) and isinstance(values, dict) and len(values) <= campaign_source.MAX_COLUMNS
     if not is_right or not all(isinstance(each, str) for each in values.values()):
         return None

@@ -119,8 +119,12 @@ def _what(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[di
     only_own = _("A template has its own channel and purpose; these are for a text of your own.")
     hint = _("Write {{first_name}} or any other name in double braces where each person's own value goes.")
     return [
-        made("name", _("Name"), required=True, maxlength=140, wide=True, help=_("Only you and your colleagues see it.")),
-        made("template", _("Template"), kind="choice", options=templates, placeholder=_("No template: a text of my own")),
+        made(
+            "name", _("Name"), required=True, maxlength=140, wide=True, help=_("Only you and your colleagues see it.")
+        ),
+        made(
+            "template", _("Template"), kind="choice", options=templates, placeholder=_("No template: a text of my own")
+        ),
         made("channel", _("Channel"), kind="choice", options=channels, help=only_own),
         made("purpose", _("Purpose"), kind="choice", options=purposes),
         made("subject", _("Subject"), maxlength=200, help=_("For emails only.")),
@@ -132,13 +136,23 @@ def _what(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[di
 def _below_text() -> Markup:
     """How many SMS the text is, counted by sms.js, and a button that shows its variables."""
     counted = _("{parts} SMS ({encoding}), {left} characters left")
-    count = Markup('<span class="sms-count" id="f-length" data-sms-for="f-body" data-sms-channel="f-channel" data-text="{}" hidden></span>')
+    count = Markup(
+        '<span class="sms-count" id="f-length" data-sms-for="f-body" data-sms-channel="f-channel" '
+        'data-text="{}" hidden></span>'
+    )
     button = Markup('<button class="btn btn-small" name="pick" value="1" formnovalidate>{}</button>')
-    return Markup('<p class="below-text">') + count.format(counted) + button.format(_("Show the variables")) + Markup("</p>")
+    return (
+        Markup('<p class="below-text">')
+        + count.format(counted)
+        + button.format(_("Show the variables"))
+        + Markup("</p>")
+    )
 
 
 def _how(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
-    rows = session.scalars(select(ChannelAccount).where(ChannelAccount.is_active.is_(True)).order_by(ChannelAccount.name))
+    rows = session.scalars(
+        select(ChannelAccount).where(ChannelAccount.is_active.is_(True)).order_by(ChannelAccount.name)
+    )
     accounts = [(str(each.id), each.name) for each in rows]
     return [
         _BASE

@@ -99,13 +99,14 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
         by_state[name] = by_state.get(name, 0) + count
         if name == "left_out":
             reasons[code or "refused"] = reasons.get(code or "refused", 0) + count
-    is_draft = campaign.state == "draft"
+    is_draft, is_filling = campaign.state == "draft", bool(campaign.body) and not _is_filled(campaign)
+    has_queued = bool({"queued", "sending"} & set(by_state))
     return {
         "campaign": campaign_row(campaign, viewer) | _about(session, campaign, viewer),
         "state": campaign.state,
         "is_planned": bool(campaign.body),
         "is_checked": campaigns.is_checked(campaign),
-        "is_live": campaign.state in ("running", "scheduled") or (bool(campaign.body) and not _is_filled(campaign)),
+        "is_live": campaign.state in ("running", "scheduled") or has_queued or is_filling,
         "filled": f"{campaign.filled:,}",
         "able": by_state.get("waiting", 0),
         "able_text": ngettext("%(num)s person gets it", "%(num)s people get it", by_state.get("waiting", 0)),
@@ -114,14 +115,14 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
         "left_out": by_state.get("left_out", 0),
         "previews": _previews(session, campaign, viewer) if is_draft and campaign.body else [],
         "reason": translate_text(campaign.reason or ""),
-        "hours": _hours(session, campaign, viewer),
+        "hours": _hours(session, campaign, viewer) if is_draft or has_queued else "",
         "may_send": viewer.person.may("Messages", "bulk") and viewer.person.may("Messages", "create"),
     }
 
 
 def _hours(session: Session, campaign: Campaign, viewer: Viewer) -> str:
     """That messages wait for the permitted hours, while they do."""
-    if campaign.state not in ("draft", "running") or not campaign.body:
+    if not campaign.body:
         return ""
     like = SimpleNamespace(purpose=campaign.purpose, created_by_id=None, cause=None)
     until = outgoing.postponed(session, like, viewer.now, current_app.config["CRM"].time_zone)  # type: ignore[arg-type]
@@ -181,9 +182,7 @@ def _previews(session: Session, campaign: Campaign, viewer: Viewer) -> list[dict
     return made
 
 
-def _recipients(
-    session: Session, campaign: Campaign, viewer: Viewer, state: str, page: int
-) -> dict[str, Any]:
+def _recipients(session: Session, campaign: Campaign, viewer: Viewer, state: str, page: int) -> dict[str, Any]:
     query = (
         select(CampaignRecipient, SHOWN_STATE, Message.reason)
         .outerjoin(Message, Message.id == CampaignRecipient.message_id)
@@ -191,7 +190,7 @@ def _recipients(
         .order_by(CampaignRecipient.id)
     )
     if state:
-        query = query.where(SHOWN_STATE == state)
+        query = query.where(state == SHOWN_STATE)
     with access.as_system(session):  # the campaign is visible, and with it its recipients and what became of them
         found = session.execute(query.limit(PAGE + 1).offset(page * PAGE)).all()
     names = _names(session, [row for row, _state, _reason in found])
@@ -232,4 +231,3 @@ def _who(row: CampaignRecipient, names: dict[tuple[str, int], tuple[str, str]], 
     peer = viewer.person.mask_value("email" if is_mail else "mobile", row.address)
     is_full = peer == row.address and not is_mail
     return {"name": name, "url": url, "peer": (phone.display(peer) if is_full else peer) or ""}
-

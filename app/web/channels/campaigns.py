@@ -266,4 +266,3 @@ def _done(what: str) -> str:
         "stop": _("Stopped. Whatever was not sent yet is canceled."),
         "delete": _("The draft is deleted."),
     }[what]
-

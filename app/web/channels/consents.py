@@ -50,7 +50,9 @@ _FIELDS: tuple[Field, ...] = (
     ChoiceField("channel", options=tuple(OPT_OUTS), words=CONSENT_CHANNELS, required=True),
     CallNumberField("address", columns=(Consent.address,), max_length=254),
     ChoiceField("purpose", options=PURPOSES, words=PURPOSE_WORDS),
-    ChoiceField("action", options=ACTIONS, words=ACTION_WORDS, colors={"given": "green", "withdrawn": "red"}, required=True),
+    ChoiceField(
+        "action", options=ACTIONS, words=ACTION_WORDS, colors={"given": "green", "withdrawn": "red"}, required=True
+    ),
     ChoiceField("how", options=WAYS, words=WAY_WORDS, required=True),
     DateTimeField("happened_on"),
     DateTimeField("ends_on"),
@@ -215,7 +217,7 @@ class ConsentScreen(Screen):
         """The ledger of one person as a file; addresses as the viewer may see them."""
         viewer, row = current_viewer(), _person(kind, key)
         rows = [_exported(each, viewer) for each in _entries(kind, row)]
-        what = {"what": "consents", "format": form, "rows": len(rows)}
+        what: dict[str, Any] = {"what": "consents", "format": form, "rows": len(rows)}
         audit.write(db.session(), "export", viewer.person.id, viewer.now, f"{kind} {key}", **what)
         db.session.commit()
         name = f"consents-{row.number}.{form}"
@@ -338,4 +340,3 @@ def _json(rows: list[dict[str, Any]], name: str) -> Response:
 def _file(text: str, mime_type: str, name: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(text.encode(), 200, headers, content_type=mime_type)
-

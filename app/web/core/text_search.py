@@ -86,7 +86,7 @@ def _rules(each: Field, text: str, viewer: Viewer) -> list[Any]:
     if isinstance(each, SecretField):
         is_whole = is_pan(text) if each.name == "pan" else is_aadhaar(text)
         return access.parts_of(each.where("eq", text, viewer)) if is_whole else []
-    if isinstance(each, TextField) and each.name == "title" or _is_text_of_message(each):
+    if (isinstance(each, TextField) and each.name == "title") or _is_text_of_message(each):
         return [_titled(column, text) for column in each.columns]
     if isinstance(each, TextField) and each.name in _CODES:
         return _coded(each, text.upper())

@@ -258,7 +258,7 @@ class LeadScreen(AssignableScreen):
                 "method": "post",
                 "icon": "user-check",
                 "confirm": None,
-            }
+            },
         ]
 
     @expose("/convert/<pk>", methods=["POST"])

@@ -252,11 +252,15 @@ class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Reso
     order_columns = ["created_on"]
     VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"}
     VERBS |= message_mail.VERBS | message_search.VERBS
-    documentation = message_mail.DOCUMENTATION | message_search.DOCUMENTATION | {
-        "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),
-        "send_again": OperationSpec("Send a failed or unknown message again", (404, 409, 422), ("pk",)),
-        "give_up": OperationSpec("Decide that an unknown message has failed", (404, 409, 422), ("pk",)),
-    }
+    documentation = (
+        message_mail.DOCUMENTATION
+        | message_search.DOCUMENTATION
+        | {
+            "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),
+            "send_again": OperationSpec("Send a failed or unknown message again", (404, 409, 422), ("pk",)),
+            "give_up": OperationSpec("Decide that an unknown message has failed", (404, 409, 422), ("pk",)),
+        }
+    )
 
     @expose("/<int:pk>/cancel", methods=["POST"])
     @protect()

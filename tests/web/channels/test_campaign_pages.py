@@ -300,8 +300,16 @@ def test_links_in_sms_follow_the_white_list(world: World, text: str, hosts: str,
         ("Dear " + "A" * 31 + ", your KYC is done", True, False),
     ],
 )
-def test_a_text_follows_its_registered_template(world: World, account: Any, text: str, chosen: bool, result: bool) -> None:  # noqa: F811
-    template = MessageTemplate(label="KYC", channel="sms", body="Dear {{1}}, your KYC is done", provider_id="1107", position=0)
+def test_a_text_follows_its_registered_template(
+    world: World,
+    account: Any,  # noqa: F811
+    text: str,
+    chosen: bool,
+    result: bool,
+) -> None:
+    template = MessageTemplate(
+        label="KYC", channel="sms", body="Dear {{1}}, your KYC is done", provider_id="1107", position=0
+    )
     world.session.add(template)
     account.settings = {**account.settings, "dlt_entity_id": "1101"}
     world.session.flush()
