@@ -20,7 +20,7 @@ from app.domain.pending import pending
 STATES = ("draft", "scheduled", "running", "paused", "stopped", "done")
 #: Those that are over.
 ENDED = ("stopped", "done")
-#: Of a recipient: not yet addressed; not to be addressed, with a reason; a message exists; stopped before there was one.
+#: Of a recipient: not yet addressed; not to be, with a reason; a message exists; stopped before there was one.
 RECIPIENT_STATES = ("waiting", "left_out", "addressed", "canceled")
 #: Why a recipient is left out.
 REASONS = ("no_address", "not_yours", "opted_out", "dnd", "no_consent", "duplicate", "no_value", "refused")

@@ -131,7 +131,10 @@ def note(session: Session, noted: Noted, stamp: Stamp) -> Consent:
     if noted.action == "given" and not noted.is_unasked:
         free_on = asked_again_on(session, noted.channel, noted.address, rules["consent_ask_again_days"])
         if free_on is not None and happened_on < free_on:
-            text = "This person has opted out and may not be asked again until %(day)s. If they came to you by themselves, say so."
+            text = (
+                "This person has opted out and may not be asked again until %(day)s. "
+                "If they came to you by themselves, say so."
+            )
             raise RuleBroken(translatable(text, day=f"{free_on:%d %b %Y}"), "is_unasked")
     lasts = timedelta(days=rules["consent_transaction_days"])
     ends_on = happened_on + lasts if noted.is_for_transaction and noted.action == "given" else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import signal
+import time
 from collections import Counter
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,11 +16,12 @@ from sqlalchemy import func, select, update
 from app.domain import campaign_recipients, campaigns, consents
 from app.domain.base import RuleBroken, Stamp
 from app.domain.campaigns import Plan, Source
-from app.models import BusinessSetting, Campaign, CampaignRecipient, Message, MessageTemplate
+from app.extensions import db
+from app.models import BusinessSetting, Campaign, CampaignRecipient, Conversation, Message, MessageTemplate
 from app.outbox import campaign_work, message_delivery
 from tests.app_fixtures import World
 from tests.outbox.carrier import Carrier
-from tests.outbox.test_message_delivery import _context, account, carrier, now, run_calls  # noqa: F401
+from tests.outbox.test_message_delivery import _context, account, add_account, carrier, now, run_calls  # noqa: F401
 
 NUMBERS = [f"+9198200{n:05d}" for n in range(1, 100)]
 PLAN = Plan("Offer", "sms", "Namaste {{first_name}}", variables={"first_name": {"from": "first_name", "text": ""}})
@@ -108,8 +112,7 @@ def test_a_campaign_is_no_answer_and_the_conversation_goes_to_who_has_the_lead(w
     world.session.refresh(lead)
     assert (message.state, message.lead_id, message.created_by_id) == ("sent", lead.id, world.id_of("mia"))
     assert lead.replied_on is None
-    conversation = world.rows(select(campaigns.Message.conversation_id))
-    assert conversation and isinstance(message.conversation_id, int)
+    assert world.session.get_one(Conversation, message.conversation_id).claimed_by_id == world.id_of("ana")
 
 
 def test_consent_can_be_required(world: World) -> None:
@@ -197,31 +200,52 @@ def test_stop_cancels_all_that_is_not_sent(world: World, carrier: Carrier) -> No
         world.session.rollback()
 
 
-def test_two_workers_address_each_once(maria: World, carrier: Carrier) -> None:  # noqa: F811
+def test_two_workers_that_are_killed_again_and_again_address_each_once(maria: World, carrier: Carrier) -> None:  # noqa: F811
     world = maria
     with world.app.app_context():
-        from tests.outbox.test_message_delivery import add_account
-
         add_account(world)
-        leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:60]]
-        campaign = draft(world, leads, plan=Plan("Fast", "sms", "Hi", per_minute=600))
+        leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:40]]
+        stamp = Stamp(world.id_of("mia"), now())
+        campaign = campaigns.create(world.session, "Offer", Source("leads", leads), stamp)
+        campaigns.change(world.session, campaign, Plan("Fast", "sms", "Hi", per_minute=600), stamp)
+        world.session.commit()
+        killed = _work_and_kill(world, campaign, lambda: fresh(world, campaign.id).filled, chunk=10)
         start(world, campaign)
+        killed += _work_and_kill(world, campaign, lambda: _sent(world), chunk=4)
+        found = world.rows(select(Message.peer))
+        assert sorted(found) == sorted(NUMBERS[:40]) and result(world, campaign) == {"queued": len(leads)}
+        assert killed >= 3
+
+
+def _sent(world: World) -> int:
+    world.session.commit()
+    return int(world.session.scalar(select(func.count()).select_from(Message)) or 0)
+
+
+def _work_and_kill(world: World, campaign: Campaign, done: Any, chunk: int) -> int:
+    """Let pairs of processes work, each killed a moment after something was done. Returns how many were killed."""
+    killed, random, key, before = 0, Random(7), campaign.id, 0
+    while before < 40:
         values = {"paced_on": now() - timedelta(seconds=60), "next_on": None}
         world.session.execute(update(Campaign).values(values))
         world.session.commit()
+        children = [os.fork() or _child(key, chunk) for _n in range(2)]
+        ends = time.monotonic() + 30
+        while done() <= before and time.monotonic() < ends:
+            time.sleep(0.005)
+        for child in children:
+            time.sleep(random.uniform(0.0, 0.04))
+            os.kill(child, signal.SIGKILL)
+        before = done()
+        killed += sum(os.waitstatus_to_exitcode(os.waitpid(each, 0)[1]) == -signal.SIGKILL for each in children)
+    return killed
 
-        def work() -> None:
-            with world.app.app_context():
-                campaign_work.advance(campaign.id)
 
-        workers = [threading.Thread(target=work) for _ in range(3)]
-        for each in workers:
-            each.start()
-        for each in workers:
-            each.join(60)
-        causes = world.rows(select(Message.cause))
-        assert len(causes) == len(set(causes)) == 60
-        assert world.session.scalar(select(func.count()).select_from(CampaignRecipient)) == 60
+def _child(key: int, chunk: int) -> int:
+    db.engine.dispose(close=False)
+    campaign_recipients.FILL_CHUNK = campaign_recipients.SEND_CHUNK = chunk
+    campaign_work.advance(key)
+    os._exit(0)
 
 
 def test_a_step_that_is_killed_has_never_happened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,23 @@ BODIES: dict[tuple[str, str], Any] = {
     ("conversation", "send"): {"body": "Your account is open."},
     ("conversation", "lead"): {"first_name": "Kavita"},
     ("conversation", "ticket"): {"subjects": ["Pledge"]},
+    ("campaign", "post"): {
+        "name": "Diwali greetings",
+        "channel": "sms",
+        "purpose": "promotional",
+        "body": "Happy Diwali, {{first_name}}!",
+        "variables": {"first_name": {"from": "first_name", "text": "friend"}},
+        "per_minute": 60,
+        "leads": [412, 413],
+    },
+    ("campaign", "start"): {"start_on": "2026-11-30T10:00:00+05:30"},
+    ("consent", "post"): {
+        "channel": "sms",
+        "action": "given",
+        "lead": 412,
+        "how": "form",
+        "words": "I agree to receive offers by SMS.",
+    },
 }
 
 
@@ -172,6 +189,8 @@ QUERIES: dict[str, Any] = {
     "activity": _query("at", "kind", "told", kind="note"),
     "message": _query("created_on", "peer", "state", channel="sms"),
     "conversation": _query("peer", "state", channel="whatsapp"),
+    "campaign": _query("name", "state", "total", state="running"),
+    "consent": _query("address", "action", "happened_on", channel="sms"),
     "assignment_request": _query("number", "reason", "requester", status="Pending"),
     "notification": _query("at", "text", "read", read=False),
 }

@@ -137,7 +137,8 @@ def _below_text() -> Markup:
     """How many SMS the text is, counted by sms.js, and a button that shows its variables."""
     counted = _("{parts} SMS ({encoding}), {left} characters left")
     count = Markup(
-        '<span class="sms-count" id="f-length" data-sms-for="f-body" data-sms-channel="f-channel" data-text="{}" hidden></span>'
+        '<span class="sms-count" id="f-length" data-sms-for="f-body" data-sms-channel="f-channel" '
+        'data-text="{}" hidden></span>'
     )
     button = Markup('<button class="btn btn-small" name="pick" value="1" formnovalidate>{}</button>')
     return (

@@ -99,13 +99,14 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
         by_state[name] = by_state.get(name, 0) + count
         if name == "left_out":
             reasons[code or "refused"] = reasons.get(code or "refused", 0) + count
-    is_draft = campaign.state == "draft"
+    is_draft, is_filling = campaign.state == "draft", bool(campaign.body) and not _is_filled(campaign)
+    has_queued = bool({"queued", "sending"} & set(by_state))
     return {
         "campaign": campaign_row(campaign, viewer) | _about(session, campaign, viewer),
         "state": campaign.state,
         "is_planned": bool(campaign.body),
         "is_checked": campaigns.is_checked(campaign),
-        "is_live": campaign.state in ("running", "scheduled") or (bool(campaign.body) and not _is_filled(campaign)),
+        "is_live": campaign.state in ("running", "scheduled") or has_queued or is_filling,
         "filled": f"{campaign.filled:,}",
         "able": by_state.get("waiting", 0),
         "able_text": ngettext("%(num)s person gets it", "%(num)s people get it", by_state.get("waiting", 0)),
@@ -114,14 +115,14 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
         "left_out": by_state.get("left_out", 0),
         "previews": _previews(session, campaign, viewer) if is_draft and campaign.body else [],
         "reason": translate_text(campaign.reason or ""),
-        "hours": _hours(session, campaign, viewer),
+        "hours": _hours(session, campaign, viewer) if is_draft or has_queued else "",
         "may_send": viewer.person.may("Messages", "bulk") and viewer.person.may("Messages", "create"),
     }
 
 
 def _hours(session: Session, campaign: Campaign, viewer: Viewer) -> str:
     """That messages wait for the permitted hours, while they do."""
-    if campaign.state not in ("draft", "running") or not campaign.body:
+    if not campaign.body:
         return ""
     like = SimpleNamespace(purpose=campaign.purpose, created_by_id=None, cause=None)
     until = outgoing.postponed(session, like, viewer.now, current_app.config["CRM"].time_zone)  # type: ignore[arg-type]

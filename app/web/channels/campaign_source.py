@@ -32,7 +32,7 @@ def selected(kind: str, keys: Iterable[Any]) -> Source:
 
 
 def of_list(kind: str, address: str, viewer: Viewer) -> Source:
-    """All records of a list with the filters of this address, newest first, as the person sees it. Raises RuleBroken."""
+    """All records that the person sees in the list of this address, newest first. Raises RuleBroken."""
     screen = registered("screens")[MODELS[kind]]
     given = [(name, value) for name, value in parse_qsl(urlsplit(address).query) if name not in ("page", "psize")]
     list_query = list_query_from(screen, MultiDict(given), viewer)
@@ -53,7 +53,7 @@ def refuse_masked(viewer: Viewer) -> None:
 
 
 def of_file(content: bytes) -> Source:
-    """The rows of a CSV file: a number or address in the first column, named values in the others. Raises RuleBroken."""
+    """The rows of a CSV file: a number or address first, named values in the other columns. Raises RuleBroken."""
     if len(content) > MAX_BYTES:
         raise RuleBroken(_("This file is too large: at most 2 MB are read."), "file")
     try:

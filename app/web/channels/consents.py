@@ -217,7 +217,7 @@ class ConsentScreen(Screen):
         """The ledger of one person as a file; addresses as the viewer may see them."""
         viewer, row = current_viewer(), _person(kind, key)
         rows = [_exported(each, viewer) for each in _entries(kind, row)]
-        what = {"what": "consents", "format": form, "rows": len(rows)}
+        what: dict[str, Any] = {"what": "consents", "format": form, "rows": len(rows)}
         audit.write(db.session(), "export", viewer.person.id, viewer.now, f"{kind} {key}", **what)
         db.session.commit()
         name = f"consents-{row.number}.{form}"

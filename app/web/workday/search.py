@@ -19,8 +19,11 @@ from app.web.core.text_search import MAX_LOOKED_UP, best_first, matching_all
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.list_page import row_url
 
-#: Hits per group.
-MAX_HITS = 8
+#: Hits per group, and characters of the title of one.
+MAX_HITS, MAX_TITLE = 8, 100
+#: What a hit shows beside its title; a message shows its text, with whom and when.
+_WANTED = ("number", "status", "mobile")
+_OF_MESSAGE = ("peer", "channel", "direction", "created_on")
 
 
 def searched() -> list[Any]:
@@ -65,9 +68,9 @@ def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[s
     }
     if found.ids == set():
         return group
-    wanted = (screen.title_column, "number", "status", "mobile", "body", "channel", "direction", "created_on")
-    if record_table.record is not Message:
-        wanted = wanted[:4]
+    is_message = record_table.record is Message
+    title = "body" if is_message else screen.title_column
+    wanted = (title, *(_OF_MESSAGE if is_message else _WANTED))
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
     rules = [*record_table.base_conditions(), found.rule()]
     order = record_table.order_by(None, "desc", viewer) if found.ids is None else best_first(record_table, text)
@@ -81,7 +84,7 @@ def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[s
             {
                 "url": row_url(screen.route_base, values[0], number),
                 "cells": list(cells.values()),
-                "title": cells[screen.title_column].get("text") or number or str(values[0]),
+                "title": (cells[title].get("text") or number or str(values[0]))[:MAX_TITLE],
             }
         )
     return group

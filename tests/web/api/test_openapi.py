@@ -33,7 +33,21 @@ REFUSED = ["400", "401", "403", "404", "405", "409", "412", "413", "422"]
 TRIES = 3
 SPEC = "/api/v1/_openapi"
 #: Addresses that take no body although something is changed by them.
-BARE = ("/withdraw", "/refresh", "/cancel", "/send_again", "/give_up", "/claim", "/close", "/reopen", "/read", "/fetch")
+BARE = (
+    "/withdraw",
+    "/refresh",
+    "/cancel",
+    "/send_again",
+    "/pause",
+    "/resume",
+    "/stop",
+    "/give_up",
+    "/claim",
+    "/close",
+    "/reopen",
+    "/read",
+    "/fetch",
+)
 ERROR = {"$ref": "#/components/schemas/Error"}
 VERBS = ("get", "post", "put", "patch", "delete")
 

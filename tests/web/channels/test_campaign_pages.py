@@ -301,7 +301,11 @@ def test_links_in_sms_follow_the_white_list(world: World, text: str, hosts: str,
     ],
 )
 def test_a_text_follows_its_registered_template(
-    world: World, account: Any, text: str, chosen: bool, result: bool
+    world: World,
+    account: Any,  # noqa: F811
+    text: str,
+    chosen: bool,
+    result: bool,
 ) -> None:
     template = MessageTemplate(
         label="KYC", channel="sms", body="Dear {{1}}, your KYC is done", provider_id="1107", position=0
