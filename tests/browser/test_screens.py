@@ -26,11 +26,17 @@ WORK = [
     "/requests/",
     "/search?q=mehta",
 ]
-WORK += ["/bell/", "/bell/choices/", "/me/", "/phone/", "/sessions/", "/keys/"]
+WORK += ["/bell/", "/bell/choices/", "/me/", "/phone/", "/sessions/", "/keys/", "/signature/"]
 SETTINGS = ["/tickets/", "/tickets/add", "/settings/", "/users/list/", "/users/add", "/roles/matrix/", "/users/can/"]
 SETTINGS += ["/settings/business/", "/settings/hours/", "/settings/holidays/list/", "/turns/", "/settings/sla/list/"]
 SETTINGS += ["/settings/sla/add", "/settings/lead-statuses/list/", "/settings/lead-statuses/add", "/jobs/", "/queue/"]
-SETTINGS += ["/settings/channels/", "/settings/channels/add/twilio", "/settings/channels/console/1/", "/undelivered/"]
+SETTINGS += [
+    "/settings/channels/",
+    "/settings/channels/add/twilio",
+    "/settings/channels/console/1/",
+    "/undelivered/",
+    "/mails/",
+]
 SETTINGS += ["/webhooks/", "/webhooks/add", "/audit/", "/settings/message-templates/list/", "/groups/list/"]
 LISTS = ["/leads/", "/tickets/", "/customers/", "/tasks/", "/tasks/?tab=all", "/calls/", "/messages/", "/requests/"]
 LISTS += ["/users/list/", "/settings/lead-statuses/list/", "/settings/sla/list/", "/jobs/", "/audit/", "/turns/"]
