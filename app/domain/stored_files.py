@@ -1,4 +1,4 @@
-"""Which columns name stored files (`app/ops/file_store.py`), so that none is deleted as forgotten or missing in a backup.
+"""Which columns name stored files (`app/ops/file_store.py`), so that none is forgotten or left out of backups.
 
 A column that holds the digest of a stored file is declared with `info=STORED_FILE`, in add-ons too.
 """
