@@ -67,7 +67,8 @@ def test_secrets_are_sealed_and_kept_when_left_empty(office: Session, vault: Vau
         ("A", {"per_second": 0}, "per_second"),
         ("A", {"per_minute": 10**6}, "per_minute"),
         ("A", {"caller_ids": (("12", "service"),)}, "caller_ids"),
-        ("A", {"caller_ids": (("9820012345", "any"),)}, "caller_ids"),
+        ("A", {"caller_ids": (("9820012345", "other"),)}, "caller_ids"),
+        ("A", {"caller_ids": (("+911401234567", "service"),)}, "caller_ids"),
     ],
 )
 def test_wrong_settings_are_refused_by_field(
