@@ -201,9 +201,8 @@ KIND = ProviderKind(
         Setting(
             "record_outgoing",
             "Record calls made from the CRM",
-            "yes or no. With yes, a played call that was answered has a made-up recording.",
+            "yes or no. Unless it is no, a played call that was answered has a made-up recording.",
             is_required=False,
-            default="yes",
             check=yes_no_problem,
         ),
         Setting(

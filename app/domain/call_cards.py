@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from flask_appbuilder.security.sqla.models import Role
+from flask_appbuilder.security.sqla.models import Role, User
 from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -19,7 +19,6 @@ from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.calls import CallLog
 from app.domain.pending import pending
 from app.domain.permissions import ModulePermission
-from app.domain.team import User
 
 #: A card is shown for at most so long.
 LASTS = timedelta(hours=12)

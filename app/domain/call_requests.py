@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -22,7 +23,6 @@ from app.domain.caller_ids import Line
 from app.domain.calls import CallLog
 from app.domain.consents import Addressed
 from app.domain.pending import pending
-from app.domain.team import User
 from app.lib import phone
 
 #: A call that could not be dialled within this time is given up: nobody is rung when they no longer expect it.
@@ -193,7 +193,7 @@ def _store(session: Session, wanted: Wanted, chosen: tuple[str, str, Line], stam
     request.stamp(stamp)
     session.add(request)
     session.flush()
-    call_cards.show(session, call, [stamp.by], stamp)
+    call_cards.show(session, call, [request.user_id], stamp)
     pending(session).call_requests.append(request.id)
     payload: dict[str, Any] = {"account": account.name, "purpose": purpose, "series": line.series}
     audit.write(session, "call", stamp.by, stamp.now, f"call {call.id}", **payload)

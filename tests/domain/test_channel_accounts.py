@@ -86,7 +86,8 @@ def test_a_stored_secret_goes_to_no_other_server(
         ("A", {"per_second": 0}, "per_second"),
         ("A", {"per_minute": 10**6}, "per_minute"),
         ("A", {"caller_ids": (("12", "service"),)}, "caller_ids"),
-        ("A", {"caller_ids": (("9820012345", "any"),)}, "caller_ids"),
+        ("A", {"caller_ids": (("9820012345", "other"),)}, "caller_ids"),
+        ("A", {"caller_ids": (("+911401234567", "service"),)}, "caller_ids"),
     ],
 )
 def test_wrong_settings_are_refused_by_field(

@@ -21,7 +21,7 @@ const KEYS = {
   j: () => move(1),
   k: () => move(-1),
   x: choose,
-  p: () => { const card = document.querySelector('[data-card] textarea, [data-card] a, [data-card] button'); card?.focus(); return Boolean(card); },
+  p: () => { const place = document.querySelector('[data-card] textarea') || document.querySelector('[data-card] a, [data-card] button'); place?.focus(); return Boolean(place); },
   '/': () => { const field = document.querySelector('#list-q, [data-search]'); field?.focus(); field?.select(); return Boolean(field); },
   '?': () => { document.getElementById('shortcuts')?.showModal(); return true; },
 };

@@ -74,7 +74,7 @@ def event_of(account: ChannelAccount, key: int, step: str, now: datetime) -> dic
         begin = call.answered_on or call.started_on
         seconds = max(1, int((now - begin).total_seconds()))
         event["talk_seconds"] = seconds
-        if account.settings.get("record_outgoing", "yes") == "yes":
+        if account.settings.get("record_outgoing") != "no":
             event["recording_url"] = tone_address(min(seconds, MAX_TONE_SECONDS))
     return event
 

@@ -96,12 +96,13 @@ def _answer(content: BinaryIO, row: CallRecording) -> Response:
     """The file for a player on our own pages: never kept by a browser or proxy, and never anything but sound."""
     response = Response(FileWrapper(content, 65_536), direct_passthrough=True)
     response.mimetype = row.mime_type if row.mime_type in KINDS else "application/octet-stream"
-    response.content_length = row.size
+    response.content_length = row.size or 0
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["Content-Disposition"] = "inline; filename=recording"
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response.call_on_close(content.close)
-    return response.make_conditional(request.environ, accept_ranges=True, complete_length=row.size)
+    response.make_conditional(request.environ, accept_ranges=True, complete_length=row.size)
+    return response
 
 
 def shown(listed: str | None, viewer: Viewer) -> dict[str, Any]:

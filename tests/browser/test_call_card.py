@@ -1,0 +1,98 @@
+"""A call with its card across pages and its outcome by itself; an incoming call that becomes a lead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SELLER, Seat
+from tests.browser.test_journeys import new_lead
+
+Sit = Callable[..., Seat]
+DESK = "Demo desk"
+
+
+@pytest.fixture
+def desk(seat: Sit) -> Seat:
+    """The admin, on the page where they play the customer; promotional calls are allowed at any hour."""
+    made = seat("admin")
+    made.go("/settings/business/")
+    made.page.fill("[name=promotional_hours]", "00:00-00:00")
+    made.page.click(".form-foot .btn-primary")
+    made.go("/settings/channels/")
+    made.page.get_by_role("link", name=DESK).click()
+    made.page.get_by_role("link", name="Play the customer").click()
+    return made
+
+
+def play(desk: Seat, step: str) -> None:
+    """Press a button of the newest call, which may have to arrive first."""
+    button = desk.page.locator("#calls tbody tr").first.get_by_role("button", name=step, exact=True)
+    for _each in range(50):
+        if button.count():
+            break
+        desk.page.wait_for_timeout(100)
+        desk.page.reload()
+    button.click()
+    desk.page.wait_for_load_state("load")
+
+
+def card(who: Seat, state: str) -> Any:
+    """The card of this state, as soon as it is there."""
+    found = who.page.locator(f'[data-card][data-state="{state}"]')
+    expect(found.first).to_be_visible()
+    return found.first
+
+
+def test_a_call_is_on_every_page_and_asks_for_its_outcome(seat: Sit, desk: Seat) -> None:
+    rohan = seat(SELLER)
+    page: Any = rohan.page
+    lead = new_lead(rohan, "Phonewala", f"98271{datetime.now():%S%f}"[:10])
+    rohan.go(f"/leads/{lead}")
+    rohan.await_socket()
+    page.keyboard.press("c")
+    expect(card(rohan, "ringing")).to_contain_text("+91 140 123 4567")
+    play(desk, "Answer")
+    card(rohan, "talking").locator("textarea").fill("Asks for an SIP of 5,000")
+    rohan.go("/tasks/")
+    expect(card(rohan, "talking").locator("textarea")).to_have_value("Asks for an SIP of 5,000")
+    expect(card(rohan, "talking").locator("[data-seconds]")).to_have_text(re.compile(r"\d+:[0-5]\d"))
+    page.locator("h1").click()  # out of the search field
+    page.keyboard.press("p")
+    expect(card(rohan, "talking").locator("textarea")).to_be_focused()
+    play(desk, "Hang up")
+    expect(page.locator(".dialog-outcome [name=note]")).to_have_value("Asks for an SIP of 5,000")
+    page.keyboard.press("1")
+    page.locator(".dialog-outcome .btn-primary").click()
+    expect(page.locator("[data-card]")).to_have_count(0)
+    rohan.go(f"/leads/{lead}")
+    expect(page.locator(".timeline")).to_contain_text("called Phonewala")
+    player = page.locator("[data-player]")
+    expect(player).to_have_count(1)
+    player.get_by_role("button", name="1.5×").click()
+    assert page.evaluate("document.querySelector('audio').playbackRate") == 1.5
+    assert rohan.complaints == []
+
+
+def test_an_incoming_call_pops_up_and_becomes_a_lead(seat: Sit, desk: Seat) -> None:
+    rohan = seat(SELLER)
+    page: Any = rohan.page
+    rohan.go("/me/")
+    page.check("[name=takes_calls]")
+    page.click(".form-foot .btn-primary")
+    rohan.go("/")
+    rohan.await_socket()
+    digits = f"98281{datetime.now():%S%f}"[:10]
+    desk.page.fill("#r-peer", digits)
+    desk.page.get_by_role("button", name="Call in").click()
+    card(rohan, "incoming").get_by_role("button", name="New lead").click()
+    page.wait_for_url("**/leads/CRM-LEAD-*")
+    expect(page.locator(".strip")).to_contain_text(f"+91 {digits[:5]} {digits[5:]}")
+    play(desk, "No answer")
+    expect(page.locator("[data-card]")).to_have_count(0)
+    assert rohan.complaints == []
