@@ -43,7 +43,12 @@ def _rest(name: str, who: str, path: str, floor: str = "") -> Operation:
     return Operation(name, who, lambda _target: [Request("GET", path, key_of(who))], below)
 
 
-def _page(name: str, who: str, path: str, **headers: str) -> Operation:
+def rest_list(name: str, who: str, resource: str) -> Operation:
+    """The twenty newest rows of a resource."""
+    return _rest(name, who, f"/api/v1/{resource}/?q=(page_size:20)")
+
+
+def page(name: str, who: str, path: str, **headers: str) -> Operation:
     """A page in a signed-in browser; {id} is replaced by the id of a lead."""
 
     def requests(target: Target) -> list[Request]:
@@ -147,7 +152,7 @@ def operations(target: Target, sizes: generate.Sizes) -> list[Operation]:
     writes: tuple[tuple[str, Requests, bool], ...] = (
         ("create a lead", _create_leads, True),
         ("change a status", _change_statuses, False),
-        ("create a task", _create_tasks, False),
+        ("create a task", _create_tasks, True),
         ("100 calls in one request", _sync_calls, False),
     )
     found += [Operation(name, generate.SALES, make, writes=True, has_floor=floor) for name, make, floor in writes]
@@ -190,11 +195,11 @@ def _lists(target: Target, sizes: generate.Sizes, who: str) -> list[Operation]:
 
 def _pages(who: str) -> list[Operation]:
     return [
-        _page("page: leads", who, "/leads/"),
-        _page("page: rows of the leads (htmx)", who, "/leads/", **{"HX-Request": "true"}),
-        _page("page: a lead", who, "/leads/show/{id}"),
-        _page("page: tasks", who, "/tasks/"),
-        _page("page: customers", who, "/customers/"),
-        _page("page: calls", who, "/calls/"),
-        _page("page: My day", who, "/"),
+        page("page: leads", who, "/leads/"),
+        page("page: rows of the leads (htmx)", who, "/leads/", **{"HX-Request": "true"}),
+        page("page: a lead", who, "/leads/show/{id}"),
+        page("page: tasks", who, "/tasks/"),
+        page("page: customers", who, "/customers/"),
+        page("page: calls", who, "/calls/"),
+        page("page: My day", who, "/"),
     ]

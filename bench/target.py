@@ -20,7 +20,7 @@ from tests.servers import LiveServer, Server, ServerFailed
 RESULTS = Path(__file__).parent / "results" / "latest.md"
 JSON = {"Content-Type": "application/json"}
 #: Signed-in users.
-USERS = (generate.SALES, generate.MANAGER)
+USERS = (generate.SALES, generate.MANAGER, generate.SUPPORT)
 
 
 @dataclass(frozen=True)

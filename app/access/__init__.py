@@ -1,9 +1,10 @@
 """Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
 from app.access.customer_rights import PersonsCustomers
-from app.access.fast_paging import MAX_BRANCHES, PageQuery, count_by_person, is_scanned, page_by_person, page_of_union
+from app.access.fast_paging import MAX_BRANCHES, count_by_person, is_scanned, page_by_person, page_of_union
 from app.access.finished import Question, answer, answer_as_system, key_of, shape_of
 from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, parts_of
+from app.access.page_parts import PageQuery
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible

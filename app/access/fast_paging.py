@@ -9,9 +9,9 @@ the rows still carries the access rules themselves: a mistake here can only hide
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -23,19 +23,16 @@ from sqlalchemy import (
     case,
     false,
     func,
-    inspect,
     literal,
     not_,
     select,
     union_all,
 )
 from sqlalchemy.orm import Session, aliased
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter
-from sqlalchemy.sql.operators import in_op
-from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 
 from app.access.finished import Question, answer_for
+from app.access.page_parts import PageQuery, adapted, alias_of, by_value, index_of, index_on, newest, ordered, page_of
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible_alias
 from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticket
@@ -63,29 +60,6 @@ _PARENTS: dict[Any, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class PageQuery:
-    """What a page or count asks for. Conditions and key are columns of the record's own table."""
-
-    conditions: list[Any]
-    #: The rows of the page; of a count: its cap.
-    size: int
-    #: The rows of the pages before.
-    offset: int = 0
-    #: The column that the list is sorted by, before the id; None = by id alone.
-    key: Any = None
-    descending: bool = True
-    #: What tells the question apart, see access.finished; None = it is made each time.
-    name: Hashable = None
-    #: The values of named parameters in the conditions.
-    late: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def limit(self) -> int:
-        """The rows of all pages up to this one."""
-        return self.offset + self.size
-
-
 def page_by_person(session: Session, person: Person, record: Any, wanted: PageQuery) -> Select[Any] | list[int] | None:
     """The ids of the page's rows: a SELECT of `id` to join, or the ids themselves.
 
@@ -110,11 +84,11 @@ def is_scanned(record: Any) -> bool:
 def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
     """The ids of the page as a SELECT to join; None where there is none, or `page_by_person` finds them."""
     if reads_all(person, record):
-        parts = _by_value(record, wanted)
-        return _page_of(parts, wanted) if parts else None
+        parts = by_value(record, wanted)
+        return page_of(parts, wanted) if parts else None
     if is_scanned(record) or not _has_shape(person, record) or _is_of_one_parent(record, wanted):
         return None
-    return _page_of([_newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
+    return page_of([newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
 
 
 def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> Question:
@@ -123,7 +97,7 @@ def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> Question:
 
 
 def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
-    return _page_of(_parts(person, record, wanted), wanted)
+    return page_of(_parts(person, record, wanted), wanted)
 
 
 def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
@@ -155,11 +129,6 @@ def ways(person: Person, record: Any) -> list[ColumnElement[bool]]:
     return _ways(person, record)
 
 
-def alias_of(record: Any) -> tuple[Any, ClauseAdapter]:
-    """The record's alias, to which the session adds no access rule, and what translates conditions to it."""
-    return _alias(record)
-
-
 def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> Iterator[Select[Any]]:
     """The rows that the person reaches through others only, each once; none where there are no such ways."""
     not_own = [not_(func.coalesce(way, false())) for way in _ways(person, record)]
@@ -167,28 +136,20 @@ def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> I
         parts = [*_customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
     else:
         branches = _branches_through_others(person, record)
-        parts = [_newest(branch.where(*not_own), record, plain, sorts=False) for branch in branches]
+        parts = [newest(branch.where(*not_own), record, plain, sorts=False) for branch in branches]
     if parts:
         yield select(union_all(*parts).subquery().c.id).distinct().limit(plain.size)
 
 
 def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
     """The rows of each way that are in none of the ways before, so that they need not be compared."""
-    row, _adapter = _alias(record)
+    row, _adapter = alias_of(record)
     ways = _ways(person, record)
-    conditions, _key = _adapted(record, wanted)
+    conditions, _key = adapted(record, wanted)
     return [
         select(row.id).where(way, *[not_(func.coalesce(other, false())) for other in ways[:place]], *conditions)
         for place, way in enumerate(ways)
     ]
-
-
-def _page_of(parts: list[Select[Any]], wanted: PageQuery) -> Select[Any]:
-    """The page of the union of the parts, each row once."""
-    rows = union_all(*parts).subquery("ways")
-    columns = [rows.c.id] if wanted.key is None else [rows.c.key, rows.c.id]
-    order = _ordered(columns, wanted.descending)
-    return select(rows.c.id).group_by(*columns).order_by(*order).limit(wanted.size).offset(wanted.offset)
 
 
 def _parts(person: Person, record: Any, wanted: PageQuery, sorts: bool = True) -> list[Select[Any]]:
@@ -196,10 +157,10 @@ def _parts(person: Person, record: Any, wanted: PageQuery, sorts: bool = True) -
     own, others = _own_branches(person, record), _branches_through_others(person, record)
     if record is Customer and wanted.key is None:
         return [
-            *[_newest(branch, record, wanted, sorts) for branch in own],
+            *[newest(branch, record, wanted, sorts) for branch in own],
             *_customers_in_order(person, wanted, sorts),
         ]
-    return [_newest(branch, record, wanted, sorts) for branch in (*own, *others)]
+    return [newest(branch, record, wanted, sorts) for branch in (*own, *others)]
 
 
 def _has_shape(person: Person, record: Any) -> bool:
@@ -233,47 +194,15 @@ def _sources(person: Person, record: Any) -> Iterator[Any]:
 # --- branches
 
 
-@lru_cache
-def _alias(record: Any) -> tuple[Any, ClauseAdapter]:
-    """An alias of the record and what translates conditions to it. Cached: building forty columns is slow.
-
-    Aliases carry no loader criteria: each branch applies the access rule itself.
-    """
-    row = aliased(record)
-    return row, ClauseAdapter(inspect(row).selectable)
-
-
-def _adapted(record: Any, wanted: PageQuery) -> tuple[list[Any], Any]:
-    """The conditions and the key of the query, on the record's alias."""
-    _row, adapter = _alias(record)
-    key = None if wanted.key is None else adapter.traverse(getattr(wanted.key, "expression", wanted.key))
-    return [adapter.traverse(condition) for condition in wanted.conditions], key
-
-
-def _newest(branch: Select[Any], record: Any, wanted: PageQuery, sorts: bool = True) -> Select[Any]:
-    """The first rows of one branch: id, and the key where there is one; any rows where the order does not matter."""
-    row, _adapter = _alias(record)
-    conditions, key = _adapted(record, wanted)
-    columns = [row.id.label("id"), *([] if key is None else [key.label("key")])]
-    query = branch.with_only_columns(*columns, maintain_column_froms=True).where(*conditions).limit(wanted.limit)
-    if sorts:
-        query = query.order_by(*_ordered([row.id] if key is None else [key, row.id], wanted.descending))
-    return select(*query.subquery().c)
-
-
-def _ordered(columns: list[Any], descending: bool) -> list[Any]:
-    return [column.desc() if descending else column.asc() for column in columns]
-
-
 def _own_branches(person: Person, record: Any) -> list[Select[Any]]:
     """One index range for each person in reach and each way in which they hold a row."""
-    row, _adapter = _alias(record)
+    row, _adapter = alias_of(record)
     return [select(row.id).where(way) for way in _ways(person, record)]
 
 
 def _ways(person: Person, record: Any) -> list[ColumnElement[bool]]:
     """How each person in reach holds a row: by its columns, or as one of several assignees of a ticket."""
-    row, _adapter = _alias(record)
+    row, _adapter = alias_of(record)
     ways: list[ColumnElement[bool]] = []
     for user_id in sorted(person.reach(MODULE_OF[record]) or ()):
         ways += [getattr(row, name) == user_id for name in _HOLDERS[record]]
@@ -291,14 +220,14 @@ def shared_by(way: Any) -> Any:
 
 def _branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
     """One branch for each way in which a person in reach holds a record through which rows are visible."""
-    row, _adapter = _alias(record)
+    row, _adapter = alias_of(record)
     if record is Customer:
         return _through_customers(person, row.id, record)
     found = []
     for name, parent in _PARENTS.get(record, {}).items():
         if not person.may(MODULE_OF[parent], "read"):
             continue
-        held, _adapter = _alias(parent)
+        held, _adapter = alias_of(parent)
         found += _apart_from_before(person, parent, _begin_with(person, record, parent, getattr(row, name) == held.id))
         if parent is Customer:
             found += _through_customers(person, getattr(row, name), record)
@@ -327,7 +256,7 @@ def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Se
     found = []
     for source in (Lead, Ticket):
         if person.may(MODULE_OF[source], "read"):
-            held, _adapter = _alias(source)
+            held, _adapter = alias_of(source)
             joined = _begin_with(person, record, source, customer_id == held.customer_id)
             opens = [held.opens_customer.is_(True)] if source is Ticket else []
             found += [each.where(*opens).distinct() for each in joined]
@@ -336,10 +265,10 @@ def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Se
 
 def _customers_in_order(person: Person, wanted: PageQuery, sorts: bool) -> Iterator[Select[Any]]:
     """The first customers of each way to hold a lead or ticket, read in the order of an index until they are enough."""
-    row, _adapter = _alias(Customer)
-    conditions, _key = _adapted(Customer, wanted)
+    row, _adapter = alias_of(Customer)
+    conditions, _key = adapted(Customer, wanted)
     for source in (each for each in (Lead, Ticket) if person.may(MODULE_OF[each], "read")):
-        held, _adapter = _alias(source)
+        held, _adapter = alias_of(source)
         found = select(held.customer_id.label("id")).where(held.customer_id.is_not(None))
         if conditions:
             found = found.join(row, row.id == held.customer_id).where(*conditions)
@@ -347,29 +276,29 @@ def _customers_in_order(person: Person, wanted: PageQuery, sorts: bool) -> Itera
             found = found.where(held.opens_customer.is_(True))
         for way in _ways(person, source):
             query = found.where(way).limit(wanted.limit)
-            index = _index_of(source, getattr(getattr(way, "left", None), "name", ""), "customer_id")
+            index = index_of(source, getattr(getattr(way, "left", None), "name", ""), "customer_id")
             if index is not None:
                 query = query.prefix_with("STRAIGHT_JOIN", dialect="mysql")
                 query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
             if sorts or index is not None:  # otherwise each row counts, so that enough of them end it
                 query = query.group_by(held.customer_id)
             if sorts:
-                query = query.order_by(*_ordered([held.customer_id], wanted.descending))
+                query = query.order_by(*ordered([held.customer_id], wanted.descending))
             yield select(*query.subquery().c)
 
 
 def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Select[Any]]:
     """For each way to hold a `source`: the held ones, then the rows of each. The optimizer would scan the rows."""
-    row, held = _alias(record)[0], _alias(source)[0]
+    row, held = alias_of(record)[0], alias_of(source)[0]
     joined = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held).join(row, on)
     found = []
     for way in _ways(person, source):
-        if shared := shared_by(way):  # else all tickets would be read, and compared with the assignments
+        if (shared := shared_by(way)) is not None:  # else all tickets would be read, and compared with the assignments
             begun = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(shared)
             found.append(begun.join(held, held.id == shared.c.ticket_id).join(row, on))
             continue
         column = getattr(getattr(way, "left", None), "name", "")
-        index = _index_on(source, column) if column in _HOLDERS[source] else None
+        index = index_on(source, column) if column in _HOLDERS[source] else None
         query = joined if index is None else joined.with_hint(held, f"FORCE INDEX ({index})", "mysql")
         found.append(query.where(way))
     return found
@@ -388,7 +317,7 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
     name = (record, wanted.name)
     if wanted.name is not None and person.slow_scans.get(name, 0.0) > time.monotonic():
         return None
-    if _index_on(record, "id" if wanted.key is None else wanted.key.key) is None:
+    if index_on(record, "id" if wanted.key is None else wanted.key.key) is None:
         return None
     question = _question("scan", record, wanted, partial(_scanning, person, record, wanted))
     rows, warnings = answer_for(session, person, question, wanted.late)
@@ -402,66 +331,13 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
 
 
 def _scanning(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
-    row, _adapter = _alias(record)
-    parts = _by_value(record, wanted, visible_alias(person, record, row))
+    row, _adapter = alias_of(record)
+    parts = by_value(record, wanted, visible_alias(person, record, row))
     if parts:
-        return _page_of(parts, wanted).suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
-    conditions, key = _adapted(record, wanted)
-    index = _index_on(record, "id" if key is None else key.name)
-    order = _ordered([row.id] if key is None else [key, row.id], wanted.descending)
+        return page_of(parts, wanted).suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
+    conditions, key = adapted(record, wanted)
+    index = index_on(record, "id" if key is None else key.name)
+    order = ordered([row.id] if key is None else [key, row.id], wanted.descending)
     query = select(row.id).where(visible_alias(person, record, row), *conditions).order_by(*order)
     query = query.limit(wanted.size).offset(wanted.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")
     return query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
-
-
-#: Most values of a condition whose rows are each read in the order of an index.
-MAX_VALUES = 8
-
-
-def _by_value(record: Any, wanted: PageQuery, *rules: Any) -> list[Select[Any]]:
-    """For a condition "one of these values" the first rows of each value, in the order of an index.
-
-    [] where no condition has an index of its column and the key. No index has the rows of several values in order.
-    """
-    for place, condition in enumerate(wanted.conditions if wanted.key is not None else ()):
-        values = _values_of(record, condition)
-        index = None if values is None else _index_of(record, condition.left.name, wanted.key.name)
-        if index is not None:
-            others = [*wanted.conditions[:place], *wanted.conditions[place + 1 :]]
-            return [
-                _of_value(record, replace(wanted, conditions=[condition.left == value, *others]), index, rules)
-                for value in values or ()
-            ]
-    return []
-
-
-def _values_of(record: Any, condition: Any) -> list[Any] | None:
-    """The values of "column IN (…)" on the record's table; None for any other condition, or too many of them."""
-    if not (isinstance(condition, BinaryExpression) and condition.operator is in_op):
-        return None
-    column, given = condition.left, condition.right
-    if not (isinstance(column, Column) and isinstance(given, BindParameter) and given.expanding):
-        return None
-    values = [*dict.fromkeys(given.effective_value or ())]
-    return values if column.table is record.__table__ and 0 < len(values) <= MAX_VALUES else None
-
-
-def _of_value(record: Any, wanted: PageQuery, index: str, rules: Sequence[Any]) -> Select[Any]:
-    row, _adapter = _alias(record)
-    branch = select(row.id).where(*rules).with_hint(row, f"FORCE INDEX ({index})", "mysql")
-    return _newest(branch, record, wanted)
-
-
-@lru_cache
-def _index_on(record: Any, column: str) -> str | None:
-    """The index whose order is that of the column; None if there is none."""
-    if column == "id":
-        return "PRIMARY"
-    names = sorted(str(each.name) for each in record.__table__.indexes if each.columns.keys()[0] == column)
-    return names[0] if names else None
-
-
-@lru_cache
-def _index_of(record: Any, *columns: str) -> str | None:
-    """The index of these columns; None if there is none."""
-    return next((str(each.name) for each in record.__table__.indexes if each.columns.keys() == [*columns]), None)

@@ -19,8 +19,9 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 from sqlalchemy.sql.visitors import iterate
 
-from app.access.fast_paging import alias_of, has_few, shared_by, ways
+from app.access.fast_paging import has_few, shared_by, ways
 from app.access.finished import Question, Shape, answer, answer_unruled, identity_of, listed, shape_of
+from app.access.page_parts import alias_of
 from app.access.system_session import acting, as_system
 from app.access.title_words import (
     TitlePart,
@@ -59,7 +60,7 @@ class Asked:
 
     def is_own(self, part: Any) -> bool:
         """Whether the part is on the record's own table."""
-        return self._tables[id(part)] == self.record.__tablename__
+        return bool(self._tables[id(part)] == self.record.__tablename__)
 
     def owner_of(self, part: Any) -> Any:
         """The record on whose table the part is."""
@@ -192,7 +193,8 @@ class _FirstLook:
 
     def _place(self, record: Any, part: Any) -> None:
         """Number a part; the same part may be asked for several records."""
-        same = id(part) if isinstance(part, TitlePart) else identity_of(part) or id(part)
+        identity = None if isinstance(part, TitlePart) else identity_of(part)
+        same = id(part) if identity is None else identity
         if (record, same) not in self._known:
             self._known[record, same] = len(self.parts)
             self.parts.append((record, part))
@@ -298,7 +300,8 @@ class _SecondLook:
     def _by_title(self, asked: Asked, part: TitlePart) -> None:
         row, adapter = alias_of(asked.record)
         is_sqlite, n = self.session.get_bind().dialect.name == "sqlite", len(self.branches)
-        words, pattern = bindparam(f"words_{n}", wanted_words(part, is_sqlite)), bindparam(f"title_{n}", part.pattern)
+        words: Any = bindparam(f"words_{n}", wanted_words(part, is_sqlite))
+        pattern: Any = bindparam(f"title_{n}", part.pattern)
         is_indexed = has_words(part, is_sqlite)
         if is_indexed and not words.value:
             return

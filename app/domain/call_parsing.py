@@ -169,6 +169,8 @@ def _text(raw: dict[str, Any], name: str) -> str:
 def _number(raw: dict[str, Any], name: str) -> str:
     """The number as it came. It may be a sender's name ("AD-HDFCBK") or "Private", without symbols and controls."""
     text = _text(raw, name)
+    if text.isascii() and text.removeprefix("+").isdecimal():  # nearly all of them
+        return text
     if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn", "So", "Sk") for character in text):
         raise UnreadableCall("bad_number", f"“{name}” has characters that don't belong in a phone number.")
     return text

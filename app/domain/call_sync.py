@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, union_all
+from sqlalchemy import ColumnElement, and_, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain import bulk, call_matching, change_events, notices, sla, telephones, timeline
@@ -153,6 +154,32 @@ def _store(session: Session, batch: Batch) -> None:
 
 def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall], dict[Any, _KnownCall]]:
     """The employee's stored calls that the batch may contain, by the telephone's id and by natural key."""
+    seconds = [call.started_on.replace(microsecond=0) for call in batch.calls]
+    numbers = sorted({call.other_e164 for call in batch.calls if call.other_e164})
+    values = {
+        "employee": batch.telephone.employee_id,
+        "names": sorted({call.device_call_id for call in batch.calls}),
+        "first": min(seconds),
+        "end": max(seconds) + timedelta(seconds=1),
+    }
+    query = _known_calls_query(bool(numbers), any(call.other_e164 is None for call in batch.calls))
+    by_id: dict[str, _KnownCall] = {}
+    by_natural_key: dict[Any, _KnownCall] = {}
+    for row in session.execute(query, values | ({"numbers": numbers} if numbers else {})):
+        known = by_id.setdefault(row.device_call_id, _KnownCall(*row[:6]))
+        other = row.other_e164 or other_number(
+            row.direction, row.from_number or "", row.to_number or "", batch.telephone
+        )
+        by_natural_key[row.other_e164 or other_party(other), row.started_on.replace(microsecond=0)] = known
+    return by_id, by_natural_key
+
+
+@lru_cache
+def _known_calls_query(has_numbers: bool, has_unknown: bool) -> Any:
+    """SELECT of the `employee`'s calls with these `names`, and of those between `first` and `end` with the `numbers`.
+
+    `has_unknown`: also of those without a number. Made once: making it costs more than sending it.
+    """
     columns = (
         CallLog.id,
         CallLog.device_call_id,
@@ -165,32 +192,15 @@ def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall],
         CallLog.other_e164,
         CallLog.started_on,
     )
-    is_own = CallLog.employee_id == batch.telephone.employee_id
-    conditions = [CallLog.device_call_id.in_({call.device_call_id for call in batch.calls}), *_same_time(batch)]
+    within = and_(CallLog.started_on >= bindparam("first"), CallLog.started_on < bindparam("end"))
+    rules: list[ColumnElement[bool]] = [CallLog.device_call_id.in_(bindparam("names", expanding=True))]
+    if has_numbers:
+        rules.append(and_(CallLog.other_e164.in_(bindparam("numbers", expanding=True)), within))
+    if has_unknown:
+        rules.append(and_(CallLog.other_e164.is_(None), within))
+    is_own = CallLog.employee_id == bindparam("employee")
     # One statement with one index per branch: an OR would read all calls of the employee.
-    query = union_all(
-        *(select(*columns).where(is_own, CallLog.device_call_id.is_not(None), each) for each in conditions)
-    )
-    by_id: dict[str, _KnownCall] = {}
-    by_natural_key: dict[Any, _KnownCall] = {}
-    for row in session.execute(query):
-        known = by_id.setdefault(row.device_call_id, _KnownCall(*row[:6]))
-        other = row.other_e164 or other_number(
-            row.direction, row.from_number or "", row.to_number or "", batch.telephone
-        )
-        by_natural_key[row.other_e164 or other_party(other), row.started_on.replace(microsecond=0)] = known
-    return by_id, by_natural_key
-
-
-def _same_time(batch: Batch) -> list[ColumnElement[bool]]:
-    """Conditions for calls with the batch's numbers between its first and its last second."""
-    seconds = [call.started_on.replace(microsecond=0) for call in batch.calls]
-    within = and_(CallLog.started_on >= min(seconds), CallLog.started_on < max(seconds) + timedelta(seconds=1))
-    numbers = {call.other_e164 for call in batch.calls if call.other_e164}
-    conditions = [and_(CallLog.other_e164.in_(numbers), within)] if numbers else []
-    if any(call.other_e164 is None for call in batch.calls):
-        conditions.append(and_(CallLog.other_e164.is_(None), within))
-    return conditions
+    return union_all(*(select(*columns).where(is_own, CallLog.device_call_id.is_not(None), each) for each in rules))
 
 
 # --- Writing

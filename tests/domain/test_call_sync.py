@@ -480,6 +480,6 @@ def test_the_indexes_that_matching_forces_exist() -> None:
         Customer.mobile_e164,
         Customer.alternative_e164,
     ):
-        sql = str(call_matching._by_index(select(column), column, {"1"}).compile(dialect=mysql.dialect()))
+        sql = str(call_matching._by_index(select(column), column, "values").compile(dialect=mysql.dialect()))
         index_name = sql.partition("FORCE INDEX (")[2].partition(")")[0]
         assert index_name in {index.name for index in column.class_.__table__.indexes}

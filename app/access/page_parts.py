@@ -1,0 +1,130 @@
+"""What pages of visible rows are put together from: branches in the order of an index, each with its first rows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Column, Select, inspect, select, union_all
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter
+from sqlalchemy.sql.operators import in_op
+from sqlalchemy.sql.util import ClauseAdapter
+
+
+@dataclass(frozen=True)
+class PageQuery:
+    """What a page or count asks for. Conditions and key are columns of the record's own table."""
+
+    conditions: list[Any]
+    #: The rows of the page; of a count: its cap.
+    size: int
+    #: The rows of the pages before.
+    offset: int = 0
+    #: The column that the list is sorted by, before the id; None = by id alone.
+    key: Any = None
+    descending: bool = True
+    #: What tells the question apart, see access.finished; None = it is made each time.
+    name: Hashable = None
+    #: The values of named parameters in the conditions.
+    late: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def limit(self) -> int:
+        """The rows of all pages up to this one."""
+        return self.offset + self.size
+
+
+@lru_cache
+def alias_of(record: Any) -> tuple[Any, ClauseAdapter]:
+    """An alias of the record and what translates conditions to it. Cached: building forty columns is slow.
+
+    Aliases carry no loader criteria: each branch applies the access rule itself.
+    """
+    row = aliased(record)
+    return row, ClauseAdapter(inspect(row).selectable)
+
+
+def adapted(record: Any, wanted: PageQuery) -> tuple[list[Any], Any]:
+    """The conditions and the key of the query, on the record's alias."""
+    _row, adapter = alias_of(record)
+    key = None if wanted.key is None else adapter.traverse(getattr(wanted.key, "expression", wanted.key))
+    return [adapter.traverse(condition) for condition in wanted.conditions], key
+
+
+def newest(branch: Select[Any], record: Any, wanted: PageQuery, sorts: bool = True) -> Select[Any]:
+    """The first rows of one branch: id, and the key where there is one; any rows where the order does not matter."""
+    row, _adapter = alias_of(record)
+    conditions, key = adapted(record, wanted)
+    columns = [row.id.label("id"), *([] if key is None else [key.label("key")])]
+    query = branch.with_only_columns(*columns, maintain_column_froms=True).where(*conditions).limit(wanted.limit)
+    if sorts:
+        query = query.order_by(*ordered([row.id] if key is None else [key, row.id], wanted.descending))
+    return select(*query.subquery().c)
+
+
+def ordered(columns: list[Any], descending: bool) -> list[Any]:
+    return [column.desc() if descending else column.asc() for column in columns]
+
+
+def page_of(parts: list[Select[Any]], wanted: PageQuery) -> Select[Any]:
+    """The page of the union of the parts, each row once."""
+    rows = union_all(*parts).subquery("ways")
+    columns = [rows.c.id] if wanted.key is None else [rows.c.key, rows.c.id]
+    order = ordered(columns, wanted.descending)
+    return select(rows.c.id).group_by(*columns).order_by(*order).limit(wanted.size).offset(wanted.offset)
+
+
+#: Most values of a condition whose rows are each read in the order of an index.
+MAX_VALUES = 8
+
+
+def by_value(record: Any, wanted: PageQuery, *rules: Any) -> list[Select[Any]]:
+    """For a condition "one of these values" the first rows of each value, in the order of an index.
+
+    [] where no condition has an index of its column and the key. No index has the rows of several values in order.
+    """
+    for place, condition in enumerate(wanted.conditions if wanted.key is not None else ()):
+        values = _values_of(record, condition)
+        index = None if values is None else index_of(record, condition.left.name, wanted.key.name)
+        if index is not None:
+            others = [*wanted.conditions[:place], *wanted.conditions[place + 1 :]]
+            return [
+                _of_value(record, replace(wanted, conditions=[condition.left == value, *others]), index, rules)
+                for value in values or ()
+            ]
+    return []
+
+
+def _values_of(record: Any, condition: Any) -> list[Any] | None:
+    """The values of "column IN (…)" on the record's table; None for any other condition, or too many of them."""
+    if not (isinstance(condition, BinaryExpression) and condition.operator is in_op):
+        return None
+    column, given = condition.left, condition.right
+    if not (isinstance(column, Column) and isinstance(given, BindParameter) and given.expanding):
+        return None
+    values = [*dict.fromkeys(given.effective_value or ())]
+    return values if column.table is record.__table__ and 0 < len(values) <= MAX_VALUES else None
+
+
+def _of_value(record: Any, wanted: PageQuery, index: str, rules: Sequence[Any]) -> Select[Any]:
+    row, _adapter = alias_of(record)
+    branch = select(row.id).where(*rules).with_hint(row, f"FORCE INDEX ({index})", "mysql")
+    return newest(branch, record, wanted)
+
+
+@lru_cache
+def index_on(record: Any, column: str) -> str | None:
+    """The index whose order is that of the column; None if there is none."""
+    if column == "id":
+        return "PRIMARY"
+    names = sorted(str(each.name) for each in record.__table__.indexes if each.columns.keys()[0] == column)
+    return names[0] if names else None
+
+
+@lru_cache
+def index_of(record: Any, *columns: str) -> str | None:
+    """The index of these columns; None if there is none."""
+    return next((str(each.name) for each in record.__table__.indexes if each.columns.keys() == [*columns]), None)
