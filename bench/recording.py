@@ -118,7 +118,7 @@ def explain(target: Target, statements: Sequence[str]) -> list[str]:
         if not statement.lstrip(" (").upper().startswith("SELECT"):
             continue
         for row in target.query("EXPLAIN " + statement.replace("%", "%%")):
-            table, kind, rows, extra = row[2], row[3], int(row[-2] or 0), str(row[-1] or "")
+            table, kind, rows, extra = row[2], row[3], int(str(row[-2] or 0).split()[0]), str(row[-1] or "")
             if rows > 1000 and (kind == "ALL" or "filesort" in extra or kind == "index"):
                 found.append(f"{table}: {kind}, {rows:,} rows, {extra}")
     return found
