@@ -37,6 +37,7 @@ ANSWERING_FUNCTIONS = {
     "response_401",
     "_sentences",
     "_stale_form",
+    "_large_file",
     "response_403",
     "unauthorized_response",
     "refuse_too_many_attempts",

@@ -23,7 +23,7 @@ def refuse(file: Mapping[str, Any], channel: str, ability: Abilities) -> None:
         refuse_channel(channel)
     most = ability.files.get(kind)
     if most is None:
-        raise RuleBroken(translatable(_reason_of(kind), name=name), "files")
+        raise _wrong_kind(kind, name)
     if size is not None and int(size) > most:
         text = (
             "“%(name)s” is too large: on this channel such a file can have up to %(most)s MB. Please make it smaller."
@@ -55,20 +55,33 @@ def refuse_channel(channel: str) -> None:
     raise RuleBroken("Files can't be sent by this account. Please send a link instead.", "files")
 
 
-def _reason_of(kind: str) -> str:
+def _wrong_kind(kind: str, name: str) -> RuleBroken:
+    """The refusal of a kind of file that the channel doesn't take."""
     if kind == _HEIC:
-        return (
-            "“%(name)s” is a HEIC picture, whatever its name says, and many phones can't show it. "
-            "Please save it as JPEG and choose it again."
-        )
+        return _heic(name)
     if kind in _ARCHIVES:
-        return "“%(name)s” is an archive, which can't be sent on this channel. Please send the files in it one by one."
+        text = "“%(name)s” is an archive, which can't be sent on this channel. Please send the files in it one by one."
+        return RuleBroken(translatable(text, name=name), "files")
     if kind == UNKNOWN:
-        return (
-            "By its content, “%(name)s” is no picture, video, sound, PDF or document, whatever its name says. "
-            "Please choose another file."
-        )
-    return "This channel doesn't take files like “%(name)s”. Please send it as a PDF, JPEG, PNG, MP3 or MP4."
+        return _unknown(name)
+    text = "This channel doesn't take files like “%(name)s”. Please send it as a PDF, JPEG, PNG, MP3 or MP4."
+    return RuleBroken(translatable(text, name=name), "files")
+
+
+def _heic(name: str) -> RuleBroken:
+    text = (
+        "“%(name)s” is a HEIC picture, whatever its name says, and many phones can't show it. "
+        "Please save it as JPEG and choose it again."
+    )
+    return RuleBroken(translatable(text, name=name), "files")
+
+
+def _unknown(name: str) -> RuleBroken:
+    text = (
+        "By its content, “%(name)s” is no picture, video, sound, PDF or document, whatever its name says. "
+        "Please choose another file."
+    )
+    return RuleBroken(translatable(text, name=name), "files")
 
 
 def shown_name(file: Mapping[str, Any]) -> str:

@@ -21,7 +21,12 @@ PICTURES = os.environ.get("CRM_TEST_PICTURES")
 
 def look(seat: Any, name: str) -> None:
     if PICTURES:
-        seat.page.screenshot(path=f"{PICTURES}/{name}.png")
+        for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
+            seat.page.emulate_media(color_scheme=scheme)
+            seat.page.set_viewport_size({"width": size[0], "height": size[1]})
+            seat.page.screenshot(path=f"{PICTURES}/{name}-{scheme}.png")
+        seat.page.emulate_media(color_scheme="light")
+        seat.page.set_viewport_size({"width": 1440, "height": 900})
 
 
 def play_customer(admin: Any, path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.channels.base import ChannelError
-from app.channels.provider import Accepted, Media, Template
+from app.channels.provider import Accepted, Media, OutgoingReaction, Template
 from tests.channels.accounts import DLT, a_call, exotel, meta, outgoing, twilio, whatsapp
 from tests.channels.doubles import prism
 
@@ -75,6 +75,11 @@ def test_a_request_that_does_not_fit_is_refused(url: str) -> None:
     assert refused.value.permanent
     with pytest.raises(ChannelError):
         twilio(url).send(whatsapp(template=Template("x", "en", (), "HX1")))
+
+
+def test_a_reaction_is_accepted_and_taken_back(url: str) -> None:
+    for emoji in ("👍", ""):
+        meta(url).react(OutgoingReaction("+919820012345", "wamid.HBgLMTQ", emoji))
 
 
 def test_questions_are_answered(url: str) -> None:

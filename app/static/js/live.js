@@ -91,7 +91,9 @@ function up() {
   poll = null;
   notice?.setAttribute('hidden', '');
   if (watchKind && watchId) socket.emit('watch', { kind: watchKind, id: watchId });
-  if (met) { ask(); dispatchEvent(new Event('crm:call')); if (watchId) refresh(); } // what happened meanwhile
+  if (met) { ask(); dispatchEvent(new Event('crm:call')); } // what happened meanwhile
+  // A message may be sent, and its picture made small, before a new page is heard of.
+  if (watchId && (met || watchKind === 'conversation')) refresh();
   met = true;
 }
 

@@ -108,7 +108,12 @@ class ConsoleView(BaseView):
         if channel not in account.channels or not peer or not (text or file):
             flash(_("Please enter a number or address, and a text or a file."), "danger")
             return redirect(f"/settings/channels/console/{key}/")
-        event = {"type": "message", "provider_id": f"in-{secrets.token_hex(8)}", "channel": channel, "peer": peer}
+        event: dict[str, Any] = {
+            "type": "message",
+            "provider_id": f"in-{secrets.token_hex(8)}",
+            "channel": channel,
+            "peer": peer,
+        }
         event |= {"in_reply_to": form.get("in_reply_to", "")[:120], "media": _media_of(file) if file else []}
         _report(account, event | {"text": text, "peer_name": form.get("name", "")[:140]})
         flash(_("The customer's message has arrived."), "success")

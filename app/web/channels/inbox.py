@@ -25,6 +25,7 @@ from app.web.pages.refusals import refuse_as_page
 from app.web.records import conversation_list, uploads
 from app.web.records.mentions import remarks
 from app.web.records.messages import peer_of_record, seen_by
+from app.web.security.sessions import own_transaction
 
 #: Kind of record in an address -> model.
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
@@ -299,8 +300,10 @@ def _opened(pk: str) -> Any:
     """The conversation, read if it is opened by who answers it."""
     row, viewer = threads.find(db.session(), pk), current_viewer()
     if row.unread and row.claimed_by_id == viewer.person.id:
-        conversations.mark_read(db.session(), row, viewer.stamp)
-        db.session.commit()
+        # On SQLite, a page that began by reading can't always write: while the outbox sends, it would be refused.
+        with own_transaction() as session:
+            conversations.mark_read(session, row, viewer.stamp)
+        return threads.find(db.session(), pk)
     return row
 
 

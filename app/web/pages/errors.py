@@ -72,6 +72,10 @@ def _add_retry_after(response: Response) -> Response:
     return response
 
 
+def _large_file() -> str:
+    return _("A file can have up to 25 MB. Go back: what you wrote is still there.")
+
+
 def _stale_form() -> str:
     return _("This page has expired. Please reload it and try again.")
 
@@ -84,7 +88,7 @@ def _refuse_too_large() -> None:
     request.max_content_length = config["MAX_UPLOAD_LENGTH" if takes_files else "MAX_CONTENT_LENGTH"]
     if is_cut or (request.content_length or 0) > request.max_content_length:
         if takes_files:
-            g.sentence = _("A file can have up to 25 MB. Go back: what you wrote is still there.")
+            g.sentence = _large_file()
         raise RequestEntityTooLarge
 
 

@@ -94,7 +94,8 @@ def given(viewer: Viewer, channel: str, ability: Abilities) -> GivenFiles:
     kept: dict[str, Upload] = {}
     problem: RuleBroken | None = None
     contents = [each for each in request.files.getlist("files") if each.filename]
-    for each in (*request.form.getlist("file"), *contents):
+    chosen: list[str | FileStorage] = [*request.form.getlist("file"), *contents]
+    for each in chosen:
         try:
             found = of_token(each, viewer) if isinstance(each, str) else take(each)
             file_checks.refuse(found.as_media(), channel, ability)

@@ -17,11 +17,11 @@ from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from app import access, session_hooks
-from app.domain import notices, timeline
+from app.domain import conversations, notices, timeline
 from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.extensions import db, socketio
-from app.models import Lead, ModulePermission, Role, SignIn, User
+from app.models import ChannelAccount, Lead, ModulePermission, Role, SignIn, User
 from app.web.realtime import live_events
 from app.web.security.sessions import hash_token
 from tests import makers
@@ -325,3 +325,50 @@ def test_a_process_without_sockets_starts_no_thread(app, people):
 def test_only_our_own_origins_may_open_sockets(app, people, origin, allowed):
     allows = socketio.server.eio.cors_allowed_origins
     assert allows(origin, {"wsgi.url_scheme": "http", "HTTP_HOST": "10.0.0.5:8000"}) is allowed
+
+
+@pytest.fixture
+def talk(app, people):
+    """A conversation that is nobody's: Ana and Cleo read messages and see it, Ben reads none."""
+    with app.app_context(), access.as_system(db.session()) as session:
+        stamp = Stamp(None, NOW)
+        role = session.scalars(select(Role).where(Role.name == "Sales User")).one()
+        for verb in ("read", "create"):
+            session.add(ModulePermission(role_id=role.id, module="Messages", verb=verb, level="own"))
+            session.flush()
+        ben = makers.user(session, "ben", "Support User")
+        token = hash_token(f"token-{ben.id}")
+        session.add(SignIn(token_hash=token, user_id=ben.id, door="form", started_on=NOW, seen_on=datetime.now(UTC)))
+        people["ben"] = ben.id
+        account = ChannelAccount(name="Desk", kind="console", channels=["whatsapp"], settings={}, caller_ids=[])
+        account.token_hash, account.token_sealed, account.is_active = "x", "x", True
+        account.stamp(stamp)
+        session.add(account)
+        session.flush()
+        row = conversations.find_or_create(session, account, "whatsapp", "+919820012345", stamp)
+        session.commit()
+        return row.id
+
+
+def test_who_writes_is_shown_to_those_who_see_the_conversation_and_to_nobody_else(app, people, talk):
+    record = {"kind": "conversation", "id": talk}
+    clients = {name: socket(app, people[name]) for name in ("ana", "cleo", "ben")}
+    for client in clients.values():
+        client.emit("watch", record)
+    for client in clients.values():
+        received(app, client)
+    writes: list[str] = []
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", lambda _c, _u, sql, *_more: writes.append(sql))
+    for name in ("ana", "ben", "ana"):  # Ben doesn't see it; Ana's second key within two seconds says nothing new
+        clients[name].emit("typing", record)
+    clients["cleo"].emit("typing", {"kind": "conversation", "id": talk + 1})
+    heard = {
+        name: [told for event_name, told in received(app, each) if event_name == "typing"]
+        for name, each in clients.items()
+    }
+    assert heard["ana"] == heard["ben"] == []
+    assert [(told["id"], told["user"]) for told in heard["cleo"]] == [(talk, people["ana"])] and heard["cleo"][0][
+        "name"
+    ]
+    assert not [sql for sql in writes if sql.split()[0] in ("INSERT", "UPDATE", "DELETE")]
