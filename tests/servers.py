@@ -26,6 +26,8 @@ from typing import IO, Any, Self
 
 import pymysql
 
+from tests import preloaded
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -72,13 +74,15 @@ class Server:
 
     #: The folder of the source code that it runs.
     source = ROOT
+    #: Whether it is a Python program of the product that is forked from a process that has imported it.
+    is_preloaded = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
         self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | preloaded.Forked | None = None
 
     # Defined by each kind of server
 
@@ -105,25 +109,28 @@ class Server:
 
     def start(self) -> Self:
         """Start it and wait until it answers, on the port it had before."""
-        # setpriv: if the test run is killed, the kernel ends its servers.
-        # The signal goes out when the starting *thread* ends, so start servers from the main thread.
-        guarded = ["setpriv", "--pdeathsig", "KILL", *self.command()]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                guarded,
-                cwd=self.source,
-                env=dict(self.environment()),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C goes to the tests, which then stop the server
-            )
+            self.process = self._begun(log)
         try:
             eventually(self._answers_or_died, f"{type(self).__name__} does not answer")
         except ServerFailed as failed:
             self.kill()
             raise ServerFailed(f"{failed}\n{self.last_words()}") from None
         return self
+
+    def _begun(self, log: IO[bytes]) -> subprocess.Popen[bytes] | preloaded.Forked:
+        """If the test run is killed, the kernel ends the process, in a session of its own so that Ctrl-C does not.
+
+        The kernel does so when the starting *thread* ends, so start servers from the main thread.
+        """
+        command = self.command()
+        if self.is_preloaded:
+            return preloaded.start(command[1:], self.environment(), log.fileno())
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            **{"cwd": self.source, "env": dict(self.environment()), "start_new_session": True},  # type: ignore[call-overload]
+            **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log},
+        )
 
     def _answers_or_died(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
@@ -336,7 +343,9 @@ class Redis(Server):
 
 
 class LiveServer(Server):
-    """The product itself, started as an operator starts it: `python run.py`."""
+    """The product itself: `python run.py`, forked from a process that has imported it."""
+
+    is_preloaded = True
 
     #: The first admin's name and password.
     ADMIN = ("admin", "Tests-are-fun-2026")
@@ -372,6 +381,12 @@ class LiveServer(Server):
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+class OperatorsServer(LiveServer):
+    """The product, started as an operator starts it: in a process that begins with nothing."""
+
+    is_preloaded = False
 
 
 # --- One MariaDB for all workers

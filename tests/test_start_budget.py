@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, LiveServer
+from tests.servers import ROOT, OperatorsServer
 
 #: A process that serves and has nothing to do, without what its workers share with it.
 MAX_RESIDENT_MB = 150
@@ -53,7 +53,7 @@ def test_a_start_loads_no_library_that_only_few_requests_need() -> None:
 
 
 def test_a_served_process_at_rest_stays_within_its_budget_of_memory(tmp_path: Path) -> None:
-    with LiveServer(tmp_path, CRM_WORKERS="1") as server:
+    with OperatorsServer(tmp_path, CRM_WORKERS="1") as server:
         children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
         assert len(children) == 1
         assert max(map(resident_mb, [server.pid, *children])) <= MAX_RESIDENT_MB

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 
 from app import access
 from app.web.core.declaration_checks import refuse_taken_module
+from tests import preloaded
 from tests.addons import attacked
-from tests.servers import ROOT
 
 SHOP = """
 from flask_appbuilder import Model
@@ -49,15 +48,9 @@ def shop(folder: Path, package: str, **other: Any) -> None:
 
 def starts(folder: Path, *lists: str, url: str = "") -> list[str]:
     """What the operator reads when the product starts with each of these lists of add-ons, one after the other."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.addons.starts", str(folder / "instance"), *lists],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(folder), "CRM_DATABASE_URL": url, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    environ = {"PYTHONPATH": str(folder), "CRM_DATABASE_URL": url, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = ("-m", "tests.addons.starts", str(folder / "instance"), *lists)
+    done = preloaded.run(command, os.environ | environ)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('"')]
 
@@ -127,15 +120,8 @@ def downgrade():
 def upgrade(folder: Path, url: str, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`flask db …` with the add-on."""
     settings = {"CRM_INSTANCE_DIR": str(folder / "instance"), "CRM_ADDONS": "moved.Manager", "CRM_DATABASE_URL": url}
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "run", "db", *command],
-        cwd=ROOT,
-        env=os.environ | settings | {"PYTHONPATH": str(folder)} | environ,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    outside = os.environ | settings | {"PYTHONPATH": str(folder)}
+    return preloaded.run(("-m", "flask", "--app", "run", "db", *command), outside | environ)
 
 
 def test_a_killed_migration_is_repeated_and_a_removed_addon_is_named(tmp_path: Path, url: str) -> None:

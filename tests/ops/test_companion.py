@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import LiveServer, Redis, eventually
+from tests.servers import LiveServer, OperatorsServer, Redis, eventually
 
 #: Of all processes of the server together, without what other programs share with them; 195 on an empty machine.
 MAX_MB = 215
@@ -22,7 +22,7 @@ QUEUE_PROCESSES = 6
 @pytest.fixture
 def server(tmp_path: Path, redis_server: Redis) -> Iterator[LiveServer]:
     settings = {"CRM_REDIS_URL": redis_server.url, "CRM_WORKERS": "2", "CRM_RUN_WORKERS": "on", "CRM_SCHEDULER": "on"}
-    with LiveServer(tmp_path, **settings) as made:
+    with OperatorsServer(tmp_path, **settings) as made:
         yield made
 
 

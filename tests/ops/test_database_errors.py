@@ -6,7 +6,6 @@ import logging
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,8 +23,9 @@ from app.extensions import db
 from app.ops import log_privacy
 from app.ops.database_errors import Cause, cause_of
 from app.web.core.gate import database_sentence
+from tests import preloaded
 from tests.app_fixtures import World, settings_for
-from tests.servers import ROOT, LiveServer
+from tests.servers import LiveServer
 
 MARIADB = {
     2002: Cause.AWAY,
@@ -274,10 +274,7 @@ def test_a_file_that_is_no_database(world: World, caplog: pytest.LogCaptureFixtu
 
 def start(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     server = LiveServer(folder, **settings)
-    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "run.py"]
-    return subprocess.run(
-        command, cwd=ROOT, env=dict(server.environment()), capture_output=True, text=True, timeout=300, check=False
-    )
+    return preloaded.run(server.command()[1:], server.environment())
 
 
 @pytest.mark.parametrize(

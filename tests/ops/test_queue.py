@@ -34,6 +34,8 @@ from tests.servers import PATIENCE_SECONDS, ROOT, Redis, Server, eventually
 class Workers(Server):
     """`flask worker` on the database and the Redis of a test."""
 
+    is_preloaded = True
+
     def __init__(self, folder: Path, instance: Path, redis: Redis, *queues: str, **settings: str) -> None:
         super().__init__(folder)
         self.queues, self.redis = queues, redis

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers import LiveServer, eventually
+from tests.servers import LiveServer, OperatorsServer, eventually
 
 
 def workers_of(server: LiveServer) -> list[int]:
@@ -60,7 +60,7 @@ def is_even(server: LiveServer) -> bool:
 
 
 def test_connections_are_spread_also_after_a_worker_was_killed(tmp_path: Path) -> None:
-    with LiveServer(tmp_path, CRM_WORKERS="2") as server:
+    with OperatorsServer(tmp_path, CRM_WORKERS="2") as server:
         eventually(lambda: is_even(server), "the workers do not share the connections")
         first = workers_of(server)
         os.kill(first[0], signal.SIGKILL)

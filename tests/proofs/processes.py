@@ -44,6 +44,8 @@ class PackSettings:
 class Pack(Server):
     """The parent and its children; they end together."""
 
+    is_preloaded = True
+
     def __init__(self, folder: Path, terms: PackSettings, settings: Mapping[str, str]) -> None:
         """`settings` are environment variables (CRM_DATABASE_URL=…)."""
         super().__init__(folder)

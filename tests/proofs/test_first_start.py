@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +13,28 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 
+from tests import preloaded
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY
-from tests.servers import ROOT, Databases
+from tests.servers import Databases
 from tests.test_migrations import MOMENT, REVISIONS, add
 
 HEAD = REVISIONS[-1]
 OLD = REVISIONS[REVISIONS.index("0008") - 1]
 PREPARE = "import config, run; run.prepare(config.load())"
 UPGRADE = "import sys; from flask.cli import main; sys.argv[1:] = ['--app', 'run', 'db', 'upgrade', {!r}]; main()"
+
+
+class Program:
+    """A process that runs this code, and the file with its output."""
+
+    def __init__(self, code: str, environ: dict[str, str], said: Path) -> None:
+        self.said = said
+        with said.open("wb") as output:
+            self.process = preloaded.start(("-c", code), environ, output.fileno())
+
+    def end(self) -> tuple[int, str]:
+        """Its exit status and output, when it has ended."""
+        return self.process.wait(), self.said.read_text()
 
 
 class Ground:
@@ -31,33 +44,26 @@ class Ground:
         self.url, self.folder, self.count = url, folder, 0
         self.engine: Engine = create_engine(url, poolclass=NullPool)
 
-    def start(self, code: str = PREPARE) -> subprocess.Popen[str]:
+    def start(self, code: str = PREPARE) -> Program:
         """Begin to run the code in a process of its own."""
         self.count += 1
         outside = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
         ours = {"CRM_DATABASE_URL": self.url, "CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY}
         ours |= {"CRM_INSTANCE_DIR": str(self.folder / f"instance-{self.count}")}
         ours |= {"CRM_ADMIN_PASSWORD": "a long first password"}
-        return subprocess.Popen(
-            [sys.executable, "-c", code],
-            **{"cwd": ROOT, "env": outside | ours, "text": True},  # type: ignore[call-overload]
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
-        )
+        return Program(code, outside | ours, self.folder / f"said-{self.count}")
 
     def run(self, code: str = PREPARE) -> tuple[int, str]:
         """Run the code to its end: exit status and output."""
-        process = self.start(code)
-        said, _none = process.communicate()
-        return process.returncode, said
+        return self.start(code).end()
 
     def kill_when(self, is_so: Callable[[], bool], code: str = PREPARE) -> bool:
         """Run the code and kill it as soon as it is so; whether it was killed before its end."""
-        process = self.start(code)
-        while process.poll() is None and not is_so():
+        program = self.start(code)
+        while program.process.poll() is None and not is_so():
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        return process.returncode == -signal.SIGKILL
+        program.process.kill()
+        return program.end()[0] == -signal.SIGKILL
 
     def tables(self) -> set[str]:
         with self.engine.connect() as connection:
@@ -128,9 +134,8 @@ def test_a_first_start_on_sqlite_that_was_killed_starts_again(sqlite: Ground, si
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_first_starts_at_once_all_come_up(ground: Ground, count: int) -> None:
-    processes = [ground.start() for _ in range(count)]
-    ended = [(process.communicate()[0], process.returncode) for process in processes]
-    assert [status for _said, status in ended] == [0] * count, ended
+    ended = [program.end() for program in [ground.start() for _ in range(count)]]
+    assert [status for status, _said in ended] == [0] * count, ended
     ground.refuse_unless_ready()
 
 
