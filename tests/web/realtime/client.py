@@ -1,4 +1,7 @@
-"""Connects with python-socketio: python client.py URL OPTIONS. Prints the transport once the server has answered."""
+"""Connects with python-socketio. Each line of the input is JSON: the arguments of `connected`.
+
+For each it prints a line of JSON: the transport once the server has answered, or the error.
+"""
 
 import asyncio
 import json
@@ -7,15 +10,27 @@ import sys
 import socketio
 
 
-async def main(url: str, headers: dict[str, str], auth: dict[str, str], transports: list[str] | None) -> None:
+async def connected(url: str, headers: dict[str, str], auth: dict[str, str], transports: list[str] | None) -> str:
     """Ask for a record that does not exist, and wait for the answer."""
     client, gone = socketio.AsyncClient(reconnection=False), asyncio.Event()
     client.on("gone", lambda _what: gone.set())
     await client.connect(url, headers=headers, auth=auth, transports=transports)
     await client.emit("watch", {"kind": "lead", "id": 10**6})
     await asyncio.wait_for(gone.wait(), 50)
-    sys.stdout.write(str(client.transport()))
+    transport = str(client.transport())
     await client.disconnect()
+    return transport
 
 
-asyncio.run(main(sys.argv[1], **json.loads(sys.argv[2])))
+async def main() -> None:
+    """One after the other."""
+    for line in sys.stdin:
+        try:
+            outcome = await connected(*json.loads(line))
+        except Exception as error:  # noqa: BLE001  # the test tells it
+            outcome = repr(error)
+        sys.stdout.write(json.dumps(outcome) + "\n")
+        sys.stdout.flush()
+
+
+asyncio.run(main())

@@ -6,7 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.app_fixtures import PASSWORD, settings_for
 from tests.offices import House, open_house
 from tests.servers import ROOT, program
 
+FOLDER = ROOT / "tests" / "web" / "realtime"
 KEY = "keyben:secret-ben"
 #: What a client shows: (extra headers, `auth`). {crm} and {sid} are cookies of a sign-in.
 CREDENTIALS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -58,46 +60,72 @@ def shown(house: House, name: str) -> tuple[dict[str, str], dict[str, str]]:
     return tuple({key: value.format(**cookies) for key, value in each.items()} for each in (headers, auth))  # type: ignore[return-value]
 
 
-def heard(house: House, package: str, options: dict[str, Any]) -> list[Any]:
-    """What the JavaScript client hears."""
-    script = str(ROOT / "tests" / "web" / "realtime" / "client.mjs")
-    command = [program("node"), script, package, house.servers[0].url, json.dumps(options)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
-    return [json.loads(line) for line in ended.stdout.splitlines()] or [ended.stderr[-500:]]
+#: (arguments for the client) -> what it hears.
+Client = Callable[..., Any]
+
+
+@contextmanager
+def client(*command: str) -> Iterator[Client]:
+    """A process with clients, which connect one after the other: it takes a line of JSON and answers with one."""
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        said, heard = process.stdin, process.stdout
+
+        def ask(*arguments: Any) -> Any:
+            print(json.dumps(arguments), file=said, flush=True)
+            return json.loads(heard.readline())
+
+        yield ask
+        said.close()
+
+
+@pytest.fixture(scope="module")
+def javascript() -> Iterator[Client]:
+    """javascript(package, url, options)"""
+    with client(program("node"), str(FOLDER / "client.mjs")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[Client]:
+    """python(url, headers, auth, transports); the product keeps this package from being imported, to start faster."""
+    with client(sys.executable, str(FOLDER / "client.py")) as made:
+        yield made
 
 
 @pytest.mark.parametrize("credentials", CREDENTIALS)
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_javascript_client_connects_and_upgrades(house: House, package: str, credentials: str) -> None:
+def test_the_javascript_client_connects_and_upgrades(
+    house: House, javascript: Client, package: str, credentials: str
+) -> None:
     headers, auth = shown(house, credentials)
-    events = heard(house, package, {"extraHeaders": headers, "auth": auth, "reconnection": False})
+    options = {"extraHeaders": headers, "auth": auth, "reconnection": False}
+    events = javascript(package, house.servers[0].url, options)
     assert events[0][0] == "connect" and events[-1] == ["gone", "websocket"], events
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_javascript_client_connects_by_either_transport(house: House, package: str, transport: str) -> None:
+def test_the_javascript_client_connects_by_either_transport(
+    house: House, javascript: Client, package: str, transport: str
+) -> None:
     options = {"auth": {"token": KEY}, "reconnection": False, **TRANSPORTS[transport]}
-    events = heard(house, package, options)
+    events = javascript(package, house.servers[0].url, options)
     assert events[-1] == ["gone", "polling" if transport == "polling" else "websocket"], events
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_javascript_client_is_told_why_it_is_refused(house: House, package: str) -> None:
+def test_the_javascript_client_is_told_why_it_is_refused(house: House, javascript: Client, package: str) -> None:
     options = {"auth": {"token": "keyben:wrong"}, "reconnection": False}
-    assert heard(house, package, options) == [["connect_error", "Please sign in first."]]
+    assert javascript(package, house.servers[0].url, options) == [["connect_error", "Please sign in first."]]
 
 
 @pytest.mark.parametrize("transports", [None, ["websocket"], ["polling"]], ids=["default", "websocket", "polling"])
 @pytest.mark.parametrize("credentials", CREDENTIALS)
-def test_python_socketio_connects(house: House, credentials: str, transports: list[str] | None) -> None:
+def test_python_socketio_connects(house: House, python: Client, credentials: str, transports: list[str] | None) -> None:
     headers, auth = shown(house, credentials)
-    options = json.dumps({"headers": headers, "auth": auth, "transports": transports})
-    script = str(ROOT / "tests" / "web" / "realtime" / "client.py")
-    # A process of its own: the product keeps the client's packages from being imported, to start faster.
-    command = [sys.executable, script, house.servers[0].url, options]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert ended.stdout.strip() == ("polling" if transports == ["polling"] else "websocket"), ended.stderr[-800:]
+    transport = python(house.servers[0].url, headers, auth, transports)
+    assert transport == ("polling" if transports == ["polling"] else "websocket")
 
 
 def test_more_sockets_than_a_share_are_refused_with_a_sentence(house: House) -> None:
