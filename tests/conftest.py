@@ -72,15 +72,16 @@ MAX_WAITING, MAX_WORKERS = 2, 6
 #: A run of all tests prints them at its end.
 LONGEST = (
     *("tests/browser", "tests/proofs/test_first_start.py", "tests/proofs/test_kills.py"),
-    *("tests/proofs/test_outages.py", "tests/proofs/test_clock.py", "tests/ops/test_queue.py"),
-    *("tests/ops/test_slow_clients.py", "tests/proofs/test_silence.py", "tests/proofs/test_parallel.py"),
-    *("tests/domain/test_reassignment.py", "tests/web/api/test_openapi.py", "tests/web/compat/test_hostile.py"),
-    *("tests/web/settings/test_account_rules.py", "tests/test_migration_steps.py", "tests/test_budgets.py"),
-    *("tests/test_row_budgets.py", "tests/access/test_fast_paging.py", "tests/test_list_row_budgets.py"),
+    *("tests/web/test_bad_input.py", "tests/web/test_list_doors.py", "tests/proofs/test_outages.py"),
+    *("tests/proofs/test_clock.py", "tests/ops/test_slow_clients.py", "tests/web/test_search_by_index.py"),
+    *("tests/proofs/test_silence.py", "tests/ops/test_queue.py", "tests/web/test_search.py"),
+    *("tests/web/api/test_openapi.py", "tests/web/compat/test_hostile.py", "tests/web/test_access_rules.py"),
+    *("tests/web/settings/test_account_rules.py", "tests/test_budgets.py", "tests/web/test_masks.py"),
+    *("tests/access/test_fast_paging.py", "tests/test_row_budgets.py", "tests/test_migration_steps.py"),
     *("tests/web/compat/test_methods.py", "tests/web/api/test_generated_clients.py", "tests/test_migrations.py"),
+    *("tests/test_list_row_budgets.py", "tests/domain/test_reassignment.py", "tests/web/test_uniqueness.py"),
     *("tests/web/settings/test_admin_urls.py", "tests/test_patterns.py", "tests/web/compat/test_filters.py"),
-    *("tests/test_api_guide.py", "tests/test_extend_guide.py", "tests/web/security/test_security_on_mariadb.py"),
-    *("tests/web/realtime/test_broadcast.py", "tests/web/realtime/test_sockets.py"),
+    *("tests/test_extend_guide.py", "tests/web/security/test_security_on_mariadb.py", "tests/test_api_guide.py"),
 )
 
 

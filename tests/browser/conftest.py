@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.servers import ROOT, LiveServer
+from tests import preloaded
+from tests.servers import LiveServer
 
 #: Of all demo people and of the admin.
 PASSWORD = LiveServer.ADMIN[1]
@@ -71,20 +70,9 @@ class Seat:
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """The product with demo data, on SQLite."""
     with LiveServer(tmp_path_factory.mktemp("office")) as server:
-        command = [
-            sys.executable,
-            "-m",
-            "flask",
-            "--app",
-            "run",
-            "demo",
-            "load",
-            "--leads",
-            "40",
-            "--password",
-            PASSWORD,
-        ]
-        subprocess.run(command, cwd=ROOT, env=dict(server.environment()), check=True, capture_output=True)
+        command = ("-m", "flask", "--app", "run", "demo", "load", "--leads", "40", "--password", PASSWORD)
+        loaded = preloaded.run(command, server.environment())
+        assert loaded.returncode == 0, loaded.stderr
         yield server
 
 
@@ -98,20 +86,49 @@ def cookies(office: LiveServer) -> Cookies:
     return {}
 
 
+#: Profiles that one test after another uses, by person as in Cookies: Chromium has loaded and compiled the scripts.
+Profiles = dict[tuple[str, int], Any]
+
+
+@pytest.fixture(scope="session")
+def profiles() -> Iterator[Profiles]:
+    """None yet."""
+    made: Profiles = {}
+    yield made
+    for context in made.values():
+        context.close()
+
+
+def leave(context: Any, url: str) -> None:
+    """Close the pages of a profile and forget what they stored; its cookies and cache stay."""
+    page = next((each for each in context.pages if each.url.startswith(url)), None)
+    if page is not None:
+        page.evaluate("localStorage.clear()")
+    for each in context.pages:
+        each.close()
+
+
 @pytest.fixture
-def seat(chromium: Any, office: LiveServer, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
-    """seat("rohan.parikh") is his signed-in browser; seat(None) a stranger's. Further arguments: playwright's."""
+def seat(
+    request: pytest.FixtureRequest, chromium: Any, office: LiveServer, cookies: Cookies, profiles: Profiles
+) -> Iterator[Callable[..., Seat]]:
+    """seat("rohan.parikh") is his signed-in browser; seat(None) a stranger's. Further arguments: playwright's.
+
+    A person's browser without further arguments is used again, unless the module has FRESH_PROFILES.
+    """
     contexts, names = [], Counter[str]()
     expect.set_options(timeout=PATIENCE)
 
     def sit(name: str | None, **options: Any) -> Seat:
-        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
-        contexts.append(context)
+        key = (name or "", names[name or ""] + 1)
+        is_kept = bool(name) and not options and not hasattr(request.module, "FRESH_PROFILES")
+        known = profiles.pop(key, None) if is_kept else None
+        context = known or chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append((key if is_kept else None, context))
         made = Seat(context.new_page(), office.url)
         if name is None:
             return made
         names[name] += 1
-        key = (name, names[name])
         context.add_cookies(cookies.get(key, []))
         made.go("/")
         if "/login/" in made.page.url:  # the first time, and when a test before signed out
@@ -120,5 +137,9 @@ def seat(chromium: Any, office: LiveServer, cookies: Cookies) -> Iterator[Callab
         return made
 
     yield sit
-    for context in contexts:
-        context.close()
+    for key, context in contexts:
+        if key is None:
+            context.close()
+        else:
+            leave(context, office.url)
+            profiles[key] = context
