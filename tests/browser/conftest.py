@@ -86,49 +86,20 @@ def cookies(office: LiveServer) -> Cookies:
     return {}
 
 
-#: Profiles that one test after another uses, by person as in Cookies: Chromium has loaded and compiled the scripts.
-Profiles = dict[tuple[str, int], Any]
-
-
-@pytest.fixture(scope="session")
-def profiles() -> Iterator[Profiles]:
-    """None yet."""
-    made: Profiles = {}
-    yield made
-    for context in made.values():
-        context.close()
-
-
-def leave(context: Any, url: str) -> None:
-    """Close the pages of a profile and forget what they stored; its cookies and cache stay."""
-    page = next((each for each in context.pages if each.url.startswith(url)), None)
-    if page is not None:
-        page.evaluate("localStorage.clear()")
-    for each in context.pages:
-        each.close()
-
-
 @pytest.fixture
-def seat(
-    request: pytest.FixtureRequest, chromium: Any, office: LiveServer, cookies: Cookies, profiles: Profiles
-) -> Iterator[Callable[..., Seat]]:
-    """seat("rohan.parikh") is his signed-in browser; seat(None) a stranger's. Further arguments: playwright's.
-
-    A person's browser without further arguments is used again, unless the module has FRESH_PROFILES.
-    """
+def seat(chromium: Any, office: LiveServer, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
+    """seat("rohan.parikh") is his signed-in browser; seat(None) a stranger's. Further arguments: playwright's."""
     contexts, names = [], Counter[str]()
     expect.set_options(timeout=PATIENCE)
 
     def sit(name: str | None, **options: Any) -> Seat:
-        key = (name or "", names[name or ""] + 1)
-        is_kept = bool(name) and not options and not hasattr(request.module, "FRESH_PROFILES")
-        known = profiles.pop(key, None) if is_kept else None
-        context = known or chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
-        contexts.append((key if is_kept else None, context))
+        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
         made = Seat(context.new_page(), office.url)
         if name is None:
             return made
         names[name] += 1
+        key = (name, names[name])
         context.add_cookies(cookies.get(key, []))
         made.go("/")
         if "/login/" in made.page.url:  # the first time, and when a test before signed out
@@ -137,9 +108,5 @@ def seat(
         return made
 
     yield sit
-    for key, context in contexts:
-        if key is None:
-            context.close()
-        else:
-            leave(context, office.url)
-            profiles[key] = context
+    for context in contexts:
+        context.close()

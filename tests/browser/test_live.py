@@ -13,8 +13,6 @@ from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
 from tests.browser.test_journeys import new_lead, pick, watches, write_note
 from tests.servers import LiveServer
 
-#: The clock of a page that was set stays set for its whole profile.
-FRESH_PROFILES = True
 Sit = Callable[..., Seat]
 DOWN = "[data-live-state]"
 BADGE = "[data-bell] [data-unread]"
