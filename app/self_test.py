@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from app import access
 from app.channels.base import ChannelError
 from app.channels.email import Email, server_of
-from app.domain import dead_letters, health_samples, job_health
+from app.domain import backup_runs, dead_letters, health_samples, job_health
 from app.extensions import db
 from app.ops import health, machine, queue, redis_client
 from app.ops.database import database_now
@@ -34,8 +34,7 @@ REDIS_SECONDS = 2.0
 
 
 def install() -> None:
-    """Add the checks. The one of backups says that there are none until a part that makes them replaces it."""
-    known = health.checks()
+    """Add the checks."""
     for name, check in (
         ("database", _database),
         ("schema", _schema),
@@ -48,8 +47,7 @@ def install() -> None:
         ("storage", _storage),
         ("backup", _backup),
     ):
-        if name != "backup" or name not in known:
-            health.add_check(name, check)
+        health.add_check(name, check)
 
 
 def run() -> dict[str, Finding]:
@@ -253,6 +251,19 @@ def _storage() -> Finding:
 
 
 def _backup() -> Finding:
-    sentence = _("The CRM makes no backups.")
-    advice = _("Copy the database and the instance folder every day, away from this machine.")
-    return Finding(DEGRADED, sentence, advice)
+    """The newest good backup and drill, and whether both are younger than a day."""
+    now = database_now(db.session())
+    with access.as_system(db.session()) as session:
+        made, tried = backup_runs.last_good(session, "backup"), backup_runs.last_good(session, "drill")
+    ages = {kind: now - run.ended_on for kind, run in (("backup", made), ("drill", tried)) if run and run.ended_on}
+    if "backup" not in ages:
+        advice = _("Make one with “flask backup create”, or wait for the next one at 02:00 or 17:25.")
+        return Finding(DEGRADED, _("There is no backup yet."), advice)
+    if ages["backup"] > backup_runs.MAX_AGE:
+        hours = ages["backup"].total_seconds() // 3600
+        sentence = _("The newest good backup is %(hours)d hours old.", hours=hours)
+        return Finding(FAILED, sentence, _("See why on the Backups page, and make one now."))
+    if "drill" not in ages or ages["drill"] > backup_runs.MAX_AGE:
+        sentence = _("There is a backup of the last day, but it was not restored for a trial.")
+        return Finding(DEGRADED, sentence, _("Run “flask backup drill”, or see on the Backups page why it failed."))
+    return Finding(OK, _("There is a backup of the last day, and a backup was restored for a trial."))

@@ -11,8 +11,10 @@ import gc
 import ipaddress
 import itertools
 import os
+import shutil
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,17 +42,47 @@ BROWSER_OPTIONS = (
 )
 
 
+#: A file system in memory, and how much must be free there to keep the tests' databases and folders in it.
+MEMORY, NEEDED_BYTES = Path("/dev/shm"), 3 << 30
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """If the test run is killed, the kernel ends its workers, and with them their servers."""
+    """If the test run is killed, the kernel ends its workers, and with them their servers. Temporary folders in memory
+    halve the time of each change of a schema: no test needs a disk, since none cuts off the power."""
     if hasattr(config, "workerinput"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    elif has_room(MEMORY, NEEDED_BYTES):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
-#: These mostly wait, for processes that start, for time-outs, for a browser. One worker runs them, one after the other,
-#: beside workers that compute.
+def has_room(folder: Path, wanted: int) -> bool:
+    """Whether so many bytes are free there, and in memory."""
+    if not os.access(folder, os.W_OK):
+        return False
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    memory = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    return min(memory, shutil.disk_usage(folder).free) >= wanted
+
+
+#: These mostly wait, for processes that start, for time-outs, for a browser.
 WAITING = ("tests/browser", "tests/proofs", "tests/ops", "tests/web/realtime")
 #: More workers than cores, because these of them wait; more than MAX_WORKERS only get in each other's way.
-MAX_WAITING, MAX_WORKERS = 1, 5
+MAX_WAITING, MAX_WORKERS = 2, 6
+#: The longest files, which come first, the longest ahead: the end of a run must not be one worker with a long file.
+#: A run of all tests prints them at its end.
+LONGEST = (
+    *("tests/browser", "tests/proofs/test_first_start.py", "tests/proofs/test_kills.py"),
+    *("tests/web/test_bad_input.py", "tests/web/test_list_doors.py", "tests/proofs/test_outages.py"),
+    *("tests/proofs/test_clock.py", "tests/ops/test_slow_clients.py", "tests/web/test_search_by_index.py"),
+    *("tests/proofs/test_silence.py", "tests/ops/test_queue.py", "tests/web/test_search.py"),
+    *("tests/web/api/test_openapi.py", "tests/web/compat/test_hostile.py", "tests/web/test_access_rules.py"),
+    *("tests/web/settings/test_account_rules.py", "tests/test_budgets.py", "tests/web/test_masks.py"),
+    *("tests/access/test_fast_paging.py", "tests/test_row_budgets.py", "tests/test_migration_steps.py"),
+    *("tests/web/compat/test_methods.py", "tests/web/api/test_generated_clients.py", "tests/test_migrations.py"),
+    *("tests/test_list_row_budgets.py", "tests/domain/test_reassignment.py", "tests/web/test_uniqueness.py"),
+    *("tests/web/settings/test_admin_urls.py", "tests/test_patterns.py", "tests/web/compat/test_filters.py"),
+    *("tests/test_extend_guide.py", "tests/web/security/test_security_on_mariadb.py", "tests/test_api_guide.py"),
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -65,12 +97,18 @@ def waits(nodeid: str) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures that they use, and put first those that wait, in the order of WAITING."""
+    """Mark tests by the fixtures that they use, and put the longest files first, then those that wait."""
     for item in items:
         for name in getattr(item, "fixturenames", ()):
             if name in MARKERS:
                 item.add_marker(MARKERS[name])
-    items.sort(key=lambda item: [not item.nodeid.startswith(path) for path in WAITING])
+    items.sort(key=lambda item: place(item.nodeid.partition("::")[0]))
+
+
+def place(path: str) -> tuple[int, bool]:
+    """When the tests of a file come, as a sort key."""
+    longest = (n for n, each in enumerate(LONGEST) if path.startswith(each))
+    return next(longest, len(LONGEST)), not path.startswith(WAITING)
 
 
 #: Groups of tests of several files.
@@ -236,10 +274,28 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+#: So many files are named at the end of a run that takes longer than a minute.
+NAMED_FILES, LONG_RUN_SECONDS = 20, 60
+
+
 def pytest_terminal_summary(config: pytest.Config, terminalreporter: pytest.TerminalReporter) -> None:
-    """Say why the run fails although no test did."""
+    """Name the slowest files of a long run. Say why the run fails although no test did."""
+    spent = seconds_by_file(terminalreporter)
+    if spent.total() > LONG_RUN_SECONDS:
+        terminalreporter.section(f"slowest {NAMED_FILES} files")
+        for path, seconds in spent.most_common(NAMED_FILES):
+            terminalreporter.write_line(f"{seconds:6.1f} s  {path}")
     if count := skipped_tests(config):
         terminalreporter.write_line(f"{count} skipped: a skipped test counts as failed here.", red=True)
+
+
+def seconds_by_file(reporter: pytest.TerminalReporter) -> Counter[str]:
+    """How long the tests of each file took, with what they set up."""
+    spent = Counter[str]()
+    for report in {id(each): each for group in reporter.stats.values() for each in group}.values():
+        if isinstance(report, pytest.TestReport):
+            spent[report.nodeid.partition("::")[0]] += report.duration
+    return spent
 
 
 def skipped_tests(config: pytest.Config) -> int:

@@ -42,7 +42,9 @@ class Forked:
         self._keeper, self.args = keeper, args
         self.returncode: int | None = None
         self._heard = b""
-        self.pid = int(self._line())
+        told = self._line()
+        assert told, "The process that imports the product has ended."
+        self.pid = int(told)
 
     def _line(self) -> bytes:
         """The next line that the keeper says; b"" when it was killed too."""
@@ -108,8 +110,10 @@ def run(args: Sequence[str], env: Mapping[str, str], timeout: float = 300) -> su
         program = start(args, env, output.fileno(), errors.fileno())
         try:
             status = program.wait(timeout)
-        finally:
+        except subprocess.TimeoutExpired:
             program.kill()
+            program.wait()
+            raise
         output.seek(0)
         errors.seek(0)
         return subprocess.CompletedProcess([*args], status, output.read(), errors.read())

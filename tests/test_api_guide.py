@@ -3,8 +3,9 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
+
+from tests import preloaded
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 
@@ -22,10 +23,8 @@ def examples() -> str:
 
 def new_key(server) -> dict[str, str]:
     """An API key of the admin, made as the guide says: {"key": …, "secret": …}."""
-    make = [sys.executable, "-m", "flask", "--app", "run", "api-key", "create", "--user", server.ADMIN[0]]
-    made = subprocess.run(
-        make, cwd=GUIDE.parent.parent, env=dict(server.environment()), capture_output=True, text=True, timeout=120
-    )
+    make = ("-m", "flask", "--app", "run", "api-key", "create", "--user", server.ADMIN[0])
+    made = preloaded.run(make, server.environment())
     assert made.returncode == 0, made.stderr
     return dict(re.findall(r"^(key|secret): (\S+)$", made.stdout, re.MULTILINE))
 

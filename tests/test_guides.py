@@ -30,7 +30,7 @@ def test_the_map_of_the_readme_has_every_folder() -> None:
     readme = (ROOT / "README.md").read_text()
     chart = readme[readme.index("```text") :].partition("```\n")[0]
     told = set(re.findall(r"^[│ ]*(?:[├└]── )?(\w+)/", chart, re.M))
-    hidden = {"__pycache__", "vendor", "node_modules", "instance"}
+    hidden = {"__pycache__", "vendor", "node_modules", "instance", "mutants"}
     shown = [ROOT, ROOT / "app", ROOT / "app" / "web"]
     folders = {
         part.name

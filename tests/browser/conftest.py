@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.servers import ROOT, LiveServer
+from tests import preloaded
+from tests.servers import LiveServer
 
 #: Of all demo people and of the admin.
 PASSWORD = LiveServer.ADMIN[1]
@@ -71,20 +70,9 @@ class Seat:
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """The product with demo data, on SQLite."""
     with LiveServer(tmp_path_factory.mktemp("office")) as server:
-        command = [
-            sys.executable,
-            "-m",
-            "flask",
-            "--app",
-            "run",
-            "demo",
-            "load",
-            "--leads",
-            "40",
-            "--password",
-            PASSWORD,
-        ]
-        subprocess.run(command, cwd=ROOT, env=dict(server.environment()), check=True, capture_output=True)
+        command = ("-m", "flask", "--app", "run", "demo", "load", "--leads", "40", "--password", PASSWORD)
+        loaded = preloaded.run(command, server.environment())
+        assert loaded.returncode == 0, loaded.stderr
         yield server
 
 

@@ -6,7 +6,6 @@ import ctypes
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -41,7 +40,7 @@ from app.domain.tasks import Task
 from app.domain.team import RoundRobin
 from app.domain.timeline import Activity
 from app.ops.database import STATEMENTS
-from tests import makers
+from tests import makers, preloaded
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 from tests.servers import eventually
 
@@ -517,8 +516,9 @@ def test_each_task_is_reassigned_once_whichever_process_is_killed(mariadb_url: s
 
 
 def _run_and_kill(url: str, go: Path, kills: int) -> None:
-    command = [sys.executable, "-m", "tests.domain.test_reassignment", url, str(go), str(3 + kills)]
-    parent = subprocess.Popen(command)
+    command = ("-m", "tests.domain.test_reassignment", url, str(go), str(3 + kills))
+    with go.with_name("said").open("wb") as said:
+        parent = preloaded.start(command, os.environ, said.fileno())
     try:
         eventually(lambda: len(list(go.parent.glob("ready-*"))) == 3 + kills, "the processes do not start")
         running = [int(each.name.removeprefix("ready-")) for each in sorted(go.parent.glob("ready-*"))]
@@ -528,7 +528,7 @@ def _run_and_kill(url: str, go: Path, kills: int) -> None:
             time.sleep(dice.uniform(0.1, 0.4))
             assert not go.with_name(f"ended-{victim}").exists(), "it ended before it could be killed"
             os.kill(victim, signal.SIGKILL)
-        assert parent.wait(200) == 0
+        assert parent.wait(200) == 0, go.with_name("said").read_text()
         ends = [int(go.with_name(f"ended-{pid}").read_text()) for pid in running]
         assert ends == [-signal.SIGKILL] * kills + [0] * 3
     finally:

@@ -190,16 +190,20 @@ def _parse(name: str, old: Any) -> Any:
     if posted is None:
         return old
     posted = posted.strip()
+    return _parse_number(name, posted) if isinstance(old, int) else _parse_words(name, posted)
+
+
+def _parse_words(name: str, posted: str) -> str:
     if name == "sms_link_hosts":
         return _parse_hosts(posted)
     if name in _OPTIONAL:
         return _parse_url(posted) if posted else ""
     if name.endswith("_hours"):
         return _parse_hours(posted)
-    if name == "caller_id_rule":
-        return _parse_choice(name, posted)
-    if not isinstance(old, int):
-        return _parse_text(posted)
+    return _parse_choice(name, posted) if name == "caller_id_rule" else _parse_text(posted)
+
+
+def _parse_number(name: str, posted: str) -> int:
     most = MAX_PERCENT if "percent" in name else MAX_DAYS if "days" in name else MAX_MINUTES
     if not (posted.isascii() and posted.isdigit() and len(posted) < 8 and 1 <= int(posted) <= most):
         raise ValueError(_("Please enter a whole number from 1 to %(most)s.", most=most))

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from tests import preloaded
 from tests.servers import LiveServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,11 +39,9 @@ def session(live_server: LiveServer) -> Iterator[requests.Session]:
 @pytest.fixture(scope="module")
 def key(live_server: LiveServer) -> str:
     """An API key of the admin, as "key:secret"."""
-    command = ["-m", "flask", "--app", "run", "api-key", "create", "--user", "admin", "--name", "old clients"]
-    python = ROOT / ".venv" / "bin" / "python"
-    done = subprocess.run(
-        [python, *command], cwd=ROOT, env=dict(live_server.environment()), capture_output=True, text=True, check=True
-    )
+    command = ("-m", "flask", "--app", "run", "api-key", "create", "--user", "admin", "--name", "old clients")
+    done = preloaded.run(command, live_server.environment())
+    assert done.returncode == 0, done.stderr
     words = done.stdout.replace('"', " ").replace(",", " ").split()
     return next(word for word in words if ":" in word and len(word) > 20).removeprefix("token ")
 

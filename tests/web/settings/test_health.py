@@ -281,7 +281,7 @@ def test_the_self_test_says_what_is_missing_and_what_to_do(world: World) -> None
     world.session.execute(text("DELETE FROM job_run"))
     world.session.commit()
     shown = page(world, "/self-test/")
-    for said in ("Everything" not in shown, "No job has run yet" in shown, "The CRM makes no backups" in shown):
+    for said in ("Everything" not in shown, "No job has run yet" in shown, "There is no backup yet" in shown):
         assert said, shown
     with world.app.app_context():
         found = self_test.run()
