@@ -71,6 +71,8 @@ class Hunter:
             time.sleep(self.lot.uniform(0, 0.02))
         self._count(victim, open_ones)
         os.kill(victim, signal.SIGKILL)
+        # On a busy machine it takes a while to go, and must not be chosen again meanwhile
+        eventually(lambda: victim not in self.members(), "a killed process stays")
 
     def _count(self, victim: int, open_ones: list[int]) -> None:
         self.toll.kills += 1
