@@ -72,7 +72,8 @@ def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
 def _seal_table(table: Any, vault: Vault, say: Callable[[str], Any]) -> list[str]:
     """Seal a table anew, a transaction for each chunk; the rows that could not be read."""
     after: int | None = 0
-    done, changed, unreadable = 0, 0, []
+    done, changed = 0, 0
+    unreadable: list[str] = []
     while after is not None:
         with own_transaction() as session:
             after, progress = key_rotation.seal_chunk(session, table, after, vault)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -55,7 +56,7 @@ class Contact:
     aadhaar_blind: Mapped[str | None] = mapped_column(String(64), index=True)
 
     #: Not stored: fingerprints of a new PAN or Aadhaar by keys that are being replaced, by field.
-    older_blinds: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    older_blinds = MappingProxyType[str, tuple[str, ...]]({})
 
     @property
     def name(self) -> str:
@@ -87,7 +88,8 @@ class Contact:
         setattr(self, name + "_sealed", vault.seal(text) if text and vault else None)
         blinds = vault.blinds(text, name) if text and vault else [None]
         setattr(self, name + "_blind", blinds[0])
-        self.older_blinds = {**self.older_blinds, name: tuple(each for each in blinds[1:] if each)}
+        older = tuple(each for each in blinds[1:] if each)
+        self.older_blinds = MappingProxyType({**self.older_blinds, name: older})
 
 
 _INVALID_SECRET = {

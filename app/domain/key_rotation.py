@@ -129,7 +129,7 @@ def forget_older(session: Session) -> int:
         column = Customer.__table__.c[field + _BLIND]
         in_use = select(column).where(column.is_not(None))
         gone = delete(table).where(table.c.kind == field, table.c.value.not_in(in_use))
-        removed += session.execute(gone).rowcount
+        removed += session.connection().execute(gone).rowcount
     return removed
 
 

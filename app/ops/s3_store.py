@@ -108,8 +108,8 @@ class S3Store:
         """boto's client, made once; it may be used by several threads."""
         with self._lock:
             if self._made is None:
-                import boto3  # type: ignore[import-untyped]
-                from botocore.config import Config  # type: ignore[import-untyped]
+                import boto3
+                from botocore.config import Config
 
                 limits = Config(
                     connect_timeout=CONNECT_SECONDS,

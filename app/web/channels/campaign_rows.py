@@ -25,8 +25,8 @@ from app.web.channels.campaign_form import accounts_named, first_account
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.records.conversation_list import CHANNEL_WORDS
-from app.web.records.messages import COLORS, PURPOSE_WORDS, STATE_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
+from app.web.records.messages import COLORS, PURPOSE_WORDS
 
 #: Recipients of one page.
 PAGE = 50

@@ -373,7 +373,7 @@ def publish(session: Session) -> None:
         users,
         frozenset(gathered.changed_timelines),
         frozenset(gathered.ended_sign_ins),
-        frozenset(gathered.called),
+        called=frozenset(gathered.called),
     )
     gathered.clear_live()
     if _live is not None:
