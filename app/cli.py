@@ -20,16 +20,12 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, self_test, wording
-from app.backup_commands import backup_commands
-from app.channel_commands import channel_commands
+from app.commands import backups, channels, files, keys, mail
 from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db
-from app.file_commands import file_commands
-from app.key_commands import key_commands
 from app.lib.iso_time import read_moment
 from app.lib.vault import Vault, read_key
-from app.mail_commands import mail_commands
 from app.models import Role, User
 from app.ops import database, health, queue, workers
 from app.ops.head_record import HeadRecord
@@ -61,11 +57,11 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(_key_commands())
     app.cli.add_command(_customer_commands())
     app.cli.add_command(_audit_commands())
-    app.cli.add_command(channel_commands(readable_errors))
-    app.cli.add_command(mail_commands(readable_errors))
-    app.cli.add_command(file_commands(readable_errors))
-    app.cli.add_command(key_commands(readable_errors))
-    app.cli.add_command(backup_commands())
+    app.cli.add_command(channels.commands(readable_errors))
+    app.cli.add_command(mail.commands(readable_errors))
+    app.cli.add_command(files.commands(readable_errors))
+    app.cli.add_command(keys.commands(readable_errors))
+    app.cli.add_command(backups.commands())
     app.cli.add_command(worker)
     app.cli.add_command(self_test_command)
     if demo is not None:

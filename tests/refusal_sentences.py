@@ -16,7 +16,7 @@ from app.outbox import mail_fetch
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Only operators read these messages, in English.
-EXCLUDED_PARTS = {"demo", "cli.py", "key_commands.py"}
+EXCLUDED_PARTS = {"demo", "cli.py", "keys.py"}
 #: Shown in threads and lists of failed messages, translated when they are shown.
 PROVIDER_SENTENCES = {
     *reasons.SENTENCES.values(),

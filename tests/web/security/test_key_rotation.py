@@ -14,12 +14,12 @@ from flask import Flask, current_app
 from sqlalchemy import select, text
 
 import run
+from app.commands.keys import rotate_field_key
 from app.domain import audit_chain, customers, key_rotation, mails
 from app.domain.base import AlreadyExists, RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
 from app.extensions import db
-from app.key_commands import rotate_field_key
 from app.lib.vault import generate_key
 from app.models import Customer, CustomerKey, Lead, LeadStatus
 from app.web.security.sessions import own_transaction

@@ -17,7 +17,7 @@ from app.lib.vault import Vault, generate_key, read_key
 from app.web.security.sessions import own_transaction
 
 
-def key_commands(readable_errors: Callable[..., Any]) -> AppGroup:
+def commands(readable_errors: Callable[..., Any]) -> AppGroup:
     """The group of commands; `readable_errors` shows expected errors as a sentence."""
     group = AppGroup("keys", help="Replace the keys that sign cookies and encrypt secrets.")
 

@@ -18,7 +18,7 @@ from app.outbox import file_work
 _Command = Callable[..., Any]
 
 
-def file_commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
+def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
     """The group of commands; `readable_errors` reports expected errors as one sentence."""
     group = AppGroup("files", help="The files of messages and emails.")
 

@@ -19,7 +19,7 @@ from app.web.security.sessions import own_transaction
 _Command = Callable[..., Any]
 
 
-def mail_commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
+def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
     """The group of commands; `readable_errors` reports expected errors as one sentence."""
     group = AppGroup("mail", help="Emails that could not be taken in.")
 

@@ -25,7 +25,7 @@ from app.web.security.sessions import own_transaction
 _Command = Callable[..., Any]
 
 
-def channel_commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
+def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
     """The group of commands; `readable_errors` reports expected errors as one sentence."""
     group = AppGroup("channel", help="Accounts with providers of messages and calls.")
 

@@ -43,7 +43,7 @@ def _readable_trouble(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def backup_commands() -> AppGroup:
+def commands() -> AppGroup:
     """The group of commands."""
     group = AppGroup("backup", help="Make, check and restore backups.")
     for add in (_add_create, _add_list, _add_verify, _add_restore, _add_drill):
