@@ -32,7 +32,7 @@ IDLE_TRANSACTION_SECONDS = 20
 
 #: Where files are sent to, and how long such a request may be: longer than a file that is taken (25 MB), so that
 #: one that is a little too large is refused in words, beside what was typed with it.
-UPLOAD_PATHS = ("/inbox/", "/api/v1/message/files", "/api/method/upload_file", "/settings/channels/console/")
+UPLOAD_PATHS = ("/inbox/", "/mail/", "/api/v1/message/files", "/api/method/upload_file", "/settings/channels/console/")
 MAX_UPLOAD_BYTES = 33 * 1024 * 1024
 
 

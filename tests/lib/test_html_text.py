@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from app.lib.attachment_rules import fitting_name, is_program
+from app.lib.attachment_rules import is_program
+from app.lib.file_kinds import kind_of
 from app.lib.html_text import text_of
+from app.web.records.uploads import clean_name, with_ending
 
 
 @pytest.mark.parametrize(
@@ -30,14 +32,14 @@ def test_formatting_has_its_signs_in_the_text(html: str, text: str) -> None:
     ("name", "content", "fitting", "runs"),
     [
         ("photo.jpg", b"\x00\x00\x00\x18ftypheic", "photo.jpg.heic", False),
-        ("../../etc/passwd", b"x", "passwd", False),
+        ("../../etc/passwd", b"x", "passwd.txt", False),
         ("C:\\temp\\a.pdf", b"%PDF-1.7", "a.pdf", False),
         ("a\r\nBcc: x.pdf", b"%PDF-1.7", "aBcc: x.pdf", False),
-        ("", b"x", "file", False),
-        ("invoice.pdf", b"MZ\x90\x00", "invoice.pdf", True),
-        ("run.VBS", b"x", "run.VBS", True),
-        ("script", b"#!/bin/sh", "script", True),
+        ("", b"x", "file.txt", False),
+        ("invoice.pdf", b"MZ\x90\x00", "invoice.pdf.txt", True),
+        ("run.VBS", b"x", "run.VBS.txt", True),
+        ("script", b"#!/bin/sh", "script.txt", True),
     ],
 )
 def test_a_file_is_what_it_contains(name: str, content: bytes, fitting: str, runs: bool) -> None:
-    assert (fitting_name(name, content), is_program(name, content)) == (fitting, runs)
+    assert (with_ending(clean_name(name), kind_of(content)), is_program(name, content)) == (fitting, runs)

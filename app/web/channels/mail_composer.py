@@ -237,7 +237,7 @@ def context(session: Session, about: About, typed: Typed, viewer: Viewer, refuse
         "has_account": bool(accounts),
         "statuses": _statuses(session, about, viewer),
         "templates": {"about": _template_about(about), "name": "email"},
-        "most": {"file": mail_files.max_bytes(), "total": mail_files.MAX_TOTAL, "body": outgoing.MAX_LENGTH["email"]},
+        "most": {"file": mail_files.MAX_TOTAL, "total": mail_files.MAX_TOTAL, "body": outgoing.MAX_LENGTH["email"]},
         "back_url": about.url,
         "error": refused.sentence if refused else "",
         "errors": refused.errors if refused else {},
