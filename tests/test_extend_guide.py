@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("app", "migrations", "translations", "tests", "config.py", "key_files.py", "run.py", "pyproject.toml")
+COPIED = (
+    "app",
+    "migrations",
+    "translations",
+    "tests",
+    "config.py",
+    "backup_settings.py",
+    "key_files.py",
+    "run.py",
+    "pyproject.toml",
+)
 #: A step of the page and the code block below it.
 STEP = re.compile(
     r"(?:Create `(?P<new>[^`]+)`"
@@ -55,7 +65,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "app/domain/branches.py",
         "app/models.py",
         "app/models.py",
-        "migrations/versions/0016_branches.py",
+        "migrations/versions/0024_branches.py",
         "app/access/row_rules.py",
         "app/access/row_rules.py",
         "app/web/records/branches.py",

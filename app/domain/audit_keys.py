@@ -38,15 +38,16 @@ def key_id(key: bytes) -> str:
 
 
 _by_engine: WeakKeyDictionary[Engine, AuditKeys] = WeakKeyDictionary()
-#: Of a database without an application, such as a test's.
-_NONE = AuditKeys(b"")
+#: Those of the latest application, for databases that none is made for, such as one that is being restored.
+_latest = AuditKeys(b"")
 
 
 def use(engine: Engine, keys: AuditKeys) -> None:
     """Seal the log of this database with these keys from now on."""
-    _by_engine[engine] = keys
+    global _latest
+    _by_engine[engine] = _latest = keys
 
 
 def of(session: Session) -> AuditKeys:
     """The keys of the session's database."""
-    return _by_engine.get(session.get_bind().engine, _NONE)
+    return _by_engine.setdefault(session.get_bind().engine, _latest)

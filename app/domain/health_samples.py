@@ -27,7 +27,7 @@ class HealthSample(Model):  # type: ignore[misc]
     """What the processes of one role on one server counted in one minute, added up."""
 
     __tablename__ = "health_sample"
-    __table_args__ = (UniqueConstraint("minute", "server", "role"),)
+    __table_args__ = (UniqueConstraint("minute", "server", "role", name="uq_health_sample"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     #: Minutes since 1970, UTC.
     minute: Mapped[int] = mapped_column(Integer, nullable=False)

@@ -34,6 +34,7 @@ TYPED: dict[str, tuple[str, str]] = {
 }
 #: Columns of the wall that no form of another person takes, and why.
 NO_FIELD = {
+    "takes_calls": "a choice of one's own, in My settings",
     "mobile_e164": "follows the mobile",
     "leave_to": "needs a start of the leave, so it is tried with leave_from",
     "password": "has a page of its own: see test_passwords_of_others",
