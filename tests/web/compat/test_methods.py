@@ -31,7 +31,7 @@ EXPENSIVE = {
     "crm.fcrm.doctype.crm_call_log.crm_call_log.get_call_log": 7,
     "crm.integrations.api.get_contact_by_phone_number": 7,
     "crm.api.search.universal_search": 13,
-    # A first message makes the conversation, within a savepoint; its audit entry is sealed; the rules of consent are read.
+    # A first message makes the conversation, within a savepoint; the rules of consent are read, the audit is sealed.
     **{f"crm.api.whatsapp.{name}": 21 for name in ("create_whatsapp_message", "send_whatsapp_template")},
     **{f"crm.api.whatsapp_support.{name}": 18 for name in ("send_support_page_whatsapp", "send_support_pages")},
     "crm.api.whatsapp_support.send_support_pages_without_ticket": 15,
