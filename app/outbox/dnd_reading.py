@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -58,7 +59,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
     try:
         while block := source.read(BLOCK):
             yield block
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise RuleBroken("This file is damaged: it can't be unpacked. Please upload it again.", "file") from error
 
 

@@ -34,7 +34,11 @@ def selected(kind: str, keys: Iterable[Any]) -> Source:
 def of_list(kind: str, address: str, viewer: Viewer) -> Source:
     """All records that the person sees in the list of this address, newest first. Raises RuleBroken."""
     screen = registered("screens")[MODELS[kind]]
-    given = [(name, value) for name, value in parse_qsl(urlsplit(address).query) if name not in ("page", "psize")]
+    try:
+        query_part = urlsplit(address).query
+    except ValueError as wrong:  # “//[”
+        raise RuleBroken(_("This address is not complete. Please open the list again.")) from wrong
+    given = [(name, value) for name, value in parse_qsl(query_part) if name not in ("page", "psize")]
     list_query = list_query_from(screen, MultiDict(given), viewer)
     query = screen.record_table.ids(list_query).order_by(MODELS[kind].id.desc()).limit(MAX_RECIPIENTS + 1)
     return Source(kind, list(db.session.scalars(query)))

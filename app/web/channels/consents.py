@@ -93,11 +93,15 @@ class ConsentService(RecordService):
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Consent:
         """Note what a person said. Raises RuleBroken."""
         channel = values.get("channel") or ""
+        _refuse_guess(channel, values, viewer)
         address = _address(session, channel, values)
         people = _people(session, channel, address, values)
         if not any(people.values()) and not access.reads_all(viewer.person, Customer):
             text = _("Please choose the lead or customer whose number or address this is.")
             raise RuleBroken(text, "customer")
+        if not access.reads_all(viewer.person, Customer) and address not in _addresses_of(session, people):
+            text = _("This isn't a number or address of theirs. Please add it to the lead or customer first.")
+            raise RuleBroken(text, "address")
         given = {name: values[name] for name in _OF_NOTED if values.get(name) is not None}
         with access.as_system(session):
             noted = Noted(channel=channel, address=address, **({"action": "", "how": ""} | given | people))
@@ -114,12 +118,32 @@ _OF_NOTED = (
 )
 
 
+def _refuse_guess(channel: str, values: dict[str, Any], viewer: Viewer) -> None:
+    """Raise RuleBroken where the answer to a typed address would tell who sees it masked that it is right."""
+    if values.get("address") and viewer.person.mask("email" if channel == "email" else "mobile") != "full":
+        text = _(
+            "You see numbers and addresses masked, so please leave this one out and choose the lead or customer: "
+            "theirs is taken."
+        )
+        raise RuleBroken(text, "address")
+
+
+def _addresses_of(session: Session, people: dict[str, int | None]) -> set[str]:
+    """The numbers and addresses of these people: nobody speaks for another one."""
+    with access.as_system(session):
+        rows = [session.get(model, people[name]) for model, name in _PEOPLE if people.get(name)]
+        return {each for row in rows if row is not None for each in _addresses(row)}
+
+
+_PEOPLE: tuple[tuple[Any, str], ...] = ((Lead, "lead_id"), (Customer, "customer_id"))
+
+
 def _address(session: Session, channel: str, values: dict[str, Any]) -> str:
     """The address in its normal form; of a record where none is given. Raises RuleBroken."""
     typed = str(values.get("address") or "")
     if not typed:
         with access.as_system(session):  # who sees it masked may note a consent, too
-            for model, name in ((Lead, "lead_id"), (Customer, "customer_id")):
+            for model, name in _PEOPLE:
                 row: Any = session.get(model, values[name]) if values.get(name) else None
                 typed = typed or (getattr(row, "email" if channel == "email" else "mobile_e164", None) or "")
     clean = messages.clean_peer("email" if channel == "email" else "sms", typed)
@@ -132,7 +156,7 @@ def _people(session: Session, channel: str, address: str, values: dict[str, Any]
     """The lead and customer whom it is about: the given ones, or those that the person sees and whose address it is."""
     found = {"lead_id": values.get("lead_id"), "customer_id": values.get("customer_id")}
     if not any(found.values()):
-        for model, name in ((Lead, "lead_id"), (Customer, "customer_id")):
+        for model, name in _PEOPLE:
             column: Any = getattr(model, "email" if channel == "email" else "mobile_e164")
             found[name] = session.scalars(select(model.id).where(column == address).order_by(model.id.desc())).first()
     return found

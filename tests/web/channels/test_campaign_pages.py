@@ -18,6 +18,7 @@ from tests.app_fixtures import World
 from tests.makers import NOW
 from tests.web.channels.test_channel_doors import account, fresh, run_calls  # noqa: F401
 
+HX = {"HX-Request": "true"}
 PLAN = {"name": "Offer", "channel": "sms", "purpose": "service", "body": "Hi {{first_name}}", "per_minute": "600"}
 PLAN |= {"var.first_name": "first_name", "else.first_name": ""}
 
@@ -55,6 +56,14 @@ def test_a_selection_becomes_a_campaign_that_is_checked_and_started(world: World
     assert fresh(world, Campaign)[0].state == "stopped"
     whats = [each.payload["what"] for each in world.rows(select(AuditEntry).where(AuditEntry.event == "campaign"))]
     assert whats == ["created", "started", "stopped"]
+
+
+def test_an_address_of_no_list_is_refused_in_words(world: World) -> None:
+    lead, door = world.make.lead("ana"), world.door("mia")
+    for path in ("choose/leads", "create/leads"):
+        answer = door.form(f"/campaigns/{path}", {"rowid": lead.id, "scope": "all", "back": "//["}, headers=HX)
+        assert answer.status_code == 422 and "not complete" in answer.text, path
+    assert not world.count(Campaign)
 
 
 @pytest.mark.parametrize("who, code", [("ana", 403), ("ben", 403), ("rhea", 403), ("max", 404)])
@@ -179,6 +188,27 @@ def test_a_consent_is_noted_with_its_words_and_lapses(world: World) -> None:
     assert world.door("root").screen("/consents/").status_code == 200
 
 
+def test_nobody_notes_a_consent_of_somebody_out_of_reach(world: World) -> None:
+    mine = world.make.lead("ana", mobile="9820012345")
+    his = world.make.customer("ben", mobile="9833344444", email="his@example.in")
+    for strange in ({"address": "9833344444"}, {"address": "his@example.in", "channel": "email"}):
+        for action in ("given", "withdrawn"):
+            answer = note(world, "ana", lead=mine.id, action=action, is_unasked=True, **strange)
+            assert answer.status_code == 422 and "of theirs" in answer.json["message"], strange
+    assert not world.fresh(his).no_sms and not world.count(Consent)
+    assert note(world, "ana", lead=mine.id, address="98200 12345").status_code == 201
+    assert note(world, "ana", address="98200 12345").status_code == 201
+
+
+def test_a_consent_confirms_no_masked_number(world: World) -> None:
+    mine = world.make.lead("ana", mobile="9820012345")
+    world.make.mask("Sales User", mobile="last4")
+    right, wrong = (note(world, "ana", address=each, lead=mine.id) for each in ("9820012345", "9820092345"))
+    assert right.status_code == wrong.status_code == 422 and right.json == wrong.json
+    assert note(world, "ana", address="9820012345").json == right.json
+    assert note(world, "ana", lead=mine.id).json["result"]["address"].endswith("2345")
+
+
 def test_nobody_changes_the_ledger(world: World) -> None:
     said = {"channel": "sms", "address": "+919820012345", "action": "given", "how": "form"}
     entry = consents.record(world.session, said, Stamp(None, NOW))
@@ -229,6 +259,14 @@ def test_a_list_is_read_and_its_wrong_lines_are_kept(world: World, content: byte
     assert f"{path}{done.id}/wrong.csv" in page and "list.csv" in page
     lines = world.door("root").screen(f"{path}{done.id}/wrong.csv").text.splitlines()
     assert [line.partition(",")[0] for line in lines] == ["line", "5", "6", "7"]
+
+
+def test_a_damaged_gzip_file_is_refused_in_words(world: World) -> None:
+    whole = gzip.compress(LIST * 100)
+    for damaged in (whole[:20] + b"\xff" * 50 + whole[70:], whole[:30], whole[:10] + b"\xff" * 100):
+        answer = upload(world, "root", "/settings/do-not-disturb/", damaged, checked_on="2026-01-03")
+        assert answer.status_code == 422 and "damaged" in answer.text
+    assert not world.count(DndUpload)
 
 
 def test_a_list_that_is_cut_off_goes_on_where_it_was(world: World, monkeypatch: Any) -> None:
