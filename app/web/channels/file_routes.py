@@ -70,6 +70,8 @@ class FileRoutes:
     def fetch(self, pk: str, place: str) -> Any:
         """Have a file fetched again that could not be."""
         row, viewer = seen_message(pk), current_viewer()
+        if not access.reaches_row(db.session(), viewer.person, row, "write"):
+            raise access.Denied(_("You can read this message but not change it. Ask who sent it, or a manager."))
         message_files.fetch_again(db.session(), row, _place(place), viewer.now)
         messages.mark_changed(db.session(), row)
         db.session.commit()

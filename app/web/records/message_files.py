@@ -9,6 +9,7 @@ from urllib.parse import quote
 from flask import Response, current_app, request
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import FileWrapper
 
 from app.domain import message_files
@@ -132,7 +133,11 @@ def handed_out(content: BinaryIO, file: Mapping[str, Any]) -> Response:
     mime_type = served_type(str(file.get("mime_type") or ""))
     response = Response(body, headers=headers, mimetype=mime_type, direct_passthrough=True)
     response.content_length = size
-    response.make_conditional(request.environ, accept_ranges=True, complete_length=size)
+    try:
+        response.make_conditional(request.environ, accept_ranges=True, complete_length=size)
+    except HTTPException:  # 416: nobody reads the content, so nobody else closes it
+        content.close()
+        raise
     return response
 
 

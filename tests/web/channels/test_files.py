@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
+import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -346,6 +348,34 @@ def test_a_support_page_is_sent_from_a_ticket_in_two_clicks(world: World, accoun
         again = cleo.form(f"/inbox/pages/ticket/{ticket.id}", {"key": "k2", **bad})
         assert again.status_code == 422 and "at least one support page" in again.text, bad
     assert world.door("ben").screen(f"/inbox/pages/ticket/{ticket.id}").status_code in (403, 404)
+
+
+# --- whose right it takes
+
+
+def test_who_only_reads_a_message_has_none_of_its_files_fetched(world: World, account: Any) -> None:  # noqa: F811
+    heard(world, account, claimed="ana")
+    message = world.session.scalars(select(Message)).one()
+    message.media = [{"address": "https://provider.example/x", "mime_type": "image/jpeg", "name": "a", "caption": ""}]
+    world.session.add(MessageFile(message_id=message.id, place=0, tries=3, state="failed", error="It was away."))
+    world.session.commit()
+    world.make.cell("Compliance", "Messages", "write", "own")  # and read is "all"
+    fetch = f"/inbox/message/{message.id}/file/0/fetch"
+    assert world.door("rhea").form(fetch).status_code == 403
+    assert world.rows(select(MessageFile.state)) == ["failed"]
+    assert world.door("ana").form(fetch).status_code == 302
+    assert world.rows(select(MessageFile.state)) == ["queued"]
+
+
+@pytest.mark.parametrize("asked", ["bytes=99999999999999999999-", "bytes=abc", "bytes=0-0,1-1", "items=0-1"])
+def test_a_file_is_closed_where_no_such_part_is_in_it(world: World, account: Any, asked: str) -> None:  # noqa: F811
+    row, ana = heard(world, account, claimed="ana"), world.door("ana")
+    answer(ana, row, "Form", files=sent_file(JPEG, "form.jpg"))
+    with warnings.catch_warnings(record=True) as caught:  # a file that only garbage collection closes is told of
+        warnings.simplefilter("always", ResourceWarning)
+        shown = ana.screen(f"/inbox/message/{out(world)[0].id}/file/0", headers={"Range": asked})
+        gc.collect()
+    assert shown.status_code == 416 and not [each for each in caught if each.category is ResourceWarning]
 
 
 # --- what nobody needs
