@@ -124,11 +124,20 @@ def _may_read() -> bool:
     given = request.headers.get("Authorization", "")
     if settings.metrics_token and hmac.compare_digest(given.encode(), f"Bearer {settings.metrics_token}".encode()):
         return True
+    if _is_from_further_away():
+        return False
     try:
         address = ipaddress.ip_address(request.remote_addr or "")
     except ValueError:
         return False
     return any(address in network for network in settings.metrics_from)
+
+
+def _is_from_further_away() -> bool:
+    """Whether more proxies stand in front than CRM_PROXIES says: the address is then that of one of them, not of who
+    asks. A proxy on this server would open the metrics to everybody."""
+    named = [each for each in ",".join(request.headers.getlist("X-Forwarded-For")).split(",") if each.strip()]
+    return len(named) > current_app.config["CRM"].proxies or (not named and "Forwarded" in request.headers)
 
 
 def gauges() -> list[Gauge]:

@@ -328,6 +328,9 @@ def test_metrics_are_for_those_whom_the_settings_allow(world: World, tmp_path: A
     assert 'crm_queue_waiting{queue="short"} 0.0' in shown.text
     stranger = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.7"}}
     assert client.get("/metrics", **stranger).status_code == 404
+    # Through a proxy on this server that the settings do not name
+    for header in ("X-Forwarded-For", "Forwarded"):
+        assert client.get("/metrics", headers={header: "203.0.113.7"}).status_code == 404
     object.__setattr__(world.app.config["CRM"], "metrics_token", "t" * 32)
     for token, status in (("t" * 32, 200), ("t" * 31, 404), ("ü", 404)):
         assert client.get("/metrics", **stranger, headers={"Authorization": f"Bearer {token}"}).status_code == status
