@@ -179,7 +179,10 @@ def chosen_value(action: BulkAction, form: Any) -> str:
 def _list_url(base: str) -> str:
     """The list as it was filtered and sorted when the action was chosen."""
     for address in (request.form.get("back") or "", back()):
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:  # “//[”
+            continue
         if parts.path in (f"{base}/", f"{base}/list/") and not parts.netloc and "\\" not in address:
             return f"{parts.path}?{parts.query}" if parts.query else parts.path
     return f"{base}/"

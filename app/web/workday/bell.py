@@ -23,6 +23,7 @@ from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole
+from app.web.core.local_links import local_path
 from app.web.pages import shell
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import signed_in
@@ -94,7 +95,7 @@ class BellView(BaseView):
         if request.is_json:
             unread = notices.count_unread(db.session(), current_viewer().person.id, current_viewer().now)
             return json_answer(200, {"changed": changed, "unread": unread})
-        came = urlsplit(request.referrer or "")
+        came = urlsplit(local_path(request.referrer) or "")
         return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
 
 

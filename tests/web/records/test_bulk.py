@@ -41,6 +41,7 @@ def notices_of(world: World, who: str) -> list[Notification]:
         ("/leads/list/?q=a%26b", "/leads/list/?q=a%26b"),
         ("https://elsewhere.example/leads/?q=1", "/leads/"),
         ("//elsewhere.example/leads/", "/leads/"),
+        ("//[", "/leads/"),
         ("/tickets/?q=1", "/leads/"),
         (None, "/leads/"),
     ],

@@ -230,3 +230,8 @@ def test_without_access_the_notice_links_to_no_record(world: World) -> None:
     tell(world, "ana", lead)
     world.make.give(lead, "ben")
     assert f"/leads/{lead.number}" not in world.door("ana").screen("/bell/").text
+
+
+def test_an_address_that_is_none_leads_to_all_notices(world: World) -> None:
+    answer = world.door("ana").form("/bell/read", headers={"Referer": "//["})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/bell/")
