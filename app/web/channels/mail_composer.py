@@ -130,7 +130,7 @@ def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
     html, body = _said(typed)
     _refuse_placeholder(html)
     quote = mail_quotes.quote_of(about, viewer) if typed.with_quote else ("", "")
-    account_id = parse_id(typed.account) or _account_id(session, about)
+    account_id = _chosen_account(typed) or _account_id(session, about)
     with access.as_system(session):  # an opt-out counts whoever may see the customer
         wish = Outgoing(
             channel="email",
@@ -201,6 +201,14 @@ def _set_status(session: Session, about: About, status: str, viewer: Viewer) -> 
     if not access.reaches_row(session, viewer.person, row, "write"):
         raise access.Denied(_("You can answer but not change this ticket. Please leave its status as it is."))
     TicketResource.service.change(session, row, {"status_id": key}, viewer)
+
+
+def _chosen_account(typed: Typed) -> int | None:
+    """The account that was chosen; None for none. Raises RuleBroken for what is no account."""
+    account_id = parse_id(typed.account)
+    if typed.account.strip() and account_id is None:
+        raise RuleBroken(_("This account can't send on this channel. Please choose another one."), "account")
+    return account_id
 
 
 def _account_id(session: Session, about: About) -> int | None:

@@ -85,6 +85,13 @@ def test_a_masked_address_is_written_to_without_being_shown(world: World, accoun
     assert beside(world, message).html == "<div>Please <b>sign</b>.</div>" and message.body == "Please sign."
 
 
+@pytest.mark.parametrize("account_id", ["x", "-1", "999", "9" * 12])
+def test_an_account_that_is_none_is_not_replaced_in_silence(world: World, account: Any, account_id: str) -> None:
+    lead = world.make.lead("ana", email=ASHA)
+    answer = send(world, "ana", {"record": f"lead:{lead.id}"}, account=account_id)
+    assert answer.status_code == 422 and "account" in answer.json["errors"], answer.text
+
+
 def test_without_an_editor_the_text_is_sent_as_it_was_typed(world: World, account: Any) -> None:
     lead = world.make.lead("ana", email=ASHA)
     assert send(world, "ana", {"record": f"lead:{lead.id}"}, html="", body="One\r\n<b>two</b>").status_code == 201
