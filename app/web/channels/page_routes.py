@@ -73,7 +73,7 @@ class PageRoutes:
         return redirect(f"{RECORDS[kind][1]}{row.id}")
 
     def _choose(self, kind: str, row: Any, status: int = 200, error: str = "") -> Any:
-        ticked = {int(each) for each in request.form.getlist("page") if each.isdigit()}
+        ticked = {parse_id(each) for each in request.form.getlist("page")}
         viewer = current_viewer()
         viewer.person.refuse_unless("Support Pages", "read")
         pages = db.session.scalars(support_pages.offered()).all()

@@ -344,7 +344,7 @@ def test_a_support_page_is_sent_from_a_ticket_in_two_clicks(world: World, accoun
     (message,) = out(world)
     assert (message.channel, message.ticket_id, message.peer) == ("whatsapp", ticket.id, "+919820054321")
     assert "📋 *Reset your password*" in message.body and "https://help.example.in/reset" in message.body
-    for bad in ({"only": hidden.id}, {}, {"page": ["x"]}, {"only": "99999"}):
+    for bad in ({"only": hidden.id}, {}, {"page": ["x"]}, {"page": ["²"]}, {"page": ["9" * 5000]}, {"only": "99999"}):
         again = cleo.form(f"/inbox/pages/ticket/{ticket.id}", {"key": "k2", **bad})
         assert again.status_code == 422 and "at least one support page" in again.text, bad
     assert world.door("ben").screen(f"/inbox/pages/ticket/{ticket.id}").status_code in (403, 404)
