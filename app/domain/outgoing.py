@@ -102,6 +102,7 @@ def send_all(session: Session, wish: Outgoing, stamp: Stamp) -> Message:
     """
     if not wish.media:
         return send(session, wish, stamp)
+    _refuse_many(wish)  # before they are divided among messages, of which nobody would get hundreds by one request
     account = choose_account(session, wish, _peer(wish))
     parts = parts_of(replace(wish, account_id=account.id), ability_of(account, wish.channel))
     sent = [send(session, each, stamp) for each in parts]
@@ -207,13 +208,17 @@ def _file(given: Mapping[str, Any], caption: str) -> dict[str, str]:
     return {name: str(given.get(name) or "") for name in names} | ({"caption": caption} if caption else {})
 
 
+def _refuse_many(wish: Outgoing) -> None:
+    if len(wish.media) > MAX_MEDIA:
+        raise RuleBroken("A message can have at most 10 files.", "media")
+
+
 def _refuse_files(wish: Outgoing, account: ChannelAccount) -> None:
     """Raise RuleBroken for files that the account can't send on this channel."""
     if not wish.media:
         return
     ability = ability_of(account, wish.channel)
-    if len(wish.media) > MAX_MEDIA:
-        raise RuleBroken("A message can have at most 10 files.", "media")
+    _refuse_many(wish)
     if wish.template is not None and not message_templates.takes_file(wish.template):
         raise RuleBroken("This template can't carry a file. Please send the file as a message of its own.", "media")
     for each in wish.media:

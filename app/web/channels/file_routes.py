@@ -40,7 +40,7 @@ class FileRoutes:
         sent = [each for each in request.files.getlist("files") if each.filename]
         if len(sent) != 1:
             raise RuleBroken(_("Please send one file at a time."), "files")
-        kept = uploads.take(sent[0])
+        kept = uploads.take(sent[0], viewer)
         channel = request.args.get("channel", "")
         file_checks.refuse(kept.as_media(), channel, _ability(session, channel, request.args.get("conversation")))
         return json_answer(201, kept.as_field(viewer))

@@ -95,7 +95,8 @@ def of_conversation(session: Session, conversation: Any, viewer: Viewer) -> Any:
 def posted(form: Any, uploads: list[Any], viewer: Viewer) -> Typed:
     """What the posted form says, with its files stored. Raises RuleBroken for a file that can't be sent."""
     files = mail_files.kept(form.getlist("file")[:100], viewer)
-    files += [mail_files.store(each, viewer) for each in uploads if each.filename][: outgoing.MAX_MEDIA]
+    # One more than an email takes, so that too many are refused and none is left out in silence
+    files += [mail_files.store(each, viewer) for each in uploads[: outgoing.MAX_MEDIA + 1] if each.filename]
     return from_form(form, files)
 
 

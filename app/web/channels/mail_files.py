@@ -35,7 +35,7 @@ def store(file: FileStorage, viewer: Viewer) -> File:
     if attachment_rules.is_program(name, file.stream.read(attachment_rules.LOOKED_AT)):
         text = _("“%(name)s” is a program. Mail servers refuse programs; please send it in another way.", name=name)
         raise RuleBroken(text, "files")
-    return _as_field(uploads.take(file), viewer)
+    return _as_field(uploads.take(file, viewer), viewer)
 
 
 def _as_field(upload: Upload, viewer: Viewer) -> File:

@@ -31,7 +31,7 @@ def upload(arguments: Arguments) -> dict[str, Any]:
     if arguments.text("doctype", "") or arguments.text("docname", ""):
         text = _("Files can be sent with WhatsApp messages here, but not attached to records. Leave out the doctype.")
         raise RuleBroken(text, "doctype")
-    kept = uploads.take(_sent(arguments))
+    kept = uploads.take(_sent(arguments), viewer)
     url = BASE + uploads.token_of(kept, viewer)
     return {"name": kept.digest[:10], "file_name": kept.name, "file_url": url, "is_private": 1, "file_size": kept.size}
 

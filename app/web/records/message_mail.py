@@ -95,7 +95,7 @@ class UploadsField(Field):
         """The files, as `Outgoing.media` wants them. Raises RuleBroken for anything but the viewer's own tokens."""
         if not isinstance(raw, list | None) or not all(isinstance(each, str) for each in raw or ()):
             raise RuleBroken(_("“files” must be a list of tokens of uploaded files."), "files")
-        return tuple(uploads.of_token(each, viewer).as_media() for each in raw or ())
+        return tuple(uploads.of_token(each, viewer).as_media() for each in dict.fromkeys(raw or ()))
 
 
 FIELDS: tuple[Field, ...] = (
@@ -142,7 +142,7 @@ class MailRoutes:
         given = [each for each in request.files.getlist("files") if each.filename]
         if len(given) != 1:
             raise RuleBroken(_("Please send one file at a time."), "files")
-        return json_answer(201, uploads.take(given[0]).as_field(viewer))
+        return json_answer(201, uploads.take(given[0], viewer).as_field(viewer))
 
     @expose("/<int:pk>/react", methods=["POST"])
     @protect()

@@ -17,6 +17,7 @@ from app.domain.base import RuleBroken
 from app.lib import file_kinds
 from app.ops.file_store import PREFIX, TooLarge
 from app.web.core.fields import Viewer
+from app.web.records import upload_limits
 from app.web.records.message_files import StorageAway, icon_of, store_of_app
 
 #: A token is valid for so long; files that were not sent are removed after a day.
@@ -97,7 +98,7 @@ def given(viewer: Viewer, channel: str, ability: Abilities) -> GivenFiles:
     chosen: list[str | FileStorage] = [*request.form.getlist("file"), *contents]
     for each in chosen:
         try:
-            found = of_token(each, viewer) if isinstance(each, str) else take(each)
+            found = of_token(each, viewer) if isinstance(each, str) else take(each, viewer)
             file_checks.refuse(found.as_media(), channel, ability)
             kept[found.digest] = found
         except RuleBroken as refused:
@@ -108,13 +109,14 @@ def given(viewer: Viewer, channel: str, ability: Abilities) -> GivenFiles:
     return GivenFiles(tuple(kept.values()), problem)
 
 
-def take(file: FileStorage) -> Upload:
-    """Keep a file. Raises RuleBroken with a sentence that names it."""
+def take(file: FileStorage, viewer: Viewer) -> Upload:
+    """Keep a file. Raises RuleBroken with a sentence that names it, TooManyRequests."""
     name = clean_name(file.filename or "")
     try:
         kind = file_kinds.kind_of_file(file.stream)  # type: ignore[arg-type]
         size = file.stream.seek(0, os.SEEK_END)
         file_checks.refuse_bad_content(kind, name, size)
+        upload_limits.count(size, viewer)
         stored = store_of_app().put(file.stream)  # type: ignore[arg-type]
     except TooLarge as error:
         raise file_checks.too_large(name) from error

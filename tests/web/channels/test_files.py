@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import re
+import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from app.ops import queue
 from app.ops.file_store import PREFIX
 from app.outbox import file_out
 from app.web.records import uploads
+from app.web.records.upload_limits import RATES
 from tests import files
 from tests.app_fixtures import World
 from tests.web.channels.test_inbox import account, heard, out  # noqa: F401
@@ -348,6 +350,33 @@ def test_a_support_page_is_sent_from_a_ticket_in_two_clicks(world: World, accoun
         again = cleo.form(f"/inbox/pages/ticket/{ticket.id}", {"key": "k2", **bad})
         assert again.status_code == 422 and "at least one support page" in again.text, bad
     assert world.door("ben").screen(f"/inbox/pages/ticket/{ticket.id}").status_code in (403, 404)
+
+
+# --- how many
+
+
+def test_one_request_sends_few_files_and_each_once(world: World, account: Any) -> None:  # noqa: F811
+    row, ana = heard(world, account, claimed="ana"), world.door("ana")
+    url = f"/inbox/files?channel=whatsapp&conversation={row.id}"
+    given = [post(ana, url, files=sent_file(JPEG, f"{n}.jpg")).json["token"] for n in range(11)]
+    body = {"channel": "whatsapp", "peer": row.peer, "body": "Look"}
+    many = ana.rest("POST", "message/", body | {"files": given})
+    assert many.status_code == 422 and "at most 10 files" in many.json["message"] and not out(world)
+    assert ana.rest("POST", "message/", body | {"files": [given[0]] * 50}).status_code == 201
+    assert [[file["name"] for file in each.media] for each in out(world)] == [["0.jpg"]]
+
+
+def test_nobody_fills_the_disk_of_all(world: World, account: Any) -> None:  # noqa: F811
+    counter = world.app.extensions["crm_limits"].counter
+    counter.add(f"upload 3600 {world.id_of('ana')}", RATES[0], time.time(), RATES[0].limit - 2 * len(JPEG))
+    ana = world.door("ana")
+    doors = [
+        lambda: post(ana, "/inbox/files?channel=whatsapp", files=sent_file(JPEG, "a.jpg")),
+        lambda: post(ana, "/mail/file", files=sent_file(JPEG, "a.jpg")),
+    ]
+    assert [each().status_code for each in doors] == [201, 200]
+    assert [each().status_code for each in doors] == [429, 429]
+    assert post(world.door("ben"), "/inbox/files?channel=whatsapp", files=sent_file(JPEG, "a.jpg")).status_code == 201
 
 
 # --- whose right it takes
