@@ -54,8 +54,8 @@ _OFFICE = {"word/": WORD, "xl/": EXCEL, "ppt/": POWERPOINT}
 _MOST = 65_536
 #: A document of an office program has fewer parts, and unpacks to less than so many bytes and times its own size.
 MAX_PARTS, MAX_UNPACKED, MAX_RATIO = 5_000, 250_000_000, 200
-#: Of an archive, the end of its list of contents stands within so many bytes from its own end.
-_END_BYTES = 65_557
+#: With this, each entry of an archive's list begins.
+_ENTRY = b"PK\x01\x02"
 
 
 def kind_of(content: bytes) -> str:
@@ -90,7 +90,7 @@ def _kind_of_beginning(beginning: bytes) -> str | None:
 
 def _kind_of_zip(file: BinaryIO) -> str:
     """A document of an office program, or just an archive: only its list of contents is read, nothing is unpacked."""
-    if _part_count(file) > MAX_PARTS:
+    if _has_many_parts(file):
         return BOMB  # its list alone would fill the memory
     try:
         with zipfile.ZipFile(file) as archive:
@@ -108,13 +108,17 @@ def _kind_of_zip(file: BinaryIO) -> str:
     return "application/zip"
 
 
-def _part_count(file: BinaryIO) -> int:
-    """How many parts an archive says that it has; as many as it can say where it has more (ZIP64)."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - _END_BYTES))
-    end = file.read(_END_BYTES)
-    at = end.rfind(b"PK\x05\x06")
-    return int.from_bytes(end[at + 10 : at + 12], "little") if at >= 0 else 0
+def _has_many_parts(file: BinaryIO) -> bool:
+    """Whether an archive's list has more than MAX_PARTS entries: counted, for what it says of itself may be a lie."""
+    file.seek(0)
+    count, before = 0, b""
+    while chunk := file.read(_MOST):
+        window = before + chunk
+        count += window.count(_ENTRY)
+        if count > MAX_PARTS:
+            return True
+        before = window[-len(_ENTRY) + 1 :]  # too short to hold one that was counted
+    return False
 
 
 def _is_text(beginning: bytes) -> bool:

@@ -1,0 +1,33 @@
+"""What a file is by its content, and what may be attached to an email."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+
+import pytest
+
+from app.lib import attachment_rules, file_kinds
+
+
+def lying_archive(parts: int) -> bytes:
+    """A ZIP archive that lists so many parts and says that it has one."""
+    local = b"PK\x03\x04" + struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 33, 0, 0, 0, 1, 0) + b"a"
+    entry = b"PK\x01\x02" + struct.pack("<HHHHHHIIIHHHHHII", 20, 20, 0, 0, 0, 33, *[0] * 3, 1, *[0] * 6) + b"a"
+    size = parts * len(entry)
+    return local + entry * parts + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, size, len(local), 0)
+
+
+@pytest.mark.parametrize(("parts", "kind"), [(1, "application/zip"), (file_kinds.MAX_PARTS + 1, file_kinds.BOMB)])
+def test_an_archive_that_lies_about_its_parts_is_not_read(parts: int, kind: str) -> None:
+    content = lying_archive(parts)
+    assert file_kinds.kind_of(content) == kind
+    assert file_kinds._has_many_parts(BytesIO(content)) is (kind == file_kinds.BOMB)
+
+
+@pytest.mark.parametrize(
+    "name", ["run.js", "run.js.", "run.js ", "run.js . .", "run.js\u200b", "a/run.JS", "x.pdf\\run.js"]
+)
+def test_a_program_is_known_by_the_name_under_which_it_would_arrive(name: str) -> None:
+    assert attachment_rules.is_program(name, b"alert(1)")
+    assert not attachment_rules.is_program("run.js.txt", b"alert(1)")
