@@ -1,4 +1,4 @@
-"""What a file is by its content, and what may be attached to an email."""
+"""What a file is by its content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from io import BytesIO
 
 import pytest
 
-from app.lib import attachment_rules, file_kinds
+from app.lib import file_kinds
 
 
 def lying_archive(parts: int) -> bytes:
@@ -23,11 +23,3 @@ def test_an_archive_that_lies_about_its_parts_is_not_read(parts: int, kind: str)
     content = lying_archive(parts)
     assert file_kinds.kind_of(content) == kind
     assert file_kinds._has_many_parts(BytesIO(content)) is (kind == file_kinds.BOMB)
-
-
-@pytest.mark.parametrize(
-    "name", ["run.js", "run.js.", "run.js ", "run.js . .", "run.js\u200b", "a/run.JS", "x.pdf\\run.js"]
-)
-def test_a_program_is_known_by_the_name_under_which_it_would_arrive(name: str) -> None:
-    assert attachment_rules.is_program(name, b"alert(1)")
-    assert not attachment_rules.is_program("run.js.txt", b"alert(1)")

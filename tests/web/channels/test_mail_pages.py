@@ -142,6 +142,8 @@ def test_what_is_sent_twice_leaves_once_and_can_be_taken_back_by_its_author(worl
         ({"file": "made-up"}, 422, "attach it again"),
         ({"files": (io.BytesIO(b"MZ\x90"), "invoice.pdf")}, 422, "is a program"),
         ({"files": (io.BytesIO(b"x"), "photo.exe")}, 422, "is a program"),
+        ({"files": (io.BytesIO(b"x"), "run.js. .")}, 422, "is a program"),  # it would arrive as run.js
+        ({"files": (io.BytesIO(b"x"), "run.js\u200b")}, 422, "is a program"),
         ({"files": (io.BytesIO(b""), "empty.txt")}, 422, "is empty"),
         ({"status": "1"}, 422, "status can"),
         ({"account": "9999"}, 422, "account"),
