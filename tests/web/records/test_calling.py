@@ -68,6 +68,8 @@ def test_a_masked_number_is_called_without_being_seen(
     ana = world.door("ana")
     page = ana.screen(f"/leads/show/{lead.id}").text
     assert f'href="/calls/dial/lead/{lead.id}" data-dial' in page and "tel:" not in page
+    whatsapp = f'data-key="w" href="/inbox/to/lead/{lead.id}?channel=whatsapp"'
+    assert whatsapp in page
     parts = [page, ana.screen("/").text, ana.screen(f"/calls/dial/lead/{lead.id}").text]
     answer = ana.form(f"/calls/dial/lead/{lead.id}", headers=HX)
     assert answer.status_code == 200 and "Ravi" in answer.text
@@ -76,6 +78,7 @@ def test_a_masked_number_is_called_without_being_seen(
     parts += [ana.screen(f"/calls/show/{key}").text, ana.rest("GET", f"call_log/{key}").text]
     parts += [ana.screen(f"/calls/outcome/{key}").text, ana.rest("POST", "call_log/dial", {"lead": lead.id}).text]
     assert [shows(each) for each in parts] == [False] * len(parts)
+    assert whatsapp in ana.screen(f"/calls/show/{key}").text
     assert world.rows(select(CallLog.to_number)) == [PEER]
 
 
