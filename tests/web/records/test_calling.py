@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
@@ -15,7 +15,7 @@ from app.domain import channel_accounts, consents, incoming
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.lib import tone
-from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, User
+from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, OfficeRange, User
 from app.ops import queue
 from tests.app_fixtures import World
 
@@ -30,10 +30,11 @@ def now() -> datetime:
 
 @pytest.fixture
 def account(world: World) -> Any:
-    """An account with telephones for all, and promotional calls at any hour."""
+    """An account with telephones for all, and promotional calls at any hour, in an office that is always open."""
     wanted = AccountSettings("Desk", caller_ids=(("+911600123456", "service"), ("+911401234567", "promotional")))
     made = channel_accounts.create(world.session, KIND, wanted, Stamp(None, now()), world.vault)
     world.session.add(BusinessSetting(key="promotional_hours", value="00:00-00:00"))
+    world.session.execute(delete(OfficeRange))
     for n, user in enumerate(world.session.scalars(select(User).order_by(User.id))):
         user.mobile = user.mobile_e164 = f"+9198111000{n:02d}"
     world.session.commit()
