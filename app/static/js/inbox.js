@@ -8,6 +8,9 @@ function toEnd() { const box = body(); if (box && !location.hash.startsWith('#me
 let wasAtEnd = true;
 document.addEventListener('htmx:beforeSwap', ({ target }) => { if (target.matches?.('[data-thread]')) wasAtEnd = isAtEnd(target); });
 document.addEventListener('htmx:afterSettle', () => { if (wasAtEnd) toEnd(); });
+// A picture has no height until it is loaded: the newest message stays in view meanwhile, unless the reader scrolls away.
+document.addEventListener('scroll', ({ target }) => { if (target.matches?.('[data-thread]')) wasAtEnd = isAtEnd(target); }, true);
+document.addEventListener('load', ({ target }) => { if (wasAtEnd && target.matches?.('[data-thread] img')) toEnd(); }, true);
 toEnd();
 
 // --- the list: asked again when a conversation or the bell has changed, and every half minute while it is seen

@@ -61,11 +61,12 @@ def posted_plan(session: Session, form: Any) -> Plan:
 
 
 def _posted_variables(form: Any) -> dict[str, dict[str, str]]:
-    names = [key.removeprefix("var.") for key in form if key.startswith("var.")]
-    return {
-        name: {"from": form[f"var.{name}"][:60], "text": clean_text(form.get(f"else.{name}"), "variables", 300) or ""}
-        for name in names[:50]
-    }
+    """What each variable is filled with; a text alone is the same for everybody."""
+    made = {}
+    for name in [key.removeprefix("var.") for key in form if key.startswith("var.")][:50]:
+        text = clean_text(form.get(f"else.{name}"), "variables", 300) or ""
+        made[name] = {"from": form[f"var.{name}"][:60] or ("text" if text else ""), "text": text}
+    return made
 
 
 def stored_plan(campaign: Campaign) -> dict[str, str]:

@@ -115,7 +115,7 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
         "left_out": by_state.get("left_out", 0),
         "previews": _previews(session, campaign, viewer) if is_draft and campaign.body else [],
         "reason": translate_text(campaign.reason or ""),
-        "hours": _hours(session, campaign, viewer) if is_draft or has_queued else "",
+        "hours": _hours(session, campaign, viewer) if is_draft or has_queued or campaign.state == "running" else "",
         "may_send": viewer.person.may("Messages", "bulk") and viewer.person.may("Messages", "create"),
     }
 

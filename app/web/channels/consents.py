@@ -30,7 +30,7 @@ from app.web.core.gate import current_viewer, json_answer
 from app.web.core.record_service import RecordService
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.call_fields import CallNumberField
-from app.web.records.conversation_list import CHANNEL_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, shown_peer
 from app.web.records.messages import PURPOSE_WORDS
 from app.web.records.screen import Screen
 
@@ -283,7 +283,7 @@ def _standing(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
                 made.append(
                     {
                         "channel": str(word),
-                        "address": viewer.person.mask_value("email" if "@" in address else "mobile", address) or "",
+                        "address": shown_peer(channel, address, viewer),
                         "state": _state(said, viewer.now),
                         "ask_on": moment_cell(free_on, viewer) if free_on and free_on > viewer.now else None,
                         "dnd": "" if channel == "email" else _dnd(session, address),
@@ -313,7 +313,7 @@ def _entry(entry: Consent, viewer: Viewer) -> dict[str, Any]:
     author = viewer.lookups.person(entry.created_by_id) or {}
     return {
         "channel": str(CONSENT_CHANNELS[entry.channel]),
-        "address": viewer.person.mask_value("email" if "@" in entry.address else "mobile", entry.address) or "",
+        "address": shown_peer(entry.channel, entry.address, viewer),
         "state": {
             "kind": "status",
             "label": str(ACTION_WORDS[entry.action]),

@@ -27,7 +27,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
-from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.message_files import store_of_app
 from app.web.records.messages import COLORS
 from app.web.records.uploads import clean_name
@@ -176,7 +176,7 @@ def _row(row: Message, viewer: Viewer) -> dict[str, Any]:
     return {
         "id": row.id,
         "is_out": row.direction == "out",
-        "peer": viewer.person.mask_value("email" if row.channel == "email" else "mobile", row.peer) or "••••••",
+        "peer": shown_peer(row.channel, row.peer, viewer) or "••••••",
         "channel": str(CHANNEL_WORDS.get(row.channel, row.channel)),
         "subject": row.subject,
         "body": row.body,

@@ -26,7 +26,7 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refuse_unreached, whole
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
-from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.messages import COLORS
 from app.web.security.sessions import own_transaction
 
@@ -64,6 +64,7 @@ class UndeliveredView(BaseView):
             "channels/undelivered.html",
             messages=[_message_row(each, names, viewer) for each in rows[:MOST]],
             events=[_event_row(each, names, viewer) for each in events],
+            in_settings=viewer.person.may("Settings", "read"),
             may_write=viewer.person.may("Messages", "write"),
             may_bulk=viewer.person.may("Messages", "write") and viewer.person.may("Messages", "bulk"),
             acts=viewer.person.is_admin,
@@ -184,10 +185,9 @@ def _reasons(session: Session, chosen: dict[str, str]) -> tuple[list[tuple[str, 
 
 
 def _message_row(row: Message, names: dict[int, str], viewer: Viewer) -> dict[str, Any]:
-    peer = viewer.person.mask_value("email" if row.channel == "email" else "mobile", row.peer)
     return {
         "id": row.id,
-        "peer": peer or "••••••",
+        "peer": shown_peer(row.channel, row.peer, viewer) or "••••••",
         "body": row.body[:120],
         "channel": str(CHANNEL_WORDS.get(row.channel, row.channel)),
         "account": names.get(row.account_id or 0, ""),

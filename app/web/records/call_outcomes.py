@@ -205,7 +205,13 @@ class CallOutcomeScreen(Screen):
     def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
         """A call has no timeline: its own entry, with the actions, takes its place."""
         offered = self.more_actions(row, viewer) if viewer.person.may("Call Logs", "write") else []
-        return {"timeline": call_lines.alone(row["id"], offered, viewer), "older_url": None}
+        found = next((name for name in ("ticket", "lead", "customer") if row.get(name)), None)
+        whatsapp = f"/inbox/to/{found}/{row[found]['id']}?channel=whatsapp" if found else None
+        return {
+            "timeline": call_lines.alone(row["id"], offered, viewer),
+            "older_url": None,
+            "whatsapp_url": whatsapp if viewer.person.may("Messages", "create") else None,
+        }
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """Edit the outcome, create a lead or ticket, link and unlink."""

@@ -177,7 +177,7 @@ def _run_row(run: BackupRun, viewer: Viewer) -> dict[str, Any]:
         "at": moment_cell(run.started_on or run.created_on, viewer),
         "took": span(max(1, round(took))) if took is not None else "",
         "outcome": _outcome(run),
-        "by": getattr(by, "full_name", None) or (_("Schedule") if run.slot else _("Command line")),
+        "by": (by or {}).get("full_name") or (_("Schedule") if run.slot else _("Command line")),
         "text": run.error or _what(run),
         "ran_by": run.ran_by,
     }

@@ -77,13 +77,17 @@ BUSINESS = (
         "/settings/message-templates/list/",
     ),
 )
-SYSTEM = (
-    Entry("do-not-disturb", _("Do-not-disturb lists"), DndListsView, "phone-off", "/settings/do-not-disturb/"),
+#: "Undelivered" is part of Messages.
+MESSAGES_AND_CALLS = (
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
+    Entry("undelivered", _("Undelivered"), UndeliveredView, "alert-triangle", "/undelivered/"),
+    Entry("mails", _("Emails to sort out"), UnplacedMailsView, "mail-x", "/mails/"),
+    Entry("do-not-disturb", _("Do-not-disturb lists"), DndListsView, "phone-off", "/settings/do-not-disturb/"),
+    Entry("caller-ids", _("Calls by number"), CallerReportView, "phone-outgoing", "/settings/caller-ids/"),
+)
+SYSTEM = (
     Entry("health", _("Health"), HealthView, "heart-rate-monitor", "/health/"),
     Entry("self-test", _("Self-test"), SelfTestView, "circle-check", "/self-test/"),
-    Entry("mails", _("Emails to sort out"), UnplacedMailsView, "mail-x", "/mails/"),
-    Entry("caller-ids", _("Calls by number"), CallerReportView, "phone-outgoing", "/settings/caller-ids/"),
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),
@@ -92,7 +96,7 @@ SYSTEM = (
 )
 
 #: Views without a menu entry: another page links to them.
-LINKED = (OfficeRanges, ConsoleView, UndeliveredView)
+LINKED = (OfficeRanges, ConsoleView)
 
 
 class Group(NamedTuple):
@@ -106,6 +110,7 @@ class Group(NamedTuple):
 GROUPS = (
     Group("users-and-roles", _("Users and roles"), USERS_AND_ROLES),
     Group("business", _("Business"), BUSINESS),
+    Group("messages-and-calls", _("Messages and calls"), MESSAGES_AND_CALLS),
     Group("system", _("System"), SYSTEM),
 )
 NAMES = frozenset(group.name for group in GROUPS)

@@ -116,27 +116,13 @@ def _counts(person: access.Person) -> dict[str, int]:
 
 #: Beginnings of the addresses of settings.
 _SETTINGS = (
-    *("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/webhooks", "/undelivered"),
-    *("/health", "/self-test"),
+    *("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/undelivered"),
+    *("/health", "/self-test", "/backups", "/mails", "/webhooks"),
 )
 
 
 def _is_settings(path: str) -> bool:
-    under = (
-        "/settings",
-        "/roles",
-        "/users",
-        "/jobs",
-        "/queue",
-        "/audit",
-        "/groups",
-        "/turns",
-        "/health",
-        "/self-test",
-        "/webhooks",
-        "/undelivered",
-    )
-    return path.startswith(under)
+    return path.startswith(_SETTINGS)
 
 
 def _new(person: access.Person) -> Iterator[Entry]:

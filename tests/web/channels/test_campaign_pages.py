@@ -42,6 +42,9 @@ def test_a_selection_becomes_a_campaign_that_is_checked_and_started(world: World
     base = made.location.removesuffix("/edit")
     refused = door.form(f"{base}/edit", PLAN | {"body": "Hi {{who}}", "name": "Kept as typed"})
     assert refused.status_code == 422 and "Kept as typed" in refused.text and "{{who}}" in refused.text
+    alone = {"body": "Hi {{who}}", "var.who": "", "else.who": "all"}  # a text without a source is the same for all
+    assert door.form(f"{base}/edit", PLAN | alone).location == base
+    assert fresh(world, Campaign)[0].variables == {"who": {"from": "text", "text": "all"}}
     assert door.form(f"{base}/edit", PLAN).location == base
     run_calls()
     page = door.screen(base).text

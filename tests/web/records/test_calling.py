@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
@@ -15,7 +15,7 @@ from app.domain import channel_accounts, consents, incoming
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.lib import tone
-from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, User
+from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, OfficeRange, User
 from app.ops import queue
 from tests.app_fixtures import World
 
@@ -30,10 +30,11 @@ def now() -> datetime:
 
 @pytest.fixture
 def account(world: World) -> Any:
-    """An account with telephones for all, and promotional calls at any hour."""
+    """An account with telephones for all, and promotional calls at any hour, in an office that is always open."""
     wanted = AccountSettings("Desk", caller_ids=(("+911600123456", "service"), ("+911401234567", "promotional")))
     made = channel_accounts.create(world.session, KIND, wanted, Stamp(None, now()), world.vault)
     world.session.add(BusinessSetting(key="promotional_hours", value="00:00-00:00"))
+    world.session.execute(delete(OfficeRange))
     for n, user in enumerate(world.session.scalars(select(User).order_by(User.id))):
         user.mobile = user.mobile_e164 = f"+9198111000{n:02d}"
     world.session.commit()
@@ -68,6 +69,8 @@ def test_a_masked_number_is_called_without_being_seen(
     ana = world.door("ana")
     page = ana.screen(f"/leads/show/{lead.id}").text
     assert f'href="/calls/dial/lead/{lead.id}" data-dial' in page and "tel:" not in page
+    whatsapp = f'data-key="w" href="/inbox/to/lead/{lead.id}?channel=whatsapp"'
+    assert whatsapp in page
     parts = [page, ana.screen("/").text, ana.screen(f"/calls/dial/lead/{lead.id}").text]
     answer = ana.form(f"/calls/dial/lead/{lead.id}", headers=HX)
     assert answer.status_code == 200 and "Ravi" in answer.text
@@ -76,6 +79,7 @@ def test_a_masked_number_is_called_without_being_seen(
     parts += [ana.screen(f"/calls/show/{key}").text, ana.rest("GET", f"call_log/{key}").text]
     parts += [ana.screen(f"/calls/outcome/{key}").text, ana.rest("POST", "call_log/dial", {"lead": lead.id}).text]
     assert [shows(each) for each in parts] == [False] * len(parts)
+    assert whatsapp in ana.screen(f"/calls/show/{key}").text
     assert world.rows(select(CallLog.to_number)) == [PEER]
 
 
