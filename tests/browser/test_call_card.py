@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SELLER, Seat
+from tests.browser.conftest import COLLEAGUE, SELLER, Seat
 from tests.browser.test_journeys import new_lead
 
 Sit = Callable[..., Seat]
@@ -80,7 +80,7 @@ def test_a_call_is_on_every_page_and_asks_for_its_outcome(seat: Sit, desk: Seat)
 
 
 def test_an_incoming_call_pops_up_and_becomes_a_lead(seat: Sit, desk: Seat) -> None:
-    rohan = seat(SELLER)
+    rohan = seat(COLLEAGUE)
     page: Any = rohan.page
     rohan.go("/me/")
     page.check("[name=takes_calls]")
