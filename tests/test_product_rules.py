@@ -61,6 +61,7 @@ GUARDED_BY_FAB = (
     "app.web.channels.accounts",
     "app.web.channels.console",
     "app.web.channels.undelivered",
+    "app.web.channels.dnd_lists",
     "app.web.settings.webhooks",
     "app.web.settings.audit",
 )

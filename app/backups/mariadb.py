@@ -36,6 +36,8 @@ DUMP_OPTIONS = (
 _NO_RIGHT = (1044, 1142, 1227)
 _SSL = {"ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
 _READ = 1024 * 1024
+#: The end of the name of a scratch database.
+_RANDOM = re.compile(r"[0-9a-f]{8}")
 
 
 class MariaDBDatabase:
@@ -168,9 +170,9 @@ class MariaDBDatabase:
 
     def _drop_old_scratch(self, connection: Connection) -> None:
         """Drop what killed drills of this database have left."""
-        ours = re.compile(re.escape(self.name[:40] + SCRATCH) + "[0-9a-f]{8}")
+        begin = self.name[:40] + SCRATCH
         for name in connection.execute(text("SHOW DATABASES")).scalars().all():
-            if ours.fullmatch(name) and name != self.name:
+            if name.startswith(begin) and _RANDOM.fullmatch(name.removeprefix(begin)) and name != self.name:
                 connection.execute(text(f"DROP DATABASE IF EXISTS {quoted(name)}"))
 
     @contextmanager
@@ -261,7 +263,7 @@ def _program_version(name: str) -> str:
 
 def _refuse_other_program(program: str, server: str) -> None:
     """Raise BackupTrouble unless it is MariaDB's own program, of the server's generation or newer."""
-    found, wanted = re.search(r"Distrib (\d+)\.|from (\d+)\.", program), re.match(r"(\d+)\.", server)
+    found, wanted = re.search(r"Distrib (\d{1,4})\.|from (\d{1,4})\.", program), re.match(r"(\d{1,4})\.", server)
     if "MariaDB" not in program or found is None:
         raise BackupTrouble(
             f"mariadb-dump here is “{program}”, which isn't MariaDB's. Install the package mariadb-client."

@@ -19,7 +19,7 @@ log = logging.getLogger("crm.health")
 
 #: Upper bounds of response times, in seconds. 0.2 is the threshold.
 BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 15.0)
-_FILE = re.compile(r"[a-z_]+_(\d+)\.db")
+_FILE = re.compile(r"[a-z_]{1,40}_(\d{1,10})\.db")
 
 
 @dataclass

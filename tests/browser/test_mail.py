@@ -54,6 +54,7 @@ def fetch(admin: Any) -> None:
 
 
 def type_email(page: Any, subject: str) -> None:
+    expect(page.locator("[data-mail-editor]")).to_be_visible()  # the form has come, and its script runs
     if page.locator("select[name=to]").count():  # the lead has an address, which is not written to
         page.select_option("[name=to]", "")
     page.fill("[name=to_other]", "asha@mail.example")

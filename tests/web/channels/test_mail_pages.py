@@ -139,7 +139,7 @@ def test_what_is_sent_twice_leaves_once_and_can_be_taken_back_by_its_author(worl
         ({"cc_other": "a@b.in, x y"}, 422, "Cc address 2"),
         ({"html": " <p></p>", "body": ""}, 422, "enter a text"),
         ({"html": "<div>Dear {{first_name}}</div>"}, 422, "{{first_name}}"),
-        ({"file": "made-up"}, 422, "attach it again"),
+        ({"file": "made-up"}, 422, "choose it again"),
         ({"files": (io.BytesIO(b"MZ\x90"), "invoice.pdf")}, 422, "is a program"),
         ({"files": (io.BytesIO(b"x"), "photo.exe")}, 422, "is a program"),
         ({"files": (io.BytesIO(b"x"), "run.js. .")}, 422, "is a program"),  # it would arrive as run.js

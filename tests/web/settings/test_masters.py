@@ -160,7 +160,9 @@ def test_a_support_page_needs_a_valid_url(site: Site, url: str) -> None:
 def test_labels_are_escaped(site: Site) -> None:
     evil = "<script>alert(1)</script>"
     site.post(
-        "root", "/settings/message-templates/add", **{**MASTER_ROW, "label": evil, "channel": "sms", "body": evil}
+        "root",
+        "/settings/message-templates/add",
+        **{**MASTER_ROW, "label": evil, "channel": "sms", "language": "en", "body": evil},
     )
     assert len(site.rows(select(MessageTemplate))) == 1
     key = first_id(site, MessageTemplate)
@@ -239,7 +241,7 @@ def test_an_entry_of_every_picklist_can_be_taken_off_offer(world: Any, base: str
     screen = next(view for view in world.app.appbuilder.baseviews if getattr(view, "route_base", "") == base)
     model, root = screen.datamodel.obj, world.door("root")
     fields = {"label": "Short-lived", "position": "7", "is_active": "y", "url": "https://eshin.in/help", "body": "Hi"}
-    fields |= {"channel": "sms", "color": "gray", "meaning": "working", "applies_to": "lead"}
+    fields |= {"channel": "sms", "language": "en", "color": "gray", "meaning": "working", "applies_to": "lead"}
     added = root.form(f"{base}/add", {name: value for name, value in fields.items() if name in screen.add_columns})
     assert added.status_code == 302, added.text
     (key,) = world.rows(select(model.id).where(model.label == "Short-lived"))

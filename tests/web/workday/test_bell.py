@@ -23,7 +23,7 @@ from app.wording import TEXTS, text_of
 from tests.app_fixtures import World
 from tests.makers import DAY, HOUR, MINUTE, NOW, OFFICE
 
-SAYS = {"number": "CRM-LEAD-2026-00007", "title": "Call back"}
+SAYS = {"reason": "The disk is full.", "number": "CRM-LEAD-2026-00007", "title": "Call back"}
 
 
 @pytest.fixture
