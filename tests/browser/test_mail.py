@@ -134,7 +134,7 @@ def test_an_email_thread(seat: Sit, office: LiveServer, mail_server: MailServer,
 
 def test_templates_are_offered_by_a_slash(seat: Sit) -> None:
     asha = seat(MANAGER)
-    asha.go("/inbox/?folder=unassigned")
+    asha.go("/inbox/?folder=unassigned&channel=whatsapp")
     asha.page.locator(".inbox-row a").nth(0).click()
     box = asha.page.locator("[data-text]")
     box.click()
