@@ -74,6 +74,7 @@ def serve(app: Flask) -> None:
     """Bind the process to this application, as creating it does: with an empty queue and empty caches."""
     with app.app_context():
         product._queue(app, app.config["CRM"])
+        product._use_keys(app, app.config["CRM"])
     live = live_events._live = app.extensions["crm_live"]
     live.sent_bells.clear()
     live.newest_activity.clear()

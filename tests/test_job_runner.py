@@ -162,7 +162,8 @@ def test_an_idle_minute_costs_at_most_six_statements(runner):
         token = STATEMENTS.set(statements)
         run_slot(runner, each, SLOT, NOW)
         STATEMENTS.reset(token)
-        assert 0 < len(statements) <= 6, statements
+        # The health of the house is never idle: each minute it stores a sample and compares it with the thresholds.
+        assert 0 < len(statements) <= (10 if each.name == "watch the health" else 6), (each.name, statements)
 
 
 # --- chunks

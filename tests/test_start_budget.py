@@ -14,7 +14,7 @@ from tests.servers import ROOT, OperatorsServer
 #: A process that serves and has nothing to do, without what its workers share with it.
 MAX_RESIDENT_MB = 150
 #: Libraries for what few requests or none need.
-LOADED_ON_DEMAND = {"aiohttp", "boto3", "PIL", "requests", "urllib3", "websocket", "twilio.rest", "apscheduler"}
+LOADED_ON_DEMAND = {"aiohttp", "boto3", "requests", "urllib3", "websocket", "twilio.rest", "apscheduler"}
 MEASURE = """
 import json, resource, sys
 import {module}

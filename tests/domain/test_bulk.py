@@ -77,7 +77,7 @@ def test_rows_that_exist_are_skipped_and_counted_so(session: Session) -> None:
     again = [notice("a", user, kind="mention"), notice("b", user)]
     assert bulk.insert_rows(session, Notification, again, unique=("event_key",)) == 1
     assert bulk.insert_rows(session, Notification, [], unique=("event_key",)) == 0
-    kinds = dict(session.execute(select(Notification.event_key, Notification.kind)))
+    kinds = dict(session.execute(select(Notification.event_key, Notification.kind)).all())
     assert kinds == {"a": "task_due", "b": "task_due"}
 
 

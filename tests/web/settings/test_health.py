@@ -12,6 +12,7 @@ import types
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import prometheus_client.values
 import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
@@ -316,7 +317,13 @@ def test_readyz_tells_trouble_of_the_database_from_what_only_degrades(world: Wor
     assert "Retry-After" in answer.headers
 
 
-def test_metrics_are_for_those_whom_the_settings_allow(world: World, tmp_path: Any) -> None:
+def test_metrics_are_for_those_whom_the_settings_allow(
+    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The library looks at its import whether there are many processes, and an earlier test may have imported it
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr(prometheus_client.values, "ValueClass", prometheus_client.values.MultiProcessValue())
+    monkeypatch.setattr(metrics._state, "seconds", None)
     metrics.prepare(tmp_path, "crm1")
     (tmp_path / "metrics" / "crm1" / "histogram_999999999.db").write_bytes(b"")
     metrics.prepare(tmp_path, "crm1")  # forgets processes that have ended
