@@ -136,7 +136,7 @@ def test_templates_are_offered_by_a_slash(seat: Sit) -> None:
     asha = seat(MANAGER)
     asha.go("/inbox/?folder=unassigned&channel=whatsapp")
     asha.page.locator(".inbox-row a").nth(0).click()
-    box = asha.page.locator("[data-text]")
+    box = asha.page.locator("textarea[data-text]")
     box.click()
     box.press_sequentially("/docu")
     option = asha.page.locator(".pick-option", has_text="Documents received")
