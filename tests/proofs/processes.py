@@ -9,12 +9,14 @@ are forked from one parent, which forks another one whenever one has ended.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import logging
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -65,6 +67,13 @@ class Pack(Server):
         """The pids of those who live."""
         return children(self.pid)
 
+    def stacks(self) -> str:
+        """What each member is doing, as it says itself."""
+        for pid in self.members():
+            os.kill(pid, signal.SIGUSR1)
+            time.sleep(0.5)
+        return self.last_words(400)
+
 
 # --- inside the pack
 
@@ -104,6 +113,7 @@ def _bear(app: Any, terms: PackSettings) -> None:
     if os.fork():
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     try:
         _work(app, terms)
     finally:

@@ -14,7 +14,7 @@ from tests.proofs import verdict
 from tests.proofs.killer import Hunter, Toll
 from tests.proofs.processes import Pack, PackSettings
 from tests.proofs.setting import HOUR, Ground
-from tests.servers import Databases, eventually
+from tests.servers import Databases, ServerFailed, eventually
 
 #: What is overdue, and what is due soon enough to be reminded of.
 OVERDUE, SOON = -2 * HOUR, timedelta(minutes=30)
@@ -68,7 +68,10 @@ def _hunted(
         hunter.hunt(trial.kills, finished, trial.tasks)
         eventually(lambda: finished() >= trial.tasks, f"not all is done by “{job}”\n{pack.last_words()}", trial.seconds)
         seconds = time.monotonic() - began
-        _idle(ground, job)
+        try:
+            _idle(ground, job)
+        except ServerFailed as failed:
+            raise ServerFailed(f"{failed}\n{pack.stacks()}") from None
     return hunter.toll, seconds
 
 
