@@ -7,6 +7,20 @@ from typing import Any
 
 from werkzeug.routing import Rule
 
+#: Attempts to compile.
+_ATTEMPTS = 5
+
+
+def _undisturbed(compiled: Callable[[], Any]) -> Any:
+    """The result; CPython 3.11 raises SystemError when two threads build syntax trees at once (tracebacks do, too)."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return compiled()
+        except SystemError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
 
 class LazyRule(Rule):
     """A rule whose two functions that build its address are compiled at their first call.
@@ -18,7 +32,7 @@ class LazyRule(Rule):
         name = "_build_unknown" if append_unknown else "_build"
 
         def build(rule: LazyRule, /, **values: Any) -> tuple[str, str]:
-            compiled = super(LazyRule, rule)._compile_builder(append_unknown).__get__(rule)
+            compiled = _undisturbed(lambda: super(LazyRule, rule)._compile_builder(append_unknown)).__get__(rule)
             setattr(rule, name, compiled)
             return compiled(**values)
 
