@@ -78,3 +78,16 @@ def pending(session: Session) -> Pending:
     if not isinstance(found, Pending):
         found = session.info[_KEY] = Pending()
     return found
+
+
+def take(session: Session, name: str) -> list[int]:
+    """The ids that the session has gathered under this name; then there are none. For hooks after a commit or rollback.
+
+    Nothing is taken within a savepoint: its rows may still be rolled back, and the outer transaction's still be stored.
+    """
+    if session.in_nested_transaction():
+        return []
+    gathered = pending(session)
+    found: list[int] = getattr(gathered, name)
+    setattr(gathered, name, [])
+    return found

@@ -15,7 +15,7 @@ from app.channels.provider import CannotAsk, OutgoingCall, Provider, Refused
 from app.domain import call_requests
 from app.domain.base import RuleBroken
 from app.domain.call_requests import Wanted
-from app.domain.pending import pending
+from app.domain.pending import take
 from app.extensions import db
 from app.models import CallLog, CallRequest, ChannelAccount
 from app.outbox import engine, health, providers
@@ -146,15 +146,10 @@ CALLS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have its calls dialled."""
-    if session.in_nested_transaction():
-        return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
-    committed, gathered.call_requests = gathered.call_requests, []
-    for key in committed:
+    for key in take(session, "call_requests"):
         engine.enqueue(CALLS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to dial."""
-    if not session.in_nested_transaction():
-        pending(session).call_requests = []
+    take(session, "call_requests")

@@ -18,7 +18,7 @@ from app.access import Person
 from app.domain import campaign_recipients, campaigns
 from app.domain.base import Stamp, translatable
 from app.domain.campaigns import Campaign
-from app.domain.pending import pending
+from app.domain.pending import take
 from app.models import Customer, Lead, User
 from app.ops import queue
 from app.ops.database_errors import Cause, cause_of
@@ -147,18 +147,13 @@ def find_due(session: Session, now: datetime, limit: int) -> list[int]:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have campaigns that were planned looked at."""
-    if session.in_nested_transaction():
-        return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
-    committed, gathered.campaigns = gathered.campaigns, []
-    for key in committed:
+    for key in take(session, "campaigns"):
         enqueue(key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to look at."""
-    if not session.in_nested_transaction():
-        pending(session).campaigns = []
+    take(session, "campaigns")
 
 
 def enqueue(campaign_id: int) -> str:

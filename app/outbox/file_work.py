@@ -16,7 +16,7 @@ from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import Media, Provider
 from app.domain import message_files, messages, stored_files
-from app.domain.pending import pending
+from app.domain.pending import take
 from app.extensions import db
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
 from app.models import ChannelAccount, Message, MessageFile
@@ -149,19 +149,15 @@ FILES = DeliveryKind(
 
 
 def enqueue_committed(session: Session) -> None:
-    """Session hook, after a commit: queue what is to be done with its files, and its reactions."""
-    if session.in_nested_transaction():
-        return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
-    committed, gathered.message_files = gathered.message_files, []
+    """Session hook, after a commit: queue what is to be done with its files."""
+    committed = take(session, "message_files")
     for key in committed[:MAX_AT_ONCE]:
         engine.enqueue(FILES, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    if not session.in_nested_transaction():
-        pending(session).message_files = []
+    take(session, "message_files")
 
 
 # --- files that nobody needs any more

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.channels.provider import Event, Inbound, NotUnderstood, Provider
 from app.domain import inbound_events, incoming
 from app.domain.incoming import NotYet
-from app.domain.pending import pending
+from app.domain.pending import pending, take
 from app.domain.session_context import session_context
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
@@ -158,18 +158,13 @@ def enqueue(event_id: int) -> str:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue the requests that were stored."""
-    if session.in_nested_transaction():
-        return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
-    committed, gathered.inbound_events = gathered.inbound_events, []
-    for key in committed:
+    for key in take(session, "inbound_events"):
         enqueue(key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    if not session.in_nested_transaction():
-        pending(session).inbound_events = []
+    take(session, "inbound_events")
 
 
 def answer_of(provider: Provider, request: Inbound) -> tuple[int, str, str]:

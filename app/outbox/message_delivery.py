@@ -17,7 +17,7 @@ from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import CannotAsk, Media, OptedOut, OutgoingMessage, Provider, Refused, Template
 from app.domain import campaigns, consents, incoming, message_templates, messages, outgoing, outgoing_mail
 from app.domain.base import Stamp
-from app.domain.pending import pending
+from app.domain.pending import pending, take
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue
@@ -376,10 +376,7 @@ def install(app: Flask, counter: RateCounter) -> None:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its messages."""
-    if session.in_nested_transaction():
-        return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
-    committed, gathered.messages = gathered.messages, []
+    committed = take(session, "messages")
     if committed and session.get_bind() is _engine:
         for key in committed[:MAX_AT_ONCE]:
             engine.enqueue(MESSAGES, key)
@@ -387,5 +384,4 @@ def enqueue_committed(session: Session) -> None:
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    if not session.in_nested_transaction():
-        pending(session).messages = []
+    take(session, "messages")

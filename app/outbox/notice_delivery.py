@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, object_session
 from app import access
 from app.channels.base import Channel, Content
 from app.domain import notices
-from app.domain.pending import pending
+from app.domain.pending import pending, take
 from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.notice_links import link_of, names_of, record_cards
@@ -122,15 +122,10 @@ def note_delivery(_mapper: Any, connection: Any, row: Delivery) -> None:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its deliveries."""
-    if session.in_nested_transaction():
-        return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
-    committed, gathered.notice_deliveries = gathered.notice_deliveries, []
-    for key in committed:
+    for key in take(session, "notice_deliveries"):
         engine.enqueue(NOTICES, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    if not session.in_nested_transaction():
-        pending(session).notice_deliveries = []
+    take(session, "notice_deliveries")

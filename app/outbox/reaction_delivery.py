@@ -12,7 +12,7 @@ from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import OutgoingReaction, Reacting
 from app.domain import messages
-from app.domain.pending import pending
+from app.domain.pending import take
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageReaction
 from app.outbox import engine, providers
@@ -89,15 +89,10 @@ REACTIONS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its reactions."""
-    if session.in_nested_transaction():
-        return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
-    committed, gathered.message_reactions = gathered.message_reactions, []
-    for key in committed:
+    for key in take(session, "message_reactions"):
         engine.enqueue(REACTIONS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    if not session.in_nested_transaction():
-        pending(session).message_reactions = []
+    take(session, "message_reactions")

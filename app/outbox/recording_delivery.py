@@ -14,7 +14,7 @@ from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import Media, Provider
 from app.domain import recordings
-from app.domain.pending import pending
+from app.domain.pending import take
 from app.extensions import db
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording, ChannelAccount
@@ -109,15 +109,10 @@ RECORDINGS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have its recordings fetched."""
-    if session.in_nested_transaction():
-        return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
-    committed, gathered.recordings = gathered.recordings, []
-    for key in committed:
+    for key in take(session, "recordings"):
         engine.enqueue(RECORDINGS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to fetch."""
-    if not session.in_nested_transaction():
-        pending(session).recordings = []
+    take(session, "recordings")
