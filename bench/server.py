@@ -46,6 +46,9 @@ class Database(MariaDB):
 class Product(LiveServer):
     """The product as an operator starts it, with this number of processes and threads."""
 
+    #: It starts as an operator's does, and `source` may be an earlier version.
+    is_preloaded = False
+
     def __init__(self, folder: Path, database: str, workers: int, threads: int, counting: bool = False) -> None:
         super().__init__(
             folder,
