@@ -21,6 +21,9 @@ METHODS = [("**/static/vendor/**", "ignore"), ("**.py", "python"), ("**/template
 OPTIONS = {"**/templates/**.html": {"encoding": "utf-8", "silent": "false"}}
 KEYWORDS = {
     "_": None,
+    "_g": None,
+    "_l": None,
+    "_n": (1, 2),
     "gettext": None,
     "lazy_gettext": None,
     "ngettext": (1, 2),

@@ -25,6 +25,7 @@ from app.web.channels.campaign_form import accounts_named, first_account
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
+from app.web.core.local_dates import written
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.messages import COLORS, PURPOSE_WORDS
 
@@ -128,7 +129,7 @@ def _hours(session: Session, campaign: Campaign, viewer: Viewer) -> str:
     until = outgoing.postponed(session, like, viewer.now, current_app.config["CRM"].time_zone)  # type: ignore[arg-type]
     if until is None:
         return ""
-    at = f"{until.astimezone(viewer.zone):%-d %b, %H:%M}"
+    at = written(until.astimezone(viewer.zone), "%-d %b, %H:%M")
     return _("Outside the hours that are set in the business settings: messages wait until %(at)s.", at=at)
 
 

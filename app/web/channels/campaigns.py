@@ -27,6 +27,7 @@ from app.web.channels.campaign_form import form_of, posted_plan, stored_plan
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import ModulePermissions, current_viewer, refusal, whole
 from app.web.core.languages import translate_text
+from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.bulk import MAX_ROWS
 
@@ -234,7 +235,7 @@ def _posted_source(kind: str, viewer: Viewer) -> Source:
 
 
 def _default_name(viewer: Viewer) -> str:
-    return _("Message of %(day)s", day=f"{viewer.now.astimezone(viewer.zone):%-d %b %Y, %H:%M}")
+    return _("Message of %(day)s", day=written(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M"))
 
 
 def _step(what: str, viewer: Viewer) -> Step:

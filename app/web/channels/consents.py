@@ -27,6 +27,7 @@ from app.web.api.resource import Resource
 from app.web.core.date_fields import DateTimeField, moment_cell
 from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, TextField, Viewer
 from app.web.core.gate import current_viewer, json_answer
+from app.web.core.local_dates import written
 from app.web.core.record_service import RecordService
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.call_fields import CallNumberField
@@ -306,7 +307,7 @@ def _dnd(session: Session, number: str) -> str:
     if found is None:
         return _("Not checked")
     words = {"none": _("Not blocked"), "blocked": _("Blocked"), "partial": _("Partly blocked")}
-    return f"{words.get(found.preference, found.preference)} ({found.checked_on:%-d %b %Y})"
+    return f"{words.get(found.preference, found.preference)} ({written(found.checked_on, '%-d %b %Y')})"
 
 
 def _entry(entry: Consent, viewer: Viewer) -> dict[str, Any]:

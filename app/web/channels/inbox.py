@@ -21,6 +21,7 @@ from app.models import Conversation, Customer, Lead, Message, Ticket
 from app.web.channels import conversation_records, file_routes, page_routes, threads
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
+from app.web.core.shipped_labels import shown_label
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import conversation_list, uploads
 from app.web.records.mentions import remarks
@@ -374,7 +375,7 @@ def _make_form(row: Any, kind: str, typed: Any, error: str) -> dict[str, Any]:
         "last_name": typed.get("last_name", own.partition(" ")[2]),
         "title": typed.get("title", ""),
         "subject": typed.get("subject", ""),
-        "subjects": [(key, cards[key]["label"]) for key in viewer.lookups.offered["ticket_subject"]],
+        "subjects": [(key, shown_label(cards[key]["label"])) for key in viewer.lookups.offered["ticket_subject"]],
     }
 
 

@@ -23,6 +23,7 @@ from app.web.channels import mail_about, mail_files, mail_quotes, signatures
 from app.web.channels.mail_about import About
 from app.web.channels.mail_files import File
 from app.web.core.fields import Viewer, clean_text
+from app.web.core.shipped_labels import shown_label
 from app.web.records.messages import seen_by
 from app.web.records.tickets import TicketResource
 
@@ -271,4 +272,8 @@ def _statuses(session: Session, about: About, viewer: Viewer) -> list[tuple[int,
     if row is None or not access.reaches_row(session, viewer.person, row, "write"):
         return []
     cards = viewer.lookups.cards["ticket_status"]
-    return [(key, cards[key]["label"]) for key in viewer.lookups.offered["ticket_status"] if key != row.status_id]
+    return [
+        (key, shown_label(cards[key]["label"]))
+        for key in viewer.lookups.offered["ticket_status"]
+        if key != row.status_id
+    ]

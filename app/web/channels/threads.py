@@ -32,6 +32,7 @@ from app.web.channels.composer_parts import (
     who_of,
 )
 from app.web.core.fields import Viewer, clean_text
+from app.web.core.local_dates import written
 from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list, dial_targets, message_files
 from app.web.records.uploads import Upload
@@ -219,7 +220,7 @@ def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
         "subject": message.subject,
         "iso": at.isoformat(),
         "time": f"{at:%H:%M}",
-        "title": f"{at:%a %-d %b %Y, %H:%M}",
+        "title": written(at, "%a %-d %b %Y, %H:%M"),
         "state": sign,
         "tone": sign["tone"] if sign else "gray",
         "reason": message.reason if message.state in DEAD else None,

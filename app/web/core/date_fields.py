@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.domain.base import RuleBroken
 from app.lib.iso_time import read_moment, read_time
 from app.web.core.fields import Field, Viewer, converted
+from app.web.core.local_dates import written
 
 
 class DateField(Field):
@@ -49,7 +50,7 @@ class DateField(Field):
         """As 30 Nov 2026."""
         if values[0] is None or self.is_hidden(viewer):
             return super().cell(values, viewer)
-        return {"kind": "date", "text": f"{values[0]:%-d %b %Y}", "iso": values[0].isoformat()}
+        return {"kind": "date", "text": written(values[0], "%-d %b %Y"), "iso": values[0].isoformat()}
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class NaiveDateTimeField(DateTimeField):
         """As 30 Nov 2026, 17:30."""
         if values[0] is None or self.is_hidden(viewer):
             return Field.cell(self, values, viewer)
-        return {"kind": "date", "text": f"{values[0]:%-d %b %Y, %H:%M}", "iso": values[0].isoformat()}
+        return {"kind": "date", "text": written(values[0], "%-d %b %Y, %H:%M"), "iso": values[0].isoformat()}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """For datetime-local, as stored."""
@@ -214,8 +215,16 @@ def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> d
         "iso": moment.isoformat(),
         "text": relative(moment, viewer),
         "tone": tone,
-        "title": f"{local:%a %-d %b %Y, %H:%M}",
+        "title": written(local, "%a %-d %b %Y, %H:%M"),
     }
+
+
+#: Below so many seconds: the seconds of one unit, and the words for past and future.
+_STEPS = (
+    (3600, 60, _("%(n)s min ago"), _("in %(n)s min")),
+    (86_400, 3600, _("%(n)s h ago"), _("in %(n)s h")),
+    (7 * 86_400, 86_400, _("%(n)s d ago"), _("in %(n)s d")),
+)
 
 
 def relative(moment: datetime, viewer: Viewer) -> str:
@@ -224,11 +233,9 @@ def relative(moment: datetime, viewer: Viewer) -> str:
     ahead, size = seconds < 0, abs(seconds)
     if size < 60:
         return str(_("now"))
-    for most, unit, word in ((3600, 60, "min"), (86_400, 3600, "h"), (7 * 86_400, 86_400, "d")):
+    for most, unit, past, future in _STEPS:
         if size < most:
-            count = int(size // unit)
-            return str(
-                _("in %(n)s %(unit)s", n=count, unit=word) if ahead else _("%(n)s %(unit)s ago", n=count, unit=word)
-            )
+            return str(future if ahead else past) % {"n": int(size // unit)}
     local = moment.astimezone(viewer.zone)
-    return f"{local:%-d %b}" if local.year == viewer.now.astimezone(viewer.zone).year else f"{local:%-d %b %Y}"
+    is_this_year = local.year == viewer.now.astimezone(viewer.zone).year
+    return written(local, "%-d %b" if is_this_year else "%-d %b %Y")

@@ -23,6 +23,7 @@ from app.lib import text
 from app.lib.identity import is_masked
 from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.lookups import Lookups
+from app.web.core.shipped_labels import shown_label
 
 #: Most values of one filter.
 MAX_FILTER_VALUES = 1000
@@ -330,11 +331,15 @@ class ChoiceField(Field):
         shown = self.value(values, viewer)
         if shown is None:
             return {"kind": "missing"}
-        return {"kind": "choice", "label": self.words.get(shown, shown), "color": self.colors.get(shown, "")}
+        return {
+            "kind": "choice",
+            "label": self.words.get(shown) or shown_label(shown),
+            "color": self.colors.get(shown, ""),
+        }
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select."""
-        options = [(option, self.words.get(option, option)) for option in self.options]
+        options = [(option, self.words.get(option) or shown_label(option)) for option in self.options]
         return super().form_input(raw, errors, viewer) | {"options": options}
 
 

@@ -15,6 +15,7 @@ from app.models import Customer, CustomerAccount
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import initials
 from app.web.core.registry import screen_of
+from app.web.core.shipped_labels import shown_label
 
 
 class MasterField(Field):
@@ -38,8 +39,8 @@ class MasterField(Field):
         if card is None:
             return {"kind": "missing"}
         if self.status:
-            return {"kind": "status", "label": card["label"], "color": card.get("color", "gray")}
-        return {"kind": "text", "text": card["label"]}
+            return {"kind": "status", "label": shown_label(card["label"]), "color": card.get("color", "gray")}
+        return {"kind": "text", "text": shown_label(card["label"])}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The row's id."""
@@ -55,9 +56,9 @@ class MasterField(Field):
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select of the active rows."""
         cards = viewer.lookups.cards[self.master]
-        options = [(key, cards[key]["label"]) for key in viewer.lookups.offered[self.master]]
+        options = [(key, shown_label(cards[key]["label"])) for key in viewer.lookups.offered[self.master]]
         if isinstance(raw, int) and raw in cards and raw not in dict(options):
-            options.append((raw, cards[raw]["label"]))
+            options.append((raw, shown_label(cards[raw]["label"])))
         return super().form_input(raw, errors, viewer) | {"options": options}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:

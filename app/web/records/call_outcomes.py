@@ -19,6 +19,7 @@ from app.extensions import db
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import translate_text
+from app.web.core.local_dates import written
 from app.web.core.local_links import local_path
 from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import call_lines, call_targets, form_page
@@ -239,7 +240,7 @@ def choices(viewer: Viewer) -> list[dict[str, str]]:
         moment = moment_of(value, viewer).astimezone(viewer.zone)
         is_plain = moment.date() == local.date() + timedelta(days=days) and moment.time() == MORNING
         plain = _("Tomorrow, 10:00") if days == 1 else _("In 3 days, 10:00")
-        made.append({"value": value, "label": plain if is_plain else f"{moment:%a %-d %b, %H:%M}"})
+        made.append({"value": value, "label": plain if is_plain else written(moment, "%a %-d %b, %H:%M")})
     return [each | {"key": key} for each, key in zip(made, "htd", strict=True)]
 
 

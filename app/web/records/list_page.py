@@ -16,6 +16,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
+from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 
 #: A number that leads to its record; other routes of a screen are in lower case.
@@ -255,7 +256,7 @@ def _value_parts(each: Field, op: str, value: str, viewer: Viewer) -> list[str]:
 def _value_text(each: Field, value: str, viewer: Viewer) -> str:
     if each.kind == "master":
         card = viewer.lookups.card(each.master, viewer.lookups.find(each.master, value))  # type: ignore[attr-defined]
-        return card["label"] if card else value[:60]
+        return shown_label(card["label"]) if card else value[:60]
     if each.kind == "person":
         card = viewer.lookups.person(viewer.person.id if value == "@me" else viewer.lookups.find_person(value))
         return card["full_name"] if card else value[:60]

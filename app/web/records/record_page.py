@@ -14,6 +14,7 @@ from app.models import CallLog, Customer, Lead, Ticket
 from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
+from app.web.core.shipped_labels import shown_label
 from app.web.records import dial_targets, timeline
 from app.web.records.task_inputs import tasks_input
 
@@ -40,7 +41,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "base_url": f"{base}/",
             "list_label": screen.list_title,
             "version": wire.get("version"),
-            "status": wire["status"] if screen.status_master else None,
+            "status": _shown_status(wire["status"]) if screen.status_master else None,
             "moves": _other_statuses(screen, wire, related, viewer) if may_write and screen.status_master else [],
             "assignees": _assignees(wire),
             "primary": screen.main_action(wire, viewer),
@@ -102,6 +103,10 @@ def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
     return [person_card(card) for card in people if isinstance(card, dict) and {"full_name", "username"} <= card.keys()]
 
 
+def _shown_status(card: dict[str, Any] | None) -> dict[str, Any] | None:
+    return card and card | {"label": shown_label(card["label"])}
+
+
 def _other_statuses(
     screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
 ) -> list[dict[str, Any]]:
@@ -113,10 +118,11 @@ def _other_statuses(
     return [
         cards[key]
         | {
+            "label": shown_label(cards[key]["label"]),
             "needs": [
                 *_required_inputs(screen, meanings[key], wire, viewer),
                 *_closing_inputs(screen, meanings[key], tasks, viewer),
-            ]
+            ],
         }
         for key in offered
     ]

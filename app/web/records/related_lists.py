@@ -16,6 +16,7 @@ from app.web.core.fields import Viewer
 from app.web.core.kept_queries import KeptQuery
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import views_of
+from app.web.core.shipped_labels import shown_label
 
 #: Rows per related list.
 RELATED = 8
@@ -125,7 +126,7 @@ def _numbered(title: str, base: str, rows: Any, master: str, viewer: Viewer) -> 
     made = []
     for number, status in rows:
         card = viewer.lookups.card(master, status) or {"label": "–", "color": "gray"}
-        state = {"kind": "status", "label": card["label"], "color": card["color"]}
+        state = {"kind": "status", "label": shown_label(card["label"]), "color": card["color"]}
         made.append({"url": f"{base}{number}", "cells": [{"kind": "text", "text": number}, state]})
     return {"title": title, "count": len(made), "url": None, "add_url": None, "rows": made}
 

@@ -17,6 +17,7 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
+from app.web.core.local_dates import written
 from app.web.pages.refusals import back, refuse_as_page
 from app.web.records.mentions import remarks, write_note
 from app.web.records.screen import Screen
@@ -69,7 +70,7 @@ class TaskActions(Screen):
         task_actions.refuse_closed(row)
         moment = task_actions.snoozed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
-        until = f"{moment.astimezone(viewer.zone):%a %-d %b, %H:%M}"
+        until = written(moment.astimezone(viewer.zone), "%a %-d %b, %H:%M")
         flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=until), "success")
         db.session.commit()
         return redirect(back())

@@ -28,6 +28,7 @@ from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.personal_fields import NameField, PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField, person_card
+from app.web.core.shipped_labels import shown_label
 from app.web.records import caller_lookup, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField
@@ -63,7 +64,7 @@ class SubjectsField(Field):
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A multi-select."""
         options = [
-            (key, viewer.lookups.cards["ticket_subject"][key]["label"])
+            (key, shown_label(viewer.lookups.cards["ticket_subject"][key]["label"]))
             for key in viewer.lookups.offered["ticket_subject"]
         ]
         ids = {parse_id(part) for part in raw} if isinstance(raw, list) else set()

@@ -22,8 +22,10 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.kept_queries import KeptQuery
+from app.web.core.local_dates import written
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import RecordField, person_card
+from app.web.core.shipped_labels import shown_label
 from app.web.records import call_lines, mentions, message_lines, sla_fields, timeline_folding
 
 PAGE = 30
@@ -135,7 +137,11 @@ def _note(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
 
 def _status_change(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     old, new = (viewer.lookups.card(master, payload.get(name)) or {} for name in ("from", "to"))
-    text = _("changed the status from %(old)s to %(new)s", old=old.get("label", "–"), new=new.get("label", "–"))
+    text = _(
+        "changed the status from %(old)s to %(new)s",
+        old=shown_label(old.get("label", "–")),
+        new=shown_label(new.get("label", "–")),
+    )
     return {"headline": text, "body": payload.get("note"), "tone": new.get("color", "")}
 
 
@@ -244,7 +250,7 @@ def _shown(name: str, value: Any, viewer: Viewer, master: str) -> str | None:
     if name in ("owner_id", "assignee_id"):
         return _name(value, viewer)
     if name in _MASTERS:
-        return (viewer.lookups.card(_MASTERS[name], value) or {}).get("label", str(value))
+        return shown_label((viewer.lookups.card(_MASTERS[name], value) or {}).get("label", str(value)))
     return _moment_text(value, viewer) if name.endswith("_on") else str(value)
 
 
@@ -253,7 +259,7 @@ def _moment_text(value: Any, viewer: Viewer) -> str:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
         return str(value)
-    return f"{moment.astimezone(viewer.zone):%-d %b %Y, %H:%M}" if moment.tzinfo else str(value)
+    return written(moment.astimezone(viewer.zone), "%-d %b %Y, %H:%M") if moment.tzinfo else str(value)
 
 
 def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:

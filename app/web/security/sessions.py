@@ -30,6 +30,7 @@ from app.models import ApiKey, SignIn, User
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, cause_of
 from app.web.core.gate import zone
+from app.web.core.local_dates import written
 from app.web.pages import errors
 
 if TYPE_CHECKING:
@@ -341,7 +342,7 @@ class SessionsView(BaseView):
 
 def format_moment(moment: datetime) -> str:
     """A moment in the viewer's time zone, for a table cell."""
-    return f"{moment.astimezone(zone()):%-d %b %Y, %H:%M}"
+    return written(moment.astimezone(zone()), "%-d %b %Y, %H:%M")
 
 
 def _current_token_hash() -> str:

@@ -23,6 +23,7 @@ from app.extensions import db
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
+from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction
 
@@ -161,7 +162,7 @@ def _backup_row(row: BackupRun, proof: BackupRun | None, viewer: Viewer) -> dict
 
 
 def _clock(moment: datetime | None, viewer: Viewer) -> str:
-    return f"{moment.astimezone(viewer.zone):%-d %b, %H:%M}" if moment else ""
+    return written(moment.astimezone(viewer.zone), "%-d %b, %H:%M") if moment else ""
 
 
 def _proof_label(proof: BackupRun) -> str:

@@ -22,6 +22,7 @@ from app.ops import health
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
+from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
 
 #: How many runs of a job are shown.
@@ -162,7 +163,7 @@ def _clock_set_back(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     local = run.started_on.astimezone(viewer.zone)
     text = _(
         "The last run has a later time than now. Jobs are paused until %(time)s. Please check the clock.",
-        time=f"{local:%-d %b %Y, %H:%M}",
+        time=written(local, "%-d %b %Y, %H:%M"),
     )
     return {
         "title": _("The clock was set back"),
@@ -175,7 +176,7 @@ def _clock_set_back(run: JobRun, viewer: Viewer) -> dict[str, Any]:
 
 def _delayed(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     local = run.started_on.astimezone(viewer.zone)
-    title = _("Jobs have been delayed since %(time)s", time=f"{local:%-d %b %Y, %H:%M}")
+    title = _("Jobs have been delayed since %(time)s", time=written(local, "%-d %b %Y, %H:%M"))
     text = _("The last run started %(when)s.", when=_ago(run, viewer))
     return {"title": title, "tone": "red", "text": text}
 
@@ -240,7 +241,7 @@ def _slot_text(name: str, viewer: Viewer) -> str:
 def _started_cell(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     """The start with seconds, because runs follow each other by the minute."""
     local = run.started_on.astimezone(viewer.zone)
-    return moment_cell(run.started_on, viewer) | {"text": f"{local:%-d %b, %H:%M:%S}"}
+    return moment_cell(run.started_on, viewer) | {"text": written(local, "%-d %b, %H:%M:%S")}
 
 
 def _duration_text(took: float | None) -> str | None:

@@ -23,6 +23,7 @@ from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole
+from app.web.core.local_dates import written
 from app.web.core.local_links import local_path
 from app.web.pages import shell
 from app.web.pages.refusals import refuse_as_page
@@ -205,7 +206,7 @@ def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, A
         days.setdefault(row.at.astimezone(viewer.zone).date(), []).append(_item(row, cards, viewer) | {"ledger": log})
     today = viewer.now.astimezone(viewer.zone).date()
     near = {today: _("Today"), today - timedelta(days=1): _("Yesterday")}
-    return [{"title": near.get(day) or f"{day:%A, %-d %b %Y}", "items": items} for day, items in days.items()]
+    return [{"title": near.get(day) or written(day, "%A, %-d %b %Y"), "items": items} for day, items in days.items()]
 
 
 def _unread(viewer: Viewer) -> int:

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from app.web.core.gate import current_viewer, signed_in
+from app.web.core.local_dates import written
 from app.web.workday import my_day_sections
 
 
@@ -32,7 +33,7 @@ class HomeView(IndexView):
         words = {
             "parts": sections,
             "greeting": _greeting(local, first),
-            "today": f"{local:%A, %-d %B %Y}",
+            "today": written(local, "%A, %-d %B %Y"),
             "only": only,
             "summary": _summary(sections),
             "most": my_day_sections.MAX_ROWS,

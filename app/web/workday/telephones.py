@@ -22,6 +22,7 @@ from app.models import PhoneSync, QuarantinedCall
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
+from app.web.core.local_dates import written
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import call_batches, call_lines
@@ -201,7 +202,7 @@ def _start_text(raw: Any, viewer: Viewer) -> str:
         start = datetime.fromisoformat(text)
     except ValueError:
         return text
-    return f"{start:%-d %b %Y, %H:%M}"
+    return written(start, "%-d %b %Y, %H:%M")
 
 
 def _number_text(raw: Any, viewer: Viewer) -> str:

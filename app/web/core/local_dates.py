@@ -1,0 +1,37 @@
+"""Dates with the names of days and months in the language of the page."""
+
+from __future__ import annotations
+
+import functools
+import re
+from datetime import date
+
+from babel import Locale
+
+from app.web.core.languages import ENGLISH, spoken
+
+#: The directives of strftime that are words: (of days or months, width in Babel's terms).
+_WORDS = {
+    "%a": ("days", "abbreviated"),
+    "%A": ("days", "wide"),
+    "%b": ("months", "abbreviated"),
+    "%B": ("months", "wide"),
+}
+_WORD = re.compile("|".join(_WORDS))
+
+
+def written(when: date, pattern: str) -> str:
+    """The date or moment by strftime's pattern, such as "%a %-d %b %Y, %H:%M", with names in the page's language."""
+    language, territory = spoken()
+    if language in ("", ENGLISH):
+        return when.strftime(pattern)
+    places = {"days": when.weekday(), "months": when.month}
+    names = _names(language, territory)
+    return when.strftime(_WORD.sub(lambda found: names[found[0]][places[_WORDS[found[0]][0]]], pattern))
+
+
+@functools.cache
+def _names(language: str, territory: str | None) -> dict[str, dict[int, str]]:
+    """Directive -> number of the day (Monday: 0) or month (January: 1) -> name."""
+    locale = Locale(language, territory)
+    return {each: dict(getattr(locale, kind)["format"][width]) for each, (kind, width) in _WORDS.items()}
