@@ -316,9 +316,12 @@ def _languages() -> dict[str, dict[str, str]]:
 
 
 def _api_languages() -> list[str]:
-    """English, and the languages into which error messages are translated."""
-    catalogues = (ROOT / "translations").glob("*/LC_MESSAGES/errors.po")
-    return ["en", *sorted(path.parent.parent.name for path in catalogues)]
+    """English, and the languages into which error messages are translated: alone, or with the pages."""
+    catalogues = [
+        *(ROOT / "translations").glob("*/LC_MESSAGES/errors.po"),
+        *(ROOT / "translations").glob("*/LC_MESSAGES/messages.po"),
+    ]
+    return ["en", *sorted({path.parent.parent.name for path in catalogues})]
 
 
 def _folder(path: str) -> Path:

@@ -28,9 +28,13 @@ COPIES = {
     "squire.js": "squire-rte/dist/squire.mjs",
     "inter.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
     "inter-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
+    "devanagari.woff2": "@fontsource-variable/noto-sans-devanagari/files/"
+    "noto-sans-devanagari-devanagari-wght-normal.woff2",
+    "gujarati.woff2": "@fontsource-variable/noto-sans-gujarati/files/noto-sans-gujarati-gujarati-wght-normal.woff2",
 }
 
-#: The Unicode ranges Inter's two files cover: Indian scripts fall through to the system's fonts.
+#: The Unicode ranges of the files. Those of Noto Sans have the same family name: a browser fetches them for pages that
+#: show these scripts, and no rule needs to name them.
 FONTS = """
 @font-face{font-family:"Inter";font-style:normal;font-display:swap;font-weight:100 900;
 src:url(inter-ext.woff2?v=%(ext)s) format("woff2");
@@ -38,6 +42,12 @@ unicode-range:U+0100-02BA,U+02BD-02C5,U+02C7-02CC,U+02CE-02D7,U+1E00-1E9F,U+1EF2
 @font-face{font-family:"Inter";font-style:normal;font-display:swap;font-weight:100 900;
 src:url(inter.woff2?v=%(latin)s) format("woff2");
 unicode-range:U+0000-00FF,U+0131,U+0152-0153,U+02BB-02BC,U+02C6,U+02DA,U+02DC,U+2000-206F,U+20AC,U+2122,U+2190-2193,U+2212,U+2215,U+FEFF,U+FFFD}
+@font-face{font-family:"Inter";font-style:normal;font-display:swap;font-weight:100 900;
+src:url(devanagari.woff2?v=%(devanagari)s) format("woff2");
+unicode-range:U+0900-097F,U+1CD0-1CF9,U+200C-200D,U+25CC,U+A830-A839,U+A8E0-A8FF}
+@font-face{font-family:"Inter";font-style:normal;font-display:swap;font-weight:100 900;
+src:url(gujarati.woff2?v=%(gujarati)s) format("woff2");
+unicode-range:U+0A80-0AFF}
 """
 
 #: Where purgecss looks for the class names that are in use.
@@ -93,7 +103,8 @@ def purge(source: Path) -> str:
 
 def build_base_css() -> None:
     """Inter and the part of Tabler that is in use, in one file: ``base.css``."""
-    fonts = FONTS % {"ext": digest(VENDOR / "inter-ext.woff2"), "latin": digest(VENDOR / "inter.woff2")}
+    files = {"ext": "inter-ext", "latin": "inter", "devanagari": "devanagari", "gujarati": "gujarati"}
+    fonts = FONTS % {name: digest(VENDOR / f"{file}.woff2") for name, file in files.items()}
     tabler = purge(NODE / "@tabler/core/dist/css/tabler.min.css")
     tabler = re.sub(r"/\*# sourceMappingURL=.*?\*/", "", tabler)
     charset = '@charset "UTF-8";'
