@@ -17,7 +17,7 @@ _WORDS = {
     "%b": ("months", "abbreviated"),
     "%B": ("months", "wide"),
 }
-_WORD = re.compile("|".join(_WORDS))
+_WORD = re.compile("%[aAbB]")
 
 
 def written(when: date, pattern: str) -> str:
