@@ -161,17 +161,20 @@ def is_over(call: CallLog) -> bool:
 
 def awaits_callback(now: datetime) -> ColumnElement[bool]:
     """SQL: missed calls of the last month to whose number nobody has called or talked since."""
-    later: Any = CallLog.__table__.alias("later")
-    called_back = or_(later.c.direction == "Outgoing", later.c.status == "Completed")
-    again = exists().where(
-        later.c.other_e164 == CallLog.other_e164, later.c.started_on > CallLog.started_on, called_back
-    )
     return and_(
         CallLog.status == "Missed Call",
         CallLog.started_on > now - CALLBACK_WINDOW,
         CallLog.other_e164.is_not(None),
-        not_(again.correlate(CallLog)),
+        not_(is_called_back()),
     )
+
+
+def is_called_back() -> ColumnElement[bool]:
+    """SQL: calls to whose number somebody has called, or with whom somebody has talked, since."""
+    later: Any = CallLog.__table__.alias("later")
+    reached = or_(later.c.direction == "Outgoing", later.c.status == "Completed")
+    again = exists().where(later.c.other_e164 == CallLog.other_e164, later.c.started_on > CallLog.started_on, reached)
+    return again.correlate(CallLog)
 
 
 _FIELDS = (

@@ -1,0 +1,27 @@
+"""Indexes by which dashboards find what happened in a period."""
+
+from alembic import op
+
+revision = "0028"
+down_revision = "0023"
+branch_labels = None
+depends_on = None
+
+#: Name -> table and columns.
+INDEXES = {
+    "ix_leads_opened": ("leads", ["opened_on"]),
+    "ix_leads_activated": ("leads", ["activated_on"]),
+    "ix_ticket_resolved": ("ticket", ["resolved_on"]),
+    "ix_task_done": ("task", ["done_on"]),
+    "ix_assignment_started": ("assignment", ["started_on"]),
+}
+
+
+def upgrade() -> None:
+    for name, (table, columns) in INDEXES.items():
+        op.create_index(name, table, columns)
+
+
+def downgrade() -> None:
+    for name, (table, _columns) in INDEXES.items():
+        op.drop_index(name, table)
