@@ -9,7 +9,7 @@ function colour(name) {
   const probe = document.createElement('span');
   probe.className = 'dash-probe';
   probe.style.setProperty('color', `var(${name})`);
-  document.body.append(probe);
+  document.querySelector('.dash').append(probe);
   const found = getComputedStyle(probe).color;
   probe.remove();
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
@@ -58,7 +58,7 @@ function bars({ heads, rows }) {
     ...base(),
     grid: { left: 4, right: 48, top: 4, bottom: 4, containLabel: true },
     xAxis: { ...axis(), type: 'value', minInterval: 1, axisLabel: { show: false }, splitLine: { show: false } },
-    yAxis: { ...axis(), type: 'category', inverse: true, data: rows.map((row) => row.label), axisLabel: { color: ink, width: 150, overflow: 'truncate' } },
+    yAxis: { ...axis(), type: 'category', inverse: true, data: rows.map((row) => row.label), axisLabel: { color: ink, width: 190, overflow: 'truncate' } },
     series: [{
       type: 'bar', name: heads[0], barMaxWidth: 22, cursor: 'pointer',
       itemStyle: { color: colour('--accent'), borderRadius: [0, 4, 4, 0] },

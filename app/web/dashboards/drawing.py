@@ -11,10 +11,10 @@ from flask_babel import gettext as _
 
 from app.domain.figure_counts import Counted, mean, rate
 from app.domain.periods import Point
-from app.web.core.fields import Viewer, span
+from app.web.core.fields import Viewer
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.measure import Measured, trend_names
-from app.web.dashboards.people_table import people_table
+from app.web.dashboards.people_table import duration, people_table
 from app.web.dashboards.referral_table import referral_table
 from app.web.dashboards.widgets import (
     Breakdown,
@@ -66,7 +66,7 @@ def whole(number: int) -> str:
 def _number(_name: str, widget: Number, canvas: Canvas) -> Drawn:
     counted = canvas.found.counts[widget.name]
     is_time = widget.name in _SECONDS
-    shown = _card(span(counted.now) if is_time else whole(counted.now), canvas.filters.list_of(widget.name))
+    shown = _card(duration(counted.now) if is_time else whole(counted.now), canvas.filters.list_of(widget.name))
     return shown | _change(counted.change, counted, widget.name in _BAD)
 
 
@@ -85,7 +85,7 @@ def _rate(_name: str, widget: Rate, canvas: Canvas) -> Drawn:
 def _mean(_name: str, widget: Mean, canvas: Canvas) -> Drawn:
     seconds, count = canvas.found.counts[widget.seconds], canvas.found.counts[widget.count]
     now, before = mean(seconds.now, count.now), mean(seconds.before or 0, count.before or 0)
-    shown = _card("–" if now is None else span(round(now)), canvas.filters.list_of(widget.count))
+    shown = _card("–" if now is None else duration(now), canvas.filters.list_of(widget.count))
     shown["detail"] = _("mean of %(count)s", count=whole(count.now))
     if not now or not before:
         return shown | {"change": None}

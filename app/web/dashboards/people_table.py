@@ -85,6 +85,12 @@ def _cell(column: _Column, key: int, values: dict[str, int], filters: Filters) -
     url = filters.list_of(name, **who) if values.get(name) else ""
     if column.over:
         average = mean(number, values.get(column.over, 0))
-        return {"text": "–" if average is None else span(round(average)), "value": average or 0, "url": url}
-    text = span(number) if column.is_time else str(format_decimal(number))
+        return {"text": "–" if average is None else duration(average), "value": average or 0, "url": url}
+    text = duration(number) if column.is_time else str(format_decimal(number))
     return {"text": text, "value": number, "url": url}
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, without the seconds once there are hours."""
+    whole_seconds = round(seconds)
+    return span(whole_seconds if whole_seconds < 3600 else whole_seconds // 60 * 60)

@@ -35,7 +35,7 @@ def _row(each: dict[str, Any], filters: Filters) -> dict[str, Any]:
     ]
     code = each["code"] if each["customer_id"] is None or each["is_account"] else _("%(code)s (own code)", **each)
     return {
-        "label": each["name"] or _("Unknown code"),
+        "label": each["name"] or _("Nobody you can see"),
         "url": f"/customers/{each['number']}" if each["number"] else "",
         "cells": [
             {"text": code, "value": None, "url": ""},

@@ -336,8 +336,8 @@ PAGES = (
         (
             *("leads", "conversion", "accounts_opened", "accounts_activated", "tickets", "resolution", "ticket_reply"),
             *("calls", "calls_missed", "tasks_done", "tasks_overdue", "lead_reply"),
-            *("created_trend", "lead_funnel", "leads_by_status", "leads_by_source", "lost_by_status"),
-            *("tickets_by_status",),
+            *("created_trend", "leads_by_status", "leads_by_source", "lead_funnel", "lost_by_status"),
+            *("tickets_by_status", "tickets_by_priority"),
         ),
     ),
     Page(
