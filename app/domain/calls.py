@@ -53,6 +53,8 @@ CALLBACK_WINDOW = timedelta(days=30)
 RANKS = {"Initiated": 0, "Queued": 0, "Ringing": 1, "In Progress": 2}
 FINAL_RANK = 3
 MEDIUMS = ("mobile", "manual", "twilio", "exotel", "console")
+#: What figures of calls are made from, beside the time.
+_COUNTED = ("employee_id", "direction", "status", "cold", "duration_seconds", "other_e164")
 
 
 class CallLog(Record):
@@ -66,6 +68,8 @@ class CallLog(Record):
         Index("ix_call_employee", "employee_id", "id"),
         Index("ix_call_employee_started", "employee_id", "started_on"),
         Index("ix_call_started", "started_on"),
+        # Dashboards count the calls of a period without reading them.
+        Index("ix_call_figures", "started_on", *_COUNTED),
         Index("ix_call_changed", "changed_on"),
         Index("ix_call_created", "created_on"),
         Index("ix_call_other", "other_e164", "started_on"),

@@ -7,6 +7,8 @@ down_revision = "0023"
 branch_labels = None
 depends_on = None
 
+#: What figures of calls are made from, beside the time.
+COUNTED = ["employee_id", "direction", "status", "cold", "duration_seconds", "other_e164"]
 #: Name -> table and columns.
 INDEXES = {
     "ix_leads_opened": ("leads", ["opened_on"]),
@@ -14,6 +16,7 @@ INDEXES = {
     "ix_ticket_resolved": ("ticket", ["resolved_on"]),
     "ix_task_done": ("task", ["done_on"]),
     "ix_assignment_started": ("assignment", ["started_on"]),
+    "ix_call_figures": ("call_log", ["started_on", *COUNTED]),
 }
 
 

@@ -72,7 +72,8 @@ def _number(_name: str, widget: Number, canvas: Canvas) -> Drawn:
 
 def _rate(_name: str, widget: Rate, canvas: Canvas) -> Drawn:
     part, all_of_it = canvas.found.counts[widget.part], canvas.found.counts[widget.whole]
-    now, before = rate(part.now, all_of_it.now), rate(part.before or 0, all_of_it.before or 0)
+    now = rate(part.now, all_of_it.now)
+    before = None if part.before is None else rate(part.before, all_of_it.before or 0)
     text = "–" if now is None else f"{format_decimal(now)} %"
     shown = _card(text, canvas.filters.list_of(widget.part))
     shown["detail"] = _("%(part)s of %(whole)s", part=whole(part.now), whole=whole(all_of_it.now))

@@ -18,7 +18,7 @@ from app.domain.periods import Period
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket, User
 from app.web.core.fields import Viewer
-from app.web.records.figure_filter import TEAM, people_of
+from app.web.records.figure_filter import REACH, TEAM, people_of
 
 #: Record -> its list.
 LISTS = {
@@ -41,13 +41,13 @@ class Filters:
     #: One of periods.NAMES.
     name: str
     period: Period
-    #: "" = everybody whose records the viewer sees; else a user id, or team- and the id of a manager.
+    #: "" = everybody, REACH = all within the viewer's reach; else a user id, or team- and the id of a manager.
     who: str
     people: frozenset[int] | None
 
     def address(self, path: str, **changes: str) -> str:
         """A dashboard's address with these filters."""
-        given = {"period": self.name, "who": self.who} | changes
+        given = {"period": self.name, "who": "" if self.who == REACH else self.who} | changes
         if given["period"] == periods.CUSTOM:
             given |= {"from": self.period.first_day.isoformat(), "to": self.period.last_day.isoformat()}
         query = urlencode({key: value for key, value in given.items() if value})
@@ -82,7 +82,8 @@ def parse(viewer: Viewer, default_who: str = "") -> Filters:
         period = periods.between(given.get("from", ""), given.get("to", ""), viewer.zone)
     else:
         period = periods.named(name, viewer.now, viewer.zone)
-    who = given.get("who") or default_who
+    everybody = "" if viewer.person.reach("Dashboard") is None else REACH
+    who = given.get("who") or default_who or everybody
     people = people_of(who, viewer)
     refuse_beyond_reach(people, viewer)
     return Filters(name, period, who, people)

@@ -21,7 +21,7 @@ from app.web.dashboards.drawing import Canvas, draw
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.widgets import CATALOG, PAGES, Page
 from app.web.pages.refusals import refuse_as_page
-from app.web.records.figure_filter import dates, scope_of, who_words
+from app.web.records.figure_filter import REACH, dates, scope_of, who_words
 
 BASE = "/dashboard/"
 PERIOD_LABELS = {
@@ -133,6 +133,7 @@ def filter_bar(name: str, filters: Filters, viewer: Viewer) -> dict[str, Any]:
         "is_custom": filters.name == periods.CUSTOM,
         "who": filters.who,
         "who_words": who_words(filters.who, viewer) if filters.who else _("Everybody"),
+        "everybody": who_words(REACH, viewer) if viewer.person.reach("Dashboard") is not None else _("Everybody"),
         "people": people,
         "teams": teams,
         "dates": dates(filters.period),

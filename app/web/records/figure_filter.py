@@ -29,6 +29,8 @@ from app.web.records.figure_labels import LABELS
 ARGUMENTS = ("figure", "from", "to", "who", "slot")
 #: How `who` begins that names a manager's team, not one person.
 TEAM = "team-"
+#: `who` of everybody within the viewer's reach of dashboards.
+REACH = "reach"
 
 
 def rules_of(record: Any, given: Mapping[str, str], viewer: Viewer) -> list[ColumnElement[bool]]:
@@ -63,6 +65,8 @@ def people_of(who: str, viewer: Viewer) -> frozenset[int] | None:
     """The user ids of `who`: a user id, or team- and the id of a manager; None = not given. Raises RuleBroken."""
     if not who:
         return None
+    if who == REACH:
+        return viewer.person.reach("Dashboard")
     key = parse_id(who.removeprefix(TEAM))
     if key is None or key not in viewer.lookups.people:
         raise RuleBroken(_("There is no colleague “%(value)s”.", value=who[:60]), "who")
@@ -92,6 +96,8 @@ def chip(given: Mapping[str, str], viewer: Viewer) -> str:
 
 def who_words(who: str, viewer: Viewer) -> str:
     """The name of a person, or of a manager's team."""
+    if who == REACH:
+        return str(_("Myself") if viewer.person.level("Dashboard", "read") == "own" else _("My team"))
     card = viewer.lookups.people[int(who.removeprefix(TEAM))]
     return _("Team of %(name)s", name=card["full_name"]) if who.startswith(TEAM) else str(card["full_name"])
 
