@@ -105,6 +105,7 @@ def seat(chromium: Any, office: LiveServer, cookies: Cookies) -> Iterator[Callab
         if "/login/" in made.page.url:  # the first time, and when a test before signed out
             made.sign_in(name)
             cookies[key] = context.cookies()
+            made.go("/")
         return made
 
     yield sit
