@@ -11,6 +11,7 @@ from tests.browser.conftest import MANAGER, Seat
 
 Sit = Callable[..., Seat]
 
+
 def test_charts_are_drawn_from_their_tables_in_both_themes(seat: Sit) -> None:
     asha = seat(MANAGER)
     page = asha.page

@@ -12,6 +12,8 @@ from flask_babel import gettext as _
 from app.domain.figure_counts import Counted, mean, rate
 from app.domain.periods import Point
 from app.web.core.fields import Viewer
+from app.web.core.local_dates import written
+from app.web.core.shipped_labels import shown_label
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.measure import Measured, trend_names
 from app.web.dashboards.people_table import duration, people_table
@@ -156,7 +158,7 @@ def _word(widget: Breakdown, value: Any, viewer: Viewer) -> str:
         return _("None")
     if widget.master:
         card = viewer.lookups.card(widget.master, value)
-        return str(card["label"]) if card else _("Removed")
+        return str(shown_label(card["label"])) if card else _("Removed")
     return str((widget.words or {}).get(value, value))
 
 
@@ -176,7 +178,7 @@ def _trend(_name: str, widget: Trend, canvas: Canvas) -> Drawn:
 def _point_label(point: Point) -> str:
     if point.hour is not None:
         return f"{point.hour:02d}:00"
-    first, last = f"{point.first_day:%-d %b}", f"{point.last_day:%-d %b}"
+    first, last = written(point.first_day, "%-d %b"), written(point.last_day, "%-d %b")
     return first if first == last else f"{first} – {last}"
 
 

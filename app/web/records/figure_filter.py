@@ -23,6 +23,7 @@ from app.lib.ids import parse_id
 from app.models import CallLog
 from app.web.core.fields import Viewer
 from app.web.core.gate import whole
+from app.web.core.local_dates import written
 from app.web.records.figure_labels import LABELS
 
 #: Arguments of a list's address that belong to a figure.
@@ -106,8 +107,9 @@ def dates(period: Period) -> str:
     """The days of a period, as 1 Nov – 30 Nov 2026."""
     first, last = period.first_day, period.last_day
     if first == last:
-        return f"{last:%-d %b %Y}"
-    return f"{first:%-d %b} – {last:%-d %b %Y}" if first.year == last.year else f"{first:%-d %b %Y} – {last:%-d %b %Y}"
+        return written(last, "%-d %b %Y")
+    start = written(first, "%-d %b" if first.year == last.year else "%-d %b %Y")
+    return f"{start} – {written(last, '%-d %b %Y')}"
 
 
 def weekdays() -> list[str]:
