@@ -113,7 +113,7 @@ def _owners(session: Session, codes: list[str]) -> dict[str, dict[str, Any]]:
     if rest:
         by_code = select(Customer.referral_code, *shown).where(Customer.referral_code.in_(rest)).order_by(Customer.id)
         for row in session.execute(by_code):
-            owners.setdefault(row[0], _owner(row, False))
+            owners.setdefault(str(row[0]), _owner(row, False))
     return owners
 
 

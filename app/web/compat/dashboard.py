@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 from sqlalchemy import or_, select
 
 from app import access
+from app.domain.periods import Period
 from app.extensions import db
 from app.models import CallLog, Lead, Role, Task, Ticket
 from app.web.compat.arguments import Arguments
@@ -28,7 +29,7 @@ from app.web.compat.figures import (
     top_performers,
 )
 from app.web.compat.lists import search_documents
-from app.web.compat.periods import Period, parse_period, point_labels
+from app.web.compat.periods import parse_period, point_labels
 from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
