@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from sqlalchemy import case, func, literal, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from app.domain.calls import CallLog
@@ -42,8 +42,9 @@ def summarize(session: Session, scope: Scope) -> Summary:
     """The calls of the period by month of the zone, employee and direction, in one statement."""
     months = months_of(scope.period)
     starts = [datetime.combine(each, time(0), tzinfo=scope.period.zone).astimezone(UTC) for each in months[1:]]
-    place: Any = case(*[(CallLog.started_on < start, n) for n, start in enumerate(starts)], else_=len(starts))
-    month = (place if starts else literal(0)).label("month")
+    ends: Any = [(CallLog.started_on < start, n) for n, start in enumerate(starts)]
+    # Never a bare number: MariaDB takes GROUP BY 0 for a column.
+    month = case(*(ends or [(CallLog.started_on.is_(None), 0)]), else_=len(starts)).label("month")
     query = select(month, CallLog.employee_id, CallLog.direction, func.count(), func.sum(CallLog.duration_seconds))
     rows = session.execute(query.where(FIGURES["calls"].rows(scope)).group_by(month, *query.selected_columns[1:3]))
     found: Summary = {}

@@ -48,6 +48,10 @@ def scope(session: Session, people: set[int] | None = None, period: Period = WEE
 @pytest.fixture
 def people(session: Session) -> dict[str, int]:
     """ana and ben, with a week behind them."""
+    return _week(session)
+
+
+def _week(session: Session) -> dict[str, int]:
     made = {name: makers.user(session, name, "Sales User") for name in ("ana", "ben")}
     _leads(session, made["ana"], made["ben"])
     _tickets(session, made["ana"])
@@ -200,6 +204,25 @@ WORKED = {
 def test_every_figure_of_the_week(session: Session, people: dict[str, int]) -> None:
     counted = figure_counts.count_all(session, FIGURES, scope(session))
     assert {name: (each.now, each.before) for name, each in counted.items()} == WORKED
+
+
+def test_mariadb_counts_the_same(mariadb_url: str) -> None:
+    engine = makers.database(mariadb_url)
+    with makers.opened(engine) as session:
+        people = _week(session)
+        one = scope(session)
+        counted = figure_counts.count_all(session, FIGURES, one)
+        assert {name: (each.now, each.before) for name, each in counted.items()} == WORKED
+        for name, each in FIGURES.items():
+            if each.value is None:
+                rows = session.execute(select(each.record.id).where(each.rows(one))).all()
+                assert len(rows) == counted[name].now, name
+        found = figure_counts.series(session, ("leads", "calls", "calls_out"), one)
+        assert (found["leads"], found["calls"]) == ([1, 1, 0, 0, 0, 0, 1], [2, 1, 1, 0, 0, 0, 1])
+        assert figure_counts.by_slot(session, "calls", one) == {9: 1, 10: 1, 24 + 9: 1, 2 * 24 + 11: 1, 6 * 24 + 23: 1}
+        assert figure_tables.by_person(session, one, (Lead, Ticket, Task, CallLog))[people["ben"]]["calls"] == 2
+        assert call_summary.summarize(session, one).keys() == {date(2026, 11, 1)}
+    engine.dispose()
 
 
 def test_the_rows_of_a_list_are_those_that_are_counted(session: Session, people: dict[str, int]) -> None:
