@@ -16,6 +16,7 @@ from app.web.channels.inbox import InboxView
 from app.web.channels.mail_pages import MailView
 from app.web.channels.signatures import SignatureView
 from app.web.channels.template_picker import TemplatesView
+from app.web.dashboards.pages import DashboardView
 from app.web.records.calls import CallResource, CallScreen
 from app.web.records.customers import CustomerResource, CustomerScreen
 from app.web.records.leads import LeadResource, LeadScreen
@@ -78,6 +79,7 @@ INDEX = HomeView
 def register(appbuilder: Any) -> None:
     """Register every screen, resource and page with FAB, and the menu with their permissions."""
     appbuilder.add_link("day", href="/", icon="sun", label=_("My day"))
+    appbuilder.add_view(DashboardView, "Dashboard", href="/dashboard/", icon="chart-bar", label=_("Dashboard"))
     appbuilder.add_view(InboxView, "Inbox", href="/inbox/", icon="inbox", label=_("Inbox"))
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)

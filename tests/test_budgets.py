@@ -14,13 +14,15 @@ from app.domain import assignment, timeline
 from app.domain.base import Stamp
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
 from app.web.api.resource import Resource
+from app.web.dashboards import measure
+from app.web.dashboards.widgets import PAGES
 from app.web.records.screen import Screen
 from tests.app_fixtures import Door, World
 from tests.makers import NOW
 
 #: The lead of a known customer: whether the person sees them, and the link in the audit.
 KNOWN_LEAD = 17
-LIST, GET, CREATE_LEAD, STATUS, CREATE_TASK, SCREEN, PAGE, HOME = 4, 4, 12, 12, 10, 7, 14, 11
+LIST, GET, CREATE_LEAD, STATUS, CREATE_TASK, SCREEN, PAGE, HOME, DASHBOARD = 4, 4, 12, 12, 10, 7, 14, 11, 15
 #: So deep that pages are cut by index first.
 ROWS = 1300
 DEEP = 30
@@ -229,6 +231,16 @@ def full_form(door: Door, screen: Any) -> Any:
 )
 def test_other_pages(door: Door, path: str) -> None:
     assert cost(lambda: door.screen(path)) <= HOME
+
+
+@pytest.mark.parametrize("name", [page.name for page in PAGES])
+def test_a_dashboard_that_is_measured_anew(door: Door, name: str) -> None:
+    def ask() -> Any:
+        measure.forget()
+        return door.screen(f"/dashboard/{name}")
+
+    if door.screen(f"/dashboard/{name}").status_code == 200:  # else the role has no such page
+        assert cost(ask) <= DASHBOARD
 
 
 @pytest.mark.parametrize("path", ["/jobs/", "/jobs/send due reminders/", "/webhooks/", "/webhooks/add"])

@@ -11,7 +11,7 @@ from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, re
 from app.access.session_filter import get_visible, reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
 from app.access.title_words import TitlePart
-from app.access.visibility import users_who_see
+from app.access.visibility import sees_id, users_who_see
 
 __all__ = [
     "ADMIN",
@@ -50,6 +50,7 @@ __all__ = [
     "person",
     "reaches_row",
     "reads_all",
+    "sees_id",
     "sees_row",
     "shape_of",
     "users_who_see",

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from flask_appbuilder.security.sqla.models import assoc_group_role, assoc_user_group, assoc_user_role
-from sqlalchemy import literal, select, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, literal, select, true, union_all
+from sqlalchemy.orm import Session, aliased
 
 from app.access.people import highest_levels
 from app.access.person import Person
-from app.access.row_rules import visible
+from app.access.row_rules import has_own_rule, reads_all, visible, visible_alias
 from app.access.system_session import as_system
 from app.domain import team
 from app.models import ModulePermission, Role, User
@@ -85,3 +85,15 @@ def _roles(session: Session, ids: list[int]) -> dict[int, dict[int, str]]:
     for user_id, role_id, name in session.execute(query.where(both.c.user_id.in_(ids))):
         roles.setdefault(user_id, {})[role_id] = name
     return roles
+
+
+def sees_id(person: Person, record: Any, key: Any) -> ColumnElement[bool]:
+    """SQL: whether the row of this id is visible, where it is compared with the rows of the statement.
+
+    True for a rule of an add-on, which can't be put on a second row; the rows of the statement themselves are under it.
+    """
+    if reads_all(person, record) or not has_own_rule(record):
+        return true()
+    seen = aliased(record)
+    rule: ColumnElement[bool] = key.in_(select(seen.id).where(visible_alias(person, record, seen)))
+    return rule

@@ -39,6 +39,7 @@ class Assignment(Model):  # type: ignore[misc]
         Index("ix_assignment_ticket", "ticket_id", "ended_on"),
         Index("ix_assignment_user", "user_id", "ended_on"),
         Index("ix_assignment_role", "role", "id"),
+        Index("ix_assignment_started", "started_on"),
         Index("ix_assignment_stead", "stead_of_id", "ended_on"),
         # Set while open, null afterwards: the database allows one open assignment per record and user.
         UniqueConstraint("open_key", name="uq_assignment_open"),

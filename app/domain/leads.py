@@ -81,6 +81,8 @@ class Lead(Contact, SlaRecord, Versioned, Record):
         Index("ix_leads_owner_status_changed", "owner_id", "status_id", "changed_on"),
         Index("ix_leads_created", "created_on"),
         Index("ix_leads_changed", "changed_on"),
+        Index("ix_leads_opened", "opened_on"),
+        Index("ix_leads_activated", "activated_on"),
         Index("ix_leads_follow_up", "next_follow_up_on"),
         Index("ix_leads_reply", "reply_due_on"),
         Index("ix_leads_sla", "sla_on"),

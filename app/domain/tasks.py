@@ -36,6 +36,7 @@ class Task(Versioned, Record):
         Index("ix_task_remind", "remind_on"),
         Index("ix_task_created", "created_on"),
         Index("ix_task_changed", "changed_on"),
+        Index("ix_task_done", "done_on"),
         Index("ix_task_words", "title", mysql_prefix="FULLTEXT"),
     )
     title: Mapped[str] = mapped_column(String(200), nullable=False)

@@ -109,6 +109,7 @@ class Ticket(Contact, SlaRecord, Versioned, Record):
         Index("ix_ticket_owner_customer", "owner_id", "customer_id"),
         Index("ix_ticket_created", "created_on"),
         Index("ix_ticket_changed", "changed_on"),
+        Index("ix_ticket_resolved", "resolved_on"),
         Index("ix_ticket_reply", "reply_due_on"),
         Index("ix_ticket_resolve", "resolve_due_on"),
         Index("ix_ticket_sla", "sla_on"),

@@ -63,7 +63,7 @@ class Seat:
         self.page.fill("#username", name)
         self.page.fill("#password", password)
         self.page.click("form[name=login] button[type=submit]")
-        self.page.wait_for_url(self.url + "/")
+        self.page.wait_for_url(lambda url: url in (self.url + "/", self.url + "/dashboard/"))  # My day, or a manager's
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +105,7 @@ def seat(chromium: Any, office: LiveServer, cookies: Cookies) -> Iterator[Callab
         if "/login/" in made.page.url:  # the first time, and when a test before signed out
             made.sign_in(name)
             cookies[key] = context.cookies()
+            made.go("/")
         return made
 
     yield sit

@@ -26,6 +26,7 @@ WORK = [
     "/requests/",
     "/search?q=mehta",
 ]
+WORK += ["/dashboard/", "/dashboard/team", "/dashboard/calls"]
 WORK += ["/bell/", "/bell/choices/", "/me/", "/phone/", "/sessions/", "/keys/", "/signature/"]
 SETTINGS = ["/tickets/", "/tickets/add", "/settings/", "/users/list/", "/users/add", "/roles/matrix/", "/users/can/"]
 SETTINGS += ["/settings/business/", "/settings/hours/", "/settings/holidays/list/", "/turns/", "/settings/sla/list/"]

@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 from sqlalchemy import or_, select
 
 from app import access
+from app.domain.periods import Period
 from app.extensions import db
 from app.models import CallLog, Lead, Role, Task, Ticket
 from app.web.compat.arguments import Arguments
@@ -28,7 +29,7 @@ from app.web.compat.figures import (
     top_performers,
 )
 from app.web.compat.lists import search_documents
-from app.web.compat.periods import Period, parse_period
+from app.web.compat.periods import parse_period, point_labels
 from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
@@ -62,7 +63,7 @@ def get_dashboard(arguments: Arguments) -> dict[str, Any]:
         },
         "ticket_analytics": {"status_distribution": ticket_statuses},
         "trends": {
-            "labels": _point_labels(period),
+            "labels": point_labels(period),
             "leads": created_series(leads),
             "tickets": created_series(tickets),
         },
@@ -104,7 +105,7 @@ def get_user_dashboard(arguments: Arguments) -> dict[str, Any]:
         },
         "ticket_analytics": {"status_distribution": count_by_status(tickets, viewer)},
         "task_analytics": {"priority_distribution": count_by_priority(tasks)},
-        "trends": {"labels": _point_labels(period), **series},
+        "trends": {"labels": point_labels(period), **series},
         "period": _period_dates(period),
     }
 
@@ -151,10 +152,6 @@ def _recent_documents(viewer: Viewer) -> list[dict[str, Any]]:
 
 def _total(parts: list[dict[str, Any]]) -> int:
     return sum(each["count"] for each in parts)
-
-
-def _point_labels(period: Period) -> list[str]:
-    return [label for label, _start, _end in period.points()]
 
 
 def _period_dates(period: Period) -> dict[str, str]:

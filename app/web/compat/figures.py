@@ -1,6 +1,6 @@
-"""Figures of the dashboards: each function is one grouped statement under the access rules.
+"""Figures of the dashboards in the predecessor's shapes; each function is one grouped statement.
 
-Done counts as completed, Closed as resolved and Activated as converted; missed calls are counted in both directions.
+What counts as what is decided in `app/domain/figures.py`.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
+from app.domain.figure_counts import change, group_count, if_so, mean, rate, series_of, sum_each
+from app.domain.figures import CONVERTED, MISSED, NOT_PICKED, TICKET_REPLY
+from app.domain.periods import Period
 from app.domain.tasks import OPEN, PRIORITIES
 from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Lead, Task, Ticket
-from app.web.compat.periods import Period
 from app.web.compat.users import name_of
 from app.web.core.fields import Viewer
 
-#: Meanings of lead statuses that count as converted.
-CONVERTED = ("opened", "activated")
 TOP_PERFORMERS = 5
 
 
@@ -39,16 +39,12 @@ class Scope:
 
 def _sum_each(record: Any, parts: dict[str, ColumnElement[bool]], *conditions: ColumnElement[bool]) -> dict[str, int]:
     """How many of the rows match each part."""
-    query = select(*[func.sum(case((part, 1), else_=0)) for part in parts.values()]).select_from(record)
-    sums = db.session.execute(query.where(*conditions)).one()
-    return {name: int(count or 0) for name, count in zip(parts, sums, strict=True)}
+    return sum_each(db.session(), record, {name: if_so(part) for name, part in parts.items()}, *conditions)
 
 
 def _count_by(column: Any, conditions: tuple[ColumnElement[bool], ...]) -> list[tuple[Any, int]]:
     """[(value, count)], the most frequent first."""
-    count = func.count()
-    query = select(column, count).where(*conditions).group_by(column).order_by(count.desc(), column)
-    return [(value, number) for value, number in db.session.execute(query)]
+    return group_count(db.session(), column, *conditions)
 
 
 # --- leads, tickets and tasks
@@ -77,10 +73,10 @@ def compare_periods(scope: Scope, user_id: int, viewer: Viewer) -> dict[str, Any
         "previous": is_previous,
     }
     counts = _sum_each(record, parts, *scope.conditions, or_(is_current, is_previous))
-    change = 100.0 if counts["total"] else 0.0
-    if counts["previous"]:
-        change = round(100 * (counts["total"] - counts["previous"]) / counts["previous"], 1)
-    return {**counts, "assigned": counts["total"] - counts["created"], "change": change}
+    changed = change(counts["total"], counts["previous"])
+    if changed is None:  # the predecessor's answer where there was nothing before
+        changed = 100.0 if counts["total"] else 0.0
+    return {**counts, "assigned": counts["total"] - counts["created"], "change": changed}
 
 
 def _is_successful(record: Any, viewer: Viewer) -> ColumnElement[bool]:
@@ -95,7 +91,7 @@ def _is_successful(record: Any, viewer: Viewer) -> ColumnElement[bool]:
 
 def success_rate(comparison: dict[str, Any]) -> float:
     """Percent of the total in a result of `compare_periods`."""
-    return round(100 * comparison["successful"] / comparison["total"], 1) if comparison["total"] else 0.0
+    return rate(comparison["successful"], comparison["total"]) or 0.0
 
 
 def count_by_status(scope: Scope, viewer: Viewer) -> list[dict[str, Any]]:
@@ -132,28 +128,22 @@ def account_counts(scope: Scope) -> dict[str, int]:
 
 def mean_reply_seconds(scope: Scope) -> float | None:
     """Mean seconds to the first reply of tickets created in the period; None when none has a reply."""
-    is_sqlite = db.session.get_bind().dialect.name == "sqlite"
-    replied, created = (
-        func.julianday(column) * 86_400 if is_sqlite else func.unix_timestamp(column)
-        for column in (Ticket.replied_on, Ticket.created_on)
-    )
-    query = select(func.avg(replied - created)).where(*scope.created, Ticket.replied_on.is_not(None))
-    mean = db.session.execute(query).scalar()
-    return round(float(mean), 2) if mean is not None else None
+    is_replied = Ticket.replied_on.is_not(None)
+    parts = {"seconds": if_so(is_replied, TICKET_REPLY), "count": if_so(is_replied)}
+    sums = sum_each(db.session(), Ticket, parts, *scope.created)
+    return mean(sums["seconds"], sums["count"])
 
 
 def created_series(scope: Scope) -> list[int]:
     """How many rows were created at each point of the period."""
-    created_on = scope.record.created_on
-    parts = {label: and_(created_on >= start, created_on < end) for label, start, end in scope.period.points()}
-    return list(_sum_each(scope.record, parts, *scope.created).values())
+    return series_of(db.session(), scope.record.created_on, scope.period, *scope.conditions)
 
 
 # --- calls and people
 
 
 def call_counts(scope: Scope) -> dict[str, int]:
-    """Counts and total seconds of the calls that started in the period; not picked up counts as missed."""
+    """Counts and total seconds of the calls that started in the period."""
     count, seconds = func.count(), func.sum(CallLog.duration_seconds)
     query = select(CallLog.direction, CallLog.status, CallLog.cold, count, seconds)
     query = query.where(*scope.conditions, scope.period.contains(CallLog.started_on))
@@ -167,8 +157,8 @@ def call_counts(scope: Scope) -> dict[str, int]:
             "outgoing": direction == "Outgoing",
             "cold_calls": is_cold,
             "completed": status == "Completed",
-            "missed": status in ("Missed Call", "No Answer"),
-            "did_not_pick": status == "Did Not Picked",
+            "missed": direction == "Incoming" and status in MISSED,
+            "did_not_pick": direction == "Outgoing" and status in NOT_PICKED,
         }
         for name in (name for name, is_match in matches.items() if is_match):
             counts[name] += number

@@ -25,7 +25,7 @@ COLORS = {
 
 
 #: Labels for the phones' status values; the API keeps the values.
-_STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
+STATUS_WORDS = {"Did Not Picked": _("Not picked up"), "Missed Call": _("Missed")}
 _MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "console": _("Console")}
 _MEDIUM_WORDS |= {"twilio": "Twilio", "exotel": "Exotel"}
 
@@ -40,11 +40,11 @@ class CallStatusField(ChoiceField):
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The label with its color."""
         made = super().cell(values, viewer)
-        return made | {"label": _STATUS_WORDS.get(values[0], values[0])} if values[0] else made
+        return made | {"label": STATUS_WORDS.get(values[0], values[0])} if values[0] else made
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select."""
-        options = [(option, _STATUS_WORDS.get(option, option)) for option in self.options]
+        options = [(option, STATUS_WORDS.get(option, option)) for option in self.options]
         return super().form_input(raw, errors, viewer) | {"options": options}
 
 
@@ -100,7 +100,7 @@ class OtherPartyField(Field):
         """The name or number with the direction's icon, and the number beside a name."""
         name, number = call_lines.name_of(values), call_lines.number_of(values, viewer)
         icon, tone = call_lines.sign_of(values[5], values[6])
-        title = f"{values[5]}, {_STATUS_WORDS.get(values[6], values[6])}"
+        title = f"{values[5]}, {STATUS_WORDS.get(values[6], values[6])}"
         return {
             "kind": "call",
             "text": name or number or str(_("Unknown number")),

@@ -18,6 +18,7 @@ from app.web.core.gate import whole
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
+from app.web.records import figure_filter
 
 #: A number that leads to its record; other routes of a screen are in lower case.
 _CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
@@ -41,7 +42,7 @@ def list_page(
         "columns": [_column(record_table.by_name[name]) for name in names],
         "rows": [_row(screen, row, names, viewer) for row in rows],
         "filters": _chips(screen, viewer),
-        "is_filtered": any(key.startswith("_flt_") or key == "q" for key in request.args),
+        "is_filtered": any(key.startswith("_flt_") or key in ("q", "figure") for key in request.args),
         "filters_path": f"{screen.route_base}/filters",
         "filters_url": _filters_url(screen) if record_table.filterable(viewer) else None,
         "quick": [
@@ -82,6 +83,7 @@ def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
     table, given = screen.record_table, _without_view_name(screen, args)
     _refuse_unknown(screen, given)
     rules = [table.filter_clause(name, op, value, viewer) for _key, op, name, value in _filters_of(screen, given)]
+    rules += figure_filter.rules_of(screen.service.record, given, viewer)
     typed = given.get("q", "").strip()
     if typed:
         rules.append(matching(table, typed, viewer))
@@ -99,9 +101,11 @@ _ARGUMENTS = ("q", "_oc", "_od", "psize", "page")
 
 def _refuse_unknown(screen: Any, args: Any) -> None:
     """Raise RuleBroken for an argument that this list does not know or that is given twice: none is ignored."""
+    known = (*_ARGUMENTS, *(["tab"] if screen.tab_names else []))
+    known += figure_filter.ARGUMENTS if "figure" in args else ()
     for key in args:
         is_filter = key.startswith("_flt_")
-        if not is_filter and key not in (*_ARGUMENTS, *(["tab"] if screen.tab_names else [])):
+        if not is_filter and key not in known:
             raise RuleBroken(_("This list has no parameter “%(name)s”.", name=key[:60]), key[:60])
         if not is_filter and len(args.getlist(key)) > 1:
             raise RuleBroken(_("“%(name)s” is given more than once.", name=key), key)
@@ -233,6 +237,9 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     from under the pointer.
     """
     chips = []
+    if "figure" in request.args:
+        gone = dict.fromkeys(figure_filter.ARGUMENTS)
+        chips.append({"label": figure_filter.chip(request.args, viewer), "remove_url": url(**gone, page=None)})
     for key, op, name, value in _filters_of(screen, _without_view_name(screen, request.args)):
         if op == "eq" and name in screen.quick_filters:
             continue

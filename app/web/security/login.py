@@ -16,7 +16,10 @@ from flask_babel import gettext as _
 from flask_jwt_extended import create_access_token, create_refresh_token, get_jwt, get_jwt_identity, jwt_required
 from flask_wtf.csrf import CSRFError
 
-from app.extensions import csrf
+from app import access
+from app.access import Person
+from app.extensions import csrf, db
+from app.web.core.gate import now
 from app.web.core.local_links import local_path
 from app.web.pages import errors
 from app.web.security import api_keys, login_throttle, rate_limits, sessions
@@ -33,7 +36,7 @@ class AuthDBView(fab_views.AuthDBView):
     def login(self) -> Any:
         """Show the form, or sign in and redirect to ?next=."""
         if g.get("person") is not None:
-            return redirect(_next())
+            return redirect(_next(g.person))
         form = LoginForm_db()
         if request.method != "POST":
             return self.form_page(form)
@@ -48,7 +51,9 @@ class AuthDBView(fab_views.AuthDBView):
             return self.form_page(form, _("The username or password is wrong. Please try again."), 401)
         rate_limits.uncount_sign_in_attempt(request.blueprint or "")
         self.appbuilder.sm.sign_in_browser(user)
-        return redirect(_next())
+        with access.as_system(db.session()):
+            person = access.load_person(db.session(), user.id, now())
+        return redirect(_next(person))
 
     def _user(self, form: LoginForm_db) -> Any:
         return self.appbuilder.sm.auth_user_db(form.username.data, form.password.data, "form")
@@ -77,9 +82,14 @@ class AuthDBView(fab_views.AuthDBView):
         return redirect(self.appbuilder.get_url_for_login)
 
 
-def _next() -> str:
-    """Where to go after sign-in: the path of ?next= on this site, else the index."""
-    return local_path(request.args.get("next")) or str(current_app.extensions["appbuilder"].get_url_for_index)
+def _next(person: Person) -> str:
+    """Where to go after sign-in: the path of ?next= on this site, else where the person's day begins.
+
+    That is the dashboard for who sees figures of others, and My day for everybody else.
+    """
+    is_manager = person.level("Dashboard", "read") in ("team", "all")
+    home = "/dashboard/" if is_manager else str(current_app.extensions["appbuilder"].get_url_for_index)
+    return local_path(request.args.get("next")) or home
 
 
 class SecurityApi(fab_api.SecurityApi):

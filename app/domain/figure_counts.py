@@ -1,0 +1,199 @@
+"""Counts the figures in grouped statements; the caller's session adds the access rules of the person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, distinct, exists, func, or_, select, true
+from sqlalchemy.orm import Session
+
+from app.domain.calls import CallLog
+from app.domain.figures import FIGURES, Figure, Scope
+from app.domain.periods import Period
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A figure in the period, and in the one before; None = there is none before."""
+
+    now: int
+    before: int | None = None
+
+    @property
+    def change(self) -> float | None:
+        """Percent more than before; None without something to compare with."""
+        return change(self.now, self.before)
+
+
+def change(now: float, before: float | None) -> float | None:
+    """Percent by which a figure has changed; None where there was nothing before."""
+    return round(100 * (now - before) / before, 1) if before else None
+
+
+def rate(part: int, whole: int) -> float | None:
+    """Percent; None of nothing."""
+    return round(100 * part / whole, 1) if whole else None
+
+
+def mean(total: int, count: int) -> float | None:
+    """The mean; None of nothing."""
+    return round(total / count, 2) if count else None
+
+
+def sum_each(session: Session, record: Any, parts: Mapping[str, Any], *conditions: Any) -> dict[str, int]:
+    """Name -> the sum of this expression over the rows for which the conditions hold, in one statement."""
+    query = select(*[func.sum(part) for part in parts.values()]).select_from(record)
+    sums = session.execute(query.where(*conditions)).one()
+    return {name: int(each or 0) for name, each in zip(parts, sums, strict=True)}
+
+
+def if_so(condition: ColumnElement[bool], value: Any = None) -> Any:
+    """SQL: 1, or the value, where the condition holds, else 0."""
+    return case((condition, 1 if value is None else value), else_=0)
+
+
+def count_all(session: Session, names: Iterable[str], scope: Scope, compare: bool = True) -> dict[str, Counted]:
+    """Each figure in the period and in the one before; one statement per record."""
+    by_record: dict[Any, list[str]] = {}
+    found: dict[str, Counted] = {}
+    for name in names:
+        if name in _NUMBERS:
+            found[name] = Counted(int(session.execute(_NUMBERS[name](scope)).scalar() or 0))
+        else:
+            by_record.setdefault(FIGURES[name].record, []).append(name)
+    for record, some in by_record.items():
+        found |= _count_of(session, record, some, scope, compare)
+    return found
+
+
+def _count_of(session: Session, record: Any, names: list[str], scope: Scope, compare: bool) -> dict[str, Counted]:
+    some = [FIGURES[name] for name in names]
+    if len({each.at for each in some}) == 1 and some[0].at:
+        return _by_period(session, names, scope, compare)
+    before = scope.before()
+    parts: dict[str, Any] = {}
+    for name in names:
+        each = FIGURES[name]
+        parts[name] = if_so(each.rows(scope), each.value)
+        if compare and each.is_of_period:
+            parts[f"{name} before"] = if_so(each.rows(before), each.value)
+    people = true() if any(each.has_people for each in some) else some[0].of_people(scope)
+    sums = sum_each(session, record, parts, or_(*_ranges(some, scope, compare)), people)
+    return {name: Counted(sums[name], sums.get(f"{name} before")) for name in names}
+
+
+def _by_period(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, Counted]:
+    """Figures of one record by one time: the rows are told apart by period once, not by each figure."""
+    first = FIGURES[names[0]]
+    column: Any = getattr(first.record, first.at)
+    is_now = case((column >= scope.period.start, 1), else_=0).label("is_now")
+    sums = [_sum_of(FIGURES[name], scope) for name in names]
+    both = replace(scope.period, first_day=scope.period.previous().first_day) if compare else scope.period
+    wanted = replace(first, rule=None).rows(replace(scope, period=both))
+    query = select(is_now, *sums).select_from(first.record).where(wanted).group_by(is_now)
+    by_flag = {int(flag): counts for flag, *counts in session.execute(query)}
+    now, before = (by_flag.get(flag, [0] * len(names)) for flag in (1, 0))
+    return {
+        name: Counted(int(now[place] or 0), int(before[place] or 0) if compare else None)
+        for place, name in enumerate(names)
+    }
+
+
+def _sum_of(figure: Figure, scope: Scope) -> Any:
+    """SQL: the figure of rows that are known to be in the period."""
+    if figure.rule is None:
+        return func.count() if figure.value is None else func.sum(figure.value)
+    return func.sum(if_so(figure.rule(scope), figure.value))
+
+
+def _unique_numbers(scope: Scope) -> Any:
+    """How many different numbers there are; a list shows the first call with each."""
+    calls = FIGURES["calls"].rows(scope)
+    return select(func.count(distinct(CallLog.other_e164))).where(calls)
+
+
+def _new_numbers(scope: Scope) -> Any:
+    """How many of the different numbers have no call before the period."""
+    calls = FIGURES["calls"].rows(scope)
+    numbers = select(CallLog.other_e164).where(calls, CallLog.other_e164.is_not(None)).distinct().subquery()
+    earlier: Any = CallLog.__table__.alias("earlier")
+    rules = [earlier.c.other_e164 == numbers.c.other_e164, earlier.c.started_on < scope.period.start]
+    if scope.people is not None:
+        rules.append(earlier.c.employee_id.in_(sorted(scope.people)))
+    return select(func.count()).select_from(numbers).where(~exists().where(*rules).correlate(numbers))
+
+
+def _missed_returned(scope: Scope) -> Any:
+    return select(func.count()).select_from(CallLog).where(FIGURES["calls_missed_returned"].rows(scope))
+
+
+#: Figures that compare calls with one another, in a statement of their own: numbers are counted as such, which is much
+#: faster than row by row. They are not compared with the period before, which would cost as much again.
+_NUMBERS = {"numbers": _unique_numbers, "numbers_new": _new_numbers, "calls_missed_returned": _missed_returned}
+
+
+def _ranges(figures: list[Figure], scope: Scope, compare: bool) -> list[ColumnElement[bool]]:
+    """The rows that any of the figures needs: both periods of each of their times, as one range of an index."""
+    first = scope.period.previous().start if compare else scope.period.start
+    columns = {each.at: getattr(each.record, each.at) for each in figures if each.at}
+    ranges = [and_(column >= first, column < scope.period.end) for column in columns.values()]
+    scopes = (scope, scope.before()) if compare else (scope,)
+    return ranges + [each.when(one) for each in figures if not each.at for one in scopes]
+
+
+def count_by(session: Session, name: str, column: Any, scope: Scope) -> list[tuple[Any, int]]:
+    """[(value of the column, rows of the figure)], the most first."""
+    each = FIGURES[name]
+    return group_count(session, column, each.condition(scope), each.of_people(scope))
+
+
+def group_count(session: Session, column: Any, *conditions: Any) -> list[tuple[Any, int]]:
+    """[(value of the column, rows)], the most first."""
+    count = func.count()
+    query = select(column, count).where(*conditions).group_by(column).order_by(count.desc(), column)
+    return [(value, int(number)) for value, number in session.execute(query)]
+
+
+def series(session: Session, names: Iterable[str], scope: Scope) -> dict[str, list[int]]:
+    """Figure -> its value at each point of the period; figures of one record and one time take one statement."""
+    found: dict[str, list[int]] = {}
+    together: dict[Any, list[str]] = {}
+    for name in names:
+        together.setdefault((FIGURES[name].record, FIGURES[name].at), []).append(name)
+    for (record, at), some in together.items():
+        found |= _series_of(session, getattr(record, at), some, scope)
+    return found
+
+
+def _series_of(session: Session, column: Any, names: list[str], scope: Scope) -> dict[str, list[int]]:
+    sums = [func.sum(if_so(FIGURES[name].condition(scope), FIGURES[name].value)) for name in names]
+    each_point = _by_point(session, column, scope.period, sums, FIGURES[names[0]].of_people(scope))
+    return dict(zip(names, map(list, zip(*each_point, strict=True)), strict=True))
+
+
+def series_of(session: Session, column: Any, period: Period, *conditions: Any) -> list[int]:
+    """The rows whose time column is at each point of the period."""
+    return [numbers[0] for numbers in _by_point(session, column, period, [func.count()], *conditions)]
+
+
+def _by_point(session: Session, column: Any, period: Period, sums: list[Any], *conditions: Any) -> list[list[int]]:
+    """For each point of the period the value of each sum, in one statement."""
+    hours = period.local_hours(column)
+    unit = (hours if period.days == 1 else hours // 24).label("unit")
+    query = select(unit, *sums).where(period.contains(column), *conditions).group_by(unit)
+    found = [[0] * len(sums) for _point in period.points()]
+    for value, *counts in session.execute(query):
+        point = found[period.point_of(int(value) if period.days == 1 else int(value) * 24)]
+        for place, count in enumerate(counts):
+            point[place] += int(count or 0)
+    return found
+
+
+def by_slot(session: Session, name: str, scope: Scope) -> dict[int, int]:
+    """Hour of the week (0 = Monday from 0:00) -> rows of the figure; hours without any are left out."""
+    each = FIGURES[name]
+    slot = scope.period.local_slot(getattr(each.record, each.at)).label("slot")
+    query = select(slot, func.count()).where(each.rows(scope)).group_by(slot)
+    return {int(value): int(count) for value, count in session.execute(query)}

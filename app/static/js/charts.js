@@ -1,0 +1,122 @@
+// Draws the charts of a dashboard from their tables, which stay beside them; a click on a bar or point opens its list.
+const echarts = window.echarts;
+const drawn = new Map();
+
+const look = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// Colours are read through a probe, because the properties hold color-mix() and var(), which a canvas does not know.
+function colour(name) {
+  const probe = document.createElement('span');
+  probe.className = 'dash-probe';
+  probe.style.setProperty('color', `var(${name})`);
+  document.querySelector('.dash').append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  canvas.fillStyle = found;
+  canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
+  return `rgb(${r},${g},${b})`;
+}
+
+function read(part) {
+  const table = part.querySelector('table');
+  const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+  const rows = [...table.tBodies[0].rows].map((row) => ({
+    label: row.cells[0].textContent.trim(),
+    cells: [...row.cells].slice(1).map((cell) => ({
+      value: Number(cell.dataset.value || 0),
+      text: cell.textContent.trim(),
+      url: cell.querySelector('a')?.getAttribute('href'),
+    })),
+  }));
+  return { heads: heads.slice(1), rows };
+}
+
+// Lines differ by form as well as by colour.
+const FORMS = [
+  { symbol: 'circle', type: 'solid', tone: '--accent-ink' },
+  { symbol: 'diamond', type: 'dashed', tone: '--dash-second' },
+  { symbol: 'triangle', type: 'dotted', tone: '--ink-2' },
+];
+
+const base = () => ({
+  animation: false,
+  textStyle: { fontFamily: look('--font'), color: colour('--ink-2') },
+  tooltip: { trigger: 'axis', renderMode: 'richText', confine: true, backgroundColor: colour('--bg-raised'), borderColor: colour('--line-strong'), textStyle: { color: colour('--ink') } },
+});
+const axis = () => ({
+  axisLine: { lineStyle: { color: colour('--line-strong') } },
+  axisTick: { show: false },
+  axisLabel: { color: colour('--ink-2'), hideOverlap: true },
+  splitLine: { lineStyle: { color: colour('--line') } },
+});
+
+function bars({ heads, rows }) {
+  const ink = colour('--ink-2');
+  return {
+    ...base(),
+    grid: { left: 4, right: 48, top: 4, bottom: 4, containLabel: true },
+    xAxis: { ...axis(), type: 'value', minInterval: 1, axisLabel: { show: false }, splitLine: { show: false } },
+    yAxis: { ...axis(), type: 'category', inverse: true, data: rows.map((row) => row.label), axisLabel: { color: ink, width: 190, overflow: 'truncate' } },
+    series: [{
+      type: 'bar', name: heads[0], barMaxWidth: 22, cursor: 'pointer',
+      itemStyle: { color: colour('--accent'), borderRadius: [0, 4, 4, 0] },
+      label: { show: true, position: 'right', color: ink, formatter: (each) => rows[each.dataIndex].cells[0].text },
+      data: rows.map((row) => row.cells[0].value),
+    }],
+  };
+}
+
+function lines({ heads, rows }) {
+  return {
+    ...base(),
+    legend: { top: 0, left: 0, itemWidth: 30, textStyle: { color: colour('--ink-2') } },
+    grid: { left: 4, right: 16, top: 36, bottom: 4, containLabel: true },
+    xAxis: { ...axis(), type: 'category', boundaryGap: false, data: rows.map((row) => row.label) },
+    yAxis: { ...axis(), type: 'value', minInterval: 1 },
+    series: heads.map((name, place) => {
+      const form = FORMS[place % FORMS.length];
+      const tone = colour(form.tone);
+      return {
+        type: 'line', name, symbol: form.symbol, symbolSize: 7, cursor: 'pointer',
+        lineStyle: { type: form.type, width: 2, color: tone }, itemStyle: { color: tone },
+        data: rows.map((row) => row.cells[place].value),
+      };
+    }),
+  };
+}
+
+function draw(part) {
+  const place = part.querySelector('[data-canvas]');
+  const found = read(part);
+  const isLine = part.dataset.chart === 'line';
+  place.hidden = false;
+  if (!isLine) place.style.setProperty('height', `${Math.max(3, found.rows.length) * 34 + 16}px`);
+  const chart = drawn.get(part) || echarts.init(place);
+  chart.setOption(isLine ? lines(found) : bars(found), true);
+  if (drawn.has(part)) return;
+  drawn.set(part, chart);
+  chart.on('click', (event) => {
+    const url = found.rows[event.dataIndex]?.cells[isLine ? event.seriesIndex : 0]?.url;
+    if (url) window.location.assign(url);
+  });
+  part.querySelector('details').open = false;
+  new ResizeObserver(() => chart.resize()).observe(place);
+}
+
+const drawAll = () => document.querySelectorAll('[data-chart]').forEach(draw);
+
+if (echarts) {
+  drawAll();
+  new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
+}
+
+document.querySelectorAll('[data-submit]').forEach((select) => select.addEventListener('change', () => select.form.requestSubmit()));
+document.querySelectorAll('[data-print]').forEach((button) => {
+  button.hidden = false;
+  button.addEventListener('click', () => window.print());
+});
+// On paper, every table is open.
+window.addEventListener('beforeprint', () => document.querySelectorAll('.dash-table:not([open])').forEach((each) => { each.dataset.shut = ''; each.open = true; }));
+window.addEventListener('afterprint', () => document.querySelectorAll('.dash-table[data-shut]').forEach((each) => { delete each.dataset.shut; each.open = false; }));

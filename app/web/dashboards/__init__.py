@@ -1,0 +1,1 @@
+"""Dashboards: figures as numbers, charts and tables, each of which opens the list behind it."""

@@ -1,0 +1,73 @@
+"""The monthly summary of calls as a file: XLSX or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from flask import Response
+from flask_babel import gettext as _
+
+from app.domain import audit, call_summary, permissions
+from app.domain.base import RuleBroken
+from app.domain.call_summary import Row
+from app.extensions import db
+from app.web.core.fields import Viewer
+from app.web.dashboards.filters import Filters
+from app.web.records.figure_filter import scope_of
+
+NAME = "Call_Log_Monthly_Summary"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+#: How a cell begins that a spreadsheet would compute.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def may_export(viewer: Viewer) -> bool:
+    """Whether the role matrix lets the person export calls."""
+    verb = "export" if permissions.is_offered("Call Logs", "export") else "read"
+    return viewer.person.may("Call Logs", verb)
+
+
+def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
+    """The file, noted in the audit. Raises Denied, RuleBroken without calls."""
+    if not may_export(viewer):
+        viewer.person.refuse_unless("Call Logs", "export")
+    session = db.session()
+    summary = call_summary.summarize(session, scope_of(filters.period, viewer, filters.people))
+    if not summary:
+        raise RuleBroken(_("There are no calls in this period. Please choose another one."), "from")
+    people = {key: _plain(card["full_name"]) for key, card in viewer.lookups.people.items()}
+    rows = list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
+    span = f"{filters.period.first_day} – {filters.period.last_day}"
+    audit.write(session, "export", viewer.person.id, viewer.now, NAME, what=span, who=filters.who, rows=len(rows))
+    session.commit()
+    made, mimetype = (as_csv(rows), "text/csv; charset=utf-8") if kind == "csv" else (as_xlsx(rows), XLSX)
+    attachment = {"Content-Disposition": f"attachment; filename={NAME}.{kind}", "Cache-Control": "no-store"}
+    return Response(made, 200, attachment, content_type=mimetype)
+
+
+def _plain(name: str) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return f"'{name}" if name.startswith(_FORMULA) else name
+
+
+def as_csv(rows: list[Row]) -> bytes:
+    """UTF-8 with a mark, by which Excel knows it; lines end with CR LF."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def as_xlsx(rows: list[Row]) -> bytes:
+    """One sheet; counts are numbers."""
+    from openpyxl import Workbook
+
+    book: Any = Workbook(write_only=True)
+    sheet = book.create_sheet("Monthly summary")
+    sheet.column_dimensions["A"].width = 28
+    for row in rows:
+        sheet.append(row)
+    made = io.BytesIO()
+    book.save(made)
+    return made.getvalue()

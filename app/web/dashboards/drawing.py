@@ -1,0 +1,225 @@
+"""What was measured, as the page draws it: numbers with their change, charts with their tables, links to the lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import format_decimal
+from flask_babel import gettext as _
+
+from app.domain.figure_counts import Counted, mean, rate
+from app.domain.periods import Point
+from app.web.core.fields import Viewer
+from app.web.core.local_dates import written
+from app.web.core.shipped_labels import shown_label
+from app.web.dashboards.filters import Filters
+from app.web.dashboards.measure import Measured, trend_names
+from app.web.dashboards.people_table import duration, people_table
+from app.web.dashboards.referral_table import referral_table
+from app.web.dashboards.widgets import (
+    Breakdown,
+    HeatMap,
+    Mean,
+    Number,
+    PeopleTable,
+    Rate,
+    ReferralTable,
+    Steps,
+    Trend,
+    Widget,
+)
+from app.web.records.figure_filter import weekdays
+from app.web.records.figure_labels import LABELS
+
+#: Shades of a heat map, besides none.
+SHADES = 5
+#: Figures of which more is worse, and of which it says nothing.
+_BAD = ("leads_lost", "calls_missed", "calls_not_picked", "tasks_overdue", "tasks_done_late", "messages_failed")
+_SECONDS = ("talk_seconds", "lead_reply_seconds", "ticket_reply_seconds")
+Drawn = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What all widgets of one page need."""
+
+    found: Measured
+    filters: Filters
+    viewer: Viewer
+
+
+def draw(name: str, widget: Widget, canvas: Canvas) -> Drawn:
+    """A widget for templates/dashboards/_widget.html."""
+    made = _DRAWN[type(widget)](name, widget, canvas)
+    help_ = str(widget.help) if widget.help is not None else ""
+    return {"name": name, "label": str(widget.label), "help": help_, "size": widget.size} | made
+
+
+def whole(number: int) -> str:
+    """A count as the language groups it."""
+    return str(format_decimal(number))
+
+
+# --- numbers
+
+
+def _number(_name: str, widget: Number, canvas: Canvas) -> Drawn:
+    counted = canvas.found.counts[widget.name]
+    is_time = widget.name in _SECONDS
+    shown = _card(duration(counted.now) if is_time else whole(counted.now), canvas.filters.list_of(widget.name))
+    return shown | _change(counted.change, counted, widget.name in _BAD)
+
+
+def _rate(_name: str, widget: Rate, canvas: Canvas) -> Drawn:
+    part, all_of_it = canvas.found.counts[widget.part], canvas.found.counts[widget.whole]
+    now = rate(part.now, all_of_it.now)
+    before = None if part.before is None else rate(part.before, all_of_it.before or 0)
+    text = "–" if now is None else f"{format_decimal(now)} %"
+    shown = _card(text, canvas.filters.list_of(widget.part))
+    shown["detail"] = _("%(part)s of %(whole)s", part=whole(part.now), whole=whole(all_of_it.now))
+    shown["detail_url"] = canvas.filters.list_of(widget.whole)
+    if now is None or before is None:
+        return shown | {"change": None}
+    return shown | _changed(round(now - before, 1), _("points"), False)
+
+
+def _mean(_name: str, widget: Mean, canvas: Canvas) -> Drawn:
+    seconds, count = canvas.found.counts[widget.seconds], canvas.found.counts[widget.count]
+    now, before = mean(seconds.now, count.now), mean(seconds.before or 0, count.before or 0)
+    shown = _card("–" if now is None else duration(now), canvas.filters.list_of(widget.count))
+    shown["detail"] = _("mean of %(count)s", count=whole(count.now))
+    if not now or not before:
+        return shown | {"change": None}
+    return shown | _changed(round(100 * (now - before) / before, 1), "%", True)
+
+
+def _card(text: str, url: str) -> Drawn:
+    return {"kind": "number", "text": text, "url": url, "detail": "", "detail_url": ""}
+
+
+def _change(percent: float | None, counted: Counted, is_bad: bool) -> Drawn:
+    if percent is None:
+        is_new = counted.before == 0 and counted.now > 0
+        return {"change": {"text": _("none before"), "icon": "", "tone": "gray"} if is_new else None}
+    return _changed(percent, "%", is_bad)
+
+
+def _changed(amount: float, unit: str, is_bad: bool) -> Drawn:
+    """More or less than before, told by sign, arrow and tone."""
+    if amount == 0:
+        return {"change": {"text": _("as before"), "icon": "", "tone": "gray"}}
+    icon, tone = ("arrow-up", "green") if amount > 0 else ("arrow-down", "red")
+    if is_bad:
+        tone = "red" if amount > 0 else "green"
+    return {
+        "change": {
+            "text": f"{'+' if amount > 0 else '−'}{format_decimal(abs(amount))} {unit}",
+            "icon": icon,
+            "tone": tone,
+        }
+    }
+
+
+# --- charts
+
+
+def chart(kind: str, columns: list[str], rows: list[Drawn]) -> Drawn:
+    """A chart and its table; rows: {label, cells: [{text, value, url}]}."""
+    is_empty = not any(cell["value"] for row in rows for cell in row["cells"])
+    return {"kind": kind, "columns": columns, "rows": rows, "is_empty": is_empty}
+
+
+def counted_cell(number: int, url: str) -> Drawn:
+    """A count that opens its list; none is no link."""
+    return {"text": whole(number), "value": number, "url": url if number else ""}
+
+
+def _steps(_name: str, widget: Steps, canvas: Canvas) -> Drawn:
+    rows = []
+    for name in widget.names:
+        number = canvas.found.counts[name].now
+        rows.append({"label": str(LABELS[name]), "cells": [counted_cell(number, canvas.filters.list_of(name))]})
+    return chart("bar", ["", _("Count")], rows)
+
+
+def _breakdown(name: str, widget: Breakdown, canvas: Canvas) -> Drawn:
+    rows = []
+    for value, number in canvas.found.groups[name]:
+        by = {f"_flt_null_{widget.filter}": "1"} if value is None else {f"_flt_eq_{widget.filter}": value}
+        url = canvas.filters.list_of(widget.name, **by)
+        rows.append({"label": _word(widget, value, canvas.viewer), "cells": [counted_cell(number, url)]})
+    return chart("bar", ["", str(LABELS[widget.name])], rows)
+
+
+def _word(widget: Breakdown, value: Any, viewer: Viewer) -> str:
+    if value is None:
+        return _("None")
+    if widget.master:
+        card = viewer.lookups.card(widget.master, value)
+        return str(shown_label(card["label"])) if card else _("Removed")
+    return str((widget.words or {}).get(value, value))
+
+
+def _trend(_name: str, widget: Trend, canvas: Canvas) -> Drawn:
+    names = trend_names(widget, canvas.viewer)
+    points = canvas.filters.period.points()
+    rows = [
+        {
+            "label": _point_label(point),
+            "cells": [_point_cell(name, point, canvas.found.series[name][place], canvas) for name in names],
+        }
+        for place, point in enumerate(points)
+    ]
+    return chart("line", [_("Hour") if len(points) == 24 else _("Day"), *[str(LABELS[name]) for name in names]], rows)
+
+
+def _point_label(point: Point) -> str:
+    if point.hour is not None:
+        return f"{point.hour:02d}:00"
+    first, last = written(point.first_day, "%-d %b"), written(point.last_day, "%-d %b")
+    return first if first == last else f"{first} – {last}"
+
+
+def _point_cell(name: str, point: Point, number: int, canvas: Canvas) -> Drawn:
+    days = {"from": point.first_day.isoformat(), "to": point.last_day.isoformat()}
+    slot = {} if point.hour is None else {"slot": point.first_day.weekday() * 24 + point.hour}
+    return counted_cell(number, canvas.filters.list_of(name, **days, **slot))
+
+
+def _heat_map(name: str, widget: HeatMap, canvas: Canvas) -> Drawn:
+    slots = canvas.found.slots[name]
+    most = max(slots.values(), default=0)
+    rows = [
+        {"label": day, "cells": [_heat_cell(widget, slots, place * 24 + hour, most, canvas) for hour in range(24)]}
+        for place, day in enumerate(weekdays())
+    ]
+    return chart("heat", ["", *[str(hour) for hour in range(24)]], rows)
+
+
+def _heat_cell(widget: HeatMap, slots: dict[int, int], slot: int, most: int, canvas: Canvas) -> Drawn:
+    number = slots.get(slot, 0)
+    shade = -(-number * SHADES // most) if most else 0
+    return counted_cell(number, canvas.filters.list_of(widget.name, slot=slot)) | {"shade": shade}
+
+
+def _people(_name: str, _widget: PeopleTable, canvas: Canvas) -> Drawn:
+    return people_table(canvas.found.people, canvas.filters, canvas.viewer)
+
+
+def _referrals(_name: str, _widget: ReferralTable, canvas: Canvas) -> Drawn:
+    return referral_table(canvas.found.referrals, canvas.filters)
+
+
+_DRAWN: dict[type[Widget], Callable[[str, Any, Canvas], Drawn]] = {
+    Number: _number,
+    Rate: _rate,
+    Mean: _mean,
+    Steps: _steps,
+    Breakdown: _breakdown,
+    Trend: _trend,
+    HeatMap: _heat_map,
+    PeopleTable: _people,
+    ReferralTable: _referrals,
+}

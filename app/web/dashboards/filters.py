@@ -1,0 +1,109 @@
+"""The filters of a dashboard: period and people, which stand in its address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import request
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app import access
+from app.domain import periods
+from app.domain.base import RuleBroken
+from app.domain.figures import FIGURES
+from app.domain.periods import Period
+from app.extensions import db
+from app.models import CallLog, Customer, Lead, Message, Task, Ticket, User
+from app.web.core.fields import Viewer
+from app.web.records.figure_filter import REACH, TEAM, people_of
+
+#: Record -> its list.
+LISTS = {
+    Lead: "/leads/",
+    Ticket: "/tickets/",
+    Task: "/tasks/",
+    CallLog: "/calls/",
+    Message: "/messages/",
+    Customer: "/customers/",
+}
+ARGUMENTS = ("period", "from", "to", "who")
+#: Most people in the list to choose from.
+MAX_PEOPLE = 500
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What an address asks for."""
+
+    #: One of periods.NAMES.
+    name: str
+    period: Period
+    #: "" = everybody, REACH = all within the viewer's reach; else a user id, or team- and the id of a manager.
+    who: str
+    people: frozenset[int] | None
+
+    def address(self, path: str, **changes: str) -> str:
+        """A dashboard's address with these filters."""
+        given = {"period": self.name, "who": "" if self.who == REACH else self.who} | changes
+        if given["period"] == periods.CUSTOM:
+            given |= {"from": self.period.first_day.isoformat(), "to": self.period.last_day.isoformat()}
+        query = urlencode({key: value for key, value in given.items() if value})
+        return f"{path}?{query}" if query else path
+
+    def list_of(self, name: str, **more: Any) -> str:
+        """The address of the list of a figure's rows; `more`: further arguments, or others in their place."""
+        record = FIGURES[name].record
+        given = {
+            **({"tab": "all"} if record is Task else {}),
+            "figure": name,
+            "from": self.period.first_day.isoformat(),
+            "to": self.period.last_day.isoformat(),
+            "who": self.who,
+        } | more
+        return f"{LISTS[record]}?{urlencode({key: value for key, value in given.items() if value != ''})}"
+
+
+def parse(viewer: Viewer, default_who: str = "") -> Filters:
+    """The filters of this request. Raises RuleBroken, and Denied for people beyond the viewer's reach."""
+    for key in request.args:
+        if key not in ARGUMENTS:
+            raise RuleBroken(_("This dashboard has no parameter “%(name)s”.", name=key[:60]), key[:60])
+        if len(request.args.getlist(key)) > 1:
+            raise RuleBroken(_("“%(name)s” is given more than once.", name=key), key)
+    given = {key: value.strip() for key, value in request.args.items()}
+    has_dates = bool(given.get("from") or given.get("to"))
+    name = given.get("period") or (periods.CUSTOM if has_dates else periods.MONTH)
+    if has_dates and name != periods.CUSTOM:
+        raise RuleBroken(_("Please choose either a period or two dates, not both."), "period")
+    if name == periods.CUSTOM:
+        period = periods.between(given.get("from", ""), given.get("to", ""), viewer.zone)
+    else:
+        period = periods.named(name, viewer.now, viewer.zone)
+    everybody = "" if viewer.person.reach("Dashboard") is None else REACH
+    who = given.get("who") or default_who or everybody
+    people = people_of(who, viewer)
+    refuse_beyond_reach(people, viewer)
+    return Filters(name, period, who, people)
+
+
+def refuse_beyond_reach(people: frozenset[int] | None, viewer: Viewer) -> None:
+    """Raise Denied where one of the people is not within the viewer's reach of dashboards."""
+    reach = viewer.person.reach("Dashboard")
+    if people is not None and reach is not None and not people <= reach:
+        raise access.Denied(_("You can only see figures for yourself and your own team."))
+
+
+def offered(viewer: Viewer) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """([(who, name)] of the people to choose from, of the teams); none for who sees only their own figures."""
+    reach, people = viewer.person.reach("Dashboard"), viewer.lookups.people
+    keys = [key for key in people if key in viewer.lookups.active and (reach is None or key in reach)]
+    if len(keys) < 2:
+        return [], []
+    with access.as_system(db.session()):
+        managers = set(db.session.scalars(select(User.manager_id).where(User.manager_id.is_not(None)).distinct()))
+    named = sorted((str(people[key]["full_name"]), key) for key in keys)
+    one = [(str(key), name) for name, key in named[:MAX_PEOPLE]]
+    return one, [(f"{TEAM}{key}", _("Team of %(name)s", name=name)) for name, key in named if key in managers]

@@ -1,0 +1,96 @@
+"""The table of what each person has done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import format_decimal
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from app.domain.figure_counts import mean
+from app.domain.figure_tables import ByPerson
+from app.models import CallLog, Lead, Task, Ticket
+from app.web.core.fields import Viewer, span
+from app.web.dashboards.filters import Filters
+from app.web.dashboards.measure import kinds_of_people
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A figure of each person; `over`: it is divided by this count, as a mean of seconds."""
+
+    label: Any
+    name: str
+    over: str = ""
+    is_time: bool = False
+    #: Whether the list is that of the assignee, not of whoever the record belongs to.
+    by_assignee: bool = False
+
+
+_COLUMNS: dict[Any, tuple[_Column, ...]] = {
+    Lead: (
+        _Column(_l("Leads taken"), "leads_taken"),
+        _Column(_l("Contacted"), "leads_taken_contacted"),
+        _Column(_l("Converted"), "leads_taken_converted"),
+        _Column(_l("First response to leads"), "lead_reply_seconds", "leads_contacted", by_assignee=True),
+    ),
+    Ticket: (
+        _Column(_l("Tickets"), "tickets", by_assignee=True),
+        _Column(_l("Resolved"), "tickets_ended", by_assignee=True),
+        _Column(_l("First response to tickets"), "ticket_reply_seconds", "tickets_answered", by_assignee=True),
+    ),
+    Task: (
+        _Column(_l("Tasks done"), "tasks_done"),
+        _Column(_l("Done late"), "tasks_done_late"),
+        _Column(_l("Overdue now"), "tasks_overdue"),
+    ),
+    CallLog: (
+        _Column(_l("Calls"), "calls"),
+        _Column(_l("Talk time"), "talk_seconds", is_time=True),
+    ),
+}
+
+
+def people_table(people: ByPerson, filters: Filters, viewer: Viewer) -> dict[str, Any]:
+    """{kind, columns, rows, is_empty}: who took or converted most comes first; who did nothing is left out."""
+    columns = [column for record in kinds_of_people(viewer) for column in _COLUMNS[record]]
+    cards = viewer.lookups.people
+    shown = {key: values for key, values in people.items() if key in cards and any(values.values())}
+    order = sorted(shown, key=lambda key: (*[-shown[key].get(name, 0) for name in _ORDER], cards[key]["full_name"]))
+    rows = [
+        {
+            "label": cards[key]["full_name"],
+            "url": filters.address("/dashboard/mine", who=str(key)),
+            "cells": [_cell(each, key, shown[key], filters) for each in columns],
+        }
+        for key in order
+    ]
+    return {
+        "kind": "people",
+        "columns": [_("Person"), *[str(each.label) for each in columns]],
+        "rows": rows,
+        "is_empty": not rows,
+    }
+
+
+_ORDER = ("leads_taken_converted", "leads_taken", "tickets", "calls")
+
+
+def _cell(column: _Column, key: int, values: dict[str, int], filters: Filters) -> dict[str, Any]:
+    number = values.get(column.name, 0)
+    name = column.over or column.name
+    who: dict[str, Any] = {"who": "", "_flt_eq_assignee": key} if column.by_assignee else {"who": key}
+    url = filters.list_of(name, **who) if values.get(name) else ""
+    if column.over:
+        average = mean(number, values.get(column.over, 0))
+        return {"text": "–" if average is None else duration(average), "value": average or 0, "url": url}
+    text = duration(number) if column.is_time else str(format_decimal(number))
+    return {"text": text, "value": number, "url": url}
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, without the seconds once there are hours."""
+    whole_seconds = round(seconds)
+    return span(whole_seconds if whole_seconds < 3600 else whole_seconds // 60 * 60)

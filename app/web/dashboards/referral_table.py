@@ -1,0 +1,45 @@
+"""The table of referral codes: whose each is, and the leads that it brought."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import format_decimal
+from flask_babel import gettext as _
+
+from app.domain.figure_counts import rate
+from app.web.dashboards.filters import Filters
+
+
+def referral_table(referrals: list[dict[str, Any]], filters: Filters) -> dict[str, Any]:
+    """{kind, columns, rows, is_empty}, the code with the most leads first."""
+    columns = [_("Referred by"), _("Code"), _("Leads"), _("Converted"), _("Rate")]
+    return {
+        "kind": "referrals",
+        "columns": columns,
+        "rows": [_row(each, filters) for each in referrals],
+        "is_empty": not referrals,
+    }
+
+
+def _row(each: dict[str, Any], filters: Filters) -> dict[str, Any]:
+    by = {"_flt_eq_referral": each["code"]}
+    percent = rate(each["converted"], each["leads"])
+    counts = [
+        {
+            "text": str(format_decimal(each[key])),
+            "value": each[key],
+            "url": filters.list_of(name, **by) if each[key] else "",
+        }
+        for key, name in (("leads", "leads_referred"), ("converted", "leads_referred_converted"))
+    ]
+    code = each["code"] if each["customer_id"] is None or each["is_account"] else _("%(code)s (own code)", **each)
+    return {
+        "label": each["name"] or _("Nobody you can see"),
+        "url": f"/customers/{each['number']}" if each["number"] else "",
+        "cells": [
+            {"text": code, "value": None, "url": ""},
+            *counts,
+            {"text": f"{format_decimal(percent or 0)} %", "value": None, "url": ""},
+        ],
+    }

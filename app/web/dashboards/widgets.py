@@ -1,0 +1,390 @@
+"""What a dashboard can show: numbers, charts and tables, declared by the figures that they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.domain import figures
+from app.domain.calls import STATUSES as CALL_STATUSES
+from app.domain.messages import CHANNELS
+from app.models import CallLog, Customer, Lead, Message, Task, Ticket
+from app.web.records.call_fields import STATUS_WORDS
+from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
+from app.web.records.figure_labels import LABELS
+
+#: Widths of a widget on a page, in twelfths.
+SIZES = (3, 4, 6, 8, 12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Widget:
+    """One thing on a dashboard."""
+
+    label: Any = None
+    #: What its figure says, in a sentence; the guide has the whole formula.
+    help: Any = None
+    size: int = 6
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures that are counted in the period for it."""
+        return ()
+
+    @property
+    def records(self) -> set[Any]:
+        """The records that a person must be able to read to see it."""
+        return {figures.FIGURES[name].record for name in self.figures}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number(Widget):
+    """One figure: a count, or a sum of seconds."""
+
+    name: str
+    size: int = 3
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.name,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate(Widget):
+    """How many percent of the whole are the part."""
+
+    part: str
+    whole: str
+    size: int = 3
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Part and whole."""
+        return (self.part, self.whole)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Widget):
+    """Seconds by how many rows they were summed over."""
+
+    seconds: str
+    count: str
+    size: int = 3
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The seconds and the rows."""
+        return (self.seconds, self.count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Widget):
+    """Several figures beside each other: a funnel, or parts of a whole."""
+
+    names: tuple[str, ...]
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakdown(Widget):
+    """The rows of a figure by a column."""
+
+    name: str
+    column: Any
+    #: The filter of the list, and where its words come from: a master, words, or the value itself.
+    filter: str
+    master: str = ""
+    words: Any = None
+    options: tuple[str, ...] = ()
+
+    @property
+    def records(self) -> set[Any]:
+        """That of the figure."""
+        return {figures.FIGURES[self.name].record}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend(Widget):
+    """Figures over the points of the period."""
+
+    names: tuple[str, ...]
+    size: int = 12
+
+    @property
+    def records(self) -> set[Any]:
+        """Those of the figures; it shows as many as the person may read."""
+        return set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatMap(Widget):
+    """A figure by weekday and hour."""
+
+    name: str
+    size: int = 12
+
+    @property
+    def records(self) -> set[Any]:
+        """That of the figure."""
+        return {figures.FIGURES[self.name].record}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleTable(Widget):
+    """What each person has done."""
+
+    size: int = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferralTable(Widget):
+    """Who refers whom."""
+
+    size: int = 12
+
+    @property
+    def records(self) -> set[Any]:
+        """Leads name the code, customers whose it is."""
+        return {Lead, Customer}
+
+
+def _number(name: str, help_: Any = None) -> Number:
+    return Number(name=name, label=LABELS[name], help=help_)
+
+
+#: Name -> widget. The names stand in saved boards.
+CATALOG: dict[str, Widget] = {
+    # leads
+    "leads": _number("leads"),
+    "leads_lost": _number("leads_lost"),
+    "accounts_opened": _number("accounts_opened"),
+    "accounts_activated": _number("accounts_activated"),
+    "leads_taken": _number("leads_taken", _("Given to the person, or created by them, in the period.")),
+    "conversion": Rate(
+        part="leads_converted",
+        whole="leads",
+        label=_("Conversion rate"),
+        help=_("Of the leads created: those whose account is opened or activated now."),
+    ),
+    "lead_reply": Mean(seconds="lead_reply_seconds", count="leads_contacted", label=LABELS["lead_reply_seconds"]),
+    "lead_funnel": Steps(
+        names=("leads", "leads_contacted", "leads_converted", "leads_lost"), label=_("From lead to account")
+    ),
+    "leads_by_status": Breakdown(
+        name="leads", column=Lead.status_id, filter="status", master="lead_status", label=_("Leads by status")
+    ),
+    "leads_by_source": Breakdown(
+        name="leads", column=Lead.source_id, filter="source", master="lead_source", label=_("Leads by source")
+    ),
+    "lost_by_status": Breakdown(
+        name="leads_lost", column=Lead.status_id, filter="status", master="lead_status", label=_("Why leads were lost")
+    ),
+    # tickets
+    "tickets": _number("tickets"),
+    "tickets_resolved": _number("tickets_resolved"),
+    "resolution": Rate(
+        part="tickets_ended",
+        whole="tickets",
+        label=_("Resolution rate"),
+        help=_("Of the tickets created: those that are resolved or closed now."),
+    ),
+    "ticket_reply": Mean(
+        seconds="ticket_reply_seconds", count="tickets_answered", label=LABELS["ticket_reply_seconds"]
+    ),
+    "tickets_by_status": Breakdown(
+        name="tickets", column=Ticket.status_id, filter="status", master="ticket_status", label=_("Tickets by status")
+    ),
+    "tickets_by_priority": Breakdown(
+        name="tickets", column=Ticket.priority, filter="priority", label=_("Tickets by priority")
+    ),
+    "created_trend": Trend(names=("leads", "tickets"), label=_("Leads and tickets created")),
+    # tasks
+    "tasks": _number("tasks"),
+    "tasks_done": _number("tasks_done"),
+    "tasks_done_late": _number("tasks_done_late", _("Done after they were due.")),
+    "tasks_overdue": _number("tasks_overdue", _("Open and past their due time at this moment.")),
+    "completion": Rate(
+        part="tasks_completed",
+        whole="tasks",
+        label=_("Completion rate"),
+        help=_("Of the tasks created: those that are done now."),
+    ),
+    "tasks_by_priority": Breakdown(name="tasks", column=Task.priority, filter="priority", label=_("Tasks by priority")),
+    # calls
+    "calls": _number("calls"),
+    "calls_in": _number("calls_in"),
+    "calls_out": _number("calls_out"),
+    "calls_completed": _number("calls_completed"),
+    "calls_missed": _number("calls_missed", _("Incoming calls that nobody took.")),
+    "calls_missed_returned": _number("calls_missed_returned", _("Missed calls whose number was reached since.")),
+    "calls_not_picked": _number("calls_not_picked", _("Outgoing calls that nobody picked up.")),
+    "calls_cold": _number("calls_cold"),
+    "talk_time": _number("talk_seconds"),
+    "numbers": _number("numbers", _("Different numbers in the period.")),
+    "numbers_new": _number("numbers_new", _("Numbers of which no call is known before.")),
+    "callback": Rate(part="calls_missed_returned", whole="calls_missed", label=_("Called back")),
+    "calls_heat_map": HeatMap(name="calls", label=_("Calls by weekday and hour")),
+    "calls_by_status": Breakdown(
+        name="calls",
+        column=CallLog.status,
+        filter="status",
+        words=STATUS_WORDS,
+        options=CALL_STATUSES,
+        label=_("Calls by status"),
+    ),
+    "calls_trend": Trend(names=("calls_in", "calls_out"), label=_("Incoming and outgoing calls")),
+    # referrals
+    "referred": _number("leads_referred"),
+    "referred_converted": _number("leads_referred_converted"),
+    "referral_rate": Rate(
+        part="leads_referred_converted",
+        whole="leads_referred",
+        label=_("Conversion of referred leads"),
+    ),
+    "referral_share": Rate(
+        part="leads_referred_converted",
+        whole="leads_converted",
+        label=_("Referred among the converted"),
+    ),
+    "referral_funnel": Steps(
+        names=("leads", "leads_referred", "leads_referred_converted"), label=_("From lead to referred account")
+    ),
+    "referred_by_source": Breakdown(
+        name="leads_referred",
+        column=Lead.source_id,
+        filter="source",
+        master="lead_source",
+        label=_("Referred leads by source"),
+    ),
+    "referral_trend": Trend(names=("leads_referred", "leads_referred_converted"), label=_("Referred leads over time")),
+    "referral_table": ReferralTable(label=_("Who refers")),
+    # SLA
+    "lead_replies": Steps(
+        names=("lead_replies_in_time", "lead_replies_late", "lead_replies_waiting"), label=_("First response to leads")
+    ),
+    "ticket_replies": Steps(
+        names=("ticket_replies_in_time", "ticket_replies_late", "ticket_replies_waiting"),
+        label=_("First response to tickets"),
+    ),
+    "ticket_resolutions": Steps(
+        names=("tickets_ended_in_time", "ticket_resolutions_late"), label=_("Resolution of tickets")
+    ),
+    "late_by_priority": Breakdown(
+        name="ticket_replies_late", column=Ticket.priority, filter="priority", label=_("Late responses by priority")
+    ),
+    # messages
+    "messages_sent": _number("messages_sent"),
+    "messages_failed": _number("messages_failed", _("Failed for good, or nobody knows whether they arrived.")),
+    "messages_in": _number("messages_in"),
+    "answered": Rate(
+        part="messages_answered",
+        whole="messages_in",
+        label=_("Answered"),
+        help=_("Of the messages received: those that somebody has answered since."),
+    ),
+    "answer_times": Steps(
+        names=(
+            "messages_in",
+            "messages_answered",
+            "messages_answered_same_day",
+            "messages_answered_soon",
+            "messages_answered_quick",
+        ),
+        label=_("Answered within"),
+    ),
+    "messages_by_channel": Breakdown(
+        name="messages_out",
+        column=Message.channel,
+        filter="channel",
+        words=CHANNEL_WORDS,
+        options=CHANNELS,
+        label=_("Written by channel"),
+    ),
+    "messages_by_state": Breakdown(
+        name="messages_out", column=Message.state, filter="state", words=STATE_WORDS, label=_("Written by state")
+    ),
+    "messages_trend": Trend(names=("messages_out", "messages_in"), label=_("Written and received")),
+    # people
+    "people": PeopleTable(label=_("Each person")),
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of dashboards."""
+
+    name: str
+    label: Any
+    widgets: tuple[str, ...]
+    #: Modules of which the person must read one.
+    modules: tuple[str, ...] = ()
+    #: Whether it needs more than one's own figures.
+    is_of_team: bool = False
+
+
+PAGES = (
+    Page(
+        "analytics",
+        _("Analytics"),
+        (
+            *("leads", "conversion", "accounts_opened", "accounts_activated", "tickets", "resolution", "ticket_reply"),
+            *("calls", "calls_missed", "tasks_done", "tasks_overdue", "lead_reply"),
+            *("created_trend", "leads_by_status", "leads_by_source", "lead_funnel", "lost_by_status"),
+            *("tickets_by_status", "tickets_by_priority"),
+        ),
+    ),
+    Page(
+        "mine",
+        _("My numbers"),
+        (
+            *("leads_taken", "leads", "conversion", "accounts_opened", "tickets", "resolution", "ticket_reply"),
+            *("tasks_done", "completion", "tasks_overdue", "calls", "talk_time"),
+            *("created_trend", "leads_by_status", "tickets_by_status", "tasks_by_priority", "calls_heat_map"),
+        ),
+    ),
+    Page("team", _("Team"), ("people",), is_of_team=True),
+    Page(
+        "calls",
+        _("Calls"),
+        (
+            *("calls", "talk_time", "calls_in", "calls_out", "calls_completed", "calls_missed", "callback"),
+            *("calls_missed_returned", "calls_not_picked", "calls_cold", "numbers", "numbers_new"),
+            *("calls_heat_map", "calls_trend", "calls_by_status"),
+        ),
+        ("Call Logs",),
+    ),
+    Page(
+        "referrals",
+        _("Referrals"),
+        (
+            *("referred", "referred_converted", "referral_rate", "referral_share"),
+            *("referral_trend", "referral_funnel", "referred_by_source", "referral_table"),
+        ),
+        ("Leads",),
+    ),
+    Page(
+        "sla",
+        _("SLA"),
+        (
+            *("lead_reply", "ticket_reply", "resolution", "tickets_resolved"),
+            *("lead_replies", "ticket_replies", "ticket_resolutions", "late_by_priority"),
+        ),
+        ("Leads", "Tickets"),
+    ),
+    Page(
+        "messages",
+        _("Messages"),
+        (
+            *("messages_sent", "messages_failed", "messages_in", "answered"),
+            *("messages_trend", "answer_times", "messages_by_channel", "messages_by_state"),
+        ),
+        ("Messages",),
+    ),
+)

@@ -1,0 +1,60 @@
+"""What the figures are called, on dashboards and above the lists that they open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+#: Figure -> its name on pages.
+LABELS: dict[str, Any] = {
+    "leads": _("Leads created"),
+    "leads_contacted": _("Leads contacted"),
+    "leads_converted": _("Leads converted"),
+    "leads_lost": _("Leads lost"),
+    "leads_referred": _("Referred leads"),
+    "leads_referred_converted": _("Referred leads converted"),
+    "lead_reply_seconds": _("First response to leads"),
+    "accounts_opened": _("Accounts opened"),
+    "accounts_activated": _("Accounts activated"),
+    "leads_taken": _("Leads taken"),
+    "leads_taken_contacted": _("Leads taken and contacted"),
+    "leads_taken_converted": _("Leads taken and converted"),
+    "lead_replies_in_time": _("Leads: response in time"),
+    "lead_replies_late": _("Leads: response late"),
+    "lead_replies_waiting": _("Leads: response waiting"),
+    "tickets": _("Tickets created"),
+    "tickets_ended": _("Of these resolved or closed"),
+    "tickets_resolved": _("Tickets resolved"),
+    "tickets_answered": _("Tickets answered"),
+    "ticket_reply_seconds": _("First response to tickets"),
+    "ticket_replies_in_time": _("Tickets: response in time"),
+    "ticket_replies_late": _("Tickets: response late"),
+    "ticket_replies_waiting": _("Tickets: response waiting"),
+    "tickets_ended_in_time": _("Tickets: resolved in time"),
+    "ticket_resolutions_late": _("Tickets: resolution late"),
+    "tasks": _("Tasks created"),
+    "tasks_completed": _("Of these tasks done"),
+    "tasks_done": _("Tasks done"),
+    "tasks_done_late": _("Tasks done late"),
+    "tasks_overdue": _("Tasks overdue now"),
+    "calls": _("Calls"),
+    "calls_in": _("Incoming calls"),
+    "calls_out": _("Outgoing calls"),
+    "calls_completed": _("Completed calls"),
+    "calls_missed": _("Missed calls"),
+    "calls_missed_returned": _("Missed and called back"),
+    "calls_not_picked": _("Not picked up"),
+    "calls_cold": _("Cold calls"),
+    "talk_seconds": _("Talk time"),
+    "numbers": _("Unique callers"),
+    "numbers_new": _("New callers"),
+    "messages_out": _("Messages written"),
+    "messages_sent": _("Messages sent"),
+    "messages_failed": _("Messages failed"),
+    "messages_in": _("Messages received"),
+    "messages_answered": _("Answered"),
+    "messages_answered_quick": _("Answered within 15 minutes"),
+    "messages_answered_soon": _("Answered within an hour"),
+    "messages_answered_same_day": _("Answered within 24 hours"),
+}
