@@ -1,0 +1,197 @@
+"""A list in groups, by status or by person: the first rows and the number of each, by three statements in all.
+
+Serves boards and grouped lists. Each group is a range of an index, so that it costs the same whatever the others hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import Integer, Select, bindparam, func, literal, select, union_all
+
+from app import access
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.web.core.fields import Viewer
+from app.web.core.record_pages import tables_in
+from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
+from app.web.core.reference_fields import person_card
+
+#: Rows of a group at first; groups of people that are shown.
+SIZE, MAX_PEOPLE = 20, 40
+#: A value that is no id: the rows without one.
+NOBODY = 0
+
+
+@dataclass
+class Group:
+    """One group: its value, what it is called, and how many rows it has."""
+
+    value: Any
+    label: str
+    color: str = "gray"
+    person: dict[str, Any] | None = None
+    count: int = 0
+    is_capped: bool = False
+    ids: list[int] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
+
+    @property
+    def count_text(self) -> str:
+        """As the list's own count: “1,000+” where counting stopped."""
+        return f"{COUNT_CAP:,}+" if self.is_capped else f"{self.count:,}"
+
+
+def columns_of(screen: Any) -> dict[str, Any]:
+    """The columns by which the list can be grouped, with their labels."""
+    named = screen.record_table.by_name
+    names = [name for name in ("status", "assignee") if name in named and len(named[name].columns)]
+    return {name: named[name].label for name in names if name != "status" or has_statuses(screen)}
+
+
+def has_statuses(screen: Any) -> bool:
+    """Whether the rows have one of few statuses: of a picklist, or of the code."""
+    status = screen.record_table.by_name.get("status")
+    return bool(screen.status_master) or (status is not None and status.kind == "choice" and bool(status.options))
+
+
+def groups_of(screen: Any, name: str, viewer: Viewer) -> list[Group]:
+    """The groups by this column, empty ones too. Raises RuleBroken for a column that makes none."""
+    if name not in columns_of(screen):
+        raise RuleBroken(_("This list can't be grouped by “%(name)s”.", name=name[:60]), "group")
+    if name == "status":
+        return _statuses(screen, viewer)
+    return _people(screen, viewer)
+
+
+def _statuses(screen: Any, viewer: Viewer) -> list[Group]:
+    if screen.status_master:
+        cards, offered = viewer.lookups.cards[screen.status_master], viewer.lookups.offered[screen.status_master]
+        return [Group(key, cards[key]["label"], cards[key].get("color") or "gray") for key in offered]
+    status = screen.record_table.by_name["status"]
+    return [Group(each, str(status.words.get(each, each)), status.colors.get(each, "gray")) for each in status.options]
+
+
+def _people(screen: Any, viewer: Viewer) -> list[Group]:
+    """The colleagues in the person's reach, and nobody."""
+    reach = viewer.person.reach(screen.module)
+    people = viewer.lookups.people
+    within = [key for key in people if (reach is None or key in reach) and key in viewer.lookups.active]
+    within.sort(key=lambda key: (key != viewer.person.id, people[key]["full_name"].casefold()))
+    made = [Group(key, people[key]["full_name"], person=person_card(people[key])) for key in within]
+    return [*made, Group(NOBODY, _("No one"))]
+
+
+# --- the statements
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The question that the groups share; its conditions have parameters in place of their values."""
+
+    table: RecordTable
+    column: Any
+    rules: list[Any]
+    order: list[Any]
+    late: dict[str, Any]
+    key: Hashable
+    tables: frozenset[str]
+
+    @classmethod
+    def of(cls, table: RecordTable, query: ListQuery, name: str) -> _Asked:
+        shape = access.shape_of([*query.conditions, *query.order])
+        opened, cut = shape.opened([*query.conditions, *query.order]), len(query.conditions)
+        named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
+        tables = frozenset(named | tables_in((*query.conditions, *query.order)))
+        column = table.by_name[name].columns[0]
+        return cls(table, column, opened[:cut], opened[cut:], shape.late, shape.key, tables)
+
+    def where(self, group: Group) -> Any:
+        return self.column.is_(None) if group.value == NOBODY else self.column == literal(group.value)
+
+    def ids(self, group: Group) -> Select[Any]:
+        asked = ListQuery([*self.rules, self.where(group)], self.order, 0)
+        return self.table.ids(asked)
+
+    def ask(self, session: Any, what: str, groups: Sequence[Group], make: Any) -> list[tuple[Any, ...]]:
+        values = tuple(group.value for group in groups)
+        key = None if self.key is None else (self.table, "groups", what, self.column.key, values, self.key)
+        return access.answer(session, access.Question(key, make, self.tables), self.late)
+
+
+def count(screen: Any, name: str, query: ListQuery, groups: list[Group]) -> None:
+    """Fill in how many rows each group has, up to the cap; one statement."""
+    asked = _Asked.of(screen.record_table, query, name)
+
+    def make() -> Select[Any]:
+        parts = []
+        for group in groups:
+            few = asked.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
+            few_rows = few.limit(COUNT_CAP + 1).subquery()
+            parts.append(select(func.count()).select_from(few_rows).scalar_subquery())
+        return select(*[part.label(f"n{place}") for place, part in enumerate(parts)])
+
+    if groups:
+        found = asked.ask(db.session(), "count", groups, make)[0]
+        for group, number in zip(groups, found, strict=True):
+            group.is_capped = number > COUNT_CAP
+            group.count = min(number, COUNT_CAP)
+
+
+def fill(screen: Any, name: str, query: ListQuery, groups: list[Group], names: tuple[str, ...]) -> None:
+    """Fill in the first rows of each group, in the order of the list; two statements.
+
+    `query.size` rows each, from `query.offset` on.
+    """
+    wanted = [group for group in groups if group.count > query.offset]
+    if not wanted:
+        return
+    asked = _Asked.of(screen.record_table, query, name)
+
+    def make() -> Any:
+        parts = []
+        for place, group in enumerate(wanted):
+            page = asked.ids(group).order_by(*asked.order).limit(query.size).offset(query.offset).subquery()
+            parts.append(select(literal(place).label("place"), page.c.id))
+        return union_all(*parts) if len(parts) > 1 else parts[0]
+
+    session = db.session()
+    for place, key in asked.ask(session, f"ids {query.size} {query.offset}", wanted, make):
+        wanted[place].ids.append(key)
+    rows = _rows(screen.record_table, session, [key for group in wanted for key in group.ids], names)
+    for group in wanted:
+        group.rows = [rows[key] for key in group.ids if key in rows]
+
+
+def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ...]) -> dict[int, Any]:
+    """The rows of these ids under the access rules, by id."""
+    if not ids:
+        return {}
+    late = {f"row_{place}": key for place, key in enumerate(_filled(ids))}
+
+    def make() -> Select[Any]:
+        parameters = [bindparam(name, 0, type_=Integer) for name in late]
+        return table.selection(names)[0].where(table.record.id.in_(parameters))
+
+    tables = frozenset({table.name, *(joined.__tablename__ for joined, _on in table.joins)})
+    question = access.Question((table, "rows of groups", names, len(late)), make, tables)
+    return {row[0]: row for row in access.answer(session, question, late)}
+
+
+def _filled(ids: list[int]) -> list[int]:
+    """The ids, filled up with the last one to a power of two: lists of similar length are one statement."""
+    return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))]
+
+
+def load(screen: Any, name: str, query: ListQuery, names: tuple[str, ...], viewer: Viewer) -> list[Group]:
+    """The groups of this list with their counts and first rows; of people, those who have any."""
+    groups = groups_of(screen, name, viewer)
+    count(screen, name, query, groups)
+    if name != "status":
+        groups = [group for group in groups if group.count][:MAX_PEOPLE]
+    fill(screen, name, replace(query, page=0), groups, names)
+    screen.record_table.prepare([row for group in groups for row in group.rows], names, viewer)
+    return groups
