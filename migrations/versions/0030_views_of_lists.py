@@ -38,9 +38,7 @@ def upgrade() -> None:
     op.create_index("ix_view_pin_view_id", "view_pin", ["view_id"])
     # What was shared stays shared, what was pinned stays in its owner's sidebar.
     op.execute(sa.text("UPDATE saved_view SET audience = 'all' WHERE shared = 1"))
-    op.execute(
-        sa.text("INSERT INTO view_pin (user_id, view_id) SELECT owner_id, id FROM saved_view WHERE pinned = 1")
-    )
+    op.execute(sa.text("INSERT INTO view_pin (user_id, view_id) SELECT owner_id, id FROM saved_view WHERE pinned = 1"))
     with op.batch_alter_table("saved_view", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.drop_column("shared")
         batch.drop_column("pinned")
@@ -89,7 +87,7 @@ def downgrade() -> None:
         batch.add_column(sa.Column("pinned", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.execute(sa.text("UPDATE saved_view SET shared = 1 WHERE audience = 'all'"))
     pinned = "SELECT 1 FROM view_pin WHERE view_pin.view_id = saved_view.id AND view_pin.user_id = saved_view.owner_id"
-    op.execute(sa.text(f"UPDATE saved_view SET pinned = 1 WHERE EXISTS ({pinned})"))  # noqa: S608  # no input
+    op.execute(sa.text(f"UPDATE saved_view SET pinned = 1 WHERE EXISTS ({pinned})"))
     op.drop_table("view_pin")
     with op.batch_alter_table("saved_view", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.drop_constraint("fk_saved_view_role", type_="foreignkey")

@@ -24,7 +24,7 @@ export function show(html, done = null) {
     made.addEventListener('close', () => { made.crmClosed?.(); made.crmClosed = null; if (opener?.isConnected) opener.focus(); }, { once: true });
   }
   made.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
-  const first = made.querySelector('[aria-invalid="true"], [autofocus], input:not([type=hidden], [type=checkbox]), select, textarea, .menu-item');
+  const first = ['[aria-invalid="true"]', '[autofocus]', 'input:not([type=hidden], [type=checkbox]), select, textarea, .menu-item'].map((each) => made.querySelector(each)).find(Boolean);
   first?.focus();
   return made;
 }

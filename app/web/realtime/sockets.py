@@ -177,7 +177,9 @@ class Sockets:
     def boards(self, kinds: Iterable[str]) -> list[tuple[str, str]]:
         """(sid, kind) of the connections whose pages show a board of one of these kinds."""
         wanted = set(kinds)
-        return [(sid, each.board) for sid, each in list(self.connections.items()) if each.board in wanted and each.board]
+        return [
+            (sid, each.board) for sid, each in list(self.connections.items()) if each.board in wanted and each.board
+        ]
 
     def typing(self, *args: Any) -> None:
         """Handle "typing": the person writes in the conversation {kind, id} on their page. Nothing is stored."""

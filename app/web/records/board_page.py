@@ -85,7 +85,7 @@ def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     """One card: title, what stands below it, and who works on it."""
     values = tuple(row)
     cells = {
-        each.name: each.shown_cell(values[cut], viewer) | {"label": str(each.label), "column": each.kind}
+        each.name: each.shown_cell(values[cut], viewer) | {"caption": str(each.label), "column": each.kind}
         for each, cut in screen.record_table.selection(names)[1]
     }
     title = cells[screen.title_column].get("text") or cells.get("number", {}).get("text") or str(values[0])

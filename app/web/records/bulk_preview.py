@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import flash, redirect, render_template, request
@@ -47,7 +46,7 @@ class BulkPreview:
         keys = list(dict.fromkeys(request.form.getlist("rowid")))
         allowed, refused = 0, []
         for key in keys[:MAX_TRIED]:
-            why = self._try(key, lambda: self.row_for(key, action.verb), lambda row: action.run(row, request.form, viewer))
+            why = self._try(key, action, viewer)
             allowed += why is None
             refused += [why] if why else []
         page = {
@@ -59,13 +58,14 @@ class BulkPreview:
         }
         return render_template("crm/_bulk_preview.html", page=page)
 
-    def _try(self, key: str, find: Callable[[], Any], run: Callable[[Any], Any]) -> tuple[str, str] | None:
+    def _try(self, key: str, action: Any, viewer: Viewer) -> tuple[str, str] | None:
         """None if the row would be changed, else (its name, why not); nothing of it stays."""
         name = ""
         try:
             name = row_name(self, self.row_for(key, "read"))
-            with one_notice_each(db.session(), current_viewer().now) as notices, notices.record():
-                run(find())
+            row = self.row_for(key, action.verb)
+            with one_notice_each(db.session(), viewer.now) as notices, notices.record():
+                action.run(row, request.form, viewer)
                 db.session.flush()
             return None
         except REFUSABLE as broken:
@@ -93,7 +93,12 @@ class BulkPreview:
                 (refused if isinstance(found, tuple) else done).append(found)
         session.commit()
         if done:
-            count = ngettext("Undone for %(num)s record: %(names)s.", "Undone for %(num)s records: %(names)s.", len(done), names=named(done))  # type: ignore[arg-type]
+            count = ngettext(
+                "Undone for %(num)s record: %(names)s.",
+                "Undone for %(num)s records: %(names)s.",
+                len(done),
+                names=named(done),
+            )  # type: ignore[arg-type]
             flash(count, "success")
         for text in _grouped(refused):  # type: ignore[arg-type]
             flash(text, "warning")

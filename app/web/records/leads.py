@@ -233,7 +233,7 @@ class LeadScreen(AssignableScreen):
     status_requirements = leads.REQUIRED_FIELDS
     status_master = "lead_status"
     title_column = "name"
-    quick_fields = ("first_name", "last_name", "mobile", "email", "source", "account_type", "assign_to", "description")
+    quick_fields = ("first_name", "last_name", "mobile", "email", "pan", "source", "assign_to", "description")
     card_columns = ("mobile", "source", "next_follow_up_on", "sla", "assignee")
     bulk_edit_columns = ("source", "category", "account_type", "next_follow_up_on", "pod_id")
 

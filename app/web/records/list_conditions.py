@@ -65,10 +65,8 @@ def clause(screen: Any, group: Condition, viewer: Viewer) -> ColumnElement[bool]
     """The SQL of a group; None for one without conditions. Raises RuleBroken for a condition that can't be used."""
     parts = []
     for part in group[1:]:
-        if part[0] in _JOINS:
-            made = clause(screen, part, viewer)
-        else:
-            made = screen.record_table.filter_clause(*part, viewer)
+        is_group = part[0] in _JOINS
+        made = clause(screen, part, viewer) if is_group else screen.record_table.filter_clause(*part, viewer)
         if made is not None:
             parts.append(made)
     return _JOINS[group[0]](*parts) if parts else None

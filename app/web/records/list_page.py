@@ -25,9 +25,7 @@ from app.web.records.list_columns import Chosen
 _CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
 
 
-def list_page(
-    screen: Any, list_query: ListQuery, rows: list[Any], columns: Chosen, viewer: Viewer
-) -> dict[str, Any]:
+def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chosen, viewer: Viewer) -> dict[str, Any]:
     """The context of crm/list.html."""
     record_table, names = screen.record_table, columns.names
     count, capped = record_table.count_for_page(db.session(), list_query, rows)

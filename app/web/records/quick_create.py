@@ -28,7 +28,20 @@ from app.web.records.list_page import row_url
 #: Fields of one quick form; people who are shown as known already.
 MAX_FIELDS, MAX_KNOWN = 8, 5
 #: Kinds of inputs that fit into it.
-_KINDS = ("text", "textarea", "phone", "email", "master", "choice", "person", "record", "date", "moment", "flag", "many")
+_KINDS = (
+    "text",
+    "textarea",
+    "phone",
+    "email",
+    "master",
+    "choice",
+    "person",
+    "record",
+    "date",
+    "moment",
+    "flag",
+    "many",
+)
 #: What identifies a person: a field, and what makes its value worth looking up.
 _IDENTIFYING = ("mobile", "email", "pan")
 
@@ -183,7 +196,9 @@ def _known(screen: Any, typed: dict[str, str], viewer: Viewer) -> list[dict[str,
     for name, value in typed.items():
         if table.by_name[name].is_hidden(viewer):
             continue
-        query = ListQuery([table.by_name[name].where("eq", value, viewer)], table.order_by(None, "desc", viewer), MAX_KNOWN)
+        query = ListQuery(
+            [table.by_name[name].where("eq", value, viewer)], table.order_by(None, "desc", viewer), MAX_KNOWN
+        )
         for row in table.rows(db.session(), query, names):
             made.setdefault(row[0], _hit(screen, row, names, viewer))["by"].append(str(table.by_name[name].label))
     return list(made.values())
@@ -196,7 +211,9 @@ def _hit(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     title = cells["name"].get("text") or number
     first, _space, last = str(title).partition(" ")
     use = {"first_name": first, "last_name": last}
-    use |= {name: cells[name].get("text", "") for name in ("mobile", "email") if cells[name]["kind"] in ("phone", "email")}
+    use |= {
+        name: cells[name].get("text", "") for name in ("mobile", "email") if cells[name]["kind"] in ("phone", "email")
+    }
     if screen.service.record is Customer:
         use["customer"] = {"value": values[0], "label": title}
     return {

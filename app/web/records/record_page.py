@@ -136,9 +136,9 @@ def inputs_for_status(screen: Any, key: int, status: int | None, viewer: Viewer)
     is_closing = meaning in _CLOSING.get(screen.service.record, ())
     if not (screen.status_requirements.get(meaning) or meaning == "scheduled" or is_closing):
         return []
-    wire = screen.record_table.serialize_rows(
-        db.session(), [screen.record_table.one(db.session(), key)], None, viewer
-    )[0]
+    wire = screen.record_table.serialize_rows(db.session(), [screen.record_table.one(db.session(), key)], None, viewer)[
+        0
+    ]
     kind = KINDS.get(screen.service.record, "")
     tasks = related_lists.open_tasks(kind, key, viewer).get("open_tasks") or [] if is_closing else []
     return [*_required_inputs(screen, meaning, wire, viewer), *_closing_inputs(screen, meaning, tasks, viewer)]

@@ -134,9 +134,7 @@ class ViewsView(BaseView):
     def _make_default(screen: Any, view: SavedView, viewer: Viewer, wanted: bool) -> None:
         now = list_choices.choices_of(viewer).defaults.get(screen.list_key)
         if wanted != (now == view.id):
-            saved_views.choose(
-                db.session(), viewer.person.id, screen.list_key, view_id=view.id if wanted else None
-            )
+            saved_views.choose(db.session(), viewer.person.id, screen.list_key, view_id=view.id if wanted else None)
 
     def _page(
         self, screen: Any, view: SavedView | None, viewer: Viewer, errors: dict[str, Any], sentence: str | None
@@ -157,10 +155,12 @@ class ViewsView(BaseView):
             "pinned": bool(request.form.get("pinned")) if is_sent else view is None or view.id in choices.pins,
             "default": bool(request.form.get("default")) if is_sent else is_default,
             "errors": errors,
-            "error": sentence if not errors else None,
+            "error": sentence if not errors or set(errors) - {"label", "audience"} else None,
         }
         if may_share(viewer):
-            page["audiences"] += [("all", _("Everybody"))] + [(str(key), _("Role: %(role)s", role=name)) for key, name in _roles()]
+            page["audiences"] += [("all", _("Everybody"))] + [
+                (str(key), _("Role: %(role)s", role=name)) for key, name in _roles()
+            ]
         template = "views/_form.html" if request.headers.get("HX-Request") else "views/form.html"
         return render_template(template, page=page)
 

@@ -151,8 +151,12 @@ class StatusMoves:
             if name in request.form:
                 each["value"] = request.form.getlist(name) if each["kind"] == "checks" else request.form[name]
             each["errors"] = errors.get(name, [])
-        shown = {error for list_ in errors.values() for error in list_} if set(errors) & {f["name"] for f in wanted} else ()
-        chosen = next((g for g in groups.groups_of(self, "status", viewer) if str(g.value) == request.form["status"]), None)
+        shown = (
+            {error for list_ in errors.values() for error in list_} if set(errors) & {f["name"] for f in wanted} else ()
+        )
+        chosen = next(
+            (g for g in groups.groups_of(self, "status", viewer) if str(g.value) == request.form["status"]), None
+        )
         made = make_response(self._board_form(key, now, wanted, [], chosen, None if shown else sentence), status)
         made.headers["X-Needs"] = "1"
         return made
@@ -163,7 +167,9 @@ class StatusMoves:
         names = tuple(name for name in (self.title_column, "number") if name in self.record_table.by_name)
         row = self.record_table.one(db.session(), key, names)
         cells = self.record_table.selection(names)[1]
-        title = next((text for each, cut in cells if (text := each.cell(tuple(row)[cut], current_viewer()).get("text"))), key)
+        title = next(
+            (text for each, cut in cells if (text := each.cell(tuple(row)[cut], current_viewer()).get("text"))), key
+        )
         page = {
             "title": _("Move “%(title)s”", title=title),
             "action": f"{self.route_base}/board/move/{key}",

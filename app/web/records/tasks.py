@@ -217,7 +217,10 @@ class TaskScreen(TaskActions):
         shared = super().bulk_actions(viewer)
         if not viewer.person.may("Tasks", "bulk") or not viewer.person.may("Tasks", "write"):
             return shared
-        return [BulkAction("done", str(_("Done")), "check", set_column(self, "status", "Done"), undo=("status",)), *shared]
+        return [
+            BulkAction("done", str(_("Done")), "check", set_column(self, "status", "Done"), undo=("status",)),
+            *shared,
+        ]
 
 
 def _tab() -> str:

@@ -141,7 +141,10 @@ def _create_part(screen: Any, fields: list[str]) -> list[dict[str, Any]]:
         {
             "name": "create",
             "title": _("Quick form of a new record"),
-            "help": _("What “New” asks for, at most %(most)s fields; everything else is on the full form.", most=quick_create.MAX_FIELDS),
+            "help": _(
+                "What “New” asks for, at most %(most)s fields; everything else is on the full form.",
+                most=quick_create.MAX_FIELDS,
+            ),
             "fields": _ordered(screen, fields, offered),
         }
     ]
