@@ -51,7 +51,6 @@ def more(screen: Any, list_query: ListQuery, key: str, number: int, viewer: View
     names = card_names(screen)
     group = _group(screen, key, viewer)
     query = replace(list_query, size=groups.SIZE, page=min(number, MAX_PAGE))
-    groups.count(screen, "status", query, [group])
     groups.fill(screen, "status", query, [group], names)
     screen.record_table.prepare(group.rows, names, viewer)
     return render_template("crm/_cards.html", column=_column(screen, group, names, viewer, query.page), page=None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import render_template, request
+from flask_babel import gettext as _
 
 from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
@@ -17,10 +19,13 @@ from app.web.records.list_rows import has_tools, rows_html
 
 def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer: Viewer) -> Any:
     """The page, or the part of it that htmx asked for."""
-    found = groups.load(screen, name, list_query, columns.names, viewer)
+    found = groups.load(screen, name, replace(list_query, size=groups.ROWS), columns.names, viewer)
     shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
     shown["rows"] = [list_row(screen, row, columns.names, viewer) for group in found for row in group.rows]
     shown |= {"tabs": screen.tabs(viewer), "count_text": _total(found), "page_sizes": [], "next_url": None}
+    left_out = groups.people_left_out(screen, name, viewer)
+    if left_out:
+        shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
     shown |= {"has_tools": has_tools(shown), "groups": _drawn(found, name, shown)}
     return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=shown)
 

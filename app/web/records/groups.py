@@ -1,4 +1,4 @@
-"""A list in groups, by status or by person: the first rows and the number of each, by three statements in all.
+"""A list in groups, by status or by person: the first rows and the number of each, by two statements in all.
 
 Serves boards and grouped lists. Each group is a range of an index, so that it costs the same whatever the others hold.
 """
@@ -20,8 +20,8 @@ from app.web.core.record_pages import tables_in
 from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
 from app.web.core.reference_fields import person_card
 
-#: Rows of a group at first; groups of people that are shown.
-SIZE, MAX_PEOPLE = 20, 40
+#: Cards of a column and rows of a group at first; people by whom a list is grouped, the person first.
+SIZE, ROWS, MAX_PEOPLE = 20, 10, 60
 #: A value that is no id: the rows without one.
 NOBODY = 0
 
@@ -75,13 +75,22 @@ def _statuses(screen: Any, viewer: Viewer) -> list[Group]:
     return [Group(each, str(status.words.get(each, each)), status.colors.get(each, "gray")) for each in status.options]
 
 
+def people_left_out(screen: Any, name: str, viewer: Viewer) -> int:
+    """How many colleagues a list that is grouped by people leaves out."""
+    return max(0, len(_within(screen, viewer)) - MAX_PEOPLE) if name != "status" else 0
+
+
+def _within(screen: Any, viewer: Viewer) -> list[int]:
+    """The active colleagues in the person's reach, the person first."""
+    reach, people = viewer.person.reach(screen.module), viewer.lookups.people
+    within = [key for key in people if (reach is None or key in reach) and key in viewer.lookups.active]
+    return sorted(within, key=lambda key: (key != viewer.person.id, people[key]["full_name"].casefold()))
+
+
 def _people(screen: Any, viewer: Viewer) -> list[Group]:
     """The colleagues in the person's reach, and nobody."""
-    reach = viewer.person.reach(screen.module)
-    people = viewer.lookups.people
-    within = [key for key in people if (reach is None or key in reach) and key in viewer.lookups.active]
-    within.sort(key=lambda key: (key != viewer.person.id, people[key]["full_name"].casefold()))
-    made = [Group(key, people[key]["full_name"], person=person_card(people[key])) for key in within]
+    people, within = viewer.lookups.people, _within(screen, viewer)
+    made = [Group(key, people[key]["full_name"], person=person_card(people[key])) for key in within[:MAX_PEOPLE]]
     return [*made, Group(NOBODY, _("No one"))]
 
 
@@ -122,48 +131,35 @@ class _Asked:
         return access.answer(session, access.Question(key, make, self.tables), self.late)
 
 
-def count(screen: Any, name: str, query: ListQuery, groups: list[Group]) -> None:
-    """Fill in how many rows each group has, up to the cap; one statement."""
-    asked = _Asked.of(screen.record_table, query, name)
-
-    def make() -> Select[Any]:
-        parts = []
-        for group in groups:
-            few = asked.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
-            few_rows = few.limit(COUNT_CAP + 1).subquery()
-            parts.append(select(func.count()).select_from(few_rows).scalar_subquery())
-        return select(*[part.label(f"n{place}") for place, part in enumerate(parts)])
-
-    if groups:
-        found = asked.ask(db.session(), "count", groups, make)[0]
-        for group, number in zip(groups, found, strict=True):
-            group.is_capped = number > COUNT_CAP
-            group.count = min(number, COUNT_CAP)
-
-
 def fill(screen: Any, name: str, query: ListQuery, groups: list[Group], names: tuple[str, ...]) -> None:
-    """Fill in the first rows of each group, in the order of the list; two statements.
+    """Fill in how many rows each group has, up to the cap, and its first rows in the order of the list.
 
-    `query.size` rows each, from `query.offset` on.
+    `query.size` rows each, from `query.offset` on; one statement for counts and ids, one for the rows.
     """
-    wanted = [group for group in groups if group.count > query.offset]
-    if not wanted:
+    if not groups:
         return
-    asked = _Asked.of(screen.record_table, query, name)
-
-    def make() -> Any:
-        parts = []
-        for place, group in enumerate(wanted):
-            page = asked.ids(group).order_by(*asked.order).limit(query.size).offset(query.offset).subquery()
-            parts.append(select(literal(place).label("place"), page.c.id))
-        return union_all(*parts) if len(parts) > 1 else parts[0]
-
-    session = db.session()
-    for place, key in asked.ask(session, f"ids {query.size} {query.offset}", wanted, make):
-        wanted[place].ids.append(key)
-    rows = _rows(screen.record_table, session, [key for group in wanted for key in group.ids], names)
-    for group in wanted:
+    asked, session = _Asked.of(screen.record_table, query, name), db.session()
+    what = f"{query.size} {query.offset}"
+    for place, found in asked.ask(session, what, groups, lambda: _counts_and_ids(asked, query, groups)):
+        if place >= 0:
+            groups[place].ids.append(found)
+        else:
+            group = groups[-1 - place]
+            group.is_capped, group.count = found > COUNT_CAP, min(found, COUNT_CAP)
+    rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
+    for group in groups:
         group.rows = [rows[key] for key in group.ids if key in rows]
+
+
+def _counts_and_ids(asked: _Asked, query: ListQuery, groups: list[Group]) -> Any:
+    """(place of the group, id) of the rows in their order; (-1 - place, count) of each group."""
+    parts = []
+    for place, group in enumerate(groups):
+        page = asked.ids(group).order_by(*asked.order).limit(query.size).offset(query.offset).subquery()
+        parts.append(select(literal(place).label("place"), page.c.id))
+        few = asked.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
+        parts.append(select(literal(-1 - place), func.count()).select_from(few.limit(COUNT_CAP + 1).subquery()))
+    return union_all(*parts)
 
 
 def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ...]) -> dict[int, Any]:
@@ -189,9 +185,8 @@ def _filled(ids: list[int]) -> list[int]:
 def load(screen: Any, name: str, query: ListQuery, names: tuple[str, ...], viewer: Viewer) -> list[Group]:
     """The groups of this list with their counts and first rows; of people, those who have any."""
     groups = groups_of(screen, name, viewer)
-    count(screen, name, query, groups)
-    if name != "status":
-        groups = [group for group in groups if group.count][:MAX_PEOPLE]
     fill(screen, name, replace(query, page=0), groups, names)
+    if name != "status":
+        groups = [group for group in groups if group.count]
     screen.record_table.prepare([row for group in groups for row in group.rows], names, viewer)
     return groups
