@@ -86,11 +86,12 @@ class BulkPreview:
         if module != self.list_key:
             raise NotFound(_("There is nothing to undo here."))
         session.commit()
-        done, refused = [], []
+        done: list[str] = []
+        refused: list[tuple[str, str]] = []
         with one_notice_each(session, viewer.now) as notices:
             for kept in rows:
                 found = self._undo_one(kept, notices, viewer)
-                (refused if isinstance(found, tuple) else done).append(found)
+                refused.append(found) if isinstance(found, tuple) else done.append(found)
         session.commit()
         if done:
             count = ngettext(
@@ -98,9 +99,9 @@ class BulkPreview:
                 "Undone for %(num)s records: %(names)s.",
                 len(done),
                 names=named(done),
-            )  # type: ignore[arg-type]
+            )
             flash(count, "success")
-        for text in _grouped(refused):  # type: ignore[arg-type]
+        for text in _grouped(refused):
             flash(text, "warning")
         return redirect(list_url(self.route_base))
 

@@ -26,12 +26,13 @@ def read(screen: Any, text: str) -> Condition | None:
     """The conditions of an address, checked for their shape and their columns; None for no text. Raises RuleBroken."""
     if not text:
         return None
+    found: Condition | None
     try:
         found = json.loads(text) if len(text) <= MAX_LENGTH else None
     except (ValueError, RecursionError):
         found = None
     counted = [0]
-    if not _is_group(found, 1, counted):
+    if found is None or not _is_group(found, 1, counted):
         raise RuleBroken(_("The conditions of this address can't be read. Please set the filter again."), "where")
     if counted[0] > MAX_FILTERS:
         raise RuleBroken(_("A list takes at most %(most)s filters.", most=MAX_FILTERS), "where")

@@ -258,7 +258,7 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
         chips.append({"label": in_words(screen, name, op, value, viewer), "remove_url": url(**{key: None}, page=None)})
     nested = list_conditions.read(screen, request.args.get("where", ""))
     if nested:
-        text = list_conditions.words(screen, nested, lambda *leaf: in_words(screen, *leaf, viewer))
+        text = list_conditions.words(screen, nested, lambda name, op, value: in_words(screen, name, op, value, viewer))
         chips.append({"label": text, "remove_url": url(where=None, page=None)})
     return chips
 

@@ -210,7 +210,7 @@ def _hit(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     number = cells["number"].get("text")
     title = cells["name"].get("text") or number
     first, _space, last = str(title).partition(" ")
-    use = {"first_name": first, "last_name": last}
+    use: dict[str, Any] = {"first_name": first, "last_name": last}
     use |= {
         name: cells[name].get("text", "") for name in ("mobile", "email") if cells[name]["kind"] in ("phone", "email")
     }

@@ -78,7 +78,7 @@ class RowTools:
             raise NotFound(_("This list has no column “%(name)s”.", name=name[:60]))
         if not is_editable(self, each, current_viewer()):
             raise RuleBroken(_("“%(name)s” can't be changed in the list.", name=str(each.label)))
-        return each  # type: ignore[no-any-return]
+        return each
 
     def _values(self, key: int, each: Field) -> tuple[Any, ...]:
         row = self.record_table.one(db.session(), key, (each.name,))

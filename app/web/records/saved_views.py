@@ -198,7 +198,7 @@ class ViewsView(BaseView):
         given = MultiDict(list_views.pairs_of(query))
         list_query_from(screen, given, viewer)
         list_columns.chosen(screen, given, viewer)
-        values = {"module": view.module, "label": view.label, "query": query}
+        values: dict[str, Any] = {"module": view.module, "label": view.label, "query": query}
         values |= {"audience": view.audience, "role_id": view.role_id}
         saved_views.save(db.session(), view, values, viewer.stamp)
         return self._address(screen, view)

@@ -130,7 +130,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
     demo_rows: tuple[dict[str, Any], ...] = ()
 
     @property
-    def list_key(self) -> str:
+    def list_key(self) -> str:  # type: ignore[override]
         """What saved views and choices know the list by: its address without slashes."""
         return str(self.route_base).strip("/")[:32]
 
@@ -434,5 +434,5 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
         if not hasattr(named, "offered"):
             raise NotFound(_("This record doesn't exist."))
         which = "edit" if request.args.get("for") == "edit" else "add"
-        rows = named.offered(request.args.get("q", "").strip()[:100], which)  # type: ignore[union-attr]
+        rows = named.offered(request.args.get("q", "").strip()[:100], which)
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})
