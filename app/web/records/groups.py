@@ -19,6 +19,7 @@ from app.web.core.fields import Viewer
 from app.web.core.record_pages import sort_of, tables_in
 from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
 from app.web.core.reference_fields import person_card
+from app.web.core.shipped_labels import shown_label
 
 #: Cards of a column and rows of a group at first; people by whom a list is grouped, the person first.
 SIZE, ROWS, MAX_PEOPLE = 20, 10, 60
@@ -70,9 +71,10 @@ def groups_of(screen: Any, name: str, viewer: Viewer) -> list[Group]:
 def _statuses(screen: Any, viewer: Viewer) -> list[Group]:
     if screen.status_master:
         cards, offered = viewer.lookups.cards[screen.status_master], viewer.lookups.offered[screen.status_master]
-        return [Group(key, cards[key]["label"], cards[key].get("color") or "gray") for key in offered]
+        return [Group(key, shown_label(cards[key]["label"]), cards[key].get("color") or "gray") for key in offered]
     status = screen.record_table.by_name["status"]
-    return [Group(each, str(status.words.get(each, each)), status.colors.get(each, "gray")) for each in status.options]
+    words, colors = status.words, status.colors
+    return [Group(each, str(words.get(each) or shown_label(each)), colors.get(each, "gray")) for each in status.options]
 
 
 def people_left_out(screen: Any, name: str, viewer: Viewer) -> int:
