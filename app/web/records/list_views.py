@@ -62,6 +62,8 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
     here = kept_query(request.query_string.decode(errors="replace"))
     views = choices.of(screen.list_key)
     return {
+        # Without arguments the list would open with the default view, and its filters.
+        "clear_url": f"{base}?view=all" if choices.default(screen.list_key) else None,
         "views": {
             "list": screen.list_key,
             "base": base,
