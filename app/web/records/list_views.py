@@ -76,7 +76,7 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
             "is_changed": not _is_same(here, current.query if current else ""),
             "new_url": f"/views/new?{urlencode({'list': screen.list_key, 'query': here})}",
             "columns_url": f"/views/columns?{urlencode({'list': screen.list_key, 'query': here})}",
-        }
+        },
     } | _layouts(screen, base, here)
 
 
