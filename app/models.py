@@ -8,6 +8,7 @@ from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
+from app.domain.bulk_undo import BulkChange  # what a bulk action has replaced
 from app.domain.call_cards import CallCard  # one call on the pages of one user
 from app.domain.call_requests import CallRequest  # a call to be dialled by a provider
 from app.domain.calls import CallLog  # one call
@@ -22,7 +23,7 @@ from app.domain.dnd_uploads import DndUpload  # an uploaded do-not-disturb list
 from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
-from app.domain.job_runs import Attachment, ExportRun, FailedCall, ImportRun, JobRun, SavedView
+from app.domain.job_runs import Attachment, ExportRun, FailedCall, ImportRun, JobRun
 from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
@@ -35,6 +36,7 @@ from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or i
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
 from app.domain.recordings import CallRecording  # a recording of a call
+from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_reversed
 from app.domain.settings import (  # masters and business settings
     AccountType,
@@ -76,6 +78,7 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "BackupRun",
+    "BulkChange",
     "BusinessSetting",
     "CallCard",
     "CallLog",
@@ -109,6 +112,8 @@ __all__ = [
     "Lead",
     "LeadSource",
     "LeadStatus",
+    "ListChoice",
+    "ListSetup",
     "LoginName",
     "Mail",
     "MailSignature",
@@ -139,6 +144,7 @@ __all__ = [
     "TicketStatus",
     "TicketSubject",
     "User",
+    "ViewPin",
     "Webhook",
     "WebhookDelivery",
 ]

@@ -22,6 +22,7 @@ from app.web.records.customers import CustomerResource, CustomerScreen
 from app.web.records.leads import LeadResource, LeadScreen
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView
+from app.web.records.saved_views import ViewsView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
@@ -65,6 +66,7 @@ PLAIN = (
     notice_preferences.ChoicesView,
     my_settings.MeView,
     NotesView,
+    ViewsView,
     colleagues.PeopleView,
     telephones.PhoneView,
     search.SearchView,

@@ -26,6 +26,7 @@ COPIES = {
     "echarts.js": "echarts/dist/echarts.common.min.js",
     "socket.io.js": "socket.io-client/dist/socket.io.esm.min.js",
     "tom-select.js": "tom-select/dist/js/tom-select.complete.min.js",
+    "sortable.js": "sortablejs/Sortable.min.js",
     "squire.js": "squire-rte/dist/squire.mjs",
     "inter.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
     "inter-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",

@@ -182,6 +182,8 @@ def test_one_record_over_rest(door: Door, resource: Any) -> None:
 @pytest.mark.parametrize("screen", views.SCREENS, ids=name_of)
 def test_a_list_on_the_screen_costs_the_same_at_any_size_and_depth(door: Door, screen: Any) -> None:
     asked = ("", "?psize=100", f"?page={DEEP}", "?psize=100&page=10", "?q=nothing", "?_oc=created_on&_od=asc")
+    if screen.card_columns:
+        asked += ("?layout=board", "?group=status", "?group=assignee")
     costs = {query: cost(lambda query=query: door.screen(f"{screen.route_base}/{query}")) for query in asked}
     assert max(costs.values()) <= SCREEN, costs
 

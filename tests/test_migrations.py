@@ -67,11 +67,20 @@ def test_rows_of_an_older_schema_are_migrated_to_head_in_one_go(empty: Flask) ->
     flask_migrate.upgrade(revision="0002")
     engine = db.engine
     with engine.begin() as connection:
-        fill(connection)
+        own = {"created_on": MOMENT, "changed_on": MOMENT, "owner_id": fill(connection)["ab_user"], "module": "leads"}
+        for label, shared, pinned in (("Mine", False, True), ("Ours", True, False)):
+            add(connection, "saved_view", label=label, shared=shared, pinned=pinned, **own)
     before = counts(engine)
     flask_migrate.upgrade()
     after = counts(engine)
     assert {name: after.get(name) for name in KEPT} == {name: before[name] for name in KEPT}
+    with engine.connect() as connection:
+        views = connection.exec_driver_sql("SELECT label, audience FROM saved_view ORDER BY id").all()
+        pins = connection.exec_driver_sql("SELECT label FROM saved_view v JOIN view_pin p ON p.view_id = v.id").all()
+    assert ([tuple(row) for row in views], [tuple(row) for row in pins]) == (
+        [("Mine", "me"), ("Ours", "all")],
+        [("Mine",)],
+    )
     assert differences(engine) == []
 
 

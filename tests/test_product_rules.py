@@ -43,6 +43,7 @@ UNGUARDED_VIEWS = {
     "ResetPasswordView": "FAB's permission, Admin only",
     "ResetMyPasswordView": "one's own password",
     "SearchView": "every query follows the access rules",
+    "ViewsView": "one's own views and pins; those of others by the access rules, lists by their module",
 }
 #: Modules whose views are guarded by FAB's permissions and by `Settings` (tests/web/test_team, test_settings).
 GUARDED_BY_FAB = (
@@ -97,6 +98,7 @@ PUBLIC_TABLES = {
     "holiday",
     "lead_source",
     "lead_status",
+    "list_setup",
     "message_template",
     "module_permission",
     "number_series",

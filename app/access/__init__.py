@@ -5,7 +5,14 @@ from app.access.fast_paging import MAX_BRANCHES, count_by_person, is_scanned, pa
 from app.access.finished import Question, answer, answer_as_system, key_of, shape_of
 from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, parts_of
 from app.access.page_parts import PageQuery
-from app.access.people import bump_version, clear_cache, load_person, person, version_query
+from app.access.people import (
+    bump_version,
+    clear_cache,
+    lists_version_query,
+    load_person,
+    person,
+    version_query,
+)
 from app.access.person import ADMIN, Denied, Person
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
 from app.access.session_filter import get_visible, reaches_row, sees_row
@@ -40,6 +47,7 @@ __all__ = [
     "guarded_tables",
     "is_scanned",
     "key_of",
+    "lists_version_query",
     "load_person",
     "look_up",
     "looked_up",

@@ -31,6 +31,11 @@ def version_query() -> Any:
     return select(AccessVersion.n).where(AccessVersion.id == 1).scalar_subquery()
 
 
+def lists_version_query() -> Any:
+    """Scalar sub-query for the version of saved views and choices for lists, to be read together with the user."""
+    return select(AccessVersion.lists).where(AccessVersion.id == 1).scalar_subquery()
+
+
 def person(session: Session, user_id: int, version: int, now: datetime | None = None) -> Person:
     """The person as of this version of access; from the cache of this process unless something changed."""
     key = (str(session.get_bind().engine.url), user_id)
@@ -130,6 +135,7 @@ def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
     from app.domain.channel_accounts import ChannelAccount
+    from app.domain.saved_views import ListSetup
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
     from app.domain.webhooks import Webhook
 
@@ -147,6 +153,7 @@ def _cached_records() -> tuple[Any, ...]:
         SlaTarget,
         Webhook,
         ChannelAccount,
+        ListSetup,
     )
 
 

@@ -21,6 +21,7 @@ from app.models import (
     AuditEntry,
     AuditHead,
     BackupRun,
+    BulkChange,
     CallCard,
     CallLog,
     CallRecording,
@@ -47,6 +48,7 @@ from app.models import (
     JobRun,
     KeptKey,
     Lead,
+    ListChoice,
     LoginName,
     Mail,
     MailboxState,
@@ -58,6 +60,7 @@ from app.models import (
     PhoneSync,
     QuarantinedCall,
     Record,
+    Role,
     SavedView,
     SignIn,
     SlowStatement,
@@ -65,6 +68,7 @@ from app.models import (
     StoredResponse,
     Task,
     Ticket,
+    ViewPin,
     Webhook,
     WebhookDelivery,
 )
@@ -299,6 +303,13 @@ def _own_deliveries(person: Person) -> ColumnElement[bool]:
     return exists().where(notification.id == Delivery.notification_id, notification.user_id == person.id)
 
 
+def _saved_views(person: Person) -> ColumnElement[bool]:
+    """The person's own, and those shared with everybody or with a role of theirs; all of lists that they may open."""
+    roles = select(Role.id).where(Role.name.in_(sorted(person.roles)))
+    shared = or_(SavedView.audience == "all", and_(SavedView.audience == "role", SavedView.role_id.in_(roles)))
+    return or_(SavedView.owner_id == person.id, shared)
+
+
 def _auditors(person: Person) -> ColumnElement[bool]:
     return true() if person.may("Audit Log", "read") else false()
 
@@ -367,7 +378,10 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     StatusChange: lambda person: _with_parents(person, StatusChange),
     Attachment: lambda person: _with_nearest_parent(person, Attachment),
     Notification: lambda person: Notification.user_id == person.id,
-    SavedView: lambda person: or_(SavedView.owner_id == person.id, SavedView.shared.is_(True)),
+    SavedView: _saved_views,
+    ViewPin: lambda person: ViewPin.user_id == person.id,
+    ListChoice: lambda person: ListChoice.user_id == person.id,
+    BulkChange: lambda person: BulkChange.user_id == person.id,
     ApiKey: lambda person: _own_or_reader_of_sign_ins(ApiKey.user_id, person),
     SignIn: lambda person: _own_or_reader_of_sign_ins(SignIn.user_id, person),
     AuditEntry: _auditors,

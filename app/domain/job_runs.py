@@ -1,4 +1,4 @@
-"""Runs of jobs, imports and exports; saved views and attachments."""
+"""Runs of jobs, imports and exports; attachments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from flask_appbuilder import Model
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     ForeignKey,
     Index,
     Integer,
@@ -108,20 +107,6 @@ class ExportRun(Record):
     outcome: Mapped[str] = mapped_column(String(16), nullable=False)
     rows: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-
-
-class SavedView(Record):
-    """A list with its filters, columns and order, saved under a name."""
-
-    __tablename__ = "saved_view"
-    __table_args__ = (Index("ix_saved_view_owner", "owner_id", "module"),)
-    owner_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
-    module: Mapped[str] = mapped_column(String(32), nullable=False)
-    label: Mapped[str] = mapped_column(String(80), nullable=False)
-    #: The URL's query string.
-    query: Mapped[str] = mapped_column(String(2000), nullable=False, default="")
-    shared: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
-    pinned: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
 
 
 class Attachment(Record):

@@ -120,6 +120,8 @@ class AccessVersion(Model):  # type: ignore[misc]
     __tablename__ = "access_version"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     n: Mapped[int] = mapped_column(Integer, nullable=False, default=1)
+    #: Counts changes of saved views and of what people chose for their lists; only these are then read again.
+    lists: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
 
 
 _OWN = {"read": "own", "create": "own", "write": "own"}

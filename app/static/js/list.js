@@ -1,4 +1,4 @@
-// Lists: rows open on click, shift-click chooses a run, bulk bar, filter builder; the URL holds the state of the list.
+// Lists: shift-click chooses a run, bulk bar, quick filters; the URL holds the state of the list. Rows: rows.js.
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const CURSORS = ['page', 'after', 'before', 'cursor'];
 
@@ -33,17 +33,6 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && !document.querySelector('dialog[open], details[data-menu][open]')) { boxes().forEach((each) => { each.checked = false; }); count(); }
 });
 
-// --- a click anywhere on a row opens it, unless the click is on a control in the row
-document.addEventListener('click', (event) => {
-  const row = event.target.closest('[data-list] tr[data-href]');
-  if (!row || event.defaultPrevented || event.target.closest('a, button, input, label, form, .col-check') || String(getSelection())) return;
-  if (event.metaKey || event.ctrlKey) open(row.dataset.href, '_blank', 'noopener'); else location.assign(row.dataset.href);
-});
-document.addEventListener('auxclick', (event) => {
-  const row = event.target.closest('[data-list] tr[data-href]');
-  if (row && event.button === 1 && !event.target.closest('a, button, input')) open(row.dataset.href, '_blank', 'noopener');
-});
-
 // --- quick filters and the search box change only their own part of the address
 document.addEventListener('htmx:configRequest', (event) => {
   const form = event.target.closest?.('[data-list-form]');
@@ -63,64 +52,4 @@ document.addEventListener('htmx:afterSwap', (event) => {
   if (event.target.id === 'list') document.querySelector('.list-scroll')?.scrollTo(0, 0);
 });
 
-// --- the filter builder: fetched when its menu is pointed at or opened; a row of it shows when its field is chosen
-const filterMenu = document.querySelector('[data-filter-menu]');
-function fetchFilters() {
-  const body = filterMenu.querySelector('[data-filter-body]');
-  if (!window.htmx || 'asked' in body.dataset) return;
-  body.dataset.asked = '';
-  window.htmx.ajax('GET', filterMenu.dataset.filtersUrl + location.search, { target: body, swap: 'innerHTML' })
-    .then(() => { if (!body.querySelector('form')) delete body.dataset.asked; });
-}
-filterMenu?.addEventListener('toggle', () => { if (filterMenu.open) fetchFilters(); });
-filterMenu?.querySelector('summary').addEventListener('pointerenter', fetchFilters);
-function showRow(form, name) {
-  const rows = $$(`[data-filter-row="${CSS.escape(name)}"]`, form);
-  let row = rows.find((each) => each.hidden);
-  if (!row) {
-    row = rows[0].cloneNode(true);
-    $$('.ts-wrapper', row).forEach((wrapper) => wrapper.remove());
-    $$('select, input', row).forEach((control) => { control.classList.remove('tomselected', 'ts-hidden-accessible'); if (!control.matches('[data-filter-op]')) control.value = ''; });
-    rows.at(-1).after(row);
-  }
-  row.hidden = false;
-  showValue(row);
-  row.querySelector('[data-filter-drop]').hidden = false;
-  form.querySelector('[data-filter-none]').hidden = true;
-  row.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
-  row.querySelector('[data-filter-op]').focus();
-}
-// "is empty" and "is not empty" need no value
-const bare = (row) => ['null', 'not_null'].includes(row.querySelector('[data-filter-op]').value);
-const showValue = (row) => { row.querySelector('.filter-value').hidden = bare(row); };
-function valueOf(row) { return row.querySelector('.filter-value select, .filter-value input, [data-filter-value]'); }
-function startFilters(form) {
-  const add = form.querySelector('[data-filter-add]');
-  $$('[data-filter-row]', form).forEach((row) => { row.hidden = true; });
-  form.querySelector('[data-filter-none]').hidden = false;
-  add.hidden = false;
-  add.addEventListener('change', () => { if (add.value) showRow(form, add.value); add.value = ''; });
-  form.addEventListener('click', (event) => {
-    const row = event.target.closest('[data-filter-drop]')?.closest('[data-filter-row]');
-    if (!row) return;
-    row.hidden = true;
-    const control = valueOf(row);
-    if (control.tomselect) control.tomselect.clear(); else control.value = '';
-  });
-  form.addEventListener('change', (event) => {
-    if (event.target.matches('[data-filter-op]')) showValue(event.target.closest('[data-filter-row]'));
-  });
-  form.addEventListener('submit', (event) => {
-    event.preventDefault();
-    const address = new URLSearchParams(location.search);
-    CURSORS.forEach((name) => address.delete(name));
-    for (const row of $$('[data-filter-row]', form)) {
-      const value = bare(row) ? '1' : valueOf(row)?.value;
-      if (!row.hidden && value) address.append(`_flt_${row.querySelector('[data-filter-op]').value}_${row.dataset.filterRow}`, value);
-    }
-    location.assign(`${form.getAttribute('action') || location.pathname}?${address}`);
-  });
-}
-$$('[data-filter-form]').forEach(startFilters);
-document.addEventListener('htmx:afterSwap', (event) => { if (event.target.matches('[data-filter-body]')) $$('[data-filter-form]', event.target).forEach(startFilters); });
 count();

@@ -2,7 +2,7 @@
 // says when it is lost; when the socket is down the page says so and asks for the count every minute.
 const root = document.documentElement;
 const notice = document.querySelector('[data-live-state]');
-const { watchKind, watchId } = document.body.dataset;
+const { watchKind, watchId, watchBoard } = document.body.dataset;
 const tabs = 'BroadcastChannel' in window ? new BroadcastChannel('crm-bell') : null;
 const POLL = 60_000;
 const KEPT = 'crm-shown';
@@ -91,6 +91,7 @@ function up() {
   poll = null;
   notice?.setAttribute('hidden', '');
   if (watchKind && watchId) socket.emit('watch', { kind: watchKind, id: watchId });
+  if (watchBoard) { socket.emit('board', { kind: watchBoard }); if (met) dispatchEvent(new Event('crm:board')); }
   if (met) { ask(); dispatchEvent(new Event('crm:call')); } // what happened meanwhile
   // A message may be sent, and its picture made small, before a new page is heard of.
   if (watchId && (met || watchKind === 'conversation')) refresh();
@@ -104,6 +105,7 @@ async function start() {
   socket.on('bell', bell);
   socket.on('activity', activity);
   socket.on('gone', gone);
+  socket.on('board', () => dispatchEvent(new Event('crm:board')));
   // Who else is writing in the conversation on this page; and this page says when its own person is.
   socket.on('typing', (news) => { if (isOurs(news)) dispatchEvent(new CustomEvent('crm:typing', { detail: news })); });
   addEventListener('crm:writes', () => { if (socket.connected && watchKind === 'conversation' && watchId) socket.emit('typing', { kind: watchKind, id: watchId }); });

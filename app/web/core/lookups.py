@@ -16,6 +16,7 @@ from app.models import (
     AccountType,
     LeadSource,
     LeadStatus,
+    ListSetup,
     MessageTemplate,
     Role,
     SupportPage,
@@ -57,6 +58,8 @@ class Lookups:
     choices: dict[int, Any] = field(default_factory=dict)
     #: Current business settings.
     business: dict[str, Any] = field(default_factory=dict)
+    #: List -> what an admin has chosen for it: {quick_filters, create_fields}, each None for what is declared.
+    list_setups: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: Whether an account is on by which calls can be made.
     has_voice: bool = False
     #: Terms of the SLA clocks, with the office hours.
@@ -150,6 +153,11 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
         fresh.terms = sla.load_terms(session, zone)
         fresh.has_voice = bool(channel_accounts.active(session, "voice"))
+        for setup in session.scalars(select(ListSetup)):
+            fresh.list_setups[setup.module] = {
+                "quick_filters": setup.quick_filters,
+                "create_fields": setup.create_fields,
+            }
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     for key, username, first, last, active, chosen, address in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}

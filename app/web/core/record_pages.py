@@ -36,7 +36,7 @@ def _is_column(node: Any) -> bool:
     return isinstance(node, Column) and isinstance(node.table, Table)
 
 
-def _sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
+def sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
     """(column or None for the id alone, whether descending) of an order by one of the record's columns, then by id."""
     if not 0 < len(order) < 3 or not all(isinstance(each, UnaryExpression) for each in order):
         return None
@@ -75,7 +75,7 @@ class _Asked:
     @property
     def wanted(self) -> access.PageQuery | None:
         """The page as the faster shapes of the access rules take it; None if they don't serve it."""
-        sort = _sort_of(self.query.order, self.table.record)
+        sort = sort_of(self.query.order, self.table.record)
         if (
             self.offset >= DEEP_OFFSET
             or sort is None
@@ -126,7 +126,7 @@ def _empty_last(table: RecordTable, query: ListQuery) -> Any:
     order = query.order
     if query.before is not None or query.offset >= DEEP_OFFSET or len(order) != 3:
         return None
-    sort = _sort_of(order[1:], table.record)
+    sort = sort_of(order[1:], table.record)
     return None if sort is None or sort[1] or _is_column(order[0].element) else sort[0]
 
 

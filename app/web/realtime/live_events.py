@@ -101,8 +101,19 @@ class LiveUpdates:
             self._send_calls(event.called & here)
             shown = records if event.compare_all else event.changed_timelines & records
             self._send_activity(session, shown, event.changed_timelines)
+            self._send_boards(event)
             for conversation, user in event.typing:
                 self._send_typing(session, conversation, user)
+
+    # --- boards
+
+    def _send_boards(self, event: LiveEvent) -> None:
+        """Tell boards that some record of their kind has changed, and not which: each asks again under its rules."""
+        kinds = {kind for kind, _key in event.changed_timelines}
+        if kinds & {"lead", "ticket"}:
+            kinds.add("task")
+        for sid, kind in self.sockets.boards(kinds):
+            socketio.emit("board", {"kind": kind}, to=sid)
 
     # --- who is writing
 
@@ -270,6 +281,7 @@ def install(app: Flask) -> LiveUpdates:
         ("watch", sockets.watch),
         ("shown", sockets.toast_shown),
         ("typing", sockets.typing),
+        ("board", sockets.watch_board),
     ):
         socketio.on_event(name, handler)
     socketio.on_error_default(_on_event_error)

@@ -28,6 +28,8 @@ from app.web.security.sessions import hash_token, lives, own_transaction
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
 WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer, "conversation": Conversation}
+#: Table -> the kind of records by which events name them; a board of tasks changes with its leads and tickets.
+BOARDS = {"leads": "lead", "ticket": "ticket", "task": "task"}
 #: Who types says so once in this time, whatever their page does.
 TYPING_SECONDS = 2.0
 #: A client that holds a thread must complete the Socket.IO handshake within this time.
@@ -63,6 +65,8 @@ class SocketConnection:
     ends_on: datetime | None = None
     #: (kind, id) of the record that its page shows.
     watched: RecordKey | None = None
+    #: The kind of records of which its page shows a board.
+    board: str | None = None
     #: When it last said that its person is writing, in monotonic seconds.
     typed_at: float = 0.0
     #: Whether the unread count was sent.
@@ -162,6 +166,20 @@ class Sockets:
             self.on_watch(record)
         else:
             emit("gone", {"kind": record[0], "id": record[1]})
+
+    def watch_board(self, *args: Any) -> None:
+        """Handle "board": the page shows a board of records of this {kind}."""
+        connection, who = self._sender()
+        kind = args[0].get("kind") if args and isinstance(args[0], dict) else None
+        if connection is not None and who is not None:
+            connection.board = BOARDS.get(kind) if isinstance(kind, str) else None
+
+    def boards(self, kinds: Iterable[str]) -> list[tuple[str, str]]:
+        """(sid, kind) of the connections whose pages show a board of one of these kinds."""
+        wanted = set(kinds)
+        return [
+            (sid, each.board) for sid, each in list(self.connections.items()) if each.board in wanted and each.board
+        ]
 
     def typing(self, *args: Any) -> None:
         """Handle "typing": the person writes in the conversation {kind, id} on their page. Nothing is stored."""

@@ -57,9 +57,16 @@ class AssignableScreen(Screen):
         }
         return [
             BulkAction(
-                "assign", _("Assign"), "user-check", self._assign_one, fields=(colleague,), done=_chosen_person(viewer)
+                *("assign", _("Assign"), "user-check", self._assign_one),
+                fields=(colleague,),
+                done=_chosen_person(viewer),
+                undo=("assignee_id",),
             ),
-            BulkAction("turn", _("Assign by round robin"), "repeat", self._assign_in_turn, fields=(role,)),
+            BulkAction(
+                *("turn", _("Assign by round robin"), "repeat", self._assign_in_turn),
+                fields=(role,),
+                undo=("assignee_id",),
+            ),
             *shared,
         ]
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import flash, redirect, request
 from flask_appbuilder import expose
@@ -21,12 +20,15 @@ from app.domain.notice_batches import NoticeBatch, one_notice_each
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
-from app.web.pages.refusals import back, refuse_as_page
-from app.wording import numbers_text
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import bulk_undoing
+from app.web.records.bulk_preview import BulkPreview
+from app.web.records.bulk_words import MAX_NAMED, list_url, named, row_name
 
 log = logging.getLogger("crm.views")
-#: Rows of one bulk action, and how many of them its message names.
-MAX_ROWS, MAX_NAMED = 500, 5
+#: Rows of one bulk action.
+MAX_ROWS = 500
+__all__ = ["MAX_NAMED", "MAX_ROWS", "BulkAction", "BulkActions", "row_name", "set_column"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class BulkAction:
     opens: str | None = None
     #: What was done, e.g. “Deleted”; None = the action's label with the chosen value, e.g. “Status: Contacted”.
     done: str | None = None
+    #: The columns that it changes, whose former values are kept so that it can be undone; none = it can't be.
+    undo: tuple[str, ...] = ()
+    #: Whether it can be tried on a row and rolled back; not what a programmer declares in FAB's way.
+    can_be_tried: bool = True
 
     def shown(self) -> dict[str, Any]:
         """The context of the templates."""
@@ -56,6 +62,7 @@ class BulkAction:
             "icon": self.icon,
             "confirm": self.confirm,
             "fields": list(self.fields),
+            "is_tried": self.can_be_tried and self.opens is None,
         }
 
 
@@ -67,8 +74,10 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
     made = [_declared(action) for action in screen.actions.values() if action.multiple and may_write]
     if screen.status_master and may_write:
         asked = screen.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
-        change = _column_setter(screen, "status")
-        made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(asked,)))
+        change, kept = _column_setter(screen, "status"), (screen.record_table.by_name["status"].key,)
+        made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(asked,), undo=kept))
+    if screen.bulk_edit_columns and may_write:
+        made.append(_editor(screen, viewer))
     if viewer.person.may(screen.module, "delete") and "delete" not in screen.exclude_route_methods:
         sure = _("Delete the selected records?")
         remove = _remover(screen)
@@ -91,7 +100,9 @@ def _send_to_many(screen: Any, viewer: Viewer) -> list[BulkAction]:
 
 def _declared(action: Any) -> BulkAction:
     return BulkAction(
-        action.name, str(action.text), _icon(action.icon), lambda *_: None, confirm=action.confirmation or None
+        *(action.name, str(action.text), _icon(action.icon), lambda *_: None),
+        confirm=action.confirmation or None,
+        can_be_tried=False,
     )
 
 
@@ -106,6 +117,24 @@ def _column_setter(screen: Any, name: str, value: Any = None) -> Callable[[Any, 
         screen.change_row(row, screen.record_table.parse(raw, "edit", viewer), None, viewer)
 
     return run
+
+
+def _editor(screen: Any, viewer: Viewer) -> BulkAction:
+    """Change several columns at once; those that are left empty stay as they are."""
+    named = screen.record_table.by_name
+    fields = [named[name] for name in screen.bulk_edit_columns if not named[name].is_hidden(viewer)]
+    inputs = [each.form_input(None, [], viewer) | {"required": False} for each in fields]
+    if inputs:
+        inputs[-1]["help"] = _("Only what you fill in is changed.")
+
+    def run(row: Any, form: Any, viewer: Viewer) -> None:
+        raw = {each.name: form.get(each.name) for each in fields if form.get(each.name)}
+        if not raw:
+            raise RuleBroken(_("Please fill in what is to be changed."))
+        screen.change_row(row, screen.record_table.parse(raw, "edit", viewer), None, viewer)
+
+    keys = tuple(each.key for each in fields)
+    return BulkAction("edit", _("Edit"), "pencil", run, fields=tuple(inputs), done=_("Changed"), undo=keys)
 
 
 def _remover(screen: Any) -> Callable[[Any, Any, Viewer], None]:
@@ -130,6 +159,8 @@ class _BulkResult:
     failed: list[tuple[str, str]] = field(default_factory=list)
     #: User id -> number of records they got.
     takers: Counter[int] = field(default_factory=Counter)
+    #: What was replaced, as BulkChange.rows.
+    replaced: list[dict[str, Any]] = field(default_factory=list)
 
     def messages(self, screen: Any, action: BulkAction, viewer: Viewer) -> list[tuple[str, str]]:
         """(sentence, category): what was done to which rows, then what was refused and why."""
@@ -138,7 +169,7 @@ class _BulkResult:
             what = action.done or chosen_value(action, request.form) or action.label
             summary = screen.bulk_summary(self.takers, viewer)
             count = ngettext("%(num)s record", "%(num)s records", len(self.done))
-            text = _("%(what)s – %(count)s: %(names)s.", what=what, count=count, names=_named(self.done))
+            text = _("%(what)s – %(count)s: %(names)s.", what=what, count=count, names=named(self.done))
             made.append((f"{text} {summary}".strip(), "success"))
         elif not self.failed:
             made.append((_("Please select at least one row."), "info"))
@@ -153,18 +184,9 @@ class _BulkResult:
         for why, names in reasons.items():
             known = [name for name in names if name]
             count = ngettext("%(num)s record was not changed", "%(num)s records were not changed", len(names))
-            listed = f" ({_named(known)})" if known else ""
+            listed = f" ({named(known)})" if known else ""
             made.append(f"{count}{listed}: {why}")
         return made
-
-
-def _named(names: list[str]) -> str:
-    return numbers_text(names[:MAX_NAMED], len(names))
-
-
-def row_name(screen: Any, row: Any) -> str:
-    """A row's number, else its title, for messages."""
-    return str(getattr(row, "number", None) or getattr(row, screen.title_column, None) or screen.record_name)[:80]
 
 
 def chosen_value(action: BulkAction, form: Any) -> str:
@@ -176,19 +198,7 @@ def chosen_value(action: BulkAction, form: Any) -> str:
     return ""
 
 
-def _list_url(base: str) -> str:
-    """The list as it was filtered and sorted when the action was chosen."""
-    for address in (request.form.get("back") or "", back()):
-        try:
-            parts = urlsplit(address)
-        except ValueError:  # “//[”
-            continue
-        if parts.path in (f"{base}/", f"{base}/list/") and not parts.netloc and "\\" not in address:
-            return f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return f"{base}/"
-
-
-class BulkActions:
+class BulkActions(BulkPreview):
     """The endpoints of a screen's bulk actions, and of FAB's declared ones."""
 
     service: Any
@@ -238,10 +248,13 @@ class BulkActions:
         with one_notice_each(db.session(), viewer.now) as notices:
             for key in dict.fromkeys(keys):
                 self._run_one(action, key, result, notices)
+        messages = result.messages(self, action, viewer)
+        undo = bulk_undoing.remember(self, result.replaced, messages[0][0], viewer) if result.replaced else None
         db.session.commit()
-        for sentence, category in result.messages(self, action, viewer):
-            flash(sentence, category)
-        return redirect(_list_url(self.route_base))
+        for sentence, category in messages:
+            can_undo = undo is not None and category == "success"
+            flash({"text": sentence, "undo": undo} if can_undo else sentence, category)  # type: ignore[arg-type]
+        return redirect(list_url(self.route_base))
 
     def _run_one(self, action: BulkAction, key: str, result: _BulkResult, notices: NoticeBatch) -> None:
         """Run the action on one row, in a transaction of its own."""
@@ -249,6 +262,7 @@ class BulkActions:
         try:
             name = row_name(self, self.row_for(key, "read"))  # so that a refusal can name it
             row = self.row_for(key, action.verb)
+            before = bulk_undoing.before(row, action.undo)
             with notices.record():
                 taker = action.run(row, request.form, current_viewer())
                 db.session.commit()
@@ -258,6 +272,8 @@ class BulkActions:
         else:
             result.done.append(name)
             result.takers.update([taker] if taker else [])
+            if action.undo:
+                result.replaced.append({"id": row.id, "version": getattr(row, "version", None), "before": before})
 
     def _run_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
         """FAB's @action: the method gets the rows that the person can change, or one row, and returns the response."""

@@ -173,6 +173,7 @@ class CustomerScreen(Screen):
         (_("Details"), {"fields": ["status", "source", "referred_by", "kyc_status", "rekyc_on", "owner", *_CONSENT]}),
     ]
     title_column = "name"
+    quick_fields = ("first_name", "last_name", "mobile", "email", "pan", "address")
     quick_filters = ("status", "kyc_status", "owner")
     summary_columns = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
     timeline_column = "customer_id"

@@ -48,7 +48,7 @@ def form_page(
     if which == "add":
         raw = default_values(screen, fields, viewer) | raw
     inputs = {
-        each.name: each.form_input(_number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
+        each.name: each.form_input(number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
         for each in fields
     }
     for made in inputs.values():
@@ -103,8 +103,8 @@ def _first_status(screen: Any, viewer: Viewer) -> int | None:
     return next((key for key in viewer.lookups.offered[screen.status_master] if meanings[key] == "new"), None)
 
 
-def _number_of(each: Field, raw: Any) -> Any:
-    """Convert an id, which a form sends as text."""
+def number_of(each: Field, raw: Any) -> Any:
+    """An id, which a form sends as text, as a number; other values as they are."""
     key = parse_id(raw) if each.kind in ("master", "person", "record") else None
     return raw if key is None else key
 

@@ -106,7 +106,9 @@ class LeadService(RecordService):
         if row.customer_id is not None or "status_id" in values:
             secret_guesses.count(values, viewer)
         context = viewer.change_context(
-            vault=self.vault(), may_reopen=viewer.person.is_manager, sla_terms=viewer.lookups.terms
+            vault=self.vault(),
+            may_reopen=viewer.person.is_manager or viewer.is_undoing,
+            sla_terms=viewer.lookups.terms,
         )
         viewer.objects |= viewer.lookups.introduce(session, "lead_status", row.status_id, values.get("status_id"))
         with access.as_system(session), customer_link_actions.asking_before(row, viewer):
@@ -231,6 +233,9 @@ class LeadScreen(AssignableScreen):
     status_requirements = leads.REQUIRED_FIELDS
     status_master = "lead_status"
     title_column = "name"
+    quick_fields = ("first_name", "last_name", "mobile", "email", "pan", "source", "assign_to", "description")
+    card_columns = ("mobile", "source", "next_follow_up_on", "sla", "assignee")
+    bulk_edit_columns = ("source", "category", "account_type", "next_follow_up_on", "pod_id")
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The lead's open tasks, and its customer's other records."""

@@ -18,17 +18,16 @@ from app.web.core.gate import whole
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
-from app.web.records import figure_filter
+from app.web.records import figure_filter, list_conditions, row_tools
+from app.web.records.list_columns import Chosen
 
 #: A number that leads to its record; other routes of a screen are in lower case.
 _CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
 
 
-def list_page(
-    screen: Any, list_query: ListQuery, rows: list[Any], names: tuple[str, ...], viewer: Viewer
-) -> dict[str, Any]:
+def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chosen, viewer: Viewer) -> dict[str, Any]:
     """The context of crm/list.html."""
-    record_table = screen.record_table
+    record_table, names = screen.record_table, columns.names
     count, capped = record_table.count_for_page(db.session(), list_query, rows)
     record_table.prepare(rows, names, viewer)
     more = len(rows) == list_query.size
@@ -39,17 +38,17 @@ def list_page(
         "base_url": f"{screen.route_base}/",
         "search": request.args.get("q", ""),
         "count_text": f"{COUNT_CAP:,}+" if capped else f"{count:,}",
-        "columns": [_column(record_table.by_name[name]) for name in names],
-        "rows": [_row(screen, row, names, viewer) for row in rows],
+        "columns": [
+            column_head(record_table.by_name[name], columns)
+            | {"editable": row_tools.is_editable(screen, record_table.by_name[name], viewer)}
+            for name in names
+        ],
+        "rows": [list_row(screen, row, names, viewer) for row in rows],
         "filters": _chips(screen, viewer),
-        "is_filtered": any(key.startswith("_flt_") or key in ("q", "figure") for key in request.args),
+        "is_filtered": any(key.startswith("_flt_") or key in ("q", "where", "figure") for key in request.args),
         "filters_path": f"{screen.route_base}/filters",
         "filters_url": _filters_url(screen) if record_table.filterable(viewer) else None,
-        "quick": [
-            _quick_filter(record_table.by_name[name], viewer)
-            for name in screen.quick_filters
-            if name in record_table.by_name
-        ],
+        "quick": [_quick_filter(record_table.by_name[name], viewer) for name in quick_names(screen, viewer)],
         "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
         "next_url": url(page=list_query.page + 1) if more else None,
         "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,
@@ -58,9 +57,18 @@ def list_page(
         "add_url": f"{screen.route_base}/add"
         if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
         else None,
+        "quick_url": f"{screen.route_base}/quick" if screen.quick_fields else None,
         "actions": [action.shown() for action in screen.bulk_actions(viewer)],
         "empty_text": None,
     }
+
+
+def quick_names(screen: Any, viewer: Viewer) -> list[str]:
+    """The columns of the quick filters: the admin's choice, else the declared ones; none that this person can't use."""
+    chosen = viewer.lookups.list_setups.get(screen.list_key, {}).get("quick_filters") if screen.has_views else None
+    named = screen.record_table.by_name
+    wanted = screen.quick_filters if chosen is None else chosen
+    return [name for name in wanted if name in named and named[name].filter and not named[name].is_hidden(viewer)]
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
@@ -84,6 +92,10 @@ def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
     _refuse_unknown(screen, given)
     rules = [table.filter_clause(name, op, value, viewer) for _key, op, name, value in _filters_of(screen, given)]
     rules += figure_filter.rules_of(screen.service.record, given, viewer)
+    nested = list_conditions.read(screen, given.get("where", ""))
+    clause = list_conditions.clause(screen, nested, viewer) if nested else None
+    if clause is not None:
+        rules.append(clause)
     typed = given.get("q", "").strip()
     if typed:
         rules.append(matching(table, typed, viewer))
@@ -96,13 +108,16 @@ def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
 
 
 #: Arguments of every list.
-_ARGUMENTS = ("q", "_oc", "_od", "psize", "page")
+_ARGUMENTS = ("q", "_oc", "_od", "psize", "page", "where")
+#: Arguments of lists that have views.
+_VIEW_ARGUMENTS = ("cols", "view", "layout", "group")
 
 
 def _refuse_unknown(screen: Any, args: Any) -> None:
     """Raise RuleBroken for an argument that this list does not know or that is given twice: none is ignored."""
     known = (*_ARGUMENTS, *(["tab"] if screen.tab_names else []))
     known += figure_filter.ARGUMENTS if "figure" in args else ()
+    known = (*_ARGUMENTS, *(_VIEW_ARGUMENTS if screen.has_views else ()), *(["tab"] if screen.tab_names else []))
     for key in args:
         is_filter = key.startswith("_flt_")
         if not is_filter and key not in known:
@@ -198,7 +213,8 @@ def url(**changes: Any) -> str:
     return f"{request.path}?{query}" if query else request.path
 
 
-def _column(each: Field) -> dict[str, Any]:
+def column_head(each: Field, columns: Chosen) -> dict[str, Any]:
+    """The head of a column."""
     sorted_by = (request.args.get("_od") or "desc") if request.args.get("_oc") == each.name else None
     turned = "asc" if sorted_by == "desc" else "desc"
     return {
@@ -209,10 +225,12 @@ def _column(each: Field) -> dict[str, Any]:
         "sorted": sorted_by,
         "sort_url": url(_oc=each.name, _od=turned, page=None) if each.sort else None,
         "align": "end" if each.kind == "number" else None,
+        "width": columns.widths.get(each.name),
     }
 
 
-def _row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
+def list_row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
+    """One row: its cells in the order of the columns."""
     values = tuple(row)
     slices = screen.record_table.selection(names)[1]
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
@@ -240,13 +258,22 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     if "figure" in request.args:
         gone = dict.fromkeys(figure_filter.ARGUMENTS)
         chips.append({"label": figure_filter.chip(request.args, viewer), "remove_url": url(**gone, page=None)})
+    chips, quick = [], quick_names(screen, viewer)
     for key, op, name, value in _filters_of(screen, _without_view_name(screen, request.args)):
-        if op == "eq" and name in screen.quick_filters:
+        if op == "eq" and name in quick:
             continue
-        each = screen.record_table.by_name[name]
-        parts = [str(each.label), _operator_label(each, op), *_value_parts(each, op, value, viewer)]
-        chips.append({"label": " ".join(parts), "remove_url": url(**{key: None}, page=None)})
+        chips.append({"label": in_words(screen, name, op, value, viewer), "remove_url": url(**{key: None}, page=None)})
+    nested = list_conditions.read(screen, request.args.get("where", ""))
+    if nested:
+        text = list_conditions.words(screen, nested, lambda name, op, value: in_words(screen, name, op, value, viewer))
+        chips.append({"label": text, "remove_url": url(where=None, page=None)})
     return chips
+
+
+def in_words(screen: Any, name: str, op: str, value: str, viewer: Viewer) -> str:
+    """One condition in words: “Status is New”."""
+    each = screen.record_table.by_name[name]
+    return " ".join([str(each.label), _operator_label(each, op), *_value_parts(each, op, value, viewer)])
 
 
 def _operator_label(each: Field, op: str) -> str:

@@ -47,7 +47,7 @@ class _Rows:
     def row(self, row: Row) -> str:
         """One <tr>."""
         title, url = escape(str(row["title"])), escape(row["url"] or "")
-        head = f"<tr{f' data-href={chr(34)}{url}{chr(34)}' if url else ''}>"
+        head = f'<tr data-id="{row["id"]}"' + (f' data-href="{url}">' if url else ">")
         check = self._check(row, title) if self.has_bulk else ""
         cells = row["cells"]
         first = f"{self.first}{self._first(row, cells[0], url)}</th>" if cells else ""

@@ -15,7 +15,7 @@ from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
 from app.web.core.shipped_labels import shown_label
-from app.web.records import dial_targets, timeline
+from app.web.records import dial_targets, related_lists, timeline
 from app.web.records.task_inputs import tasks_input
 
 #: Names of records in live events.
@@ -126,6 +126,22 @@ def _other_statuses(
         }
         for key in offered
     ]
+
+
+def inputs_for_status(screen: Any, key: int, status: int | None, viewer: Viewer) -> list[dict[str, Any]]:
+    """The inputs for which this status of a record asks: none for most, and for records without such statuses."""
+    if not screen.status_master or status not in viewer.lookups.meanings[screen.status_master]:
+        return []
+    meaning = viewer.lookups.meanings[screen.status_master][status]
+    is_closing = meaning in _CLOSING.get(screen.service.record, ())
+    if not (screen.status_requirements.get(meaning) or meaning == "scheduled" or is_closing):
+        return []
+    wire = screen.record_table.serialize_rows(db.session(), [screen.record_table.one(db.session(), key)], None, viewer)[
+        0
+    ]
+    kind = KINDS.get(screen.service.record, "")
+    tasks = related_lists.open_tasks(kind, key, viewer).get("open_tasks") or [] if is_closing else []
+    return [*_required_inputs(screen, meaning, wire, viewer), *_closing_inputs(screen, meaning, tasks, viewer)]
 
 
 def _required_inputs(screen: Any, meaning: str, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

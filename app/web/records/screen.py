@@ -22,11 +22,14 @@ from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
 from app.web.pages.refusals import back, refuse_as_page
-from app.web.records import form_page, mentions, related_lists
+from app.web.records import form_page, list_columns, list_layouts, list_views, mentions, related_lists
 from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
 from app.web.records.list_page import filters_page, hits, list_page, list_query_from, row_url
 from app.web.records.list_rows import has_tools, rows_html
+from app.web.records.quick_create import QuickCreate
+from app.web.records.row_tools import RowTools
+from app.web.records.status_moves import StatusMoves
 
 log = logging.getLogger("crm.views")
 
@@ -50,7 +53,7 @@ _DRAWN_BY_US = (
 )
 
 
-class Screen(BulkActions, RecordView, ModelView):
+class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelView):
     """List, record, form, delete, bulk and row actions of one record.
 
     Declared as FAB documents a ModelView: `datamodel = SQLAInterface(Branch)`, `list_columns`, `show_fieldsets`,
@@ -77,6 +80,15 @@ class Screen(BulkActions, RecordView, ModelView):
         "convert": "write",
         "unconvert": "write",
         "assign": "read",
+        "board_column": "read",
+        "board_move": "write",
+        "cell_form": "write",
+        "save_cell": "write",
+        "preview": "read",
+        "bulk_preview": "bulk",
+        "undo": "bulk",
+        "quick": "create",
+        "known": "create",
     }
     #: FAB's download route, which serves any file of the upload folder, is off: files follow their record's rule.
     download = None
@@ -100,6 +112,14 @@ class Screen(BulkActions, RecordView, ModelView):
     new_values: dict[str, Any] = {}
     #: The column that names a row.
     title_column = ""
+    #: Columns that can be changed for many rows at once.
+    bulk_edit_columns: tuple[str, ...] = ()
+    #: Fields of the quick form of a new record; none = there is only the full form.
+    quick_fields: tuple[str, ...] = ()
+    #: Whether people can save views of the list and choose its columns.
+    has_views = True
+    #: Columns of a board's cards, below the title; none = the list has no board.
+    card_columns: tuple[str, ...] = ()
     #: Whether the "New" menu offers this record.
     is_in_new_menu = True
     #: Whether the search page and the command palette search this record.
@@ -108,6 +128,11 @@ class Screen(BulkActions, RecordView, ModelView):
     more_actions_verb = "write"
     #: Rows for the demo data: dictionaries of column → value.
     demo_rows: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def list_key(self) -> str:  # type: ignore[override]
+        """What saved views and choices know the list by: its address without slashes."""
+        return str(self.route_base).strip("/")[:32]
 
     # FAB would read every related row for its pick-lists here; the RecordTable replaces its forms.
     def _init_properties(self) -> None:
@@ -149,10 +174,17 @@ class Screen(BulkActions, RecordView, ModelView):
     def list(self) -> Any:
         """One page of the rows that the viewer sees."""
         viewer = current_viewer()
+        default = list_views.default_url(self, viewer)
+        if default is not None:
+            return redirect(default)
         list_query = self._list_query(viewer)
-        names = tuple(self.list_columns)
+        columns = list_columns.chosen(self, request.args, viewer)
+        layout = list_layouts.layout(self, viewer)
+        if layout is not None:
+            return layout(list_query, columns, viewer)
+        names = columns.names
         rows = self.record_table.rows(db.session(), list_query, names)
-        page = list_page(self, list_query, rows, names, viewer)
+        page = list_page(self, list_query, rows, columns, viewer) | list_views.switcher(self, viewer)
         page["tabs"] = self.tabs(viewer)
         buttons = self.row_buttons(rows, names, viewer)
         page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
@@ -349,30 +381,6 @@ class Screen(BulkActions, RecordView, ModelView):
 
     # --- verbs ---
 
-    @expose("/move/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
-    def move(self, pk: str) -> Any:
-        """Change the status; refused while a required field is missing."""
-        if self.service.resource is None:
-            raise NotFound(_("There is no such action."))
-        row, viewer = self.row_for(pk, "write"), current_viewer()
-        raw: dict[str, Any] = {
-            name: request.form[name]
-            for name in ("status", *set(self.status_requirements.values()))
-            if request.form.get(name)
-        }
-        if request.form.get("task_title") or request.form.get("task_due_on"):
-            raw["task"] = {"title": request.form.get("task_title"), "due_on": request.form.get("task_due_on")}
-        if request.form.get("offered_tasks") or request.form.getlist("close_tasks"):
-            raw["close_tasks"] = request.form.getlist("close_tasks")
-        values = self.service.record_table.parse(raw, "edit", viewer)
-        version = whole(request.form.get("version"), 0, 0, 2**31) or None
-        self.change_row(row, values, version, viewer)
-        db.session.commit()
-        return redirect(self.url_of(row))
-
     @expose("/note/<pk>", methods=["POST"])
     @has_access
     @refuse_as_page
@@ -426,5 +434,5 @@ class Screen(BulkActions, RecordView, ModelView):
         if not hasattr(named, "offered"):
             raise NotFound(_("This record doesn't exist."))
         which = "edit" if request.args.get("for") == "edit" else "add"
-        rows = named.offered(request.args.get("q", "").strip()[:100], which)  # type: ignore[union-attr]
+        rows = named.offered(request.args.get("q", "").strip()[:100], which)
         return jsonify({"results": [{"value": row.id, "label": label_of(row), "hint": ""} for row in rows]})

@@ -189,6 +189,8 @@ class TaskScreen(TaskActions):
     timeline_column = "task_id"
     is_in_new_menu = False
     title_column = "title"
+    card_columns = ("about", "priority", "due_on", "assignee")
+    bulk_edit_columns = ("priority", "due_on")
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """Open tasks, by due time; all tasks."""
@@ -215,7 +217,10 @@ class TaskScreen(TaskActions):
         shared = super().bulk_actions(viewer)
         if not viewer.person.may("Tasks", "bulk") or not viewer.person.may("Tasks", "write"):
             return shared
-        return [BulkAction("done", str(_("Done")), "check", set_column(self, "status", "Done")), *shared]
+        return [
+            BulkAction("done", str(_("Done")), "check", set_column(self, "status", "Done"), undo=("status",)),
+            *shared,
+        ]
 
 
 def _tab() -> str:

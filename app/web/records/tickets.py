@@ -368,6 +368,9 @@ class TicketScreen(MultiAssigneeScreen):
     status_requirements = {"resolved": "resolution", "closed": "resolution"}
     status_master = "ticket_status"
     title_column = "title"
+    quick_fields = ("subjects", "priority", "customer", "mobile", "first_name", "last_name", "description")
+    card_columns = ("caller", "priority", "sla", "assignee")
+    bulk_edit_columns = ("priority", "source")
     default_role = "Support User"
     #: Only a ticket that is logged as resolved has one.
     hidden_unless_needed = ("resolution",)

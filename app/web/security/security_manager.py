@@ -175,7 +175,7 @@ class Security(SecurityManager):
         session = db.session()
         who = access.person(session, found.user.id, found.version).within(found.scope)
         access.act_as(session, who)
-        g.person, g.user = who, found.user
+        g.person, g.user, g.lists_version = who, found.user, found.lists
         rate_limits.count_request(rate_limits.counter_name(found))
         return found.user
 

@@ -52,6 +52,8 @@ class Credential:
     used_on: datetime | None
     version: int
     scope: frozenset[str] = frozenset()
+    #: The version of saved views and choices for lists; None where no page is shown.
+    lists: int | None = None
 
     def is_stale(self, now: datetime) -> bool:
         """Whether its use is due to be recorded again."""
@@ -116,9 +118,9 @@ def lives(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
 
 
 def _valid(*conditions: Any) -> Any:
-    """SELECT of a valid sign-in with its user, its last use and the version of access."""
+    """SELECT of a valid sign-in with its user, its last use, and the versions of access and of lists."""
     return (
-        select(*USER_COLUMNS, SignIn.id, SignIn.seen_on, access.version_query())
+        select(*USER_COLUMNS, SignIn.id, SignIn.seen_on, access.version_query(), access.lists_version_query())
         .join(SignIn, SignIn.user_id == User.id)
         .where(
             SignIn.token_hash == bindparam("token"),
@@ -154,7 +156,8 @@ def _found(query: Any, values: dict[str, Any], now: datetime) -> Credential | No
     if not found:
         return None
     cut = len(USER_COLUMNS)
-    return Credential(known_user(session, found[0][:cut]), *found[0][cut:])
+    sign_in, used_on, version, lists = found[0][cut:]
+    return Credential(known_user(session, found[0][:cut]), sign_in, used_on, version, lists=lists)
 
 
 def record_activity(sign_in_id: int, now: datetime) -> None:

@@ -20,6 +20,7 @@ from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.health import HealthView, SelfTestView
 from app.web.settings.jobs import JobsView
+from app.web.settings.list_setups import ListSetupsView
 from app.web.settings.masters import (
     AccountTypes,
     LeadSources,
@@ -59,6 +60,7 @@ BUSINESS = (
     Entry("settings-business", _("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
     Entry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
     Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
+    Entry("settings-lists", _("Lists"), ListSetupsView, "layout-list", "/settings/lists/"),
     Entry("turns", _("Round robin"), TurnsView, "repeat", "/turns/"),
     Entry("settings-sla", _("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
     Entry("settings-lead-statuses", _("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),

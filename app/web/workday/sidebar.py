@@ -13,9 +13,11 @@ from sqlalchemy import func, select
 
 from app import access
 from app.extensions import db
-from app.web.core.gate import ModulePermissions
+from app.web.core.gate import ModulePermissions, current_viewer
+from app.web.core.list_choices import choices_of
 from app.web.core.registry import registered
 from app.web.records.conversation_list import own_unread
+from app.web.records.list_views import view_url
 from app.web.security.fab_permissions import is_allowed
 from app.web.settings import settings_menu
 from app.web.workday.requests import MAX_COUNTED, waiting
@@ -29,7 +31,10 @@ Entry = dict[str, Any]
 
 def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
     """(sidebar, "New" menu) of this person, as the templates draw them."""
-    entries = list(_sidebar(person, path))
+    pinned = list(_pinned(person, path))
+    entries = list(_sidebar(person, path)) + pinned
+    if any(entry["active"] for entry in pinned):
+        entries = [entry | {"active": entry["active"] and entry["group"] == "views"} for entry in entries]
     if person.may("Settings", "read"):
         entries.append(
             {
@@ -56,6 +61,28 @@ def _sidebar(person: access.Person, path: str) -> Iterator[Entry]:
         for child in item.childs:
             if child.name != "-" and child.should_render() and may_open(person, child):
                 yield _entry(child, path, person, group="category") | {"category": str(item.label)}
+
+
+def _pinned(person: access.Person, path: str) -> Iterator[Entry]:
+    """The views that the person has pinned, of lists that they may open."""
+    choices = choices_of(current_viewer())
+    if not choices.pins:
+        return
+    screens = {screen.list_key: screen for screen in registered("screens").values()}
+    for view in choices.views.values():
+        screen = screens.get(view.module)
+        if view.id in choices.pins and screen is not None and person.may(screen.module, "read"):
+            is_shown = request.args.get("view") == str(view.id) and path.strip("/") == view.module
+            icon = "layout-kanban" if "layout=board" in view.query else "bookmark"
+            yield {
+                "name": f"view-{view.id}",
+                "label": view.label,
+                "icon": icon,
+                "url": view_url(screen.route_base, view),
+                "badge": None,
+                "group": "views",
+                "active": is_shown,
+            }
 
 
 def may_open(person: access.Person, item: Any) -> bool:
@@ -134,7 +161,8 @@ def _new(person: access.Person) -> Iterator[Entry]:
             yield {
                 "label": str(screen.record_name),
                 "icon": icon_of(icons.get(screen)),
-                "url": f"{screen.route_base}/add",
+                "url": f"{screen.route_base}/{'quick' if screen.quick_fields else 'add'}",
+                "quick": f"{screen.route_base}/" if screen.quick_fields else None,
             }
 
 

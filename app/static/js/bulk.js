@@ -1,0 +1,52 @@
+// What a bulk action would do, before it is done: asked when its dialog opens and whenever something in it changes.
+import { send } from './sheet.js';
+
+const bar = () => document.querySelector('[data-bulk]');
+async function preview(place, name, fields) {
+  const form = new FormData(bar());
+  form.set('action', name);
+  for (const [key, value] of fields) form.set(key, value);
+  const mark = Symbol(name);
+  place.crmMark = mark;
+  place.dataset.waits = '';
+  let html = '';
+  try { const answer = await send(`${bar().getAttribute('action').replace(/action_post$/, '')}bulk/preview`, form); html = answer.ok ? await answer.text() : ''; } catch { /* the action itself will say */ }
+  if (place.crmMark !== mark) return;
+  delete place.dataset.waits;
+  place.innerHTML = html;
+}
+const isFilled = (dialog) => [...dialog.querySelectorAll('[required]')].every((each) => each.value);
+function ask(dialog) {
+  const place = dialog.querySelector('[data-bulk-preview]');
+  if (!place) return;
+  const main = dialog.querySelector('button[name=action]');
+  const some = [...dialog.querySelectorAll('select, input, textarea')].some((each) => each.name && each.value);
+  if (isFilled(dialog) && some) preview(place, main.value, []); else place.innerHTML = '';
+}
+document.addEventListener('crm:shown', (event) => { const dialog = event.target.closest?.('[data-bulk] dialog'); if (dialog) ask(dialog); });
+document.addEventListener('change', (event) => { const dialog = event.target.closest?.('[data-bulk] dialog'); if (dialog) ask(dialog); });
+
+// --- actions that ask for nothing get a dialog of their own
+document.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-bulk] button[data-bulk-try]');
+  if (!button || button.dataset.sure) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  const dialog = document.createElement('dialog');
+  dialog.className = 'dialog';
+  dialog.setAttribute('aria-label', button.dataset.bulkTry);
+  const sure = document.getElementById('confirm');
+  dialog.innerHTML = '<h2 class="dialog-title"></h2><p class="quiet"></p><div class="bulk-preview" data-bulk-preview aria-live="polite"></div><div class="dialog-foot"><button type="button" class="btn" data-dialog-close></button><button type="button" class="btn btn-primary" data-ok></button></div>';
+  dialog.querySelector('h2').textContent = button.dataset.bulkTry;
+  dialog.querySelector('p').textContent = button.dataset.confirm || '';
+  dialog.querySelector('[data-dialog-close]').textContent = sure?.querySelector('[value=cancel], [data-confirm-cancel], button:not([data-confirm-ok])')?.textContent || '×';
+  const ok = dialog.querySelector('[data-ok]');
+  ok.textContent = button.dataset.bulkTry;
+  ok.classList.toggle('btn-danger', 'confirm' in button.dataset);
+  document.body.append(dialog);
+  dialog.addEventListener('close', () => dialog.remove());
+  ok.addEventListener('click', () => { dialog.close(); button.dataset.sure = '1'; delete button.dataset.confirm; button.click(); });
+  dialog.showModal();
+  ok.focus();
+  preview(dialog.querySelector('[data-bulk-preview]'), button.value, []);
+}, true);

@@ -1,0 +1,101 @@
+"""What a person sees and has chosen of lists: views, pins, defaults, columns. Cached until any of them changes.
+
+The version of these is read with the signed-in user (access.lists_version_query), so a page that finds its person in
+the cache asks nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import g
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import ListChoice, SavedView, ViewPin
+from app.web.core.fields import Viewer
+
+#: People whose choices a process remembers.
+MAX_PEOPLE = 5000
+
+
+@dataclass(frozen=True)
+class View:
+    """A saved view, as pages show it."""
+
+    id: int
+    module: str
+    label: str
+    query: str
+    owner_id: int
+    audience: str
+    role_id: int | None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The views that a person sees, by id; which they have pinned; by module the default view and the columns."""
+
+    views: dict[int, View] = field(default_factory=dict)
+    pins: frozenset[int] = frozenset()
+    defaults: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+
+    def of(self, module: str) -> list[View]:
+        """The views of a list: the person's own first, then those shared with them, by name."""
+        return [view for view in self.views.values() if view.module == module]
+
+    def default(self, module: str) -> View | None:
+        """The view with which the list opens."""
+        return self.views.get(self.defaults.get(module, 0))
+
+
+_cache: dict[tuple[str, int], tuple[Any, Choices]] = {}
+_lock = threading.Lock()
+
+
+def choices_of(viewer: Viewer) -> Choices:
+    """The choices of this person; two statements where something has changed since they were asked last."""
+    if "list_choices" not in g:
+        version = (viewer.person.version, g.get("lists_version"))
+        key = (str(db.session().get_bind().engine.url), viewer.person.id)
+        found = _cache.get(key)
+        if found is None or found[0] != version or version[1] is None:
+            found = (version, _load(viewer))
+            with _lock:
+                if len(_cache) > MAX_PEOPLE:
+                    _cache.clear()
+                _cache[key] = found
+        g.list_choices = found[1]
+    choices: Choices = g.list_choices
+    return choices
+
+
+def forget() -> None:
+    """Ask again in this request; other requests see the new version by themselves."""
+    g.pop("list_choices", None)
+    g.lists_version = None
+
+
+def _load(viewer: Viewer) -> Choices:
+    session, own = db.session(), viewer.person.id
+    columns = (SavedView.id, SavedView.module, SavedView.label, SavedView.query, SavedView.owner_id)
+    pin = select(ViewPin.id).where(ViewPin.view_id == SavedView.id, ViewPin.user_id == own).exists()
+    query = select(*columns, SavedView.audience, SavedView.role_id, pin).order_by(
+        (SavedView.owner_id != own), SavedView.label, SavedView.id
+    )
+    views, pins = {}, set()
+    for *values, is_pinned in session.execute(query):
+        view = View(*values)
+        views[view.id] = view
+        if is_pinned:
+            pins.add(view.id)
+    chosen = session.execute(select(ListChoice.module, ListChoice.view_id, ListChoice.columns)).all()
+    return Choices(
+        views,
+        frozenset(pins),
+        {module: view for module, view, _columns in chosen if view in views},
+        {module: columns for module, _view, columns in chosen if columns},
+    )

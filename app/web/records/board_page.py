@@ -1,0 +1,105 @@
+"""A list as a board: a column for each status, with its first cards; more on demand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import render_template, request
+from flask_babel import gettext as _
+
+from app.domain.base import NotFound
+from app.web.core.fields import Viewer
+from app.web.core.record_table import ListQuery
+from app.web.records import groups, list_views
+from app.web.records.groups import Group
+from app.web.records.list_columns import Chosen
+from app.web.records.list_page import list_page, row_url, url
+
+#: Kinds that say on a card what they are, for their value alone does not.
+_TITLED = ("moment", "date", "number")
+#: The highest page of a column: 20,000 cards.
+MAX_PAGE = 1000
+
+
+def card_names(screen: Any) -> tuple[str, ...]:
+    """The columns that the cards read."""
+    named = screen.record_table.by_name
+    wanted = (screen.title_column, *screen.card_columns, "number", "status")
+    return tuple(dict.fromkeys(name for name in wanted if name in named and named[name].columns))
+
+
+def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) -> Any:
+    """The board, or the part of it that htmx asked for."""
+    names = card_names(screen)
+    found = groups.load(screen, "status", replace(list_query, size=groups.SIZE), names, viewer)
+    shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | list_views.switcher(screen, viewer)
+    total = sum(group.count for group in found)
+    shown |= {
+        "tabs": [],
+        "count_text": f"{total:,}+" if any(group.is_capped for group in found) else f"{total:,}",
+        "may_move": viewer.person.may(screen.module, "write"),
+        "columns": [_column(screen, group, names, viewer) for group in found],
+        "kind": screen.record_table.name,
+        "here": url(page=None),
+    }
+    return render_template("crm/_board.html" if request.headers.get("HX-Request") else "crm/board.html", page=shown)
+
+
+def more(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
+    """Further cards of one column: a fragment. Raises NotFound for a status that there is not."""
+    names = card_names(screen)
+    group = _group(screen, key, viewer)
+    query = replace(list_query, size=groups.SIZE, page=min(number, MAX_PAGE))
+    groups.fill(screen, "status", query, [group], names)
+    screen.record_table.prepare(group.rows, names, viewer)
+    return render_template("crm/_cards.html", column=_column(screen, group, names, viewer, query.page), page=None)
+
+
+def _group(screen: Any, key: str, viewer: Viewer) -> Group:
+    found = [each for each in groups.groups_of(screen, "status", viewer) if str(each.value) == key]
+    if not found:
+        raise NotFound(_("There is no such status."))
+    return found[0]
+
+
+def _column(screen: Any, group: Group, names: tuple[str, ...], viewer: Viewer, number: int = 0) -> dict[str, Any]:
+    seen = number * groups.SIZE + len(group.rows)
+    has_more = bool(group.rows) and (group.count > seen or group.is_capped)
+    return {
+        "key": group.value,
+        "label": group.label,
+        "color": group.color,
+        "count": group.count_text,
+        "cards": [card(screen, row, names, viewer) for row in group.rows],
+        "more_url": f"{screen.route_base}/board/{group.value}?{_query(page=number + 1)}" if has_more else None,
+    }
+
+
+def _query(**changes: Any) -> str:
+    return url(**changes).partition("?")[2]
+
+
+def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
+    """One card: title, what stands below it, and who works on it."""
+    values = tuple(row)
+    cells = {
+        each.name: each.shown_cell(values[cut], viewer) | {"caption": str(each.label), "column": each.kind}
+        for each, cut in screen.record_table.selection(names)[1]
+    }
+    title = cells[screen.title_column].get("text") or cells.get("number", {}).get("text") or str(values[0])
+    number = cells.get("number", {}).get("text")
+    lines = [
+        cells[name] | {"titled": cells[name]["column"] in _TITLED}
+        for name in screen.card_columns
+        if name in cells and cells[name]["kind"] not in ("missing", "person", "people")
+    ]
+    people = [cells[name] for name in screen.card_columns if cells[name]["kind"] in ("person", "people")]
+    return {
+        "id": values[0],
+        "title": title,
+        "number": number if number != title else None,
+        "url": row_url(screen.route_base, values[0], number),
+        "lines": lines,
+        "people": people,
+    }

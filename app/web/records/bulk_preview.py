@@ -1,0 +1,133 @@
+"""Before a bulk action: which of the chosen rows it would change, and why not the others. And after it: undo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, redirect, render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from app.domain import bulk_undo
+from app.domain.base import NotFound
+from app.domain.notice_batches import one_notice_each
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.web.core.fields import Viewer
+from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import bulk_undoing
+from app.web.records.bulk_words import list_url, named, row_name
+
+#: Rows that a preview tries; for more it says so.
+MAX_TRIED = 100
+
+
+class BulkPreview:
+    """The endpoints of a screen around its bulk actions."""
+
+    row_for: Any
+    route_base: Any
+    bulk_actions: Any
+    list_key: str
+
+    @expose("/bulk/preview", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("action_post")
+    def bulk_preview(self) -> Any:
+        """Try the action on each row and roll it back: how many it would change, and why not the others. A fragment."""
+        viewer, name = current_viewer(), request.form.get("action", "")
+        action = next((each for each in self.bulk_actions(viewer) if each.name == name), None)
+        if action is None:
+            raise NotFound(_("There is no such action."))
+        keys = list(dict.fromkeys(request.form.getlist("rowid")))
+        allowed, refused = 0, []
+        for key in keys[:MAX_TRIED]:
+            why = self._try(key, action, viewer)
+            allowed += why is None
+            refused += [why] if why else []
+        page = {
+            "allowed": ngettext("%(num)s record will change.", "%(num)s records will change.", allowed),
+            "is_none": not allowed,
+            "refused": _grouped(refused),
+            "untried": len(keys) - MAX_TRIED if len(keys) > MAX_TRIED else 0,
+            "can_undo": bool(action.undo),
+        }
+        return render_template("crm/_bulk_preview.html", page=page)
+
+    def _try(self, key: str, action: Any, viewer: Viewer) -> tuple[str, str] | None:
+        """None if the row would be changed, else (its name, why not); nothing of it stays."""
+        name = ""
+        try:
+            name = row_name(self, self.row_for(key, "read"))
+            row = self.row_for(key, action.verb)
+            with one_notice_each(db.session(), viewer.now) as notices, notices.record():
+                action.run(row, request.form, viewer)
+                db.session.flush()
+            return None
+        except REFUSABLE as broken:
+            db.session.rollback()
+            return name, refusal_of_one(broken)[1]
+        finally:
+            db.session.rollback()
+
+    @expose("/undo", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("action_post")
+    def undo(self) -> Any:
+        """Take a bulk action of one's own back; rows that were changed since stay as they are."""
+        viewer, session = current_viewer(), db.session()
+        change = bulk_undo.take(session, parse_id(request.form.get("change")) or 0, viewer.person.id, viewer.now)
+        rows, module = change.rows, change.module
+        if module != self.list_key:
+            raise NotFound(_("There is nothing to undo here."))
+        session.commit()
+        done: list[str] = []
+        refused: list[tuple[str, str]] = []
+        with one_notice_each(session, viewer.now) as notices:
+            for kept in rows:
+                found = self._undo_one(kept, notices, viewer)
+                refused.append(found) if isinstance(found, tuple) else done.append(found)
+        session.commit()
+        if done:
+            count = ngettext(
+                "Undone for %(num)s record: %(names)s.",
+                "Undone for %(num)s records: %(names)s.",
+                len(done),
+                names=named(done),
+            )
+            flash(count, "success")
+        for text in _grouped(refused):
+            flash(text, "warning")
+        return redirect(list_url(self.route_base))
+
+    def _undo_one(self, kept: dict[str, Any], notices: Any, viewer: Viewer) -> Any:
+        """The row's name, or (its name, why it stays as it is)."""
+        name = ""
+        try:
+            row = self.row_for(str(kept["id"]), "write")
+            name = row_name(self, row)
+            with notices.record():
+                bulk_undoing.restore(self, row, kept, viewer)
+                db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            return name, refusal_of_one(broken)[1]
+        return name
+
+
+def _grouped(refused: list[tuple[str, str]]) -> list[str]:
+    """One sentence per reason, with the rows that it keeps back."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in refused:
+        reasons.setdefault(why, []).append(name)
+    made = []
+    for why, names in reasons.items():
+        known = [name for name in names if name]
+        count = ngettext("%(num)s record stays as it is", "%(num)s records stay as they are", len(names))
+        made.append(f"{count}{f' ({named(known)})' if known else ''}: {why}")
+    return made

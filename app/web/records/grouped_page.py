@@ -1,0 +1,55 @@
+"""A list in groups: a table with a heading and the first rows of each status or person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import render_template, request
+from flask_babel import gettext as _
+
+from app.web.core.fields import Viewer
+from app.web.core.record_table import ListQuery
+from app.web.records import groups, list_views
+from app.web.records.groups import Group
+from app.web.records.list_columns import Chosen
+from app.web.records.list_page import list_page, list_row, url
+from app.web.records.list_rows import has_tools, rows_html
+
+
+def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer: Viewer) -> Any:
+    """The page, or the part of it that htmx asked for."""
+    found = groups.load(screen, name, replace(list_query, size=groups.ROWS), columns.names, viewer)
+    shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
+    shown["rows"] = [list_row(screen, row, columns.names, viewer) for group in found for row in group.rows]
+    shown |= {"tabs": screen.tabs(viewer), "count_text": _total(found), "page_sizes": [], "next_url": None}
+    left_out = groups.people_left_out(screen, name, viewer)
+    if left_out:
+        shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
+    shown |= {"has_tools": has_tools(shown), "groups": _drawn(found, name, shown)}
+    return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=shown)
+
+
+def _total(found: list[Group]) -> str:
+    total = sum(group.count for group in found)
+    return f"{total:,}+" if any(group.is_capped for group in found) else f"{total:,}"
+
+
+def _drawn(found: list[Group], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups with their rows as HTML, and where all rows of one are."""
+    drawn, start = [], 0
+    for group in found:
+        rows = shown["rows"][start : start + len(group.rows)]
+        start += len(group.rows)
+        rest = {f"_flt_eq_{name}": group.value} if group.value != groups.NOBODY else {f"_flt_null_{name}": "1"}
+        drawn.append(
+            {
+                "label": group.label,
+                "color": group.color,
+                "person": group.person,
+                "count": group.count_text,
+                "rows_html": rows_html(shown | {"rows": rows}),
+                "all_url": url(group=None, page=None, **rest) if group.count > len(rows) or group.is_capped else None,
+            }
+        )
+    return [each for each, group in zip(drawn, found, strict=True) if group.count]

@@ -1,0 +1,121 @@
+"""Views of a list on its page: the switcher, the offer to save what was changed, and layouts other than a table."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from flask import request
+from flask_babel import gettext as _
+
+from app.domain.base import RuleBroken
+from app.lib.ids import parse_id
+from app.web.core.fields import Viewer
+from app.web.core.list_choices import Choices, View, choices_of
+from app.web.records import groups
+
+#: Arguments that a view does not keep: the place in the list, and which view it is.
+_PASSING = ("page", "view", "after", "before", "cursor")
+#: Views in the menu of the list; the others are on the page of views.
+MAX_SHOWN = 15
+
+
+def view_url(base: str, view: View) -> str:
+    """The address of a view: all that it says, so that the address is the state, and which view it is."""
+    query = f"{view.query}&" if view.query else ""
+    return f"{base}/?{query}view={view.id}"
+
+
+def default_url(screen: Any, viewer: Viewer) -> str | None:
+    """Where the list opens for this person, if it was asked for without anything else."""
+    if request.args or not screen.has_views or request.headers.get("HX-Request"):
+        return None
+    view = choices_of(viewer).default(screen.list_key)
+    return view_url(screen.route_base, view) if view else None
+
+
+def kept_query(query: str) -> str:
+    """What a view keeps of an address: filters, search, order, columns, layout."""
+    return urlencode([(key, value) for key, value in pairs_of(query) if key not in _PASSING])
+
+
+def pairs_of(query: str) -> list[tuple[str, str]]:
+    """The arguments of an address that have a value. Raises RuleBroken for too many."""
+    try:
+        return parse_qsl(query.lstrip("?"), max_num_fields=200)
+    except ValueError:
+        raise RuleBroken(_("This address has too many parts."), "query") from None
+
+
+def _is_same(one: str, other: str) -> bool:
+    return sorted(pairs_of(one)) == sorted(pairs_of(other))
+
+
+def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
+    """The context of crm/_views.html; nothing for lists without views."""
+    if not screen.has_views:
+        return {}
+    choices, base = choices_of(viewer), f"{screen.route_base}/"
+    current = choices.views.get(parse_id(request.args.get("view", "")) or 0)
+    if current is not None and current.module != screen.list_key:
+        current = None
+    here = kept_query(request.query_string.decode(errors="replace"))
+    views = choices.of(screen.list_key)
+    return {
+        # Without arguments the list would open with the default view, and its filters.
+        "clear_url": f"{base}?view=all" if choices.default(screen.list_key) else None,
+        "views": {
+            "list": screen.list_key,
+            "base": base,
+            "query": here,
+            "label": current.label if current else _("All"),
+            "current": _current(current, choices, viewer) if current else None,
+            "items": [_item(screen, view, current, choices) for view in views[:MAX_SHOWN]],
+            "all_url": f"{base}?view=all",
+            "more": len(views) - MAX_SHOWN,
+            "is_changed": not _is_same(here, current.query if current else ""),
+            "new_url": f"/views/new?{urlencode({'list': screen.list_key, 'query': here})}",
+            "columns_url": f"/views/columns?{urlencode({'list': screen.list_key, 'query': here})}",
+        },
+    } | _layouts(screen, base, here)
+
+
+def _current(view: View, choices: Choices, viewer: Viewer) -> dict[str, Any]:
+    return {
+        "id": view.id,
+        "is_own": view.owner_id == viewer.person.id,
+        "is_pinned": view.id in choices.pins,
+        "is_default": choices.defaults.get(view.module) == view.id,
+    }
+
+
+def _item(screen: Any, view: View, current: View | None, choices: Choices) -> dict[str, Any]:
+    return {
+        "label": view.label,
+        "url": view_url(screen.route_base, view),
+        "active": current is not None and current.id == view.id,
+        "is_default": choices.defaults.get(view.module) == view.id,
+        "is_pinned": view.id in choices.pins,
+        "is_shared": view.audience != "me",
+    }
+
+
+def _layouts(screen: Any, base: str, here: str) -> dict[str, Any]:
+    """The addresses of the other layouts, which keep filters, search, order and columns."""
+    kept = [(key, value) for key, value in pairs_of(here) if key not in ("layout", "group")]
+    view = [("view", request.args["view"])] if request.args.get("view") else []
+
+    def address(**more: str) -> str:
+        return f"{base}?{urlencode([*kept, *more.items(), *view])}"
+
+    chosen = request.args.get("group", "")
+    columns = groups.columns_of(screen)
+    return {
+        "is_board": request.args.get("layout") == "board",
+        "list_url": address() if kept or view else f"{base}?view=all",
+        "board_url": address(layout="board") if screen.card_columns else None,
+        "group_by": [
+            {"label": label, "url": address(group=name), "active": name == chosen} for name, label in columns.items()
+        ],
+        "is_grouped": bool(chosen),
+    }

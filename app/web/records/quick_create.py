@@ -1,0 +1,236 @@
+"""The quick form of a new record: the few fields that matter, and who is known already under what is typed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import flash, make_response, redirect, render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.lib import phone
+from app.lib.identity import is_pan
+from app.models import Customer, Lead
+from app.web.core import remarks
+from app.web.core.fields import Viewer
+from app.web.core.gate import REFUSABLE, current_viewer, refusal
+from app.web.core.record_table import ListQuery
+from app.web.core.registry import screen_of
+from app.web.pages.refusals import refuse_as_page
+from app.web.pages.widgets import cell
+from app.web.records import form_page
+from app.web.records.list_page import row_url
+
+#: Fields of one quick form; people who are shown as known already.
+MAX_FIELDS, MAX_KNOWN = 8, 5
+#: Kinds of inputs that fit into it.
+_KINDS = (
+    "text",
+    "textarea",
+    "phone",
+    "email",
+    "master",
+    "choice",
+    "person",
+    "record",
+    "date",
+    "moment",
+    "flag",
+    "many",
+)
+#: What identifies a person: a field, and what makes its value worth looking up.
+_IDENTIFYING = ("mobile", "email", "pan")
+
+
+def offered(screen: Any) -> list[str]:
+    """The fields from which an admin can choose; none for a list whose records are not made by a quick form."""
+    if not screen.quick_fields:
+        return []
+    named = screen.record_table.by_name
+    return [name for name in screen.add_columns if named[name].kind in _KINDS]
+
+
+def names_of(screen: Any, viewer: Viewer) -> list[str]:
+    """The fields of the quick form: the admin's choice, else the declared ones."""
+    chosen = viewer.lookups.list_setups.get(screen.list_key, {}).get("create_fields")
+    return [name for name in (chosen or screen.quick_fields) if name in offered(screen)]
+
+
+def refuse_incomplete(screen: Any, names: list[str]) -> None:
+    """Raise RuleBroken for a quick form by which no record could be made."""
+    named = screen.record_table.by_name
+    missing = [str(named[name].label) for name in screen.add_columns if named[name].is_required and name not in names]
+    if missing:
+        raise RuleBroken(_("The quick form also needs: %(names)s.", names=", ".join(missing)))
+    if screen.service.record is Lead and not {"mobile", "email"} & set(names):
+        raise RuleBroken(_("The quick form also needs a mobile number or an email address."))
+
+
+class QuickCreate:
+    """The endpoints of a screen for its quick form."""
+
+    quick_fields: tuple[str, ...]
+    record_table: Any
+    route_base: Any
+    service: Any
+    create_row: Any
+    url_of: Any
+    record_name: Any
+    list_title: Any
+    _refuse_missing: Any
+
+    @expose("/quick", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("add")
+    def quick(self) -> Any:
+        """The quick form: a dialog over any page, or a page. What was typed stays on any error."""
+        viewer = current_viewer()
+        if not names_of(self, viewer):
+            return redirect(f"{self.route_base}/add")
+        raw = self._quick_typed(viewer)
+        if request.method == "GET":
+            return self._quick_form(raw, viewer, {}, None, 200)
+        try:
+            values = self.record_table.parse(raw, "add", viewer)
+            self._refuse_missing(values)
+            row = self.create_row(values, viewer)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, errors = refusal(broken)
+            return self._quick_form(raw, viewer, errors, sentence, status)
+        return self._quick_saved(row)
+
+    def _quick_typed(self, viewer: Viewer) -> dict[str, Any]:
+        sent: dict[str, Any] = {}
+        for name in names_of(self, viewer):
+            if self.record_table.by_name[name].kind == "many":
+                sent[name] = [part for part in request.values.getlist(name) if part]
+            else:
+                sent[name] = form_page.reference_sent(name) if request.method == "POST" else request.args.get(name, "")
+        return {name: given for name, given in sent.items() if given not in ("", [])}
+
+    def _quick_saved(self, row: Any) -> Any:
+        """To the record; or with “Save & new” an empty form again, which says what was saved."""
+        for sentence in remarks.taken():
+            flash(sentence, "warning")
+        saved = _("%(what)s saved.", what=str(self.record_name))
+        url = self.url_of(row)
+        if not request.form.get("again"):
+            flash(saved, "success")
+            return _to(url)
+        told = f"{saved} {getattr(row, 'number', '')}".strip()
+        return self._quick_form({}, current_viewer(), {}, None, 200, told={"text": told, "url": url})
+
+    def _quick_form(
+        self,
+        raw: dict[str, Any],
+        viewer: Viewer,
+        errors: dict[str, Any],
+        sentence: str | None,
+        status: int,
+        told: dict[str, Any] | None = None,
+    ) -> Any:
+        fields = [self.record_table.by_name[name] for name in names_of(self, viewer)]
+        made = form_page.form_page(self, "add", fields, raw, errors, viewer, None, sentence)
+        inputs = {each["name"]: each for part in made["sections"] for each in part["fields"]}
+        page = {
+            "title": made["title"],
+            "action": f"{self.route_base}/quick",
+            "full_url": f"{self.route_base}/add",
+            "list_label": self.list_title,
+            "list_url": f"{self.route_base}/",
+            "known_url": f"{self.route_base}/known" if self._can_be_known(viewer) else None,
+            "fields": [inputs[each.name] for each in fields if each.name in inputs],
+            "error": made["error"],
+            "told": told,
+        }
+        template = "crm/_quick.html" if request.headers.get("HX-Request") else "crm/quick.html"
+        answer = make_response(render_template(template, page=page), status)
+        if request.method == "POST":
+            answer.headers["X-Needs"] = "1"  # the dialog stays open
+        return answer
+
+    def _can_be_known(self, viewer: Viewer) -> bool:
+        return bool(set(names_of(self, viewer)) & set(_IDENTIFYING))
+
+    @expose("/known", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("add")
+    def known(self) -> Any:
+        """Leads and customers whom the person sees that have the typed number, address or PAN: a fragment.
+
+        Of those whom the person doesn't see nothing is told, nor of what a mask hides.
+        """
+        viewer = current_viewer()
+        typed = _identifying()
+        found = [hit for model in (Customer, Lead) for hit in _known(screen_of(model), typed, viewer)] if typed else []
+        return render_template("crm/_known.html", known=found[:MAX_KNOWN])
+
+
+def _identifying() -> dict[str, str]:
+    """What was typed completely: a phone number, an address, a PAN."""
+    given = {name: request.form.get(name, "").strip()[:100] for name in _IDENTIFYING}
+    if not phone.normalize(given["mobile"]):
+        del given["mobile"]
+    if "@" not in given["email"][1:-3]:
+        del given["email"]
+    if not is_pan(given["pan"]):
+        del given["pan"]
+    return given
+
+
+def _known(screen: Any, typed: dict[str, str], viewer: Viewer) -> list[dict[str, Any]]:
+    if screen is None or not viewer.person.may(screen.module, "read"):
+        return []
+    table = screen.record_table
+    shown = ("name", "number", "status", "mobile", "email", "assignee" if "assignee" in table.by_name else "owner")
+    names = tuple(name for name in shown if name in table.by_name)
+    made: dict[int, dict[str, Any]] = {}
+    for name, value in typed.items():
+        if table.by_name[name].is_hidden(viewer):
+            continue
+        query = ListQuery(
+            [table.by_name[name].where("eq", value, viewer)], table.order_by(None, "desc", viewer), MAX_KNOWN
+        )
+        for row in table.rows(db.session(), query, names):
+            made.setdefault(row[0], _hit(screen, row, names, viewer))["by"].append(str(table.by_name[name].label))
+    return list(made.values())
+
+
+def _hit(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
+    values = tuple(row)
+    cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in screen.record_table.selection(names)[1]}
+    number = cells["number"].get("text")
+    title = cells["name"].get("text") or number
+    first, _space, last = str(title).partition(" ")
+    use: dict[str, Any] = {"first_name": first, "last_name": last}
+    use |= {
+        name: cells[name].get("text", "") for name in ("mobile", "email") if cells[name]["kind"] in ("phone", "email")
+    }
+    if screen.service.record is Customer:
+        use["customer"] = {"value": values[0], "label": title}
+    return {
+        "title": title,
+        "kind": str(screen.record_name),
+        "number": number,
+        "url": row_url(screen.route_base, values[0], number),
+        "status": cell(cells["status"]) if "status" in cells else "",
+        "person": cells.get("assignee", cells.get("owner", {})).get("full_name", ""),
+        "use": json.dumps(use),
+        "by": [],
+    }
+
+
+def _to(address: str) -> Any:
+    if request.headers.get("HX-Request"):
+        made = make_response("", 204)
+        made.headers["HX-Redirect"] = address
+        return made
+    return redirect(address)

@@ -1,0 +1,136 @@
+"""What a list does with one row in place: edit a cell, and show the record beside the list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+
+from app.domain.base import NotFound, RuleBroken
+from app.extensions import db
+from app.web.core import remarks
+from app.web.core.fields import Field, Viewer
+from app.web.core.gate import REFUSABLE, current_viewer, refusal, sentence_header
+from app.web.pages.refusals import refuse_as_page
+from app.web.pages.widgets import cell
+from app.web.records import form_page
+from app.web.records import record_page as pages
+
+#: Kinds of values that one small control can change.
+_SIMPLE = ("text", "phone", "email", "master", "choice", "person", "date", "moment", "number", "flag")
+#: Entries of the timeline beside a list.
+PREVIEW_ENTRIES = 5
+
+
+def is_editable(screen: Any, each: Field, viewer: Viewer) -> bool:
+    """Whether this person may change a column in the list: simple, offered by the form, and not masked for them."""
+    is_offered = each.edit and each.kind in _SIMPLE and not each.is_hidden(viewer)
+    return is_offered and "edit" not in screen.exclude_route_methods and viewer.person.may(screen.module, "write")
+
+
+class RowTools:
+    """The endpoints of a screen for the rows of its list."""
+
+    record_table: Any
+    row_for: Any
+    change_row: Any
+    url_of: Any
+
+    @expose("/cell/<pk>/<string:name>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def cell_form(self, pk: str, name: str) -> Any:
+        """The control of one cell, with the value that is stored now: a fragment."""
+        viewer, each = current_viewer(), self._editable(name)
+        row = self.row_for(pk, "write")
+        return self._cell_form(row, each, viewer, self._stored(row.id, each, viewer))
+
+    @expose("/cell/<pk>/<string:name>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def save_cell(self, pk: str, name: str) -> Any:
+        """Save one cell. Refused with the reason beside what was typed; a value that somebody else changed is shown."""
+        viewer, each = current_viewer(), self._editable(name)
+        row = self.row_for(pk, "write")
+        key, typed = row.id, form_page.reference_sent(name)
+        stored = self._stored(key, each, viewer)
+        if _text(stored) != request.form.get("before", "") and not request.form.get("overwrite"):
+            return self._cell_form(row, each, viewer, typed, 409, theirs=stored)
+        try:
+            given = bool(typed) if each.kind == "flag" else typed
+            self.change_row(row, self.record_table.parse({name: given}, "edit", viewer), None, viewer)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, _errors = refusal(broken)
+            return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
+        told = remarks.taken()
+        return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(told)) if told else {})
+
+    def _editable(self, name: str) -> Field:
+        each = self.record_table.by_name.get(name)
+        if each is None or not each.columns:
+            raise NotFound(_("This list has no column “%(name)s”.", name=name[:60]))
+        if not is_editable(self, each, current_viewer()):
+            raise RuleBroken(_("“%(name)s” can't be changed in the list.", name=str(each.label)))
+        return each
+
+    def _values(self, key: int, each: Field) -> tuple[Any, ...]:
+        row = self.record_table.one(db.session(), key, (each.name,))
+        return tuple(row)[self.record_table.selection((each.name,))[1][0][1]]
+
+    def _stored(self, key: int, each: Field, viewer: Viewer) -> Any:
+        return each.form_value(self._values(key, each), viewer)
+
+    def _cell(self, key: int, each: Field, viewer: Viewer) -> Any:
+        return each.shown_cell(self._values(key, each), viewer)
+
+    def _cell_form(
+        self,
+        row: Any,
+        each: Field,
+        viewer: Viewer,
+        typed: Any,
+        status: int = 200,
+        sentence: str | None = None,
+        theirs: Any = None,
+    ) -> Any:
+        is_conflict = status == 409 and sentence is None
+        before = theirs if is_conflict else request.form.get("before", typed)
+        who = viewer.lookups.person(getattr(row, "changed_by_id", None))
+        context = {
+            "field": each.form_input(form_page.number_of(each, typed), [], viewer) | {"required": False},
+            "label": str(each.label),
+            "before": _text(before),
+            "error": sentence,
+            "conflict": cell(self._cell(row.id, each, viewer)) if is_conflict else None,
+            "who": who["full_name"] if who else _("the system"),
+        }
+        return render_template("crm/_cell_form.html", cell_form=context), status
+
+    @expose("/preview/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def preview(self, pk: str) -> Any:
+        """The record beside its list: what its page shows first."""
+        row = self.row_for(pk, "read")
+        viewer = current_viewer()
+        shown = self.record_table.one(db.session(), row.id)
+        if shown is None:
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+        context = pages.record_page(self, shown, viewer, request.args)
+        context |= {"url": self.url_of(row), "timeline": context["timeline"][:PREVIEW_ENTRIES], "older_url": None}
+        return render_template("crm/_preview.html", record=context)
+
+
+def _text(stored: Any) -> str:
+    """A stored value as a hidden field carries it."""
+    if isinstance(stored, dict):
+        stored = stored.get("id")
+    return "" if stored is None or stored is False else str(stored)

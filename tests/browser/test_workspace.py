@@ -1,0 +1,160 @@
+"""The workspace in Chromium: how many actions its jobs take, boards of two people, cells, and no JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import MANAGER, SELLER, Seat
+
+Sit = Callable[..., Seat]
+
+
+class Actions:
+    """Clicks, choices and keys of a job; typing text isn't counted."""
+
+    def __init__(self, page: Any) -> None:
+        self.page, self.count = page, 0
+
+    def click(self, place: Any, **options: Any) -> None:
+        self.count += 1
+        place.click(**options)
+
+    def choose(self, place: Any, **option: Any) -> None:
+        self.count += 1
+        place.select_option(**option)
+
+    def press(self, key: str) -> None:
+        self.count += 1
+        self.page.keyboard.press(key)
+
+
+def test_twelve_leads_are_moved_by_six_actions_and_back_by_one(seat: Sit) -> None:
+    sits = seat(MANAGER)
+    sits.go("/leads/?view=all")
+    page, act = sits.page, Actions(sits.page)
+    boxes = page.locator("[name=rowid]")
+    act.click(boxes.nth(0))
+    act.click(boxes.nth(11), modifiers=["Shift"])
+    act.click(page.locator(".bulk-button", has_text="Status"))
+    act.choose(page.locator("dialog[open] select[name=status]"), label="Nurture")
+    expect(page.locator("dialog[open] .bulk-allowed")).to_contain_text("records will change.")
+    act.click(page.locator("dialog[open] .btn-primary"))
+    expect(page.locator("[data-undo]")).to_be_visible()
+    assert act.count <= 6
+    page.locator("[data-undo] button").click()
+    expect(page.locator(".notes")).to_contain_text("Undone for")
+    assert sits.complaints == []
+
+
+def test_a_walk_in_is_saved_by_six_actions_and_known_people_are_told(seat: Sit) -> None:
+    sits = seat(SELLER)
+    sits.go("/leads/?view=all")
+    known = sits.page.locator("tbody .kind-phone a.phone").first.inner_text()
+    sits.go("/tasks/")
+    page, act = sits.page, Actions(sits.page)
+    act.press("Shift+N")
+    expect(page.locator("#sheet [name=first_name]")).to_be_focused()
+    page.keyboard.type("Walkin")
+    act.press("Tab")
+    act.press("Tab")
+    page.keyboard.type(known)
+    expect(page.locator(".known-list li")).not_to_have_count(0)
+    page.locator("#sheet [name=mobile]").fill("98111 22334")
+    expect(page.locator(".known-list li")).to_have_count(0)
+    act.press("Enter")
+    page.wait_for_url("**/leads/CRM-LEAD-*")
+    assert act.count <= 6 and sits.complaints == []
+
+
+def column(page: Any, label: str) -> Any:
+    return page.locator("[data-column]", has=page.locator(".state-label", has_text=label)).first
+
+
+def test_a_card_is_dragged_and_a_colleague_sees_it_move(seat: Sit) -> None:
+    mover, watcher = seat(SELLER), seat(MANAGER)
+    watcher.go("/leads/?layout=board")
+    watcher.await_socket()
+    mover.go("/leads/?layout=board")
+    page, target = mover.page, column(mover.page, "Contacted")
+    card = page.locator("[data-card]", has=page.locator(".card-title")).first
+    key = card.get_attribute("data-card")
+    page.wait_for_function("() => document.querySelector('[data-cards]').crmSortable")
+    start, end = card.bounding_box(), target.locator("[data-cards]").bounding_box()
+    page.mouse.move(start["x"] + 60, start["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(end["x"] + 60, end["y"] + 40, steps=10)
+    with page.expect_response(lambda answer: "/board/move/" in answer.url) as moved:
+        page.mouse.up()
+    assert moved.value.status == 200
+    expect(target.locator(f'[data-card="{key}"]')).to_have_count(1)
+    expect(column(watcher.page, "Contacted").locator(f'[data-card="{key}"]')).to_have_count(1)
+    assert mover.complaints == watcher.complaints == []
+
+
+def test_a_gate_asks_by_keyboard_and_a_cancelled_move_goes_back(seat: Sit) -> None:
+    sits = seat(MANAGER)
+    sits.go("/leads/?layout=board")
+    page, new = sits.page, column(sits.page, "New")
+    card = new.locator("[data-card]").first
+    key = card.get_attribute("data-card")
+    card.locator(".card-title").focus()
+    page.keyboard.press("m")
+    page.locator("#sheet button", has_text="Sent to HO").press("Enter")
+    expect(page.locator("#sheet [name=pod_id]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(new.locator(f'[data-card="{key}"]')).to_have_count(1)
+    assert sits.complaints == []
+
+
+def test_a_cell_is_edited_and_a_row_previewed(seat: Sit) -> None:
+    sits = seat(MANAGER)
+    sits.go("/leads/?view=all&cols=name,email,status")
+    page = sits.page
+    cell = page.locator("tbody tr").nth(2).locator(".col-email")
+    cell.dblclick()
+    page.locator("[data-cell-form] [name=email]").fill("walk.in@mail.example")
+    page.keyboard.press("Enter")
+    expect(cell).to_have_text("walk.in@mail.example")
+    page.locator("tbody tr").nth(3).locator(".col-status").click()
+    expect(page.locator(".preview h2")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".preview")).not_to_be_visible()
+    page.locator("tbody .first a").nth(1).click()
+    page.wait_for_url("**/leads/show/*")  # the list has no numbers
+    expect(page.locator("[data-record-nav]")).to_be_visible()
+    first = page.url
+    page.keyboard.press("j")
+    page.wait_for_url(lambda url: url != first)
+    expect(page.locator("[data-record-nav]")).to_be_visible()
+    page.keyboard.press("k")
+    page.wait_for_url(first)
+    assert sits.complaints == []
+
+
+@pytest.mark.parametrize("path", ["/leads/quick", "/views/new?list=leads&query=q%3Da", "/views/columns?list=leads"])
+def test_the_dialogs_are_pages_without_javascript(seat: Sit, path: str) -> None:
+    sits = seat(MANAGER, java_script_enabled=False)
+    sits.go(path)
+    page = sits.page
+    if path == "/leads/quick":
+        page.fill("[name=first_name]", "Plain")
+        page.fill("[name=mobile]", "98111 22399")
+    if "/new" in path:
+        page.fill("[name=label]", "Plain view")
+    page.locator("main .dialog-foot .btn-primary").click()
+    page.wait_for_url("**/leads/*")
+    expect(page.locator("h1")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_boards_fit_the_window(seat: Sit, width: int) -> None:
+    sits = seat(MANAGER, viewport={"width": width, "height": 844})
+    for path in ("/leads/?layout=board", "/leads/?group=status", "/views/", "/tasks/?layout=board"):
+        sits.go(path)
+        over = sits.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over == 0, path
+    assert sits.complaints == []
