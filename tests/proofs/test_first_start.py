@@ -42,7 +42,8 @@ class Ground:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder, self.count = url, folder, 0
-        self.engine: Engine = create_engine(url, poolclass=NullPool)
+        options = {} if url.startswith("sqlite") else {"ssl_disabled": True}  # it is asked very often
+        self.engine: Engine = create_engine(url, poolclass=NullPool, connect_args=options)
 
     def start(self, code: str = PREPARE) -> Program:
         """Begin to run the code in a process of its own."""
