@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
@@ -76,6 +78,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """If the test run is killed, the kernel ends its workers, and with them their servers. Temporary folders in memory
     halve the time of each change of a schema: no test needs a disk, since none cuts off the power."""
     only_pytest_parses()
+    # On a busy machine everything is slow: that must not decide
+    hypothesis.settings.register_profile("crm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis.settings.load_profile("crm")
     if hasattr(config, "workerinput"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     elif has_room(MEMORY, NEEDED_BYTES):
