@@ -176,7 +176,9 @@ class Scheduler:
                 self._busy.discard(name)
                 ended.set()
 
-        self._running_timers().add_job(call, id=name, replace_existing=True, next_run_time=datetime.now(UTC))
+        # Each call has an id of its own: APScheduler still counts the last one for a moment after it has ended, and
+        # would skip one of the same id, whose name would then be busy for ever.
+        self._running_timers().add_job(call, name=name, next_run_time=datetime.now(UTC))
         return ended
 
     def _tick(self, job: Job) -> None:

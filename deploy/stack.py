@@ -1,8 +1,10 @@
-"""The whole single-server house in one folder, for a look or a test: `stack.py start|stop|status [FOLDER]`.
+"""The whole single-server house in one folder, for a look or a test: `stack.py start|run|stop|status [FOLDER]`.
 
 nginx, gunicorn, the Socket.IO process, the workers and the scheduler, MariaDB and Redis, all under one supervisord, on
 free ports of 127.0.0.1. The site, the programs and the settings are those of an installation: rendered from the same
 files. What is in the folder stays when the stack is stopped; start it again and the data is there.
+
+`start` leaves the stack running; with `run` it ends when this program does, however that ends.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import getpass
 import json
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -21,7 +24,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import render
@@ -61,8 +64,8 @@ def free_ports(count: int) -> list[int]:
 # --- start
 
 
-def start(folder: Path) -> str:
-    """Start the stack and return its address. Raises StackFailed."""
+def start(folder: Path, begin: Callable[[Sequence[str]], object]) -> str:
+    """Start the stack and return its address; `begin` runs the command of supervisord. Raises StackFailed."""
     paths = {name: program(name) for name in PROGRAMS}
     if pid := running(folder):
         raise StackFailed(f"This stack is running already (pid {pid}). Stop it: make stack-stop")
@@ -70,7 +73,7 @@ def start(folder: Path) -> str:
     values = _values(folder, paths)
     _write(folder, values)
     _install_database(folder, paths)
-    subprocess.run([paths["supervisord"], "-c", str(folder / "supervisord.conf")], check=True)
+    begin([paths["supervisord"], "-c", str(folder / "supervisord.conf")])
     address = values["PUBLIC_URL"]
     try:
         _make_database(folder, values, paths)
@@ -81,6 +84,18 @@ def start(folder: Path) -> str:
         stop(folder)
         raise StackFailed(f"{failed} The ends of the logs:\n{ends}") from None
     return address
+
+
+def in_background(command: Sequence[str]) -> None:
+    """It makes itself a daemon."""
+    subprocess.run(command, check=True)
+
+
+def in_foreground(command: Sequence[str]) -> None:
+    """When this program ends, the kernel tells it to stop."""
+    bound = ["setpriv", "--pdeathsig", "TERM", *command, "--nodaemon"]
+    no = subprocess.DEVNULL
+    subprocess.Popen(bound, stdin=no, stdout=no, stderr=no, start_new_session=True)
 
 
 def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
@@ -235,11 +250,8 @@ def descendants(pid: int) -> list[int]:
 
 
 def _is_alive(handle: int) -> bool:
-    try:
-        signal.pidfd_send_signal(handle, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether it has not ended, waited for or not."""
+    return not select.select([handle], [], [], 0)[0]
 
 
 def status(folder: Path) -> str:
@@ -250,17 +262,24 @@ def status(folder: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.rstrip()
 
 
+def _report(address: str, folder: Path) -> None:
+    print(f"The stack is running at {address}\nIts folder: {folder}\nStop it: make stack-stop")
+    for line in (folder / "log" / "web.log").read_text().splitlines():
+        if "password" in line:
+            print(line)
+    sys.stdout.flush()
+
+
 def main(arguments: list[str]) -> int:
     """Returns 1 with a sentence on stderr when it fails."""
     action = arguments[0] if arguments else ""
     folder = Path(arguments[1] if len(arguments) > 1 else HERE.parent / "instance" / "stack").resolve()
     try:
         if action == "start":
-            address = start(folder)
-            print(f"The stack is running at {address}\nIts folder: {folder}\nStop it: make stack-stop")
-            for line in (folder / "log" / "web.log").read_text().splitlines():
-                if "password" in line:
-                    print(line)
+            _report(start(folder, in_background), folder)
+        elif action == "run":
+            _report(start(folder, in_foreground), folder)
+            os.wait()
         elif action == "stop":
             stop(folder)
             print("The stack is stopped.")

@@ -4,10 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Tracebacks without the marks under a part of a line: to set them, CPython 3.11 parses it, and when two threads parse at
-# once (a thread that logs, and pytest), the other one gets a SystemError, which ends the whole run.
-export PYTHONNODEBUGRANGES=1
-
 python=.venv/bin/python
 output=$(mktemp)
 $python -m pytest -q --color=no tests/addons >"$output" 2>&1 &

@@ -441,10 +441,13 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instance folder with a migrated SQLite database and its users; copied for every test."""
-    folder = tmp_path_factory.mktemp("settled")
-    settle(create_app(settings_for(folder), TESTING=True))
+def settled(shared: Path) -> Path:
+    """An instance folder with a migrated SQLite database and its users; for all workers, copied for each test."""
+    folder, ready = shared / "settled-sqlite", shared / "settled-sqlite.ready"
+    with (shared / "settled-sqlite.lock").open("w") as lock, locked(lock):
+        if not ready.exists():
+            settle(create_app(settings_for(folder), TESTING=True))
+            ready.touch()
     return folder
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import gc
 import ipaddress
 import itertools
@@ -14,17 +15,44 @@ import os
 import shutil
 import signal
 import socket
+import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
-from tests.servers import Databases, LiveServer, MariaDB, Redis, browser_program, end_shared_mariadb, shared_mariadb
+from tests.servers import (
+    ROOT,
+    Databases,
+    LiveServer,
+    MariaDB,
+    Redis,
+    browser_program,
+    end_shared_mariadb,
+    shared_mariadb,
+)
 
+#: Where bytecode is kept between runs if it must not be written beside the source.
+BYTECODE = ROOT / ".pytest_cache" / "bytecode"
+
+
+def keep_bytecode() -> None:
+    """Keep what is compiled, also where PYTHONDONTWRITEBYTECODE keeps the source folders clean: with its assertions to
+    be rewritten, compiling all of the tests takes ten seconds of CPU, in each process of a run."""
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(BYTECODE)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+keep_bytecode()
 if (Path(__file__).parent / "app_fixtures.py").exists():
     pytest_plugins = ["tests.app_fixtures"]
 
@@ -49,10 +77,26 @@ MEMORY, NEEDED_BYTES = Path("/dev/shm"), 3 << 30
 def pytest_configure(config: pytest.Config) -> None:
     """If the test run is killed, the kernel ends its workers, and with them their servers. Temporary folders in memory
     halve the time of each change of a schema: no test needs a disk, since none cuts off the power."""
+    only_pytest_parses()
+    # On a busy machine everything is slow: that must not decide
+    hypothesis.settings.register_profile("crm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis.settings.load_profile("crm")
     if hasattr(config, "workerinput"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     elif has_room(MEMORY, NEEDED_BYTES):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def only_pytest_parses() -> None:
+    """No thread that logs an exception parses Python, in this process and in those that it starts.
+
+    To mark a part of a line in a traceback, CPython 3.11 parses it. While garbage is collected, another thread may come
+    in, and when both build syntax trees (pytest does, of what it imports and of what failed), one of them gets
+    "SystemError: AST constructor recursion depth mismatch", which ends the whole run.
+    """
+    os.environ["PYTHONNODEBUGRANGES"] = "1"
+    if hasattr(traceback, "_extract_caret_anchors_from_line_segment"):
+        traceback._extract_caret_anchors_from_line_segment = lambda segment: None
 
 
 def has_room(folder: Path, wanted: int) -> bool:
@@ -155,6 +199,21 @@ TESTS_A_SWEEP = 500
 _run = itertools.count(1)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """The first worker compiles the tests, the others then find the bytecode."""
+    if not hasattr(session.config, "workerinput"):
+        return (yield)
+    folder = shared_folder(session.config, session.config._tmp_path_factory)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "collect.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        return (yield)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Freeze all modules and tests, which live to the end, and collect garbage less often."""
     gc.collect()
@@ -238,7 +297,7 @@ def network_off() -> Iterator[None]:
 def shared_folder(config: pytest.Config, factory: pytest.TempPathFactory) -> Path:
     """A folder shared by all workers of this test run."""
     base = factory.getbasetemp()
-    return (base.parent if hasattr(config, "workerinput") else base) / "shared-mariadb"
+    return (base.parent if hasattr(config, "workerinput") else base) / "shared"
 
 
 def cache_folder(config: pytest.Config) -> Path:
@@ -252,7 +311,9 @@ def cache_folder(config: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder shared by all workers of this test run."""
-    return shared_folder(pytestconfig, tmp_path_factory)
+    folder = shared_folder(pytestconfig, tmp_path_factory)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -270,6 +331,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     factory = getattr(session.config, "_tmp_path_factory", None)
     if factory is not None:
         end_shared_mariadb(shared_folder(session.config, factory))
+        shutil.rmtree(f"{BYTECODE}{factory.getbasetemp()}", ignore_errors=True)
     if skipped_tests(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -58,10 +58,7 @@ class ReusedApp:
 
     def disconnect(self) -> None:
         """Close its sockets and the connections to its database."""
-        live = self.app.extensions["crm_live"]
-        live.sockets.connections.clear()
-        live.sockets.pending.clear()
-        live.broadcaster.flush(60)
+        forget_sockets(self.app)
         dispose(self.app)
 
 
@@ -79,6 +76,14 @@ def serve(app: Flask) -> None:
     live.sent_bells.clear()
     live.newest_activity.clear()
     forget()
+
+
+def forget_sockets(app: Flask) -> None:
+    """End the threads that would go on looking into its database for open pages."""
+    live = app.extensions["crm_live"]
+    live.sockets.connections.clear()
+    live.sockets.pending.clear()
+    live.broadcaster.flush(60)
 
 
 def forget() -> None:

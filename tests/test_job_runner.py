@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -491,6 +491,37 @@ def test_a_job_that_hangs_blocks_no_other(runner, tmp_path):
     scheduler.start()
     assert done.wait(60)
     release.set()
+    scheduler.stop()
+
+
+class AtTheEnd(logging.Handler):
+    """Calls a function when APScheduler has run something, but still counts it."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        super().__init__()
+        self.function = function
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "executed successfully" in record.getMessage():
+            log.removeHandler(self)
+            self.function()
+
+
+log = logging.getLogger("apscheduler.executors.default")
+
+
+def test_what_starts_the_moment_it_has_ended_runs_again(runner, tmp_path, caplog):
+    caplog.set_level(logging.INFO, log.name)
+    again = threading.Event()
+    scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), ())
+
+    def start_again() -> None:
+        scheduler._in_background("due", again.set)
+        again.wait(60)
+
+    log.addHandler(AtTheEnd(start_again))
+    scheduler._in_background("due", lambda: None)
+    eventually(again.is_set, "it was skipped")
     scheduler.stop()
 
 

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 from flask import Flask
 from sqlalchemy.orm import RelationshipProperty
 
@@ -206,11 +205,15 @@ def test_every_table_has_an_access_rule_or_is_public() -> None:
     assert (tables & models.CORE_TABLES) - guarded - PUBLIC_TABLES == set()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "app" / "web").rglob("*.py")), ids=lambda path: path.name)
-def test_no_endpoint_bypasses_the_access_rules(path: Path) -> None:
+def test_no_endpoint_bypasses_the_access_rules() -> None:
+    assert [each for path in sorted((ROOT / "app" / "web").rglob("*.py")) for each in bypasses_in(path)] == []
+
+
+def bypasses_in(path: Path) -> list[str]:
+    """Where a module bypasses the rules, but for what it may."""
     allowed = ALLOWED_BYPASSES.get(path.name, set())
     found = [(node.lineno, what) for node in ast.walk(ast.parse(path.read_text())) if (what := bypasses_rules(node))]
-    assert [(line, what) for line, what in found if what not in allowed] == []
+    return [f"{path.relative_to(ROOT)}:{line}: {what}" for line, what in found if what not in allowed]
 
 
 def bypasses_rules(node: ast.AST) -> str | None:

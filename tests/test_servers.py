@@ -1,7 +1,9 @@
 """The servers and network guard of the test suite work as documented."""
 
+import ast
 import asyncio
 import socket
+import traceback
 import urllib.request
 from contextlib import closing
 
@@ -96,3 +98,13 @@ def test_the_network_is_off(address):
 def test_the_network_is_off_for_libraries_too():
     with pytest.raises(NetworkIsOff):
         urllib.request.urlopen("http://192.0.2.1/", timeout=1)
+
+
+def test_a_traceback_is_written_without_parsing_python(monkeypatch):
+    parsed = []
+    monkeypatch.setattr(ast, "parse", parsed.append)
+    try:
+        1 + len(b"")[0]
+    except TypeError:
+        assert "in test_a_traceback_is_written" in traceback.format_exc()
+    assert parsed == []

@@ -40,6 +40,7 @@ class EventBroadcaster:
         self._deliver = deliver
         self._lock = threading.Lock()
         self._pid = 0
+        self._has_failed = False
         self._queue: queue.Queue[_QueuedEvent] = queue.Queue(MAX_WAITING)
 
     def send(self, event: LiveEvent, to_others: bool) -> None:
@@ -84,10 +85,18 @@ class EventBroadcaster:
         for queued in batch:
             for_this = for_this | queued.event
             for_others = for_others | queued.event if queued.to_others else for_others
-        try:
-            self._deliver(for_others, for_this)
-        except Exception:
-            log.exception("live events could not be delivered")  # the database is away: the next comparison catches up
+        if for_this:
+            self._try(for_others, for_this)
         for queued in batch:
             if queued.delivered is not None:
                 queued.delivered.set()
+
+    def _try(self, for_others: LiveEvent, for_this: LiveEvent) -> None:
+        """Deliver. Of failures one after the other, the first is logged; pages are compared each second meanwhile."""
+        try:
+            self._deliver(for_others, for_this)
+            self._has_failed = False
+        except Exception:
+            if not self._has_failed:
+                log.exception("live events could not be delivered")  # the database is away
+            self._has_failed = True

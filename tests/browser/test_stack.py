@@ -51,12 +51,19 @@ class Stack:
 
 
 def run_stack(action: str, folder: Path) -> str:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
-    environ |= {"CRM_ADMIN_PASSWORD": LiveServer.ADMIN[1], "STACK_CARELESS": "1"}
     command = [sys.executable, "deploy/stack.py", action, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def begin_stack(folder: Path) -> subprocess.Popen[str]:
+    """A stack that ends with the process that runs it, which ends with the tests."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
+    environ |= {"CRM_ADMIN_PASSWORD": LiveServer.ADMIN[1], "STACK_CARELESS": "1"}
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "deploy/stack.py", "run", str(folder)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
 
 def request_to(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> urllib.request.Request:
@@ -101,11 +108,13 @@ def is_gone(pid: int) -> bool:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack") / "house"
-    said = run_stack("start", folder)
-    found = re.search(r"http://\S+", said)
-    assert found
-    yield Stack(folder, found[0])
-    run_stack("stop", folder)
+    with begin_stack(folder) as runner:
+        assert runner.stdout
+        said = runner.stdout.readline()  # or else, why it failed
+        found = re.search(r"http://\S+", said)
+        assert found, said + runner.stdout.read()
+        yield Stack(folder, found[0])
+        run_stack("stop", folder)
 
 
 @pytest.fixture
@@ -262,3 +271,13 @@ def test_stopping_leaves_nothing_behind(stack: Stack) -> None:
     run_stack("stop", stack.folder)
     assert [pid for pid in pids if not is_gone(pid)] == []
     assert run_stack("status", stack.folder).strip() == "The stack is not running."
+
+
+def test_a_stack_ends_with_a_killed_run_of_the_tests(stack: Stack) -> None:
+    pid_file = stack.folder / "supervisord.pid"
+    assert not pid_file.exists()
+    with begin_stack(stack.folder) as runner:
+        eventually(lambda: pid_file.exists() and len(children(stack.supervisord())) >= 6, "the programs do not start")
+        pids = everybody(stack.supervisord())
+        runner.kill()
+    eventually(lambda: all(map(is_gone, pids)), "something stays behind")

@@ -23,7 +23,7 @@ from tests.channels.accounts import DLT, META, TWILIO, a_call, exotel, meta, out
 from tests.channels.certificates import make_certificate
 from tests.channels.doubles import FaultServer, faults
 from tests.channels.receiver import receiving
-from tests.servers import free_port
+from tests.servers import eventually, free_port
 
 SEND: dict[str, Callable[..., Any]] = {
     "twilio": lambda url, **more: twilio(url, **more).send(outgoing()),
@@ -142,7 +142,8 @@ def test_a_request_that_was_written_may_have_been_sent(kind: str, fault: str, se
     server.answers = [fault]
     before = len(server.requests)
     with pytest.raises(DeliveryUnknown):
-        SEND[kind](server.url, seconds="0.3" if fault in ("hang", "drip") else "5")
+        SEND[kind](server.url, seconds="0.3" if fault in ("hang", "drip") else "60")
+    eventually(lambda: len(server.requests) > before, "the server has not read it")
     assert len(server.requests) == before + 1  # and it was not tried again
 
 

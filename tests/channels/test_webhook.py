@@ -26,7 +26,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def client() -> WebhookClient:
-    return WebhookClient(private=True, timeout=1)
+    return WebhookClient(private=True, timeout=60)
 
 
 def refused(client: WebhookClient, url: str, **headers: str) -> str:
@@ -98,14 +98,14 @@ def known(*ips: str, queries: list[str] | None = None) -> Any:
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:8443/", "https://hooks.example/", "http://93.184.216.34/"])
 def test_private_addresses_are_not_called_unless_allowed(receiver: Receiver, url: str) -> None:
-    client = WebhookClient(timeout=1, resolver=known("127.0.0.1"))
+    client = WebhookClient(timeout=60, resolver=known("127.0.0.1"))
     assert refused(client, url.replace(":8443", f":{receiver.port}"))
     assert receiver.requests == []
 
 
 def test_a_host_whose_address_changes_is_called_at_the_checked_one(receiver: Receiver) -> None:
     queries: list[str] = []
-    client = WebhookClient(private=True, timeout=1, resolver=known("127.0.0.1", "10.0.0.1", queries=queries))
+    client = WebhookClient(private=True, timeout=60, resolver=known("127.0.0.1", "10.0.0.1", queries=queries))
     assert client.post(f"http://hooks.example:{receiver.port}/in", {}, BODY).code == 200
     assert (queries, receiver.requests[0].headers["Host"]) == (["hooks.example"], f"hooks.example:{receiver.port}")
 
@@ -129,7 +129,7 @@ def tls_receiver(certificate: Path) -> Iterator[Receiver]:
 
 def client_trusting(certificate: Path | None) -> WebhookClient:
     tls = ssl.create_default_context(cafile=certificate) if certificate else None
-    return WebhookClient(private=True, timeout=2, tls=tls, resolver=known("127.0.0.1"))
+    return WebhookClient(private=True, timeout=60, tls=tls, resolver=known("127.0.0.1"))
 
 
 def test_tls_requests_the_host_name_and_checks_the_certificate(tls_receiver: Receiver, certificate: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_storage_that_is_slow_is_given_up(endpoint: str, monkeypatch: pytest.M
         store.open(digest)
     with pytest.raises(StoreAway):
         store.put(b"y" * 600_000)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 30
 
 
 def test_files_are_moved_from_the_folder_and_checked(world: World, endpoint: str, tmp_path: Path) -> None:

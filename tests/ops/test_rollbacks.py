@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.ops.database import tune
+from app.ops.database import MariaDBConnection, tune
 from tests.servers import Databases
 
 
@@ -146,3 +147,10 @@ def _rollbacks(pool: Engine) -> int:
     with pool.connect() as connection:
         row = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Com_rollback'").one()
     return int(row[1])
+
+
+def test_what_tls_needs_is_prepared_once_unless_a_setting_of_it_says_otherwise() -> None:
+    usual, same, other = (MariaDBConnection(defer_connect=True, **more) for more in ({}, {}, {"ssl_verify_cert": True}))
+    assert usual.ctx is same.ctx is not other.ctx
+    assert (usual._ssl_required, other._ssl_required) == (False, True)
+    assert (usual.ctx.verify_mode, other.ctx.verify_mode) == (ssl.CERT_NONE, ssl.CERT_REQUIRED)

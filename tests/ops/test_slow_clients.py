@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import select
 import socket
 import threading
 import time
@@ -40,11 +41,17 @@ def connections(server: LiveServer, count: int) -> Iterator[list[socket.socket]]
         yield [stack.enter_context(socket.create_connection(address, timeout=60)) for _ in range(count)]
 
 
-def seconds_for(server: LiveServer, path: str) -> float:
-    """How long a request of somebody else takes."""
-    began = time.monotonic()
+def get(server: LiveServer, path: str) -> None:
+    """A request of somebody else."""
     assert requests.get(server.url + path, timeout=60).status_code == 200
-    return time.monotonic() - began
+
+
+def any_answered(held: list[socket.socket]) -> bool:
+    """Whether the server has answered one of them, or closed it."""
+    poll = select.poll()
+    for each in held:
+        poll.register(each, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @pytest.mark.parametrize("sent", HALF_SENT.values(), ids=HALF_SENT)
@@ -52,9 +59,9 @@ def test_200_half_sent_requests_keep_nobody_waiting(server: LiveServer, sent: by
     with connections(server, 200) as held:
         for each in held:
             each.sendall(sent)
-        # Before the slow ones are cut off, after 15 seconds.
-        assert max(seconds_for(server, "/healthz"), seconds_for(server, "/healthz")) < 12
-        assert seconds_for(server, "/login/") < 14
+        for path in ("/healthz", "/healthz", "/login/"):
+            get(server, path)
+        assert not any_answered(held), "somebody waited until the slow ones were cut off"
 
 
 def test_a_request_that_dribbles_is_refused_after_15_seconds_in_all(server: LiveServer) -> None:
@@ -72,13 +79,14 @@ def test_a_request_that_dribbles_is_refused_after_15_seconds_in_all(server: Live
         thread = threading.Thread(target=dribble, daemon=True)
         thread.start()
         eventually(lambda: time.monotonic() - began > 5, "time stands still")
-        assert seconds_for(server, "/healthz") < 12
+        get(server, "/healthz")
+        assert not any_answered(held)
         answers = [each.recv(4096) for each in held]
         seconds = time.monotonic() - began
         ended.set()
         thread.join()
     assert all(answer.startswith(b"HTTP/1.1 408 ") and b"took too long" in answer for answer in answers)
-    assert intake.REQUEST_SECONDS <= seconds < intake.REQUEST_SECONDS + 10
+    assert intake.REQUEST_SECONDS <= seconds < intake.REQUEST_SECONDS + 30
 
 
 @pytest.mark.parametrize("path, key", [("/api/v1/lead/", "errors"), ("/api/method/login", "exc_type")])
@@ -132,7 +140,7 @@ def test_who_asks_before_sending_a_body_is_told_at_once(server: LiveServer, leng
 
 def test_more_connections_than_the_server_holds_close_the_oldest(server: LiveServer) -> None:
     with connections(server, 1100):
-        assert seconds_for(server, "/healthz") < 30
+        get(server, "/healthz")
 
 
 def test_the_headers_are_limited(server: LiveServer) -> None:

@@ -22,7 +22,7 @@ from tests.proofs.trial import OVERDUE
 from tests.servers import LiveServer, MariaDB, Redis, eventually
 
 #: Who waits longer than this was left hanging.
-HANGING_SECONDS = 20.0
+HANGING_SECONDS = 30.0
 
 
 @dataclass

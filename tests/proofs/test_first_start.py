@@ -42,7 +42,8 @@ class Ground:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder, self.count = url, folder, 0
-        self.engine: Engine = create_engine(url, poolclass=NullPool)
+        options = {} if url.startswith("sqlite") else {"ssl_disabled": True}  # it is asked very often
+        self.engine: Engine = create_engine(url, poolclass=NullPool, connect_args=options)
 
     def start(self, code: str = PREPARE) -> Program:
         """Begin to run the code in a process of its own."""
@@ -118,7 +119,7 @@ def test_a_first_start_on_mariadb_that_was_killed_starts_again(mariadb: Ground) 
     mariadb.refuse_unless_ready()
 
 
-@pytest.mark.parametrize("size", [1, 40_000, 200_000, 700_000])
+@pytest.mark.parametrize("size", [1, 100_000, 700_000])
 def test_a_first_start_on_sqlite_that_was_killed_starts_again(sqlite: Ground, size: int) -> None:
     """Killed when so much was written."""
 
@@ -132,10 +133,9 @@ def test_a_first_start_on_sqlite_that_was_killed_starts_again(sqlite: Ground, si
     sqlite.refuse_unless_ready()
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_first_starts_at_once_all_come_up(ground: Ground, count: int) -> None:
-    ended = [program.end() for program in [ground.start() for _ in range(count)]]
-    assert [status for status, _said in ended] == [0] * count, ended
+def test_first_starts_at_once_all_come_up(ground: Ground) -> None:
+    ended = [program.end() for program in [ground.start() for _ in range(4)]]
+    assert [status for status, _said in ended] == [0] * 4, ended
     ground.refuse_unless_ready()
 
 

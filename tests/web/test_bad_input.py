@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -54,7 +54,7 @@ def spread(firsts: Sequence[Any], count: int) -> list[tuple[Any, str]]:
     shuffled = dice.sample(firsts, len(firsts))
     values = [dice.sample(RAW_VALUES, len(RAW_VALUES)) for _ in shuffled]
     pairs = ((first, own[n]) for n in range(len(RAW_VALUES)) for first, own in zip(shuffled, values, strict=True))
-    return list(islice(pairs, count))
+    return list(itertools.islice(pairs, count))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def write(hostile: Hostile, resource: str, verb: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("resource, verb", WRITTEN)
 def test_a_wrong_value_in_a_good_body(hostile: Hostile, resource: str, verb: str) -> None:
-    for field, raw in spread(fields_of(resource, verb), 90):
+    for field, raw in spread(fields_of(resource, verb), 60):
         write(hostile, resource, verb, body_with(resource, verb, field, raw))
 
 
@@ -221,20 +221,24 @@ LIST_QUERIES = (
 )
 
 
+def part(values: Sequence[Any], whole: str, turn: int = 0) -> Sequence[Any]:
+    """A third of the values, another one for the next of the same kind and in the next turn; of the lead, all."""
+    names = [*RESOURCES] if whole in RESOURCES else [*SCREENS]
+    return values if whole in ("lead", "leads") else values[(names.index(whole) + turn) % 3 :: 3]
+
+
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_an_invalid_list_query(hostile: Hostile, resource: str) -> None:
-    for question in LIST_QUERIES:
+    for question in part(LIST_QUERIES, resource):
         for path in (f"{resource}/", f"{resource}/{hostile.records[resource]}"):
             answer = hostile.ask("GET", f"{path}?q={quote(question)}")
             assert answer.status_code in (200, 400), question
 
 
-@pytest.mark.parametrize(
-    "question",
-    [q for q in LIST_QUERIES if q not in ("null", "!n", "(:)", "(a:%00)", '{"1":2}') and "order_direction" not in q],
-)
-def test_an_invalid_list_query_is_refused_not_guessed(hostile: Hostile, question: str) -> None:
-    assert hostile.ask("GET", f"lead/?q={quote(question)}").status_code == 400
+def test_an_invalid_list_query_is_refused_not_guessed(hostile: Hostile) -> None:
+    unusual = ("null", "!n", "(:)", "(a:%00)", '{"1":2}')
+    invalid = [query for query in LIST_QUERIES if query not in unusual and "order_direction" not in query]
+    assert [query for query in invalid if hostile.ask("GET", f"lead/?q={quote(query)}").status_code != 400] == []
 
 
 @pytest.mark.parametrize("resource", READ)
@@ -242,28 +246,27 @@ def test_a_filter_with_a_wrong_value(hostile: Hostile, resource: str) -> None:
     fields = RESOURCES[resource].service.record_table.fields
     pairs = [(each.name, op) for each in fields for op in (*each.operators, "nope", "rel_o_m", "between")]
 
-    for (name, op), raw in spread(pairs, 120):
+    for (name, op), raw in spread(pairs, 70):
         filters = f'{{"filters":[{{"col":"{name}","opr":"{op}","value":{raw}}}]}}'
         assert hostile.ask("GET", f"{resource}/?q={quote(filters)}").status_code in (200, 400)
 
 
-@pytest.mark.parametrize("op", ["ct", "nct", "sw", "ew", "gt", "lt", "ge", "le"])
+@pytest.mark.parametrize(("name", "ops"), [("number", "ct nct sw ew"), ("created_on", "gt lt ge le")])
 @pytest.mark.parametrize("raw", ["null", '""', '"   "'])
-def test_nothing_is_compared_with_nothing(hostile: Hostile, op: str, raw: str) -> None:
-    name = "number" if op in ("ct", "nct", "sw", "ew") else "created_on"
-    if name == "created_on" and raw == '"   "':
-        raw = "null"
-    filters = f'{{"filters":[{{"col":"{name}","opr":"{op}","value":{raw}}}]}}'
-    assert hostile.ask("GET", f"lead/?q={quote(filters)}").status_code == 400
+def test_nothing_is_compared_with_nothing(hostile: Hostile, name: str, ops: str, raw: str) -> None:
+    for op in ops.split():
+        filters = f'{{"filters":[{{"col":"{name}","opr":"{op}","value":{raw}}}]}}'
+        assert hostile.ask("GET", f"lead/?q={quote(filters)}").status_code == 400, op
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_an_invalid_key(hostile: Hostile, resource: str) -> None:
     before = hostile.counts()
-    for key in INVALID_KEYS:
-        for method in ("GET", "PUT", "DELETE", "PATCH"):
+    for n, method in enumerate(("GET", "PUT", "DELETE", "PATCH")):
+        for key in part(INVALID_KEYS, resource, n):
             answer = hostile.ask(method, f"{resource}/{key}", b'{"page":1}' if method == "PUT" else None)
             assert answer.status_code in (404, 405), (method, key)
+    for key in part(INVALID_KEYS, resource):
         assert hostile.ask("POST", f"{resource}/{key}/assign", b'{"assign_to":1}').status_code in (404, 405)
     assert hostile.counts() == before
 
@@ -323,18 +326,19 @@ GARBAGE = (
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_a_list_with_invalid_arguments(hostile: Hostile, screen: str) -> None:
-    for arguments in ARGUMENTS:
-        for path in (f"/{screen}/", f"/{screen}/lookup", f"/{screen}/add"):
+    for n, path in enumerate((f"/{screen}/", f"/{screen}/lookup", f"/{screen}/add")):
+        for arguments in part(ARGUMENTS, screen, n):
             assert hostile.page(f"{path}?{arguments}").status_code in (200, 400, 404), arguments
 
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_a_page_of_a_missing_record(hostile: Hostile, screen: str) -> None:
     before = hostile.counts()
-    for key in INVALID_KEYS:
-        for way in ("", "show/", "timeline/", "edit/", "assign/"):
+    for n, way in enumerate(("", "show/", "timeline/", "edit/", "assign/")):
+        for key in part(INVALID_KEYS, screen, n):
             assert hostile.page(f"/{screen}/{way}{key}").status_code in (400, 404), (way, key)
-        for way in ("edit", "delete", "move", "note", "assign", "done", "convert", "decide", "action/delete"):
+    for n, way in enumerate(("edit", "delete", "move", "note", "assign", "done", "convert", "decide", "action/delete")):
+        for key in part(INVALID_KEYS, screen, n):
             status = hostile.page(f"/{screen}/{way}/{key}", {"body": "x"}).status_code
             assert status in (302, 400, 404, 405), (way, key)
     assert hostile.counts() == before
@@ -343,7 +347,7 @@ def test_a_page_of_a_missing_record(hostile: Hostile, screen: str) -> None:
 @pytest.mark.parametrize("screen", SCREENS)
 def test_a_form_full_of_garbage(hostile: Hostile, screen: str) -> None:
     before = hostile.counts()
-    for text in GARBAGE:
+    for text in part(GARBAGE, screen):
         names = SCREENS[screen].record_table.declared.add
         for sent in (dict.fromkeys(names, text), {"subjects": [text], "version": text}):
             answer = hostile.page(f"/{screen}/add", sent)
@@ -431,18 +435,15 @@ def test_no_url_causes_a_server_error(hostile: Hostile) -> None:
     """Includes FAB's own pages: users, roles, groups, permissions, sign-in."""
     rules = [rule for rule in hostile.world.app.url_map.iter_rules() if "static" not in rule.endpoint]
     queries = ("page_X=abc&psize_X=-5&_oc_X=nope&_od_X=up&_flt_0_nope=1", "page=-1&psize=abc", "")
-    for rule in rules:
-        asked = ("0", "abc", "9" * 20, "%00") if rule.arguments else ("",)
-        for key in asked:
-            path = filled(rule, key)
-            for query in queries:
-                query = query.replace("_X", "_" + rule.endpoint.partition(".")[0])
-                if "GET" in rule.methods and "logout" not in path:
-                    hostile.page(f"{path}?{query}")
-            if "POST" in rule.methods and "logout" not in path:
-                hostile.page(
-                    path, {"action": "nope", "rowid": ["0", "abc", "9" * 20], "name": "\0", "username": "x" * 999}
-                )
+    in_turn = itertools.cycle(queries)
+    form = {"action": "nope", "rowid": ["0", "abc", "9" * 20], "name": "\0", "username": "x" * 999}
+    for rule in (rule for rule in rules if "logout" not in rule.rule):
+        asked = ("0", "abc", "9" * 20, "%00") if rule.arguments else ("",) * len(queries)
+        for key, query in zip(asked, in_turn, strict=False):
+            if "GET" in rule.methods:
+                hostile.page(f"{filled(rule, key)}?{query.replace('_X', '_' + rule.endpoint.partition('.')[0])}")
+        for key in dict.fromkeys(asked) if "POST" in rule.methods else ():
+            hostile.page(filled(rule, key), form)
 
 
 def test_no_url_causes_a_server_error_for_anonymous_users(hostile: Hostile) -> None:
@@ -472,7 +473,7 @@ def test_mariadb_refuses_without_a_server_error(maria: World) -> None:
     hostile = Hostile(maria)
 
     written = [(resource, verb, field) for resource, verb in WRITTEN for field in fields_of(resource, verb)]
-    for (resource, verb, field), raw in spread(written, 250):
+    for (resource, verb, field), raw in spread(written, 180):
         write(hostile, resource, verb, body_with(resource, verb, field, raw))
 
 

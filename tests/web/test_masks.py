@@ -126,12 +126,12 @@ def test_a_masked_field_is_no_oracle(world: World, lead: Any, col: str, value: s
 @pytest.mark.parametrize(
     "path", ["/leads/", "/leads/lookup", "/calls/", "/calls/lookup", "/messages/", "/messages/lookup"]
 )
-@pytest.mark.parametrize("typed", [MOBILE, E164, "ravi.kumar@x.in", EMAIL, PAN])
-def test_a_search_for_a_masked_value_finds_nothing(world: World, lead: Any, path: str, typed: str) -> None:
+def test_a_search_for_a_masked_value_finds_nothing(world: World, lead: Any, path: str) -> None:
     mask_all(world, "last4")
-    answer = world.door("ana").screen(path, query_string={"q": typed})
-    links = (f"/leads/{lead.number}", "/calls/show/", "/messages/show/", '"value"')
-    assert answer.status_code == 200 and not [link for link in links if link in answer.text]
+    for typed in (MOBILE, E164, "ravi.kumar@x.in", EMAIL, PAN):
+        answer = world.door("ana").screen(path, query_string={"q": typed})
+        links = (f"/leads/{lead.number}", "/calls/show/", "/messages/show/", '"value"')
+        assert answer.status_code == 200 and not [link for link in links if link in answer.text], typed
 
 
 @pytest.mark.parametrize("kind, col", [("call_log", "other_number"), ("message", "peer")])
@@ -142,10 +142,10 @@ def test_the_number_of_a_call_or_message_is_no_oracle(world: World, lead: Any, k
     assert world.door("ana").rest("GET", f"{kind}/", q=asked).status_code == 400
 
 
-@pytest.mark.parametrize("typed", ["9820054321", "+91 98200-54321", "09820054321", "ravi.kumar@x.in", "Ravi", "1"])
-def test_an_open_value_is_found_in_any_spelling(world: World, lead: Any, typed: str) -> None:
-    found = world.door("ana").screen("/leads/lookup", query_string={"q": typed}).get_json()["results"]
-    assert [hit["value"] for hit in found] == [lead.id]
+def test_an_open_value_is_found_in_any_spelling(world: World, lead: Any) -> None:
+    for typed in ("9820054321", "+91 98200-54321", "09820054321", "ravi.kumar@x.in", "Ravi", "1"):
+        found = world.door("ana").screen("/leads/lookup", query_string={"q": typed}).get_json()["results"]
+        assert [hit["value"] for hit in found] == [lead.id], typed
 
 
 # --- what comes back from a form

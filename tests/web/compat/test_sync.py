@@ -164,7 +164,9 @@ def ana_phone(maria: World) -> Phone:
 ODD_RECORDS = st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=4).map(lambda fields: call_record(1) | fields)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(ODD_RECORDS, min_size=1, max_size=5))
 def test_any_record_is_stored_or_reported_as_an_error(ana_phone: Phone, records: list[Any]) -> None:
     response = ana_phone.browser.post(

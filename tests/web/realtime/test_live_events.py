@@ -26,6 +26,7 @@ from app.web.realtime import live_events
 from app.web.security.sessions import hash_token
 from tests import makers
 from tests.makers import NOW
+from tests.reuse import forget_sockets
 
 
 class SignedInUser(UserMixin):
@@ -60,6 +61,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     session_hooks.install()
     access.clear_cache()
     yield _with_sockets(app)
+    forget_sockets(app)
     with app.app_context():
         db.session.remove()
         db.engine.dispose()

@@ -108,11 +108,10 @@ def test_managers_change_those_who_report_to_them(office: Site, field: str) -> N
     assert TYPED[field][0] in office.audited("user change")[count].payload
 
 
-@pytest.mark.parametrize("field", TYPED)
 @pytest.mark.parametrize("whom", ["ana", "mia", "root", "cleo"])
-def test_nobody_changes_those_who_do_not_report_to_them(office: Site, whom: str, field: str) -> None:
+def test_nobody_changes_those_who_do_not_report_to_them(office: Site, whom: str) -> None:
     count = len(office.audited("user change"))
-    assert send(office, "sid", whom, field) == (403, False)
+    assert {field: send(office, "sid", whom, field) for field in TYPED} == dict.fromkeys(TYPED, (403, False))
     assert len(office.audited("user change")) == count
 
 
