@@ -115,9 +115,8 @@ _VIEW_ARGUMENTS = ("cols", "view", "layout", "group")
 
 def _refuse_unknown(screen: Any, args: Any) -> None:
     """Raise RuleBroken for an argument that this list does not know or that is given twice: none is ignored."""
-    known = (*_ARGUMENTS, *(["tab"] if screen.tab_names else []))
-    known += figure_filter.ARGUMENTS if "figure" in args else ()
     known = (*_ARGUMENTS, *(_VIEW_ARGUMENTS if screen.has_views else ()), *(["tab"] if screen.tab_names else []))
+    known += figure_filter.ARGUMENTS if "figure" in args else ()
     for key in args:
         is_filter = key.startswith("_flt_")
         if not is_filter and key not in known:
@@ -254,11 +253,10 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     Not those that a quick filter or the search box above the list shows: chips that come and go would move the rows
     from under the pointer.
     """
-    chips = []
+    chips, quick = [], quick_names(screen, viewer)
     if "figure" in request.args:
         gone = dict.fromkeys(figure_filter.ARGUMENTS)
         chips.append({"label": figure_filter.chip(request.args, viewer), "remove_url": url(**gone, page=None)})
-    chips, quick = [], quick_names(screen, viewer)
     for key, op, name, value in _filters_of(screen, _without_view_name(screen, request.args)):
         if op == "eq" and name in quick:
             continue
