@@ -7,6 +7,7 @@ from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, par
 from app.access.page_parts import PageQuery
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
+from app.access.replica_reads import reading_from
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
 from app.access.session_filter import get_visible, reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
@@ -49,6 +50,7 @@ __all__ = [
     "parts_of",
     "person",
     "reaches_row",
+    "reading_from",
     "reads_all",
     "sees_row",
     "shape_of",

@@ -64,6 +64,23 @@ class RedisQueue:
             self._back_off(error)
             return None
 
+    def hosts(self) -> dict[str, int]:
+        """Host -> how many workers run there; nothing when Redis does not answer."""
+        found: dict[str, int] = {}
+        try:
+            keys = sorted(get_keys(connection=self._redis))
+            names = (
+                [self._redis.hget(key, "hostname") for key in keys] if time.monotonic() >= self._backoff_until else []
+            )
+        except redis_client.TROUBLE as error:
+            self._back_off(error)
+            return {}
+        for name in names:
+            if name is not None:
+                host = bytes(name).decode(errors="replace")[:64]
+                found[host] = found.get(host, 0) + 1
+        return found
+
     def stop(self, seconds: float) -> None:
         """Close the connections of this process; the workers are other processes."""
         with suppress(*redis_client.TROUBLE):
