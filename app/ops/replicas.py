@@ -181,7 +181,7 @@ class Replicas:
         #: How many lists came from where: a replica's name, or why from the primary.
         self.served: dict[str, int] = {}
         self._thread: tuple[int, threading.Thread] | None = None
-        self._lock = threading.Lock()
+        self._lock, self._looking = threading.Lock(), threading.Lock()
 
     def chosen_for(self, user_id: int) -> Replica | None:
         """A replica that has all that this person has saved; None = read from the primary. Never raises."""
@@ -200,7 +200,11 @@ class Replicas:
         return replica
 
     def look(self) -> None:
-        """See how all of them are. Never raises."""
+        """See how all of them are; one thread at a time, for a connection can't be shared. Never raises."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         try:
             self.primary.look()
         except (SQLAlchemyError, ValueError, OSError) as error:
@@ -224,7 +228,10 @@ class Replicas:
 
     def _run(self) -> None:
         while True:
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                log.exception("the replicas could not be looked at")  # what was seen grows old, and is not used then
             time.sleep(CHECK_SECONDS)
 
 

@@ -106,7 +106,7 @@ class HealthView(BaseView):
             tiles=[_tile(each, now_values, crossed, chart) for each, chart in zip(MEASURES, charts, strict=True)],
             crossings=[_crossing(row, viewer) for row in health_samples.crossings(session)],
             servers=[_server(each, viewer) for each in health_samples.servers(session, moment)],
-            house=health_databases.rows(),
+            backends=health_databases.rows(),
             spans=[(name, label) for name, (label, *_rest) in SPANS.items()],
             span=span,
             admin=viewer.person.is_admin,
