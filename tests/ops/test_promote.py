@@ -14,7 +14,12 @@ import pymysql
 from tests.houses import ADMIN, REPLICATION, Follower, replicated
 from tests.servers import ROOT, eventually
 
-TABLE = "CREATE TABLE crm.t (id INT PRIMARY KEY) ENGINE=InnoDB"
+TABLE = (
+    "CREATE DATABASE crm",
+    "CREATE TABLE crm.t (id INT PRIMARY KEY) ENGINE=InnoDB",
+    "CREATE USER crm@'127.0.0.1' IDENTIFIED BY 'p@ss'",
+    "GRANT ALL ON crm.* TO crm@'127.0.0.1'",
+)
 
 
 @dataclass
@@ -36,7 +41,7 @@ class Writers:
             each.join()
 
     def _write(self, number: int) -> None:
-        with contextlib.suppress(pymysql.MySQLError, OSError), contextlib.closing(self.server.connect("crm")) as line:
+        with contextlib.suppress(pymysql.MySQLError, OSError), contextlib.closing(_as_the_crm(self.server)) as line:
             for key in range(self.first + number, self.first + 1_000_000, 4):
                 with line.cursor() as cursor:
                     cursor.execute(f"INSERT INTO t VALUES ({key})")  # noqa: S608
@@ -94,7 +99,7 @@ class Operator:
 def test_the_primary_is_killed_under_writes(tmp_path: Path, mariadb_cache: Path) -> None:
     with replicated(tmp_path, mariadb_cache, replicas=2) as servers:
         first, second, third = servers
-        first.say("CREATE DATABASE crm", TABLE)
+        first.say(*TABLE)
         operator, other = Operator.of(tmp_path, servers), Operator.of(_made(tmp_path / "other"), servers)
         assert "lives and takes changes" in operator.is_refused(second)
         assert "is no server of" in operator.is_refused("127.0.0.1:1")
@@ -134,7 +139,7 @@ def test_the_primary_is_killed_under_writes(tmp_path: Path, mariadb_cache: Path)
 def test_a_planned_switch_and_back(tmp_path: Path, mariadb_cache: Path) -> None:
     with replicated(tmp_path, mariadb_cache, semi_sync=False) as servers:
         first, second = servers
-        first.say("CREATE DATABASE crm", TABLE)
+        first.say(*TABLE)
         operator = Operator.of(tmp_path, servers)
         for serial, (old, new) in enumerate([(first, second), (second, first)]):
             with Writers(old, serial * 1_000_000) as writers:
@@ -146,7 +151,7 @@ def test_a_planned_switch_and_back(tmp_path: Path, mariadb_cache: Path) -> None:
             assert old.say("SELECT @@global.read_only")[0][0] == 1
         # Cut off in the middle: it follows nobody, and takes no changes
         first.say("SET GLOBAL read_only = 1")
-        second.say("STOP SLAVE", "RESET SLAVE ALL")
+        second.say("STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL rpl_semi_sync_slave_enabled = 0")
         first.stop()
         assert "WARNING: semi-synchronous replication was not on" in operator.promotes(second)
         assert second.say("SELECT @@global.read_only")[0][0] == 0
@@ -159,7 +164,7 @@ def test_a_planned_switch_and_back(tmp_path: Path, mariadb_cache: Path) -> None:
 def test_what_is_dangerous_is_refused(tmp_path: Path, mariadb_cache: Path) -> None:
     with replicated(tmp_path, mariadb_cache, semi_sync=False) as servers:
         first, second = servers
-        first.say("CREATE DATABASE crm", TABLE)
+        first.say(*TABLE)
         operator = Operator.of(tmp_path, servers)
         eventually(lambda: _has_table(second), "the replica has no table")
         second.say("SET GLOBAL read_only = 0", "DROP TABLE crm.t", "SET GLOBAL read_only = 1")
@@ -174,6 +179,11 @@ def test_what_is_dangerous_is_refused(tmp_path: Path, mariadb_cache: Path) -> No
         assert "doesn't let the administrator in" in operator.is_refused(second)
         second.stop()
         assert "doesn't answer" in operator.is_refused(second)
+
+
+def _as_the_crm(server: Follower) -> pymysql.Connection:
+    """Not as root, whom read_only doesn't stop."""
+    return pymysql.connect(host="127.0.0.1", port=server.port, user="crm", password="p@ss", database="crm")
 
 
 def _made(folder: Path) -> Path:
