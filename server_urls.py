@@ -143,15 +143,20 @@ def replica_urls(text: str | None, primary: str, redis_url: str | None) -> tuple
             "that they never show them an older state."
         )
     for url in urls:
-        if not url.startswith("mysql+pymysql://") or not database_place(url):
-            raise BadUrl("CRM_REPLICA_URLS must list URLs such as mysql+pymysql://user:password@host:3306/crm.")
-        if urlsplit(url).path != urlsplit(primary).path:
-            raise BadUrl("CRM_REPLICA_URLS must name the same database as CRM_DATABASE_URL, on other servers.")
-        if database_place(url) == database_place(primary):
-            raise BadUrl("CRM_REPLICA_URLS names the server of CRM_DATABASE_URL itself. Leave it out of the list.")
+        _refuse_other_database(url, primary)
     if len({database_place(url) for url in urls}) < len(urls):
         raise BadUrl("CRM_REPLICA_URLS names a server twice.")
     return urls
+
+
+def _refuse_other_database(url: str, primary: str) -> None:
+    """Raise BadUrl unless it is the URL of the same database on another server."""
+    if not url.startswith("mysql+pymysql://") or not database_place(url):
+        raise BadUrl("CRM_REPLICA_URLS must list URLs such as mysql+pymysql://user:password@host:3306/crm.")
+    if urlsplit(url).path != urlsplit(primary).path:
+        raise BadUrl("CRM_REPLICA_URLS must name the same database as CRM_DATABASE_URL, on other servers.")
+    if database_place(url) == database_place(primary):
+        raise BadUrl("CRM_REPLICA_URLS names the server of CRM_DATABASE_URL itself. Leave it out of the list.")
 
 
 def _with_driver(url: str) -> str:

@@ -15,7 +15,8 @@ and are rewritten. Run it on each server of the CRM: what is done already is fou
     user = …          may: REPLICATION SLAVE
     password = …
 
---accept-loss goes on where changes may be lost that people were told are saved. It ends with 0, or with 1 and a sentence.
+--accept-loss goes on where changes may be lost that people were told are saved. It ends with 0, or with 1 and a
+sentence.
 """
 
 from __future__ import annotations

@@ -6,12 +6,14 @@ All listen on 127.0.0.1, and end with the test.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pymysql
+from pymysql.cursors import DictCursor
 from redis import Redis as Client
 from redis.crc import key_slot
 from redis.exceptions import RedisError
@@ -19,6 +21,9 @@ from redis.exceptions import RedisError
 from app.ops import TAG
 from tests.servers import MariaDB, Redis, Server, eventually, free_port, program
 
+#: How often the tests kill what they kill: CRM_TEST_ROUNDS=20 for the long form, whose figures are logged.
+ROUNDS = range(int(os.environ.get("CRM_TEST_ROUNDS", "1")))
+figures = logging.getLogger("tests.figures")
 #: The users of deploy/promote.
 ADMIN, REPLICATION = ("keeper", "keeper-pass"), ("repl", "repl-pass")
 PASSWORD, SENTINEL_PASSWORD = "redis-pass", "sentinel-pass"
@@ -61,10 +66,9 @@ class Follower(MariaDB):
 
     def status(self) -> dict[str, object]:
         """What it says as a replica."""
-        with contextlib.closing(self.connect()) as connection:
-            with connection.cursor(pymysql.cursors.DictCursor) as cursor:
-                cursor.execute("SHOW SLAVE STATUS")
-                return dict(cursor.fetchone() or {})
+        with contextlib.closing(self.connect()) as connection, connection.cursor(DictCursor) as cursor:
+            cursor.execute("SHOW SLAVE STATUS")
+            return dict(cursor.fetchone() or {})
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.ops import gtids
-from app.ops.database_errors import cause_of, summary_of
+from app.ops.database_errors import cause_of, number_of, summary_of
 from app.ops.gtids import Position
 from app.ops.saved_positions import SavedPositions
 
@@ -34,9 +34,11 @@ WAIT_SECONDS = 0.1
 MAX_HISTORY = 1000
 
 #: What is wrong with a replica. OK is the only one that is read from.
-OK, NEW, AWAY, UNSET, BROKEN, CUT_OFF, BEHIND, OUTDATED = STATES = (
-    *("ok", "new", "away", "unset", "broken", "cut-off", "behind", "outdated"),
+OK, NEW, AWAY, CLOSED, UNSET, BROKEN, CUT_OFF, BEHIND, OUTDATED = STATES = (
+    *("ok", "new", "away", "closed", "unset", "broken", "cut-off", "behind", "outdated"),
 )
+#: The CRM's user may not see how replication is: it lacks REPLICA MONITOR.
+_NO_RIGHT = 1227
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Replica:
             self.seen = self._seen(primary, limit_seconds)
         except (SQLAlchemyError, ValueError, OSError) as error:
             self.close()
-            self.leave_out(AWAY, error)
+            is_refused = isinstance(error, DBAPIError) and number_of(error) == _NO_RIGHT
+            self.leave_out(CLOSED if is_refused else AWAY, error)
 
     def leave_out(self, state: str, error: BaseException | None = None) -> None:
         """Don't read from it until the next look says otherwise."""

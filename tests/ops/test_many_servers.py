@@ -20,11 +20,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tests.houses import ROUNDS, figures
 from tests.proofs.setting import Ground, settled
 from tests.servers import ROOT, Databases, LiveServer, Redis, Server, eventually, program
 
 sys.path.insert(0, str(ROOT / "deploy"))
-import render  # noqa: E402
+import render
 
 
 class Nginx(Server):
@@ -72,11 +73,8 @@ class House:
     def leader(self) -> int | None:
         """Which of them leads the schedule."""
         with Session(self.ground.world.engine) as session:
-            query = text(
-                "SELECT HOST FROM information_schema.PROCESSLIST "
-                f"WHERE ID = IS_USED_LOCK('crm-scheduler:{self.ground.name}')"
-            )
-            host = session.execute(query).scalar()
+            query = text("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(:lock)")
+            host = session.execute(query, {"lock": f"crm-scheduler:{self.ground.name}"}).scalar()
         port = int(str(host).rpartition(":")[2]) if host else 0
         return next((n for n, each in enumerate(self.webs) if port in _ports_of(each)), None)
 
@@ -111,6 +109,8 @@ class Load:
     saved: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     slowest: float = 0.0
+    #: Numbers of its own for each round.
+    base: int = field(default_factory=lambda: time.time_ns() // 1_000_000 % 90_000_000)
     _is_over: bool = False
 
     @contextmanager
@@ -132,17 +132,17 @@ class Load:
                 break
             began = time.monotonic()
             try:
-                self._once(line, f"{number}{serial:06d}", is_write=number % 3 == 0)
+                self._once(line, self.base + number * 1_000_000 + serial, is_write=number % 3 == 0)
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))
                 line.close()
             self.slowest = max(self.slowest, time.monotonic() - began)
         line.close()
 
-    def _once(self, line: http.client.HTTPConnection, serial: str, is_write: bool) -> None:
+    def _once(self, line: http.client.HTTPConnection, serial: int, is_write: bool) -> None:
         headers = {**self.headers, "Content-Type": "application/json"}
         if is_write:
-            body = json.dumps({"first_name": f"L{serial}", "mobile": f"97{number_of(serial):08d}"})
+            body = json.dumps({"first_name": f"L{serial}", "mobile": f"97{serial % 100_000_000:08d}"})
             line.request("POST", "/api/v1/lead/", body, headers)
         else:
             line.request("GET", "/api/v1/lead/?q=(page_size:5)", headers=headers)
@@ -155,12 +155,8 @@ class Load:
             self.saved.append(f"L{serial}")
 
 
-def number_of(serial: str) -> int:
-    """A number of its own for each serial."""
-    return int(serial) % 100_000_000
-
-
-def test_a_rolling_restart_is_not_noticed(house: House, tmp_path: Path) -> None:
+@pytest.mark.parametrize("_round", ROUNDS)
+def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: Path) -> None:
     """deploy/rolling-restart gives the word, and the main thread, which started them, restarts them."""
     lines, pipes = [], []
     for number, web in enumerate(house.webs):
@@ -182,7 +178,7 @@ def test_a_rolling_restart_is_not_noticed(house: House, tmp_path: Path) -> None:
             said, errors = script.communicate(timeout=120)
         at_end = load.answered
         eventually(lambda: load.answered > at_end + 50, "nobody is answered any more")
-    print(f"{load.answered} answered, {len(load.failures)} failed, slowest {load.slowest:.2f} s\n{said}{errors}")
+    figures.info("%s answered, %s failed, slowest %.2f s", load.answered, len(load.failures), load.slowest)
     assert script.returncode == 0, errors
     assert len(re.findall("is ready again", said)) == 2
     assert not {*before} & {each.pid for each in house.webs}
@@ -193,14 +189,14 @@ def test_a_rolling_restart_is_not_noticed(house: House, tmp_path: Path) -> None:
 
 def test_the_servers_lead_in_turn(house: House) -> None:
     eventually(lambda: house.leader() is not None, "nobody leads")
-    for _ in range(2):
+    for _ in range(2 * len(ROUNDS)):
         leader = house.leader()
         assert leader is not None
         house.webs[leader].kill()
         began = time.monotonic()
         eventually(lambda other=1 - leader: house.leader() == other, "the other one doesn't lead")  # type: ignore[misc]
         took = time.monotonic() - began
-        print(f"server {1 - leader} leads after {took:.1f} s")
+        figures.info("server %s leads after %.1f s", 1 - leader, took)
         assert took < 10
         house.webs[leader].start()
     page = house.ground.world.door("root").screen("/health/").text

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pymysql
+import pytest
 
-from tests.houses import ADMIN, REPLICATION, Follower, replicated
+from tests.houses import ADMIN, REPLICATION, ROUNDS, Follower, figures, replicated
 from tests.servers import ROOT, eventually
 
 TABLE = (
@@ -96,7 +97,8 @@ class Operator:
         return next(line for line in self.env.read_text().splitlines() if line.startswith("CRM_REPLICA_URLS"))
 
 
-def test_the_primary_is_killed_under_writes(tmp_path: Path, mariadb_cache: Path) -> None:
+@pytest.mark.parametrize("_round", ROUNDS)
+def test_the_primary_is_killed_under_writes(_round: int, tmp_path: Path, mariadb_cache: Path) -> None:
     with replicated(tmp_path, mariadb_cache, replicas=2) as servers:
         first, second, third = servers
         first.say(*TABLE)
@@ -120,7 +122,7 @@ def test_the_primary_is_killed_under_writes(tmp_path: Path, mariadb_cache: Path)
             cursor.execute("SELECT id FROM t")
             there = {row[0] for row in cursor.fetchall()}
         lost = {*writers.acknowledged} - there
-        print(f"{len(writers.acknowledged)} acknowledged, {len(lost)} lost, promoted in {took:.2f} s")
+        figures.info("%s acknowledged, %s lost, promoted in %.2f s", len(writers.acknowledged), len(lost), took)
         assert not lost
         ahead.say("INSERT INTO crm.t VALUES (-1)")
         eventually(lambda: behind.say("SELECT COUNT(*) FROM crm.t WHERE id = -1")[0][0] == 1, "it isn't followed")
@@ -145,7 +147,7 @@ def test_a_planned_switch_and_back(tmp_path: Path, mariadb_cache: Path) -> None:
             with Writers(old, serial * 1_000_000) as writers:
                 eventually(lambda w=writers: len(w.acknowledged) > 100, "nothing is written")  # type: ignore[misc]
                 assert "takes changes" in operator.promotes(new, "--switch")
-            count = new.say(f"SELECT COUNT(*) FROM crm.t WHERE id >= {serial * 1_000_000}")[0][0]
+            count = new.say(f"SELECT COUNT(*) FROM crm.t WHERE id >= {serial * 1_000_000}")[0][0]  # noqa: S608
             assert count == len(writers.acknowledged)
             assert new.place in operator.primary() and old.place in operator.replicas()
             assert old.say("SELECT @@global.read_only")[0][0] == 1

@@ -17,7 +17,7 @@ from app.ops.redis_queue import RedisQueue
 from app.ops.saved_positions import SavedPositions
 from server_urls import BadUrl, redis_house, replica_urls
 from tests.app_fixtures import SECRET_KEY
-from tests.houses import SeveralRedis, behind_sentinels, cluster
+from tests.houses import ROUNDS, SeveralRedis, behind_sentinels, cluster, figures
 from tests.ops import calls
 from tests.ops.test_queue import Workers
 from tests.servers import eventually
@@ -39,8 +39,9 @@ def settings(tmp_path: Path) -> Iterator[None]:
     queue._settings = before
 
 
+@pytest.mark.parametrize("_round", ROUNDS)
 @pytest.mark.parametrize("kind", HOUSES)
-def test_another_master_takes_over(kind: str, settings: None, tmp_path: Path) -> None:
+def test_another_master_takes_over(_round: int, kind: str, settings: None, tmp_path: Path) -> None:
     make: Callable[[Path], AbstractContextManager[SeveralRedis]] = HOUSES[kind]
     trace = tmp_path / "trace"
     with make(tmp_path / "redis") as house:
@@ -56,7 +57,7 @@ def test_another_master_takes_over(kind: str, settings: None, tmp_path: Path) ->
                     sent.append(2 + len(sent))
                 time.sleep(0.1)
             back = time.monotonic() - began
-            print(f"{kind}: back after {back:.1f} s")
+            figures.info("%s: back after %.1f s", kind, back)
             assert sent and users.works(), "nobody took over in time"
             users.check(2)
             assert users.queue.enqueue(_call(trace, "last"))

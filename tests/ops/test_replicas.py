@@ -147,8 +147,24 @@ def test_access_rules_hold_on_both_ways(house: House) -> None:
 
 
 def test_nothing_can_be_changed_through_the_replica(house: House) -> None:
-    with house.replicas.all[0].engine.connect() as connection, pytest.raises(Exception, match="1792|READ ONLY"):
+    with house.replicas.all[0].engine.connect() as connection, pytest.raises(Exception, match=r"1792|READ ONLY"):
         connection.exec_driver_sql("UPDATE access_version SET n = n + 1")
+
+
+def test_a_user_who_may_not_see_replication_is_told_so(house: House) -> None:
+    user = "plain@'127.0.0.1'"
+    name = house.world.engine.url.database
+    house.primary.say(f"CREATE USER {user} IDENTIFIED BY 'x'", f"GRANT ALL ON {name}.* TO {user}")
+    house.caught_up()
+    watch = replica_lists._watching(f"mysql+pymysql://plain:x@{house.replica.place}/{name}")
+    plain = replicas.Replica("plain", watch, watch)
+    plain.look(house.replicas.primary, 10)
+    assert plain.seen.state == replicas.CLOSED
+    house.primary.say(f"GRANT REPLICA MONITOR ON *.* TO {user}")
+    house.caught_up()
+    plain.look(house.replicas.primary, 10)
+    assert plain.seen.state == replicas.OK
+    plain.close()
 
 
 def test_a_replica_that_dies_under_a_list_is_replaced_by_the_primary(house: House) -> None:

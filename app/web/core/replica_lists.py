@@ -10,11 +10,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import config
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
+import config
 from app import access
 from app.extensions import db
 from app.ops import database, gtids, measures, replicas

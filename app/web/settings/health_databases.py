@@ -19,6 +19,7 @@ _WORDS = {
     replicas.OK: (_l("In use"), "green"),
     replicas.NEW: (_l("Not looked at yet"), "gray"),
     replicas.AWAY: (_l("Doesn't answer"), "red"),
+    replicas.CLOSED: (_l("Doesn't show its state"), "red"),
     replicas.UNSET: (_l("Follows no server"), "red"),
     replicas.BROKEN: (_l("Replication is broken"), "red"),
     replicas.CUT_OFF: (_l("Has lost the primary"), "red"),
