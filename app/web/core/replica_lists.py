@@ -42,7 +42,7 @@ def install(app: Flask, settings: config.Settings) -> None:
     saved = SavedPositions(settings.redis_url)
     primary = Primary(_watching(settings.database_url))
     app.extensions[_KEY] = Replicas(primary, followers, saved, settings.replica_lag_seconds)
-    app.before_request(lambda: COMMITTED.set([]) and None)
+    app.before_request(_begin)
     app.after_request(_remember)
 
 
@@ -63,6 +63,10 @@ def installed() -> Replicas | None:
     """The replicas of this application; None if there are none."""
     found: Replicas | None = current_app.extensions.get(_KEY)
     return found
+
+
+def _begin() -> None:
+    COMMITTED.set([])
 
 
 def _remember(response: Response) -> Response:

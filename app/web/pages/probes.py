@@ -176,8 +176,6 @@ def _replica_gauges() -> list[Gauge]:
     if replicas.primary.is_semi_sync is not None:
         said = "Whether a commit waits until a replica has it."
         found.append(Gauge("crm_database_semi_sync", said, replicas.primary.is_semi_sync))
-    for where, count in replicas.served.items():
-        found.append(Gauge("crm_lists_from", "Lists of this process, by where they came from.", count, {"from": where}))
     return found
 
 
