@@ -1,6 +1,7 @@
 """The Flask extensions, unbound; `create_app` binds them to an application."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from flask_appbuilder.models.sqla import Model
@@ -20,16 +21,16 @@ from flask_socketio import SocketIO  # noqa: E402
 for _name in _UNUSED:
     del sys.modules[_name]
 
-#: Where a session keeps who says from which server it reads; see app/access/replica_reads.py.
-READER = "reader"
-
 
 class RoutedSession(Session):
     """A session that may read from a replica. What it changes always goes to the primary."""
 
+    #: Says from which server a statement is read, None = the primary; see app/access/replica_reads.py.
+    reader: Callable[[Any], Any] | None = None
+
     def get_bind(self, mapper: Any = None, clause: Any = None, bind: Any = None, **options: Any) -> Any:
         """The server for a statement."""
-        choose = self.info.get(READER)
+        choose = self.reader
         if choose is not None and bind is None and not self._flushing:
             engine = choose(clause)
             if engine is not None:

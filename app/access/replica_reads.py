@@ -12,22 +12,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from app.access.system_session import acting
-from app.extensions import READER
+from app.extensions import RoutedSession
 
 
 @contextmanager
-def reading_from(session: Session, engine: Engine) -> Iterator[None]:
+def reading_from(session: RoutedSession, engine: Engine) -> Iterator[None]:
     """Inside, what the session reads for its person comes from this server; changes go to the primary all the same."""
 
     def choose(clause: Any) -> Engine | None:
         is_change = getattr(clause, "is_dml", False) or getattr(clause, "_for_update_arg", None) is not None
         return None if is_change or acting(session) is None else engine
 
-    session.info[READER] = choose
+    session.reader = choose
     try:
         yield
     finally:
-        session.info.pop(READER, None)
+        session.reader = None

@@ -76,13 +76,11 @@ def _connect_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def limit_exchanges(
-    engine: Engine, limit: Callable[[], float | None], connect_seconds: float = CONNECT_SECONDS
-) -> None:
+def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_seconds: float | None = None) -> None:
     """Connect to MariaDB over sockets on which an exchange takes no longer than `limit` says at its beginning."""
 
     def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-        return _connect_mariadb(dialect, (arguments, options), limit, connect_seconds)
+        return _connect_mariadb(dialect, (arguments, options), limit, connect_seconds or CONNECT_SECONDS)
 
     event.listen(engine, "do_connect", connect)
 
