@@ -50,7 +50,7 @@ def _background() -> list[dict[str, Any]]:
     """The servers whose workers run the queue, and the leader of the schedule, where that is one of many."""
     in_use = {"word": _("In use"), "tone": "green"}
     made = [
-        {"server": host, "role": _("Queue"), "note": _("%(count)s workers", count=count)} | in_use
+        {"server": host, "role": _("Queue"), "note": _("Workers: %(count)s", count=count)} | in_use
         for host, count in sorted(queue.hosts().items())
     ]
     if db.engine.dialect.name == "sqlite" or not made:
