@@ -101,7 +101,7 @@ def connect_worker(url: str) -> Redis:
 def _pool_of_master(
     house: RedisHouse, seconds: float, bounded: type[BoundedConnection], options: dict[str, Any]
 ) -> ConnectionPool:
-    tls = dict(house.tls)
+    tls: dict[str, Any] = dict(house.tls)
     kind: type[Connection] = TlsMasterConnection if house.is_tls else MasterConnection
     if not house.is_tls and bounded is BriefConnection:
         kind = BriefMasterConnection
@@ -112,5 +112,5 @@ def _pool_of_master(
         "driver_info": NAMELESS,
     }
     finder = Finder(house, seconds, asking | tls)
-    user = {"username": house.username, "password": house.password, "db": house.db}
+    user: dict[str, Any] = {"username": house.username, "password": house.password, "db": house.db}
     return ConnectionPool(connection_class=kind, finder=finder, **user, **tls, **options)

@@ -102,7 +102,7 @@ class _Asked(Connection):
     """To a Sentinel or node, within its time."""
 
     def _connect(self) -> Any:
-        seconds = float(self.socket_timeout)
+        seconds = float(self.socket_timeout or LEAST_SECONDS)
         made = deadline.connect(self.host, self.port, seconds)
         made.limit, made.max_bytes = lambda: seconds, 1024 * 1024
         made.settimeout(seconds)

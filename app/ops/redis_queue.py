@@ -67,18 +67,17 @@ class RedisQueue:
     def hosts(self) -> dict[str, int]:
         """Host -> how many workers run there; nothing when Redis does not answer."""
         found: dict[str, int] = {}
+        if time.monotonic() < self._backoff_until:
+            return found
         try:
-            keys = sorted(get_keys(connection=self._redis))
-            names = (
-                [self._redis.hget(key, "hostname") for key in keys] if time.monotonic() >= self._backoff_until else []
-            )
+            for key in get_keys(connection=self._redis):
+                name: Any = self._redis.hget(key, "hostname")
+                if name is not None:  # else the worker is gone
+                    host = bytes(name).decode(errors="replace")[:64]
+                    found[host] = found.get(host, 0) + 1
         except redis_client.TROUBLE as error:
             self._back_off(error)
             return {}
-        for name in names:
-            if name is not None:
-                host = bytes(name).decode(errors="replace")[:64]
-                found[host] = found.get(host, 0) + 1
         return found
 
     def stop(self, seconds: float) -> None:
