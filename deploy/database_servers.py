@@ -129,6 +129,12 @@ class Server:
         """Whether its primary waits until it has a change."""
         return self.variables.get("rpl_semi_sync_slave_enabled") == "ON"
 
+    def waits_for_replicas(self) -> bool:
+        """Whether a commit here waits until a replica has it, and there is one."""
+        status = {row["Variable_name"]: row["Value"] for row in self.rows("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'")}
+        is_on = status.get("Rpl_semi_sync_master_status") == "ON"
+        return is_on and int(status.get("Rpl_semi_sync_master_clients", 0)) > 0
+
     # --- changing it
 
     def set_quietly(self, name: str, value: int) -> None:

@@ -253,12 +253,15 @@ class Promotion:
         followers = [each for each in self.others if each.is_there]
         if self.former.is_there and self.former is not self.target:
             followers.append(self.former)
+        if followers:
+            # Before they come: commits would wait in vain for those that came before.
+            self.target.set_quietly("rpl_semi_sync_master_enabled", 1)
         for each in followers:
             if not each.follows(self.target.name):
                 each.follow(self.target.name, from_own_changes=each.following is None)
                 say(f"{each.name} follows {self.target.name}.")
-        if followers:
-            self.target.set_quietly("rpl_semi_sync_master_enabled", 1)
+        if not self.target.waits_for_replicas():
+            say(f"WARNING: no replica confirms what {self.target.name} saves. If it is lost, so are its last changes.")
         for each in self.others:
             if not each.is_there:
                 say(f"{each.name} doesn't answer. When it is back: deploy/promote {each.name} --rejoin")
@@ -296,9 +299,9 @@ def rejoin(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None:
             raise Refused(f"{each.name} doesn't answer. Start it, then run this again.")
     if not leader.takes_changes:
         raise Refused(f"{leader.name} takes no changes, so it isn't the primary. Put CRM_DATABASE_URL right first.")
+    leader.set_quietly("rpl_semi_sync_master_enabled", 1)
     if not server.follows(leader.name):
         server.follow(leader.name, from_own_changes=server.following is None)
-    leader.set_quietly("rpl_semi_sync_master_enabled", 1)
     say(f"{server.name} follows {leader.name}.")
     url = moved(primary, server.name)
     write_settings(env, primary, replicas if server.name in map(place_of, replicas) else [*replicas, url])

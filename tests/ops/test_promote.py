@@ -124,7 +124,10 @@ def test_the_primary_is_killed_under_writes(_round: int, tmp_path: Path, mariadb
         lost = {*writers.acknowledged} - there
         figures.info("%s acknowledged, %s lost, promoted in %.2f s", len(writers.acknowledged), len(lost), took)
         assert not lost
+        assert "no replica confirms" not in said
+        began = time.monotonic()
         ahead.say("INSERT INTO crm.t VALUES (-1)")
+        assert time.monotonic() - began < 4, "a commit waits for a replica in vain"
         eventually(lambda: behind.say("SELECT COUNT(*) FROM crm.t WHERE id = -1")[0][0] == 1, "it isn't followed")
         # On the next server of the CRM all is done but its settings, and once more nothing is
         assert "is the primary already" in other.promotes(ahead)
