@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import backup_settings
+import server_urls
 from backup_settings import BackupSettings, WrongBackupSetting
 from key_files import BadKeyFile, KeyFile
 
@@ -148,6 +149,10 @@ class Settings:
     metrics_token: str | None = None
     #: Where errors are reported by sentry_sdk, if that is installed; None = nowhere.
     sentry_dsn: str | None = None
+    #: Servers that follow the one of `database_url`, which lists are read from; all with the same database.
+    replica_urls: tuple[str, ...] = ()
+    #: A replica that is further behind than so many seconds isn't read from.
+    replica_lag_seconds: int = 10
     #: CRM_… variables that mean nothing to this version, with what may have been meant ("" if nothing is close).
     unknown: tuple[tuple[str, str], ...] = ()
 
@@ -167,8 +172,9 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     roles = _roles(env)
     is_sockets_only = roles == ("sockets",)
     port = _int("CRM_PORT", env.get("CRM_PORT"), 9000 if is_sockets_only else 8000, 1, 65535)
+    database_url = _database(env.get("CRM_DATABASE_URL"), instance_dir)
     settings = Settings(
-        database_url=_database(env.get("CRM_DATABASE_URL"), instance_dir),
+        database_url=database_url,
         redis_url=_redis(env.get("CRM_REDIS_URL")),
         host=_host(env.get("CRM_HOST")),
         port=port,
@@ -215,6 +221,8 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         metrics_from=_networks("CRM_METRICS_FROM", env.get("CRM_METRICS_FROM") or "127.0.0.0/8, ::1"),
         metrics_token=_token(env.get("CRM_METRICS_TOKEN")),
         sentry_dsn=_dsn(env.get("CRM_SENTRY_DSN")),
+        replica_urls=_replicas(env, database_url),
+        replica_lag_seconds=_int("CRM_REPLICA_LAG_SECONDS", env.get("CRM_REPLICA_LAG_SECONDS"), 10, 1, 300),
     )
     return replace(settings, unknown=env.unknown())
 
@@ -351,9 +359,21 @@ def _backup(env: _Asked, instance_dir: Path) -> BackupSettings:
 
 
 def _redis(url: str | None) -> str | None:
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise WrongSetting("CRM_REDIS_URL must start with redis://, rediss:// or unix://.")
+    """Check the URL. It can contain a password, so no message repeats it."""
+    try:
+        if url:
+            server_urls.redis_house(url)
+    except server_urls.BadUrl as error:
+        raise WrongSetting(str(error)) from None
     return url or None
+
+
+def _replicas(env: _Asked, primary: str) -> tuple[str, ...]:
+    """The URLs of the replicas. They contain passwords, so no message repeats them."""
+    try:
+        return server_urls.replica_urls(env.get("CRM_REPLICA_URLS"), primary, env.get("CRM_REDIS_URL"))
+    except server_urls.BadUrl as error:
+        raise WrongSetting(str(error)) from None
 
 
 def _int(name: str, text: str | None, default: int, minimum: int, maximum: int) -> int:

@@ -32,7 +32,7 @@ from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.channels import file_address, hooks
 from app.web.compat import routes
-from app.web.core import languages, lazy_rules
+from app.web.core import languages, lazy_rules, replica_lists
 from app.web.pages import errors, hosts, roles, shell
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
@@ -66,6 +66,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         _use_keys(app, settings)
         database.tune(db.engine)
         measures.bind(app, db.engine, _measures_store(settings))
+        replica_lists.install(app, settings)
         shell.install(app, sidebar.menu)
         cors.install(app)
         rate_limits.install(app, settings)

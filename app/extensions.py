@@ -1,10 +1,13 @@
 """The Flask extensions, unbound; `create_app` binds them to an application."""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from flask_appbuilder.models.sqla import Model
 from flask_appbuilder.models.sqla.base import SQLA
 from flask_compress import Compress
+from flask_sqlalchemy.session import Session
 
 from app.csrf import MaskedCSRFProtect
 
@@ -18,7 +21,24 @@ from flask_socketio import SocketIO  # noqa: E402
 for _name in _UNUSED:
     del sys.modules[_name]
 
-db = SQLA(session_options={"expire_on_commit": False})
+
+class RoutedSession(Session):
+    """A session that may read from a replica. What it changes always goes to the primary."""
+
+    #: Says from which server a statement is read, None = the primary; see app/access/replica_reads.py.
+    reader: Callable[[Any], Any] | None = None
+
+    def get_bind(self, mapper: Any = None, clause: Any = None, bind: Any = None, **options: Any) -> Any:
+        """The server for a statement."""
+        choose = self.reader
+        if choose is not None and bind is None and not self._flushing:
+            engine = choose(clause)
+            if engine is not None:
+                return engine
+        return super().get_bind(mapper, clause, bind, **options)
+
+
+db = SQLA(session_options={"expire_on_commit": False, "class_": RoutedSession})
 # FAB declares its tables on its own metadata; Alembic must see one.
 db.metadatas[None] = Model.metadata
 compress = Compress()

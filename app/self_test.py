@@ -24,6 +24,7 @@ from app.ops.database import database_now
 from app.ops.health import DEGRADED, FAILED, OFF, OK, Finding
 from app.ops.leader import MAX_SKEW
 from app.web.pages import probes
+from app.web.settings import health_databases
 
 #: A role whose processes have not reported for so long is not there; they report every minute.
 REPORTS = timedelta(minutes=3)
@@ -38,6 +39,7 @@ def install() -> None:
     for name, check in (
         ("database", _database),
         ("schema", _schema),
+        ("replicas", health_databases.check),
         ("redis", _redis),
         ("realtime", _realtime),
         ("queue", _queue),
@@ -56,7 +58,7 @@ def run() -> dict[str, Finding]:
     for name in health.checks():
         if name == "database":
             continue
-        needs_database = name in ("schema", "realtime", "queue", "scheduler", "clock", "backup")
+        needs_database = name in ("schema", "replicas", "realtime", "queue", "scheduler", "clock", "backup")
         if needs_database and found["database"].state == FAILED:
             found[name] = Finding(FAILED, _("Not tried, because the database doesn't answer."))
         else:

@@ -51,7 +51,14 @@ def complete(values: dict[str, str]) -> dict[str, str]:
         if _BAD.search(value):
             raise Missing(f"{name} holds a quote, a backslash or a line end, which no file could take.")
     parts = {"ERRORS_DIR": str(HERE / "nginx" / "errors"), "STATIC_DIR": str(HERE.parent / "app" / "static")}
-    parts |= {f"{name}_ADDRESS": f"127.0.0.1:{values.get(f'{name}_PORT', '')}" for name in ("WEB", "SOCKETS")}
+    addresses = {f"{name}_ADDRESS": f"127.0.0.1:{values.get(f'{name}_PORT', '')}" for name in ("WEB", "SOCKETS")}
+    addresses |= {name: value for name, value in values.items() if name in addresses}
+    parts |= {
+        "WEB_SERVERS": _servers(addresses["WEB_ADDRESS"]),
+        "SOCKETS_SERVERS": _servers(addresses["SOCKETS_ADDRESS"]),
+    }
+    # Polling clients keep to one server: their session is there.
+    parts["SOCKETS_STICKY"] = "    ip_hash;\n" if "," in addresses["SOCKETS_ADDRESS"] else ""
     parts |= {"ROOT": str(HERE.parent), "BROTLI": "", "HSTS": "", "REDIRECT": "", "LISTEN": ""} | values
     if values.get("HAS_BROTLI") == "yes":
         parts["BROTLI"] = (HERE / "nginx" / "brotli.conf").read_text().rstrip()
@@ -63,6 +70,13 @@ def complete(values: dict[str, str]) -> dict[str, str]:
         port = values.get("HTTP_PORT", "80")
         parts["LISTEN"] = f"    listen {port};\n    listen [::]:{port};"
     return parts
+
+
+def _servers(addresses: str) -> str:
+    """The servers of an upstream: one, or several with commas, of which one that fails is left out for a while."""
+    every = [each.strip() for each in addresses.split(",") if each.strip()]
+    options = " max_fails=2 fail_timeout=5s" if len(every) > 1 else ""
+    return "\n".join(f"    server {each}{options};" for each in every)
 
 
 def render(target: Path, values: dict[str, str], names: list[str] | None = None) -> list[Path]:

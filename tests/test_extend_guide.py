@@ -19,6 +19,7 @@ COPIED = (
     "config.py",
     "backup_settings.py",
     "key_files.py",
+    "server_urls.py",
     "run.py",
     "pyproject.toml",
 )

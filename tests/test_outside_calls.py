@@ -24,11 +24,13 @@ from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import Media, OutgoingCall, OutgoingMessage, Template
 from app.channels.registry import KINDS
 from app.lib import deadline, outbound_url
-from app.ops import database, leader
+from app.ops import database, leader, redis_client
 from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.queue import Call
 from app.ops.rate_counter import Rate, RedisRateCounter
 from app.ops.redis_queue import RedisQueue
+from app.ops.replicas import Primary, Replica
+from app.web.core import replica_lists
 from tests.servers import ROOT
 
 #: Packages and functions by which a program reaches out.
@@ -43,6 +45,7 @@ NO_CALLS = {
     "config.py": "asks for the name of this machine",
     "run.py": "waits at the start for other starts, before it serves anybody",
     "app/ops/intake.py": "serves",
+    "app/ops/last_connections.py": "serves",
     "app/ops/worker.py": "serves",
     "app/ops/worker_channels.py": "talks to the other workers of this server",
     "app/ops/database_errors.py": "names errors",
@@ -137,6 +140,19 @@ def lead(port: int) -> None:
     assert not leader.DatabaseLeader(f"mysql+pymysql://root@127.0.0.1:{port}/crm").acquire()
 
 
+def ask_sentinel(port: int) -> None:
+    redis_client.connect(f"redis+sentinel://127.0.0.1:{port}/crm", SECONDS).ping()
+
+
+def ask_node(port: int) -> None:
+    redis_client.connect(f"redis+cluster://127.0.0.1:{port}", SECONDS).ping()
+
+
+def look_at_replica(port: int) -> None:
+    engine = replica_lists._watching(f"mysql+pymysql://root@127.0.0.1:{port}/crm")
+    Replica("r", engine, engine).look(Primary(engine), 10)
+
+
 #: Module -> the calls to try.
 CALLS: dict[str, list[Callable[[int], None]]] = {
     "app/channels/email.py": [mail, lambda port: mail(port, "smtps"), lambda port: mail(port, "smtp+starttls")],
@@ -158,6 +174,8 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
     "app/ops/event_bus.py": [publish, listen],
     "app/ops/database.py": [query],
     "app/ops/leader.py": [lead],
+    "app/ops/redis_house.py": [ask_sentinel, ask_node],
+    "app/web/core/replica_lists.py": [look_at_replica],
 }
 #: No call takes longer than this; most have much less.
 MOST_SECONDS = 30.0

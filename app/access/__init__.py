@@ -14,6 +14,7 @@ from app.access.people import (
     version_query,
 )
 from app.access.person import ADMIN, Denied, Person
+from app.access.replica_reads import reading_from
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
 from app.access.session_filter import get_visible, reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
@@ -57,6 +58,7 @@ __all__ = [
     "parts_of",
     "person",
     "reaches_row",
+    "reading_from",
     "reads_all",
     "sees_id",
     "sees_row",

@@ -13,12 +13,14 @@ from typing import Any
 from flask import Flask, has_request_context
 from pymysql.connections import Connection
 from pymysql.constants import SERVER_STATUS
+from pymysql.err import MySQLError
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session
 
 from app.lib import deadline
 from app.ops.database_errors import summary_of
+from app.ops.gtids import COMMITTED, UNKNOWN
 
 log = logging.getLogger("crm.database")
 
@@ -51,14 +53,14 @@ def seconds_of_exchange() -> float | None:
     return REQUEST_SECONDS if has_request_context() else _background_seconds
 
 
-def tune(engine: Engine) -> None:
-    """Set up SQLite connections and the record of statements on a new engine."""
+def tune(engine: Engine, limit: Callable[[], float | None] = seconds_of_exchange) -> None:
+    """Set up SQLite connections, deadlines on MariaDB and the record of statements on a new engine."""
     event.listen(engine, "before_cursor_execute", _record_statement)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _connect_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        limit_exchanges(engine, seconds_of_exchange)
+        limit_exchanges(engine, limit)
 
 
 def tune_once(engine: Engine) -> None:
@@ -75,28 +77,28 @@ def _connect_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def limit_exchanges(engine: Engine, limit: Callable[[], float | None]) -> None:
+def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_seconds: float | None = None) -> None:
     """Connect to MariaDB over sockets on which an exchange takes no longer than `limit` says at its beginning."""
 
     def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-        return _connect_mariadb(dialect, arguments, options, limit)
+        return _connect_mariadb(dialect, (arguments, options), limit, connect_seconds or CONNECT_SECONDS)
 
     event.listen(engine, "do_connect", connect)
 
 
 def _connect_mariadb(
-    dialect: Any, arguments: list[Any], options: dict[str, Any], limit: Callable[[], float | None]
+    dialect: Any, given: tuple[list[Any], dict[str, Any]], limit: Callable[[], float | None], seconds: float
 ) -> Any:
     """A time-out for each read would let a slow server go on without end."""
-    connection = MariaDBConnection(*arguments, **options, defer_connect=True)
+    connection = MariaDBConnection(*given[0], **given[1], defer_connect=True)
     try:
         if connection.unix_socket:
-            made, connection._secure = deadline.connect_unix(connection.unix_socket, CONNECT_SECONDS), True
+            made, connection._secure = deadline.connect_unix(connection.unix_socket, seconds), True
         else:
-            made = deadline.connect(connection.host, connection.port, CONNECT_SECONDS)
+            made = deadline.connect(connection.host, connection.port, seconds)
     except OSError as error:
         raise dialect.loaded_dbapi.OperationalError(2003, f"Can't connect ({type(error).__name__})") from None
-    made.limit = lambda: CONNECT_SECONDS
+    made.limit = lambda: seconds
     made.begin_exchange()  # the server speaks first
     connection.connect(made)
     made.limit, made.max_bytes = limit, MAX_RESULT_BYTES
@@ -136,9 +138,20 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
             self._is_used = False
 
     def commit(self) -> None:
-        """Commit the transaction."""
+        """Commit the transaction; where somebody asks, note where in the database's changes it is."""
         super().commit()
+        committed = COMMITTED.get()
+        if committed is not None:
+            committed.append(self._last_gtid())
         self._is_used = False
+
+    def _last_gtid(self) -> str:
+        """Of the last transaction of this connection that changed something; what fails here undoes no commit."""
+        try:
+            self.query("SELECT @@last_gtid")
+            return str(self._result.rows[0][0] or "")
+        except (MySQLError, OSError, IndexError, TypeError):
+            return UNKNOWN
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from app.ops.database import limit_exchanges
 
@@ -133,7 +134,7 @@ class DatabaseLeader(Election):
     def __init__(self, url: str) -> None:
         self._engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
         limit_exchanges(self._engine, lambda: ANSWER_SECONDS)
-        self._lock = f"crm-scheduler:{self._engine.url.database}"[:64]
+        self._lock = _lock_of(self._engine.url.database)
         self._connection: Connection | None = None
         #: A moment of the database, and what `time.monotonic` said then.
         self._read_on, self._read_at = datetime.now(UTC), time.monotonic()
@@ -157,6 +158,13 @@ class DatabaseLeader(Election):
     def now(self) -> datetime:
         """The time of the database, UTC, going on from the last look, whatever is done to the clock of this machine."""
         return self._read_on + timedelta(seconds=time.monotonic() - self._read_at)
+
+    @staticmethod
+    def place(session: Session) -> str | None:
+        """The address of the present leader, as the database sees it; None if nobody leads."""
+        query = text("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(:lock)")
+        host = session.execute(query, {"lock": _lock_of(session.get_bind().engine.url.database)}).scalar()
+        return None if host is None else str(host).rpartition(":")[0] or str(host)
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -183,6 +191,10 @@ class DatabaseLeader(Election):
         if connection is not None:
             with suppress(DBAPIError):
                 connection.close()
+
+
+def _lock_of(database: str | None) -> str:
+    return f"crm-scheduler:{database}"[:64]
 
 
 def election(url: str, folder: Path) -> Election:

@@ -93,11 +93,16 @@ def bind(app: Flask, engine: Engine, store: Callable[[Batch], None]) -> None:
     """Measure the requests and statements of this application; `store` writes a batch into the database."""
     app.extensions["crm_store_measures"] = store
     app.after_request(_measure)
-    event.listen(engine, "before_cursor_execute", _begin_statement)
-    event.listen(engine, "after_cursor_execute", _end_statement)
+    watch(engine)
     logger = logging.getLogger("crm")
     if not any(isinstance(each, _ErrorNotes) for each in logger.handlers):
         logger.addHandler(_ErrorNotes(logging.ERROR))
+
+
+def watch(engine: Engine) -> None:
+    """Note its slow statements."""
+    event.listen(engine, "before_cursor_execute", _begin_statement)
+    event.listen(engine, "after_cursor_execute", _end_statement)
 
 
 def _measure(response: Response) -> Response:

@@ -109,6 +109,9 @@ class Backend(Protocol):
     def depths(self) -> list[Depth] | None:
         """The state of each queue; None when Redis does not answer."""
 
+    def hosts(self) -> dict[str, int]:
+        """Host -> how many workers run there, other than in this process."""
+
     def stop(self, seconds: float) -> None:
         """Start no further calls, and wait at most this long for those that run."""
 
@@ -142,6 +145,11 @@ def backend_kind() -> str:
 def depths() -> list[Depth] | None:
     """The state of each queue; None when Redis does not answer."""
     return _backend.depths() if _backend else []
+
+
+def hosts() -> dict[str, int]:
+    """Host -> how many workers run calls there; nothing without Redis, and when it does not answer."""
+    return _backend.hosts() if _backend else {}
 
 
 def stop(seconds: float = 4.0) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
-from app.ops import redis_client
+from app.ops import TAG, redis_client
 
 log = logging.getLogger("crm.tally")
 #: How long a request waits for Redis.
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 0.05
 BACKOFF_SECONDS = 10
 #: The most names that one process counts; beyond, all are forgotten, so that nobody can fill its memory.
 MAX_NAMES = 100_000
-PREFIX = "crm-tally:"
+PREFIX = f"{TAG}tally:"
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool, UnixDomainSocketConnection
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+import server_urls
 from app.lib import deadline
+from app.ops.redis_house import Finder, Finding
+from server_urls import RedisHouse
 
 #: How long connecting may take where no time-out is given.
 CONNECT_SECONDS = 5.0
@@ -50,6 +53,18 @@ class BoundedUnixConnection(UnixDomainSocketConnection):
         return _limited(deadline.connect_unix(self.path, seconds), seconds, self.max_bytes)
 
 
+class MasterConnection(Finding, BoundedConnection):
+    """To the present master of several servers."""
+
+
+class BriefMasterConnection(Finding, BriefConnection):
+    """The same for a listener."""
+
+
+class TlsMasterConnection(Finding, SSLConnection):
+    """The same over TLS."""
+
+
 def _limited(made: deadline.DeadlineSocket, seconds: float, max_bytes: int) -> deadline.DeadlineSocket:
     made.limit, made.max_bytes = lambda: seconds, max_bytes
     made.settimeout(seconds)
@@ -63,9 +78,39 @@ def connect(url: str, seconds: float, bounded: type[BoundedConnection] = Bounded
     """
     limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
     limits["driver_info"] = NAMELESS
+    house = server_urls.redis_house(url)
+    if house is not None:
+        return Redis.from_pool(_pool_of_master(house, seconds, bounded, limits | options))
     pool = ConnectionPool.from_url(url, **limits, **options)
     if pool.connection_class is Connection:
         pool.connection_class = bounded
     elif pool.connection_class is UnixDomainSocketConnection:
         pool.connection_class = type("BoundedUnix", (BoundedUnixConnection,), {"max_bytes": bounded.max_bytes})
     return Redis.from_pool(pool)
+
+
+def connect_worker(url: str) -> Redis:
+    """A client for a worker of the queue, which waits for calls as long as RQ tells it to."""
+    house = server_urls.redis_house(url)
+    if house is None:
+        return Redis.from_url(url, driver_info=NAMELESS)
+    options = {"driver_info": NAMELESS, "socket_connect_timeout": CONNECT_SECONDS}
+    return Redis.from_pool(_pool_of_master(house, CONNECT_SECONDS, BoundedConnection, options))
+
+
+def _pool_of_master(
+    house: RedisHouse, seconds: float, bounded: type[BoundedConnection], options: dict[str, Any]
+) -> ConnectionPool:
+    tls: dict[str, Any] = dict(house.tls)
+    kind: type[Connection] = TlsMasterConnection if house.is_tls else MasterConnection
+    if not house.is_tls and bounded is BriefConnection:
+        kind = BriefMasterConnection
+    asks_sentinels = house.kind == "sentinel"
+    asking = {
+        "username": house.sentinel_username if asks_sentinels else house.username,
+        "password": house.sentinel_password if asks_sentinels else house.password,
+        "driver_info": NAMELESS,
+    }
+    finder = Finder(house, seconds, asking | tls)
+    user: dict[str, Any] = {"username": house.username, "password": house.password, "db": house.db}
+    return ConnectionPool(connection_class=kind, finder=finder, **user, **tls, **options)

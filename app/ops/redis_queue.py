@@ -64,6 +64,22 @@ class RedisQueue:
             self._back_off(error)
             return None
 
+    def hosts(self) -> dict[str, int]:
+        """Host -> how many workers run there; nothing when Redis does not answer."""
+        found: dict[str, int] = {}
+        if time.monotonic() < self._backoff_until:
+            return found
+        try:
+            for key in get_keys(connection=self._redis):
+                name: Any = self._redis.hget(key, "hostname")
+                if name is not None:  # else the worker is gone
+                    host = bytes(name).decode(errors="replace")[:64]
+                    found[host] = found.get(host, 0) + 1
+        except redis_client.TROUBLE as error:
+            self._back_off(error)
+            return {}
+        return found
+
     def stop(self, seconds: float) -> None:
         """Close the connections of this process; the workers are other processes."""
         with suppress(*redis_client.TROUBLE):

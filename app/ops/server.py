@@ -26,6 +26,9 @@ MAX_REQUEST_LINE = 8190
 OPEN_FILES = 4 * MAX_CONNECTIONS
 #: How long running requests may go on after SIGTERM.
 GRACE_SECONDS = 5
+#: How long a stopping server still reads on connections of a proxy. nginx closes those that it does not use after 4
+#: seconds (deploy/nginx/crm.conf); if the server did so first, it could cut off a request that is on its way.
+DRAIN_SECONDS = 4.5
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         worker.connection_counts, worker.slot = counts, next((n for n in range(len(counts)) if n not in used), 0)
         counts[worker.slot] = 0
         worker.channels, worker.body_limits = channels, _body_limits(app.config)
+        if app.config["CRM"].proxies:
+            worker.drain_seconds = DRAIN_SECONDS
 
     def on_exit(_server: Any, worker: Worker) -> None:
         counts[worker.slot] = NO_WORKER

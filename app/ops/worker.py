@@ -22,6 +22,7 @@ from gunicorn.http.errors import LimitRequestLine  # type: ignore[import-untyped
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from app.ops.intake import REQUEST_SECONDS, BodyLimits, ClientSocket, Intake
+from app.ops.last_connections import last_connections
 from app.ops.worker_channels import WorkerChannels, slot_of
 
 #: The connection count in a slot without a worker.
@@ -76,6 +77,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     #: Runs `hooks.on_stop`, once that has begun.
     stopping: threading.Thread | None = None
     stopped_at: float | None = None
+    #: How long connections that wait for a request stay open when it stops.
+    drain_seconds = LINGER_SECONDS
 
     def init_process(self) -> None:
         """Prepare what belongs to this process, then serve."""
@@ -277,7 +280,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Refuse requests that did not arrive in time, and close what waited too long; called every second."""
         self.hooks.every_second()
         now = time.monotonic()
-        latest = self.stopped_at + LINGER_SECONDS if self.stopped_at is not None else None
+        latest = self.stopped_at + self.drain_seconds if self.stopped_at is not None else None
         for connection, until in list(self.waiting.items()):
             if min(until, latest or until) > now:
                 continue
@@ -287,6 +290,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._close(connection)
 
     # --- stopping
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """When it stops, take what has connected and let nobody else connect: see last_connections.py."""
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            for client, address, server in last_connections(self.sockets):
+                self._admit(client, address, server)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish the running requests. Each open socket keeps a thread, so `on_stop` closes them at once."""

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from rq import Queue, SimpleWorker
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -19,8 +18,8 @@ from rq.registry import ScheduledJobRegistry
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from app.ops import family, queue
-from app.ops.redis_client import NAMELESS
+import server_urls
+from app.ops import family, queue, redis_client
 from app.ops.redis_queue import handle_exception, open_queue
 from app.ops.signed_job import PREFIX, SignedJob
 
@@ -34,6 +33,8 @@ RESTART_SECONDS = 1.0
 MAINTENANCE_SECONDS, MAX_CALLS = 30, 5000
 #: A worker that has sent no heartbeat for this long (plus a minute) counts as dead.
 HEARTBEAT_SECONDS = 60
+#: How long a worker waits for a call at a time where Redis is several servers.
+WATCH_SECONDS = 4
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 ChildFunction = Callable[[], None]
@@ -82,6 +83,20 @@ class Worker(SimpleWorker):
             log.exception("Redis holds something of ours that RQ cannot read")
 
 
+class WatchfulWorker(Worker):
+    """Where another Redis can take over: soon notices that the one it waits for is silent."""
+
+    @property
+    def dequeue_timeout(self) -> int:
+        """How long it waits for a call at a time, in seconds; RQ's 45 would be as long without a master."""
+        return WATCH_SECONDS
+
+    @property
+    def connection_timeout(self) -> int:
+        """After so many seconds of silence Redis counts as lost."""
+        return WATCH_SECONDS + 2
+
+
 class DelayedCalls(RQScheduler):
     """Moves delayed calls that are due into their queues, and drops what is not one of our calls."""
 
@@ -106,8 +121,8 @@ class DelayedCalls(RQScheduler):
 
 def run_worker(name: str, url: str) -> None:
     """Run calls of one queue until stopped, or until MAX_CALLS were run."""
-    redis = Redis.from_url(url, driver_info=NAMELESS)
-    worker = Worker(
+    redis = redis_client.connect_worker(url)
+    worker = (Worker if server_urls.redis_house(url) is None else WatchfulWorker)(
         [open_queue(name, redis)],
         connection=redis,
         job_class=SignedJob,
@@ -124,9 +139,8 @@ def run_worker(name: str, url: str) -> None:
 def run_scheduler(names: Iterable[str], url: str) -> None:
     """Move delayed calls that are due into their queues, once a second. One process on all machines holds its lock."""
     queues = [PREFIX + name for name in names]
-    scheduler: Any = DelayedCalls(
-        queues, Redis.from_url(url, driver_info=NAMELESS), logging_level="CRITICAL", serializer=JSONSerializer
-    )
+    redis = redis_client.connect_worker(url)
+    scheduler: Any = DelayedCalls(queues, redis, logging_level="CRITICAL", serializer=JSONSerializer)
     scheduler.work()
 
 

@@ -90,8 +90,8 @@ def put(redis: Any, data: Any, name: str = "short", **fields: Any) -> str:
     raw = data if isinstance(data, bytes) else zlib.compress(json.dumps(data).encode())
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     hash_ = {"data": raw, "created_at": now, "origin": f"crm-{name}", "status": "queued", "timeout": 60} | fields
-    redis.hset(f"rq:job:{job_id}", mapping=hash_)
-    redis.rpush(f"rq:queue:crm-{name}", job_id)
+    redis.hset(f"{{crm}}rq:job:{job_id}", mapping=hash_)
+    redis.rpush(f"{{crm}}rq:queue:crm-{name}", job_id)
     return job_id
 
 
@@ -124,11 +124,11 @@ def test_a_worker_runs_signed_calls_only_and_survives_all_others(
     put(redis, zlib.compress(b"[" * 100_000))
     put(redis, [PATH, None, other, {}], status="nonsense")
     put(redis, [PATH, None, other, {}], created_at="yesterday", timeout="x", retry_intervals="{", dependency_ids="{")
-    redis.hset("rq:job:bare", mapping={"x": "y"})
+    redis.hset("{crm}rq:job:bare", mapping={"x": "y"})
     for wrong in ("bare", "missing", b"\xff\xfe", "a" * 100_000):
-        redis.rpush("rq:queue:crm-short", wrong)
-    redis.zadd("rq:scheduled:crm-short", {b"\xff": 1, "bare": 1, "missing": 1})
-    redis.set("rq:suspended", 1)
+        redis.rpush("{crm}rq:queue:crm-short", wrong)
+    redis.zadd("{crm}rq:scheduled:crm-short", {b"\xff": 1, "bare": 1, "missing": 1})
+    redis.set("{crm}rq:suspended", 1)
     start("short")
     assert queue.enqueue("short", calls.write_line, str(trace), "done")
     assert queue.enqueue_in(1, "short", calls.write_line, str(trace), "late")
@@ -139,11 +139,11 @@ def test_a_worker_runs_signed_calls_only_and_survives_all_others(
 
 def test_whatever_else_a_signed_job_says_is_not_believed(on_redis: Any, redis: Any) -> None:
     queue.enqueue("short", calls.write_line, "x", 1)
-    (job_id,) = [key.decode().removeprefix("rq:job:") for key in redis.scan_iter("rq:job:*")]
+    (job_id,) = [key.decode().removeprefix("{crm}rq:job:") for key in redis.scan_iter("{crm}rq:job:*")]
     hostile = {"success_callback_name": "os.system", "failure_callback_name": "os.system", "repeats_left": 9}
     hostile |= {"webhooks": json.dumps([{"url": "http://127.0.0.1/"}]), "retries_left": 99_999, "timeout": 99_999}
     hostile |= {"rate_limit_key": "k", "result_ttl": -1, "meta": b"\x80\x04N.", "dependency_ids": '["x"]'}
-    redis.hset(f"rq:job:{job_id}", mapping=hostile)
+    redis.hset(f"{{crm}}rq:job:{job_id}", mapping=hostile)
     job: Job = signed_job.SignedJob.fetch(job_id, redis, serializer=None)
     assert (job.success_callback, job.failure_callback, job.webhooks, job.repeats_left) == (None, None, [], None)
     assert (job.retries_left, job.timeout, job.result_ttl, job.has_rate_limit) == (2, 60, 0, False)
@@ -152,8 +152,8 @@ def test_whatever_else_a_signed_job_says_is_not_believed(on_redis: Any, redis: A
 
 def test_a_changed_call_is_dropped(on_redis: Any, redis: Any) -> None:
     queue.enqueue("short", calls.write_line, "x", 1)
-    (key,) = redis.scan_iter("rq:job:*")
-    job_id = key.decode().removeprefix("rq:job:")
+    (key,) = redis.scan_iter("{crm}rq:job:*")
+    job_id = key.decode().removeprefix("{crm}rq:job:")
     path, instance, arguments, named = json.loads(zlib.decompress(redis.hget(key, "data")))
     for changed in ([arguments[0], arguments[1], "/etc/passwd", *arguments[3:]], ["long", *arguments[1:]]):
         redis.hset(key, "data", zlib.compress(json.dumps([path, instance, changed, named]).encode()))

@@ -141,7 +141,7 @@ def test_an_unknown_name_calls_nothing(app, name):
 def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
     queue.enqueue("short", calls.write_line, str(trace), 7)
     with closing(Client.from_url(redis_server.url)) as client:
-        jobs = [zlib.decompress(client.hget(key, "data")) for key in client.scan_iter("rq:job:*")]
+        jobs = [zlib.decompress(client.hget(key, "data")) for key in client.scan_iter("{crm}rq:job:*")]
     [(path, instance, (*call, signature), named)] = [json.loads(each) for each in jobs]
     assert (path, instance, named) == ("app.ops.redis_queue.call_by_name", None, {})
     assert (call, len(signature)) == (["short", "tests.ops.calls:write_line", str(trace), 7], 64)

@@ -27,6 +27,7 @@ from app.web.core.record_table import ListQuery
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import label_of
+from app.web.core.replica_lists import from_replica
 
 #: What a list answers besides its rows where its record is a generic one, as in FAB; others are told on request.
 _METADATA = ("list_title", "list_columns", "label_columns", "description_columns", "order_columns")
@@ -145,6 +146,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     @protect()
     @refuse_as_json
     @permission_name("get")
+    @from_replica
     def get_list(self, **kwargs: Any) -> Response:
         """One page of the rows that the person sees."""
         viewer, record_table = current_viewer(), self.record_table

@@ -26,6 +26,7 @@ from app.web.compat.responses import CompatError, Envelope
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.record_table import ListQuery
+from app.web.core.replica_lists import from_replica
 
 #: Documents in one insert_many or bulk_update.
 MAX_DOCUMENTS = 200
@@ -65,6 +66,7 @@ def get_list(arguments: Arguments) -> list[Any]:
     return list_documents(requested_doctype(arguments), ListOptions.of_resource(arguments))
 
 
+@from_replica
 def list_documents(doctype: DocType | MemoryDocType, options: ListOptions) -> list[Any]:
     """The documents or groups of a list request; one statement."""
     viewer = current_viewer()
@@ -89,6 +91,7 @@ def get_count(arguments: Arguments) -> int:
     return min(found, arguments.integer("limit", 0, 0, 10**9) or found)
 
 
+@from_replica
 def count_documents(doctype: DocType, conditions: list[Any]) -> int:
     """How many documents match these SQL conditions."""
     current_viewer().person.refuse_unless(doctype.module, "read")

@@ -20,6 +20,7 @@ from app.models import FailedCall
 from app.ops import database, health, machine, metrics, queue
 from app.ops.database_errors import cause_of
 from app.ops.metrics import Gauge
+from app.web.core import replica_lists
 
 #: They load no person.
 ENDPOINTS = ("healthz", "readyz", "metrics")
@@ -145,7 +146,7 @@ def gauges() -> list[Gauge]:
     found = [Gauge("crm_database_up", "Whether the database answers.", database_state() == "ok")]
     if (memory := machine.memory_percent()) is not None:
         found.append(Gauge("crm_memory_percent", "Memory in use, of the machine or container.", memory))
-    found += _queue_gauges()
+    found += _queue_gauges() + _replica_gauges()
     return found + (_database_gauges() if found[0].value else [])
 
 
@@ -157,6 +158,24 @@ def _queue_gauges() -> list[Gauge]:
         found.append(Gauge("crm_queue_waiting", "Calls that are ready to run.", each.waiting, label))
         found.append(Gauge("crm_queue_later", "Calls that are scheduled for later.", each.later, label))
         found.append(Gauge("crm_queue_workers", "Workers that are alive.", each.workers, label))
+    return found
+
+
+def _replica_gauges() -> list[Gauge]:
+    """How this process sees the replicas. Nothing without any."""
+    replicas = replica_lists.installed()
+    if replicas is None:
+        return []
+    replicas.watch()
+    found = []
+    for each in replicas.all:
+        label = {"replica": each.name}
+        found.append(Gauge("crm_replica_up", "Whether lists are read from it.", each.is_usable, label))
+        if each.seen.lag_seconds is not None:
+            found.append(Gauge("crm_replica_lag_seconds", "How far it is behind.", each.seen.lag_seconds, label))
+    if replicas.primary.is_semi_sync is not None:
+        said = "Whether a commit waits until a replica has it."
+        found.append(Gauge("crm_database_semi_sync", said, replicas.primary.is_semi_sync))
     return found
 
 

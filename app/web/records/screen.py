@@ -21,6 +21,7 @@ from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
+from app.web.core.replica_lists import from_replica
 from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import form_page, list_columns, list_layouts, list_views, mentions, related_lists
 from app.web.records import record_page as pages
@@ -171,6 +172,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
     @has_access
     @refuse_as_page
     @permission_name("list")
+    @from_replica
     def list(self) -> Any:
         """One page of the rows that the viewer sees."""
         viewer = current_viewer()

@@ -18,6 +18,7 @@ from app.lib import number_series, phone
 from app.models import CallLog, CallRequest
 from app.web.core.fields import Viewer, span
 from app.web.core.gate import ModulePermissions, current_viewer
+from app.web.core.replica_lists import from_replica
 from app.web.pages.refusals import refuse_as_page
 
 #: Days of one report, and of the one that is shown first.
@@ -38,6 +39,7 @@ class CallerReportView(ModulePermissions, BaseView):
     @has_access
     @refuse_as_page
     @permission_name("index")
+    @from_replica
     def index(self) -> Any:
         """Outgoing calls by series, and the ordinary numbers from which customers were called."""
         viewer = current_viewer()

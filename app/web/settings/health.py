@@ -27,6 +27,7 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction
+from app.web.settings import health_databases
 from app.web.settings.health_chart import Chart, chart_of
 
 #: ?span= -> (label, how far back, minutes of one point of the charts).
@@ -54,6 +55,7 @@ EXPLAINED = {
 CHECKS = {
     "database": _l("Database"),
     "schema": _l("Database schema"),
+    "replicas": _l("Replicas"),
     "redis": _l("Redis"),
     "realtime": _l("Live updates"),
     "queue": _l("Queue"),
@@ -104,6 +106,7 @@ class HealthView(BaseView):
             tiles=[_tile(each, now_values, crossed, chart) for each, chart in zip(MEASURES, charts, strict=True)],
             crossings=[_crossing(row, viewer) for row in health_samples.crossings(session)],
             servers=[_server(each, viewer) for each in health_samples.servers(session, moment)],
+            backends=health_databases.rows(),
             spans=[(name, label) for name, (label, *_rest) in SPANS.items()],
             span=span,
             admin=viewer.person.is_admin,

@@ -12,6 +12,7 @@ from flask_babel import ngettext
 
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.local_dates import written
+from app.web.core.replica_lists import from_replica
 from app.web.workday import my_day_sections
 
 
@@ -22,6 +23,7 @@ class HomeView(IndexView):
 
     @expose("/")
     @signed_in
+    @from_replica
     def index(self) -> Any:
         """The page; one section with more rows for ?only=; a fragment for htmx."""
         viewer, only = current_viewer(), request.args.get("only", "")[:20]

@@ -15,6 +15,7 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
+from app.web.core.replica_lists import from_replica
 from app.web.core.text_search import MAX_LOOKED_UP, best_first, matching_all
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.list_page import row_url
@@ -41,6 +42,7 @@ class SearchView(BaseView):
     @expose("/")
     @signed_in
     @refuse_as_page
+    @from_replica
     def page(self) -> Any:
         """Hits by kind, as a page, or as JSON for the command palette."""
         text = request.args.get("q", "").strip()[:100]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import config
-from app.ops.rate_counter import Count, LocalRateCounter, Rate, RedisRateCounter
+from app.ops.rate_counter import PREFIX, Count, LocalRateCounter, Rate, RedisRateCounter
 from tests.app_fixtures import World, settings_for
 from tests.makers import NOW
 from tests.reuse import AppMaker
@@ -139,7 +139,7 @@ def test_each_window_counts_from_zero() -> None:
 def test_processes_share_their_counts_over_redis(redis_server: Any) -> None:
     one, other, at = RedisRateCounter(redis_server.url), RedisRateCounter(redis_server.url), NOW.timestamp()
     assert [each.add("ana", Rate(9, 60), at).used for each in (one, other, one)] == [1, 2, 3]
-    assert 0 < one._redis.ttl(f"crm-tally:ana:{int(at) // 60 * 60 + 60}") <= 61
+    assert 0 < one._redis.ttl(f"{PREFIX}ana:{int(at) // 60 * 60 + 60}") <= 61
 
 
 def test_without_redis_calls_are_counted_in_the_process() -> None:

@@ -1,0 +1,45 @@
+"""GTIDs of MariaDB: positions in the stream of changes, and the last one that this context has committed.
+
+A position is {domain: number of the last change}; the server that wrote it does not matter to whoever waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+
+Position = dict[int, int]
+#: What the commits of this context were, as @@last_gtid says; "?" for one that can't be told. None = nobody asks.
+COMMITTED: ContextVar[list[str] | None] = ContextVar("committed", default=None)
+UNKNOWN = "?"
+
+
+def parsed(text: str | None) -> Position:
+    """The position in "0-1-42" or "0-1-42,1-2-7" (domain-server-number). Raises ValueError for anything else."""
+    position: Position = {}
+    for each in (text or "").split(","):
+        if each.strip():
+            domain, _server, number = map(int, each.strip().split("-"))
+            position[domain] = max(number, position.get(domain, 0))
+    return position
+
+
+def covers(position: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
+    """Whether all of what is wanted is in the position."""
+    return all(position.get(domain, 0) >= number for domain, number in wanted.items())
+
+
+def as_text(position: Mapping[int, int]) -> str:
+    """The position as MASTER_GTID_WAIT takes it; it compares domain and number only."""
+    return ",".join(f"{domain}-1-{number}" for domain, number in sorted(position.items()))
+
+
+def latest(texts: list[str]) -> Position | None:
+    """The position after these commits; None if one of them can't be told."""
+    if UNKNOWN in texts:
+        return None
+    position: Position = {}
+    for text in texts:
+        for domain, number in parsed(text).items():
+            position[domain] = max(number, position.get(domain, 0))
+    return position

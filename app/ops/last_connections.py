@@ -1,0 +1,65 @@
+"""The end of listening: nobody who has connected is cut off, and nobody else connects.
+
+The kernel completes connections by itself and keeps them until they are accepted. If the socket is closed, those are
+reset, with the request that was sent on them. So first the kernel is told to drop whoever begins to connect (they try
+again, and are refused, which a proxy takes as "ask the next server"), then all who are there are accepted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import selectors
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+#: How long a connection that has begun may take to be complete: the way to the proxy and back.
+HANDSHAKE_SECONDS = 0.05
+#: From Linux' <asm-generic/socket.h>; Python does not name it.
+_SO_ATTACH_FILTER = 26
+#: A program for the kernel (<linux/filter.h>; code, jumps, value): drop segments with the flag SYN, keep the others.
+_DROP_SYN = (
+    struct.pack("HBBI", 0x30, 0, 0, 13),  # load the byte of the flags
+    struct.pack("HBBI", 0x45, 0, 1, 0x02),  # is SYN set?
+    struct.pack("HBBI", 0x06, 0, 0, 0),  # yes: keep nothing
+    struct.pack("HBBI", 0x06, 0, 0, 0xFFFFFFFF),  # no: keep all
+)
+
+
+def last_connections(listeners: Sequence[Any]) -> Iterator[tuple[socket.socket, Any, Any]]:
+    """Close the listeners; yields (connection, address of the client, own address) of all who have connected."""
+    for listener in listeners:
+        _let_nobody_begin(listener)
+    end = time.monotonic() + HANDSHAKE_SECONDS
+    with selectors.DefaultSelector() as selector:
+        for listener in listeners:
+            listener.setblocking(False)
+            selector.register(listener, selectors.EVENT_READ)
+        while (left := end - time.monotonic()) > 0:
+            for key, _events in selector.select(left):
+                yield from _accepted(key.fileobj)
+        for listener in listeners:
+            yield from _accepted(listener)
+    for listener in listeners:
+        with suppress(OSError):
+            listener.close()
+
+
+def _accepted(listener: Any) -> Iterator[tuple[socket.socket, Any, Any]]:
+    with suppress(OSError):  # there is none, or no file for it
+        while True:
+            client, address = listener.accept()
+            yield client, address, listener.getsockname()
+
+
+def _let_nobody_begin(listener: Any) -> None:
+    if not sys.platform.startswith("linux"):
+        return
+    code = ctypes.create_string_buffer(b"".join(_DROP_SYN))
+    program = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(code))
+    with suppress(OSError):  # a Unix socket takes no such program
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

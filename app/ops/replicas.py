@@ -1,0 +1,245 @@
+"""Replicas of MariaDB from which lists are read: which of them are good enough, and for whom.
+
+A thread of each process looks at all of them every CHECK_SECONDS, once the first list was asked for. How far one is
+behind is measured by its position in the changes of the primary, not by clocks, nor by its own word: a replica that has
+lost its primary says that it is 0 seconds behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from app.ops import gtids
+from app.ops.database_errors import cause_of, number_of, summary_of
+from app.ops.gtids import Position
+from app.ops.saved_positions import SavedPositions
+
+log = logging.getLogger("crm.replicas")
+
+#: How often each process looks at the replicas; what it saw counts for so long.
+CHECK_SECONDS, STALE_SECONDS = 1.0, 6.0
+#: How long a list waits until a replica has what the person has saved; then it comes from the primary.
+WAIT_SECONDS = 0.1
+#: So many positions of the primary are remembered, to tell how far a replica is behind.
+MAX_HISTORY = 1000
+
+#: What is wrong with a replica. OK is the only one that is read from.
+OK, NEW, AWAY, CLOSED, UNSET, BROKEN, CUT_OFF, BEHIND, OUTDATED = STATES = (
+    *("ok", "new", "away", "closed", "unset", "broken", "cut-off", "behind", "outdated"),
+)
+#: The CRM's user may not see how replication is: it lacks REPLICA MONITOR.
+_NO_RIGHT = 1227
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A replica as it was last seen."""
+
+    #: One of STATES.
+    state: str = NEW
+    position: Position = field(default_factory=dict)
+    #: How long ago the primary was where this one is now; None = not known.
+    lag_seconds: float | None = None
+    #: Kind and number of the error, if there was one.
+    detail: str = ""
+    #: time.monotonic()
+    seen_at: float = float("-inf")
+
+
+class Replica:
+    """One replica: `engine` for reading, `watch` for looking at it without waiting for long."""
+
+    def __init__(self, name: str, engine: Engine, watch: Engine) -> None:
+        self.name, self.engine, self.watch = name, engine, watch
+        self.seen = Seen()
+        self._connection: tuple[int, Connection] | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may be read from, as far as is known."""
+        return self.seen.state == OK and time.monotonic() - self.seen.seen_at < STALE_SECONDS
+
+    def look(self, primary: Primary, limit_seconds: float) -> None:
+        """See how it is. Never raises."""
+        try:
+            self.seen = self._seen(primary, limit_seconds)
+        except (SQLAlchemyError, ValueError, OSError) as error:
+            self.close()
+            is_refused = isinstance(error, DBAPIError) and number_of(error) == _NO_RIGHT
+            self.leave_out(CLOSED if is_refused else AWAY, error)
+
+    def leave_out(self, state: str, error: BaseException | None = None) -> None:
+        """Don't read from it until the next look says otherwise."""
+        detail = summary_of(error) if error is not None else ""
+        self.seen = replace(self.seen, state=state, detail=detail, seen_at=time.monotonic())
+
+    def close(self) -> None:
+        """Let go of the connection that looks at it."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection[0] == os.getpid():
+            connection[1].invalidate()
+            connection[1].close()
+
+    def wait_for(self, wanted: Position) -> bool:
+        """Whether it has what is wanted, now or very soon."""
+        if gtids.covers(self.seen.position, wanted):
+            return True
+        if (self.seen.lag_seconds or 0) > 2 * CHECK_SECONDS:
+            return False  # in vain
+        query = text("SELECT MASTER_GTID_WAIT(:position, :seconds)")
+        try:
+            with self.engine.connect() as connection:
+                values = {"position": gtids.as_text(wanted), "seconds": WAIT_SECONDS}
+                has_it = connection.execute(query, values).scalar() == 0
+        except SQLAlchemyError as error:
+            self.leave_out(AWAY, error)
+            return False
+        if has_it:
+            self.seen = replace(self.seen, position={**self.seen.position, **wanted})
+        return has_it
+
+    def _seen(self, primary: Primary, limit_seconds: float) -> Seen:
+        connection, now = self._watching(), time.monotonic()
+        status = connection.execute(text("SHOW SLAVE STATUS")).mappings().first()
+        position = gtids.parsed(connection.execute(text("SELECT @@global.gtid_slave_pos")).scalar_one())
+        revision = connection.execute(text("SELECT MAX(version_num) FROM alembic_version")).scalar()
+        seen = Seen(OK, position, primary.lag_of(position, now), "", now)
+        if status is None:
+            return replace(seen, state=UNSET)
+        if status["Slave_SQL_Running"] != "Yes":
+            return replace(seen, state=BROKEN, detail=str(status["Last_SQL_Errno"] or ""))
+        if status["Slave_IO_Running"] != "Yes":
+            return replace(seen, state=CUT_OFF, detail=str(status["Last_IO_Errno"] or ""))
+        if revision != primary.revision:
+            return replace(seen, state=OUTDATED)
+        if seen.lag_seconds is None or seen.lag_seconds > limit_seconds:
+            return replace(seen, state=BEHIND)
+        return seen
+
+    def _watching(self) -> Connection:
+        if self._connection is None or self._connection[0] != os.getpid():
+            self._connection = (os.getpid(), self.watch.connect())
+        return self._connection[1]
+
+
+class Primary:
+    """Where the primary was when, and how it is."""
+
+    def __init__(self, watch: Engine) -> None:
+        self.watch = watch
+        self.revision: str | None = None
+        #: Whether a commit waits until a replica has it; None where semi-synchronous replication is not there.
+        self.is_semi_sync: bool | None = None
+        #: (monotonic time at which it was first seen there, position)
+        self._history: deque[tuple[float, Position]] = deque(maxlen=MAX_HISTORY)
+        self._connection: tuple[int, Connection] | None = None
+
+    def look(self) -> None:
+        """See where it is. Raises SQLAlchemyError."""
+        try:
+            connection = self._watching()
+            position = gtids.parsed(connection.execute(text("SELECT @@global.gtid_binlog_pos")).scalar_one())
+            self.revision = connection.execute(text("SELECT MAX(version_num) FROM alembic_version")).scalar()
+            status = connection.execute(text("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'")).first()
+        except SQLAlchemyError:
+            held, self._connection = self._connection, None
+            if held is not None and held[0] == os.getpid():
+                held[1].invalidate()
+                held[1].close()
+            raise
+        self.is_semi_sync = None if status is None else status[1] == "ON"
+        if not self._history or self._history[-1][1] != position:
+            self._history.append((time.monotonic(), position))
+
+    def lag_of(self, position: Position, now: float) -> float | None:
+        """How long ago the primary has left this position, in seconds; None if it was never seen anywhere."""
+        if not self._history or not self._history[-1][1]:
+            return None
+        missing = (moment for moment, there in self._history if not gtids.covers(position, there))
+        return max(0.0, now - next(missing, now))
+
+    def _watching(self) -> Connection:
+        if self._connection is None or self._connection[0] != os.getpid():
+            self._connection = (os.getpid(), self.watch.connect())
+        return self._connection[1]
+
+
+class Replicas:
+    """All replicas of this process."""
+
+    def __init__(
+        self, primary: Primary, replicas: Sequence[Replica], saved: SavedPositions, limit_seconds: float
+    ) -> None:
+        self.primary, self.all, self.saved, self.limit_seconds = primary, list(replicas), saved, limit_seconds
+        #: How many lists came from where: a replica's name, or why from the primary.
+        self.served: dict[str, int] = {}
+        self._thread: tuple[int, threading.Thread] | None = None
+        self._lock, self._looking = threading.Lock(), threading.Lock()
+
+    def chosen_for(self, user_id: int) -> Replica | None:
+        """A replica that has all that this person has saved; None = read from the primary. Never raises."""
+        self.watch()
+        usable = [each for each in self.all if each.is_usable]
+        if not usable:
+            return self._count("no replica", None)
+        wanted = self.saved.of(user_id)
+        if wanted is None:
+            return self._count("not known", None)
+        chosen = usable[user_id % len(usable)]  # the same one again, lest time go backwards
+        return self._count(chosen.name, chosen) if chosen.wait_for(wanted) else self._count("not there yet", None)
+
+    def _count(self, where: str, replica: Replica | None) -> Replica | None:
+        self.served[where] = self.served.get(where, 0) + 1
+        return replica
+
+    def look(self) -> None:
+        """See how all of them are; one thread at a time, for a connection can't be shared. Never raises."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            self.primary.look()
+        except (SQLAlchemyError, ValueError, OSError) as error:
+            log.debug("the primary could not be looked at: %s", cause_of(error))
+            return  # what was seen before grows old, and is not used then
+        for each in self.all:
+            before = each.seen.state
+            each.look(self.primary, self.limit_seconds)
+            if each.seen.state != before:
+                log.warning("replica %s: %s, before %s %s", each.name, each.seen.state, before, each.seen.detail)
+
+    def watch(self) -> None:
+        """Look at them from now on, in a thread of this process. Idempotent."""
+        if self._thread is not None and self._thread[0] == os.getpid():
+            return
+        with self._lock:
+            if self._thread is None or self._thread[0] != os.getpid():
+                thread = threading.Thread(target=self._run, name="crm-replicas", daemon=True)
+                self._thread = (os.getpid(), thread)
+                thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.look()
+            except Exception:
+                log.exception("the replicas could not be looked at")  # what was seen grows old, and is not used then
+            time.sleep(CHECK_SECONDS)
+
+
+def connection_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The engine options of a replica, given those of the primary: nothing can be changed through it."""
+    arguments = dict(options["connect_args"])
+    arguments["init_command"] = f"{arguments['init_command']}, tx_read_only = 1"
+    return options | {"connect_args": arguments}

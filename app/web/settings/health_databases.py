@@ -1,0 +1,106 @@
+"""What the health page says of the database servers and of Redis: each one's role, and whether it is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+import server_urls
+from app.extensions import db
+from app.ops import health, queue, replicas
+from app.ops.leader import DatabaseLeader
+from app.web.core import replica_lists
+from app.web.pages import probes
+
+_WORDS = {
+    replicas.OK: (_l("In use"), "green"),
+    replicas.NEW: (_l("Not looked at yet"), "gray"),
+    replicas.AWAY: (_l("Doesn't answer"), "red"),
+    replicas.CLOSED: (_l("Doesn't show its state"), "red"),
+    replicas.UNSET: (_l("Follows no server"), "red"),
+    replicas.BROKEN: (_l("Replication is broken"), "red"),
+    replicas.CUT_OFF: (_l("Has lost the primary"), "red"),
+    replicas.BEHIND: (_l("Too far behind"), "amber"),
+    replicas.OUTDATED: (_l("Has an older schema"), "amber"),
+}
+
+
+def rows() -> list[dict[str, Any]]:
+    """{server, role, word, tone, note} of each; nothing of what there is only one of anyway."""
+    settings, found = current_app.config["CRM"], replica_lists.installed()
+    made = []
+    if found is not None:
+        found.look()
+        made.append(_primary(settings.database_url, found.primary.is_semi_sync))
+        made += [_replica(each) for each in found.all]
+    house = server_urls.redis_house(settings.redis_url) if settings.redis_url else None
+    if house is not None:
+        state = probes.redis_state()
+        word = (_("In use"), "green") if state == "ok" else (_("Doesn't answer"), "red")
+        addresses = ", ".join(f"{host}:{port}" for host, port in house.addresses)
+        role = _("Redis, behind Sentinels") if house.kind == "sentinel" else _("Redis Cluster")
+        made.append({"server": addresses, "role": role, "word": word[0], "tone": word[1], "note": ""})
+    return [*made, *_background()]
+
+
+def _background() -> list[dict[str, Any]]:
+    """The servers whose workers run the queue, and the leader of the schedule, where that is one of many."""
+    in_use = {"word": _("In use"), "tone": "green"}
+    made = [
+        {"server": host, "role": _("Queue"), "note": _("Workers: %(count)s", count=count)} | in_use
+        for host, count in sorted(queue.hosts().items())
+    ]
+    if db.engine.dialect.name == "sqlite" or not made:
+        return made
+    leader = DatabaseLeader.place(db.session())
+    note = _("It leads; another process takes over within ten seconds if it is lost.")
+    role = {"role": _("Scheduler")}
+    if leader is None:
+        return [*made, {"server": "–", "word": _("Nobody leads"), "tone": "amber", "note": ""} | role]
+    return [*made, {"server": leader, "note": note} | in_use | role]
+
+
+def _primary(url: str, is_semi_sync: bool | None) -> dict[str, Any]:
+    state = probes.database_state()
+    word = (_("In use"), "green") if state == "ok" else (_("Doesn't answer"), "red")
+    if is_semi_sync:
+        note = _("A change counts as saved once a replica has it, too.")
+    else:
+        note = _("If this server is lost, the last changes may be lost with it: semi-synchronous replication is off.")
+    return {
+        "server": server_urls.database_place(url),
+        "role": _("Database: primary"),
+        "word": word[0],
+        "tone": word[1],
+        "note": note,
+    }
+
+
+def _replica(replica: replicas.Replica) -> dict[str, Any]:
+    word, tone = _WORDS[replica.seen.state]
+    lag = replica.seen.lag_seconds
+    note = "" if lag is None else _("%(seconds)s s behind", seconds=f"{lag:.1f}")
+    if replica.seen.detail:
+        note = f"{note} ({replica.seen.detail})".strip()
+    return {"server": replica.name, "role": _("Database: replica"), "word": word, "tone": tone, "note": note}
+
+
+def check() -> health.Finding:
+    """For the self-test."""
+    found = replica_lists.installed()
+    if found is None:
+        return health.Finding(health.OFF, _("No replica of the database is set up."))
+    found.look()
+    bad = [each for each in found.all if each.seen.state != replicas.OK]
+    if bad:
+        names = ", ".join(f"{each.name}: {_WORDS[each.seen.state][0]}" for each in bad)
+        sentence = _("Replicas that lists are not read from: %(names)s.", names=names)
+        return health.Finding(health.DEGRADED, sentence, _("See “Replicas” in docs/operate.md for each of these."))
+    if not found.primary.is_semi_sync:
+        sentence = _("The replicas are in use, but semi-synchronous replication is off.")
+        advice = _("Turn it on, or the last changes may be lost with the primary; see “Replicas” in docs/operate.md.")
+        return health.Finding(health.DEGRADED, sentence, advice)
+    return health.Finding(health.OK, _("The replicas are in use, and a change counts once one of them has it."))

@@ -1,0 +1,194 @@
+"""MariaDB servers as deploy/promote sees them: what each is, and how it is told to follow another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pymysql
+from pymysql.cursors import DictCursor
+
+#: How long a server may take to let us in, and to answer.
+CONNECT_SECONDS, ANSWER_SECONDS = 3, 60
+#: How long a replica may take to begin to follow.
+FOLLOW_SECONDS = 15.0
+#: "The replica has diverged": it holds changes that the primary does not.
+DIVERGED = 1236
+MYSQL_ERRORS = (pymysql.MySQLError, OSError)
+Position = dict[int, int]
+
+
+class Refused(Exception):
+    """What is wrong, and what to do, in whole sentences."""
+
+
+@dataclass(frozen=True)
+class Logins:
+    """Who may change the servers, and as whom replicas fetch changes."""
+
+    admin: tuple[str, str]
+    replication: tuple[str, str]
+
+
+def position_of(text: str | None) -> Position:
+    """{domain: number} of "0-1-42,1-2-7"."""
+    found: Position = {}
+    for each in (text or "").replace("\n", "").split(","):
+        if each.strip():
+            domain, _server, number = map(int, each.strip().split("-"))
+            found[domain] = max(number, found.get(domain, 0))
+    return found
+
+
+def covers(position: Position, wanted: Position) -> bool:
+    """Whether all of what is wanted is in the position."""
+    return all(position.get(domain, 0) >= number for domain, number in wanted.items())
+
+
+@dataclass
+class Server:
+    """One server; `look` sees what it is."""
+
+    name: str
+    logins: Logins
+    is_there: bool = False
+    takes_changes: bool = False
+    #: What it says as a replica; None = it follows nobody.
+    following: dict[str, Any] | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    _connection: Any = None
+
+    def look(self) -> Server:
+        """See what it is; `is_there` tells whether it answers. Raises Refused when it answers, but not to us."""
+        try:
+            shown = self.rows("SHOW GLOBAL VARIABLES")
+            self.variables = {row["Variable_name"]: row["Value"] for row in shown}
+            self.following = next(iter(self.rows("SHOW SLAVE STATUS")), None)
+        except MYSQL_ERRORS as error:
+            self.close()
+            number = error.args[0] if error.args else 0
+            if number in (1045, 1130, 1227, 1698):
+                raise Refused(
+                    f"{self.name} doesn't let the administrator in, or not do this (error {number}). Check the file of "
+                    "--admin, and the rights of that user (docs/operate.md)."
+                ) from None
+            self.is_there = False
+            return self
+        self.is_there, self.takes_changes = True, self.variables["read_only"] == "OFF"
+        return self
+
+    def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        """The rows of a statement. Raises pymysql's errors and OSError."""
+        if self._connection is None:
+            host, _colon, port = self.name.rpartition(":")
+            user, password = self.logins.admin
+            self._connection = pymysql.connect(
+                host=host.strip("[]"),
+                port=int(port),
+                user=user,
+                password=password,
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=ANSWER_SECONDS,
+                autocommit=True,
+                cursorclass=DictCursor,
+            )
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, values or None)
+            return list(cursor.fetchall())
+
+    def value(self, sql: str, *values: Any) -> Any:
+        """The only value of the only row."""
+        return next(iter(self.rows(sql, *values)[0].values()))
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*MYSQL_ERRORS):
+                connection.close()
+
+    # --- where it is in the changes
+
+    @property
+    def applied(self) -> Position:
+        """What it has taken over."""
+        return position_of(self.value("SELECT @@global.gtid_current_pos"))
+
+    @property
+    def received(self) -> Position:
+        """What it has received from its primary, taken over or not."""
+        row = next(iter(self.rows("SHOW SLAVE STATUS")), None)
+        fetched, applied = position_of(row["Gtid_IO_Pos"]) if row else {}, self.applied
+        return {each: max(fetched.get(each, 0), applied.get(each, 0)) for each in {*fetched, *applied}}
+
+    @property
+    def is_semi_sync(self) -> bool:
+        """Whether its primary waits until it has a change."""
+        return self.variables.get("rpl_semi_sync_slave_enabled") == "ON"
+
+    def waits_for_replicas(self) -> bool:
+        """Whether a commit here waits until a replica has it, and there is one."""
+        status = {row["Variable_name"]: row["Value"] for row in self.rows("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'")}
+        is_on = status.get("Rpl_semi_sync_master_status") == "ON"
+        return is_on and int(status.get("Rpl_semi_sync_master_clients", 0)) > 0
+
+    # --- changing it
+
+    def set_quietly(self, name: str, value: int) -> None:
+        """Set a global variable that the server may not have."""
+        with suppress(*MYSQL_ERRORS):
+            self.rows(f"SET GLOBAL {name} = {int(value)}")
+
+    def follows(self, primary: str) -> bool:
+        """Whether it follows this server, and nothing is wrong with that."""
+        row = next(iter(self.rows("SHOW SLAVE STATUS")), None)
+        if row is None or f"{row['Master_Host']}:{row['Master_Port']}" != primary:
+            return False
+        return bool(row["Slave_IO_Running"] == "Yes" and row["Slave_SQL_Running"] == "Yes")
+
+    def follow(self, primary: str, from_own_changes: bool = False) -> None:
+        """Follow this server from now on, and take no changes but its own. Raises Refused.
+
+        `from_own_changes`: it was a primary itself; it goes on from what it has written.
+        """
+        host, _colon, port = primary.rpartition(":")
+        user, password = self.logins.replication
+        self.rows("SET GLOBAL read_only = 1")
+        self.rows("STOP SLAVE")
+        if from_own_changes:
+            self.rows("SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos")
+        self.rows(
+            "CHANGE MASTER TO master_host = %s, master_port = %s, master_user = %s, master_password = %s, "
+            "master_use_gtid = slave_pos, master_connect_retry = 1",
+            *(host.strip("[]"), int(port), user, password),
+        )
+        self.set_quietly("rpl_semi_sync_master_enabled", 0)
+        self.set_quietly("rpl_semi_sync_slave_enabled", 1)
+        self.rows("START SLAVE")
+        if not waited_for(lambda: self.follows(primary) or self._has_diverged(), FOLLOW_SECONDS):
+            row = self.rows("SHOW SLAVE STATUS")[0]
+            numbers = f"{row['Last_IO_Errno']}, {row['Last_SQL_Errno']}"
+            raise Refused(f"{self.name} doesn't follow {primary} (errors {numbers}). See its log, then run this again.")
+        if self._has_diverged():
+            self.rows("STOP SLAVE")
+            raise Refused(
+                f"{self.name} holds changes that {primary} doesn't have, so it can't follow. It takes no changes. "
+                f"Make it anew from a backup of {primary}; what only it holds is in its binary log."
+            )
+
+    def _has_diverged(self) -> bool:
+        row = next(iter(self.rows("SHOW SLAVE STATUS")), None)
+        return bool(row and int(row["Last_IO_Errno"] or 0) == DIVERGED)
+
+
+def waited_for(is_so: Callable[[], bool], seconds: float) -> bool:
+    """Whether it becomes so within this time."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

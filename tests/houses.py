@@ -1,0 +1,242 @@
+"""Houses of several servers for tests: MariaDB with replicas, Redis behind Sentinels, a Redis Cluster.
+
+All listen on 127.0.0.1, and end with the test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pymysql.cursors import DictCursor
+from redis import Redis as Client
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from app.ops import TAG
+from tests.servers import MariaDB, Redis, Server, eventually, free_port, program
+
+#: How often the tests kill what they kill: CRM_TEST_ROUNDS=20 for the long form, whose figures are logged.
+ROUNDS = range(int(os.environ.get("CRM_TEST_ROUNDS", "1")))
+figures = logging.getLogger("tests.figures")
+#: The users of deploy/promote.
+ADMIN, REPLICATION = ("keeper", "keeper-pass"), ("repl", "repl-pass")
+PASSWORD, SENTINEL_PASSWORD = "redis-pass", "sentinel-pass"
+
+_SEMI_SYNC_PRIMARY = ("--rpl-semi-sync-master-enabled=1", "--rpl-semi-sync-master-timeout=5000")
+_SEMI_SYNC = (*_SEMI_SYNC_PRIMARY, "--rpl-semi-sync-master-wait-point=AFTER_SYNC")
+
+
+class Follower(MariaDB):
+    """A MariaDB that keeps a binary log; it follows another one, or is followed."""
+
+    def __init__(self, folder: Path, cache: Path, number: int, *options: str) -> None:
+        """`number` is its server_id."""
+        kept = ("--log-bin=bin", "--log-slave-updates=1", "--gtid-strict-mode=1", "--binlog-format=ROW")
+        super().__init__(folder, cache, *kept, f"--server-id={number}", *options)
+
+    @property
+    def place(self) -> str:
+        """host:port"""
+        return f"127.0.0.1:{self.port}"
+
+    def say(self, *statements: str) -> list[tuple[object, ...]]:
+        """The rows of the last of these statements."""
+        rows: list[tuple[object, ...]] = []
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            for each in statements:
+                cursor.execute(each)
+                rows = list(cursor.fetchall())
+            connection.commit()
+        return rows
+
+    def follow(self, primary: Follower) -> None:
+        """Follow from the beginning."""
+        user, password = REPLICATION
+        self.say(
+            f"CHANGE MASTER TO master_host='127.0.0.1', master_port={primary.port}, master_user='{user}', "
+            f"master_password='{password}', master_use_gtid=slave_pos, master_connect_retry=1",
+            "START SLAVE",
+        )
+
+    def status(self) -> dict[str, object]:
+        """What it says as a replica."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor(DictCursor) as cursor:
+            cursor.execute("SHOW SLAVE STATUS")
+            return dict(cursor.fetchone() or {})
+
+
+@contextlib.contextmanager
+def replicated(folder: Path, cache: Path, replicas: int = 1, semi_sync: bool = True) -> Iterator[list[Follower]]:
+    """A primary and its replicas, the primary first; each change waits for a replica if `semi_sync`."""
+    with contextlib.ExitStack() as stack:
+        primary = stack.enter_context(Follower(folder / "db1", cache, 1, *(_SEMI_SYNC if semi_sync else ())))
+        for name, password in (ADMIN, REPLICATION):
+            primary.say(f"CREATE USER {name}@'127.0.0.1' IDENTIFIED BY '{password}'")
+        primary.say(f"GRANT ALL ON *.* TO {ADMIN[0]}@'127.0.0.1'")
+        primary.say(f"GRANT REPLICATION SLAVE ON *.* TO {REPLICATION[0]}@'127.0.0.1'")
+        followers = []
+        for number in range(2, replicas + 2):
+            options = ("--read-only=1", f"--rpl-semi-sync-slave-enabled={int(semi_sync)}")
+            made = stack.enter_context(Follower(folder / f"db{number}", cache, number, *options))
+            made.follow(primary)
+            followers.append(made)
+        for each in followers:
+            eventually(lambda server=each: server.status()["Slave_IO_Running"] == "Yes", "a replica doesn't follow")
+        yield [primary, *followers]
+
+
+# --- Redis
+
+
+class Member(Redis):
+    """A Redis with a password and options of its own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__(folder)
+        self.options = options
+
+    def command(self) -> Sequence[str]:
+        return (*super().command(), "--requirepass", PASSWORD, "--masterauth", PASSWORD, *self.options)
+
+    def client(self) -> Client:
+        """A client of this one alone."""
+        return Client(port=self.port, password=PASSWORD)
+
+    def answers(self) -> bool:
+        with contextlib.suppress(RedisError, OSError), self.client() as client:
+            return bool(client.ping())
+        return False
+
+    def follows(self) -> bool:
+        """Whether it is a replica that has reached its master."""
+        with self.client() as client:
+            return bool(client.info("replication").get("master_link_status") == "up")
+
+
+class Sentinel(Server):
+    """One Sentinel; it keeps what it learns in its file."""
+
+    def __init__(self, folder: Path, master: Member) -> None:
+        super().__init__(folder)
+        self.file = folder / "sentinel.conf"
+        lines = (
+            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\nrequirepass {SENTINEL_PASSWORD}",
+            f"sentinel sentinel-pass {SENTINEL_PASSWORD}",
+            f"sentinel monitor crm 127.0.0.1 {master.port} 2\nsentinel auth-pass crm {PASSWORD}",
+            "sentinel down-after-milliseconds crm 1000\nsentinel failover-timeout crm 5000\n",
+        )
+        self.file.write_text("\n".join(lines))
+
+    def command(self) -> Sequence[str]:
+        return (program("redis-server"), str(self.file), "--sentinel")
+
+    def answers(self) -> bool:
+        with contextlib.suppress(RedisError, OSError), Client(port=self.port, password=SENTINEL_PASSWORD) as client:
+            return bool(client.ping())
+        return False
+
+    def knows_all(self) -> bool:
+        """Whether it has found a replica and two other Sentinels."""
+        with Client(port=self.port, password=SENTINEL_PASSWORD) as client:
+            state = client.execute_command("SENTINEL", "MASTER", "crm")
+            fields = state if isinstance(state, dict) else dict(zip(state[::2], state[1::2], strict=True))
+            named = {(k.decode() if isinstance(k, bytes) else k): v for k, v in fields.items()}
+            return int(named["num-slaves"]) >= 1 and int(named["num-other-sentinels"]) >= 2
+
+
+class SeveralRedis:
+    """A house of Redis servers with its URL."""
+
+    def __init__(self, url: str, members: list[Member]) -> None:
+        self.url, self.members = url, members
+
+    def master(self) -> Member:
+        """The one that takes the CRM's keys at this moment."""
+        for each in self.members:
+            with contextlib.suppress(RedisError, OSError), each.client() as client:
+                client.set(f"{TAG}probe", 1)
+                return each
+        raise LookupError("nobody takes our keys")
+
+
+@contextlib.contextmanager
+def behind_sentinels(folder: Path) -> Iterator[SeveralRedis]:
+    """A master and a replica, watched by three Sentinels; all with passwords."""
+    with contextlib.ExitStack() as stack:
+        master = stack.enter_context(Member(folder / "r1"))
+        replica = stack.enter_context(Member(folder / "r2", "--replicaof", "127.0.0.1", str(master.port)))
+        eventually(replica.follows, "the replica doesn't follow")
+        sentinels = [stack.enter_context(Sentinel(folder / f"s{n}", master)) for n in range(3)]
+        for each in sentinels:
+            eventually(each.knows_all, "the Sentinels don't find each other")
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in sentinels)
+        url = f"redis+sentinel://:{PASSWORD}@{hosts}/crm/0?sentinel_password={SENTINEL_PASSWORD}"
+        yield SeveralRedis(url, [master, replica])
+
+
+class Node(Member):
+    """A node of a Cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = _low_port()
+        self.options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+
+
+def _low_port() -> int:
+    """A port whose bus, 10000 above, is free, too."""
+    while (port := free_port()) > 55_000 or not _is_free(port + 10_000):
+        pass
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[SeveralRedis]:
+    """Three masters, and a replica of the one that has the CRM's keys."""
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(Node(folder / f"n{n}")) for n in range(4)]
+        clients = [stack.enter_context(each.client()) for each in nodes]
+        bounds = [(0, 5460), (5461, 10922), (10923, 16383)]
+        for client, (first, last) in zip(clients, bounds, strict=False):
+            client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+        for other in nodes[1:]:
+            clients[0].execute_command("CLUSTER MEET", "127.0.0.1", other.port)
+        for client in clients:
+            eventually(lambda c=client: _info(c)["cluster_known_nodes"] == "4", "the nodes don't meet")
+        slot = key_slot(TAG.encode())
+        owner = clients[next(n for n, (first, last) in enumerate(bounds) if first <= slot <= last)]
+        name = owner.execute_command("CLUSTER MYID")
+        clients[3].execute_command("CLUSTER REPLICATE", name)
+        for client in clients:
+            eventually(lambda c=client: _info(c)["cluster_state"] == "ok", "the Cluster isn't complete")
+        eventually(lambda: nodes[3].follows(), "the replica doesn't follow")
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in nodes[:2])
+        yield SeveralRedis(f"redis+cluster://:{PASSWORD}@{hosts}", list(nodes))
+
+
+def _info(client: Client) -> dict[str, str]:
+    return dict(client.execute_command("CLUSTER INFO"))
+
+
+def dumped_into(source_port: int, database: str, target: MariaDB) -> str:
+    """Copy a database of the test run's MariaDB into another server; returns the URL there."""
+    target.create_database(database)
+    at = ("--no-defaults", "--host=127.0.0.1", "--user=root")
+    dump = (program("mariadb-dump"), *at, f"--port={source_port}", "--single-transaction", database)
+    dumping = subprocess.Popen(dump, stdout=subprocess.PIPE)
+    subprocess.run((program("mariadb"), *at, f"--port={target.port}", database), stdin=dumping.stdout, check=True)
+    if dumping.stdout is not None:
+        dumping.stdout.close()
+    assert dumping.wait() == 0
+    return target.url(database)

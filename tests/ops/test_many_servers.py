@@ -1,0 +1,231 @@
+"""Two servers of the CRM behind nginx: one after the other is restarted, and nobody meets an error; one leads."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tests.houses import ROUNDS, figures
+from tests.proofs.setting import Ground, settled
+from tests.servers import ROOT, Databases, LiveServer, Redis, Server, eventually, program
+
+sys.path.insert(0, str(ROOT / "deploy"))
+import render
+
+
+class Nginx(Server):
+    """nginx with the site of an installation, in front of several servers."""
+
+    def __init__(self, folder: Path, webs: Sequence[LiveServer]) -> None:
+        super().__init__(folder)
+        values = {
+            "WEB_ADDRESS": ",".join(f"127.0.0.1:{each.port}" for each in webs),
+            "SOCKETS_ADDRESS": ",".join(f"127.0.0.1:{each.port}" for each in webs),
+            "LISTEN": f"    listen 127.0.0.1:{self.port};",
+            "SERVER_NAME": "127.0.0.1",
+            "LOG_DIR": str(folder),
+            "FOLDER": str(folder),
+            "NGINX_USER": "user root;" if os.geteuid() == 0 else "",
+            "NGINX_MODULES": "",
+        }
+        (site,) = render.render(folder, values, ["nginx/crm.conf"])
+        # The pause until a server is asked again, shorter; `--settle` is as much shorter.
+        site.write_text(site.read_text().replace("fail_timeout=5s", "fail_timeout=1s"))
+        whole = (ROOT / "deploy" / "stack" / "nginx.conf").read_text()
+        (folder / "nginx" / "nginx.conf").write_text(render.filled(whole, render.complete(values)))
+
+    def command(self) -> Sequence[str]:
+        return (program("nginx"), "-c", str(self.folder / "nginx" / "nginx.conf"), "-e", "stderr", "-g", "daemon off;")
+
+    def answers(self) -> bool:
+        with suppress(OSError, http.client.HTTPException):
+            line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            line.request("GET", "/healthz")
+            status = line.getresponse().status
+            line.close()
+            return status == 200
+        return False
+
+
+@dataclass
+class House:
+    """Two servers, and nginx in front of them."""
+
+    ground: Ground
+    webs: list[LiveServer]
+    nginx: Nginx
+
+    def leader(self) -> int | None:
+        """Which of them leads the schedule."""
+        with Session(self.ground.world.engine) as session:
+            query = text("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(:lock)")
+            host = session.execute(query, {"lock": f"crm-scheduler:{self.ground.name}"}).scalar()
+        port = int(str(host).rpartition(":")[2]) if host else 0
+        return next((n for n, each in enumerate(self.webs) if port in _ports_of(each)), None)
+
+
+@pytest.fixture(scope="module")
+def house(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("many")
+    name = mariadb_server.create_database()
+    mariadb_server.copy_database(settled_mariadb, name)
+    with settled(mariadb_server.url(name), folder, empty=False) as ground, Redis(folder / "redis") as redis:
+        settings = ground.settings | {
+            "CRM_REDIS_URL": redis.url,
+            "CRM_PROXIES": "1",
+            "CRM_WORKERS": "2",
+            "CRM_SCHEDULER": "on",
+            "CRM_API_LIMIT": "off",
+            "CRM_API_WRITE_LIMIT": "off",
+        }
+        webs = [LiveServer(folder / f"web{n}", **settings, CRM_SERVER_NAME=f"crm{n}") for n in (1, 2)]
+        with webs[0], webs[1], Nginx(folder / "nginx", webs) as nginx:
+            yield House(ground, webs, nginx)
+    mariadb_server.drop_database(name)
+
+
+@dataclass
+class Load:
+    """People who read and write through nginx without a pause, and what they met."""
+
+    port: int
+    headers: Mapping[str, str]
+    answered: int = 0
+    saved: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+    #: Numbers of its own for each round.
+    base: int = field(default_factory=lambda: time.time_ns() // 1_000_000 % 90_000_000)
+    _is_over: bool = False
+
+    @contextmanager
+    def running(self) -> Iterator[Load]:
+        threads = [threading.Thread(target=self._work, args=(number,)) for number in range(6)]
+        for each in threads:
+            each.start()
+        try:
+            yield self
+        finally:
+            self._is_over = True
+            for each in threads:
+                each.join()
+
+    def _work(self, number: int) -> None:
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        for serial in range(1_000_000):
+            if self._is_over:
+                break
+            began = time.monotonic()
+            try:
+                self._once(line, self.base + number * 1_000_000 + serial, is_write=number % 3 == 0)
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                line.close()
+            self.slowest = max(self.slowest, time.monotonic() - began)
+        line.close()
+
+    def _once(self, line: http.client.HTTPConnection, serial: int, is_write: bool) -> None:
+        headers = {**self.headers, "Content-Type": "application/json"}
+        if is_write:
+            body = json.dumps({"first_name": f"L{serial}", "mobile": f"97{serial % 100_000_000:08d}"})
+            line.request("POST", "/api/v1/lead/", body, headers)
+        else:
+            line.request("GET", "/api/v1/lead/?q=(page_size:5)", headers=headers)
+        answer = line.getresponse()
+        body_text = answer.read()
+        self.answered += 1
+        if answer.status not in (200, 201):
+            self.failures.append(f"{answer.status} {body_text[:200]!r}")
+        elif is_write:
+            self.saved.append(f"L{serial}")
+
+
+@pytest.mark.parametrize("_round", ROUNDS)
+def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: Path) -> None:
+    """deploy/rolling-restart gives the word, and the main thread, which started them, restarts them."""
+    lines, pipes = [], []
+    for number, web in enumerate(house.webs):
+        asked, done = tmp_path / f"asked{number}", tmp_path / f"done{number}"
+        os.mkfifo(asked)
+        os.mkfifo(done)
+        pipes.append((asked, done))
+        lines.append(f"{web.url}/readyz sh -c 'echo > {asked} && cat {done} > /dev/null'")
+    (tmp_path / "servers").write_text("# two\n" + "\n".join(lines) + "\n")
+    with Load(house.nginx.port, house.ground.world.door("ana").headers).running() as load:
+        eventually(lambda: load.answered > 50, "nobody is answered")
+        before = [each.pid for each in house.webs]
+        command = [sys.executable, ROOT / "deploy" / "rolling-restart", tmp_path / "servers", "--settle", "1.5"]
+        with Popen([str(each) for each in command], text=True, stdout=-1, stderr=-1) as script:
+            for web, (asked, done) in zip(house.webs, pipes, strict=True):
+                asked.read_text()
+                web.restart()
+                done.write_text("done")
+            said, errors = script.communicate(timeout=120)
+        at_end = load.answered
+        eventually(lambda: load.answered > at_end + 50, "nobody is answered any more")
+    figures.info("%s answered, %s failed, slowest %.2f s", load.answered, len(load.failures), load.slowest)
+    assert script.returncode == 0, errors
+    assert len(re.findall("is ready again", said)) == 2
+    assert not {*before} & {each.pid for each in house.webs}
+    assert load.failures == []
+    there = {row[0] for row in _named(house)}
+    assert {*load.saved} <= there and len(load.saved) == len({*load.saved})
+
+
+def test_the_servers_lead_in_turn(house: House) -> None:
+    eventually(lambda: house.leader() is not None, "nobody leads")
+    for _ in range(2 * len(ROUNDS)):
+        leader = house.leader()
+        assert leader is not None
+        house.webs[leader].kill()
+        began = time.monotonic()
+        eventually(lambda other=1 - leader: house.leader() == other, "the other one doesn't lead")  # type: ignore[misc]
+        took = time.monotonic() - began
+        figures.info("server %s leads after %.1f s", 1 - leader, took)
+        assert took < 10
+        house.webs[leader].start()
+    page = house.ground.world.door("root").screen("/health/").text
+    assert page.count("crm1") and page.count("crm2")
+
+
+def _named(house: House) -> list[Any]:
+    with Session(house.ground.world.engine) as session:
+        return list(session.execute(text("SELECT first_name FROM leads WHERE first_name LIKE 'L%'")))
+
+
+def _ports_of(server: LiveServer) -> set[int]:
+    """The local ports of all TCP connections of a server and its children."""
+    if server.process is None:
+        return set()
+    pids = [server.pid, *_descendants(server.pid)]
+    inodes = set()
+    for pid in pids:
+        with suppress(OSError):
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    inodes.add(os.readlink(entry))
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" in inodes}
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    with suppress(OSError):
+        for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found += [int(each), *_descendants(int(each))]
+    return found

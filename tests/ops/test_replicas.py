@@ -1,0 +1,185 @@
+"""Lists come from a replica: never older than what their reader has saved, under the same access rules, or from the
+primary when the replica won't do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import create_app
+from app.ops import replicas
+from app.ops.replicas import Replicas
+from app.web.core import replica_lists
+from tests.app_fixtures import World, settings_for
+from tests.houses import Follower, dumped_into, replicated
+from tests.servers import Databases, Redis, eventually
+
+
+@dataclass
+class House:
+    """An application with a primary and a replica."""
+
+    world: World
+    primary: Follower
+    replica: Follower
+    replicas: Replicas
+
+    def list_of(self, who: str, query: str = "") -> tuple[str, list[int]]:
+        """(where the list came from, ids of the leads that REST shows this person)."""
+        before = dict(self.replicas.served)
+        answer = self.world.door(who).rest("GET", f"lead/?{query}")
+        assert answer.status_code == 200, answer.text
+        new = [name for name, count in self.replicas.served.items() if count > before.get(name, 0)]
+        return new[0], answer.json["ids"]
+
+    def look(self) -> str:
+        """How the replica is now."""
+        self.replicas.look()
+        return self.replicas.all[0].seen.state
+
+    def becomes(self, state: str) -> None:
+        """Wait until the replica is seen so."""
+        eventually(lambda: self.look() == state, f"the replica is not seen as {state}, but {self.look()}")
+
+    def caught_up(self) -> None:
+        """Wait until the replica has everything."""
+        at = self.primary.say("SELECT @@gtid_binlog_pos")[0][0]
+        assert self.replica.say(f"SELECT MASTER_GTID_WAIT('{at}', 60)")[0][0] == 0
+
+
+@pytest.fixture(scope="module")
+def house(
+    mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory, mariadb_cache: Path
+) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("replicas")
+    with replicated(folder, mariadb_cache) as (primary, replica), Redis(folder / "redis") as redis:
+        url = dumped_into(mariadb_server.port, settled_mariadb, primary)
+        app = create_app(
+            settings_for(
+                folder / "instance",
+                CRM_DATABASE_URL=url,
+                CRM_REPLICA_URLS=replica.url(settled_mariadb),
+                CRM_REDIS_URL=redis.url,
+                CRM_REPLICA_LAG_SECONDS="2",
+            ),
+            TESTING=True,
+        )
+        with app.app_context():
+            found = replica_lists.installed()
+        assert found is not None
+        made = House(World(app), primary, replica, found)
+        made.caught_up()
+        made.becomes(replicas.OK)
+        yield made
+        made.world.close()
+        for each in found.all:
+            each.close()
+            each.engine.dispose()
+
+
+def test_a_list_comes_from_the_replica_and_holds_what_its_reader_has_saved(house: House) -> None:
+    name = house.replicas.all[0].name
+    assert house.list_of("ana")[0] == name
+    saved = []
+    for number in range(20):
+        body = {"first_name": f"Number {number}", "mobile": house.world.make.mobile()}
+        answer = house.world.door("ana").rest("POST", "lead/", json=body)
+        assert answer.status_code == 201, answer.text
+        saved.append(answer.json["id"])
+        where, ids = house.list_of("ana", "q=(page_size:100)")
+        assert saved[-1] in ids, (number, where)
+    assert house.replicas.served[name] > 10, house.replicas.served
+    page = house.world.door("ana").screen("/leads/")
+    assert page.status_code == 200 and "Number 19" in page.text
+
+
+def test_behind_the_wait_the_primary_answers(house: House) -> None:
+    house.becomes(replicas.OK)
+    house.replica.say("STOP SLAVE SQL_THREAD")
+    body = {"first_name": "Unseen", "mobile": house.world.make.mobile()}
+    made = house.world.door("ana").rest("POST", "lead/", json=body).json["id"]
+    began = time.monotonic()
+    where, ids = house.list_of("ana")
+    assert where in ("not there yet", "no replica") and made in ids
+    assert time.monotonic() - began < 5
+    house.becomes(replicas.BROKEN)
+    assert house.list_of("ben")[0] == "no replica"
+    text = house.world.door("root").screen("/health/").text
+    assert "Replication is broken" in re.sub(r"\s+", " ", text)
+    metrics = house.world.door(None).screen("/metrics").text
+    assert re.search(r'crm_replica_up\{replica="[^"]+"\} 0', metrics), metrics[:2000]
+    house.replica.say("START SLAVE SQL_THREAD")
+    house.becomes(replicas.OK)
+
+
+def test_a_replica_far_behind_is_left_out(house: House) -> None:
+    house.becomes(replicas.OK)
+    house.replica.say("STOP SLAVE", "CHANGE MASTER TO master_delay=60", "START SLAVE")
+    house.world.make.lead("ben")
+    house.becomes(replicas.BEHIND)
+    house.replica.say("STOP SLAVE", "CHANGE MASTER TO master_delay=0", "START SLAVE")
+    house.becomes(replicas.OK)
+
+
+def test_access_rules_hold_on_both_ways(house: House) -> None:
+    """A list that is compiled anew, one that is finished, and a row that only the replica has, with somebody else's."""
+    hers = house.world.make.lead("ana").id
+    house.caught_up()
+    house.becomes(replicas.OK)
+    for _ in range(3):  # the third one is sent as finished text
+        where, ids = house.list_of("ben", "q=(page_size:100)")
+        assert where == house.replicas.all[0].name and hers not in ids
+        assert hers in house.list_of("ana", "q=(page_size:100)")[1]
+    house.world.make.give(house.world.session.get(_lead(), hers), "ben")
+    house.caught_up()
+    where, ids = house.list_of("ben", "q=(page_size:100)")
+    assert where == house.replicas.all[0].name and hers in ids
+    house.world.make.cell("Sales User", "Leads", "read", "none")
+    assert house.world.door("ben").rest("GET", "lead/").status_code == 403
+    house.world.make.cell("Sales User", "Leads", "read", "team")
+    house.caught_up()
+
+
+def test_nothing_can_be_changed_through_the_replica(house: House) -> None:
+    with house.replicas.all[0].engine.connect() as connection, pytest.raises(Exception, match=r"1792|READ ONLY"):
+        connection.exec_driver_sql("UPDATE access_version SET n = n + 1")
+
+
+def test_a_user_who_may_not_see_replication_is_told_so(house: House) -> None:
+    user = "plain@'127.0.0.1'"
+    name = house.world.engine.url.database
+    house.primary.say(f"CREATE USER {user} IDENTIFIED BY 'x'", f"GRANT ALL ON {name}.* TO {user}")
+    house.caught_up()
+    watch = replica_lists._watching(f"mysql+pymysql://plain:x@{house.replica.place}/{name}")
+    plain = replicas.Replica("plain", watch, watch)
+    plain.look(house.replicas.primary, 10)
+    assert plain.seen.state == replicas.CLOSED
+    house.primary.say(f"GRANT REPLICA MONITOR ON *.* TO {user}")
+    house.caught_up()
+    plain.look(house.replicas.primary, 10)
+    assert plain.seen.state == replicas.OK
+    plain.close()
+
+
+def test_a_replica_that_dies_under_a_list_is_replaced_by_the_primary(house: House) -> None:
+    house.becomes(replicas.OK)
+    house.list_of("ana")
+    house.replica.kill()
+    assert house.list_of("ana")[1]
+    house.becomes(replicas.AWAY)
+    assert house.list_of("ana")[0] == "no replica"
+    house.replica.start()
+    house.becomes(replicas.OK)
+    assert house.list_of("ana")[0] == house.replicas.all[0].name
+
+
+def _lead() -> Any:
+    from app.models import Lead
+
+    return Lead
