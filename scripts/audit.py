@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import tools
+from pin_hashes import pins_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EXCEPTIONS = ROOT / "audit-exceptions.toml"
+#: Files whose packages are installed together.
+PINS = (("requirements.txt", "requirements-dev.txt"), ("requirements-tools.txt",))
 SECONDS = 120
 
 
@@ -91,13 +95,28 @@ def of_python() -> tuple[list[Finding], set[str]]:
         program = tools.program("pip-audit")
     except tools.Missing as missing:
         raise NotRun(str(missing)) from missing
-    command = [str(program), "--requirement", "requirements-dev.txt", "--require-hashes", "--disable-pip", "--no-deps"]
-    done = _run([*command, "--format", "json", "--progress-spinner", "off"])
-    try:
-        report = json.loads(done.stdout)["dependencies"]
-    except (ValueError, KeyError) as error:
-        raise NotRun(tools.last_words(done)) from error
-    return python_findings(report), {each["name"].lower() for each in report}
+    report: list[dict[str, Any]] = []
+    for group in PINS:
+        # A list of our own: pip-audit follows no included files, and takes no package twice.
+        pins = dict.fromkeys(pin for name in group for pin in pins_of((ROOT / name).read_text()))
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write("".join(f"{pin}\n" for pin in pins))
+            file.flush()
+            command = [str(program), "--requirement", file.name, "--disable-pip", "--no-deps"]
+            done = _run([*command, "--format", "json", "--progress-spinner", "off"])
+        try:
+            report += json.loads(done.stdout)["dependencies"]
+        except (ValueError, KeyError) as error:
+            raise NotRun(tools.last_words(done)) from error
+    return python_findings(report), asked_about(report)
+
+
+def asked_about(report: list[dict[str, Any]]) -> set[str]:
+    """The packages of which pip-audit learned something; it passes over others. Raises NotRun if there are some."""
+    skipped = [each for each in report if "skip_reason" in each]
+    if skipped:
+        raise NotRun(f"of {len(skipped)} of {len(report)} packages nothing is known: {skipped[0]['skip_reason'][:120]}")
+    return {each["name"].lower() for each in report}
 
 
 def python_findings(report: list[dict[str, Any]]) -> list[Finding]:
@@ -115,8 +134,10 @@ def of_npm() -> tuple[list[Finding], set[str]]:
     try:
         report = json.loads(done.stdout)
         found = report["vulnerabilities"]
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise NotRun(tools.last_words(done)) from error
+    except KeyError as error:
+        raise NotRun(str(report.get("message") or tools.last_words(done))[:160]) from error
     lock = json.loads((ROOT / "package-lock.json").read_text())
     return npm_findings(found), {name.rpartition("node_modules/")[2].lower() for name in lock["packages"] if name}
 

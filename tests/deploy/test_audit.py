@@ -55,6 +55,12 @@ def test_an_exception_needs_a_reason_and_a_day(entry: str) -> None:
         audit.excuses(entry)
 
 
+def test_a_package_that_was_passed_over_counts_as_not_asked() -> None:
+    assert audit.asked_about(PIP) == {"flask", "jinja2"}
+    with pytest.raises(audit.NotRun, match="of 1 of 3 packages nothing is known: Dependency not found"):
+        audit.asked_about([*PIP, {"name": "x", "skip_reason": "Dependency not found on PyPI"}])
+
+
 def test_npm_names_the_package_that_has_the_fault() -> None:
     (found,) = audit.npm_findings(NPM)
     assert (found.package, found.names) == ("htmx.org", frozenset(["GHSA-aaaa"]))

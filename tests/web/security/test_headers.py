@@ -13,7 +13,7 @@ from tests.servers import ROOT
 #: Door -> (method, address, expected status); the person is signed in unless the name says otherwise.
 DOORS = {
     "a page": ("GET", "/leads/", 200),
-    "a form": ("GET", "/leads/new", 200),
+    "a form": ("GET", "/leads/add", 200),
     "a page of settings": ("GET", "/settings/", 200),
     "sign-in": ("GET", "/login/", 302),
     "REST": ("GET", "/api/v1/lead/", 200),
@@ -24,7 +24,7 @@ DOORS = {
     "search": ("GET", "/search/?q=asha", 200),
     "a page that is not there": ("GET", "/nothing-here", 404),
     "a record that is not there": ("GET", "/leads/CRM-LEAD-2026-99999", 404),
-    "another method": ("DELETE", "/leads/", 405),
+    "another method": ("DELETE", "/leads/", 400),
     "a form without token": ("POST", "/sessions/end-others", 400),
     "a static file": ("GET", "/static/css/list.css", 200),
     "alive": ("GET", "/healthz", 200),
@@ -46,6 +46,7 @@ def test_every_answer_tells_browsers_to_be_careful(world: World, door: str) -> N
     assert "frame-ancestors 'none'" in policy and "base-uri" in policy and "form-action" in policy
     assert "unsafe-inline" not in policy and "unsafe-eval" not in policy
     assert "X-Powered-By" not in headers
+    answer.close()
 
 
 @pytest.mark.parametrize("door", [name for name in DOORS if name not in ("a static file", "alive", "ready")])
