@@ -79,6 +79,11 @@ class Kind:
     #: Deletes rows instead of a plain DELETE: (session, keys, oldest moment that stays) -> how many.
     delete: Callable[[Session, Sequence[int], datetime], int] | None = None
 
+    @property
+    def is_by_law(self) -> bool:
+        """Whether the minimum is one of the law."""
+        return self.why in (_BOOKS, _LOGS)
+
 
 _BOOKS = translatable(
     "SEBI (Stock Brokers) Regulations 1992, regulation 18, ask for five years. As set by your compliance officer."

@@ -103,7 +103,7 @@ class RetentionView(BaseView):
             "back_label": _("Settings"),
             "cancel_url": "/settings/",
             "action": "/settings/retention/",
-            "sections": [{"title": "", "fields": _fields(session, days, posted, errors)}],
+            "sections": _sections(session, days, posted, errors),
             "version": gate.mark_of(days),
             "error": error,
             "conflict": None,
@@ -144,12 +144,13 @@ def _ends(kind: Kind) -> dict[str, int]:
     return {"least": kind.least, "most": MAX_DAYS}
 
 
-def _fields(
+def _sections(
     session: Session, days: dict[str, int], posted: Mapping[str, str], errors: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
+    """What the law asks to keep, and the rest."""
     oldest, deleted, viewer = retention.oldest(session), retention.deleted_in_all(session), current_viewer()
-    return [
-        {
+    fields = {
+        name: {
             "name": _field(name),
             "label": _("%(what)s, days", what=LABELS[name][0]),
             "value": posted.get(_field(name), days[name]),
@@ -160,6 +161,11 @@ def _fields(
             "errors": [translate_text(each) for each in errors.get(_field(name), ())],
         }
         for name, kind in BY_NAME.items()
+    }
+    titles = ((_("With a minimum by law"), True), (_("All others"), False))
+    return [
+        {"title": title, "fields": [fields[kind.name] for kind in KINDS if kind.is_by_law is by_law]}
+        for title, by_law in titles
     ]
 
 
@@ -168,7 +174,7 @@ def _help(kind: Kind, facts: tuple[Any, int], viewer: Viewer) -> str:
     first, deleted = facts
     parts = [
         str(LABELS[kind.name][1]),
-        _("At least %(least)s days. %(why)s", least=kind.least, why=translate_text(kind.why)),
+        _("Minimum: %(least)s. %(why)s", least=kind.least, why=translate_text(kind.why)),
         _("The oldest is from %(when)s.", when=relative(first, viewer)) if first is not None else "",
         _("Deleted so far: %(count)s.", count=f"{deleted:,}") if deleted else "",
     ]
