@@ -25,11 +25,16 @@ test: setup-test  ## run all tests; ARGS="-k tickets" selects some
 	@$(if $(ARGS),$(PYTHON) -m pytest -q -n auto --dist loadgroup $(ARGS),scripts/test.sh)
 
 .PHONY: check
-check: setup-test  ## lint, format, types, and that imports only point down
+check: setup-test  ## lint, format, types, that imports only point down, and known vulnerabilities
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
+	$(PYTHON) scripts/audit.py
+
+.PHONY: pins
+pins:  ## make the hashes of the pinned packages anew, after a pin was changed
+	$(PYTHON) scripts/pin_hashes.py
 
 .PHONY: mutants
 mutants: setup-test  ## mutation testing of app/domain and app/access; ARGS="app/domain/sla.py --sample 40 --diffs"
@@ -60,11 +65,8 @@ stack-stop:  ## stop the stack
 	@$(PYTHON) deploy/stack.py stop $(FOLDER)
 
 .PHONY: upgrade
-upgrade: setup  ## back up the database and the files, migrate the database, check the result
-	@$(FLASK) backup create --before-upgrade
-	@$(FLASK) db upgrade heads
-	@$(FLASK) db check
-	@echo "The database has the schema of this version. Start the servers and workers again."
+upgrade: setup  ## back up the database and the files, migrate the database, check the result, restart the servers
+	@scripts/upgrade.sh
 
 .PHONY: restore
 restore: setup  ## restore a backup into the CRM's database: NAME=20261126T203000Z, ARGS=--overwrite to replace what is there

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+from alembic.script import ScriptDirectory
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
@@ -20,11 +21,12 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, self_test, wording
-from app.commands import backups, channels, files, keys, mail
+from app.commands import backups, channels, files, keys, mail, retention
 from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
-from app.extensions import db
+from app.extensions import db, migrate
 from app.lib.iso_time import read_moment
+from app.lib.product_version import product_version
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
 from app.ops import database, health, queue, workers
@@ -61,7 +63,9 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(mail.commands(readable_errors))
     app.cli.add_command(files.commands(readable_errors))
     app.cli.add_command(keys.commands(readable_errors))
+    app.cli.add_command(retention.commands(readable_errors))
     app.cli.add_command(backups.commands())
+    app.cli.add_command(version_command)
     app.cli.add_command(worker)
     app.cli.add_command(self_test_command)
     if demo is not None:
@@ -87,6 +91,14 @@ def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             ) from error
 
     return command
+
+
+@click.command("version")
+@with_appcontext
+def version_command() -> None:
+    """Print the version of the product, and the schema that it needs."""
+    schema = ", ".join(ScriptDirectory.from_config(migrate.get_config()).get_heads())
+    click.echo(f"Eshin Broking CRM {product_version()}, schema {schema}")
 
 
 # --- users

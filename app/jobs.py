@@ -7,29 +7,26 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
 from app.backups import work as backup_work
 from app.domain import (
     audit_chain,
-    authentication,
     backup_runs,
     escalation,
     expiry,
     health_samples,
     health_watch,
-    idempotency,
-    inbound_events,
     leave_return,
     office_hours,
     reassignment,
     reminders,
+    retention,
     settings,
     sla,
-    webhooks,
 )
-from app.domain.job_runs import KEPT_FOR, MANUAL_PREFIX, JobRun
+from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.dry_run import DryRun, try_out
 from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, Runner, Work, daily_at, every_minute, run_slot
 from app.ops import database, queue
@@ -82,6 +79,8 @@ log = logging.getLogger("crm.jobs")
 INTERRUPTED_AFTER = timedelta(minutes=5)
 #: Records or tasks of one transaction of reassignment and reminders. Their locks are held for a tenth of a second.
 _AT_ONCE = 200
+#: Rows of one transaction that are deleted for their age; what hangs on them goes with them.
+_FORGOTTEN_AT_ONCE = 500
 #: A file to which no row refers may belong to a form that somebody still fills in.
 FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -162,10 +161,6 @@ def _read_dnd_lists(session: Session, job_pass: JobPass) -> Work:
     return Work(dnd_reading.find_due(session, job_pass.limit), lambda _session, key: dnd_reading.enqueue(key))
 
 
-def _delete_old_hooks(session: Session, job_pass: JobPass) -> Work:
-    return Work(("requests",), lambda session, _: _execute(session, inbound_events.cleanup_statement(job_pass.now)))
-
-
 def _delete_forgotten_files(session: Session, job_pass: JobPass) -> Work:
     """Remove the files to which no row refers: of forms that were not sent, and of messages that were deleted."""
     store, before = job_pass.files, job_pass.now - FORGOTTEN_AFTER
@@ -219,11 +214,6 @@ def _notify_of_audit(session: Session, report: audit_chain.Report, now: datetime
     return "alarm" if audit_chain.notify_admins(session, report, now) else SKIPPED
 
 
-def _delete_old_runs(session: Session, job_pass: JobPass) -> Work:
-    old = delete(JobRun).where(JobRun.started_on < job_pass.now - KEPT_FOR)
-    return Work(("runs",), lambda session, _: _execute(session, old))
-
-
 def _watch_health(session: Session, job_pass: JobPass) -> Work:
     """Note how the whole house is doing, and tell the admins of thresholds that were crossed or are kept again."""
     queued = queue.depths()
@@ -232,21 +222,26 @@ def _watch_health(session: Session, job_pass: JobPass) -> Work:
     return Work(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
 
 
-def _delete_old_health(session: Session, job_pass: JobPass) -> Work:
-    old = health_samples.cleanup_statements(session, job_pass.now)
-    return Work(list(old), _execute)
+#: The last item of a run that forgets: what was deleted is noted, and what is too much, too.
+_CLOSE = retention.Old("", 0, None)
 
 
-def _delete_old_deliveries(session: Session, job_pass: JobPass) -> Work:
-    return Work(("deliveries",), lambda session, _: _execute(session, webhooks.cleanup_statement(job_pass.now)))
+def _forget_old(session: Session, job_pass: JobPass) -> Work:
+    """Delete what is older than the settings of retention say."""
+    now = job_pass.now
+    found = retention.find(session, now, job_pass.limit)
+    is_last = len(found.rows) < job_pass.limit
 
+    def forget(session: Session, rows: list[retention.Old]) -> list[str]:
+        closes = _CLOSE in rows
+        deleted = retention.forget(session, [row for row in rows if row != _CLOSE], now)
+        if closes:
+            retention.close(session, found.ends, now)
+            for step in health_samples.surplus(session):
+                session.execute(step, execution_options={"synchronize_session": False})
+        return ["forgotten"] * deleted + [SKIPPED] * (len(rows) - deleted)
 
-def _delete_old_responses(session: Session, job_pass: JobPass) -> Work:
-    old = {
-        "answers": idempotency.cleanup_statement(job_pass.now),
-        "tries": authentication.cleanup_statement(job_pass.now),
-    }
-    return Work(tuple(old), lambda session, name: _execute(session, old[name]))
+    return Work([*found.rows, _CLOSE] if is_last else found.rows, many=forget, size=_FORGOTTEN_AT_ONCE)
 
 
 # --- backups
@@ -312,12 +307,8 @@ SCHEDULE = (
     Job("note the end of the audit log", Every(5), _note_audit_head),
     Job("check the audit log", daily_at("03:40"), _check_audit),
     Job("watch the health", every_minute, _watch_health),
-    Job("forget old health samples", daily_at("03:15"), _delete_old_health),
-    Job("forget old job runs", daily_at("03:10"), _delete_old_runs),
-    Job("forget old deliveries of webhooks", daily_at("03:20"), _delete_old_deliveries),
-    Job("forget old requests of providers", daily_at("03:25"), _delete_old_hooks),
+    Job("forget what is too old", daily_at("03:15"), _forget_old),
     Job("forget files that nobody needs", daily_at("03:50"), _delete_forgotten_files),
-    Job("forget old answers", daily_at("03:30"), _delete_old_responses),
 )
 
 

@@ -366,9 +366,18 @@ def audit_report(report: audit_chain.Report) -> list[str]:
     if not report.is_our_key:
         return [str(_("The log can't be checked: it was sealed with another CRM_FIELD_KEY than this server has."))]
     if not report.broken:
-        return [str(_("The log is intact: %(count)s entries.", count=report.head.seq)), *_carried_over(report)]
+        count = report.head.seq - report.deleted_until
+        return [str(_("The log is intact: %(count)s entries.", count=count)), *_deleted(report), *_carried_over(report)]
     lines = [str(_("The log was altered in %(count)s places.", count=report.broken))]
     return [*lines, *(_fault(fault) for fault in report.faults), *_carried_over(report)]
+
+
+def _deleted(report: audit_chain.Report) -> list[str]:
+    if not report.deleted_until:
+        return []
+    return [
+        str(_("It begins after entry no. %(seq)s: older ones were deleted for their age.", seq=report.deleted_until))
+    ]
 
 
 def _carried_over(report: audit_chain.Report) -> list[str]:

@@ -1,4 +1,4 @@
-"""python -m bench [--leads 200000] [--seconds 5] [--rounds 2] [--only TEXT] [--keep]"""
+"""python -m bench [--leads 200000 | --scale full] [--seconds 5] [--rounds 2] [--only TEXT] [--keep]"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bench import backups, compat, engine, keys, plans, run, sync
+from bench.sizes import SCALES
 from bench.target import Options
 
 
@@ -15,6 +16,8 @@ def main() -> int:
     defaults = Options()
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the product. See bench/README.md.")
     parser.add_argument("--leads", type=int, default=defaults.leads, help="leads; everything else in proportion")
+    scales = {"choices": sorted(SCALES), "default": defaults.scale}
+    parser.add_argument("--scale", **scales, help="years of work: full = 1 M leads, 5 M calls, 20 M timeline entries")
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each single measurement")
     parser.add_argument("--rounds", type=int, default=defaults.rounds, help="how often ours and floor take turns")
     parser.add_argument("--workers", type=int, default=defaults.workers, help="gunicorn processes")

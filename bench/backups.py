@@ -24,7 +24,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import keys, server
-from bench.generate import Sizes
 from bench.target import Options, key_of
 from tests.servers import ROOT
 
@@ -122,7 +121,7 @@ class Bed:
 
 def measure(options: Options) -> int:
     """Measure, and write the page of results."""
-    data, _took = server.filled_data_folder(Sizes.of(options.leads))
+    data, _took = server.filled_data_folder(options.sizes)
     folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"crm-bench-backups-{os.getpid()}"  # noqa: S108
     busy = os.getloadavg()[0]
     try:

@@ -100,7 +100,7 @@ def measure(options: Options) -> int:
 
     Returns the number of pairs over MAX_RATIO or with errors.
     """
-    data, _took = server.filled_data_folder(generate.Sizes.of(options.leads))
+    data, _took = server.filled_data_folder(options.sizes)
     folder = server.scratch()
     try:
         server.copy_data(data, folder)

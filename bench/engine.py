@@ -212,7 +212,7 @@ def _pages(port: int, sockets: list[Any], key: int) -> list[float]:
 
 def full_pass(experiment: Experiment) -> Rows:
     """All overdue tasks of the big database in one pass while users load lists; then passes without work."""
-    data, _ = server.filled_data_folder(generate.Sizes.of(experiment.options.leads))
+    data, _ = server.filled_data_folder(experiment.options.sizes)
     server.copy_data(data, experiment.folder)
     with run.running(run.Data(data), experiment.folder, experiment.options, counting=False) as servers:
         bed = servers.product
@@ -231,7 +231,7 @@ def full_pass(experiment: Experiment) -> Rows:
 
 
 def _lists(bed: Target, options: Options) -> list[load.Request]:
-    names, sizes = ("REST list 20 newest", "page: leads"), generate.Sizes.of(options.leads)
+    names, sizes = ("REST list 20 newest", "page: leads"), options.sizes
     wanted = [each for each in operations(bed, sizes) if each.name in names and each.who == generate.SALES]
     return [ask for each in wanted for ask in each.requests(bed)]
 

@@ -142,9 +142,8 @@ def _load_people(generator: RowGenerator, load: SqliteLoader | MariaLoader) -> N
         ),
     )
     load.table("ab_user_role", ("user_id", "role_id"), [(key, roles[role]) for key, _, role in people])
-    keys = [(key, name) for key, name, _ in people if name in (SALES, MANAGER, SUPPORT)]
     load.table(
         "api_key",
         ("`key`", "secret_hash", "name", "user_id", "scope", "created_on"),
-        [(key_of(name), _secret_hash(name), "bench", key, "[]", at) for key, name in keys],
+        [(key_of(name), _secret_hash(name), "bench", key, "[]", at) for key, name, _ in people],
     )

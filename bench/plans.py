@@ -135,7 +135,7 @@ def _read(table: dict[str, Any]) -> float:
 
 def measure(options: Options) -> int:
     """Write the page of plans. Returns 1 if anything in them would grow with the data."""
-    sizes = generate.Sizes.of(options.leads)
+    sizes = options.sizes
     data, _took = server.filled_data_folder(sizes)
     folder = server.scratch()
     try:
@@ -186,7 +186,7 @@ def _page(found: list[tuple[Operation, list[Plan]]], growing: set[str], options:
             faults += [f"- {operation.name} ({operation.who}): {each}" for each in own]
             lines += [f"- `{_short(plan.statement)}`", *[f"    - {each}" for each in plan.steps]]
         lines.append("")
-    title = f"# Plans of all statements, {options.leads:,} leads"
+    title = f"# Plans of all statements, {options.sizes.leads:,} leads"
     count = sum(len(plans) for _, plans in found)
     summary = f"{count} statements of {len(found)} operations. Growing tables: {', '.join(sorted(growing))}."
     head = [title, "", summary, "", f"## Full scans and sorts of more than {MAX_SORTED:,} rows", ""]

@@ -195,7 +195,7 @@ def measure_sign_in(bed: TestBed, options: Options) -> Result:
 
 def run(options: Options) -> int:
     """Run the benchmark. Returns the number of operations that failed or had errors."""
-    sizes = generate.Sizes.of(options.leads)
+    sizes = options.sizes
     print(f"Filling {sizes} …", flush=True)
     data, took = server.filled_data_folder(sizes)
     print(f"  {took or 'kept from an earlier run'}: {data}")
@@ -252,7 +252,7 @@ def _measure_all(data: Data, folder: Path, options: Options) -> tuple[list[Resul
 
 
 def _wanted(bed: TestBed, options: Options) -> list[Operation]:
-    found = operations(bed.product, generate.Sizes.of(options.leads))
+    found = operations(bed.product, options.sizes)
     return [each for each in found if options.only.lower() in f"{each.name} {each.who}".lower()]
 
 

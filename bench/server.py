@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import create_engine
 
 from bench import generate
-from tests.servers import ROOT, LiveServer, MariaDB, Server
+from tests.servers import ROOT, LiveServer, MariaDB, Server, ServerFailed
 
 DATABASE = "crm"
 #: CRM_FIELD_KEY of everything that is measured, so that each run can read the data that an earlier one has made.
@@ -99,8 +99,9 @@ def filled_data_folder(sizes: generate.Sizes) -> tuple[Path, dict[str, float]]:
     if (ready / "data").exists():
         return ready / "data", {}
     partial = ready.with_suffix(".half")
-    for old in CACHE.glob(f"filled-{sizes.leads}-*"):  # of another generator or schema, or incomplete; a GB each
+    for old in CACHE.glob(f"filled-{_shape(sizes)}-*"):  # of another generator or schema, or incomplete; a GB each
         shutil.rmtree(old, ignore_errors=True)
+    refuse_full_disk(sizes)
     with Database(partial, CACHE / "empty", *FILLING) as server:
         _create(server)
         start = time.monotonic()
@@ -146,7 +147,27 @@ def _key(sizes: generate.Sizes) -> str:
     sources = [*own, *sorted((ROOT / "migrations" / "versions").glob("*.py"))]
     for source in sources:
         digest.update(source.read_bytes())
-    return f"filled-{sizes.leads}-{digest.hexdigest()[:12]}"
+    return f"filled-{_shape(sizes)}-{digest.hexdigest()[:12]}"
+
+
+def _shape(sizes: generate.Sizes) -> str:
+    """The part of a folder's name by which an older one of the same sizes is found."""
+    return str(sizes.leads) if sizes == generate.Sizes.of(sizes.leads) else f"house-{sizes.leads}"
+
+
+def refuse_full_disk(sizes: generate.Sizes) -> None:
+    """Say how much disk the data needs: what is kept, and the copy that a run changes. Raises ServerFailed."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    kept, copied = shutil.disk_usage(CACHE).free, shutil.disk_usage(tempfile.gettempdir()).free
+    need = sizes.disk
+    print(f"  the data takes about {need / 1e9:.1f} GB in {CACHE}, and as much again while it is measured", flush=True)
+    is_same = os.stat(CACHE).st_dev == os.stat(tempfile.gettempdir()).st_dev
+    if kept < need * (2 if is_same else 1) or copied < need:
+        raise ServerFailed(
+            f"The data needs {need / 1e9:.1f} GB twice, and {min(kept, copied) / 1e9:.1f} GB are free. "
+            "Nothing was made. Free some space, point XDG_CACHE_HOME and TMPDIR to a larger disk, or take a smaller "
+            "--scale or --leads."
+        )
 
 
 def memory(pid: int) -> list[int]:

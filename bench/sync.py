@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from app.web.security.sessions import hash_token
-from bench import generate, run, server
+from bench import run, server
 from bench.target import Options, Target
 
 RESULTS = Path(__file__).parent / "results" / "sync.md"
@@ -164,7 +164,7 @@ def _reference_milliseconds() -> float:
 def measure(options: Options) -> int:
     """Fill, start, measure, and write the page. Always returns 0: failures are on the page."""
     folder, busy = server.scratch(), os.getloadavg()[1]
-    data, _ = server.filled_data_folder(generate.Sizes.of(options.leads))
+    data, _ = server.filled_data_folder(options.sizes)
     server.copy_data(data, folder)
     try:
         with run.running(run.Data(data), folder, options, counting=True) as servers:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from bench import generate, server
 from bench.load import Browser, Request
+from bench.sizes import SCALES
 from tests.servers import LiveServer, Server, ServerFailed
 
 RESULTS = Path(__file__).parent / "results" / "latest.md"
@@ -37,6 +38,13 @@ class Options:
     against: str = ""
     keep: bool = False
     results: Path = RESULTS
+    #: One of sizes.SCALES instead of `leads`.
+    scale: str = ""
+
+    @property
+    def sizes(self) -> generate.Sizes:
+        """How many rows there are."""
+        return generate.Sizes.house(SCALES[self.scale]) if self.scale else generate.Sizes.of(self.leads)
 
 
 @dataclass

@@ -137,7 +137,7 @@ def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
         "DB_USER": "crm",
         "DB_NAME": "crm",
         "DB_ADDRESS": f"127.0.0.1:{made['DB_PORT']}",
-        "BUFFER_POOL": "64M",
+        "BUFFER_POOL": os.environ.get("STACK_BUFFER_POOL", "64M"),
         "WEB_WORKERS": "2",
         "MARIADBD": paths["mariadbd"],
         "REDIS_SERVER": paths["redis-server"],
@@ -280,6 +280,10 @@ def main(arguments: list[str]) -> int:
         elif action == "run":
             _report(start(folder, in_foreground), folder)
             os.wait()
+        elif action == "prepare":
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _values(folder, {name: program(name) for name in PROGRAMS})
+            print(f"The values are in {folder / 'stack.json'}.")
         elif action == "stop":
             stop(folder)
             print("The stack is stopped.")

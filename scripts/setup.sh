@@ -109,7 +109,7 @@ install_python_packages() {  # the last file named includes the others
     stamp=$venv/.stamp-$file
     if fresh "$stamp" "$wanted"; then return 0; fi
     say "installing the Python packages of $file"
-    $venv/bin/python -m pip install -qq --disable-pip-version-check -r "$file" >&2 ||
+    $venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r "$file" >&2 ||
         stop "pip could not install $file (its own words stand above); is the network reachable?"
     echo "$wanted" >"$stamp"
     if [ "$file" != requirements.txt ]; then hash_of requirements.txt >$venv/.stamp-requirements.txt; fi

@@ -71,7 +71,7 @@ def test_a_dry_run_tells_what_would_change(busy: World) -> None:
     said = run(busy, "expire leads", "--dry-run").output
     assert "expire leads (dry run): 2 records, 0 would fail." in said
     assert "leads: 2 changed" in said
-    assert run(busy, "forget old job runs", "--dry-run").output.count("job_run: 3 deleted") == 1
+    assert run(busy, "forget what is too old", "--dry-run").output.count("job_run: 3 deleted") == 1
     assert run(busy, "expire leads").output.startswith("expire leads: done, 2 records")
 
 

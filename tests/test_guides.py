@@ -47,3 +47,18 @@ def test_the_keys_of_the_guide_are_those_of_the_dialog() -> None:
     told = set(re.findall(r"\*\*(\S)\*\*", guide)) | set(re.findall(r"^\| (\w)(?:, (\w))? \|", guide, re.M)[0])
     shown = set(re.findall(r"<kbd>([A-Z?/])</kbd>", dialog))
     assert told <= shown, told - shown
+
+
+def test_every_attack_of_the_threat_model_names_tests_that_exist() -> None:
+    guide = (ROOT / "docs" / "threat-model.md").read_text().partition("## Attacks that are tried in tests")[2]
+    table = guide.partition("## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "| Tests |" not in line]
+    named = [re.findall(r"`([\w/.]+): (test_\w+)`", row) for row in rows]
+    assert len(rows) > 25 and all(named)
+    missing = [
+        f"{file}: {name}"
+        for pairs in named
+        for file, name in pairs
+        if not re.search(rf"^(async )?def {name}\(", (ROOT / "tests" / file).read_text(), re.M)
+    ]
+    assert missing == []

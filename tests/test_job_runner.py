@@ -350,7 +350,7 @@ def test_a_run_of_a_killed_process_counts_as_cut(runner):
 def test_old_runs_are_deleted(runner):
     old_run(runner, NOW - timedelta(days=31), "done")
     old_run(runner, NOW - timedelta(days=29), "done")
-    run_slot(runner, by_name("forget old job runs"), SLOT, NOW)
+    run_slot(runner, by_name("forget what is too old"), SLOT, NOW)
     with makers.opened(runner.sessions) as session:
         assert session.scalar(select(func.count()).where(JobRun.job == "old")) == 1
 

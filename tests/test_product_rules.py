@@ -57,6 +57,7 @@ GUARDED_BY_FAB = (
     "app.web.settings.jobs",
     "app.web.settings.dead_letters",
     "app.web.settings.backups",
+    "app.web.settings.retention",
     "app.web.settings.health",
     "app.web.channels.accounts",
     "app.web.channels.console",

@@ -60,6 +60,8 @@ from app.models import (
     PhoneSync,
     QuarantinedCall,
     Record,
+    RetentionRule,
+    RetentionRun,
     Role,
     SavedView,
     SignIn,
@@ -401,6 +403,8 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     WebhookDelivery: _settings_readers,
     LoginName: _admins,
     BackupRun: _admins,
+    RetentionRule: _admins,
+    RetentionRun: _admins,
     ImportRun: lambda person: true() if person.is_admin else ImportRun.created_by_id == person.id,
     ExportRun: lambda person: true() if person.is_admin else ExportRun.created_by_id == person.id,
 }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 import json
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from alembic.script import ScriptDirectory
 from app.backups.encryption import Encryption
 from app.backups.folder import BackupFolder
 from app.extensions import migrate
+from app.lib.product_version import product_version
 from app.lib.vault import read_key
 from app.ops.file_store import FileStore
 
@@ -76,13 +75,6 @@ class House:
 
 def _fingerprint(key: bytes) -> str:
     return hmac.new(key, b"fingerprint in backups", hashlib.sha256).hexdigest()[:16]
-
-
-@functools.cache
-def product_version() -> str:
-    """The version of the product."""
-    with (Path(__file__).resolve().parents[2] / "pyproject.toml").open("rb") as file:
-        return str(tomllib.load(file)["project"]["version"])
 
 
 def house_of(app: Any, beat: Callable[[], None] = _ignore) -> House:

@@ -1,1 +1,1 @@
-"""Commands of the operator, by what they are about: `flask backup | channel | files | keys | mail …`."""
+"""Commands of the operator, by what they are about: `flask backup | channel | files | keys | mail | retention …`."""

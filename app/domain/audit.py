@@ -44,6 +44,7 @@ EVENTS = (
     "key change",
     "campaign",
     "consent",
+    "retention",
 )
 
 
@@ -64,7 +65,7 @@ class AuditEntry(Model):  # type: ignore[misc]
     #: What it concerns, e.g. lead 42; never a secret or an unmasked value.
     about: Mapped[str | None] = mapped_column(String(190))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-    #: Its place in the chain: 1, 2, 3 … without a gap.
+    #: Its place in the chain: 1, 2, 3 … without a gap; the first ones are deleted when they are old enough.
     seq: Mapped[int] = mapped_column(Integer, nullable=False)
     #: HMAC over the hash of the previous entry and this entry, see `audit_chain`.
     hash: Mapped[str] = mapped_column(String(64), nullable=False)
@@ -81,6 +82,11 @@ class AuditHead(Model):  # type: ignore[misc]
     hash: Mapped[str] = mapped_column(String(64), nullable=False, default="")
     #: Which key made the hashes; says nothing about the key itself.
     key_id: Mapped[str] = mapped_column(String(16), nullable=False, default="")
+    #: The last entry that was deleted for its age and its hash, after which the log begins; 0 where it has all.
+    base_seq: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
+    base_hash: Mapped[str] = mapped_column(String(64), nullable=False, default="", server_default="")
+    #: HMAC over both, so that nobody without the key can make the log begin elsewhere.
+    base_seal: Mapped[str] = mapped_column(String(64), nullable=False, default="", server_default="")
 
 
 def write(

@@ -2,6 +2,7 @@
 
 An entry cannot be changed, removed, inserted or moved unnoticed without the key, which is derived from CRM_FIELD_KEY. A
 cut end would be consistent in itself; heads that were noted outside the database (`app/ops/head_record.py`) show it.
+Entries that are too old are deleted from the beginning; where the log begins since is sealed with the same key.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.domain import audit_keys, kept_keys, notices, team
@@ -42,7 +43,10 @@ def replace_key(session: Session, vault: Vault) -> bool:
     if named not in keys.older:
         raise RuleBroken("The audit log was sealed with a key that is not in CRM_FIELD_KEYS_OLD. Add it and try again.")
     kept_keys.keep(session, kept_keys.AUDIT, named, keys.older[named], vault, head.seq)
-    session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(key_id=keys.id))
+    beginning, values = _beginning(session), {"key_id": keys.id}
+    if beginning.seq:
+        values["base_seal"] = _seal_of(beginning, keys.key)
+    session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(**values))
     return True
 
 
@@ -75,6 +79,8 @@ class Report:
     is_our_key: bool = True
     #: Entries that did not match their predecessor before the chain had a key, as found by the upgrade.
     carried_over: list[int] = field(default_factory=list)
+    #: The last entry that was deleted for its age; 0 where there is all.
+    deleted_until: int = 0
 
 
 # --- sealing
@@ -179,13 +185,22 @@ def is_our_key(session: Session) -> bool:
 def verify(session: Session, noted: Iterable[Head] = ()) -> Report:
     """Check the whole chain, and that it still contains the heads that were `noted` outside the database.
 
-    Reads only, in batches; entries that are appended meanwhile do no harm.
+    Reads only, in batches; entries that are appended or deleted for their age meanwhile do no harm.
     """
+    noted = list(noted)
     if not is_our_key(session):
         return Report(current_head(session), is_our_key=False)
-    known = {head.seq: head.hash for head in noted if head.seq > 0}
-    head, faults = current_head(session), _Faults()
-    last = _walk(session, head, known, faults)
+    # Before the entries: what is deleted meanwhile only moves the beginning on.
+    head, faults, beginning = current_head(session), _Faults(), _beginning(session)
+    known = {head.seq: head.hash for head in noted if head.seq >= max(1, beginning.seq)}
+    if known.get(beginning.seq) == beginning.hash:
+        del known[beginning.seq]
+    last = _walk(session, (beginning, head), known, faults)
+    if _beginning(session) != beginning:
+        return verify(session, noted)  # what was read may have been deleted meanwhile
+    before = select(_ENTRIES.c.seq, _ENTRIES.c.id).where(_ENTRIES.c.seq <= beginning.seq).limit(MAX_FAULTS)
+    for seq, key in session.execute(before) if beginning.seq else ():
+        faults.add(Fault(seq, "altered", key))
     if last != head:
         faults.add(Fault(head.seq, "head"))
     for seq in sorted(known):
@@ -194,7 +209,8 @@ def verify(session: Session, noted: Iterable[Head] = ()) -> Report:
     furthest = session.execute(select(func.max(_ENTRIES.c.seq))).scalar() or 0
     if furthest > current_head(session).seq:
         faults.add(Fault(furthest, "inserted"))
-    return Report(head, faults.listed, faults.count, carried_over=_carried_over(session))
+    carried_over = _carried_over(session)
+    return Report(head, faults.listed, faults.count, carried_over=carried_over, deleted_until=beginning.seq)
 
 
 @dataclass
@@ -208,11 +224,14 @@ class _Faults:
             self.listed.append(fault)
 
 
-def _walk(session: Session, end: Head, known: dict[int, str], faults: _Faults) -> Head:
-    """Check every entry up to this end; takes the noted heads that match out of `known`. Returns the last entry."""
-    last, named = Head(0, ""), session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
+def _walk(session: Session, ends: tuple[Head, Head], known: dict[int, str], faults: _Faults) -> Head:
+    """Check every entry after the first of these up to the second; takes noted heads that match out of `known`.
+
+    Returns the last entry.
+    """
+    last, named = ends[0], session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
     periods = audit_keys.of(session).periods(session, named)
-    for entry in _entries(session, end.seq):
+    for entry in _entries(session, last.seq, ends[1].seq):
         key = next(key for until, key in periods if entry.seq <= until)
         if entry.seq != last.seq + 1:
             faults.add(Fault(last.seq + 1, "missing"))
@@ -224,9 +243,9 @@ def _walk(session: Session, end: Head, known: dict[int, str], faults: _Faults) -
     return last
 
 
-def _entries(session: Session, until: int) -> Iterator[Any]:
-    """All entries up to this place, in order."""
-    done = None
+def _entries(session: Session, after: int, until: int) -> Iterator[Any]:
+    """All entries after this place up to that one, in order."""
+    done = after or None  # of a log that was never shortened, one before the first place is an inserted one
     while True:
         later = (_ENTRIES.c.seq <= until, *(() if done is None else (_ENTRIES.c.seq > done,)))
         batch = session.execute(select(_ENTRIES).where(*later).order_by(_ENTRIES.c.seq).limit(_BATCH)).all()
@@ -239,6 +258,46 @@ def _entries(session: Session, until: int) -> Iterator[Any]:
 def _carried_over(session: Session) -> list[int]:
     found = session.execute(select(_ENTRIES.c.payload).where(_ENTRIES.c.event == "audit carried over"))
     return [key for (payload,) in found for key in (payload or {}).get("broken", ())]
+
+
+# --- the beginning
+
+
+def _beginning(session: Session) -> Head:
+    """The last entry that was deleted for its age; (0, "") where none was, or its seal is wrong: a check says so."""
+    columns = (_HEAD.c.base_seq, _HEAD.c.base_hash, _HEAD.c.base_seal, _HEAD.c.key_id)
+    row = session.execute(select(*columns).where(_HEAD.c.id == 1)).first()
+    key = audit_keys.of(session).named(row.key_id) if row is not None and row.base_seq else None
+    if row is None or key is None:
+        return Head(0, "")
+    found = Head(row.base_seq, row.base_hash)
+    return found if hmac.compare_digest(row.base_seal, _seal_of(found, key)) else Head(0, "")
+
+
+def _seal_of(beginning: Head, key: bytes) -> str:
+    return hmac.new(key, f"beginning {beginning.seq} {beginning.hash}".encode(), hashlib.sha256).hexdigest()
+
+
+def forget(session: Session, places: Sequence[int], before: datetime) -> int:
+    """Delete the entries up to the last of these places that are older, and seal where the log begins since.
+
+    Raises RuleBroken if one of them was altered or is missing: that is evidence, and stays.
+    """
+    _end, named = _locked_head(session)
+    key = audit_keys.of(session).named(named)
+    if key is None:
+        raise RuleBroken("The audit log was sealed with another key than this server has, so it can't be shortened.")
+    first, until = _beginning(session), max(places)
+    span = (_ENTRIES.c.seq > first.seq, _ENTRIES.c.seq <= until)
+    younger = session.execute(select(func.min(_ENTRIES.c.seq)).where(*span, _ENTRIES.c.at >= before)).scalar()
+    until, faults = younger - 1 if younger else until, _Faults()
+    last = _walk(session, (first, Head(until, "")), {}, faults)
+    if faults.count:
+        raise RuleBroken("The audit log was altered among the entries that are old enough to be deleted. They stay.")
+    values = {"base_seq": last.seq, "base_hash": last.hash, "base_seal": _seal_of(last, key)}
+    done = session.execute(delete(_ENTRIES).where(*span, _ENTRIES.c.seq <= until))
+    session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(**values))
+    return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 # --- the alarm

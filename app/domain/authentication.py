@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import JSON, Delete, ForeignKey, Index, Integer, String, delete
+from sqlalchemy import JSON, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain.base import UtcDateTime
 from app.domain.pending import pending
 
-#: How long after the last failure a count is kept; longer than any lock.
+#: How long after the last failure a count counts; longer than any lock. Then `retention` deletes it.
 FAILED_LOGINS_KEPT_FOR = timedelta(hours=24)
 
 
@@ -69,11 +69,6 @@ class FailedLogin(Model):  # type: ignore[misc]
     #: Sign-ins are refused until then.
     locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
-
-
-def cleanup_statement(now: datetime) -> Delete:
-    """DELETE of old counts: anyone can invent user names, and each has a row."""
-    return delete(FailedLogin).where(FailedLogin.last_on < now - FAILED_LOGINS_KEPT_FOR)
 
 
 def note_sign_in_ended(session: Session, user_id: int) -> None:

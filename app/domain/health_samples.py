@@ -15,8 +15,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import UtcDateTime
 from app.ops.measures import BUCKETS_MS, Batch, Noted
 
-#: How long samples, slow statements, errors and crossings are kept.
-KEPT_FOR = timedelta(days=30)
 #: So many different slow statements and errors are kept; those that were seen last.
 MAX_KEPT = 500
 #: The server of the samples that belong to the whole house.
@@ -373,13 +371,9 @@ def crossings(session: Session, limit: int = 20) -> list[HealthCrossing]:
 # --- forgetting
 
 
-def cleanup_statements(session: Session, now: datetime) -> Iterable[Any]:
-    """Statements that delete what is too old or too much."""
-    old = now - KEPT_FOR
-    yield delete(HealthSample).where(HealthSample.minute < minute_of(old))
-    yield delete(HealthCrossing).where(HealthCrossing.ended_on < old)
+def surplus(session: Session) -> Iterable[Any]:
+    """Statements that delete the slow statements and errors above MAX_KEPT; old ones are forgotten by `retention`."""
     for kind in (SlowStatement, ErrorReport):
-        yield delete(kind).where(kind.last_on < old)
         kept = select(kind.last_on).order_by(kind.last_on.desc()).offset(MAX_KEPT).limit(1)
         if (last := session.scalar(kept)) is not None:
             yield delete(kind).where(kind.last_on <= last)

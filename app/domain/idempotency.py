@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import ForeignKey, Integer, Select, String, UniqueConstraint, delete, select
+from sqlalchemy import ForeignKey, Integer, Select, String, UniqueConstraint, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Conflict, RuleBroken, UtcDateTime, translatable
 
-#: How long a response is kept.
-KEPT_FOR = timedelta(hours=24)
 MAX_KEY_LENGTH = 100
 
 
@@ -82,11 +80,6 @@ def store_response(session: Session, request: IdempotentRequest, status: int, re
 
 def _stored(request: IdempotentRequest) -> Select[StoredResponse]:
     return select(StoredResponse).where(StoredResponse.user_id == request.user_id, StoredResponse.key == request.key)
-
-
-def cleanup_statement(now: datetime) -> Any:
-    """DELETE of the responses older than KEPT_FOR."""
-    return delete(StoredResponse).where(StoredResponse.at < now - KEPT_FOR)
 
 
 def _insert_new(session: Session, values: dict[str, Any]) -> Any:

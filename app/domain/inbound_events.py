@@ -8,14 +8,12 @@ from typing import Any
 from flask_appbuilder import Model
 from sqlalchemy import (
     BigInteger,
-    Delete,
     ForeignKey,
     Index,
     Integer,
     String,
     Text,
     UniqueConstraint,
-    delete,
     insert,
     select,
     update,
@@ -31,8 +29,6 @@ from app.domain.base import Conflict, Stamp, UtcDateTime
 STATES = ("new", "done", "failed", "dismissed")
 #: Seconds before the second, third … try of an event that met an error or an unknown message.
 WAITS = (2, 5, 15, 60, 300, 900)
-#: How long events are kept that were worked off or dismissed.
-KEPT_FOR = timedelta(days=30)
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 #: MariaDB's TEXT ends at 64 KB, and a batch of a provider may have 3 MB.
 _LONG_TEXT = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
@@ -132,9 +128,3 @@ def _decide(session: Session, event: InboundEvent, state: str, stamp: Stamp) -> 
     session.refresh(event)
     about = f"inbound event {event.id}"
     audit.write(session, "inbound event", stamp.by, stamp.now, about, outcome=state)
-
-
-def cleanup_statement(now: datetime) -> Delete:
-    """DELETE of the events that were worked off or dismissed more than KEPT_FOR ago."""
-    is_over = InboundEvent.state.in_(("done", "dismissed"))
-    return delete(InboundEvent).where(is_over, InboundEvent.received_on < now - KEPT_FOR)

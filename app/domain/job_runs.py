@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
@@ -25,8 +25,6 @@ from app.domain.base import Record, UtcDateTime
 
 #: Prefix of the slot of a run that an admin started.
 MANUAL_PREFIX = "by hand "
-#: How long runs are kept.
-KEPT_FOR = timedelta(days=30)
 
 
 class JobRun(Model):  # type: ignore[misc]

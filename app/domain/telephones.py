@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
@@ -33,9 +33,7 @@ from app.domain.call_parsing import PLACEHOLDERS, storable_text
 
 #: One of the apps sends at most its newest fifty calls; older ones stay in the telephone.
 NEWEST_ONLY = 50
-#: A telephone no longer sends a rejected record that it has not sent for so long.
-KEEP_FOR = timedelta(days=30)
-#: Rejected records kept per employee; the oldest are deleted.
+#: Rejected records kept per employee; the oldest are deleted at once, those that are too old by `retention`.
 MAX_KEPT = 500
 #: The fields that parsing reads; no other field of a rejected record is kept.
 _PARSED_FIELDS = (
@@ -188,7 +186,7 @@ def quarantine(session: Session, employee_id: int, rejected: list[tuple[Any, str
         session, QuarantinedCall, keys, lambda new: {"last_on": new.last_on, "times": times + new.times}
     )
     session.execute(statement, list(rows.values()))
-    _delete_old(session, employee_id, now)
+    _delete_surplus(session, employee_id)
 
 
 def _kept(raw: Any) -> Any:
@@ -207,10 +205,10 @@ def _scalar(value: Any) -> Any:
     return [type(value).__name__]
 
 
-def _delete_old(session: Session, employee_id: int, now: datetime) -> None:
-    """Delete what the telephone no longer sends, and the oldest records above MAX_KEPT."""
+def _delete_surplus(session: Session, employee_id: int) -> None:
+    """Delete the oldest records above MAX_KEPT."""
     call = QuarantinedCall
     is_own = call.employee_id == employee_id
     surplus = select(call.id).where(is_own).order_by(call.last_on.desc(), call.id.desc()).offset(MAX_KEPT).limit(10**6)
-    is_old = (call.last_on < now - KEEP_FOR) | call.id.in_(select(surplus.subquery().c.id))
-    session.execute(delete(call).where(is_own, is_old), execution_options={"synchronize_session": False})
+    is_too_much = call.id.in_(select(surplus.subquery().c.id))
+    session.execute(delete(call).where(is_own, is_too_much), execution_options={"synchronize_session": False})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
-from sqlalchemy import JSON, BigInteger, Delete, ForeignKey, Index, Integer, String, delete, insert, select, update
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, change_events, notices, team
@@ -29,8 +29,6 @@ MAX_FAILURES = 20
 MAX_NAME_LENGTH = 120
 #: Webhooks of one installation: every change of a record checks all of them.
 MAX_WEBHOOKS = 50
-#: How long deliveries are kept, queued ones included.
-KEPT_FOR = timedelta(days=30)
 SECRET_BYTES = 32
 SWITCHED_OFF = "The webhook was turned off."
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -310,8 +308,3 @@ def disable(session: Session, hook_id: int, state: str, why: str, now: datetime)
         notices.NoticeEvent("webhook", key, admins, {"name": hook.name, "webhook": hook.id, "why": why}),
         now,
     )
-
-
-def cleanup_statement(now: datetime) -> Delete:
-    """DELETE of the deliveries older than KEPT_FOR."""
-    return delete(WebhookDelivery).where(WebhookDelivery.at < now - KEPT_FOR)

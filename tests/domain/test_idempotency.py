@@ -1,4 +1,4 @@
-"""Idempotency keys and cleanup: a repeated request is answered by what was stored for the first one."""
+"""Idempotency keys: a repeated request is answered by what was stored for the first one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import authentication, idempotency
-from app.domain.authentication import FailedLogin
 from app.domain.base import Conflict, RuleBroken
 from app.domain.idempotency import IdempotentRequest, StoredResponse
 from app.domain.pending import pending
-from tests.makers import HOUR, MINUTE, NOW, user
+from tests.makers import HOUR, NOW, user
 
 
 @pytest.fixture
@@ -64,22 +63,6 @@ def test_a_key_is_short_and_printable(office: Session, first: Any, key: str, is_
     with pytest.raises(RuleBroken, match="at most 100 printable") as refused:
         idempotency.claim(office, replace(first, key=key), NOW)
     assert list(refused.value.errors) == ["Idempotency-Key"]
-
-
-def test_responses_are_kept_for_a_day(office: Session, first: Any) -> None:
-    for age in (0, 1):
-        idempotency.claim(office, replace(first, key=str(age)), NOW - idempotency.KEPT_FOR - age * MINUTE)
-    office.execute(idempotency.cleanup_statement(NOW))
-    assert office.scalars(select(StoredResponse.key)).all() == ["0"]
-
-
-def test_failed_logins_are_counted_for_a_day(office: Session) -> None:
-    for age in (0, 1):
-        last_on = NOW - authentication.FAILED_LOGINS_KEPT_FOR - age * MINUTE
-        office.add(FailedLogin(name_hash=str(age), count=1, last_on=last_on))
-    office.flush()
-    office.execute(authentication.cleanup_statement(NOW))
-    assert office.scalars(select(FailedLogin.name_hash)).all() == ["0"]
 
 
 def test_an_ended_sign_in_is_noted_for_the_users_sockets(office: Session) -> None:

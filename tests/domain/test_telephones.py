@@ -99,12 +99,6 @@ def test_only_the_parsed_fields_of_an_unreadable_record_are_kept(office, ana):
     }
 
 
-def test_records_that_are_not_sent_again_are_deleted(office, ana):
-    sync(office, telephone(ana), [call(1, to="")], NOW - telephones.KEEP_FOR - timedelta(days=1))
-    sync(office, telephone(ana), [call(2, to="")], NOW)
-    assert quarantined(office) == 1
-
-
 def test_the_newest_of_very_many_unreadable_records_are_kept(office, ana):
     many = [call(n, to="") for n in range(telephones.MAX_KEPT + 50)]
     sync(office, telephone(ana), many, NOW)

@@ -523,9 +523,9 @@ def test_a_late_result_of_an_abandoned_attempt_changes_nothing(office, receiver)
 
 def test_old_deliveries_are_deleted(office, receiver):
     queue_one(office, receiver)
-    jobs.run_now(office.app, "forget old deliveries of webhooks", datetime.now(UTC) + timedelta(days=29))
+    jobs.run_now(office.app, "forget what is too old", datetime.now(UTC) + timedelta(days=29))
     assert office.count(WebhookDelivery) == 1
-    jobs.run_now(office.app, "forget old deliveries of webhooks", datetime.now(UTC) + timedelta(days=31))
+    jobs.run_now(office.app, "forget what is too old", datetime.now(UTC) + timedelta(days=31))
     assert office.count(WebhookDelivery) == 0
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import access
 from app.domain import job_health, job_runs
 from app.extensions import db, migrate
+from app.lib.product_version import product_version
 from app.models import FailedCall
 from app.ops import database, health, machine, metrics, queue
 from app.ops.database_errors import cause_of
@@ -143,7 +144,9 @@ def _is_from_further_away() -> bool:
 
 def gauges() -> list[Gauge]:
     """What is read when asked. Without the database: that it is away, and what needs none."""
+    version = {"version": product_version()}
     found = [Gauge("crm_database_up", "Whether the database answers.", database_state() == "ok")]
+    found.append(Gauge("crm_info", "Always 1; the label is the version.", 1, version))
     if (memory := machine.memory_percent()) is not None:
         found.append(Gauge("crm_memory_percent", "Memory in use, of the machine or container.", memory))
     found += _queue_gauges() + _replica_gauges()

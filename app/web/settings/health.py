@@ -19,6 +19,7 @@ from app.domain import health_samples, permissions
 from app.domain.health_samples import HOUSE, MEASURES, Measure, Point
 from app.domain.health_watch import said
 from app.extensions import db
+from app.lib.product_version import product_version
 from app.models import ErrorReport, HealthCrossing, SlowStatement
 from app.ops import health, queue
 from app.ops.database import open_connections
@@ -110,6 +111,7 @@ class HealthView(BaseView):
             spans=[(name, label) for name, (label, *_rest) in SPANS.items()],
             span=span,
             admin=viewer.person.is_admin,
+            version=product_version(),
         )
 
     @expose("/slow/")

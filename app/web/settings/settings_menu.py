@@ -31,6 +31,7 @@ from app.web.settings.masters import (
     TicketSubjects,
 )
 from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
+from app.web.settings.retention import RetentionView
 from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
 from app.web.settings.round_robin import TurnsView
@@ -93,6 +94,7 @@ SYSTEM = (
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),
+    Entry("retention", _("Retention"), RetentionView, "archive", "/settings/retention/"),
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
     Entry("audit", _("Audit"), Audit, "history", "/audit/"),
 )

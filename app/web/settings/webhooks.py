@@ -230,7 +230,7 @@ def _retry(hook: Webhook, by: int) -> None:
         else _("They are sent once the webhook is on.")
     )
     text = _n("%(num)s delivery will be resent.", "%(num)s deliveries will be resent.", count)
-    flash(f"{text} {when}" if count else _("Nothing has failed in the last 30 days."), "success")
+    flash(f"{text} {when}" if count else _("No delivery that is still kept has failed."), "success")
 
 
 def _delete(hook: Webhook, by: int) -> None:

@@ -149,7 +149,7 @@ def waits(world: World) -> int:
 def test_answers_are_forgotten_after_a_day(world: World) -> None:
     post(world, "k1")
     for hours, left in ((23, 1), (25, 0)):
-        jobs.run_now(world.app, "forget old answers", datetime.now(UTC) + timedelta(hours=hours))
+        jobs.run_now(world.app, "forget what is too old", datetime.now(UTC) + timedelta(hours=hours))
         assert len(world.rows(select(StoredResponse.id))) == left
     assert post(world, "k1").headers.get("Idempotent-Replayed") is None
     assert count(world) == 2

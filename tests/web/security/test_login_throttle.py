@@ -98,7 +98,7 @@ def test_counts_of_unknown_names_are_deleted_after_a_day(app, browser) -> None:
     for n in range(3):
         log_in(browser(), f"made up {n}", "wrong")
     for hours, left in ((23, 3), (25, 0)):
-        jobs.run_now(app, "forget old answers", datetime.now(UTC) + timedelta(hours=hours))
+        jobs.run_now(app, "forget what is too old", datetime.now(UTC) + timedelta(hours=hours))
         assert len(rows(app, select(FailedLogin))) == left
 
 

@@ -154,7 +154,7 @@ def test_what_is_noted_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch)
         for n, (digest, noted) in enumerate(taken.slow.items()):
             one = Batch(slow={digest: noted})
             health_samples.store(session, one, Source("crm1", "web"), NOW + timedelta(seconds=n))
-        for statement in health_samples.cleanup_statements(session, NOW + timedelta(minutes=2)):
+        for statement in health_samples.surplus(session):
             session.execute(statement, execution_options={"synchronize_session": False})
         session.commit()
     assert len(world.rows(select(SlowStatement))) == 10
@@ -237,16 +237,6 @@ def test_of_several_servers_that_look_at_once_one_tells(maria: World) -> None:
     for thread in threads:
         thread.join()
     assert outcomes.count("crossed") == 1 and len(told(maria)) == 1
-
-
-def test_old_samples_are_forgotten(world: World) -> None:
-    sampled(world, NOW - timedelta(days=31))
-    sampled(world, NOW - timedelta(days=29))
-    with access.as_system(world.session) as session:
-        for statement in health_samples.cleanup_statements(session, NOW):
-            session.execute(statement, execution_options={"synchronize_session": False})
-        session.commit()
-    assert world.count(HealthSample) == 1
 
 
 # --- pages

@@ -1,0 +1,191 @@
+"""CONTENTS: what grows with every day of work, how long it is kept, and at least has to be.
+
+Records themselves (leads, customers, tickets, tasks, calls, messages) are not in here: they end by a person's decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, and_, or_
+from sqlalchemy.orm import Session
+
+from app.domain import audit_chain
+from app.domain.audit import AuditEntry
+from app.domain.authentication import FailedLogin, SignIn
+from app.domain.backup_runs import BackupRun
+from app.domain.base import TranslatableText, translatable
+from app.domain.call_cards import CallCard
+from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement, minute_of
+from app.domain.idempotency import StoredResponse
+from app.domain.inbound_events import InboundEvent
+from app.domain.job_runs import FailedCall, JobRun
+from app.domain.notices import Delivery, Notification
+from app.domain.retention_runs import RetentionRun
+from app.domain.telephones import QuarantinedCall
+from app.domain.timeline import Activity
+from app.domain.webhooks import WebhookDelivery
+
+#: No kind can be kept for longer; it is a typing error, or forever.
+MAX_DAYS = 36_500
+_FIVE_YEARS, _EIGHT_YEARS = 1826, 2922
+#: Lines of a timeline that the system writes beside what people do.
+TECHNICAL = ("field_change", "assignment", "system")
+
+
+def _same(moment: datetime) -> Any:
+    return moment
+
+
+@dataclass(frozen=True)
+class Store:
+    """The rows of one table that are forgotten."""
+
+    #: The model.
+    record: Any
+    #: The column that says how old a row is.
+    time: str
+    #: Which of the old rows.
+    only: ColumnElement[bool] | None = None
+    #: The primary key, or another unique column of whole numbers that grows with time.
+    key: str = "id"
+    #: Whether rows with a larger key are newer; the end of the old ones is then found without an index of the time.
+    in_order: bool = True
+    #: A moment as the column has it.
+    as_stored: Callable[[datetime], Any] = _same
+
+    @property
+    def table(self) -> Table:
+        """The bare table: age is the same for everybody, whatever rows the acting person may see."""
+        return self.record.__table__  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One line of the settings."""
+
+    name: str
+    #: Kept for so many days unless the settings say otherwise, and at least.
+    days: int
+    least: int
+    stores: tuple[Store, ...]
+    #: Why not less, as a sentence for who tries.
+    why: TranslatableText
+    #: Whether other rows of the table stay, so that it is noted how far the table was looked through.
+    remembers: bool = False
+    #: Deletes rows instead of a plain DELETE: (session, keys, oldest moment that stays) -> how many.
+    delete: Callable[[Session, Sequence[int], datetime], int] | None = None
+
+    @property
+    def is_by_law(self) -> bool:
+        """Whether the minimum is one of the law."""
+        return self.why in (_BOOKS, _LOGS)
+
+
+_BOOKS = translatable(
+    "SEBI (Stock Brokers) Regulations 1992, regulation 18, ask for five years. As set by your compliance officer."
+)
+_LOGS = translatable("CERT-In's directions of 28 Apr 2022 ask for 180 days. As set by your compliance officer.")
+_LOOK_BACK = translatable("People look back for so long to see what happened.")
+_WORKS = translatable("The CRM itself needs them for so long.")
+
+# Bare columns: with mapped ones the statements would be under the access rules.
+_line, _call, _card = Activity.__table__.c, FailedCall.__table__.c, CallCard.__table__.c
+_delivery, _request, _backup = Delivery.__table__.c, InboundEvent.__table__.c, BackupRun.__table__.c
+_of_records = or_(_line.customer_id.is_not(None), _line.ticket_id.is_not(None))
+_technical = _line.kind.in_(TECHNICAL)
+#: In the order in which they are worked off: what belongs to something goes before it.
+KINDS = (
+    Kind("answers", 1, 1, (Store(StoredResponse, "at"),), _WORKS),
+    Kind("failed sign-ins", 1, 1, (Store(FailedLogin, "last_on", in_order=False),), _WORKS),
+    Kind("job runs", 30, 2, (Store(JobRun, "started_on"),), _WORKS),
+    Kind(
+        "health",
+        30,
+        7,
+        (
+            Store(HealthSample, "minute", as_stored=minute_of),
+            Store(HealthCrossing, "ended_on", in_order=False),
+            Store(SlowStatement, "last_on", key="digest", in_order=False),
+            Store(ErrorReport, "last_on", key="digest", in_order=False),
+        ),
+        _LOOK_BACK,
+    ),
+    Kind("webhook deliveries", 30, 7, (Store(WebhookDelivery, "at"),), _LOOK_BACK),
+    Kind(
+        "provider requests",
+        30,
+        7,
+        (Store(InboundEvent, "received_on", _request.state.in_(("done", "dismissed"))),),
+        _LOOK_BACK,
+    ),
+    Kind("rejected calls", 30, 7, (Store(QuarantinedCall, "last_on", in_order=False),), _LOOK_BACK),
+    Kind(
+        "failed queue calls",
+        90,
+        7,
+        (Store(FailedCall, "failed_on", _call.settled_on.is_not(None)),),
+        _LOOK_BACK,
+    ),
+    Kind(
+        "call cards",
+        90,
+        2,
+        # A note that was begun and not taken over stays.
+        (Store(CallCard, "created_on", or_(_card.note.is_(None), _card.note == "")),),
+        _WORKS,
+        remembers=True,
+    ),
+    Kind(
+        "sent emails of notifications",
+        90,
+        7,
+        (Store(Delivery, "at", _delivery.state.in_(("sent", "failed", "dropped", "unknown", "shown"))),),
+        _LOOK_BACK,
+    ),
+    Kind("notifications", 180, 30, (Store(Notification, "at"),), _LOOK_BACK),
+    Kind("sign-ins", 365, 180, (Store(SignIn, "started_on"),), _LOGS),
+    Kind(
+        "backup runs",
+        400,
+        30,
+        # Of a backup that is still there, its row stays.
+        (Store(BackupRun, "created_on", or_(_backup.kind != "backup", _backup.deleted_on.is_not(None))),),
+        _LOOK_BACK,
+    ),
+    Kind(
+        "deletions",
+        400,
+        30,
+        (Store(RetentionRun, "began_on", RetentionRun.__table__.c.open_key.is_(None)),),
+        _LOOK_BACK,
+    ),
+    Kind(
+        "timeline of leads",
+        1096,
+        90,
+        (Store(Activity, "at", and_(_technical, ~_of_records)),),
+        _LOOK_BACK,
+        remembers=True,
+    ),
+    Kind(
+        "timeline of customers and tickets",
+        _EIGHT_YEARS,
+        _FIVE_YEARS,
+        (Store(Activity, "at", and_(_technical, _of_records)),),
+        _BOOKS,
+        remembers=True,
+    ),
+    Kind(
+        "audit",
+        _EIGHT_YEARS,
+        _FIVE_YEARS,
+        (Store(AuditEntry, "at", key="seq"),),
+        _BOOKS,
+        delete=audit_chain.forget,
+    ),
+)
+BY_NAME = {kind.name: kind for kind in KINDS}

@@ -1,0 +1,192 @@
+"""The page of retention: how long what grows by itself is kept, and what was deleted for its age."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import flash, redirect, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import permissions, retention
+from app.domain.base import Conflict, RuleBroken, translatable
+from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, Kind
+from app.domain.retention_runs import RetentionRun
+from app.extensions import db
+from app.web.core import gate
+from app.web.core.date_fields import moment_cell, relative
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.languages import translate_text
+from app.web.pages.refusals import refuse_as_page
+from app.web.security.sessions import own_transaction
+
+MAX_RUNS = 50
+#: Kind -> (its label, what else there is to say).
+LABELS = {
+    "answers": (_l("Answers to repeated requests"), _l("Of requests with an Idempotency-Key.")),
+    "failed sign-ins": (_l("Counts of failed sign-ins"), ""),
+    "job runs": (_l("Runs of jobs"), ""),
+    "health": (_l("Health"), _l("Samples by the minute, crossed limits, slow statements and errors.")),
+    "webhook deliveries": (_l("Deliveries of webhooks"), _l("Also those that still wait for a paused webhook.")),
+    "provider requests": (
+        _l("Requests of providers"),
+        _l("Those that were worked off or dismissed; others stay until then."),
+    ),
+    "rejected calls": (_l("Rejected calls of phones"), _l("By the day on which the phone sent them last.")),
+    "failed queue calls": (_l("Failed calls of the queue"), _l("Those that were tried again or dismissed.")),
+    "call cards": (_l("Cards of calls"), _l("Cards with a note that was not taken over stay.")),
+    "sent emails of notifications": (_l("Log of notifications by channel"), ""),
+    "notifications": (_l("Notifications"), _l("Read or not.")),
+    "sign-ins": (_l("Sign-ins"), _l("When and from where somebody signed in.")),
+    "backup runs": (_l("Runs of backups"), _l("Checks, drills and deleted backups; not the backups themselves.")),
+    "deletions": (_l("The list of deletions below"), _l("The audit has them, too.")),
+    "timeline of leads": (
+        _l("Timeline of leads, entries of the system"),
+        _l("Changed fields, assignments and warnings of leads without a customer. Notes and statuses stay."),
+    ),
+    "timeline of customers and tickets": (
+        _l("Timeline of customers and tickets, entries of the system"),
+        _l("Changed fields, assignments and warnings. Notes, messages, calls and statuses stay."),
+    ),
+    "audit": (_l("Audit"), _l("From the beginning of the log; the seal of the rest stays whole.")),
+}
+
+
+class RetentionView(BaseView):
+    """/settings/retention/"""
+
+    route_base = "/settings/retention"
+    default_view = "index"
+    class_permission_name = "Settings"
+    method_permission_name = {"index": "read", "save": "write"}
+    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """The form with the days, and the last deletions."""
+        _refuse_others()
+        return self._page({}, {}, "")
+
+    @expose("/", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("save")
+    def save(self) -> Any:
+        """Store the days, or show the errors by field."""
+        _refuse_others()
+        try:
+            with own_transaction() as session:
+                if request.form.get("version") != gate.mark_of(retention.days_of(session)):
+                    raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
+                changed = retention.set_days(session, _posted(), current_viewer().stamp)
+        except RuleBroken as broken:
+            errors = {_field(name): said for name, said in broken.errors.items()}
+            return self._page(request.form, errors, translate_text(broken.message)), gate.refusal(broken)[0]
+        said = _("Settings saved. They apply from the next night on.") if changed else _("Nothing was changed.")
+        flash(said, "success")
+        return redirect("/settings/retention/")
+
+    def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
+        viewer, session = current_viewer(), db.session()
+        days = retention.days_of(session)
+        form = {
+            "title": _("Retention"),
+            "back_label": _("Settings"),
+            "cancel_url": "/settings/",
+            "action": "/settings/retention/",
+            "sections": _sections(session, days, posted, errors),
+            "version": gate.mark_of(days),
+            "error": error,
+            "conflict": None,
+        }
+        runs = [_run_row(run, viewer) for run in retention.recent(session, MAX_RUNS)]
+        return self.render_template("settings/retention.html", title=form["title"], form=form, runs=runs)
+
+
+def _refuse_others() -> None:
+    if not current_viewer().person.is_admin:
+        raise access.Denied(_("Only an admin can see and change how long things are kept."))
+
+
+def _field(kind: str) -> str:
+    return kind.replace(" ", "_")
+
+
+def _posted() -> dict[str, int]:
+    """The posted days; a kind that the form does not name keeps its own. Raises RuleBroken."""
+    wanted, errors = {}, {}
+    for kind in KINDS:
+        raw = request.form.get(_field(kind.name))
+        if raw is None:
+            continue
+        text = raw.strip()
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            wanted[kind.name] = int(text)
+        else:
+            errors[kind.name] = [
+                translatable("Please enter a number of days from %(least)s to %(most)s.", **_ends(kind))
+            ]
+    if errors:
+        raise RuleBroken("Not saved yet. Please check these fields:", errors=errors)  # type: ignore[arg-type]
+    return wanted
+
+
+def _ends(kind: Kind) -> dict[str, int]:
+    return {"least": kind.least, "most": MAX_DAYS}
+
+
+def _sections(
+    session: Session, days: dict[str, int], posted: Mapping[str, str], errors: dict[str, list[str]]
+) -> list[dict[str, Any]]:
+    """What the law asks to keep, and the rest."""
+    oldest, deleted, viewer = retention.oldest(session), retention.deleted_in_all(session), current_viewer()
+    fields = {
+        name: {
+            "name": _field(name),
+            "label": _("%(what)s, days", what=LABELS[name][0]),
+            "value": posted.get(_field(name), days[name]),
+            "required": True,
+            "kind": "number",
+            "maxlength": 9,
+            "help": _help(kind, (oldest.get(name), deleted.get(name, 0)), viewer),
+            "errors": [translate_text(each) for each in errors.get(_field(name), ())],
+        }
+        for name, kind in BY_NAME.items()
+    }
+    titles = ((_("With a minimum by law"), True), (_("All others"), False))
+    return [
+        {"title": title, "fields": [fields[kind.name] for kind in KINDS if kind.is_by_law is by_law]}
+        for title, by_law in titles
+    ]
+
+
+def _help(kind: Kind, facts: tuple[Any, int], viewer: Viewer) -> str:
+    """What the kind is, the minimum and its source, its oldest row, and how many were deleted."""
+    first, deleted = facts
+    parts = [
+        str(LABELS[kind.name][1]),
+        _("Minimum: %(least)s. %(why)s", least=kind.least, why=translate_text(kind.why)),
+        _("The oldest is from %(when)s.", when=relative(first, viewer)) if first is not None else "",
+        _("Deleted so far: %(count)s.", count=f"{deleted:,}") if deleted else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _run_row(run: RetentionRun, viewer: Viewer) -> dict[str, Any]:
+    label = LABELS.get(run.kind, (run.kind, ""))[0]
+    return {
+        "kind": label,
+        "at": moment_cell(run.began_on, viewer),
+        "days": f"{run.days:,}",
+        "deleted": f"{run.deleted:,}",
+        "goes_on": run.open_key is not None,
+    }

@@ -1,0 +1,115 @@
+"""`make upgrade` on a MariaDB of an older schema with data: all of it, a backup that fails, a migration that fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import flask_migrate
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+import run
+from app.lib.product_version import product_version
+from tests.app_fixtures import FIELD_KEY, SECRET_KEY, settings_for
+from tests.servers import ROOT, Databases
+from tests.test_migrations import REVISIONS, fill
+
+#: The schema of the former version.
+OLDER = "0021"
+
+
+@dataclass
+class House:
+    """An installation of an older schema, with rows."""
+
+    folder: Path
+    url: str
+    engine: Engine
+
+    def upgrade(self) -> subprocess.CompletedProcess[str]:
+        """scripts/upgrade.sh, as `make upgrade` runs it."""
+        command = [str(ROOT / "scripts" / "upgrade.sh")]
+        return subprocess.run(command, cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False)
+
+    def environment(self) -> dict[str, str]:
+        """The settings of the operator's shell."""
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_", "ESHIN_"))}
+        own = {"CRM_DATABASE_URL": self.url, "CRM_INSTANCE_DIR": str(self.folder), "CRM_SCHEDULER": "off"}
+        own |= {"CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY}
+        return outside | own | {"ESHIN_RESTART": f"echo restarted >> {self.folder}/restarts"}
+
+    @property
+    def revision(self) -> str:
+        with self.engine.connect() as connection:
+            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
+
+    @property
+    def restarts(self) -> int:
+        file = self.folder / "restarts"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+    def count(self, table: str) -> int:
+        with self.engine.connect() as connection:
+            return int(connection.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar() or 0)  # noqa: S608  # a name of ours
+
+    @property
+    def backups(self) -> list[str]:
+        folder = self.folder / "backups"
+        return [path.name for path in folder.glob("2*")] if folder.exists() else []
+
+
+@pytest.fixture
+def house(mariadb_server: Databases, tmp_path: Path) -> Iterator[House]:
+    name = mariadb_server.create_database()
+    url = mariadb_server.url(name)
+    settings = settings_for(tmp_path, CRM_DATABASE_URL=url)
+    app = run._schema_app(settings)
+    with app.app_context():
+        flask_migrate.upgrade(revision=OLDER)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        fill(connection)
+    yield House(Path(settings.instance_dir), url, engine)
+    engine.dispose()
+    mariadb_server.drop_database(name)
+
+
+def restore(house: House, name: str) -> subprocess.CompletedProcess[str]:
+    """What `make restore` runs."""
+    command = [str(ROOT / ".venv/bin/flask"), "--app", "run", "backup", "restore", name, "--into", "own", "--overwrite"]
+    return subprocess.run(command, cwd=ROOT, env=house.environment(), capture_output=True, text=True, check=False)
+
+
+def test_an_upgrade_that_fails_says_what_is_as_it_was_and_how_to_go_back_and_then_succeeds(house: House) -> None:
+    # Without a backup nothing is changed.
+    (house.folder / "backups").write_text("no folder")
+    done = house.upgrade()
+    assert done.returncode == 1
+    assert "there is no backup" in done.stderr and "Nothing was changed" in done.stderr
+    assert (house.revision, house.restarts) == (OLDER, 0)
+    (house.folder / "backups").unlink()
+
+    # A migration that fails names the backup and both ways out.
+    with house.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kept_key (id INTEGER PRIMARY KEY)"))  # in the way of 0023
+    done = house.upgrade()
+    assert done.returncode == 1 and house.restarts == 0
+    (name,) = house.backups
+    assert f"make restore NAME={name} ARGS=--overwrite" in done.stderr and "Stop all servers" in done.stderr
+    house.engine.dispose()
+    restored = restore(house, name)
+    assert restored.returncode == 0, restored.stderr[-2000:]
+    assert (house.revision, house.count("leads")) == (OLDER, 1)
+
+    # The cause is mended: all four steps.
+    with house.engine.begin() as connection:
+        connection.execute(text("DROP TABLE kept_key"))
+    done = house.upgrade()
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"Upgraded to version {product_version()}." in done.stdout
+    assert (house.revision, house.restarts, len(house.backups)) == (REVISIONS[-1], 1, 2)
+    assert (house.count("leads"), house.count("activity")) == (1, 1)
