@@ -2,16 +2,17 @@
 
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import MAX_BRANCHES, count_by_person, is_scanned, page_by_person, page_of_union
-from app.access.finished import Question, answer, answer_as_system, key_of, shape_of
+from app.access.finished import Question, answer, answer_as_system, change, key_of, shape_of
 from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, parts_of
 from app.access.page_parts import PageQuery
 from app.access.people import bump_version, clear_cache, load_person, person, version_query
 from app.access.person import ADMIN, Denied, Person
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
-from app.access.session_filter import get_visible, reaches_row, sees_row
+from app.access.session_filter import reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
 from app.access.title_words import TitlePart
-from app.access.visibility import users_who_see
+from app.access.visibility import surely_sees, users_who_see
+from app.access.visible_rows import get_visible, sees_id
 
 __all__ = [
     "ADMIN",
@@ -34,6 +35,7 @@ __all__ = [
     "answer_as_system",
     "as_system",
     "bump_version",
+    "change",
     "clear_cache",
     "count_by_person",
     "get_visible",
@@ -50,8 +52,10 @@ __all__ = [
     "person",
     "reaches_row",
     "reads_all",
+    "sees_id",
     "sees_row",
     "shape_of",
+    "surely_sees",
     "users_who_see",
     "version_query",
     "visible",

@@ -15,8 +15,8 @@ from app.ops import quick_results
 from app.ops.database import MariaDBConnection
 from tests.servers import Databases
 
-TYPES = """SELECT 1, -5, 18446744073709551615, NULL, 1.5, CAST(2.25 AS DECIMAL(8,3)), 1e300, TRUE, '', 'é😀''x', x'00ff',
-    DATE '2024-02-29', TIMESTAMP '2024-02-29 23:59:59', CAST('2024-01-02 03:04:05.000006' AS DATETIME(6)),
+TYPES = """SELECT 1, -5, 18446744073709551615, NULL, 1.5, CAST(2.25 AS DECIMAL(8,3)), 1e300, TRUE, '', 'é😀''x',
+    x'00ff', DATE '2024-02-29', TIMESTAMP '2024-02-29 23:59:59', CAST('2024-01-02 03:04:05.000006' AS DATETIME(6)),
     CAST('-12:34:56.5' AS TIME(1)), CAST('0000-00-00' AS DATE), CAST('0000-00-00 00:00:00' AS DATETIME),
     YEAR(NOW()), b'101', JSON_OBJECT('a', 1), CAST('x' AS BINARY(3)), USER()"""
 
