@@ -68,7 +68,7 @@ def _refer_to_related(row: Any, mapper: Mapper[Any]) -> bool:
             return False
         for own, other in relation.local_remote_pairs:
             name = mapper.get_property_by_column(own).key
-            setattr(row, name, None if related is None else getattr(related, other.key))
+            setattr(row, name, None if related is None else getattr(related, str(other.key)))
     return True
 
 

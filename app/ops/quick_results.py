@@ -48,6 +48,13 @@ _kept: dict[Any, tuple[_Columns, ...]] = {}
 class QuickResult(MySQLResult):  # type: ignore[misc]
     """The result of one statement."""
 
+    #: PyMySQL's own attributes.
+    connection: Any
+    converters: list[Any]
+    fields: list[Any]
+    description: Any
+    rows: Any
+
     _readers: list[Reader | None]
 
     def _get_descriptions(self) -> None:

@@ -147,7 +147,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
         users = session.execute(
             select(
                 *(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices),
-                *(User.email, User.reminder_minutes),  # type: ignore[attr-defined]
+                *(User.email, User.reminder_minutes),
             )
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
