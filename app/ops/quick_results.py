@@ -19,7 +19,7 @@ from pymysql.constants import CR
 from pymysql.protocol import MysqlPacket
 
 #: Descriptions of columns that are kept, and how many of them may begin alike.
-MAX_KEPT, MAX_ALIKE = 1000, 16
+MAX_KEPT, MAX_ALIKE = 300, 16
 #: A packet of this size goes on in the next one.
 _CONTINUED = 0xFFFFFF
 #: First bytes of packets: an error, the end of what was listed.
