@@ -258,7 +258,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "FAB_PASSWORD_COMPLEXITY_ENABLED": True,
         "AUTH_TYPE": 1,
         "AUTH_RATE_LIMITED": False,
-        "RATELIMIT_ENABLED": True,
+        "RATELIMIT_ENABLED": False,
         # FAB's limiter counts nothing: sign-ins are counted by app/web/security/rate_limits.py.
         "RATELIMIT_STORAGE_URI": "memory://",
         "RATELIMIT_HEADERS_ENABLED": True,

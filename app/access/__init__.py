@@ -2,7 +2,7 @@
 
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import MAX_BRANCHES, count_by_person, is_scanned, page_by_person, page_of_union
-from app.access.finished import Question, answer, answer_as_system, key_of, shape_of
+from app.access.finished import Question, answer, answer_as_system, change, key_of, shape_of
 from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, parts_of
 from app.access.page_parts import PageQuery
 from app.access.people import (
@@ -16,10 +16,11 @@ from app.access.people import (
 from app.access.person import ADMIN, Denied, Person
 from app.access.replica_reads import reading_from
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
-from app.access.session_filter import get_visible, reaches_row, sees_row
+from app.access.session_filter import reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
 from app.access.title_words import TitlePart
-from app.access.visibility import sees_id, users_who_see
+from app.access.visibility import surely_sees, users_who_see, visible_id
+from app.access.visible_rows import get_visible, sees_id
 
 __all__ = [
     "ADMIN",
@@ -42,6 +43,7 @@ __all__ = [
     "answer_as_system",
     "as_system",
     "bump_version",
+    "change",
     "clear_cache",
     "count_by_person",
     "get_visible",
@@ -63,7 +65,9 @@ __all__ = [
     "sees_id",
     "sees_row",
     "shape_of",
+    "surely_sees",
     "users_who_see",
     "version_query",
     "visible",
+    "visible_id",
 ]

@@ -44,7 +44,7 @@ MAX_EXAMINED = 15_000
 #: For so long a person's list that gave up its scan isn't scanned again; and how many lists are remembered.
 SLOW_SECONDS, MAX_SLOW_SCANS = 600.0, 100
 #: Who holds a row: columns with a user id.
-_HOLDERS = {
+HOLDERS = {
     Lead: ("assignee_id", "owner_id"),
     Ticket: ("assignee_id", "owner_id"),
     Customer: ("owner_id",),
@@ -78,7 +78,7 @@ def page_by_person(session: Session, person: Person, record: Any, wanted: PageQu
 
 def is_scanned(record: Any) -> bool:
     """Whether the ids of a page are looked for by statements of their own, before its rows are read."""
-    return record in _HOLDERS and record not in (Lead, Ticket)
+    return record in HOLDERS and record not in (Lead, Ticket)
 
 
 def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
@@ -165,7 +165,7 @@ def _parts(person: Person, record: Any, wanted: PageQuery, sorts: bool = True) -
 
 def _has_shape(person: Person, record: Any) -> bool:
     """Whether the person reaches the rows of a few people, here and in each record through which rows are visible."""
-    if record not in _HOLDERS or not has_own_rule(record) or not person.reach(MODULE_OF[record]):
+    if record not in HOLDERS or not has_own_rule(record) or not person.reach(MODULE_OF[record]):
         return False
     return all(_is_few(person.reach(MODULE_OF[each])) for each in {record, *_sources(person, record)})
 
@@ -205,7 +205,7 @@ def _ways(person: Person, record: Any) -> list[ColumnElement[bool]]:
     row, _adapter = alias_of(record)
     ways: list[ColumnElement[bool]] = []
     for user_id in sorted(person.reach(MODULE_OF[record]) or ()):
-        ways += [getattr(row, name) == user_id for name in _HOLDERS[record]]
+        ways += [getattr(row, name) == user_id for name in HOLDERS[record]]
         if record is Ticket:
             current = aliased(Assignment)
             shared = select(current.ticket_id).where(current.user_id == user_id, current.ended_on.is_(None))
@@ -298,7 +298,7 @@ def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Selec
             found.append(begun.join(held, held.id == shared.c.ticket_id).join(row, on))
             continue
         column = getattr(getattr(way, "left", None), "name", "")
-        index = index_on(source, column) if column in _HOLDERS[source] else None
+        index = index_on(source, column) if column in HOLDERS[source] else None
         query = joined if index is None else joined.with_hint(held, f"FORCE INDEX ({index})", "mysql")
         found.append(query.where(way))
     return found

@@ -56,6 +56,8 @@ class Finished:
         if self.order is not None:
             values = tuple(values[name] for name in self.order)
         result = session.connection().exec_driver_sql(self.text, values)
+        if not result.returns_rows:
+            return [], 0
         warnings = int(getattr(result.context.cursor, "warning_count", 0))
         # PyMySQL has read all rows already; SQLite reads them now, and its errors have to be SQLAlchemy's.
         rows = [tuple(row) for row in result] if self.order is not None else [*result.context.cursor.fetchall()]
@@ -91,7 +93,7 @@ def finish(statement: Any, dialect: Dialect, late: dict[str, Any]) -> Finished:
         values={name: _applied(processors.get(name), value) for name, value in expanded.parameters.items()},
         order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
         late={name: processors.get(name) for name in late},
-        converters=_converters(tuple(each.type for each in statement.selected_columns), dialect),
+        converters=_converters(tuple(each.type for each in getattr(statement, "selected_columns", ())), dialect),
     )
 
 
@@ -155,6 +157,16 @@ def _finished(session: Session, person: Person, question: Question, late: dict[s
             statement = under_rules(person, statement, question.tables)
         found = person.finished[key] = finish(statement, dialect, late)
     return found
+
+
+def change(session: Session, question: Question, late: dict[str, Any]) -> None:
+    """Send an UPDATE of a bare table, into which `question.make` has put the person's rules."""
+    person = acting(session)
+    found = None if person is None else _finished(session, person, question, late)
+    if found is not None:
+        found.send(session, late)
+    else:
+        session.execute(question.make(), late)
 
 
 #: (dialect, statement) -> finished; of a few statements that are the same for everybody.

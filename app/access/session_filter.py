@@ -59,13 +59,6 @@ def _tables_in(statement: Any) -> set[str]:
     return {node.name for node in visitors.iterate(statement) if isinstance(node, Table)}
 
 
-def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
-    """The row of this id if the person sees it, else None; never answered from the identity map."""
-    if isinstance(key, bool) or not isinstance(key, int) or not 0 < key < 2**31:
-        return None
-    return session.scalars(select(record).where(record.id == key).options(*options)).first()
-
-
 def sees_row(session: Session, person: Person, row: Any) -> bool:
     """Whether the person sees this row, which the system has loaded: one indexed SELECT."""
     record = type(row)

@@ -10,9 +10,10 @@ from flask_appbuilder.security.sqla.models import assoc_group_role, assoc_user_g
 from sqlalchemy import ColumnElement, literal, select, true, union_all
 from sqlalchemy.orm import Session, aliased
 
+from app.access.fast_paging import HOLDERS
 from app.access.people import highest_levels
 from app.access.person import Person
-from app.access.row_rules import has_own_rule, reads_all, visible, visible_alias
+from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible, visible_alias
 from app.access.system_session import as_system
 from app.domain import team
 from app.models import ModulePermission, Role, User
@@ -31,6 +32,15 @@ def users_who_see(session: Session, user_ids: Iterable[int], row: Any, now: date
         people = list(_people(session, ids, now))
         parts = [select(literal(each.id)).where(record.id == row.id, visible(each, record)) for each in people]
         return frozenset(session.scalars(union_all(*parts))) if parts else frozenset()
+
+
+def surely_sees(person: Person, row: Any) -> bool:
+    """Whether the person sees this stored row for its holders alone; False = only the database can tell."""
+    record = type(row)
+    if not has_own_rule(record) or record not in HOLDERS:
+        return False
+    reach = person.reach(MODULE_OF[record])
+    return reach is None or any(getattr(row, name) in reach for name in HOLDERS[record])
 
 
 def _people(session: Session, ids: list[int], now: datetime) -> Iterator[Person]:
@@ -87,7 +97,7 @@ def _roles(session: Session, ids: list[int]) -> dict[int, dict[int, str]]:
     return roles
 
 
-def sees_id(person: Person, record: Any, key: Any) -> ColumnElement[bool]:
+def visible_id(person: Person, record: Any, key: Any) -> ColumnElement[bool]:
     """SQL: whether the row of this id is visible, where it is compared with the rows of the statement.
 
     True for a rule of an add-on, which can't be put on a second row; the rows of the statement themselves are under it.

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk, notices, team, timeline
+from app.domain import bulk, history_rows, notices, team, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
 from app.domain.session_context import session_context
 
@@ -170,17 +170,15 @@ def _open_assignments(session: Session, records: Iterable[tuple[str, int]]) -> l
 
 
 def _add_assignment(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -> None:
-    session.add(
-        Assignment(
-            user_id=assignee.user_id,
-            started_on=stamp.now,
-            reason=assignee.reason,
-            by_id=stamp.by,
-            open_key=record_user_key(record, assignee.user_id),
-            **(_decision_columns(assignee.decision) if assignee.decision else {"decision": {}}),
-            **record_column(record),
-        )
-    )
+    columns = {
+        "user_id": assignee.user_id,
+        "started_on": stamp.now,
+        "reason": assignee.reason,
+        "by_id": stamp.by,
+        "open_key": record_user_key(record, assignee.user_id),
+    }
+    decided = _decision_columns(assignee.decision) if assignee.decision else {"decision": {}}
+    history_rows.add(session, Assignment, columns | decided | record_column(record))
 
 
 def _decision_columns(decision: team.Decision) -> dict[str, Any]:

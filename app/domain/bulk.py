@@ -7,6 +7,7 @@ session hook: the caller's rows are new, or locked by this transaction under the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -91,15 +92,40 @@ def insert_rows(
     )
 
 
+def read(session: Session, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a finished text with its parameters as %(name)s. It knows no access rules: nobody is shown them."""
+    session.flush()
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    result = session.connection().exec_driver_sql(_for_sqlite(text) if is_sqlite else text, dict(values))
+    return [tuple(row) for row in result]
+
+
+@lru_cache(maxsize=100)
+def _for_sqlite(text: str) -> str:
+    return re.sub(r"%\((\w+)\)s", r":\1", text)
+
+
+def insert_row(session: Session, record: Any, row: Row) -> int:
+    """Insert one row, and return its id."""
+    return int(_sent(session, record, [row]).lastrowid)
+
+
 def _insert(session: Session, record: Any, rows: Sequence[Row], unique: Sequence[str], update: Sequence[str]) -> int:
+    return int(_sent(session, record, rows, unique, update).rowcount)
+
+
+def _sent(
+    session: Session, record: Any, rows: Sequence[Row], unique: Sequence[str] = (), update: Sequence[str] = ()
+) -> Any:
     dialect = session.get_bind().dialect
     values, names = _Values(record.__table__, dialect), tuple(rows[0])
     _refuse_missing_defaults(record.__table__, names)
     verb, end = _on_existing(dialect.name, values, unique, update)
     columns = ", ".join(values.columns[name] for name in names)
-    made = ", ".join(f"({', '.join([values.text(name, row[name]) for name in names])})" for row in rows)
+    cells = [values.texts(name, [row[name] for row in rows]) for name in names]
+    made = ", ".join(f"({', '.join(each)})" for each in zip(*cells, strict=True))
     text = f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}"
-    return int(session.connection().exec_driver_sql(text, values.parameters).rowcount)
+    return session.connection().exec_driver_sql(text, values.parameters)
 
 
 def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: Sequence[str]) -> tuple[str, str]:
@@ -164,6 +190,12 @@ class _Values:
     def __post_init__(self) -> None:
         self.table_name, self.columns, self._processors = _names_of(self.table, self.dialect)
         self._holder = ":{}" if self.dialect.name == "sqlite" else "%({})s"
+
+    def texts(self, name: str, given: list[Any]) -> list[str]:
+        """The texts of a column's values in all rows; most columns have one value."""
+        if given.count(given[0]) == len(given):
+            return [self.text(name, given[0])] * len(given)
+        return [self.text(name, value) for value in given]
 
     def text(self, name: str, value: Any) -> str:
         """How this value of this column stands in the statement."""

@@ -146,7 +146,7 @@ def _relink(session: Session, call: CallLog, ids: dict[str, int | None], stamp: 
     call.stamp(stamp)
     if line is None and any(ids.values()):
         made = Stamp(call.employee_id, call.started_on)
-        line = timeline.write(session, call, "call", made, **timeline_payload(call, call.id))
+        line = timeline.write_line(session, call, "call", made, **timeline_payload(call, call.id))
     elif line is not None:
         for name, key in ids.items():
             setattr(line, name, key)

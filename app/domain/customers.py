@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import codes, customer_keys, timeline
+from app.domain import bulk, codes, customer_keys, timeline
 from app.domain.base import (
     AlreadyExists,
     Code,
@@ -256,10 +256,18 @@ def _set_fields(customer: Customer, values: dict[str, Any]) -> None:
             setattr(customer, name, values[name])
 
 
+_HAS_MOBILE = (
+    "SELECT id FROM customer WHERE mobile_e164 = %(e164)s "
+    "UNION ALL SELECT id FROM customer WHERE alternative_e164 = %(e164)s LIMIT 1"
+)
+
+
 def with_mobile(session: Session, e164: str | None) -> list[Customer]:
     """The customers with this number, as main number or alternative one; the holder of the main number first."""
     if not e164:
         return []
+    if not bulk.read(session, _HAS_MOBILE, {"e164": e164}):
+        return []  # as with most numbers
     query = select(Customer).where(or_(Customer.mobile_e164 == e164, Customer.alternative_e164 == e164)).limit(5)
     return sorted(session.scalars(query), key=lambda customer: (customer.mobile_e164 != e164, customer.id))
 

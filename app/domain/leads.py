@@ -16,6 +16,8 @@ from app.domain import (
     customer_linking,
     customer_links,
     customers,
+    history_rows,
+    new_rows,
     sla,
     status_changes,
     task_closing,
@@ -158,19 +160,19 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     task = _first_task(lead, values.get("task"), context)
     lead.number = next_number(session, "LEAD", context.now.year)
     lead.stamp(context)
-    session.add(lead)
-    session.flush()
-    if match is not None:
-        customer_links.record_match(session, lead, match, context)
-    _refuse_first_status(status, values)
-    if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
-        _enter(session, _Transition(lead, status, values, context))
-    timeline.write(session, lead, "system", context, text="Lead created")
-    status_changes.start_history(session, lead, context)
-    customer_linking.write_proposal(session, lead, differences, context)
-    assignment.open_first(session, lead, decision, context)
-    if task:
-        tasks.create(session, task | {"lead_id": lead.id}, context)
+    new_rows.store(session, lead)
+    with history_rows.written_together(session):
+        if match is not None:
+            customer_links.record_match(session, lead, match, context)
+        _refuse_first_status(status, values)
+        if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
+            _enter(session, _Transition(lead, status, values, context))
+        timeline.write(session, lead, "system", context, text="Lead created")
+        status_changes.start_history(session, lead, context)
+        customer_linking.write_proposal(session, lead, differences, context)
+        assignment.open_first(session, lead, decision, context)
+        if task:
+            tasks.create(session, task | {"lead_id": lead.id}, context)
     return lead
 
 
@@ -366,6 +368,11 @@ def change(session: Session, lead: Lead, values: dict[str, Any], context: Change
     Raises RuleBroken. Returns False if contact fields became a proposal, because the person may not change the lead's
     customer.
     """
+    with history_rows.written_together(session):
+        return _change(session, lead, values, context)
+
+
+def _change(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> bool:
     has_new_status = values.get("status_id") not in (None, lead.status_id)
     before = _logged_fields(lead, values, has_new_status)
     is_written = _change_contact(session, lead, values, context)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
@@ -112,17 +111,20 @@ def _from_row(session: Session, series: Series) -> int:
     return last - size + 1
 
 
+#: LAST_INSERT_ID(expr) returns the new value without a second statement.
+_INCREMENT = "UPDATE number_series SET last = LAST_INSERT_ID(last + %(size)s) WHERE kind = %(kind)s AND year = %(year)s"
+
+
 def _take(session: Session, series: Series, size: int) -> int:
     """Raise the series by `size`. Returns its last number now."""
     kind, year = series
-    rule = (NumberSeries.kind == kind, NumberSeries.year == year)
     if session.get_bind().dialect.name == "sqlite":
+        rule = (NumberSeries.kind == kind, NumberSeries.year == year)
         increment = update(NumberSeries).where(*rule).values(last=NumberSeries.last + size)
         last = session.execute(increment.returning(NumberSeries.last)).scalar()
     else:
-        # LAST_INSERT_ID(expr) returns the new value without a second statement.
-        increment = update(NumberSeries).where(*rule).values(last=func.last_insert_id(NumberSeries.last + size))
-        result: Any = session.execute(increment, execution_options={"synchronize_session": False})
+        session.flush()
+        result = session.connection().exec_driver_sql(_INCREMENT, {"size": size, "kind": kind, "year": year})
         last = result.lastrowid if result.rowcount else None
     if last is None:
         _create_series(session, kind, year)

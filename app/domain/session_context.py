@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
@@ -31,6 +31,8 @@ class SessionContext:
     notice_choices: NoticeChoices | None = None
     #: Gathers the notices of a bulk action; None = each is written at once.
     notice_batch: NoticeBatch | None = None
+    #: Gathers a change's rows of history by class, see history_rows; None = each is written by itself.
+    history_rows: dict[Any, list[dict[str, Any]]] | None = None
 
 
 def session_context(session: Session) -> SessionContext:

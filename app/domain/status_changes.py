@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import notices, sla, timeline
+from app.domain import history_rows, notices, sla, timeline
 from app.domain.base import RECORD_COLUMNS, Stamp
 from app.domain.change_context import ChangeContext
 
@@ -21,7 +21,7 @@ def set_status(session: Session, record: Any, new: Any, context: ChangeContext, 
     sla.apply_move(record, sla.Move(old.meaning, new.meaning, context.by, context.now), context.sla_terms)
     record.stamp(context)
     seconds = int((context.now - since).total_seconds())
-    session.add(_row(record, context, from_id=old.id, seconds=seconds))
+    _add(session, record, context, from_id=old.id, seconds=seconds)
     timeline.write(session, record, "status_change", context, **{"from": old.id, "to": new.id}, note=note)
     people = [user for user in (record.assignee_id, record.owner_id) if user]
     kind = RECORD_COLUMNS[record.__tablename__].removesuffix("_id")
@@ -35,9 +35,10 @@ def set_status(session: Session, record: Any, new: Any, context: ChangeContext, 
 
 def start_history(session: Session, record: Any, stamp: Stamp) -> None:
     """Write the first status of a stored record into its history."""
-    session.add(_row(record, stamp))
+    _add(session, record, stamp)
 
 
-def _row(record: Any, stamp: Stamp, **values: int) -> timeline.StatusChange:
+def _add(session: Session, record: Any, stamp: Stamp, **values: int) -> None:
     own = {RECORD_COLUMNS[record.__tablename__]: record.id}
-    return timeline.StatusChange(**own, to_id=record.status_id, at=stamp.now, by_id=stamp.by, **values)
+    columns = own | {"to_id": record.status_id, "at": stamp.now, "by_id": stamp.by} | values
+    history_rows.add(session, timeline.StatusChange, columns)

@@ -23,12 +23,17 @@ _BY_MACHINE = frozenset({"agent", "answer", "error", "hash", "password", "query"
 def keep_storable(session: Session, _context: Any, _instances: Any) -> None:
     """Session hook before_flush: normalise the new values of text columns. Raises RuleBroken, naming the column."""
     for row in (*session.new, *session.dirty):
-        model: Any = type(row)
-        columns, state = _text_columns(model), inspect(row).dict
-        for name, has_lines in columns:
-            value = state.get(name)
-            if isinstance(value, str) and not _is_plain(value):
-                _normalise(row, name, value, has_lines)
+        normalise(row)
+
+
+def normalise(row: Any) -> None:
+    """Normalise the new values of the text columns of one object. Raises RuleBroken, naming the column."""
+    model: Any = type(row)
+    columns, state = _text_columns(model), inspect(row).dict
+    for name, has_lines in columns:
+        value = state.get(name)
+        if isinstance(value, str) and not _is_plain(value):
+            _normalise(row, name, value, has_lines)
 
 
 def _is_plain(value: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import settings, timeline
+from app.domain import history_rows, new_rows, settings, timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 
@@ -94,10 +94,10 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     task.owner_id, task.exhausted, task.tried = context.by, False, []
     task.set_due(values.get("due_on"), context.reminder_minutes, context.now)
     task.stamp(context)
-    session.add(task)
-    session.flush()
-    due = timeline.as_json(task.due_on)
-    timeline.write(session, task, "task", context, text=task.title, what="created", due=due, assignee=task.assignee_id)
+    new_rows.store(session, task)
+    line = {"text": task.title, "what": "created", "due": timeline.as_json(task.due_on), "assignee": task.assignee_id}
+    with history_rows.written_together(session):
+        timeline.write(session, task, "task", context, **line)
     return task
 
 

@@ -13,6 +13,7 @@ from app.domain import (
     assignment,
     customer_linking,
     customer_links,
+    history_rows,
     sla,
     status_changes,
     task_closing,
@@ -170,15 +171,16 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     ticket.stamp(context)
     session.add(ticket)
     session.flush()
-    if match is not None:
-        customer_links.record_match(session, ticket, match, context)
-    timeline.write(session, ticket, "system", context, text="Ticket created")
-    customer_linking.write_proposal(session, ticket, differences, context)
-    status_changes.start_history(session, ticket, context)
-    assignment.open_first(session, ticket, decision, context)
-    task = _first_task(ticket, values.get("task"), context)
-    if task:
-        tasks.create(session, task | {"ticket_id": ticket.id}, context)
+    with history_rows.written_together(session):
+        if match is not None:
+            customer_links.record_match(session, ticket, match, context)
+        timeline.write(session, ticket, "system", context, text="Ticket created")
+        customer_linking.write_proposal(session, ticket, differences, context)
+        status_changes.start_history(session, ticket, context)
+        assignment.open_first(session, ticket, decision, context)
+        task = _first_task(ticket, values.get("task"), context)
+        if task:
+            tasks.create(session, task | {"ticket_id": ticket.id}, context)
     return ticket
 
 
@@ -299,6 +301,11 @@ def change(session: Session, ticket: Ticket, values: dict[str, Any], context: Ch
 
     Raises RuleBroken.
     """
+    with history_rows.written_together(session):
+        _change(session, ticket, values, context)
+
+
+def _change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
     before = {name: getattr(ticket, name) for name in (*_FIELDS, "customer_id", "title", "owner_id")}
     _set_fields(session, ticket, values)
     if "customer_id" in values and values["customer_id"] != ticket.customer_id:

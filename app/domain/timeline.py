@@ -11,7 +11,7 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk
+from app.domain import bulk, history_rows
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
 from app.domain.pending import pending
 
@@ -85,17 +85,28 @@ class StatusChange(Model):  # type: ignore[misc]
     seconds: Mapped[int | None] = mapped_column(Integer)
 
 
-def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> Activity:
+def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> None:
     """Add one line to the timeline of a lead, ticket, customer, task or call.
 
     Raises ValueError for an unknown kind.
     """
+    history_rows.add(session, Activity, _line(session, record, kind, stamp, payload))
+
+
+def write_line(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> Activity:
+    """`write`, for who goes on with the line: it is in the session, not yet flushed."""
+    line = Activity(**_line(session, record, kind, stamp, payload))
+    session.add(line)
+    return line
+
+
+def _line(session: Session, record: Any, kind: str, stamp: Stamp, payload: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a new line; open pages that show its timelines update after the commit."""
     if kind not in KINDS:
         raise ValueError(f"unknown kind of activity: {kind}")
-    line = Activity(kind=kind, at=stamp.now, actor_id=stamp.by, payload=payload, **_timelines_of(record))
-    session.add(line)
-    mark_changed(session, line.lead_id, line.ticket_id, line.customer_id)
-    return line
+    ids = _timelines_of(record)
+    mark_changed(session, ids.get("lead_id"), ids.get("ticket_id"), ids.get("customer_id"))
+    return {"kind": kind, "at": stamp.now, "actor_id": stamp.by, "payload": payload} | ids
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 from flask import Flask, has_request_context
 from pymysql.connections import Connection
 from pymysql.constants import SERVER_STATUS
+from pymysql.converters import escape_string
 from pymysql.err import MySQLError
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,7 @@ from sqlalchemy.orm import Session, scoped_session
 from app.lib import deadline
 from app.ops.database_errors import summary_of
 from app.ops.gtids import COMMITTED, UNKNOWN
+from app.ops.quick_results import QuickResult
 
 log = logging.getLogger("crm.database")
 
@@ -129,6 +131,28 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
     def _execute_command(self, command: int, sql: str | bytes) -> None:
         self._is_used = True
         super()._execute_command(command, sql)
+
+    def escape(self, obj: Any, mapping: Any = None) -> str:
+        """The value as it stands in a statement; texts and moments, of which there are most, without further calls."""
+        kind = type(obj)
+        if kind is str and not self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+            return f"'{escape_string(obj)}'"
+        if kind is datetime and obj.tzinfo is None:
+            return f"'{obj.isoformat(' ')}'"
+        return str(super().escape(obj, mapping))
+
+    def _read_query_result(self, unbuffered: bool = False) -> int:
+        """Read a result, as PyMySQL does."""
+        self._result = None
+        result = QuickResult(self)
+        if unbuffered:
+            result.init_unbuffered_query()
+        else:
+            result.read()
+        self._result = result
+        if result.server_status is not None:
+            self.server_status = result.server_status
+        return int(result.affected_rows)
 
     def rollback(self) -> None:
         """End the transaction and release its locks, if there can be one."""

@@ -47,7 +47,7 @@ def notices_of(office):
 def test_each_user_is_notified_once_and_the_author_never(office):
     ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
     about = lead(office, ben)
-    line = timeline.write(office, about, "note", Stamp(ana.id, NOW), text="@ana @mia")
+    line = timeline.write_line(office, about, "note", Stamp(ana.id, NOW), text="@ana @mia")
     office.flush()
     for _ in range(2):
         mentions.notify(office, line, about, mentions.NoteRecipients([ana.id, mia.id], [ben.id, mia.id]), NOW)
@@ -55,7 +55,7 @@ def test_each_user_is_notified_once_and_the_author_never(office):
 
 
 def test_a_note_keeps_its_earlier_texts(office):
-    line = timeline.write(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
+    line = timeline.write_line(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
     office.flush()
     timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
     timeline.edit_note(office, line, NOW + HOUR, NOW + 2 * HOUR, text="Friday")
@@ -65,7 +65,7 @@ def test_a_note_keeps_its_earlier_texts(office):
 
 
 def test_a_stale_edit_is_refused(office):
-    line = timeline.write(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
+    line = timeline.write_line(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
     office.flush()
     timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
     with pytest.raises(Conflict):
@@ -73,7 +73,7 @@ def test_a_stale_edit_is_refused(office):
 
 
 def test_the_number_of_edits_is_limited(office):
-    line = timeline.write(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="0")
+    line = timeline.write_line(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="0")
     office.flush()
     for n in range(timeline.MAX_EDITS):
         timeline.edit_note(office, line, line.edited_on, NOW + n * MINUTE, text=str(n))

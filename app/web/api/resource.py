@@ -19,7 +19,7 @@ from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.list_parameters import RECORD_KEYS, page_of, read_parameters, triples
 from app.web.api.operations import operation
-from app.web.core import remarks
+from app.web.core import held_rows, remarks
 from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
 from app.web.core.record_service import RecordService
@@ -243,15 +243,22 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         """Create a record; with an Idempotency-Key only once, however often it is sent."""
         raw = sent()
         raw.pop("version", None)
-        return idempotency.once(lambda: self._made(raw), lambda key: self._saved(key, raw, "add"))
+        made: dict[int, Any] = {}
 
-    def _made(self, raw: dict[str, Any]) -> int:
+        def make() -> int:
+            row = self._made(raw)
+            made[row.id] = row
+            return int(row.id)
+
+        return idempotency.once(make, lambda key: self._saved(key, raw, "add", made.get(key)))
+
+    def _made(self, raw: dict[str, Any]) -> Any:
         values = self.record_table.parse(raw, "add", current_viewer())
         if self.service.is_generic:
             self._refuse_missing(values, self.add_columns)
         row = self.create_row(values, current_viewer())
         db.session.flush()
-        return int(row.id)
+        return row
 
     def _refuse_missing(self, values: dict[str, Any], names: Iterable[str]) -> None:
         """Raise RuleBroken, naming all of them, if required columns have no value."""
@@ -278,17 +285,30 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         self.change_row(row, values, version, current_viewer())
         db.session.commit()
         self.post_update(row)
-        return idempotency.made_answer(self._saved(row.id, raw, "edit"), 200)
+        return idempotency.made_answer(self._saved(row.id, raw, "edit", row), 200)
 
-    def _saved(self, key: int, raw: dict[str, Any], which: str) -> dict[str, Any]:
-        """The body after a save: the row, and remarks on what was kept or proposed instead of being written."""
-        shown = self._after(key)
+    def _saved(self, key: int, raw: dict[str, Any], which: str, row: Any = None) -> dict[str, Any]:
+        """The body after a save: the row, and remarks on what was kept or proposed instead of being written.
+
+        `row`: the object that was written, where this request has it.
+        """
+        shown = self._held(row) or self._after(key)
         remarks.on_unwritten(self.record_table.unwritten(raw, shown or {}, which))
         said = remarks.taken()
         return {"id": key, "result": shown} | ({"remarks": said} if said else {})
 
     def _refuse_etag_mismatch(self, row: Any) -> None:
         idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
+
+    def _held(self, row: Any) -> dict[str, Any] | None:
+        """What `_after` would answer, without reading the row again; None where it has to be read."""
+        cls, names = type(self), self.record_table.shown
+        if row is None or cls._after is not Resource._after or cls._shown is not Resource._shown:
+            return None
+        raw = held_rows.raw_row(self.record_table, db.session(), row, names)
+        return (
+            None if raw is None else self.record_table.serialize_rows(db.session(), [raw], names, current_viewer())[0]
+        )
 
     def _after(self, pk: int) -> dict[str, Any] | None:
         """The saved row; None if the person no longer sees it after the change."""

@@ -56,6 +56,8 @@ class Lookups:
     roles: list[str] = field(default_factory=list)
     #: user id -> notice preferences, where the user set any (NoticeChoices).
     choices: dict[int, Any] = field(default_factory=dict)
+    #: user id -> minutes before the due time of a task, where the user chose any.
+    reminders: dict[int, tuple[int, ...]] = field(default_factory=dict)
     #: Current business settings.
     business: dict[str, Any] = field(default_factory=dict)
     #: List -> what an admin has chosen for it: {quick_filters, create_fields}, each None for what is declared.
@@ -147,7 +149,8 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
             _load_master(session, fresh, name, master)
         users = session.execute(
             select(
-                User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices, User.email
+                *(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices),
+                *(User.email, User.reminder_minutes),
             )
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
@@ -159,12 +162,14 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "create_fields": setup.create_fields,
             }
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
-    for key, username, first, last, active, chosen, address in users:
+    for key, username, first, last, active, chosen, address, minutes in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:
             fresh.active.add(key)
         if chosen:
             fresh.choices[key] = chosen
+        if minutes:
+            fresh.reminders[key] = tuple(minutes)
         if address:
             fresh.addresses[key] = address
     by_address = {address.casefold(): key for key, address in fresh.addresses.items()}

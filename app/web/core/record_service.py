@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import RelationshipDirection, Session
 
 from app import access
-from app.domain import audit, settings, timeline
+from app.domain import audit, history_rows, settings, timeline
 from app.domain.base import RuleBroken, Stamp, refuse_stale, translatable
 from app.domain.permissions import mask_of
 from app.extensions import db
@@ -130,9 +130,10 @@ class RecordService:
         """Change the row after checking the version. Raises Conflict for a version that is not the row's."""
         if hasattr(row, "version"):
             refuse_stale(row, version)
-        self.change(session, row, values, viewer)
-        if before_flush is not None:
-            before_flush()
+        with history_rows.written_together(session):  # at its end the row is flushed
+            self.change(session, row, values, viewer)
+            if before_flush is not None:
+                before_flush()
 
     def find(self, session: Session, key: Any) -> Any:
         """The row for an id, if the person sees it, else None."""

@@ -7,6 +7,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 from sqlalchemy import false, or_, select
 
+from app import access
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
@@ -228,9 +229,8 @@ def find_record(record: Any, raw: Any) -> int | None:
         return None
     key = parse_id(text)
     if key is not None:
-        rule = record.id == key
-    else:
-        rule = record.number == text.upper() if hasattr(record, "number") else false()
+        return key if access.sees_id(db.session(), record, key) else None
+    rule = record.number == text.upper() if hasattr(record, "number") else false()
     found = db.session.execute(select(record.id).where(rule)).scalar()
     return int(found) if found is not None else None
 

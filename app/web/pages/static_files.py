@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from flask import current_app, has_request_context, request, url_for
+from flask import url_for
+from flask.globals import _cv_app, _cv_request
 
 #: (static folder, root of the URLs, file) -> its URL.
 _urls: dict[tuple[str, str, str], str] = {}
@@ -13,10 +14,10 @@ _urls: dict[tuple[str, str, str], str] = {}
 
 def static_url(name: str) -> str:
     """The URL of a static file. It is made once per process; in debug mode a changed file is noticed at once."""
-    root = request.script_root if has_request_context() else ""
-    key = (str(current_app.root_path), root, name)
-    if key not in _urls or current_app.debug:
-        _urls[key] = url_for("static", filename=name, v=_digest(Path(current_app.static_folder or "") / name))
+    app, asked = _cv_app.get().app, _cv_request.get(None)  # not through proxies: a page asks a hundred times
+    key = (app.root_path, asked.request.script_root if asked is not None else "", name)
+    if key not in _urls or app.debug:
+        _urls[key] = url_for("static", filename=name, v=_digest(Path(app.static_folder or "") / name))
     return _urls[key]
 
 

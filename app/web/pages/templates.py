@@ -20,6 +20,7 @@ from app.web.core.languages import spoken
 
 #: Compiled templates per language; we and FAB have about 200.
 CACHE_SIZE = 400
+_HANDED_ON = re.compile(r"^( *)yield from (.+)$", re.MULTILINE)
 _INDENT = re.compile(r"\n\s+")
 #: What `{{ x.items }}` and the like mean in Jinja is kept, also for a dictionary with such a key.
 _DICT_METHODS = frozenset(dir(dict))
@@ -61,6 +62,15 @@ class PageEnvironment(Environment):
         """The source of a page without its indentation; a line break stays one."""
         text = super().preprocess(source, name, filename)
         return _INDENT.sub("\n", text) if (name or "").endswith(".html") else text
+
+    def _generate(
+        self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
+    ) -> str:
+        """The Python of a template. What blocks, parents and includes make is handed on in one piece.
+
+        Otherwise each of a page's 800 pieces would come up through all the templates that extend each other.
+        """
+        return _HANDED_ON.sub(r"\1yield concat(\2)", super()._generate(source, name, filename, defer_init))
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         parsed = super()._parse(source, name, filename)

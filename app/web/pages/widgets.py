@@ -24,12 +24,24 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _NEVER_CUT = 12
 #: Faces of a stack, tags of a cell.
 _MOST_FACES, _MOST_TAGS = 3, 3
+#: Icons that are kept ready; we have 238 names.
+MAX_ICONS = 1000
+
+
+#: (address of the sprite, name, more classes) -> an icon.
+_icons: dict[tuple[str, str, str], Markup] = {}
 
 
 def icon(name: str, extra: str = "") -> Markup:
     """An icon out of the sprite: decorative, so hidden from screen readers. `extra`: more classes."""
-    look = f"icon {escape(extra)}" if extra else "icon"
-    return Markup(f'<svg class="{look}" aria-hidden="true"><use href="{static_url(SPRITE)}#{escape(name)}"/></svg>')
+    key = (static_url(SPRITE), name, extra)
+    found = _icons.get(key)
+    if found is None:
+        look = f"icon {escape(extra)}" if extra else "icon"
+        found = Markup(f'<svg class="{look}" aria-hidden="true"><use href="{key[0]}#{escape(name)}"/></svg>')
+        if len(_icons) < MAX_ICONS:
+            _icons[key] = found
+    return found
 
 
 def csrf() -> Markup:

@@ -51,7 +51,7 @@ def scope_of(period: Period, viewer: Viewer, people: frozenset[int] | None, slot
     """The scope of figures for this viewer, with their statuses and access rules."""
 
     def sees_call(call: Any) -> ColumnElement[bool]:
-        return access.sees_id(viewer.person, CallLog, call.c.id)
+        return access.visible_id(viewer.person, CallLog, call.c.id)
 
     return Scope(period, viewer.now, viewer.lookups.meanings, people, slot, sees_call)
 

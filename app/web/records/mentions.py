@@ -27,7 +27,7 @@ MAX_SUGGESTED, MAX_CHECKED = 8, 40
 
 def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activity:
     """Write a note on a record that the viewer sees; notifies the users it mentions and the record's involved users."""
-    line = timeline.write(session, about, "note", viewer.stamp, text=text)
+    line = timeline.write_line(session, about, "note", viewer.stamp, text=text)
     session.flush()
     if about.__tablename__ == "task":  # a note on a task concerns its lead or ticket
         about = _parent(session, line) or about

@@ -28,7 +28,7 @@ def log_outcome(call: CallLog, outcome: CallOutcome, viewer: Viewer) -> None:
         viewer.person.refuse_unless("Notes", "create")
     if outcome.follow_up_on is not None:
         viewer.person.refuse_unless("Tasks", "create")
-    offsets = reminder_offsets(db.session(), viewer.person.id)
+    offsets = reminder_offsets(viewer, viewer.person.id)
     call_outcomes.save_outcome(db.session(), call, outcome, viewer.change_context(reminder_minutes=offsets))
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import request
 from flask_appbuilder.models.sqla.interface import SQLAInterface
-from flask_appbuilder.security.sqla.models import User
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select, update
+from sqlalchemy import Integer, bindparam, update
 from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import assignment, notices, tasks
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, UtcDateTime
 from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
 from app.models import Lead
@@ -93,13 +93,12 @@ class TaskService(RecordService):
         """Create a task for the viewer or for a colleague they can assign to, who is notified."""
         self._refuse_assignee(session, values, viewer)
         values.setdefault("assignee_id", viewer.person.id)
-        offsets = reminder_offsets(session, values["assignee_id"])
+        offsets = reminder_offsets(viewer, values["assignee_id"])
         task = tasks.create(session, values, viewer.change_context(reminder_minutes=offsets))
         self._notify_assignee(session, task, viewer)
         if task.lead_id and task.due_on:
-            earlier = Lead.next_follow_up_on.is_(None) | (Lead.next_follow_up_on > task.due_on)
-            step = update(Lead).where(Lead.id == task.lead_id, earlier).values(next_follow_up_on=task.due_on)
-            session.execute(step, execution_options={"synchronize_session": False})
+            question = access.Question("follow up of a lead", partial(_earlier_follow_up, viewer.person))
+            access.change(session, question, {"lead": task.lead_id, "due": task.due_on})
         return task
 
     def change(self, session: Session, row: Task, values: dict[str, Any], viewer: Viewer) -> None:
@@ -107,9 +106,8 @@ class TaskService(RecordService):
         before = row.assignee_id
         if values.get("assignee_id") != before:
             self._refuse_assignee(session, values, viewer)
-        tasks.change(
-            session, row, values, viewer.change_context(reminder_minutes=reminder_offsets(session, row.assignee_id))
-        )
+        offsets = reminder_offsets(viewer, row.assignee_id)
+        tasks.change(session, row, values, viewer.change_context(reminder_minutes=offsets))
         if row.assignee_id != before:
             self._notify_assignee(session, row, viewer)
 
@@ -132,13 +130,17 @@ class TaskService(RecordService):
             )
 
 
-def reminder_offsets(session: Session, user_id: int | None) -> tuple[int, ...]:
+def reminder_offsets(viewer: Viewer, user_id: int | None) -> tuple[int, ...]:
     """The user's reminder offsets, in minutes before the due time."""
-    if user_id is None:
-        return REMINDER_MINUTES
-    with access.as_system(session):
-        chosen = session.execute(select(User.reminder_minutes).where(User.id == user_id)).scalar()
-    return tuple(chosen) if chosen else REMINDER_MINUTES
+    return REMINDER_MINUTES if user_id is None else viewer.lookups.reminders.get(user_id, REMINDER_MINUTES)
+
+
+def _earlier_follow_up(person: access.Person) -> Any:
+    """The UPDATE of the next follow-up of a `lead` that the person sees, if it has none before `due`."""
+    table, due = Lead.__table__, bindparam("due", type_=UtcDateTime)
+    earlier = table.c.next_follow_up_on.is_(None) | (table.c.next_follow_up_on > due)
+    of_lead = table.c.id == bindparam("lead", type_=Integer)
+    return update(table).where(of_lead, access.visible(person, Lead), earlier).values(next_follow_up_on=due)
 
 
 class TaskResource(Resource):

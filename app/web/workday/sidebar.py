@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from app import access
 from app.extensions import db
+from app.models import AssignmentRequest, Conversation
 from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.list_choices import choices_of
 from app.web.core.registry import registered
@@ -117,6 +118,10 @@ _COUNTED: dict[str, tuple[str, str, Callable[[access.Person], Any], str | None]]
 }
 
 
+#: The tables of what is counted.
+_TABLES = frozenset(each.__tablename__ for each in (AssignmentRequest, Conversation))
+
+
 def _badge(name: str, person: access.Person) -> Entry:
     """The count beside a menu entry, and where the entry leads while there is one."""
     count = _counts(person).get(name, 0)
@@ -134,11 +139,17 @@ def _counts(person: access.Person) -> dict[str, int]:
         shown = {name: rows(person) for name, (module, verb, rows, _) in _COUNTED.items() if person.may(module, verb)}
         known = {"Requests": g.waiting} if "waiting" in g else {}  # the page of requests has counted them
         shown = {name: rows for name, rows in shown.items() if name not in known}
-        parts = [select(func.count()).select_from(rows.limit(MAX_COUNTED).subquery()) for rows in shown.values()]
-        row = db.session.execute(select(*[part.scalar_subquery() for part in parts])).one() if parts else ()
+        question = access.Question(("sidebar", tuple(shown)), partial(_count, list(shown.values())), _TABLES)
+        row = access.answer(db.session(), question, {})[0] if shown else ()
         g.sidebar_counts = known | dict(zip(shown, row, strict=True))
     counts: dict[str, int] = g.sidebar_counts
     return counts
+
+
+def _count(shown: list[Any]) -> Any:
+    """SELECT of how many rows each of these has."""
+    parts = [select(func.count()).select_from(rows.limit(MAX_COUNTED).subquery()) for rows in shown]
+    return select(*[part.scalar_subquery() for part in parts])
 
 
 #: Beginnings of the addresses of settings.

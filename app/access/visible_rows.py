@@ -1,0 +1,72 @@
+"""One row that the person sees, as an object: by a statement that is finished once per person and class.
+
+The session's own way to one object costs more than reading it: the SELECT with its rules is built, keyed and looked up,
+and each column is set by a loader of its own.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Integer, bindparam, inspect, select
+from sqlalchemy.orm import ColumnProperty, Mapper, Session, make_transient_to_detached
+from sqlalchemy.orm.util import identity_key
+
+from app.access.finished import Question, answer
+from app.access.system_session import acting
+
+
+def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
+    """The row of this id if the person sees it, else None; never answered from the identity map."""
+    if isinstance(key, bool) or not isinstance(key, int) or not 0 < key < 2**31:
+        return None
+    names = None if options or acting(session) is None else _plain_columns(inspect(record))
+    if names is None:
+        return session.scalars(select(record).where(record.id == key).options(*options)).first()
+
+    def statement() -> Any:
+        columns = [getattr(record, name).label(f"c{place}") for place, name in enumerate(names)]
+        return select(*columns).where(record.id == bindparam("row", 0, type_=Integer))
+
+    question = Question(("object", record), statement, frozenset([record.__tablename__]))
+    rows = answer(session, question, {"row": key})
+    return _object(session, record, key, dict(zip(names, rows[0], strict=True))) if rows else None
+
+
+def sees_id(session: Session, record: Any, key: int) -> bool:
+    """Whether the person sees the row of this id."""
+
+    def statement() -> Any:
+        return select(record.id).where(record.id == bindparam("row", 0, type_=Integer))
+
+    return bool(answer(session, Question(("id", record), statement, frozenset([record.__tablename__])), {"row": key}))
+
+
+def _object(session: Session, record: Any, key: int, values: dict[str, Any]) -> Any:
+    """The session's object of the row, as a loader would make it: one that is there already stays as it is."""
+    present = session.identity_map.get(identity_key(record, key))
+    if present is not None:
+        if inspect(present).expired_attributes:
+            session.refresh(present)
+        return present
+    made = inspect(record).class_manager.new_instance()
+    inspect(made).dict.update(values)
+    make_transient_to_detached(made)
+    session.add(made)
+    return made
+
+
+@lru_cache(maxsize=200)
+def _plain_columns(mapper: Mapper[Any]) -> tuple[str, ...] | None:
+    """The names of the columns of a class that a row alone can fill; None for one that needs the session's loaders."""
+    names = tuple(name for name, _column in mapper.columns.items())
+    columns = [mapper.get_property(name) for name in names]
+    is_plain = (
+        not mapper.inherits
+        and mapper.polymorphic_on is None
+        and list(mapper.primary_key) == [mapper.local_table.c.get("id")]
+        and not mapper.class_manager.dispatch.load
+        and all(isinstance(each, ColumnProperty) and not each.deferred and len(each.columns) == 1 for each in columns)
+    )
+    return names if is_plain else None

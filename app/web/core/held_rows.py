@@ -1,0 +1,83 @@
+"""The raw row of an object that was just written, as a SELECT would read it, so that the answer need not read it again.
+
+Only where the object itself tells that the person sees it, and has all values: what stands in other tables, and whether
+the person sees that, only the database knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, Dialect, inspect
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.visitors import iterate
+
+from app import access
+
+if TYPE_CHECKING:
+    from app.web.core.record_table import RecordTable
+
+Names = tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How one selected column is read from the object."""
+
+    #: The attribute with its value; of a column of another table, the one that refers to that.
+    name: str
+    is_of_another: bool
+    #: What the driver makes of a value that is stored, and of one that is read; None = nothing.
+    store: Callable[[Any], Any] | None = None
+    load: Callable[[Any], Any] | None = None
+
+    def value(self, held: dict[str, Any]) -> Any:
+        """The value as it is read. Raises LookupError where the object doesn't have it."""
+        found = held[self.name]
+        if self.is_of_another:
+            if found is not None:
+                raise LookupError(self.name)
+            return None
+        stored = found if self.store is None else self.store(found)
+        return stored if self.load is None else self.load(stored)
+
+
+def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tuple[Any, ...] | None:
+    """The columns of `table.selection(names)` of an object that is flushed; None where they have to be read."""
+    person = access.acting(session)
+    if person is None or table.base_filters or type(row) is not table.record or not access.surely_sees(person, row):
+        return None
+    readers = _readers(table, names, session.get_bind().dialect)
+    held = inspect(row).dict
+    try:
+        return None if readers is None else tuple([each.value(held) for each in readers])
+    except LookupError:  # of another table, or set by the database
+        return None
+
+
+@lru_cache(maxsize=200)
+def _readers(table: RecordTable, names: Names, dialect: Dialect) -> tuple[_Reader, ...] | None:
+    """How each column is read; None where one is no plain column."""
+    chosen = table.fields if names is None else [table.by_name[name] for name in names]
+    columns = [table.record.id, *(column for each in chosen for column in each.columns)]
+    keys = {other: _own_key(on, table) for other, on in table.joins}
+    found = [_reader(column, table, keys, dialect) for column in columns]
+    return None if None in found else tuple(found)  # type: ignore[arg-type]
+
+
+def _reader(column: Any, table: RecordTable, keys: dict[Any, str | None], dialect: Dialect) -> _Reader | None:
+    owner, kind = getattr(column, "class_", None), getattr(column, "type", None)
+    if owner is table.record and column.key in inspect(owner).columns and kind is not None:
+        own: Any = kind.dialect_impl(dialect)
+        return _Reader(column.key, False, own.bind_processor(dialect), own.result_processor(dialect, None))
+    key = keys.get(owner)
+    return None if key is None else _Reader(key, True)
+
+
+def _own_key(on: Any, table: RecordTable) -> str | None:
+    """The record's attribute by which the joined table is found."""
+    names = [node.key for node in iterate(on) if isinstance(node, Column) and node.table is table.record.__table__]
+    return names[0] if len(names) == 1 else None

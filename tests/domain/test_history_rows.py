@@ -1,0 +1,92 @@
+"""Rows of history that are gathered, and new objects that are inserted without a flush."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import event, inspect, select
+from sqlalchemy.orm import Session
+
+from app.domain import history_rows, new_rows, timeline
+from app.domain.base import Stamp
+from app.domain.pending import pending
+from app.models import Activity, Lead, StatusChange, Task
+from tests.makers import NOW, lead, user
+
+
+def texts(office: Session) -> list[str]:
+    return [payload["text"] for payload in office.scalars(select(Activity.payload).order_by(Activity.id))]
+
+
+def test_lines_are_written_together_after_the_record(office):
+    about, stamp = lead(office), Stamp(user(office, "ana").id, NOW)
+    about.description = "changed"
+    sent: list[str] = []
+    event.listen(office.get_bind(), "before_cursor_execute", lambda _c, _cursor, text, *_: sent.append(text))
+    with history_rows.written_together(office), history_rows.written_together(office):
+        timeline.write(office, about, "system", stamp, text="one")
+        history_rows.add(office, StatusChange, {"lead_id": about.id, "to_id": about.status_id, "at": NOW})
+        timeline.write(office, about, "system", stamp, text="two")
+        assert not sent
+    assert [text.split()[:3] for text in sent] == [
+        ["UPDATE", "leads", "SET"],
+        ["INSERT", "INTO", "activity"],
+        ["INSERT", "INTO", "status_change"],
+    ]
+    timeline.write(office, about, "system", stamp, text="three")
+    assert texts(office) == ["one", "two", "three"]
+
+
+def test_an_exception_drops_what_was_gathered(office):
+    about, stamp = lead(office), Stamp(None, NOW)
+    with pytest.raises(ZeroDivisionError), history_rows.written_together(office):
+        timeline.write(office, about, "system", stamp, text="lost")
+        raise ZeroDivisionError
+    timeline.write(office, about, "system", stamp, text="kept")
+    assert texts(office) == ["kept"]
+
+
+def new_task(about: Lead, **values: object) -> Task:
+    task = Task(lead_id=about.id, title="Call", assignee_id=about.assignee_id, **values)
+    task.stamp(Stamp(None, NOW))
+    return task
+
+
+def test_a_stored_object_is_as_after_a_flush(office):
+    about = lead(office, user(office, "ana"))
+    stored, flushed = new_task(about, description="e\u0301"), new_task(about, description="\u00e9")
+    new_rows.store(office, stored)
+    office.add(flushed)
+    office.flush()
+    columns = [column.key for column in inspect(Task).columns if column.key != "id"]
+    assert inspect(stored).persistent and stored in office and not office.dirty
+    assert [getattr(stored, name) for name in columns] == [getattr(flushed, name) for name in columns]
+    assert stored.description == "\u00e9"
+    assert pending(office).change_events["task", stored.id].events == {"created", "assigned"}
+    stored.title = "Again"
+    office.flush()
+    office.expire_all()
+    assert (stored.title, stored.version, flushed.id) == ("Again", 2, stored.id + 1)
+
+
+def test_related_objects_give_their_keys(office):
+    about = lead(office)
+    made = Lead(number="X-1", first_name="Mia", status=about.status, status_on=NOW)
+    made.stamp(Stamp(None, NOW))
+    new_rows.store(office, made)
+    assert made.status_id == about.status_id == office.scalars(select(Lead.status_id).where(Lead.id == made.id)).one()
+
+
+def test_who_listens_to_inserts_of_a_class_hears_of_each(office):
+    heard: list[str] = []
+
+    def hear(_mapper: object, _connection: object, row: Task) -> None:
+        heard.append(row.title)
+
+    new_rows._defaults.cache_clear()
+    event.listen(Task, "before_insert", hear)
+    try:
+        new_rows.store(office, new_task(lead(office)))
+    finally:
+        event.remove(Task, "before_insert", hear)
+        new_rows._defaults.cache_clear()
+    assert heard == ["Call"]
