@@ -173,7 +173,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         """Of the last transaction of this connection that changed something; what fails here undoes no commit."""
         try:
             self.query("SELECT @@last_gtid")
-            return str(self._result.rows[0][0] or "")
+            return str(self._result.rows[0][0] or "")  # type: ignore[union-attr]  # a query has a result
         except (MySQLError, OSError, IndexError, TypeError):
             return UNKNOWN
 

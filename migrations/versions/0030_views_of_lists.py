@@ -13,10 +13,12 @@ MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
 def _user() -> sa.Column:
+    # small: a column of new tables only
     return sa.Column("user_id", sa.Integer(), sa.ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
 
 
 def _view(on_delete: str, nullable: bool) -> sa.Column:
+    # small: a column of new tables only
     return sa.Column("view_id", sa.Integer(), sa.ForeignKey("saved_view.id", ondelete=on_delete), nullable=nullable)
 
 
@@ -25,6 +27,7 @@ def upgrade() -> None:
     with op.batch_alter_table("saved_view", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.add_column(sa.Column("audience", sa.String(8), nullable=False, server_default="me"))
         batch.add_column(sa.Column("role_id", sa.Integer()))
+        # small: no page has saved a view yet
         batch.create_foreign_key("fk_saved_view_role", "ab_role", ["role_id"], ["id"], ondelete="SET NULL")
         batch.create_index("ix_saved_view_role_id", ["role_id"])
     op.create_table(
@@ -37,11 +40,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_view_pin_view_id", "view_pin", ["view_id"])
     # What was shared stays shared, what was pinned stays in its owner's sidebar.
+    # small: no page has saved a view yet
     op.execute(sa.text("UPDATE saved_view SET audience = 'all' WHERE shared = 1"))
     op.execute(sa.text("INSERT INTO view_pin (user_id, view_id) SELECT owner_id, id FROM saved_view WHERE pinned = 1"))
     with op.batch_alter_table("saved_view", table_kwargs={"sqlite_autoincrement": True}) as batch:
-        batch.drop_column("shared")
-        batch.drop_column("pinned")
+        batch.drop_column("shared")  # contract: 1.0.0, no code has used it
+        batch.drop_column("pinned")  # contract: 1.0.0, no code has used it
     _create_choices()
 
 
@@ -85,6 +89,7 @@ def downgrade() -> None:
     with op.batch_alter_table("saved_view", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.add_column(sa.Column("shared", sa.Boolean(), nullable=False, server_default=sa.false()))
         batch.add_column(sa.Column("pinned", sa.Boolean(), nullable=False, server_default=sa.false()))
+    # small: no page has saved a view yet
     op.execute(sa.text("UPDATE saved_view SET shared = 1 WHERE audience = 'all'"))
     pinned = "SELECT 1 FROM view_pin WHERE view_pin.view_id = saved_view.id AND view_pin.user_id = saved_view.owner_id"
     op.execute(sa.text(f"UPDATE saved_view SET pinned = 1 WHERE EXISTS ({pinned})"))
