@@ -21,12 +21,9 @@ export function start(form, more = {}) {
   const files = attach(form, words, say);
   const key = `crm-mail:${form.dataset.mail}`;
 
-  // --- recipients: the field for an address is there when none is chosen
+  // --- recipients: who chooses none of those that are offered types an address
   const to = form.querySelector('[data-mail-to]');
-  const other = form.querySelector('[data-mail-other]');
-  const who = () => { if (to) other.hidden = Boolean(to.value); };
-  to?.addEventListener('change', () => { who(); if (!to.value) other.focus(); });
-  who();
+  to?.addEventListener('change', () => { if (!to.value) form.querySelector('[data-mail-other]')?.focus(); });
 
   // --- the draft
   const copies = () => [...form.querySelectorAll('[name=cc]:checked')].map((box) => box.value);
@@ -39,7 +36,6 @@ export function start(form, more = {}) {
     if (form.elements.quote) form.elements.quote.checked = draft.quote;
     editor.set(draft.html);
     files.set(draft.files);
-    who();
   }
   let soon = null;
   let isSent = false;

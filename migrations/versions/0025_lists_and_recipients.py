@@ -1,4 +1,4 @@
-"""Do-not-disturb lists are read from the storage of files; their wrong lines are rows.
+"""Do-not-disturb lists are read from the storage of files; their wrong lines are rows. Emails have several recipients.
 
 Lists that are being read at the upgrade lie in the folder of one server: they are marked, and uploaded once more.
 """
@@ -29,11 +29,14 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_dnd_wrong_line", "dnd_wrong_line", ["upload_id", "line"])
+    op.add_column("mail", sa.Column("also_to", sa.JSON()))
     uploads = sa.table("dnd_upload", sa.column("state", sa.String), sa.column("error", sa.String))
     op.execute(uploads.update().where(uploads.c.state == "reading").values(state="failed", error=AGAIN))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("mail", table_kwargs={"sqlite_autoincrement": True}) as batch:
+        batch.drop_column("also_to")
     op.drop_table("dnd_wrong_line")
     op.drop_index("ix_dnd_upload_digest", "dnd_upload")
     with op.batch_alter_table("dnd_upload", table_kwargs={"sqlite_autoincrement": True}) as batch:
