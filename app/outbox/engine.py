@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
@@ -35,8 +35,9 @@ INTERRUPTED_AFTER = timedelta(minutes=5)
 MAX_QUEUED = 500
 #: What has to wait for longer is left to the sweep.
 LATER = timedelta(hours=12)
-#: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away.
-STORE_WAITS = (0.1, 0.5, 2.0, 5.0)
+#: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away: for
+#: longer than it takes to start again. A worker can do nothing else meanwhile.
+STORE_WAITS = (0.1, 0.5, 2.0, 5.0, 10.0, 15.0)
 SKIPPED = "skipped"
 A_FAULT = "Internal error; see the server log."
 
@@ -233,10 +234,10 @@ def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[st
                 if is_mine:
                     kind.on_settled(session, row, result, now)
                 return is_mine
-        except OperationalError as error:
-            if wait is None:
+        except SQLAlchemyError as error:
+            if wait is None or cause_of(error) is None:
                 raise
-            kind.log.warning("%s %s could not be stored, again: %s", kind.label, kind.key_of(row), type(error.orig))
+            kind.log.warning("%s %s could not be stored, again: %s", kind.label, kind.key_of(row), summary_of(error))
             time.sleep(queue.jittered(wait))
     return False
 
