@@ -37,7 +37,7 @@ MAX_QUEUED = 500
 LATER = timedelta(hours=12)
 #: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away: for
 #: longer than it takes to start again. A worker can do nothing else meanwhile.
-STORE_WAITS = (0.1, 0.5, 2.0, 5.0, 10.0, 15.0)
+STORE_WAITS = (0.1, 0.5, 2.0, 5.0, 8.0, 8.0)
 SKIPPED = "skipped"
 A_FAULT = "Internal error; see the server log."
 
