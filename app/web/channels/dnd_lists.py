@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, flash, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from app import access
-from app.domain import dnd_uploads, permissions, settings
+from app.domain import dnd_uploads, settings
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.dnd_uploads import DndUpload
 from app.extensions import db
@@ -26,6 +26,7 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
 BASE = "/settings/do-not-disturb/"
@@ -34,14 +35,11 @@ MOST = 50
 _CHIPS = {"reading": "blue", "done": "green", "failed": "red"}
 
 
-class DndListsView(BaseView):
+class DndListsView(SettingsPage):
     """/settings/do-not-disturb/"""
 
     route_base = "/settings/do-not-disturb"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {"index": "read", "wrong": "read", "upload": "write"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"index": "read", "wrong": "read", "upload": "write"}
 
     @expose("/")
     @has_access
