@@ -158,7 +158,10 @@ class Load:
             ends = time.monotonic() + seconds
             paces = ((self.hook, HOOKS), (self.message, MESSAGES), (self.mail, MAILS))
             threads = [threading.Thread(target=self._paced, args=(pool, *pace, ends)) for pace in paces]
-            threads += [threading.Thread(target=self._calls, args=(ends,)), threading.Thread(target=self._reads, args=(ends,))]
+            threads += [
+                threading.Thread(target=self._calls, args=(ends,)),
+                threading.Thread(target=self._reads, args=(ends,)),
+            ]
             for each in threads:
                 each.start()
             for each in threads:
@@ -194,12 +197,20 @@ class Load:
         """An SMS of a person."""
         lead, number = self.leads[n % len(self.leads)]
         mark = f"T{n:06d}s"
-        self._create(mark, {"channel": "sms", "peer": number, "body": f"{mark} Namaste", "lead": lead, "purpose": "service"})
+        self._create(
+            mark, {"channel": "sms", "peer": number, "body": f"{mark} Namaste", "lead": lead, "purpose": "service"}
+        )
 
     def mail(self, n: int) -> None:
         """An email of a person."""
         lead, mark = self.leads[n % len(self.leads)][0], f"T{n:06d}e"
-        said = {"channel": "email", "peer": f"c{n}@customer.example", "subject": "Your account", "body": mark, "lead": lead}
+        said = {
+            "channel": "email",
+            "peer": f"c{n}@customer.example",
+            "subject": "Your account",
+            "body": mark,
+            "lead": lead,
+        }
         self._create(mark, said | {"purpose": "service"})
 
     def _create(self, mark: str, body: dict[str, Any]) -> None:

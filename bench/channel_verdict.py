@@ -27,13 +27,19 @@ def report(held: House, books: Books, campaign: int) -> int:
 
 
 def _outgoing(held: House, books: Books) -> list[str]:
-    rows = held.rows("SELECT id, channel, peer, body, state, reason FROM message WHERE direction = 'out' AND account_id IS NOT NULL")
+    rows = held.rows(
+        "SELECT id, channel, peer, body, state, reason FROM message WHERE direction = 'out' AND account_id IS NOT NULL"
+    )
     by_id = {row[0]: row for row in rows}
     states = Counter((row[1], row[4]) for row in rows)
     print(f"acknowledged {len(books.acknowledged)} of {len(rows)} in the outbox: {dict(states)}")
     faults = [f"{mark} was acknowledged and is gone" for mark, key in books.acknowledged.items() if key not in by_id]
     faults += [f"message {row[0]} is {row[4]}" for row in rows if row[4] not in OVER]
-    faults += [f"message {row[0]} is {row[4]} without a reason" for row in rows if row[4] in ("failed", "unknown") and not row[5]]
+    faults += [
+        f"message {row[0]} is {row[4]} without a reason"
+        for row in rows
+        if row[4] in ("failed", "unknown") and not row[5]
+    ]
     there = Counter((each["to"], each["body"]) for each in held.double.messages.values())
     ends = {(each["to"], each["body"]): each for each in held.double.messages.values()}
     print(f"the provider took {sum(there.values())} messages and {sum(books.mails.values())} mails")
@@ -45,9 +51,9 @@ def _outgoing(held: House, books: Books) -> list[str]:
             faults.append(f"message {key} is {state}, but nobody took it")
         if state == "failed" and taken and not (channel == "sms" and taken["status"] == "undelivered"):
             faults.append(f"message {key} is failed ({reason}), but was taken")
-        if channel == "sms" and taken and held.double.reported.get(taken["sid"]) in ("delivered", "read"):
-            if state not in ("delivered", "read"):
-                faults.append(f"message {key} is {state}, but {taken['status']} was reported")
+        told = held.double.reported.get(taken["sid"]) if channel == "sms" and taken else None
+        if told in ("delivered", "read") and state not in ("delivered", "read"):
+            faults.append(f"message {key} is {state}, but {told} was reported")
     return faults
 
 
@@ -62,9 +68,12 @@ def _incoming(held: House, books: Books) -> list[str]:
 
 
 def _campaign(held: House, campaign: int) -> list[str]:
-    states = dict(held.rows("SELECT state, COUNT(*) FROM campaign_recipient WHERE campaign_id = %s GROUP BY state", campaign))
+    states = dict(
+        held.rows("SELECT state, COUNT(*) FROM campaign_recipient WHERE campaign_id = %s GROUP BY state", campaign)
+    )
     twice = held.rows(
-        "SELECT peer, COUNT(*) FROM message WHERE cause LIKE %s GROUP BY peer HAVING COUNT(*) > 1", f"campaign:{campaign}%"
+        "SELECT peer, COUNT(*) FROM message WHERE cause LIKE %s GROUP BY peer HAVING COUNT(*) > 1",
+        f"campaign:{campaign}%",
     )
     state = held.rows("SELECT state FROM campaign WHERE id = %s", campaign)[0][0]
     print(f"campaign {state}: {states}")
@@ -78,7 +87,11 @@ def _calls(held: House) -> list[str]:
     print(f"calls: {states}; the provider rang {sum(held.double.calls.values())}")
     faults = [f"call {key} was dialled {count} times" for key, count in held.double.calls.items() if count > 1]
     known = {f"c{row[0]}": row[1] for row in held.rows("SELECT call_id, state FROM call_request")}
-    faults += [f"call {key} was dialled and is {known.get(key)}" for key in held.double.calls if known.get(key) not in ("sent", "unknown")]
+    faults += [
+        f"call {key} was dialled and is {known.get(key)}"
+        for key in held.double.calls
+        if known.get(key) not in ("sent", "unknown")
+    ]
     return faults + [f"{count} calls are {state}" for state, count in states.items() if state in ("queued", "sending")]
 
 

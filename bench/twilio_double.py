@@ -1,4 +1,4 @@
-"""A double of Twilio with faults: it refuses, breaks, stalls, and reports twice and in any order; and it keeps count."""
+"""A double of Twilio with faults: it refuses, breaks, stalls, reports twice and in any order, and keeps count."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ class Double:
             status = 0
             line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=15)
             with suppress(OSError, http.client.HTTPException):
-                line.request("POST", f"{parts.path}?{parts.query}" if parts.query else parts.path, urlencode(form), headers)
+                line.request(
+                    "POST", f"{parts.path}?{parts.query}" if parts.query else parts.path, urlencode(form), headers
+                )
                 status = line.getresponse().status
             line.close()
             self.answers[status] += 1

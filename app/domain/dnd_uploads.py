@@ -116,9 +116,7 @@ def due(session: Session, limit: int) -> list[int]:
 def note_wrong(session: Session, upload: DndUpload, lines: Sequence[tuple[int, str, str]]) -> None:
     """Count the wrong lines (number, text, problem), and keep the first of a file."""
     room = max(0, MAX_WRONG - upload.wrong)
-    rows = [
-        {"upload_id": upload.id, "line": n, "text": text, "problem": problem} for n, text, problem in lines[:room]
-    ]
+    rows = [{"upload_id": upload.id, "line": n, "text": text, "problem": problem} for n, text, problem in lines[:room]]
     if rows:
         session.execute(insert(DndWrongLine), rows)
     upload.wrong += len(lines)

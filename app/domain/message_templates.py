@@ -52,7 +52,7 @@ class MessageTemplate(Master):
 
 
 def variables(template: Any) -> tuple[str, ...]:
-    """The names of the template's variables, in the order in which they first occur; of an email in the subject, too."""
+    """The names of the template's variables, in the order in which they occur; of an email in the subject, too."""
     return tuple(dict.fromkeys(_VARIABLE.findall(template.body) + _VARIABLE.findall(subject_of(template))))
 
 

@@ -59,9 +59,7 @@ class Bucket:
         """Store a file of any size, in pieces where it is large; the storage checks its SHA-256."""
         extra = {"ChecksumAlgorithm": "SHA256"}
         room = _room(path.stat().st_size)
-        self._call(
-            lambda client, where: client.upload_file(str(path), *where.values(), ExtraArgs=extra), key, room
-        )
+        self._call(lambda client, where: client.upload_file(str(path), *where.values(), ExtraArgs=extra), key, room)
 
     def read(self, key: str, into: BinaryIO, most: int) -> None:
         """Fetch an object of at most so many bytes."""

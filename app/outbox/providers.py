@@ -84,7 +84,7 @@ def client_of(session: Session, account_id: int | None, gone: str) -> Provider:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Inside, whatever goes wrong counts as not done, since to do it again changes nothing; without people's numbers."""
+    """Inside, whatever goes wrong counts as not done, for repeating it changes nothing; without people's numbers."""
     try:
         yield
     except DeliveryUnknown as error:

@@ -149,7 +149,9 @@ def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
             due_on=viewer.now + UNDO,
             sees=seen_by(session, viewer),
         )
-        message = outgoing_mail.send(session, wish, MailParts(html, _cc(about, typed, viewer), *quote, to=tuple(also_to)), viewer.stamp)
+        message = outgoing_mail.send(
+            session, wish, MailParts(html, _cc(about, typed, viewer), *quote, to=tuple(also_to)), viewer.stamp
+        )
     if typed.status:
         _set_status(session, about, typed.status, viewer)
     is_nobodys = about.conversation is not None and about.conversation.claimed_by_id is None

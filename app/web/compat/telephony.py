@@ -24,7 +24,7 @@ _RECORDS: tuple[tuple[str, Any], ...] = (("lead", Lead), ("ticket", Ticket), ("c
 
 
 def integration_status(_arguments: Arguments) -> dict[str, Any]:
-    """Which of the predecessor's providers makes the calls: {twilio_enabled, exotel_enabled, default_calling_medium}."""
+    """Which of its providers makes the calls: {twilio_enabled, exotel_enabled, default_calling_medium}."""
     kinds = _kinds()
     media = [each.capitalize() for each in kinds if each in ("twilio", "exotel")]
     status = {f"{each}_enabled": int(each in kinds) for each in ("twilio", "exotel")}
@@ -51,7 +51,9 @@ def set_medium(arguments: Arguments) -> dict[str, Any]:
     """medium -> {success}; only what is so already: by which account calls go is set by an administrator."""
     medium, status = arguments.text("medium", ""), integration_status(arguments)
     if medium and medium != status["default_calling_medium"]:
-        raise RuleBroken(_("An administrator sets under Settings, Channels by which provider calls are made."), "medium")
+        raise RuleBroken(
+            _("An administrator sets under Settings, Channels by which provider calls are made."), "medium"
+        )
     return {"success": True}
 
 
@@ -74,7 +76,9 @@ def _refuse_choices(arguments: Arguments, viewer: Any) -> None:
     """Raise RuleBroken for a number of one's own, or one that customers see, other than the CRM takes."""
     own = call_requests.own_number(db.session(), viewer.person.id)
     if "from_number" in arguments and phone.normalize(arguments.text("from_number")) not in (None, own):
-        raise RuleBroken(_("Your phone rings at the number in your profile. Please leave “from_number” out."), "from_number")
+        raise RuleBroken(
+            _("Your phone rings at the number in your profile. Please leave “from_number” out."), "from_number"
+        )
     if arguments.text("caller_id", ""):
         text = _("The CRM chooses which number customers see, as the rules want it. Please leave “caller_id” out.")
         raise RuleBroken(text, "caller_id")

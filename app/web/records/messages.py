@@ -153,7 +153,9 @@ class MessageService(NotedMessageService):
         with access.as_system(session):  # an opt-out counts whoever may see the customer
             wish = replace(_wish(session, given), sees=seen_by(session, viewer))
             if wish.channel == "email":
-                beside = MailParts(given.get("html") or "", tuple(given.get("cc") or ()), to=tuple(given.get("to") or ()))
+                beside = MailParts(
+                    given.get("html") or "", tuple(given.get("cc") or ()), to=tuple(given.get("to") or ())
+                )
                 return outgoing_mail.send(session, wish, beside, viewer.stamp)
             if foreign := [name for name in _OF_EMAIL if given.get(name)]:
                 raise RuleBroken(_("Only an email has “%(name)s”.", name=foreign[0]), foreign[0])

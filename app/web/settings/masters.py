@@ -239,16 +239,16 @@ class MessageTemplates(MasterScreen):
     list_title, show_title = lazy_gettext("Message templates"), lazy_gettext("Message template")
     add_title, edit_title = lazy_gettext("New message template"), lazy_gettext("Edit message template")
     list_columns = ["label", "channel", "language", "position", "is_active"]
-    columns = (
-        *("label", "channel", "language", "purpose", "header", "body", "provider_id", "position", "is_active"),
-    )
+    columns = (*("label", "channel", "language", "purpose", "header", "body", "provider_id", "position", "is_active"),)
     fields = {
         "channel": pick(lazy_gettext("Channel"), _CHANNELS),
         "language": pick(lazy_gettext("Language"), _LANGUAGES),
         "purpose": pick(lazy_gettext("Purpose"), list(PURPOSE_WORDS.items()), default="service"),
     }
     description_columns = {
-        "header": lazy_gettext("The subject of an email; it can have variables such as {{first_name}}, as the text can."),
+        "header": lazy_gettext(
+            "The subject of an email; it can have variables such as {{first_name}}, as the text can."
+        ),
         "provider_id": lazy_gettext("Of an SMS to India: the ID of its template on the DLT platform."),
         "purpose": lazy_gettext("Promotional messages have their hours, and are refused to who wants none."),
     }
