@@ -43,6 +43,8 @@ _SET_UP = (
         VALUES ('promotional_hours', '"00:00-00:00"'), ('quiet_hours', '"00:00-00:00"')""",
     "UPDATE ab_user SET telephony_number = CONCAT('+9198200', LPAD(id, 5, '0')) WHERE username LIKE 'bench%%'",
 )
+_WAITING = """SELECT (SELECT COUNT(*) FROM inbound_event WHERE state = 'new') + (SELECT COUNT(*) FROM campaign
+    WHERE state = 'running') + (SELECT COUNT(*) FROM call_request WHERE state IN ('queued', 'sending'))"""
 #: What is not over yet. After the load, waits are cut short: what is due in hours is due now.
 _OPEN = """SELECT COUNT(*) FROM message WHERE direction = 'out' AND (state IN ('queued', 'sending')
     OR (state = 'unknown' AND asks <= 6))"""
@@ -50,6 +52,7 @@ _SOONER = (
     "UPDATE message SET due_on = UTC_TIMESTAMP(6) - INTERVAL 2 MINUTE WHERE state = 'queued'",
     "UPDATE message SET ask_on = UTC_TIMESTAMP(6) WHERE state = 'unknown' AND asks <= 6",
     "UPDATE message SET began_on = began_on - INTERVAL 10 MINUTE WHERE state = 'sending'",
+    "UPDATE inbound_event SET next_try_on = UTC_TIMESTAMP(6) - INTERVAL 2 MINUTE WHERE state = 'new'",
     "UPDATE call_request SET began_on = began_on - INTERVAL 10 MINUTE WHERE state = 'sending'",
 )
 
@@ -147,8 +150,8 @@ def _add_account(web: server.Product, kind: str, *settings: str) -> str:
 class Load:
     """People and providers at the doors, each at a fixed pace whatever the answers take."""
 
-    def __init__(self, held: House, books: Books) -> None:
-        self.house, self.books, self.ended = held, books, threading.Event()
+    def __init__(self, held: House, books: Books, pace: float) -> None:
+        self.house, self.books, self.pace = held, books, pace
         self.leads = held.rows(_NUMBERED + " AND l.mobile_e164 IS NOT NULL LIMIT 400", sizes.SALES)
         self.lock = threading.Lock()
 
@@ -156,7 +159,8 @@ class Load:
         """Everything at once."""
         with ThreadPoolExecutor(140) as pool:
             ends = time.monotonic() + seconds
-            paces = ((self.hook, HOOKS), (self.message, MESSAGES), (self.mail, MAILS))
+            acts = ((self.hook, HOOKS), (self.message, MESSAGES), (self.mail, MAILS))
+            paces = [(act, rate * self.pace) for act, rate in acts]
             threads = [threading.Thread(target=self._paced, args=(pool, *pace, ends)) for pace in paces]
             threads += [
                 threading.Thread(target=self._calls, args=(ends,)),
@@ -166,7 +170,6 @@ class Load:
                 each.start()
             for each in threads:
                 each.join()
-        self.ended.set()
 
     def _paced(self, pool: ThreadPoolExecutor, act: Callable[[int], None], rate: float, ends: float) -> None:
         n, began = 0, time.monotonic()
@@ -270,9 +273,9 @@ class Load:
                 time.sleep(0.5)
 
 
-def start_campaign(held: House) -> int:
-    """1,000 people, 600 a minute. Returns its id."""
-    found = held.rows("SELECT id FROM leads WHERE mobile_e164 IS NOT NULL ORDER BY id DESC LIMIT %s", PEOPLE)
+def start_campaign(held: House, people: int) -> int:
+    """So many people, 600 a minute. Returns its id."""
+    found = held.rows("SELECT id FROM leads WHERE mobile_e164 IS NOT NULL ORDER BY id DESC LIMIT %s", people)
     browser, headers = Browser(held.web.port), key_of(sizes.MANAGER) | {"Content-Type": "application/json"}
     plan = {"name": "Trial", "channel": "sms", "body": "Hello {{first_name}}", "per_minute": 600}
     plan |= {"leads": [row[0] for row in found], "variables": {"first_name": {"from": "first_name", "text": "there"}}}
@@ -363,6 +366,7 @@ def main() -> int:
     """Read the command line, and run the trial."""
     parser = argparse.ArgumentParser(prog="python -m bench.channel_trial", description=__doc__)
     parser.add_argument("--seconds", type=float, default=240.0)
+    parser.add_argument("--pace", type=float, default=1.0, help="less than 1 beside other work: so much of the load")
     parser.add_argument("--drain", type=float, default=420.0)
     options = parser.parse_args()
     from bench import channel_verdict
@@ -370,7 +374,7 @@ def main() -> int:
     books = Books()
     post = Post(books)
     with house(post) as held:
-        campaign, load = start_campaign(held), Load(held, books)
+        campaign, load = start_campaign(held, round(PEOPLE * min(1, 2 * options.pace))), Load(held, books, options.pace)
         running = threading.Thread(target=load.run, args=(options.seconds,))
         running.start()
         _harm(held, options.seconds)
@@ -394,7 +398,7 @@ def _drain(held: House, seconds: float) -> float:
     """Wait until nothing is open; returns how long that took."""
     began = time.monotonic()
     time.sleep(25)  # what was under way when the faults ended has its answer, or none
-    while time.monotonic() - began < seconds and held.rows(_OPEN)[0][0]:
+    while time.monotonic() - began < seconds and held.rows(_OPEN)[0][0] + held.rows(_WAITING)[0][0]:
         for statement in _SOONER:
             held.rows(statement)
         time.sleep(10)

@@ -60,6 +60,7 @@ class Double:
     reported: dict[str, str] = field(default_factory=dict)
     #: Status of each answer to a report; 0 = none.
     answers: Counter[int] = field(default_factory=Counter)
+    is_over: bool = False
     reports: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(24))
 
     @property
@@ -130,7 +131,7 @@ class Double:
         parts, ends = urlsplit(url), time.monotonic() + REPORT_SECONDS
         signature = RequestValidator(TOKEN).compute_signature(url, form)
         headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
-        while time.monotonic() < ends:
+        while time.monotonic() < ends and not self.is_over:
             status = 0
             line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=15)
             with suppress(OSError, http.client.HTTPException):
@@ -224,6 +225,7 @@ def running() -> Iterator[Double]:
     try:
         yield made
     finally:
+        made.is_over = True
         made.reports.shutdown(wait=False, cancel_futures=True)
         server.shutdown()
         server.server_close()

@@ -145,7 +145,8 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
     "app/channels/smtp_provider.py": [send_mail],
     "app/channels/imap_client.py": [fetch_mail, lambda port: fetch_mail(port, "tls")],
     "app/channels/webhook.py": [post, lambda port: post(port, "https")],
-    "app/channels/http_client.py": [ask_provider, lambda port: ask_provider(port, "https")],
+    "app/channels/http_client.py": [ask_provider],
+    "app/channels/http_exchange.py": [ask_provider, lambda port: ask_provider(port, "https")],
     "app/channels/twilio_provider.py": [
         lambda port: account("twilio", port).send(OUTGOING),
         lambda port: account("twilio", port).fetch(Media(f"http://127.0.0.1:{port}/f", ""), 1000),

@@ -31,8 +31,9 @@ EARLY = timedelta(seconds=2)
 STUCK_AFTER = timedelta(minutes=1)
 #: A row that has been "sending" for longer was interrupted.
 INTERRUPTED_AFTER = timedelta(minutes=5)
-#: The sweep adds no calls to a queue that already holds this many.
-MAX_QUEUED = 500
+#: Jobs of the minute add no calls to a queue that already holds this many: what waits there is found due again each
+#: minute, and would multiply. So many are worked off in a minute even on a slow machine.
+MAX_QUEUED = 2000
 #: What has to wait for longer is left to the sweep.
 LATER = timedelta(hours=12)
 #: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away: for
@@ -257,9 +258,9 @@ def find_stuck(kind: DeliveryKind, session: Session, now: datetime, limit: int) 
     """Interrupted rows as ("sending", key), and rows that no queue holds any more as ("queued", key)."""
     interrupted = select(kind.key).where(*_is_interrupted(kind, now)).limit(limit)
     found: list[tuple[str, int | str]] = [("sending", key) for key in session.scalars(interrupted)]
-    if room := min(limit, _room(kind.queue)):
+    if left := min(limit, room(kind.queue)):
         overdue = (kind.model.state == "queued", kind.due_column < now - STUCK_AFTER, *kind.sweepable)
-        query = select(kind.key).where(*overdue).order_by(kind.due_column, kind.model.id).limit(room)
+        query = select(kind.key).where(*overdue).order_by(kind.due_column, kind.model.id).limit(left)
         found += [("queued", key) for key in session.scalars(query)]
     return found
 
@@ -284,8 +285,8 @@ def _is_interrupted(kind: DeliveryKind, now: datetime) -> tuple[Any, ...]:
     return kind.model.state == "sending", kind.began_on < now - INTERRUPTED_AFTER
 
 
-def _room(name: str) -> int:
-    """How many more calls the queue may take; 0 while Redis is away."""
+def room(name: str) -> int:
+    """How many more calls a job of the minute may add to the queue; 0 while Redis is away."""
     depths = queue.depths()
     waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else MAX_QUEUED
     return max(0, MAX_QUEUED - waiting)

@@ -145,7 +145,8 @@ def _summary(taken: Counter[str], late: str) -> str:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """The requests that no queue holds any more."""
-    return inbound_events.due(session, now - engine.STUCK_AFTER, limit)
+    left = min(limit, engine.room(QUEUE))
+    return inbound_events.due(session, now - engine.STUCK_AFTER, left) if left else []
 
 
 def enqueue(event_id: int) -> str:

@@ -13,7 +13,7 @@ from app.channels.registry import KINDS
 from app.domain import assignment, channel_accounts, messages, notices
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
-from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage
+from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage, User
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import World
 from tests.makers import NOW
@@ -54,7 +54,7 @@ class SampleRecords:
         """What messages need: an account that sends nothing, a template, a support page."""
         session, settings = self.world.session, AccountSettings("Desk")
         session.add(BusinessSetting(key="promotional_hours", value="00:00-00:00"))
-        self.world.people["ana"].telephony_number = "+919811100001"
+        session.get_one(User, self.world.people["ana"].id).telephony_number = "+919811100001"
         account = channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.world.vault)
         said = {"channel": "whatsapp", "peer": "+919820054321", "body": "Thank you", "provider_id": "in-1"}
         said |= {"account_id": account.id, "lead_id": self.lead.id}
