@@ -186,7 +186,7 @@ METHODS: dict[str, Method] = {
     _INTEGRATIONS + "add_task_to_call_log": Method(calls.add_task, writes=True),
     _INTEGRATIONS + "get_contact_by_phone_number": Method(calls.find_contact),
     _INTEGRATIONS + "is_call_integration_enabled": Method(telephony.integration_status),
-    _INTEGRATIONS + "set_default_calling_medium": Method(telephony.set_medium, writes=True),
+    _INTEGRATIONS + "set_default_calling_medium": Method(telephony.set_medium),
     "crm.integrations.twilio.api.is_enabled": Method(telephony.is_twilio_enabled),
     "crm.integrations.twilio.api.generate_access_token": Method(telephony.refuse_browser),
     "crm.integrations.exotel.handler.is_integration_enabled": Method(telephony.is_exotel_enabled),
