@@ -48,12 +48,15 @@ _WAITING = """SELECT (SELECT COUNT(*) FROM inbound_event WHERE state = 'new') + 
 #: What is not over yet. After the load, waits are cut short: what is due in hours is due now.
 _OPEN = """SELECT COUNT(*) FROM message WHERE direction = 'out' AND (state IN ('queued', 'sending')
     OR (state = 'unknown' AND asks <= 6))"""
+#: Only an attempt that no living worker makes any more is aged: its patience is 15 s, the queue's 60 s.
 _SOONER = (
     "UPDATE message SET due_on = UTC_TIMESTAMP(6) - INTERVAL 2 MINUTE WHERE state = 'queued'",
     "UPDATE message SET ask_on = UTC_TIMESTAMP(6) WHERE state = 'unknown' AND asks <= 6",
-    "UPDATE message SET began_on = began_on - INTERVAL 10 MINUTE WHERE state = 'sending'",
+    "UPDATE message SET began_on = began_on - INTERVAL 10 MINUTE WHERE state = 'sending' AND began_on < "
+    "UTC_TIMESTAMP(6) - INTERVAL 90 SECOND",
     "UPDATE inbound_event SET next_try_on = UTC_TIMESTAMP(6) - INTERVAL 2 MINUTE WHERE state = 'new'",
-    "UPDATE call_request SET began_on = began_on - INTERVAL 10 MINUTE WHERE state = 'sending'",
+    "UPDATE call_request SET began_on = began_on - INTERVAL 10 MINUTE WHERE state = 'sending' AND began_on < "
+    "UTC_TIMESTAMP(6) - INTERVAL 90 SECOND",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from flask_appbuilder import Model
@@ -24,6 +24,8 @@ MAX_LINES = 1_000_000
 CHUNK = 1000
 #: Wrong lines of one file that are kept, and characters of each; all are counted.
 MAX_WRONG, MAX_TEXT = 10_000, 200
+#: Somewhere it is tomorrow already.
+AHEAD = timedelta(hours=14)
 STATES = ("reading", "done", "failed")
 #: What registers write for each preference, in lower case.
 WORDS = {
@@ -139,9 +141,9 @@ def parse(cells: list[str], checked_on: datetime, now: datetime) -> Line | str:
     if preference is None:
         return "The preference must be none, blocked or partial."
     day = _day(given[2]) if len(given) > 2 and given[2] else checked_on
-    if day is None or day > now:
+    if day is None or day > now + AHEAD:
         return "The day of the check must be a date such as 2026-11-30 that isn't in the future."
-    return Line(number, preference, day)
+    return Line(number, preference, min(day, now))
 
 
 def is_heading(cells: list[str]) -> bool:

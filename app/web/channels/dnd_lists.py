@@ -110,8 +110,8 @@ def _keep(typed: str, viewer: Viewer) -> int:
         day = read_moment(typed)
     except (ValueError, OverflowError) as wrong:
         raise RuleBroken(_("Please enter the day on which the numbers were checked."), "checked_on") from wrong
-    checked_on = day.replace(tzinfo=UTC)
-    if checked_on > viewer.now or checked_on.year < 2000:
+    checked_on = min(day.replace(tzinfo=UTC), viewer.now)  # the person's today may not have begun in UTC
+    if day.date() > viewer.now.astimezone(viewer.zone).date() or checked_on.year < 2000:
         raise RuleBroken(_("The day of the check can't be in the future."), "checked_on")
     stamp = Stamp(viewer.person.id, datetime.now(UTC))
     with file.stream:
