@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -284,6 +285,13 @@ def test_a_list_that_is_cut_off_goes_on_where_it_was(world: World, monkeypatch: 
         dnd_reading.read(key)
     (done,) = fresh(world, DndUpload)
     assert (done.state, done.wrong, done.digest) == ("done", 3, None)
+
+
+def test_the_day_of_a_check_may_have_begun_in_india_only() -> None:
+    evening = datetime(2026, 11, 26, 20, 30, tzinfo=UTC)
+    line = dnd_uploads.parse(["9820012345", "", "2026-11-27"], evening, evening)
+    assert isinstance(line, dnd_uploads.Line) and line.checked_on == evening
+    assert isinstance(dnd_uploads.parse(["9820012345", "", "2026-11-28"], evening, evening), str)
 
 
 def test_a_list_whose_file_is_gone_says_so(world: World) -> None:
