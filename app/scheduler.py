@@ -176,7 +176,13 @@ class Scheduler:
                 self._busy.discard(name)
                 ended.set()
 
-        self._running_timers().add_job(call, id=name, replace_existing=True, next_run_time=datetime.now(UTC))
+        try:
+            # Each under an id of its own: of one id, APScheduler drops a call while it still counts the last one as
+            # running, a moment after that has ended. The name would stay busy for ever, and the schedule stand still.
+            self._running_timers().add_job(call, next_run_time=datetime.now(UTC))
+        except BaseException:
+            self._busy.discard(name)
+            raise
         return ended
 
     def _tick(self, job: Job) -> None:
