@@ -32,8 +32,8 @@ STUCK_AFTER = timedelta(minutes=1)
 #: A row that has been "sending" for longer was interrupted.
 INTERRUPTED_AFTER = timedelta(minutes=5)
 #: Jobs of the minute add no calls to a queue that already holds this many: what waits there is found due again each
-#: minute, and would multiply. So many are worked off in a minute even on a slow machine.
-MAX_QUEUED = 2000
+#: minute, and would multiply. Deliveries of an account at its limit are put off by a write each, so they are few.
+MAX_QUEUED = 500
 #: What has to wait for longer is left to the sweep.
 LATER = timedelta(hours=12)
 #: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away: for
@@ -285,11 +285,12 @@ def _is_interrupted(kind: DeliveryKind, now: datetime) -> tuple[Any, ...]:
     return kind.model.state == "sending", kind.began_on < now - INTERRUPTED_AFTER
 
 
-def room(name: str) -> int:
-    """How many more calls a job of the minute may add to the queue; 0 while Redis is away."""
+def room(name: str, most: int | None = None) -> int:
+    """How many more calls a job of the minute may add to the queue, up to `most` in it; 0 while Redis is away."""
+    most = MAX_QUEUED if most is None else most
     depths = queue.depths()
-    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else MAX_QUEUED
-    return max(0, MAX_QUEUED - waiting)
+    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else most
+    return max(0, most - waiting)
 
 
 # --- database

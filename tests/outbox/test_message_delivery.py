@@ -425,7 +425,7 @@ def test_a_backlog_of_reports_does_not_multiply_each_minute(
         report(world, account, said(f"Hello {n}", f"R{n}"))
     world.session.execute(update(InboundEvent).values(next_try_on=now() - timedelta(minutes=2)))
     world.session.commit()
-    monkeypatch.setattr(engine, "MAX_QUEUED", 5)
+    monkeypatch.setattr(inbound_work, "MAX_QUEUED", 5)
     for _minute in range(3):
         run_job(world, "work off what providers reported")
     assert run_calls() == 5 and world.count(Message) == 4

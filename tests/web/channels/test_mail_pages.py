@@ -99,7 +99,10 @@ def test_an_email_is_for_several_people(world: World, account: Any) -> None:
     lead = world.make.lead("ana", email=ASHA)
     about = {"record": f"lead:{lead.id}"}
     assert send(world, "ana", about, to_other="no address").json["errors"].keys() == {"to"}
-    typed = {"to_other": f"Brother@example.in; {ASHA}, sister@example.in", "cc_other": "sister@example.in, ca@example.in"}
+    typed = {
+        "to_other": f"Brother@example.in; {ASHA}, sister@example.in",
+        "cc_other": "sister@example.in, ca@example.in",
+    }
     assert send(world, "ana", about, **typed).status_code == 201
     mail = beside(world, newest(world))
     assert (mail.also_to, mail.cc) == (["brother@example.in", "sister@example.in"], ["ca@example.in"])

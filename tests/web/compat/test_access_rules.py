@@ -137,7 +137,9 @@ def test_open_methods_leave_out_modules_that_the_person_cannot_read(sample: Samp
     for module in ("Leads", "Customers", "Call Logs", "Tickets"):
         for role in ("Sales User", "Support User"):
             sample.world.make.cell(role, module, "read", "none")
-    for name in methods_named(set(OPEN_METHODS.split()) - {*("login", "logout", "rename_doc", "submit", "cancel", "generate_access_token")}):
+    for name in methods_named(
+        set(OPEN_METHODS.split()) - {*("login", "logout", "rename_doc", "submit", "cancel", "generate_access_token")}
+    ):
         who, build_body = SAMPLE_CALLS[name]
         response = sample.call(who, name, build_body(sample))
         assert response.status_code == 200, (name, response.text)
