@@ -23,7 +23,8 @@ export function start(form, more = {}) {
 
   // --- recipients: who chooses none of those that are offered types an address
   const to = form.querySelector('[data-mail-to]');
-  to?.addEventListener('change', () => { if (!to.value) form.querySelector('[data-mail-other]')?.focus(); });
+  const other = form.querySelector('[data-mail-other]');
+  to?.addEventListener('change', () => { if (!to.value) other?.focus(); });
 
   // --- the draft
   const copies = () => [...form.querySelectorAll('[name=cc]:checked')].map((box) => box.value);
@@ -125,5 +126,5 @@ export function start(form, more = {}) {
       } catch { text.textContent = words.lost; }
     });
   }
-  if (more.isFocused !== false) { if (to && !to.value) other.focus(); else if (!form.elements.subject.value) form.elements.subject.focus(); else editor.focus(); }
+  if (more.isFocused !== false) { if (to && !to.value && other) other.focus(); else if (!form.elements.subject.value) form.elements.subject.focus(); else editor.focus(); }
 }
