@@ -91,13 +91,13 @@ class Double:
             if self.dice.random() < 0.3:
                 order.reverse()
             order += [order[0]] if self.dice.random() < 0.2 else []
-        made["status"] = end
+        answer, made["status"] = {**made}, end  # told as queued, whatever becomes of it
         if url := form.get("StatusCallback"):
             for n, status in enumerate(order):
                 said = {"MessageSid": sid, "MessageStatus": status, "To": form["To"], "From": SENDER}
                 said |= {"ErrorCode": "30003"} if status == "undelivered" else {}
                 self.reports.submit(self._report, url, said, 0.3 * n, (sid, status) if status == end else None)
-        return made
+        return answer
 
     def take_call(self, form: Mapping[str, str]) -> dict[str, Any]:
         """A call that rings the person, then the customer, and ends."""
