@@ -25,7 +25,8 @@ from app.lib.vault import Vault, audit_key, read_key
 from app.ops import database, error_reports, log_privacy, machine, measures, queue, request_log
 from app.ops.file_store import FileStore, FolderStore
 from app.ops.redis_queue import RedisQueue
-from app.ops.s3_store import S3Place, S3Store
+from app.ops.s3_bucket import S3Place
+from app.ops.s3_store import S3Store
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender

@@ -19,7 +19,7 @@ from app.domain.conversations import Conversation  # all that was said with one 
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
-from app.domain.dnd_uploads import DndUpload  # an uploaded do-not-disturb list
+from app.domain.dnd_uploads import DndUpload, DndWrongLine  # an uploaded do-not-disturb list; a line that is wrong
 from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
@@ -96,6 +96,7 @@ __all__ = [
     "CustomerLink",
     "Delivery",
     "DndUpload",
+    "DndWrongLine",
     "DoNotDisturb",
     "ErrorReport",
     "ExportRun",

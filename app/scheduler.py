@@ -176,9 +176,13 @@ class Scheduler:
                 self._busy.discard(name)
                 ended.set()
 
-        # Each call has an id of its own: APScheduler still counts the last one for a moment after it has ended, and
-        # would skip one of the same id, whose name would then be busy for ever.
-        self._running_timers().add_job(call, name=name, next_run_time=datetime.now(UTC))
+        try:
+            # Each under an id of its own: of one id, APScheduler drops a call while it still counts the last one as
+            # running, a moment after that has ended. The name would stay busy for ever, and the schedule stand still.
+            self._running_timers().add_job(call, name=name, next_run_time=datetime.now(UTC))
+        except BaseException:
+            self._busy.discard(name)
+            raise
         return ended
 
     def _tick(self, job: Job) -> None:

@@ -24,7 +24,7 @@ from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import Media, OutgoingCall, OutgoingMessage, Template
 from app.channels.registry import KINDS
 from app.lib import deadline, outbound_url
-from app.ops import database, leader, redis_client
+from app.ops import database, leader, redis_client, s3_bucket
 from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.queue import Call
 from app.ops.rate_counter import Rate, RedisRateCounter
@@ -56,8 +56,6 @@ NO_CALLS = {
     "app/backups/after_restore.py": "an operator's command, on the database that it was given",
     "app/backups/encryption.py": "runs age and gpg on this machine",
     "app/backups/mariadb.py": "runs mariadb-dump; it shows a sign of life, and a silent run is begun again",
-    "app/backups/s3_copy.py": "boto's limits: 10 s to connect, 60 s for an answer; in a run of its own",
-    "app/ops/s3_store.py": "boto's limits: 3 s to connect, 10 s for an answer, three attempts; 60 s for a whole file",
     "app/self_test.py": "asks through app/ops/redis_client.py",
     "app/lib/deadline.py": "is what the others call through; tried below",
     "app/ops/redis_client.py": "is what the others call through",
@@ -153,13 +151,18 @@ def look_at_replica(port: int) -> None:
     Replica("r", engine, engine).look(Primary(engine), 10)
 
 
+def list_bucket(port: int) -> None:
+    list(s3_bucket.Bucket(s3_bucket.S3Place("crm", "", f"http://127.0.0.1:{port}", "ap-south-1")).list())
+
+
 #: Module -> the calls to try.
 CALLS: dict[str, list[Callable[[int], None]]] = {
     "app/channels/email.py": [mail, lambda port: mail(port, "smtps"), lambda port: mail(port, "smtp+starttls")],
     "app/channels/smtp_provider.py": [send_mail],
     "app/channels/imap_client.py": [fetch_mail, lambda port: fetch_mail(port, "tls")],
     "app/channels/webhook.py": [post, lambda port: post(port, "https")],
-    "app/channels/http_client.py": [ask_provider, lambda port: ask_provider(port, "https")],
+    "app/channels/http_client.py": [ask_provider],
+    "app/channels/http_exchange.py": [ask_provider, lambda port: ask_provider(port, "https")],
     "app/channels/twilio_provider.py": [
         lambda port: account("twilio", port).send(OUTGOING),
         lambda port: account("twilio", port).fetch(Media(f"http://127.0.0.1:{port}/f", ""), 1000),
@@ -170,6 +173,7 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
     ],
     "app/lib/outbound_url.py": [post],
     "app/ops/rate_counter.py": [count],
+    "app/ops/s3_bucket.py": [list_bucket],
     "app/ops/redis_queue.py": [enqueue],
     "app/ops/event_bus.py": [publish, listen],
     "app/ops/database.py": [query],
@@ -251,6 +255,9 @@ def test_every_call_ends_in_time_and_reads_little(
     monkeypatch.setattr(email, "TOTAL_SECONDS", 2.0)
     monkeypatch.setattr(imap_client, "TOTAL_SECONDS", 1.0)
     monkeypatch.setattr(database, "CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(s3_bucket, "CALL_SECONDS", 0.3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with partner(PARTNERS[behaviour]) as port:
         tracemalloc.start()
         began = time.monotonic()
@@ -316,6 +323,6 @@ def test_every_channel_is_on_the_register() -> None:
     talking = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "app" / "channels").glob("*.py")
-        if reaching_out(path) or "HttpClient(" in path.read_text()
+        if reaching_out(path) or "HttpClient(" in path.read_text() or "http_exchange.exchange(" in path.read_text()
     }
     assert talking - NO_CALLS.keys() == {name for name in CALLS if name.startswith("app/channels/")}

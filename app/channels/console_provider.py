@@ -38,6 +38,7 @@ from app.channels.provider import (
 )
 from app.channels.setting_checks import yes_no_problem
 from app.lib import tone
+from app.lib.sample_files import SAMPLES
 
 CHANNELS = ("whatsapp", "sms", "email", "voice")
 #: The header that carries the account's key, as a provider's signature would.
@@ -46,6 +47,8 @@ KEY_HEADER = "X-Console-Key"
 REFUSED, BUSY = "0000", "0429"
 #: How the address of a file begins that the person who plays the customer has sent; its digest follows.
 FILE_MARK = "console:"
+#: How the address of a made-up file begins; its name in SAMPLES follows.
+SAMPLE_MARK = "console:sample/"
 _CALL_STATES = ("ringing", "answered", "completed", "busy", "no-answer", "failed", "canceled")
 _TONE = re.compile(r"console:tone/([1-9][0-9]{0,2})")
 
@@ -89,9 +92,11 @@ class ConsoleProvider:
         return 204, "text/plain", ""
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
-        """A file that the person who plays the customer has chosen on the console's page, or a made-up recording."""
+        """A file that the person who plays the customer has chosen on the console's page, or one that is made up."""
         if (found := _TONE.fullmatch(media.address)) is not None:
             return "audio/wav", tone.wav(int(found[1]))
+        if (sample := SAMPLES.get(media.address.removeprefix(SAMPLE_MARK))) is not None:
+            return sample[0], sample[1]()
         if self.open_file is None or not media.address.startswith(FILE_MARK):
             raise ChannelError("The console has no such file.", permanent=True)
         try:

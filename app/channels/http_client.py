@@ -1,4 +1,4 @@
-"""The HTTP client of providers: one request over a connection of its own, with a deadline and a limit of size.
+"""The HTTP client of providers: one request at a time, to the provider's own hosts.
 
 It tells apart what surely did not arrive from what may have: whoever sends a message must know.
 """
@@ -6,35 +6,24 @@ It tells apart what surely did not arrive from what may have: whoever sends a me
 from __future__ import annotations
 
 import base64
-import http.client
-import json
 import re
-import socket
 import ssl
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from app.channels import http_exchange
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.tls import trusted_by_this_machine
-from app.lib import deadline, outbound_url
-from app.lib.deadline import Cutter
-from app.lib.outbound_url import BadAddress, Target
+from app.channels.http_exchange import HttpRequest, HttpResponse, NoAnswer, NotConnected, Terms, read_json
+from app.lib import outbound_url
+from app.lib.outbound_url import BadAddress
 
+__all__ = ["HttpClient", "HttpRequest", "HttpResponse", "read_json"]
 #: Seconds from the look-up of the host to the last byte of the response; for a file, so many times as many.
 TIMEOUT_SECONDS, FILE_FACTOR = 15.0, 3
-#: Bytes of a response that are read, unless the caller wants a file.
-MAX_BYTES = 1_000_000
 #: Characters of an address; those of files are signed, and so long.
 MAX_URL = 4000
 MAX_REDIRECTS = 3
-#: The longest wait that a provider may ask for, in seconds.
-MAX_RETRY_AFTER = 3600.0
 _REDIRECTS = (301, 302, 303, 307, 308)
-_CHUNK = 65_536
 _MIME_TYPE = re.compile(r"[a-zA-Z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
 
 NO_CONNECTION = "The provider can't be reached. Nothing was sent."
@@ -43,38 +32,6 @@ NO_ANSWER = "Unknown whether it was sent: the provider did not answer."
 BAD_HOST = "The file isn't at an address of the provider."
 TOO_LARGE = "The file is too large."
 NO_FILE = "The provider doesn't hand out the file."
-
-
-@dataclass(frozen=True)
-class HttpRequest:
-    """One request."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    max_bytes: int = MAX_BYTES
-
-
-@dataclass(frozen=True)
-class HttpResponse:
-    """The provider's response."""
-
-    status: int
-    #: Names in lower case.
-    headers: Mapping[str, str]
-    body: bytes
-    #: "" = the body is whole; late, large or broken = it was cut.
-    cut: str = ""
-
-    def json(self) -> Any:
-        """The body, read as JSON; None when it isn't JSON."""
-        return read_json(self.body) if not self.cut else None
-
-    @property
-    def retry_after(self) -> float:
-        """Seconds that the provider asks to wait; 0 = it does not say."""
-        return _retry_after(self.headers.get("retry-after", ""))
 
 
 class HttpClient:
@@ -137,83 +94,13 @@ class HttpClient:
             target = outbound_url.parse_url(request.url, private, MAX_URL)
         except BadAddress as bad:
             raise ChannelError(BAD_HOST, permanent=True) from bad
-        with Cutter(max(0.01, seconds)) as cutter:
-            connection = _Connection(
-                target, cutter, (self._tls or trusted_by_this_machine()) if target.scheme == "https" else None
-            )
-            try:
-                _connect(connection, private)
-                return _ask(connection, target.path, request)
-            finally:
-                connection.close()
-
-
-class _Connection(http.client.HTTPConnection):
-    """A connection to one host that ends at a deadline."""
-
-    auto_open = 0
-
-    def __init__(self, target: Target, cutter: Cutter, tls: ssl.SSLContext | None) -> None:
-        super().__init__(target.host, target.port)
-        self.default_port = 443 if target.scheme == "https" else 80
-        self.target, self.cutter, self.tls = target, cutter, tls
-
-    def open(self, private: bool) -> None:
-        """Connect, with TLS for https. Raises OSError, and BadAddress where only public addresses are allowed."""
-        addresses = outbound_url.resolve(self.target, private, seconds=self.cutter.remaining)
-        made = _first_that_answers(addresses, self.target.port, self.cutter)
-        self.cutter.guard(made)
-        if self.tls is not None:
-            made.settimeout(self.cutter.remaining)
-            made = self.tls.wrap_socket(made, server_hostname=self.host)
-        made.settimeout(None)  # the cutter ends what takes too long
-        self.sock = made
-
-
-def _first_that_answers(addresses: list[str], port: int, cutter: Cutter) -> socket.socket:
-    failed: OSError | None = None
-    for address in addresses[: deadline.MAX_ADDRESSES]:
         try:
-            return socket.create_connection((address, port), cutter.remaining)
-        except OSError as error:
-            failed = error
-    raise failed or OSError("the host has no address")
-
-
-def _connect(connection: _Connection, private: bool) -> None:
-    try:
-        connection.open(private)
-    except ssl.SSLCertVerificationError as error:
-        raise ChannelError(NO_TLS) from error
-    except (OSError, BadAddress, ValueError) as error:
-        raise ChannelError(NO_CONNECTION) from error
-
-
-def _ask(connection: _Connection, path: str, request: HttpRequest) -> HttpResponse:
-    """Write the request and read the response. From the first byte written on, it may have arrived."""
-    try:
-        connection.request(request.method, path, request.body or None, dict(request.headers) | {"Connection": "close"})
-        response = connection.getresponse()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DeliveryUnknown(NO_ANSWER) from error
-    headers = {name.lower(): value for name, value in response.getheaders()}
-    body, cut = _read(response, connection.cutter, request.max_bytes)
-    return HttpResponse(response.status, headers, body, cut)
-
-
-def _read(response: http.client.HTTPResponse, cutter: Cutter, max_bytes: int) -> tuple[bytes, str]:
-    """The body, and why it was cut."""
-    chunks, size = [], 0
-    try:
-        while chunk := response.read(_CHUNK):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > max_bytes:
-                return b"".join(chunks)[:max_bytes], "large"
-    except (OSError, http.client.HTTPException, ValueError):
-        return b"".join(chunks), "late" if cutter.is_late else "broken"
-    is_short = response.length not in (None, 0) or cutter.is_late
-    return b"".join(chunks), ("late" if cutter.is_late else "broken") if is_short else ""
+            return http_exchange.exchange(target, request, Terms(seconds, private, self._tls))
+        except NotConnected as failed:
+            is_tls = isinstance(failed.reason, ssl.SSLCertVerificationError)
+            raise ChannelError(NO_TLS if is_tls else NO_CONNECTION) from failed
+        except NoAnswer as failed:
+            raise DeliveryUnknown(NO_ANSWER) from failed
 
 
 def _whole(response: HttpResponse) -> HttpResponse:
@@ -249,14 +136,6 @@ def basic_auth(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def read_json(body: bytes) -> Any:
-    """JSON as Python objects; None for anything else, also for JSON that is nested too deeply."""
-    try:
-        return json.loads(body.decode())
-    except (ValueError, RecursionError):
-        return None
-
-
 def mime_type(response: HttpResponse) -> str:
     """The type of a response without its parameters: "image/jpeg"."""
     return safe_mime_type(response.headers.get("content-type", "").partition(";")[0].strip().lower())
@@ -265,13 +144,3 @@ def mime_type(response: HttpResponse) -> str:
 def safe_mime_type(value: str) -> str:
     """The type, if it can stand in a header; else that of any bytes."""
     return value if _MIME_TYPE.fullmatch(value) else "application/octet-stream"
-
-
-def _retry_after(value: str) -> float:
-    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
-        return min(float(value), MAX_RETRY_AFTER)
-    try:
-        seconds = parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return 0.0
-    return min(max(0.0, seconds), MAX_RETRY_AFTER)

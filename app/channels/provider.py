@@ -112,8 +112,9 @@ class OutgoingMessage:
     in_reply_to: str = ""
     #: Where the provider reports what becomes of the message; "" = nowhere.
     status_url: str = ""
-    #: Email only: HTML beside the text, further recipients, headers such as References.
+    #: Email only: HTML beside the text, further recipients and copies, headers such as References.
     html: str = ""
+    also_to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Email and Meta: files that are handed over with the message, as (name, MIME type, content).

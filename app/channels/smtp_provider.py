@@ -41,14 +41,15 @@ class SmtpProvider(MailAccount):
 
     def send(self, message: OutgoingMessage) -> Accepted:
         """Send an email. The provider's id is its Message-ID, without angle brackets."""
-        if len(message.cc) > MAX_CC:
+        others = (*message.also_to, *message.cc)
+        if len(others) > MAX_CC:
             raise Refused(f"An email can have up to {MAX_CC} cc addresses.", permanent=True)
         mail = self.compose(message)
         raw = mail.as_bytes()
         if len(raw) > MAX_BYTES:
             raise Refused("The email with its files is larger than 25 MB. Please attach less.", permanent=True)
         try:
-            self._smtp.deliver(raw, list(dict.fromkeys((message.to, *message.cc))))
+            self._smtp.deliver(raw, list(dict.fromkeys((message.to, *others))))
         except RecipientRefused as error:
             raise Refused(_refused_recipient(error), permanent=error.permanent, code=str(error.code)) from error
         return Accepted(message_ids(str(mail["Message-ID"]))[0], "sent")
@@ -56,7 +57,8 @@ class SmtpProvider(MailAccount):
     def compose(self, message: OutgoingMessage) -> EmailMessage:
         """The mail. No value can add a header: line ends are refused or become spaces."""
         mail = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
-        mail["From"], mail["To"] = self.sender, one_address(message.to)
+        mail["From"] = self.sender
+        mail["To"] = tuple(one_address(each) for each in (message.to, *message.also_to))
         if message.cc:
             mail["Cc"] = tuple(one_address(each) for each in message.cc)
         if self.reply_to:

@@ -47,6 +47,7 @@ TABLES: tuple[Table, ...] = (
     models.MessageTemplate.__table__,
     models.Conversation.__table__,
     models.Message.__table__,
+    models.MessageFile.__table__,
     models.Campaign.__table__,
     models.CampaignRecipient.__table__,
     models.Consent.__table__,

@@ -11,6 +11,7 @@ from app.channels import console_provider
 from app.demo.builder import DemoBuilder, Row, stamps
 from app.demo.sample_text import CONVERSATIONS, FIRST, STRANGERS
 from app.domain import channel_accounts
+from app.lib.sample_files import SAMPLES
 
 #: Of the leads that were changed last, so many have a conversation.
 THREADS = 28
@@ -106,9 +107,10 @@ def _say(builder: DemoBuilder, talk: Row, turns: Any, by: int | None) -> None:
     """Add the messages of a conversation, the last one at the time at which it was last changed."""
     ended = talk["last_message_on"]
     at = ended - timedelta(minutes=11 * (len(turns) - 1))
-    for n, (direction, text) in enumerate(turns):
+    for n, (direction, text, *files) in enumerate(turns):
         is_last = n == len(turns) - 1
         message = _message(builder, talk, direction, text, at)
+        _attach(builder, message, files, at)
         message |= stamps(by if direction == "out" else None, at)
         message["state"] = "delivered" if direction == "in" or is_last else "read"
         told = {name: message[name] for name in ("channel", "direction", "state")} | {"message": message["id"]}
@@ -121,6 +123,21 @@ def _say(builder: DemoBuilder, talk: Row, turns: Any, by: int | None) -> None:
         else:
             talk["unread"] = 0
         at += timedelta(minutes=11)
+
+
+def _attach(builder: DemoBuilder, message: Row, names: list[str], at: datetime) -> None:
+    """Made-up files, which the queue fetches."""
+    for place, name in enumerate(names):
+        address, kind = console_provider.SAMPLE_MARK + name, SAMPLES[name][0]
+        message["media"] = [*(message.get("media") or ()), {"address": address, "mime_type": kind, "name": name}]
+        builder.add(
+            models.MessageFile,
+            message_id=message["id"],
+            place=place,
+            state="queued",
+            tries=0,
+            next_try_on=builder.now - timedelta(minutes=2),
+        )
 
 
 def _message(builder: DemoBuilder, talk: Row, direction: str, text: str, at: datetime) -> Row:

@@ -142,7 +142,7 @@ MESSAGES = {
         "धन्यवाद!",
     ),
 }
-#: Channel, and who says what.
+#: Channel, and who says what, with which made-up files (app/lib/sample_files.py).
 CONVERSATIONS = (
     (
         "whatsapp",
@@ -154,7 +154,7 @@ CONVERSATIONS = (
             ),
             ("in", "Yes please. Can I do it on the phone?"),
             ("out", "Of course, it takes about ten minutes: https://example.com/open"),
-            ("in", "Done. It says that the signature is missing?"),
+            ("in", "Done. Here is the cheque.", "cancelled-cheque.pdf"),
         ),
     ),
     (
@@ -178,7 +178,7 @@ CONVERSATIONS = (
             ("in", "What are the charges for options?"),
             ("out", "₹20 per executed order, whatever its size. There is no charge for delivery of shares."),
             ("in", "And for the account itself?"),
-            ("out", "₹300 a year, the first year is free."),
+            ("out", "₹300 a year, the first year is free. It is all in here.", "charges.pdf"),
             ("in", "👍 I will think about it and call you."),
         ),
     ),
@@ -192,7 +192,7 @@ CONVERSATIONS = (
     (
         "whatsapp",
         (
-            ("in", "I bought 200 shares of an ETF yesterday and they are not in my portfolio."),
+            ("in", "I bought 200 shares of an ETF yesterday and they are not in my portfolio.", "portfolio.png"),
             ("out", "They arrive on the next trading day, so this evening. I will check at six and write to you."),
             ("in", "Thank you, that helps."),
         ),

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, String, func, select
+from flask_appbuilder import Model
+from sqlalchemy import ForeignKey, Index, Integer, String, func, insert, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit
 from app.domain.base import Record, Stamp, UtcDateTime
 from app.domain.consents import DoNotDisturb
+from app.domain.stored_files import STORED_FILE
 from app.lib import phone
 
 #: Lines of one file.
 MAX_LINES = 1_000_000
 #: Lines that are read in one transaction.
 CHUNK = 1000
+#: Wrong lines of one file that are kept, and characters of each; all are counted.
+MAX_WRONG, MAX_TEXT = 10_000, 200
+#: Somewhere it is tomorrow already.
+AHEAD = timedelta(hours=14)
 STATES = ("reading", "done", "failed")
 #: What registers write for each preference, in lower case.
 WORDS = {
@@ -44,9 +50,10 @@ _HEADINGS = ("number", "mobile", "msisdn", "phone", "phone number", "mobile numb
 
 
 class DndUpload(Record):
-    """One uploaded file. It lies in the instance folder under its id, with its wrong lines beside it."""
+    """One uploaded file. It is in the storage of files while it is being read."""
 
     __tablename__ = "dnd_upload"
+    __table_args__ = (Index("ix_dnd_upload_digest", "digest"),)
     #: As the file was called; only shown.
     name: Mapped[str] = mapped_column(String(140), nullable=False)
     #: One of STATES, and why it failed.
@@ -57,11 +64,25 @@ class DndUpload(Record):
     #: Bytes of the (unpacked) file, and up to where it is read.
     size: Mapped[int] = mapped_column(Integer, nullable=False)
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: Lines read, numbers stored, and lines that are wrong; bytes of the file of these.
+    #: Which stored file is being read, packed as it came; null = it is read.
+    digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
+    #: Lines read, numbers stored, and lines that are wrong.
     lines: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     stored: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     wrong: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    wrong_size: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+
+
+class DndWrongLine(Model):  # type: ignore[misc]
+    """A line that could not be stored."""
+
+    __tablename__ = "dnd_wrong_line"
+    __table_args__ = (Index("ix_dnd_wrong_line", "upload_id", "line"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    upload_id: Mapped[int] = mapped_column(ForeignKey("dnd_upload.id", ondelete="CASCADE"), nullable=False)
+    #: Its number in the file, from 1, the beginning of its text, and an English sentence for a file.
+    line: Mapped[int] = mapped_column(Integer, nullable=False)
+    text: Mapped[str] = mapped_column(String(MAX_TEXT), nullable=False)
+    problem: Mapped[str] = mapped_column(String(200), nullable=False)
 
 
 @dataclass(frozen=True)
@@ -74,10 +95,11 @@ class Line:
     checked_on: datetime
 
 
-def add(session: Session, name: str, size: int, checked_on: datetime, stamp: Stamp) -> DndUpload:
-    """Note a file that was uploaded and is to be read."""
-    upload = DndUpload(name=name[:140] or "list.csv", state="reading", size=size, checked_on=checked_on)
-    upload.position = upload.lines = upload.stored = upload.wrong = upload.wrong_size = 0
+def add(session: Session, name: str, kept: tuple[str, int], checked_on: datetime, stamp: Stamp) -> DndUpload:
+    """Note a file that is to be read; `kept` is its digest, and its size when it is unpacked."""
+    digest, size = kept
+    upload = DndUpload(name=name[:140] or "list.csv", state="reading", digest=digest, size=size, checked_on=checked_on)
+    upload.position = upload.lines = upload.stored = upload.wrong = 0
     upload.stamp(stamp)
     session.add(upload)
     session.flush()
@@ -93,6 +115,22 @@ def due(session: Session, limit: int) -> list[int]:
     return list(session.scalars(query.limit(limit)))
 
 
+def note_wrong(session: Session, upload: DndUpload, lines: Sequence[tuple[int, str, str]]) -> None:
+    """Count the wrong lines (number, text, problem), and keep the first of a file."""
+    room = max(0, MAX_WRONG - upload.wrong)
+    rows = [{"upload_id": upload.id, "line": n, "text": text, "problem": problem} for n, text, problem in lines[:room]]
+    if rows:
+        session.execute(insert(DndWrongLine), rows)
+    upload.wrong += len(lines)
+
+
+def wrong_lines(session: Session, upload_id: int) -> list[tuple[int, str, str]]:
+    """The wrong lines that were kept, in the order of the file."""
+    columns = (DndWrongLine.line, DndWrongLine.text, DndWrongLine.problem)
+    query = select(*columns).where(DndWrongLine.upload_id == upload_id).order_by(DndWrongLine.line)
+    return [(n, text, problem) for n, text, problem in session.execute(query)]
+
+
 def parse(cells: list[str], checked_on: datetime, now: datetime) -> Line | str:
     """The line: number, preference, day of the check; or what is wrong with it, as an English sentence for a file."""
     given = [each.strip() for each in cells]
@@ -103,9 +141,9 @@ def parse(cells: list[str], checked_on: datetime, now: datetime) -> Line | str:
     if preference is None:
         return "The preference must be none, blocked or partial."
     day = _day(given[2]) if len(given) > 2 and given[2] else checked_on
-    if day is None or day > now:
+    if day is None or day > now + AHEAD:
         return "The day of the check must be a date such as 2026-11-30 that isn't in the future."
-    return Line(number, preference, day)
+    return Line(number, preference, min(day, now))
 
 
 def is_heading(cells: list[str]) -> bool:

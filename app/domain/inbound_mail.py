@@ -320,6 +320,10 @@ def _note_failures(session: Session, bounce: Bounce, intake: Intake) -> bool:
         if failure.address == message.peer:
             messages.advance(session, message, "failed", intake.now, sentence)
             message.code = failure.code or None
+        elif sent is not None and failure.address in (sent.also_to or ()):
+            place = (sent.also_to or []).index(failure.address) + 2
+            message.reason = f"It did not reach recipient {place} ({failure.code or 'no code'})."
+            messages.mark_changed(session, message)
         elif sent is not None and failure.address in sent.cc:
             place = sent.cc.index(failure.address) + 1
             message.reason = f"It did not reach cc address {place} ({failure.code or 'no code'})."

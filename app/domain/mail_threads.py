@@ -83,7 +83,7 @@ def _our_messages(session: Session, ids: dict[int, str]) -> _Found:
     rows = session.execute(query.where(Message.id.in_(ids), Message.channel == "email", Message.direction == "out"))
     found: _Found = {}
     for message, sent in rows:
-        participants = {message.peer, *(sent.cc if sent is not None else ())}
+        participants = {message.peer, *((*sent.cc, *(sent.also_to or ())) if sent is not None else ())}
         found.setdefault(ids[message.id], []).append((message, participants, True))
     return found
 

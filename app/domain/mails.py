@@ -75,6 +75,8 @@ class Mail(Model):  # type: ignore[misc]
     origin: Mapped[str] = mapped_column(String(12), nullable=False, default="person", server_default="person")
     #: The other party.
     peer: Mapped[str | None] = mapped_column(String(254))
+    #: Of ours: whom it is for beside the other party; null = nobody.
+    also_to: Mapped[list[str] | None] = mapped_column(JSON)
     #: Addresses to whom copies went, and all that it names: who may take part.
     cc: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
     participants: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)

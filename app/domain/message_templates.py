@@ -52,8 +52,14 @@ class MessageTemplate(Master):
 
 
 def variables(template: Any) -> tuple[str, ...]:
-    """The names of the template's variables, in the order in which they first occur."""
-    return tuple(dict.fromkeys(_VARIABLE.findall(template.body)))
+    """The names of the template's variables, in the order in which they occur; of an email in the subject, too."""
+    return tuple(dict.fromkeys(_VARIABLE.findall(template.body) + _VARIABLE.findall(subject_of(template))))
+
+
+def subject_of(template: Any, values: Mapping[str, str] | None = None) -> str:
+    """The subject of an email by this template, with the variables that have a value filled in; "" = none."""
+    subject = getattr(template, "header", None) if getattr(template, "channel", None) == "email" else None
+    return _VARIABLE.sub(lambda found: str((values or {}).get(found[1]) or found[0]).strip(), subject or "")
 
 
 def takes_file(template: Any) -> bool:

@@ -191,7 +191,7 @@ def _content(session: Session, wish: Outgoing, account: ChannelAccount, conversa
     _refuse_files(wish, account)
     return {
         "body": body.strip() or " ".join(each.get("name") or "File" for each in wish.media),
-        "subject": wish.subject or (template.header if template and wish.channel == "email" else None),
+        "subject": wish.subject or (message_templates.subject_of(template, wish.variables) if template else "") or None,
         "purpose": template.purpose if template else wish.purpose or "promotional",
         "template_id": template.id if template else None,
         "variables": dict(wish.variables) or None,

@@ -31,6 +31,8 @@ class MailParts:
     #: The mail that it answers or forwards, below what is written; cleaned HTML, and its text.
     quote_html: str = ""
     quote_text: str = ""
+    #: Whom it is for beside the recipient of the message.
+    to: tuple[str, ...] = ()
 
 
 def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> Message:
@@ -39,15 +41,19 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
         raise RuleBroken("This text is too long for an email. Please shorten it or attach it as a file.", "html")
     if wish.template is not None and beside.html.strip():
         raise RuleBroken("A template has its own text. Please send the one or the other.", "html")
-    cc = clean_cc(beside.cc, wish.peer)
-    _refuse_unwanted_copies(session, wish, cc, stamp.now)
+    also_to = clean_copies(beside.to, (wish.peer,), "to")
+    cc = clean_copies(beside.cc, (wish.peer, *also_to), "cc")
+    if len(also_to) + len(cc) > MAX_CC:
+        raise RuleBroken("An email can have up to 50 cc addresses.", "cc")
+    _refuse_unwanted_copies(session, wish, {"to": also_to, "cc": cc}, stamp.now)
     cleaned = html_cleaning.clean(beside.html).html if beside.html.strip() else ""
     body = wish.body.strip() or html_text.text_of(cleaned)
     subject = " ".join((wish.subject or "").split())[:200]
     message = outgoing.send(session, replace(wish, body=body, subject=subject or None), stamp)
     if of_message(session, message.id) is None:
         row = Mail(account_id=message.account_id, message_id=message.id, direction="out", state="sent", origin="person")
-        row.peer, row.cc, row.participants = message.peer, list(cc), [message.peer, *cc]
+        row.peer, row.also_to, row.cc = message.peer, list(also_to) or None, list(cc)
+        row.participants = [message.peer, *also_to, *cc]
         whole = html_cleaning.with_remote_pictures(cleaned) + (beside.quote_html if cleaned else "")
         row.html, row.quoted, row.received_on = whole or None, beside.quote_text or None, stamp.now
         session.add(row)
@@ -55,12 +61,18 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
     return message
 
 
-def _refuse_unwanted_copies(session: Session, wish: Outgoing, cc: tuple[str, ...], now: datetime) -> None:
+def _refuse_unwanted_copies(
+    session: Session, wish: Outgoing, copies: dict[str, tuple[str, ...]], now: datetime
+) -> None:
     """Raise RuleBroken for a promotional copy to who wants none; the address isn't named, for it may be masked."""
     purpose = wish.template.purpose if wish.template else wish.purpose or "promotional"
-    if number := _unwanted(session, cc, purpose, now):
-        text = "Cc address %(number)s is of a person who doesn't want promotional messages. Please remove it."
-        raise RuleBroken(translatable(text, number=number), "cc")
+    for field, addresses in copies.items():
+        if number := _unwanted(session, addresses, purpose, now):
+            text = "Cc address %(number)s is of a person who doesn't want promotional messages. Please remove it."
+            if field == "to":
+                number += 1
+                text = "Recipient %(number)s is a person who doesn't want promotional messages. Please remove them."
+            raise RuleBroken(translatable(text, number=number), field)
 
 
 def copy_refusal(session: Session, message: Message, now: datetime) -> str | None:
@@ -68,7 +80,11 @@ def copy_refusal(session: Session, message: Message, now: datetime) -> str | Non
     if message.channel != "email" or message.purpose == "service":
         return None
     beside = of_message(session, message.id)
-    number = _unwanted(session, tuple(beside.cc) if beside is not None else (), message.purpose, now)
+    if beside is None:
+        return None
+    if _unwanted(session, tuple(beside.also_to or ()), message.purpose, now):
+        return translatable("One of the recipients no longer wants promotional messages. Nothing was sent.")
+    number = _unwanted(session, tuple(beside.cc), message.purpose, now)
     if not number:
         return None
     text = "Cc address %(number)s is of a person who no longer wants promotional messages. Nothing was sent."
@@ -86,16 +102,20 @@ def of_message(session: Session, message_id: int) -> Mail | None:
     return session.scalars(select(Mail).where(Mail.message_id == message_id)).first()
 
 
-def clean_cc(cc: tuple[str, ...], to: str) -> tuple[str, ...]:
-    """The addresses in lower case, each once, without the recipient. Raises RuleBroken."""
-    addresses = list(dict.fromkeys(each.strip().lower() for each in cc if each.strip()))
+def clean_copies(typed: tuple[str, ...], others: tuple[str, ...], field: str) -> tuple[str, ...]:
+    """The addresses of `to` or `cc` in lower case, each once, without the `others`. Raises RuleBroken."""
+    addresses = list(dict.fromkeys(each.strip().lower() for each in typed if each.strip()))
     for number, each in enumerate(addresses, 1):
         if not is_email(each) or not each.isascii():
             text = "Cc address %(number)s isn't valid. Please check it."
-            raise RuleBroken(translatable(text, number=number), "cc")
+            if field == "to":
+                number += 1
+                text = "Recipient %(number)s isn't a valid address. Please check it."
+            raise RuleBroken(translatable(text, number=number), field)
     if len(addresses) > MAX_CC:
-        raise RuleBroken("An email can have up to 50 cc addresses.", "cc")
-    return tuple(each for each in addresses if each != to.strip().lower())
+        raise RuleBroken("An email can have up to 50 cc addresses.", field)
+    known = {each.strip().lower() for each in others}
+    return tuple(each for each in addresses if each not in known)
 
 
 def references_of(session: Session, answered: Message) -> tuple[str, ...]:

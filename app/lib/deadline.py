@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 #: Look-ups that may be under way at once. The system's resolver can't be interrupted: it takes up to half a minute.
 MAX_LOOKUPS = 32
@@ -22,31 +22,41 @@ _LEAST_SECONDS = 0.001
 
 #: Like socket.getaddrinfo.
 Resolver = Callable[..., list[Any]]
+T = TypeVar("T")
 _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
 def look_up(host: str, port: int, seconds: float, resolver: Resolver = socket.getaddrinfo) -> list[Any]:
     """The addresses of a host, as getaddrinfo returns them. Raises OSError; TimeoutError after so many seconds."""
-    if not _lookups.acquire(timeout=seconds):
-        raise TimeoutError("too many look-ups are under way")
-    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    return list(within(seconds, _lookups, lambda: resolver(host, port, type=socket.SOCK_STREAM)))
+
+
+def within(seconds: float, slots: threading.Semaphore, call: Callable[[], T]) -> T:
+    """What a call returns or raises that can't be interrupted; TimeoutError after so many seconds in all.
+
+    It goes on in a thread of its own until it ends by itself, and holds one of the `slots` until then.
+    """
+    ends = time.monotonic() + seconds
+    if not slots.acquire(timeout=max(0.0, seconds)):
+        raise TimeoutError("too many calls are under way")
+    found: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            found.put(resolver(host, port, type=socket.SOCK_STREAM))
+            found.put((True, call()))
         except Exception as error:  # noqa: BLE001  # raised by the caller
-            found.put(error)
+            found.put((False, error))
         finally:
-            _lookups.release()
+            slots.release()
 
-    threading.Thread(target=run, name="crm-look-up", daemon=True).start()
+    threading.Thread(target=run, name="crm-outside-call", daemon=True).start()
     try:
-        result = found.get(timeout=seconds)
+        is_good, result = found.get(timeout=max(_LEAST_SECONDS, ends - time.monotonic()))
     except queue.Empty:
-        raise TimeoutError("the name server does not answer") from None
-    if isinstance(result, Exception):
+        raise TimeoutError("the partner takes too long") from None
+    if not is_good:
         raise result
-    return list(result)
+    return cast(T, result)
 
 
 def connect(host: str, port: int, seconds: float) -> DeadlineSocket:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
@@ -31,12 +31,14 @@ EARLY = timedelta(seconds=2)
 STUCK_AFTER = timedelta(minutes=1)
 #: A row that has been "sending" for longer was interrupted.
 INTERRUPTED_AFTER = timedelta(minutes=5)
-#: The sweep adds no calls to a queue that already holds this many.
+#: Jobs of the minute add no calls to a queue that already holds this many: what waits there is found due again each
+#: minute, and would multiply. Deliveries of an account at its limit are put off by a write each, so they are few.
 MAX_QUEUED = 500
 #: What has to wait for longer is left to the sweep.
 LATER = timedelta(hours=12)
-#: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away.
-STORE_WAITS = (0.1, 0.5, 2.0, 5.0)
+#: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away: for
+#: longer than it takes to start again. A worker can do nothing else meanwhile.
+STORE_WAITS = (0.1, 0.5, 2.0, 5.0, 8.0, 8.0)
 SKIPPED = "skipped"
 A_FAULT = "Internal error; see the server log."
 
@@ -233,10 +235,10 @@ def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[st
                 if is_mine:
                     kind.on_settled(session, row, result, now)
                 return is_mine
-        except OperationalError as error:
-            if wait is None:
+        except SQLAlchemyError as error:
+            if wait is None or cause_of(error) is None:
                 raise
-            kind.log.warning("%s %s could not be stored, again: %s", kind.label, kind.key_of(row), type(error.orig))
+            kind.log.warning("%s %s could not be stored, again: %s", kind.label, kind.key_of(row), summary_of(error))
             time.sleep(queue.jittered(wait))
     return False
 
@@ -256,9 +258,9 @@ def find_stuck(kind: DeliveryKind, session: Session, now: datetime, limit: int) 
     """Interrupted rows as ("sending", key), and rows that no queue holds any more as ("queued", key)."""
     interrupted = select(kind.key).where(*_is_interrupted(kind, now)).limit(limit)
     found: list[tuple[str, int | str]] = [("sending", key) for key in session.scalars(interrupted)]
-    if room := min(limit, _room(kind.queue)):
+    if left := min(limit, room(kind.queue)):
         overdue = (kind.model.state == "queued", kind.due_column < now - STUCK_AFTER, *kind.sweepable)
-        query = select(kind.key).where(*overdue).order_by(kind.due_column, kind.model.id).limit(room)
+        query = select(kind.key).where(*overdue).order_by(kind.due_column, kind.model.id).limit(left)
         found += [("queued", key) for key in session.scalars(query)]
     return found
 
@@ -283,11 +285,12 @@ def _is_interrupted(kind: DeliveryKind, now: datetime) -> tuple[Any, ...]:
     return kind.model.state == "sending", kind.began_on < now - INTERRUPTED_AFTER
 
 
-def _room(name: str) -> int:
-    """How many more calls the queue may take; 0 while Redis is away."""
+def room(name: str, most: int | None = None) -> int:
+    """How many more calls a job of the minute may add to the queue, up to `most` in it; 0 while Redis is away."""
+    most = MAX_QUEUED if most is None else most
     depths = queue.depths()
-    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else MAX_QUEUED
-    return max(0, MAX_QUEUED - waiting)
+    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else most
+    return max(0, most - waiting)
 
 
 # --- database

@@ -13,17 +13,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.base import ChannelError
 from app.channels.provider import Media, Provider
 from app.domain import message_files, messages, stored_files
 from app.domain.pending import take
 from app.extensions import db
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
-from app.models import ChannelAccount, Message, MessageFile
+from app.models import Message, MessageFile
 from app.ops.file_store import MAX_BYTES, PREFIX, FileStore, StoredFile, TooLarge
 from app.outbox import engine, pictures, providers
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
-from app.outbox.providers import NoProvider, impersonal
 
 #: Seconds before the second, third … attempt to fetch a file.
 WAITS = (10, 60, 300, 1800, 7200)
@@ -68,13 +67,8 @@ def _prepare(row: MessageFile) -> _Source:
         store: FileStore = current_app.extensions["crm_files"]
         if row.digest is not None:
             return _Source(media, None, store)
-        account = session.get(ChannelAccount, message.account_id) if message.account_id else None
-        try:
-            if account is None:
-                raise NoProvider("The account by which this file came no longer exists.")
-            return _Source(media, providers.provider_of(account), store)
-        except NoProvider as error:
-            raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+        gone = "The account by which this file came no longer exists."
+        return _Source(media, providers.client_of(session, message.account_id, gone), store)
 
 
 def _transmit(row: MessageFile, source: _Source) -> DeliveryResult:
@@ -92,12 +86,8 @@ def _transmit(row: MessageFile, source: _Source) -> DeliveryResult:
 
 def _fetched(provider: Provider, source: _Source) -> StoredFile:
     """From the provider into our store. Raises ChannelError."""
-    try:
+    with providers.repeatable():
         _said, content = provider.fetch(source.media, MAX_BYTES)
-    except DeliveryUnknown as error:  # nothing is sent by fetching
-        raise ChannelError(str(error)) from error
-    except ChannelError as error:
-        raise ChannelError(impersonal(error), permanent=error.permanent) from error
     if not content:
         raise ChannelError("The provider's file is empty.", permanent=True)
     if kind_of(content) == BOMB:

@@ -29,6 +29,8 @@ from app.outbox.providers import NoProvider, impersonal
 #: Headers that are not kept: they say nothing about what happened.
 _DROPPED = frozenset(("cookie", "authorization", "x-forwarded-for", "x-real-ip", "forwarded"))
 QUEUE = "short"
+#: As engine.MAX_QUEUED, for reports of providers: they are quick, and after an outage many wait at once.
+MAX_QUEUED = 2000
 A_FAULT = "Internal error; see the server log."
 
 log = logging.getLogger("crm.hooks")
@@ -145,7 +147,8 @@ def _summary(taken: Counter[str], late: str) -> str:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """The requests that no queue holds any more."""
-    return inbound_events.due(session, now - engine.STUCK_AFTER, limit)
+    left = min(limit, engine.room(QUEUE, MAX_QUEUED))
+    return inbound_events.due(session, now - engine.STUCK_AFTER, left) if left else []
 
 
 def enqueue(event_id: int) -> str:

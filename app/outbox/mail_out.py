@@ -40,6 +40,7 @@ def complete(session: Session, row: Message, account: ChannelAccount, message: O
         subject=row.subject or _subject(session, row),
         in_reply_to=thread[0] if thread else "",
         html=(beside.html or "") if beside is not None else "",
+        also_to=tuple(beside.also_to or ()) if beside is not None else (),
         cc=tuple(beside.cc) if beside is not None else (),
         headers=headers,
         attachments=tuple(_files(row)),

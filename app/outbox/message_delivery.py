@@ -269,7 +269,8 @@ def find_unknown(session: Session, now: datetime, limit: int) -> list[int]:
     """The messages of whose fate the provider is to be asked now."""
     is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now)
     waits = (Message.state == "unknown", Message.asks <= len(ASK_WAITS), Message.account_id.is_not(None), is_due)
-    return list(session.scalars(select(Message.id).where(*waits).order_by(Message.id).limit(limit)))
+    left = min(limit, engine.room(ASK_QUEUE))
+    return list(session.scalars(select(Message.id).where(*waits).order_by(Message.id).limit(left))) if left else []
 
 
 def enqueue_question(message_id: int) -> str:

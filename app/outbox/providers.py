@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app
+from sqlalchemy.orm import Session
 
+from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.console_provider import ConsoleProvider
 from app.channels.provider import Provider, ProviderKind
 from app.channels.registry import KINDS
 from app.domain import channel_accounts
 from app.domain.channel_accounts import ChannelAccount
 from app.lib.vault import Vault, VaultError
+from app.outbox.engine import DeliveryResult, NotSent
 
 #: Where providers report to, and which accounts exist, is part of the hook's address.
 HOOK_PATH = "/hooks/{channel}/{token}"
@@ -65,6 +69,28 @@ def _values(account: ChannelAccount) -> dict[str, str]:
         return channel_accounts.values_of(account, _vault())
     except VaultError as error:
         raise NoProvider("The secrets of this account can't be read. Please enter them again.") from error
+
+
+def client_of(session: Session, account_id: int | None, gone: str) -> Provider:
+    """The client of an account. Raises NotSent for good: it no longer exists, or can't be used."""
+    account = session.get(ChannelAccount, account_id) if account_id else None
+    try:
+        if account is None:
+            raise NoProvider(gone)
+        return provider_of(account)
+    except NoProvider as error:
+        raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, whatever goes wrong counts as not done, for repeating it changes nothing; without people's numbers."""
+    try:
+        yield
+    except DeliveryUnknown as error:
+        raise ChannelError(impersonal(error)) from error
+    except ChannelError as error:
+        raise ChannelError(impersonal(error), permanent=error.permanent) from error
 
 
 def hook_url(account: ChannelAccount, channel: str) -> str:

@@ -9,18 +9,17 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app import access
-from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import OutgoingReaction, Reacting
 from app.domain import messages
 from app.domain.pending import take
 from app.extensions import db
-from app.models import ChannelAccount, Message, MessageReaction
+from app.models import Message, MessageReaction
 from app.outbox import engine, providers
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
-from app.outbox.providers import NoProvider, impersonal
 
 #: Seconds before the second, third … attempt.
 WAITS = (5, 30, 120, 600, 1800)
+CANNOT = "Reactions can't be sent by this account."
 
 log = logging.getLogger("crm.messages")
 
@@ -39,24 +38,15 @@ def send(reaction_id: int) -> None:
 def _prepare(row: MessageReaction) -> _Ready:
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         message = session.get(Message, row.message_id)
-        account = session.get(ChannelAccount, message.account_id) if message and message.account_id else None
-        try:
-            provider = providers.provider_of(account) if account is not None else None
-        except NoProvider as error:
-            raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+        provider = providers.client_of(session, message.account_id if message is not None else None, CANNOT)
         if message is None or not isinstance(provider, Reacting):
-            text = "Reactions can't be sent by this account."
-            raise NotSent(DeliveryResult("failed", text, was_attempted=False))
+            raise NotSent(DeliveryResult("failed", CANNOT, was_attempted=False))
         return _Ready(provider, OutgoingReaction(message.peer, message.provider_id or "", row.emoji))
 
 
 def _transmit(row: MessageReaction, prepared: _Ready) -> DeliveryResult:
-    try:
+    with providers.repeatable():
         prepared.provider.react(prepared.reaction)
-    except DeliveryUnknown as error:
-        raise ChannelError(impersonal(error)) from error
-    except ChannelError as error:
-        raise ChannelError(impersonal(error), permanent=error.permanent) from error
     return DeliveryResult("sent")
 
 

@@ -11,17 +11,15 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.channels.base import ChannelError
 from app.channels.provider import Media, Provider
 from app.domain import recordings
 from app.domain.pending import take
 from app.extensions import db
 from app.lib.file_kinds import kind_of
-from app.models import CallLog, CallRecording, ChannelAccount
+from app.models import CallLog, CallRecording
 from app.ops.file_store import MAX_BYTES, FileStore, TooLarge
 from app.outbox import engine, providers
-from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
-from app.outbox.providers import NoProvider, impersonal
+from app.outbox.engine import DeliveryKind, DeliveryResult
 
 #: Seconds before the second, third … attempt: providers report a recording before its file can be fetched.
 WAITS = (15, 60, 300, 1800, 7200)
@@ -51,21 +49,12 @@ def send(recording_id: int) -> None:
 def _prepare(row: CallRecording) -> Provider:
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         call = session.get_one(CallLog, row.call_id)
-        account = session.get(ChannelAccount, call.account_id) if call.account_id else None
-        if account is None:
-            raise NotSent(DeliveryResult("failed", "The telephone account no longer exists.", was_attempted=False))
-        try:
-            return providers.provider_of(account)
-        except NoProvider as error:
-            raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+        return providers.client_of(session, call.account_id, "The telephone account no longer exists.")
 
 
 def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
-    try:
+    with providers.repeatable():
         _said, content = provider.fetch(Media(row.address, "audio/mpeg"), MAX_BYTES)
-    except ChannelError as error:
-        state = "failed" if error.permanent else engine.retry(RECORDINGS, row, "").state
-        return DeliveryResult(state, impersonal(error))
     if kind_of(content) not in KINDS:
         return DeliveryResult("failed", NO_SOUND)
     store: FileStore = current_app.extensions["crm_files"]

@@ -38,6 +38,7 @@ def test_a_mail_has_its_thread_both_forms_copies_and_files(mail_server: MailServ
     accepted = provider.send(
         mail(
             html="<p>Hi</p>",
+            also_to=("d@e.in",),
             cc=("b@c.in", ASHA),
             in_reply_to="x@y.in",
             headers={"Message-ID": "<m7.seal@eshin.in>", "References": "<w@y.in> <x@y.in>"},
@@ -46,7 +47,8 @@ def test_a_mail_has_its_thread_both_forms_copies_and_files(mail_server: MailServ
     )
     ((to, raw),) = mail_server.mail
     sent = message_from_string(raw, policy=default)
-    assert (accepted.provider_id, accepted.state, to) == ("m7.seal@eshin.in", "sent", [ASHA, "b@c.in"])
+    assert (accepted.provider_id, accepted.state, to) == ("m7.seal@eshin.in", "sent", [ASHA, "d@e.in", "b@c.in"])
+    assert sent["To"] == f"{ASHA}, d@e.in"
     assert (sent["From"], sent["Reply-To"], sent["Cc"]) == (
         *("Eshin Support <support@eshin.in>", "answers@eshin.in"),
         f"b@c.in, {ASHA}",

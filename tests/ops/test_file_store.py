@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from app.ops import s3_store
+from app.ops import s3_bucket
 from app.ops.file_store import MAX_BYTES, FileStore, FolderStore, StoreAway, TooLarge
-from app.ops.s3_store import S3Place, S3Store
+from app.ops.s3_bucket import S3Place
+from app.ops.s3_store import S3Store
 from tests import files
 from tests.app_fixtures import World, settings_for
 
@@ -89,7 +90,7 @@ def test_a_file_that_is_stored_again_is_not_forgotten(tmp_path: Path) -> None:
 def test_a_storage_that_is_away_or_refuses_us_is_no_missing_file(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_store, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3_bucket, "ATTEMPTS", 1)
     away = S3Store(S3Place("crm", "", "http://127.0.0.1:9", "ap-south-1"))
     no_bucket = S3Store(S3Place("other", "", endpoint, "ap-south-1"))
     for broken in (away, no_bucket):
@@ -104,7 +105,7 @@ def test_a_storage_that_is_away_or_refuses_us_is_no_missing_file(
 def test_a_storage_that_is_slow_is_given_up(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = S3Store(S3Place("crm", "slow/", endpoint, "ap-south-1"))
     digest = store.put(b"x" * 600_000).digest
-    monkeypatch.setattr(s3_store, "TOTAL_SECONDS", -1)
+    monkeypatch.setattr(s3_bucket, "_room", lambda size: 0.0)
     began = time.monotonic()
     with pytest.raises(StoreAway):
         store.open(digest)

@@ -418,6 +418,19 @@ def test_a_state_that_comes_before_our_commit_waits_for_it(world: World, account
     assert (row(world, key).state, event(world, arrived).summary) == ("delivered", "1 state")
 
 
+def test_a_backlog_of_reports_does_not_multiply_each_minute(
+    world: World, account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        report(world, account, said(f"Hello {n}", f"R{n}"))
+    world.session.execute(update(InboundEvent).values(next_try_on=now() - timedelta(minutes=2)))
+    world.session.commit()
+    monkeypatch.setattr(inbound_work, "MAX_QUEUED", 5)
+    for _minute in range(3):
+        run_job(world, "work off what providers reported")
+    assert run_calls() == 5 and world.count(Message) == 4
+
+
 def test_our_key_finds_a_message_whose_id_we_never_got(world: World, account: Any, carrier: Any) -> None:
     carrier.drop = raiser(DeliveryUnknown("The connection broke."))
     key = send(world)

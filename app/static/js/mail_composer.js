@@ -21,12 +21,10 @@ export function start(form, more = {}) {
   const files = attach(form, words, say);
   const key = `crm-mail:${form.dataset.mail}`;
 
-  // --- recipients: the field for an address is there when none is chosen
+  // --- recipients: who chooses none of those that are offered types an address
   const to = form.querySelector('[data-mail-to]');
   const other = form.querySelector('[data-mail-other]');
-  const who = () => { if (to) other.hidden = Boolean(to.value); };
-  to?.addEventListener('change', () => { who(); if (!to.value) other.focus(); });
-  who();
+  to?.addEventListener('change', () => { if (!to.value) other?.focus(); });
 
   // --- the draft
   const copies = () => [...form.querySelectorAll('[name=cc]:checked')].map((box) => box.value);
@@ -39,7 +37,6 @@ export function start(form, more = {}) {
     if (form.elements.quote) form.elements.quote.checked = draft.quote;
     editor.set(draft.html);
     files.set(draft.files);
-    who();
   }
   let soon = null;
   let isSent = false;
@@ -129,5 +126,5 @@ export function start(form, more = {}) {
       } catch { text.textContent = words.lost; }
     });
   }
-  if (more.isFocused !== false) { if (to && !to.value) other.focus(); else if (!form.elements.subject.value) form.elements.subject.focus(); else editor.focus(); }
+  if (more.isFocused !== false) { if (to && !to.value && other) other.focus(); else if (!form.elements.subject.value) form.elements.subject.focus(); else editor.focus(); }
 }

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import current_app, flash, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
@@ -16,7 +16,7 @@ from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import CannotAsk, ProviderKind
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, message_templates, outgoing, permissions
+from app.domain import channel_accounts, message_templates, outgoing
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.domain.outgoing import Outgoing
@@ -31,18 +31,17 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
 BASE = "/settings/channels/"
 
 
-class ChannelsView(BaseView):
+class ChannelsView(SettingsPage):
     """/settings/channels/"""
 
     route_base = "/settings/channels"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {
+    VERBS = {
         "index": "read",
         "show": "read",
         "add": "write",
@@ -52,7 +51,6 @@ class ChannelsView(BaseView):
         "run_action": "write",
         "send_test": "write",
     }
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
     @expose("/")
     @has_access

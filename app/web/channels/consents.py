@@ -24,6 +24,7 @@ from app.domain.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, DoNo
 from app.extensions import db
 from app.models import Customer, Lead
 from app.web.api.resource import Resource
+from app.web.core import typed_addresses
 from app.web.core.date_fields import DateTimeField, moment_cell
 from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, TextField, Viewer
 from app.web.core.gate import current_viewer, json_answer
@@ -94,7 +95,8 @@ class ConsentService(RecordService):
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Consent:
         """Note what a person said. Raises RuleBroken."""
         channel = values.get("channel") or ""
-        _refuse_guess(channel, values, viewer)
+        if values.get("address"):
+            typed_addresses.refuse(channel, "address", viewer)
         address = _address(session, channel, values)
         people = _people(session, channel, address, values)
         if not any(people.values()) and not access.reads_all(viewer.person, Customer):
@@ -117,16 +119,6 @@ _OF_NOTED = (
     *("action", "how", "happened_on", "words", "language", "evidence", "purpose"),
     *("is_for_transaction", "is_unasked"),
 )
-
-
-def _refuse_guess(channel: str, values: dict[str, Any], viewer: Viewer) -> None:
-    """Raise RuleBroken where the answer to a typed address would tell who sees it masked that it is right."""
-    if values.get("address") and viewer.person.mask("email" if channel == "email" else "mobile") != "full":
-        text = _(
-            "You see numbers and addresses masked, so please leave this one out and choose the lead or customer: "
-            "theirs is taken."
-        )
-        raise RuleBroken(text, "address")
 
 
 def _addresses_of(session: Session, people: dict[str, int | None]) -> set[str]:

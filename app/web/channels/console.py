@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -15,7 +15,7 @@ from werkzeug.datastructures import FileStorage
 from app import access
 from app.channels import console_provider
 from app.channels.provider import Inbound
-from app.domain import file_checks, messages, permissions
+from app.domain import file_checks, messages
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import ChannelAccount, Message
@@ -27,6 +27,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.message_files import store_of_app
 from app.web.records.messages import COLORS
@@ -39,14 +40,12 @@ MAX_TEXT = 4000
 _WHY = "The customer's phone is switched off."
 
 
-class ConsoleView(BaseView):
+class ConsoleView(SettingsPage):
     """/settings/channels/console/<account>/"""
 
     route_base = "/settings/channels/console"
     default_view = "show"
-    class_permission_name = "Settings"
-    method_permission_name = {"show": "read"} | dict.fromkeys(("play", "write", "react", "play_call", "ring"), "write")
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"show": "read"} | dict.fromkeys(("play", "write", "react", "play_call", "ring"), "write")
 
     @expose("/<int:key>/")
     @has_access

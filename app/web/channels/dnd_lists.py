@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, flash, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from app import access
-from app.domain import dnd_uploads, permissions, settings
+from app.domain import dnd_uploads, settings
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.dnd_uploads import DndUpload
 from app.extensions import db
@@ -24,22 +26,20 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
 BASE = "/settings/do-not-disturb/"
-#: Uploads that are listed, and bytes of a block of the download.
-MOST, BLOCK = 50, 1 << 16
+#: Uploads that are listed.
+MOST = 50
 _CHIPS = {"reading": "blue", "done": "green", "failed": "red"}
 
 
-class DndListsView(BaseView):
+class DndListsView(SettingsPage):
     """/settings/do-not-disturb/"""
 
     route_base = "/settings/do-not-disturb"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {"index": "read", "wrong": "read", "upload": "write"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"index": "read", "wrong": "read", "upload": "write"}
 
     @expose("/")
     @has_access
@@ -73,13 +73,17 @@ class DndListsView(BaseView):
     def wrong(self, key: int) -> Any:
         """The lines that were not stored, each with what is wrong."""
         row = access.get_visible(db.session(), DndUpload, key)
-        path = dnd_reading.wrong_path(key)
-        if row is None or not row.wrong or not path.exists():
-            raise NotFound(_("There are no such lines on this server."))
-        with path.open("rb") as file:
-            content = file.read(row.wrong_size)
+        lines = dnd_uploads.wrong_lines(db.session(), key) if row is not None else []
+        if row is None or not lines:
+            raise NotFound(_("There are no such lines. Please upload the list again."))
+        content = io.StringIO()
+        writer = csv.writer(content)
+        writer.writerow(["line", "text", "problem"])
+        writer.writerows([n, _safe(text), problem] for n, text, problem in lines)
+        if row.wrong > len(lines):
+            writer.writerow(["", "", f"The file has {row.wrong:,} wrong lines; these are the first."])
         headers = {"Content-Disposition": f'attachment; filename="wrong-lines-{key}.csv"'}
-        return Response(content, 200, headers, content_type="text/csv; charset=utf-8")
+        return Response(content.getvalue(), 200, headers, content_type="text/csv; charset=utf-8")
 
     def _page(self, error: str, typed: str) -> Any:
         viewer, session = current_viewer(), db.session()
@@ -106,16 +110,22 @@ def _keep(typed: str, viewer: Viewer) -> int:
         day = read_moment(typed)
     except (ValueError, OverflowError) as wrong:
         raise RuleBroken(_("Please enter the day on which the numbers were checked."), "checked_on") from wrong
-    checked_on = day.replace(tzinfo=UTC)
-    if checked_on > viewer.now or checked_on.year < 2000:
+    checked_on = min(day.replace(tzinfo=UTC), viewer.now)  # the person's today may not have begun in UTC
+    if day.date() > viewer.now.astimezone(viewer.zone).date() or checked_on.year < 2000:
         raise RuleBroken(_("The day of the check can't be in the future."), "checked_on")
     stamp = Stamp(viewer.person.id, datetime.now(UTC))
-    with own_transaction() as session, file.stream:
-        upload = dnd_uploads.add(session, file.filename, 0, checked_on, stamp)
-        upload.size = dnd_reading.keep(file.stream, upload.id)  # type: ignore[arg-type]
-        if not upload.size:
-            raise RuleBroken(_("This file is empty."), "file")
-        return upload.id
+    with file.stream:
+        try:
+            kept = dnd_reading.keep(file.stream)  # type: ignore[arg-type]
+        except OSError as error:
+            raise RuleBroken(_("The storage of files can't be reached. Please try again soon."), "file") from error
+    with own_transaction() as session:
+        return dnd_uploads.add(session, file.filename, kept, checked_on, stamp).id
+
+
+def _safe(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _row(upload: DndUpload, viewer: Viewer) -> dict[str, Any]:

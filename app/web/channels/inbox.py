@@ -8,7 +8,7 @@ from flask import flash, redirect, render_template, request
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
-from sqlalchemy import or_
+from sqlalchemy import false, or_
 from sqlalchemy.exc import IntegrityError
 
 from app import access
@@ -17,7 +17,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.models import Conversation, Customer, Lead, Message, Ticket
+from app.models import CallLog, Conversation, Customer, Lead, Message, Ticket
 from app.web.channels import conversation_records, file_routes, page_routes, threads
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
@@ -29,7 +29,7 @@ from app.web.records.messages import peer_of_record, seen_by
 from app.web.security.sessions import own_transaction
 
 #: Kind of record in an address -> model.
-RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
+RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer, "call": CallLog}
 _PAGES = {"lead": "/leads/show/", "ticket": "/tickets/show/", "customer": "/customers/show/"}
 
 
@@ -128,7 +128,7 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
     @refuse_as_page
     @permission_name("to")
     def to(self, kind: str, pk: str) -> Any:
-        """Write to the person of a lead, ticket or customer: their conversation, or the form that begins one."""
+        """Write to the person of a lead, ticket, customer or call: their conversation, or the form that begins one."""
         channel = request.args.get("channel") or "whatsapp"
         if channel == "email":
             return redirect(f"/mail/compose?record={kind}:{parse_id(pk)}")
@@ -148,8 +148,7 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
         """Send the first message of a conversation; on an error the form keeps what was typed."""
         kind, channel = request.form.get("kind", ""), request.form.get("channel", "")
         row, viewer = _record(kind, request.form.get("record", "")), current_viewer()
-        records = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
-        target = {"channel": channel, "peer": _peer_of(row, channel), "records": records}
+        target = {"channel": channel, "peer": _peer_of(row, channel), "records": _records_of(kind, row)}
         files = uploads.given(viewer, channel, threads.ability_of_channel(db.session(), channel))
         again: dict[str, Any] = {"typed": request.form, "files": files.kept}
         if request.form.get("pick") and files.problem is None:
@@ -347,16 +346,23 @@ def _record(kind: str, pk: str) -> Any:
 
 def _of_record(kind: str, row: Any) -> Any:
     """The conversations of a record or of its customer."""
-    is_own = getattr(Conversation, f"{kind}_id") == row.id
-    customer_id = getattr(row, "customer_id", None)
-    return is_own if customer_id is None else or_(is_own, Conversation.customer_id == customer_id)
+    held = [(getattr(Conversation, name), key) for name, key in _records_of(kind, row).items() if key is not None]
+    return or_(*(column == key for column, key in held)) if held else false()
+
+
+def _records_of(kind: str, row: Any) -> dict[str, int | None]:
+    """lead_id, ticket_id and customer_id of what is sent to the person of a record."""
+    if kind == "call":
+        return {name: getattr(row, name) for name in conversations.RECORDS}
+    return {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
 
 
 def _peer_of(row: Any, channel: str) -> str:
     """The number or address of a record's person, also where the viewer sees it masked. Raises RuleBroken."""
     if channel not in messages.CHANNELS:
         raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
-    peer = peer_of_record(db.session(), channel, row)
+    is_call = isinstance(row, CallLog)
+    peer = (row.other_e164 if channel != "email" else "") if is_call else peer_of_record(db.session(), channel, row)
     if not peer:
         what = _("email address") if channel == "email" else _("mobile number")
         raise RuleBroken(_("This record has no %(what)s to write to. Please add one first.", what=what), "peer")

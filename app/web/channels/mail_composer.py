@@ -22,6 +22,7 @@ from app.models import Ticket
 from app.web.channels import mail_about, mail_files, mail_quotes, signatures
 from app.web.channels.mail_about import About
 from app.web.channels.mail_files import File
+from app.web.core import typed_addresses
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.shipped_labels import shown_label
 from app.web.records.messages import seen_by
@@ -37,7 +38,7 @@ MAX_SUBJECT = 200
 class Typed:
     """What a form holds. It is shown again as it was when sending is refused."""
 
-    #: A key of About.recipients, or an address; several more as copies.
+    #: A key of About.recipients, or addresses with commas between them; the first names the conversation.
     to: str = ""
     to_other: str = ""
     cc: tuple[str, ...] = ()
@@ -105,7 +106,7 @@ def from_form(form: Any, files: list[File]) -> Typed:
     """What the posted form says."""
     return Typed(
         to=form.get("to", "")[:300],
-        to_other=form.get("to_other", "")[:300],
+        to_other=form.get("to_other", "")[:10_000],
         cc=tuple(form.getlist("cc")[:MAX_CC]),
         cc_other=form.get("cc_other", "")[:10_000],
         subject=form.get("subject", "")[:2_000],
@@ -125,7 +126,7 @@ def from_form(form: Any, files: list[File]) -> Typed:
 def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
     """Put the email into the outbox, and set the ticket's status if it was chosen. Raises RuleBroken."""
     mail_files.refuse_too_many(typed.files)
-    to = _to(about, typed)
+    to, *also_to = _to(about, typed, viewer)
     subject = clean_text(typed.subject, "subject", MAX_SUBJECT)
     if not subject:
         raise RuleBroken(_("Please enter a subject, so that the recipient knows what it is about."), "subject")
@@ -148,7 +149,9 @@ def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
             due_on=viewer.now + UNDO,
             sees=seen_by(session, viewer),
         )
-        message = outgoing_mail.send(session, wish, MailParts(html, _cc(about, typed), *quote), viewer.stamp)
+        message = outgoing_mail.send(
+            session, wish, MailParts(html, _cc(about, typed, viewer), *quote, to=tuple(also_to)), viewer.stamp
+        )
     if typed.status:
         _set_status(session, about, typed.status, viewer)
     is_nobodys = about.conversation is not None and about.conversation.claimed_by_id is None
@@ -172,19 +175,26 @@ def _refuse_placeholder(html: str) -> None:
         raise RuleBroken(text, "body")
 
 
-def _to(about: About, typed: Typed) -> str:
-    if typed.to.startswith("@"):
-        return about.address_of(typed.to)
-    address = clean_text(typed.to_other or typed.to, "to", 254) or ""
-    if not address:
+def _to(about: About, typed: Typed, viewer: Viewer) -> tuple[str, ...]:
+    """Who the email is for. The first is the key of the conversation."""
+    is_key = typed.to.startswith("@")
+    chosen = (about.address_of(typed.to),) if is_key else ()
+    found = chosen + _typed(typed.to_other if is_key else typed.to_other or typed.to, "to", viewer)
+    if not found:
         raise RuleBroken(_("Please choose or enter who gets the email."), "to")
-    return address
+    return found
 
 
-def _cc(about: About, typed: Typed) -> tuple[str, ...]:
-    chosen = [about.address_of(key) for key in typed.cc]
-    others = typed.cc_other.replace(";", ",").replace("\n", ",").split(",")
-    return (*chosen, *(each.strip() for each in others if each.strip()))
+def _cc(about: About, typed: Typed, viewer: Viewer) -> tuple[str, ...]:
+    return (*(about.address_of(key) for key in typed.cc), *_typed(typed.cc_other, "cc", viewer))
+
+
+def _typed(text: str, field: str, viewer: Viewer) -> tuple[str, ...]:
+    """The addresses of a text with commas between them. Raises RuleBroken for who sees addresses masked."""
+    found = tuple(each.strip() for each in text.replace(";", ",").replace("\n", ",").split(",") if each.strip())
+    if found and not typed_addresses.sees("email", viewer):
+        raise RuleBroken(_("You see addresses masked, so please choose one of those that are offered."), field)
+    return found
 
 
 def _answered(about: About, to: str, account_id: int | None) -> int | None:
@@ -237,6 +247,7 @@ def context(session: Session, about: About, typed: Typed, viewer: Viewer, refuse
         "draft": f"{viewer.person.id}:{about.draft or ':'.join(about.fields.values())}",
         "key": typed.key or uuid.uuid4().hex,
         "recipients": [(each.key, each.label(viewer)) for each in about.recipients],
+        "may_type": typed_addresses.sees("email", viewer),
         "typed": typed,
         # What was posted is anybody's HTML; what a form begins with is ours.
         "html": html_cleaning.clean(typed.html).html if refused else typed.html,

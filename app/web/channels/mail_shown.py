@@ -30,6 +30,7 @@ def context(message: Any, mail: Any, conversation: Any, viewer: Viewer) -> dict[
         "is_out": message.direction == "out",
         "author": card["full_name"] if card else "",
         "peer": f"{name} · {peer}" if name else peer,
+        "also_to": [mask("email", each) or "••••••" for each in ((mail.also_to or ()) if mail is not None else ())],
         "cc": [mask("email", each) or "••••••" for each in (mail.cc if mail is not None else ())],
         "at": moment_cell(message.happened_on or message.created_on, viewer),
         "state": conversation_list.sign_of(message),

@@ -181,7 +181,7 @@ def _offered(template: Any, values: Mapping[str, str]) -> dict[str, Any]:
         "label": template.label,
         "language": template.language,
         "language_name": _NAMES.get(language, template.language),
-        "subject": template.header if template.channel == "email" else None,
+        "subject": message_templates.subject_of(template, values) or None,
         "preview": message_templates.fill(template, values),
         "values": {name: values[name] for name in names if name in values},
         "missing": missing,

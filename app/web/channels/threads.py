@@ -21,7 +21,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.messages import DEAD
 from app.domain.outgoing import MAX_LENGTH
 from app.lib.ids import parse_id
-from app.models import ChannelAccount, Conversation, Message, MessageTemplate
+from app.models import CallLog, ChannelAccount, Conversation, Message, MessageTemplate
 from app.web.channels import mail_composer, mail_shown
 from app.web.channels.composer_parts import (
     file_part,
@@ -380,14 +380,16 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
     typed = more.get("typed") or {}
     window = _not_written_yet() if channel in conversations.WINDOWED else None
     hidden = [_form_key(typed), ("kind", kind), ("record", row.id), ("channel", channel)]
-    name = getattr(row, "name", "") or row.number
+    is_call = isinstance(row, CallLog)
+    number = conversation_list.shown_peer(channel, row.other_e164 or "", viewer) if is_call else row.number
+    name = getattr(row, "name", "") or number
     return {
         "id": None,
         "url": f"/inbox/to/{kind}/{row.id}?channel={channel}",
         "name": name,
         "icon": conversation_list.ICONS[channel],
         "channel_label": conversation_list.channel_label(channel),
-        "peer": row.number,
+        "peer": number,
         "records": [],
         "actions": [],
         "days": [],
@@ -399,7 +401,7 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
             "window": window,
             "files": _new_files(session, channel, more.get("files") or (), viewer),
         }
-        | _content(session, (channel, None), {**more, "typed": typed}, f"{kind}:{row.id}"),
+        | _content(session, (channel, None), {**more, "typed": typed}, "" if is_call else f"{kind}:{row.id}"),
     }
 
 

@@ -171,8 +171,3 @@ def find_contact(arguments: Arguments) -> dict[str, Any]:
         for doc in fetch_documents(doctype, list_query, ("name", "mobile_no", name), viewer):
             result |= {key: doc["name"], "mobile_no": doc["mobile_no"], "full_name": result["full_name"] or doc[name]}
     return result
-
-
-def integration_status(arguments: Arguments) -> dict[str, Any]:
-    """No telephony provider is integrated."""
-    return {"twilio_enabled": 0, "exotel_enabled": 0, "default_calling_medium": ""}

@@ -150,6 +150,8 @@ def _phone(value: Cell) -> str:
     text, tel = value.get("text"), value.get("tel")
     if not text:
         return missing()
+    if url := value.get("call_url"):
+        return f'<a class="phone" href="{escape(url)}" data-dial>{escape(text)}</a>'
     if not tel:
         return f'<span class="phone">{escape(text)}</span>'
     return f'<a class="phone" href="tel:{escape(tel)}">{escape(text)}</a>'

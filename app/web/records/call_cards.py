@@ -47,9 +47,10 @@ class CallCardRoutes:
     @permission_name("dial")
     def dial(self, kind: str, pk: str) -> Any:
         """Call the person of a record; without scripts, a page asks before."""
-        target = dial_targets.find(kind, pk)
+        number = request.args.get("number") or "mobile"
+        target = dial_targets.find(kind, pk, number)
         if request.method == "GET":
-            return _ask(kind, pk, target.label)
+            return _ask(target.label)
         started = start(target, current_viewer())
         if request.headers.get("HX-Request"):
             return _shown(current_viewer())
@@ -139,10 +140,10 @@ def warnings(started: Started) -> list[str]:
     return [translate_text(text)] if text else []
 
 
-def _ask(kind: str, pk: str, label: str) -> Any:
+def _ask(label: str) -> Any:
     form = {
         "title": _("Call %(name)s", name=label),
-        "action": f"/calls/dial/{kind}/{pk}",
+        "action": request.full_path.rstrip("?"),
         "version": None,
         "conflict": None,
         "error": None,

@@ -207,11 +207,12 @@ class CallOutcomeScreen(Screen):
         """A call has no timeline: its own entry, with the actions, takes its place."""
         offered = self.more_actions(row, viewer) if viewer.person.may("Call Logs", "write") else []
         found = next((name for name in ("ticket", "lead", "customer") if row.get(name)), None)
-        whatsapp = f"/inbox/to/{found}/{row[found]['id']}?channel=whatsapp" if found else None
+        target = f"{found}/{row[found]['id']}" if found else f"call/{row['id']}"
+        can_write = viewer.person.may("Messages", "create") and bool(row.get("other_number"))
         return {
             "timeline": call_lines.alone(row["id"], offered, viewer),
             "older_url": None,
-            "whatsapp_url": whatsapp if viewer.person.may("Messages", "create") else None,
+            "whatsapp_url": f"/inbox/to/{target}?channel=whatsapp" if can_write else None,
         }
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

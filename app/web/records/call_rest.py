@@ -15,7 +15,8 @@ from app.web.core.fields import Viewer
 from app.web.records import call_cards, dial_targets
 
 _ANY_ID = {"anyOf": [ID, STRING], "nullable": True}
-_BODY = shape(dict.fromkeys(dial_targets.KINDS, _ANY_ID))
+_NUMBER = {"type": "string", "enum": list(dial_targets.NUMBERS), "description": "Which number of it; default: mobile."}
+_BODY = shape({**dict.fromkeys(dial_targets.KINDS, _ANY_ID), "number": _NUMBER})
 _ANSWER = shape(
     {
         "id": ID,
@@ -47,14 +48,16 @@ DOCUMENTATION = {
 
 def dial(raw: dict[str, Any], viewer: Viewer) -> tuple[dict[str, Any], int]:
     """(answer, status). Raises RuleBroken."""
-    if unknown := sorted(set(raw) - set(dial_targets.KINDS)):
+    number = raw.get("number") or "mobile"
+    if unknown := sorted(set(raw) - {*dial_targets.KINDS, "number"}):
         raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])
-    named = [(kind, given) for kind, given in raw.items() if given is not None]
+    named = [(kind, given) for kind, given in raw.items() if given is not None and kind != "number"]
     if len(named) != 1:
         raise RuleBroken(_("Please name exactly one lead, ticket, customer, call or conversation."), "lead")
     kind, given = named[0]
     key = parse_id(given)
-    started = call_cards.start(dial_targets.find(kind, given if key is None else key), viewer)
+    target = dial_targets.find(kind, given if key is None else key, number if isinstance(number, str) else "")
+    started = call_cards.start(target, viewer)
     row = started.request
     answer = {
         "id": started.call.id,

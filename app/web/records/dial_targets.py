@@ -32,6 +32,10 @@ KINDS: dict[str, Any] = {
 }
 
 
+#: Field of a record that holds a number -> the number's normalised column.
+NUMBERS = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
+
+
 @dataclass(frozen=True)
 class Target:
     """Whom to call, and how the page calls them."""
@@ -46,22 +50,37 @@ def may_call(viewer: Viewer) -> bool:
     return viewer.lookups.has_voice and viewer.person.may("Call Logs", "create")
 
 
-def url_of(kind: str, key: int | str, viewer: Viewer) -> str | None:
-    """Where a click on Call leads; None where the CRM can't call."""
-    return f"/calls/dial/{kind}/{key}" if may_call(viewer) else None
+def url_of(kind: str, key: int | str, viewer: Viewer, number: str = "mobile") -> str | None:
+    """Where a click on Call leads; None where the CRM can't call. `number` is one of NUMBERS."""
+    which = "" if number == "mobile" else f"?number={number}"
+    return f"/calls/dial/{kind}/{key}{which}" if may_call(viewer) else None
 
 
-def find(kind: str, pk: Any) -> Target:
-    """Raises NotFound for a record that is out of reach, RuleBroken for one without a number."""
+def link(cells: dict[str, dict[str, Any]], record: Any, key: int, viewer: Viewer) -> None:
+    """Let the cells with numbers of a record lead to a call by the CRM, masked or not, where it can make calls."""
+    kind = next((name for name, model in KINDS.items() if model is record and hasattr(model, "mobile_e164")), None)
+    if kind is None or not may_call(viewer):
+        return
+    for name in NUMBERS.keys() & cells.keys():
+        if cells[name].get("text"):
+            cells[name] |= {"kind": "phone", "call_url": url_of(kind, key, viewer, name)}
+
+
+def find(kind: str, pk: Any, number: str = "mobile") -> Target:
+    """Raises NotFound for a record that is out of reach, RuleBroken for one without this number (see NUMBERS)."""
+    if number not in NUMBERS:
+        raise RuleBroken(_("Please choose which number to call: mobile or alternative_mobile."), "number")
     model = KINDS.get(kind)
     key = (parse_id(pk) or _by_number(model, pk)) if model is not None else None
     row = access.get_visible(db.session(), model, key) if key is not None else None
     if row is None:
         raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-    number = _number_of(row)
-    if not number:
+    if number != "mobile" and kind in ("call", "conversation"):
+        raise RuleBroken(_("A call or conversation has one number. Please leave “number” out."), "number")
+    found = _number_of(row, NUMBERS[number])
+    if not found:
         raise RuleBroken(_("There is no phone number to call. Please add one to the record first."), "peer")
-    return Target(Wanted(number, _records_of(kind, row)), _label(row))
+    return Target(Wanted(found, _records_of(kind, row)), _label(row))
 
 
 def _by_number(model: Any, pk: Any) -> int | None:
@@ -69,7 +88,7 @@ def _by_number(model: Any, pk: Any) -> int | None:
     return find_record(model, pk.strip().upper()) if is_number else None
 
 
-def _number_of(row: Any) -> str | None:
+def _number_of(row: Any, column: str) -> str | None:
     if isinstance(row, CallLog):
         return row.other_e164
     if isinstance(row, Conversation) and row.channel != "email":
@@ -77,7 +96,7 @@ def _number_of(row: Any) -> str | None:
     with access.as_system(db.session()):  # the number is looked up by the server and shown to nobody
         customer = db.session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
         lead = db.session.get(Lead, row.lead_id) if isinstance(row, Conversation) and row.lead_id else None
-    found = (getattr(each, "mobile_e164", None) for each in (customer, lead, row) if each is not None)
+    found = (getattr(each, column, None) for each in (customer, lead, row) if each is not None)
     return next((number for number in found if number), None)
 
 

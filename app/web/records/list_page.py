@@ -18,7 +18,7 @@ from app.web.core.gate import whole
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
-from app.web.records import figure_filter, list_conditions, row_tools
+from app.web.records import dial_targets, figure_filter, list_conditions, row_tools
 from app.web.records.list_columns import Chosen
 
 #: A number that leads to its record; other routes of a screen are in lower case.
@@ -233,6 +233,7 @@ def list_row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> d
     values = tuple(row)
     slices = screen.record_table.selection(names)[1]
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
+    dial_targets.link(cells, screen.service.record, values[0], viewer)
     address = row_url(screen.route_base, values[0], cells.get("number", {}).get("text"))
     title = next((cell.get("text") for cell in cells.values() if cell.get("text")), str(values[0]))
     may_edit = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods

@@ -30,6 +30,7 @@ _KEPT = shape({"token": STRING, "name": STRING, "size": STRING, "icon": STRING},
 _EMOJI = shape({"emoji": STRING})
 _MAIL = shape(
     {
+        "to": {"type": "array", "items": STRING},
         "cc": {"type": "array", "items": STRING},
         "html": {"type": "string", "nullable": True},
         "quoted": {"type": "string", "nullable": True},
@@ -70,7 +71,7 @@ DOCUMENTATION = {
 
 
 class CopiesField(Field):
-    """Addresses to whom copies go: a list, or a text with commas."""
+    """Addresses of further recipients or of copies: a list, or a text with commas."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,7 +81,7 @@ class CopiesField(Field):
         """The addresses as typed. Raises RuleBroken for anything but texts."""
         given = raw.split(",") if isinstance(raw, str) else raw or []
         if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-            raise RuleBroken(_("“cc” must be a list of email addresses."), "cc")
+            raise RuleBroken(_("“%(name)s” must be a list of email addresses.", name=self.name), self.name)
         return tuple(each.strip() for each in given if each.strip())
 
 
@@ -99,6 +100,7 @@ class UploadsField(Field):
 
 
 FIELDS: tuple[Field, ...] = (
+    CopiesField("to"),
     CopiesField("cc"),
     LongTextField("html", max_length=MAX_HTML),
     UploadsField("files"),
@@ -177,6 +179,7 @@ def _shown(row: Message, mail: Mail | None, viewer: Viewer) -> dict[str, Any]:
         html = html_cleaning.with_remote_pictures(html)
     content_ids = {number: name for name, number in row.native.get("inline", {}).items()}
     return {
+        "to": [viewer.person.mask_value("email", each) for each in ((mail.also_to or ()) if mail is not None else ())],
         "cc": [viewer.person.mask_value("email", each) for each in (mail.cc if mail is not None else ())],
         "html": html,
         "quoted": mail.quoted if mail is not None else None,

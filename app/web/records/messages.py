@@ -23,6 +23,7 @@ from app.extensions import db
 from app.models import Customer, Lead, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource
+from app.web.core import typed_addresses
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
@@ -103,13 +104,14 @@ LABELS = {
     "code": _("Provider's code"),
     "delivered_on": _("Delivered on"),
     "read_on": _("Read on"),
+    "to": _("More recipients"),
     "cc": _("Copies to"),
     "html": _("Text with formatting"),
     "files": _("Files"),
 }
 #: What only a message that is sent has, and of those what only an email has.
-_OF_SENT = ("account", "template_id", "variables", "reply_to_id", "files", "cc", "html")
-_OF_EMAIL = ("cc", "html")
+_OF_SENT = ("account", "template_id", "variables", "reply_to_id", "files", "to", "cc", "html")
+_OF_EMAIL = ("to", "cc", "html")
 
 
 class NotedMessageService(RecordService):
@@ -143,10 +145,17 @@ class MessageService(NotedMessageService):
                 raise RuleBroken(text, unsent[0].removesuffix("_id"))
             given = {name: value for name, value in given.items() if name not in (*_OF_EMAIL, "files")}
             return super().create(session, given, viewer)
+        if given.get("peer"):
+            typed_addresses.refuse(given.get("channel") or "", "peer", viewer)
+        for field in ("to", "cc"):
+            if given.get(field):
+                typed_addresses.refuse("email", field, viewer)
         with access.as_system(session):  # an opt-out counts whoever may see the customer
             wish = replace(_wish(session, given), sees=seen_by(session, viewer))
             if wish.channel == "email":
-                beside = MailParts(given.get("html") or "", tuple(given.get("cc") or ()))
+                beside = MailParts(
+                    given.get("html") or "", tuple(given.get("cc") or ()), to=tuple(given.get("to") or ())
+                )
                 return outgoing_mail.send(session, wish, beside, viewer.stamp)
             if foreign := [name for name in _OF_EMAIL if given.get(name)]:
                 raise RuleBroken(_("Only an email has “%(name)s”.", name=foreign[0]), foreign[0])
@@ -237,6 +246,7 @@ class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Reso
         "subject",
         "body",
         "html",
+        "to",
         "cc",
         "files",
         "purpose",

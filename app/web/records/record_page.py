@@ -29,6 +29,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
     values = tuple(row)
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
     wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0]
+    dial_targets.link(cells, screen.service.record, wire["id"], viewer)
     may_write = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     related = screen.related_parts(wire, viewer)
     title = cells.get(screen.title_column, {}).get("text") or wire.get("number") or str(screen.record_name)
@@ -67,7 +68,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "composer": _composer(screen, wire, viewer),
             "conflict": None,
             "whatsapp_url": f"/inbox/to/{KINDS[record_table.record]}/{wire['id']}?channel=whatsapp"
-            if record_table.record in KINDS and viewer.person.may("Messages", "create")
+            if record_table.record in KINDS and viewer.person.may("Messages", "create") and wire.get("mobile")
             else None,
             "call_url": _call_url(screen, wire, cells, viewer),
             "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app import access
 from app.backups import work
-from app.domain import backup_runs, permissions
+from app.domain import backup_runs
 from app.domain.backup_runs import BackupRun
 from app.domain.base import Conflict, NotFound, Stamp
 from app.extensions import db
@@ -25,6 +25,7 @@ from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
 from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
 MAX_BACKUPS, MAX_RUNS = 100, 30
@@ -41,14 +42,11 @@ _KINDS = {"backup": _l("Backup"), "verify": _l("Check"), "drill": _l("Restore dr
 _CAUSES = {"schedule": _l("Schedule"), "person": _l("By hand"), "upgrade": _l("Before an upgrade")}
 
 
-class BackupsView(BaseView):
+class BackupsView(SettingsPage):
     """/backups/"""
 
     route_base = "/backups"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {"index": "read", "now": "write", "act": "write"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"index": "read", "now": "write", "act": "write"}
 
     @expose("/")
     @has_access

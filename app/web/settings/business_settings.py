@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from flask import flash, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
@@ -20,6 +20,7 @@ from app.models import BusinessSetting
 from app.web.core import gate
 from app.web.core.languages import translate_text
 from app.web.pages.hardened import protect
+from app.web.pages.settings_page import SettingsPage
 
 #: Longer spans are typing errors: a year in minutes, ten years in days.
 MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
@@ -57,13 +58,12 @@ _LABELS = {
 }
 
 
-class Business(BaseView):
+class Business(SettingsPage):
     """The business settings page."""
 
     route_base = "/settings/business"
     default_view = "values"
-    class_permission_name = "Settings"
-    method_permission_name = {"values": "read", "save": "write"}
+    VERBS = {"values": "read", "save": "write"}
 
     @expose("/")
     @has_access

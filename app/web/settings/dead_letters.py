@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import flash, redirect
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext, ngettext
 
 from app import access
 from app.access import get_visible
-from app.domain import dead_letters, permissions
+from app.domain import dead_letters
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.extensions import db
 from app.models import FailedCall
@@ -23,6 +23,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
 #: Queue -> what it is for.
@@ -33,14 +34,11 @@ QUEUE_LABELS = {
 }
 
 
-class QueueView(BaseView):
+class QueueView(SettingsPage):
     """/queue/"""
 
     route_base = "/queue"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {"index": "read", "retry": "write", "dismiss": "write"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"index": "read", "retry": "write", "dismiss": "write"}
 
     @expose("/")
     @has_access

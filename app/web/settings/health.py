@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import current_app, flash, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import delete, select
 
 from app import access
-from app.domain import health_samples, permissions
+from app.domain import health_samples
 from app.domain.health_samples import HOUSE, MEASURES, Measure, Point
 from app.domain.health_watch import said
 from app.extensions import db
@@ -27,6 +27,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 from app.web.settings import health_databases
 from app.web.settings.health_chart import Chart, chart_of
@@ -77,14 +78,11 @@ _STATES = {
 MAX_ROWS = 100
 
 
-class HealthView(BaseView):
+class HealthView(SettingsPage):
     """/health/"""
 
     route_base = "/health"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {"index": "read", "slow": "read", "errors": "read", "clear": "write"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"index": "read", "slow": "read", "errors": "read", "clear": "write"}
 
     @expose("/")
     @has_access
@@ -171,14 +169,11 @@ class HealthView(BaseView):
         return redirect(f"/health/{what}/")
 
 
-class SelfTestView(BaseView):
+class SelfTestView(SettingsPage):
     """/self-test/"""
 
     route_base = "/self-test"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {"index": "read"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"index": "read"}
 
     @expose("/")
     @has_access

@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import current_app, flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import or_, select
 
 from app import access
-from app.domain import job_health, permissions
+from app.domain import job_health
 from app.domain.base import NotFound
 from app.domain.job_runs import newest_runs
 from app.extensions import db
@@ -24,6 +24,7 @@ from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
 from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 
 #: How many runs of a job are shown.
 MAX_RUNS = 100
@@ -35,14 +36,12 @@ _FILTERS: dict[str, tuple[Any, ...]] = {
 }
 
 
-class JobsView(BaseView):
+class JobsView(SettingsPage):
     """/jobs/"""
 
     route_base = "/jobs"
     default_view = "jobs"
-    class_permission_name = "Settings"
-    method_permission_name = {"jobs": "read", "history": "read", "run": "write"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"jobs": "read", "history": "read", "run": "write"}
 
     @expose("/")
     @has_access
@@ -251,14 +250,11 @@ def _duration_text(took: float | None) -> str | None:
     return f"{took * 1000:.0f} ms" if took < 1 else span(round(took))
 
 
-class SettingsView(BaseView):
+class SettingsView(SettingsPage):
     """/settings/: links to all settings, by group."""
 
     route_base = "/settings"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {"index": "read"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"index": "read"}
 
     @expose("/")
     @has_access

@@ -80,7 +80,7 @@ class MessageTemplateResource(MasterResource):
     resource_name = "message_template"
     datamodel = SQLAInterface(MessageTemplate)
     module = "Messages"
-    show_columns = ["label", "channel", "body", *_SHARED[1:]]
+    show_columns = ["label", "channel", "header", "body", *_SHARED[1:]]
 
 
 MASTER_RESOURCES = (

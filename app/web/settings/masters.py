@@ -15,8 +15,10 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.pages.hardened import VERBS, HardenedView, pick
+from app.web.records.messages import PURPOSE_WORDS
 from app.web.settings.swatches import SwatchWidget, swatch
 
+_DLT_ID = re.compile(r"[0-9]{10,30}")
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOUR = pick(
     lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS], widget=SwatchWidget(), default="gray"
@@ -31,6 +33,9 @@ MASTER_LABELS = {
     "url": lazy_gettext("Address"),
     "channel": lazy_gettext("Channel"),
     "body": lazy_gettext("Text"),
+    "header": lazy_gettext("Subject"),
+    "provider_id": lazy_gettext("Template ID"),
+    "purpose": lazy_gettext("Purpose"),
     "day": lazy_gettext("Day"),
     "starts": lazy_gettext("From"),
     "ends": lazy_gettext("To"),
@@ -234,9 +239,30 @@ class MessageTemplates(MasterScreen):
     list_title, show_title = lazy_gettext("Message templates"), lazy_gettext("Message template")
     add_title, edit_title = lazy_gettext("New message template"), lazy_gettext("Edit message template")
     list_columns = ["label", "channel", "language", "position", "is_active"]
-    columns = ("label", "channel", "language", "body", "position", "is_active")
+    columns = (*("label", "channel", "language", "purpose", "header", "body", "provider_id", "position", "is_active"),)
     fields = {
         "channel": pick(lazy_gettext("Channel"), _CHANNELS),
         "language": pick(lazy_gettext("Language"), _LANGUAGES),
+        "purpose": pick(lazy_gettext("Purpose"), list(PURPOSE_WORDS.items()), default="service"),
     }
-    formatters_columns = {"channel": lambda channel: str(dict(_CHANNELS).get(channel, channel))}
+    description_columns = {
+        "header": lazy_gettext(
+            "The subject of an email; it can have variables such as {{first_name}}, as the text can."
+        ),
+        "provider_id": lazy_gettext("Of an SMS to India: the ID of its template on the DLT platform."),
+        "purpose": lazy_gettext("Promotional messages have their hours, and are refused to who wants none."),
+    }
+    formatters_columns = {
+        "channel": lambda channel: str(dict(_CHANNELS).get(channel, channel)),
+        "purpose": lambda purpose: str(PURPOSE_WORDS.get(purpose, purpose)),
+    }
+
+    def refuse_invalid(self, item: Any) -> None:
+        """Also: a subject is one line of an email, and a DLT template ID a number."""
+        super().refuse_invalid(item)
+        item.header, item.provider_id = " ".join((item.header or "").split()), (item.provider_id or "").strip()
+        if item.header and item.channel == "sms":
+            raise RuleBroken(_("Only an email has a subject. Please leave it out."), "header")
+        if item.provider_id and item.channel == "sms" and not _DLT_ID.fullmatch(item.provider_id):
+            raise RuleBroken(_("A DLT template ID has only digits, 10 to 30 of them."), "provider_id")
+        item.header, item.provider_id = item.header or None, item.provider_id or None

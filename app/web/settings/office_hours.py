@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import flash, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access
 from flask_babel import gettext as _
@@ -25,6 +25,7 @@ from app.models import Holiday, OfficeRange
 from app.web.core import gate
 from app.web.core.languages import translate_text
 from app.web.pages.hardened import pick, protect
+from app.web.pages.settings_page import SettingsPage
 from app.web.settings.masters import MasterScreen
 
 _WEEKDAYS = tuple(map(lazy_gettext, office_hours.WEEKDAYS))
@@ -145,13 +146,12 @@ def _hint_at_last_minute(rows: Iterable[Any]) -> None:
 # --- the week as a grid ------------------------------------------------------------------------------------------
 
 
-class Hours(BaseView):
+class Hours(SettingsPage):
     """The office hours of a week as a grid."""
 
     route_base = "/settings/hours"
     default_view = "week"
-    class_permission_name = "Settings"
-    method_permission_name = {"week": "read", "save": "write"}
+    VERBS = {"week": "read", "save": "write"}
 
     @expose("/")
     @has_access

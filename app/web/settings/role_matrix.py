@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import abort, flash, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -20,6 +20,7 @@ from app.models import Role
 from app.web.core import gate
 from app.web.core.languages import translate_text
 from app.web.pages.hardened import protect
+from app.web.pages.settings_page import SettingsPage
 
 
 def translated(labels: dict[str, Any]) -> list[tuple[str, str]]:
@@ -33,13 +34,12 @@ def etag_of(matrix: Matrix) -> str:
     return gate.mark_of([cells, sorted(matrix.masks.items())])
 
 
-class RoleMatrix(BaseView):
+class RoleMatrix(SettingsPage):
     """A role's matrix of modules and verbs, and its masks."""
 
     route_base = "/roles/matrix"
     default_view = "first"
-    class_permission_name = "Settings"
-    method_permission_name = {"first": "read", "matrix": "read", "save": "write"}
+    VERBS = {"first": "read", "matrix": "read", "save": "write"}
 
     @expose("/")
     @has_access

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import current_app, flash, make_response, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import select
 
 from app import access
-from app.domain import permissions, webhooks
+from app.domain import webhooks
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.webhooks import WebhookSettings
 from app.extensions import db
@@ -22,6 +22,7 @@ from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.gate import current_viewer, refusal
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction, without_cache
 from app.web.settings.webhook_form import EVENTS, event_grid, form_of, posted_settings
 from app.web.settings.webhook_log import PAUSE_REASONS, delivery_row, is_due_soon, record_titles, webhook_card
@@ -32,13 +33,11 @@ MAX_DELIVERIES = 100
 _FILTERS = {"waiting": ("queued", "sending"), "failed": ("failed",), "dropped": ("dropped",)}
 
 
-class WebhooksView(BaseView):
+class WebhooksView(SettingsPage):
     """/webhooks/"""
 
     route_base = "/webhooks"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {
+    VERBS = {
         "index": "read",
         "show": "read",
         "add": "write",
@@ -48,7 +47,6 @@ class WebhooksView(BaseView):
         "run_action": "write",
         "resend": "write",
     }
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
     @expose("/")
     @has_access

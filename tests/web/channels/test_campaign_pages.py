@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
 
-from app.domain import consents, dnd_uploads, sms_rules
+from app.domain import consents, dnd_uploads, sms_rules, stored_files
 from app.domain.base import RuleBroken, Stamp
 from app.models import AuditEntry, BusinessSetting, Campaign, Consent, DndUpload, DoNotDisturb, Message, MessageTemplate
 from app.outbox import dnd_reading
@@ -276,12 +278,37 @@ def test_a_list_that_is_cut_off_goes_on_where_it_was(world: World, monkeypatch: 
     monkeypatch.setattr(dnd_uploads, "CHUNK", 3)
     upload(world, "root", "/settings/do-not-disturb/", LIST, checked_on="2026-01-03")
     key = fresh(world, DndUpload)[0].id
-    with world.app.app_context():
-        assert dnd_reading._step(key, fresh(world, DndUpload)[0].created_on)
-        dnd_reading.wrong_path(key).write_text("what an undone step has left")
+    with world.app.app_context(), ExitStack() as stack:
+        assert dnd_reading._step(key, dnd_reading._Source(stack), fresh(world, DndUpload)[0].created_on)
+        (cut,) = fresh(world, DndUpload)
+        assert stored_files.used(world.session, [cut.digest]) == {cut.digest}  # nobody takes it for forgotten
         dnd_reading.read(key)
-        lines = dnd_reading.wrong_path(key).read_text().splitlines()
-    assert fresh(world, DndUpload)[0].state == "done" and len(lines) == 4
+    (done,) = fresh(world, DndUpload)
+    assert (done.state, done.wrong, done.digest) == ("done", 3, None)
+
+
+def test_the_day_of_a_check_may_have_begun_in_india_only() -> None:
+    evening = datetime(2026, 11, 26, 20, 30, tzinfo=UTC)
+    line = dnd_uploads.parse(["9820012345", "", "2026-11-27"], evening, evening)
+    assert isinstance(line, dnd_uploads.Line) and line.checked_on == evening
+    assert isinstance(dnd_uploads.parse(["9820012345", "", "2026-11-28"], evening, evening), str)
+
+
+def test_a_list_whose_file_is_gone_says_so(world: World) -> None:
+    upload(world, "root", "/settings/do-not-disturb/", LIST, checked_on="2026-01-03")
+    world.app.extensions["crm_files"].delete(fresh(world, DndUpload)[0].digest)
+    run_calls()
+    assert fresh(world, DndUpload)[0].state == "failed"
+    assert "no longer in the storage" in world.door("root").screen("/settings/do-not-disturb/").text
+
+
+def test_many_wrong_lines_are_counted_and_the_first_are_kept(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr(dnd_uploads, "MAX_WRONG", 2)
+    upload(world, "root", "/settings/do-not-disturb/", b"no number\n" * 5, checked_on="2026-01-03")
+    run_calls()
+    (done,) = fresh(world, DndUpload)
+    lines = world.door("root").screen(f"/settings/do-not-disturb/{done.id}/wrong.csv").text.splitlines()
+    assert (done.wrong, len(lines)) == (5, 4) and "5 wrong lines" in lines[-1]
 
 
 # --- undelivered

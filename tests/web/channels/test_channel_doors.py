@@ -112,6 +112,11 @@ def test_who_sees_a_number_masked_sends_to_the_record(world: World, make: Any, a
     assert sent.status_code == 201 and PEER not in sent.text
     (talk,) = fresh(world, Conversation)
     assert talk.peer == PEER
+    for guess in ({"peer": PEER}, {"peer": "+919820099999"}, {"channel": "email", "cc": ["a@x.in"], "lead": lead.id}):
+        said = {"channel": "sms", "body": "Hi"} | guess
+        answer = post(world, "ana", "message/", said)
+        # An email address isn't masked here
+        assert answer.status_code == 422 and ("masked" in answer.text) == ("peer" in guess), answer.text
     door = world.door("ana")
     for path in (f"conversation/{talk.id}", "conversation/", f"conversation/{talk.id}/messages"):
         assert PEER[3:] not in door.rest("GET", path).text

@@ -191,6 +191,19 @@ def test_a_first_message_goes_to_the_number_of_the_record(world: World, account:
     assert ben.form("/inbox/start", form).status_code == 404
 
 
+def test_a_caller_without_a_record_is_written_to(world: World, account: Any) -> None:
+    call = world.make.call("ana", to_number="98200 77777")
+    ana = world.door("ana")
+    assert f"/inbox/to/call/{call.id}?channel=whatsapp" in ana.screen(f"/calls/show/{call.id}").text
+    assert "Nothing has been said yet" in ana.screen(f"/inbox/to/call/{call.id}?channel=whatsapp").text
+    form = {"kind": "call", "record": call.id, "channel": "whatsapp", "body": "You called us?", "key": "k9"}
+    assert ana.form("/inbox/start", form).status_code == 302
+    (message,) = out(world)
+    assert (message.peer, message.lead_id) == ("+919820077777", None)
+    assert world.door("ben").screen(f"/inbox/to/call/{call.id}?channel=whatsapp").status_code == 404
+    assert ana.screen(f"/inbox/to/call/{call.id}?channel=email").status_code in (302, 404, 422)
+
+
 def test_without_an_account_or_number_the_page_says_what_to_do(world: World) -> None:
     lead, ana = world.make.lead("ana", email=None), world.door("ana")
     said = ana.form("/inbox/start", {"kind": "lead", "record": lead.id, "channel": "sms", "body": "Hi", "key": "k"})

@@ -85,6 +85,34 @@ def test_a_masked_address_is_written_to_without_being_shown(world: World, accoun
     assert beside(world, message).html == "<div>Please <b>sign</b>.</div>" and message.body == "Please sign."
 
 
+@pytest.mark.parametrize("field", ["to_other", "cc_other"])
+def test_who_sees_addresses_masked_types_none(world: World, account: Any, field: str) -> None:
+    lead = world.make.lead("ana", email=ASHA)
+    world.make.mask("Sales User", email="last4")
+    about = {"record": f"lead:{lead.id}"}
+    assert f'name="{field}"' not in world.door("ana").screen(f"/mail/compose?record=lead:{lead.id}").text
+    answer = send(world, "ana", about, **{field: ASHA})  # also one that is right
+    assert answer.status_code == 422 and "masked" in answer.text and not world.count(Message)
+
+
+def test_an_email_is_for_several_people(world: World, account: Any) -> None:
+    lead = world.make.lead("ana", email=ASHA)
+    about = {"record": f"lead:{lead.id}"}
+    assert send(world, "ana", about, to_other="no address").json["errors"].keys() == {"to"}
+    typed = {
+        "to_other": f"Brother@example.in; {ASHA}, sister@example.in",
+        "cc_other": "sister@example.in, ca@example.in",
+    }
+    assert send(world, "ana", about, **typed).status_code == 201
+    mail = beside(world, newest(world))
+    assert (mail.also_to, mail.cc) == (["brother@example.in", "sister@example.in"], ["ca@example.in"])
+    assert mail.participants == [ASHA, *mail.also_to, *mail.cc]
+    page = world.door("ana").screen(f"/mail/{newest(world).id}").text
+    assert "Also to" in page and "sister@example.in" in page
+    shown = world.door("ana").rest("GET", f"message/{newest(world).id}/mail").json["result"]
+    assert shown["to"] == mail.also_to
+
+
 @pytest.mark.parametrize("account_id", ["x", "-1", "999", "9" * 12])
 def test_an_account_that_is_none_is_not_replaced_in_silence(world: World, account: Any, account_id: str) -> None:
     lead = world.make.lead("ana", email=ASHA)

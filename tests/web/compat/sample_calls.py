@@ -13,7 +13,7 @@ from app.channels.registry import KINDS
 from app.domain import assignment, channel_accounts, messages, notices
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
-from app.models import CustomerAccount, MessageTemplate, Notification, SupportPage
+from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage, User
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import World
 from tests.makers import NOW
@@ -53,6 +53,8 @@ class SampleRecords:
     def _add_channel(self) -> None:
         """What messages need: an account that sends nothing, a template, a support page."""
         session, settings = self.world.session, AccountSettings("Desk")
+        session.add(BusinessSetting(key="promotional_hours", value="00:00-00:00"))
+        session.get_one(User, self.world.people["ana"].id).telephony_number = "+919811100001"
         account = channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.world.vault)
         said = {"channel": "whatsapp", "peer": "+919820054321", "body": "Thank you", "provider_id": "in-1"}
         said |= {"account_id": account.id, "lead_id": self.lead.id}
@@ -299,6 +301,11 @@ SAMPLE_CALLS: dict[str, tuple[str, BuildBody]] = {
     _INTEGRATIONS + "add_task_to_call_log": ("ana", _naming("linked_call", call_sid=..., task={"title": "Call back"})),
     _INTEGRATIONS + "get_contact_by_phone_number": ("ana", _constant(phone_number="+91 98200 12345")),
     _INTEGRATIONS + "is_call_integration_enabled": ("ana", _constant()),
+    _INTEGRATIONS + "set_default_calling_medium": ("ana", _constant(medium="")),
+    "crm.integrations.twilio.api.is_enabled": ("ana", _constant()),
+    "crm.integrations.twilio.api.generate_access_token": ("ana", _constant()),
+    "crm.integrations.exotel.handler.is_integration_enabled": ("ana", _constant()),
+    "crm.integrations.exotel.handler.make_a_call": ("ana", _constant(to_number="98200 54321")),
     _API + "task_notifications.get_task_notifications": ("ana", _constant(limit=5)),
     _API + "task_notifications.mark_notification_read": ("ana", lambda g: {"notification_name": str(g.notice)}),
     _API + "task_notifications.mark_all_notifications_read": ("ana", _constant()),
@@ -364,6 +371,7 @@ SAMPLE_CALLS |= {
 }
 #: Methods that exist to say in words why they do nothing.
 REFUSING = {_CLIENT + "rename_doc", _CLIENT + "submit", _CLIENT + "cancel"}
+REFUSING |= {"crm.integrations.twilio.api.generate_access_token"}
 
 _WHATSAPP, _SUPPORT, _PAGES = "crm.api.whatsapp.", "crm.api.whatsapp_support.", {"support_pages": ["Login help"]}
 SAMPLE_CALLS |= {

@@ -83,6 +83,20 @@ def test_a_masked_number_is_called_without_being_seen(
     assert world.rows(select(CallLog.to_number)) == [PEER]
 
 
+def test_the_other_number_is_called_when_it_is_clicked(world: World, make: Any, account: Any) -> None:
+    lead = make.lead("ana", mobile=PEER, alternative_mobile="98200 11122")
+    make.mask("Sales User", mobile="full", alternative_mobile="last4")
+    ana, url = world.door("ana"), f"/calls/dial/lead/{lead.id}?number=alternative_mobile"
+    page = ana.screen(f"/leads/show/{lead.id}").text
+    assert f'href="{url}" data-dial' in page and "98200 11122" not in page
+    rows = ana.screen("/leads/").text
+    assert f'<a class="phone" href="/calls/dial/lead/{lead.id}" data-dial>' in rows and "tel:" not in rows
+    assert ana.screen(f"/calls/dial/lead/{lead.id}?number=fax").status_code == 400
+    assert ana.rest("POST", "call_log/dial", {"call": 1, "number": "alternative_mobile"}).status_code in (404, 422)
+    answer = ana.rest("POST", "call_log/dial", {"lead": lead.id, "number": "alternative_mobile"})
+    assert answer.status_code == 201 and world.rows(select(CallLog.to_number)) == ["+919820011122"]
+
+
 def test_an_error_does_not_show_the_number_either(world: World, make: Any, account: Any, lead: Any) -> None:
     make.mask("Sales User", mobile="hidden")
     consents.note_dnd(world.session, PEER, "blocked", "scrub file", now())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.domain import message_templates
 from app.extensions import db
 from app.models import (
     BusinessSetting,
@@ -155,6 +156,30 @@ def test_a_support_page_needs_a_valid_url(site: Site, url: str) -> None:
     response = site.post("root", "/settings/support-pages/add", **sent)
     assert response.status_code == 422 and "http:// or https://" in response.text
     assert site.rows(select(SupportPage)) == []
+
+
+@pytest.mark.parametrize(
+    "channel, header, provider_id, status",
+    [
+        ("email", "Dear {{first_name}}", "", 302),
+        ("sms", "", "1107160000000000001", 302),
+        ("sms", "A subject", "", 422),
+        ("sms", "", "HX12", 422),
+    ],
+)
+def test_a_template_has_its_subject_or_its_dlt_id(
+    site: Site, channel: str, header: str, provider_id: str, status: int
+) -> None:
+    sent = {**MASTER_ROW, "channel": channel, "language": "en", "purpose": "promotional", "body": "Hi {{city}}"}
+    sent |= {"header": header, "provider_id": provider_id}
+    assert site.post("root", "/settings/message-templates/add", **sent).status_code == status
+    rows = site.rows(select(MessageTemplate))
+    assert len(rows) == (status == 302)
+    for row in rows:
+        assert (row.header, row.provider_id, row.purpose) == (header or None, provider_id or None, "promotional")
+        names = message_templates.variables(row)
+        assert set(names) == ({"city", "first_name"} if channel == "email" else {"city"})
+        assert message_templates.subject_of(row, {"first_name": "Asha"}) == ("Dear Asha" if header else "")
 
 
 def test_labels_are_escaped(site: Site) -> None:

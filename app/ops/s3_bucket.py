@@ -1,0 +1,146 @@
+"""One bucket of a storage of objects that speaks S3, such as Amazon's, MinIO or Ceph: for files and for backups.
+
+boto3 is loaded with the first call: it takes a second and 30 MB, which few processes need. Its own limits count each
+attempt and each read; here every call ends in all, whatever the storage does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from app.lib import deadline
+from app.ops.file_store import CHUNK, StoreAway
+
+#: Seconds for a connection and for each answer; attempts of one request, before each of which boto waits longer.
+CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 3, 10, 3
+#: Seconds for a whole call, and for one that moves a file; so many bytes of it get a second more.
+CALL_SECONDS, FILE_SECONDS, BYTES_A_SECOND = 15.0, 60.0, 500_000
+#: Calls that may be under way at once in a process. One that is given up ends when boto gives it up, too.
+MAX_CALLS = 64
+KEYS_AT_ONCE = 1000
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+T = TypeVar("T")
+_calls = threading.BoundedSemaphore(MAX_CALLS)
+
+
+@dataclass(frozen=True)
+class S3Place:
+    """Where the objects are."""
+
+    bucket: str
+    #: What all keys begin with, "" or such as "crm/".
+    prefix: str = ""
+    #: The address of a storage that is not Amazon's.
+    endpoint: str | None = None
+    region: str | None = None
+
+
+class Bucket:
+    """The objects of one place; keys are below its prefix. The account's keys are where boto looks for them.
+
+    What goes wrong is FileNotFoundError for an object that is missing, else StoreAway with a code and no address.
+    """
+
+    def __init__(self, place: S3Place) -> None:
+        self.place = place
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def put(self, key: str, body: BinaryIO, size: int) -> None:
+        """Store an object of this size."""
+        self._call(lambda client, where: client.put_object(**where, Body=body, ContentLength=size), key, _room(size))
+
+    def upload(self, key: str, path: Path) -> None:
+        """Store a file of any size, in pieces where it is large; the storage checks its SHA-256."""
+        extra = {"ChecksumAlgorithm": "SHA256"}
+        room = _room(path.stat().st_size)
+        self._call(lambda client, where: client.upload_file(str(path), *where.values(), ExtraArgs=extra), key, room)
+
+    def read(self, key: str, into: BinaryIO, most: int) -> None:
+        """Fetch an object of at most so many bytes."""
+
+        def fetch(client: Any, where: dict[str, str]) -> None:
+            body = client.get_object(**where)["Body"]
+            try:
+                while chunk := body.read(CHUNK):
+                    into.write(chunk)
+            finally:
+                body.close()
+
+        self._call(fetch, key, _room(most))
+
+    def download(self, key: str, path: Path) -> None:
+        """Fetch an object of any size into a file."""
+        size = self._call(lambda client, where: int(client.head_object(**where)["ContentLength"]), key)
+        self._call(lambda client, where: client.download_file(*where.values(), str(path)), key, _room(size))
+
+    def stored_on(self, key: str) -> datetime:
+        """When an object was last stored, UTC."""
+        found: datetime = self._call(lambda client, where: client.head_object(**where)["LastModified"], key)
+        return found
+
+    def delete(self, keys: list[str]) -> None:
+        """Remove objects; one that is missing is no error."""
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            some = {"Objects": [{"Key": self.place.prefix + key} for key in keys[start : start + KEYS_AT_ONCE]]}
+            self._call(lambda client, where, some=some: client.delete_objects(Bucket=where["Bucket"], Delete=some))
+
+    def list(self, below: str = "") -> Iterator[tuple[str, datetime]]:
+        """(key, when it was last stored) of all objects below a key, a thousand at a time."""
+        more: dict[str, Any] = {"Prefix": self.place.prefix + below}
+        while True:
+            page = self._call(lambda client, where, m=more: client.list_objects_v2(Bucket=where["Bucket"], **m))
+            for each in page.get("Contents", ()):
+                yield each["Key"].removeprefix(self.place.prefix), each["LastModified"]
+            if not page.get("IsTruncated"):
+                return
+            more["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _call(self, do: Callable[..., T], key: str = "", seconds: float | None = None) -> T:
+        """`do`(client, {Bucket, Key}), within so many seconds in all. Raises OSError."""
+        where = {"Bucket": self.place.bucket, "Key": self.place.prefix + key}
+        try:
+            client = self.client
+            return deadline.within(CALL_SECONDS if seconds is None else seconds, _calls, lambda: do(client, where))
+        except TimeoutError as error:
+            raise StoreAway("the storage is too slow") from error
+        except Exception as error:
+            if isinstance(error, OSError) or not type(error).__module__.startswith(("boto", "urllib3", "s3transfer")):
+                raise
+            raise _told(error) from error
+
+    @property
+    def client(self) -> Any:
+        """boto's client, made once; it may be used by several threads."""
+        with self._lock:
+            if self._made is None:
+                import boto3
+                from botocore.config import Config
+
+                limits = Config(
+                    connect_timeout=CONNECT_SECONDS,
+                    read_timeout=ANSWER_SECONDS,
+                    retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+                )
+                place = {"endpoint_url": self.place.endpoint, "region_name": self.place.region}
+                self._made = boto3.session.Session().client("s3", config=limits, **place)
+            return self._made
+
+
+def _room(size: int) -> float:
+    """Seconds in which a file of this size has to be moved."""
+    return FILE_SECONDS + size / BYTES_A_SECOND
+
+
+def _told(error: Exception) -> OSError:
+    """What boto raises, as an OSError. Its own texts may hold addresses and signatures, so only its code is kept."""
+    response = getattr(error, "response", None)
+    code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+    if code in _MISSING:
+        return FileNotFoundError("the storage has no such file")
+    return StoreAway(f"the storage of files can't be used ({code or type(error).__name__})")
