@@ -95,6 +95,10 @@ def link_of(row: Any, cards: RecordCards) -> str:
         return "/health/"
     if row.kind == "webhook":
         return f"/webhooks/{payload.get('webhook', '')}/"
+    if row.kind == "export":
+        return f"/exports/{payload.get('export', '')}/"
+    if row.kind == "import":
+        return payload.get("list") or f"/imports/{payload.get('import', '')}/"
     if row.kind == "message" and not home:
         return "/inbox/"
     if payload.get("record") in _LISTS:

@@ -16,6 +16,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
+from app.web.core.registry import kind_of
 from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.records import figure_filter
@@ -59,8 +60,22 @@ def list_page(
         if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
         else None,
         "actions": [action.shown() for action in screen.bulk_actions(viewer)],
+        "more": _more(screen, viewer),
         "empty_text": None,
     }
+
+
+def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
+    """The menu behind the dots: export this list as it is filtered, import into it."""
+    made = []
+    if viewer.person.may(screen.module, "export"):
+        query = request.query_string.decode(errors="replace")
+        address = f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
+        made.append({"label": _("Export…"), "url": address, "icon": "file-export"})
+    if viewer.person.may(screen.module, "import"):
+        address = f"/imports/new?kind={kind_of(screen)}"
+        made.append({"label": _("Import…"), "url": address, "icon": "file-import"})
+    return made
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
