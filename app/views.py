@@ -27,6 +27,7 @@ from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
 from app.web.settings import jobs, settings_menu
 from app.web.settings.master_resources import MASTER_RESOURCES
+from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
 from app.web.transfer.import_pages import ImportsView
 from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
@@ -59,6 +60,7 @@ RESOURCES = (
     RequestResource,
     NoticeResource,
     colleagues.UserResource,
+    ExportResource,
     *MASTER_RESOURCES,
 )
 PLAIN = (

@@ -10,6 +10,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time
 from typing import Any, BinaryIO
@@ -159,7 +160,7 @@ def headers(file: BinaryIO, dialect: Dialect) -> list[str]:
 
 
 def rows(file: BinaryIO, dialect: Dialect, skip: int = 0) -> Iterator[list[str]]:
-    """The rows below the heading, empty ones too, without the first `skip`. Raises RuleBroken for more than MAX_ROWS."""
+    """The rows below the heading, empty ones too, but the first `skip`. Raises RuleBroken for more than MAX_ROWS."""
     every = _raw(file, dialect)
     next(every, None)
     for number, row in enumerate(every, 1):
@@ -197,14 +198,16 @@ def _csv_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
     text = io.TextIOWrapper(file, encoding=dialect.encoding, newline="")
     number = 0
     try:
-        for number, row in enumerate(csv.reader(text, delimiter=dialect.separator), 1):
+        for row in csv.reader(text, delimiter=dialect.separator):
+            number += 1
             yield [_csv_cell(cell) for cell in row]
     except csv.Error as error:
         raise RuleBroken(
             translatable("After row %(n)s this file can't be read. Please check its quotation marks.", n=number), "file"
         ) from error
     finally:
-        text.detach()
+        with suppress(ValueError):  # whoever gave the file has closed it
+            text.detach()
 
 
 def _csv_cell(cell: str) -> str:
@@ -287,7 +290,10 @@ def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:
         sheet = next((each for each in book.worksheets if each.sheet_state == "visible"), book.worksheets[0])
         sheet.reset_dimensions()
         for row in sheet.iter_rows(max_col=MAX_COLUMNS + 60):
-            yield [_sheet_cell(cell) for cell in row]
+            cells = [_sheet_cell(cell) for cell in row]
+            while cells and not cells[-1]:
+                cells.pop()
+            yield cells
     except broken as error:
         raise RuleBroken(_BROKEN_XLSX, "file") from error
     finally:

@@ -122,9 +122,7 @@ def _grant():
     writes = sa.select(cells.c.role_id, cells.c.module, cells.c.level).where(
         cells.c.role_id.in_(found), cells.c.verb == "write", cells.c.level != "none", cells.c.module.in_(list(OFFERED))
     )
-    held = [
-        (key, module, verb, level) for key, module, level in bind.execute(writes).all() for verb in OFFERED[module]
-    ]
+    held = [(key, module, verb, level) for key, module, level in bind.execute(writes).all() for verb in OFFERED[module]]
     if not held:
         return
     op.bulk_insert(

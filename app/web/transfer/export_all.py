@@ -124,7 +124,9 @@ def write(session: Session, target: Target, tick: Tick = lambda _rows: None) -> 
     with access.as_system(session):
         for table in Record.metadata.sorted_tables:
             if table.name not in LEFT_OUT:
-                manifest.tables[table.name] = _write_table(session, table, target, partial(_add, tick, manifest.rows))
+                manifest.tables[str(table.name)] = _write_table(
+                    session, table, target, partial(_add, tick, manifest.rows)
+                )
         _write_files(session, target, manifest)
     for name, data in (("README.txt", _README.encode()), ("manifest.json", manifest.as_json())):
         with target.open(name) as file:

@@ -174,10 +174,8 @@ def at_once(kind: str, want: Wanted, viewer: Viewer) -> Response:
     """A short export as the answer to this request."""
     ids = exports.ids_of(want)[: exports.AT_ONCE]
     rows = list(exports.rows_of(want, ids, viewer))
-    if want.format == "csv":
-        data = csv_rows(rows, want.heading)
-    else:
-        data = workbook(want, sheet_rows(rows, 2))
+    is_csv = want.format == "csv"
+    data = csv_rows(rows, want.heading) if is_csv else workbook(want, sheet_rows(rows, 2))
     query = exports.query_string()
     exports.write_audit(viewer, kind, len(rows), format=want.format, query=query, columns=list(want.names))
     db.session.commit()

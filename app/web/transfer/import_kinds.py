@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any, ClassVar
 
-from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from app.domain.base import RuleBroken, join_texts, translatable
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS
 from app.lib import phone
 from app.lib.identity import is_masked
-from app.models import Customer, CustomerAccount
+from app.models import CustomerAccount
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.registry import registered
@@ -78,6 +78,11 @@ class Kind:
         names = [name for name in self.resource.add_columns if name not in _NEVER]
         return {name: named[name] for name in dict.fromkeys([*names, *self.more]) if name in named} | self.extra()
 
+    @cached_property
+    def known(self) -> dict[str, Field]:
+        """The same, made once."""
+        return self.fields()
+
     def extra(self) -> dict[str, Field]:
         """Fields of no form."""
         return {}
@@ -86,7 +91,7 @@ class Kind:
 
     def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
         """The values of a row, as the service takes them. Raises RuleBroken with all that is wrong."""
-        fields, values, errors = self.fields(), {}, {}
+        fields, values, errors = self.known, {}, {}
         for name, given in raw.items():
             each = fields[name]
             if which == "edit" and not self.is_edited(each):
@@ -120,11 +125,21 @@ class Kind:
             wanted = {line: text for line, raw in rows.items() if line not in found and (text := self.text(key, raw))}
             if not wanted:
                 continue
-            there = self.look_up(session, key, sorted(set(wanted.values())))
+            with access.as_system(session):  # by the index; then which of them the person sees
+                there = self.look_up(session, key, sorted(set(wanted.values())))
+            seen = self.seen(session, {each for ids in there.values() for each in ids})
             for line, text in wanted.items():
-                if text in there:
-                    found[line] = Found(tuple(sorted(there[text])), key)
+                if ids := there.get(text, set()) & seen:
+                    found[line] = Found(tuple(sorted(ids)), key)
         return found
+
+    def seen(self, session: Session, ids: set[int]) -> set[int]:
+        """Of these records those that the person sees."""
+        return set(session.scalars(select(self.model.id).where(self.model.id.in_(ids)))) if ids else set()
+
+    def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Any] | None:
+        """Make many records together; None where that isn't faster. Raises for the first that can't be made."""
+        return None
 
     def text(self, key: str, raw: dict[str, Any]) -> str | None:
         """What identifies a row by this key, in the form that the database compares."""
@@ -231,18 +246,3 @@ def kinds() -> dict[str, Kind]:
 
     every: tuple[Kind, ...] = (*import_records.KINDS, import_users.UserKind())
     return {each.name: each for each in every}
-
-
-def seen_customers(session: Session, ids: set[int]) -> set[int]:
-    """Of these customers, those that the person sees."""
-    return set(session.scalars(select(Customer.id).where(Customer.id.in_(ids)))) if ids else set()
-
-
-LABELS = {
-    "lead": _("Leads"),
-    "customer": _("Customers with accounts"),
-    "ticket": _("Tickets"),
-    "task": _("Tasks"),
-    "call_log": _("Calls"),
-    "user": _("Users"),
-}

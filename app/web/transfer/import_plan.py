@@ -62,6 +62,8 @@ class Plan:
     options: Options
     #: (place of the column, field), in the order of the columns.
     columns: list[tuple[int, str]] = field(default_factory=list)
+    #: The fields of the kind, by name.
+    fields: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: ImportRun) -> Plan:
@@ -74,7 +76,7 @@ class Plan:
 
     def checked(self) -> Plan:
         """The plan with its columns. Raises RuleBroken for unknown fields, and for one that is filled twice."""
-        known = self.kind.fields()
+        known = self.fields = self.kind.fields()
         for header, name in self.mapping.items():
             if name not in known:
                 raise RuleBroken(_("There is no field “%(name)s” here.", name=name[:60]), "mapping")
@@ -91,7 +93,7 @@ class Plan:
 
     def raw(self, cells: list[str]) -> dict[str, str]:
         """Field → text of one row; empty cells are left out, so they change nothing. Raises RuleBroken."""
-        fields, made, errors = self.kind.fields(), {}, {}
+        fields, made, errors = self.fields, {}, {}
         if len(cells) > len(self.headers) and any(cells[len(self.headers) :]):
             raise RuleBroken(
                 _("This row has more cells than the first row has names. Please check its quotation marks.")

@@ -39,6 +39,15 @@ class LeadKind(Kind):
                 client_ids.set_client_id(session, lead, code, viewer.stamp)
         return lead
 
+    def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Any] | None:
+        """Together, unless a client id, or a status with its own demands, needs a second look."""
+        meanings = viewer.lookups.meanings["lead_status"]
+        plain = ("", "new", "working")
+        if any(each.get("client_id") or meanings.get(each.get("status_id") or 0, "") not in plain for each in many):
+            return None
+        made: list[Any] = self.service.create_many(session, many, viewer)
+        return made
+
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
         """By the lead's own number or PAN, by its customer's, or by its client id."""
         if key == "client_id":

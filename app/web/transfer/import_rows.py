@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken, translatable
-from app.ops.database_errors import Cause, cause_of
+from app.domain.notice_batches import NoticeBatch
+from app.domain.session_context import session_context
+from app.ops.database_errors import cause_of
 from app.web.core import remarks
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, refusal
@@ -69,31 +72,74 @@ def run(session: Session, chunk: Chunk, viewer: Viewer) -> list[Outcome]:
     options = chunk.plan.options
     is_matched = options.duplicates != "create" and options.keys
     found = chunk.plan.kind.find(session, raws, options.keys) if is_matched else {}
+    rest = _together(session, chunk, {n: raw for n, raw in raws.items() if n not in found}, viewer)
     for line, raw in raws.items():
-        _run_one(session, chunk, (line, raw, found.get(line)), viewer)
+        if line in rest or line in found:
+            _run_one(session, chunk, (line, raw, found.get(line)), viewer)
     return chunk.outcomes
 
 
-def _run_one(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Found | None], viewer: Viewer) -> None:
-    line, raw, match = row
+@contextmanager
+def _attempt(session: Session) -> Iterator[None]:
+    """A savepoint; what is undone tells nobody."""
+    batch = session_context(session).notice_batch or NoticeBatch()
+    with batch.record(), session.begin_nested():
+        yield
+
+
+def _together(session: Session, chunk: Chunk, raws: dict[int, dict[str, Any]], viewer: Viewer) -> set[int]:
+    """Make the rows that are new in one go, within one savepoint. Returns those that are to be tried one by one.
+
+    That is much faster; where one of them is refused, all of them are.
+    """
+    plan, values, firsts = chunk.plan, dict[int, dict[str, Any]](), dict[tuple[str, str], int]()
+    for line, raw in raws.items():
+        texts = [(key, text) for key in plan.options.keys if (text := plan.kind.text(key, raw))]
+        if plan.options.duplicates != "create" and any(each in chunk.seen or each in firsts for each in texts):
+            continue  # the file has it twice
+        firsts |= dict.fromkeys(texts, line)
+        try:
+            values[line] = _values(plan, raw, viewer)
+        except RuleBroken:
+            continue
     try:
-        with session.begin_nested():
+        with _attempt(session):
+            made = plan.kind.create_many(session, list(values.values()), viewer) if len(values) > 1 else None
+            session.flush()
+    except REFUSABLE as broken:
+        if cause_of(broken) is not None:
+            raise
+        made = None
+    if made is None:
+        return set(raws)
+    for (line, _given), record in zip(values.items(), made, strict=True):
+        chunk.outcomes.append(Outcome(line, "created", record.id))
+        _note_seen(chunk, raws[line], record.id)
+    return set(raws) - set(values)
+
+
+def _note_seen(chunk: Chunk, raw: dict[str, Any], record_id: int) -> None:
+    for key in chunk.plan.kind.keys:
+        if text := chunk.plan.kind.text(key, raw):
+            chunk.seen[key, text] = record_id
+
+
+def _run_one(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Found | None], viewer: Viewer) -> None:
+    line, raw, _match = row
+    try:
+        with _attempt(session):
             outcome = _import(session, chunk, row, viewer)
             session.flush()
     except REFUSABLE as broken:
-        if cause_of(broken) not in (None, Cause.COLLIDED):
-            raise
-        if cause_of(broken) is Cause.COLLIDED:
-            raise  # the transaction is gone: all its rows are tried again
+        if cause_of(broken) is not None:
+            raise  # not the row is wrong: the transaction is gone, and all its rows are tried again
         chunk.wrong(line, refusal(broken)[1])
         return
     finally:
         remarks.taken()
     chunk.outcomes.append(outcome)
     if outcome.result == "created":
-        for key in chunk.plan.kind.keys:
-            if text := chunk.plan.kind.text(key, raw):
-                chunk.seen[key, text] = outcome.record_id or 0
+        _note_seen(chunk, raw, outcome.record_id or 0)
 
 
 def _import(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Found | None], viewer: Viewer) -> Outcome:
@@ -107,15 +153,20 @@ def _import(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Foun
     if match is not None and policy == "update":
         refuse_several(len(match.ids))
         return _update(session, kind, (line, raw, match.ids[0]), viewer)
-    values = kind.parse(_with_assignee(plan, raw), "add", viewer)
-    if kind.name in ("lead", "ticket"):
+    made = kind.create(session, _values(plan, raw, viewer), viewer)
+    session.flush()
+    return Outcome(line, "created", made.id)
+
+
+def _values(plan: Plan, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """The values of a new record. Raises RuleBroken."""
+    values = plan.kind.parse(_with_assignee(plan, raw), "add", viewer)
+    if plan.kind.name in ("lead", "ticket"):
         if not plan.options.makes_tasks:
             values["task"] = {}
         if plan.options.assign == "role":
             values["assign_to_role"] = plan.options.role
-    made = kind.create(session, values, viewer)
-    session.flush()
-    return Outcome(line, "created", made.id)
+    return values
 
 
 def _in_file(chunk: Chunk, raw: dict[str, Any]) -> Found | None:

@@ -1,4 +1,4 @@
-"""Beginning an import, its mapping, its dry run, starting, cancelling and undoing it: the same for pages and commands."""
+"""Beginning an import, its mapping and dry run, starting, cancelling and undoing it: for pages and commands alike."""
 
 from __future__ import annotations
 

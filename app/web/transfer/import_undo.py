@@ -1,4 +1,4 @@
-"""Undoing an import: what it made is deleted, what it changed gets its values back, unless somebody changed it since."""
+"""Undoing an import: what it made is deleted, what it changed gets its values back; not what was changed since."""
 
 from __future__ import annotations
 

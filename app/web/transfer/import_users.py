@@ -102,6 +102,12 @@ def _set(session: Session, user: Any, values: dict[str, Any]) -> None:
     for name in ("first_name", "last_name", "active", "manager_id"):
         if values.get(name) is not None:
             setattr(user, name, values[name])
+    _set_contact(user, values)
+    if values.get("role"):
+        user.roles = _roles(session, values["role"])
+
+
+def _set_contact(user: Any, values: dict[str, Any]) -> None:
     if values.get("email"):
         email = values["email"].lower()
         if not is_email(email) and not email.endswith("@localhost"):
@@ -112,8 +118,6 @@ def _set(session: Session, user: Any, values: dict[str, Any]) -> None:
         user.mobile, user.mobile_e164 = values["mobile"], phone.normalize(values["mobile"])
         if user.mobile_e164 is None:
             raise RuleBroken("This isn't a valid phone number. Please check it.", "mobile")
-    if values.get("role"):
-        user.roles = _roles(session, values["role"])
 
 
 def _roles(session: Session, typed: str) -> list[Any]:

@@ -40,11 +40,14 @@ from app.web.transfer.import_rows import Chunk, Line, Seen
 
 QUEUE = "long"
 #: Rows of one transaction; users come one by one, so that a manager of the same file is known.
-CHUNK, USERS_CHUNK = 100, 1
+CHUNK, USERS_CHUNK = 200, 1
 #: Seconds that one call works; then others have their turn.
 MAX_SECONDS = 240.0
 #: How often a transaction that collided with another is tried again.
 TRIES = 5
+
+#: Notices of single records that are left out: who got records is told once.
+_TOLD_ONCE = ("assigned", "unassigned", "status", "task_assigned")
 
 log = logging.getLogger("crm.imports")
 
@@ -142,15 +145,18 @@ def _import_some(session: Session, run: ImportRun, source: Source, viewer: Viewe
     plan.kind.refuse_others(viewer)
     lines = source.take(run, USERS_CHUNK if run.kind == "user" else CHUNK)
     chunk = Chunk(plan, lines, source.seen)
-    context = session_context(session)
-    context.notice_batch = NoticeBatch()  # whoever gets records is told once, at the end
+    context, batch = session_context(session), NoticeBatch()
+    context.notice_batch = batch  # whoever gets records is told once, at the end
     try:
         outcomes = import_rows.run(session, chunk, viewer) if lines else []
         at = viewer.now
         if is_trial:
             session.rollback()
             return _count_trial(session, run.id, (lines, outcomes, at), source)
+        context.notice_batch = None
         _count(session, run, (lines, outcomes, at), plan)
+        with access.as_system(session):
+            notices.notify_many(session, [each for each in batch.merged() if each.kind not in _TOLD_ONCE], at)
         session.commit()
     finally:
         context.notice_batch = None
