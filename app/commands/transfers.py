@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import audit
-from app.domain.base import RuleBroken
 from app.domain.transfers import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.models import User
@@ -43,7 +42,7 @@ def user_named(name: str) -> int:
         named = or_(func.lower(User.username) == name.lower(), func.lower(User.email) == name.lower())
         found = session.execute(select(User.id).where(named, User.active.is_(True))).scalars().all()
     if len(found) != 1:
-        raise RuleBroken(f"There is no active user “{name}”.")
+        raise click.ClickException(f"There is no active user “{name}”.")
     return int(found[0])
 
 
@@ -73,7 +72,9 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
         want = exports.wanted(exports.screen_for(kind, viewer), names, format_, viewer)
         ids = exports.ids_of(want)
         if len(ids) > exports.MAX_ROWS:
-            raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
+            raise click.ClickException(
+                "This list has more than 1,000,000 rows. Please filter it and export it in parts."
+            )
         count = 0
 
         def pieces() -> Any:
@@ -92,7 +93,7 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
                 else:
                     file.writelines(pieces())
         except OSError as error:
-            raise RuleBroken(f"The file can't be written: {error.strerror}") from error
+            raise click.ClickException(f"The file can't be written: {error.strerror}") from error
         stamp = viewer.stamp
     with own_transaction() as session:
         what = {"format": format_, "query": exports.impersonal(query), "columns": list(want.names), "door": "command"}
@@ -120,11 +121,11 @@ def write_all(out: Path) -> export_all.Manifest:
     try:
         out.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(out.iterdir()):
-            raise RuleBroken(f"The folder {out} isn't empty. Please name another one.")
+            raise click.ClickException(f"The folder {out} isn't empty. Please name another one.")
         with Session(db.engine) as session, access.as_system(session):
             manifest = export_all.write(session, export_all.FolderTarget(out))
     except OSError as error:
-        raise RuleBroken(f"The files can't be written: {error.strerror or error}") from error
+        raise click.ClickException(f"The files can't be written: {error.strerror or error}") from error
     with own_transaction() as session:
         what = {"rows": manifest.rows, "files": manifest.files, "door": "command"}
         audit.write(session, "export", None, datetime.now(UTC), "everything", **what)
@@ -152,7 +153,7 @@ def _import(readable_errors: Callable[[_Command], _Command]) -> click.Command:
         run_id = begin_import(file, kind, _mapping(map_), (user_named(name), options))
         shown = _until(run_id, "checked")
         if shown.outcome != "checked":
-            raise RuleBroken(shown.error or "The file can't be imported.")
+            raise click.ClickException(shown.error or "The file can't be imported.")
         if dry_run:
             _print_problems(run_id, is_trial=True)
             figures = shown.payload["check"]
@@ -166,7 +167,7 @@ def _import(readable_errors: Callable[[_Command], _Command]) -> click.Command:
         _print_problems(run_id, is_trial=False)
         click.echo(f"{shown.created} created, {shown.updated} updated, {shown.skipped} skipped, {shown.wrong} wrong.")
         if shown.outcome != "done":
-            raise RuleBroken(shown.error or "The import was stopped.")
+            raise click.ClickException(shown.error or "The import was stopped.")
 
     return import_
 
@@ -178,9 +179,9 @@ def _mapping(path: Path | None) -> dict[str, str] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise RuleBroken(f"{path} isn't JSON.") from error
+        raise click.ClickException(f"{path} isn't JSON.") from error
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise RuleBroken(f'{path} must hold an object such as {{"Mobile No": "mobile"}}.')
+        raise click.ClickException(f'{path} must hold an object such as {{"Mobile No": "mobile"}}.')
     return found
 
 
@@ -213,7 +214,9 @@ def _until(run_id: int, state: str) -> ImportRun:
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         run = session.get_one(ImportRun, run_id)
         if run.outcome in OPEN_IMPORTS:
-            raise RuleBroken(f"A worker of the server goes on with import {run_id}; wait for “{state}” on its page.")
+            raise click.ClickException(
+                f"A worker of the server goes on with import {run_id}; wait for “{state}” on its page."
+            )
         return run
 
 

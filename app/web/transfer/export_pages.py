@@ -59,6 +59,8 @@ class ExportsView(BaseView):
 
     route_base = "/exports"
     default_view = "index"
+    #: Other pages that belong to its entry of the sidebar.
+    also_at = ("/imports/",)
 
     @staticmethod
     def opens_for(person: Person) -> bool:

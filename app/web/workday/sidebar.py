@@ -82,7 +82,7 @@ def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
         "url": url,
         "badge": None,
         "group": group,
-        "active": path == url if url == "/" else path.startswith(base),
+        "active": path == url if url == "/" else path.startswith((base, *getattr(item.baseview, "also_at", ()))),
     } | badge
 
 
