@@ -69,13 +69,12 @@ class ExportResource(SentenceResponses, BaseApi):
             (404, 413, 422),
             (),
             _BODY,
-            {"anyOf": [_STATE, _BINARY]},
+            _BINARY,
             good=(200, 202),
+            mime_type="*/*",
         ),
         "get": OperationSpec("How far an export is", (404,), ("pk",), answer=_STATE),
-        "file": OperationSpec(
-            "The file of a finished export", (404, 422), ("pk",), answer=_BINARY, mime_type="text/csv"
-        ),
+        "file": OperationSpec("The file of a finished export", (404, 422), ("pk",), answer=_BINARY, mime_type="*/*"),
     }
 
     @expose("/", methods=["POST"])

@@ -62,8 +62,8 @@ def iso_date(name: str, text: str, order: str) -> str:
     """
     named, numeric = _NAMED.fullmatch(text), _NUMERIC.fullmatch(text)
     if named is not None:
-        month = next((n for n, each in enumerate(_MONTHS, 1) if named[2].lower().startswith(each)), 0)
-        return _iso(name, (named[3], str(month), named[1], named[4]), text, order)
+        number = next((n for n, each in enumerate(_MONTHS, 1) if named[2].lower().startswith(each)), 0)
+        return _iso(name, (named[3], str(number), named[1], named[4]), text, order)
     if numeric is None or (len(numeric[1]) == 4 and "-" in text[:5]):
         return text
     first, second, last, clock = numeric.groups()
