@@ -96,7 +96,12 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
             raise click.ClickException(f"The file can't be written: {error.strerror}") from error
         stamp = viewer.stamp
     with own_transaction() as session:
-        what = {"format": format_, "query": exports.impersonal(query), "columns": list(want.names), "door": "command"}
+        what: dict[str, Any] = {
+            "format": format_,
+            "query": exports.impersonal(query),
+            "columns": list(want.names),
+            "door": "command",
+        }
         audit.write(session, "export", stamp.by, stamp.now, f"list of {kind}", rows=count, **what)
     return count
 
@@ -127,7 +132,7 @@ def write_all(out: Path) -> export_all.Manifest:
     except OSError as error:
         raise click.ClickException(f"The files can't be written: {error.strerror or error}") from error
     with own_transaction() as session:
-        what = {"rows": manifest.rows, "files": manifest.files, "door": "command"}
+        what: dict[str, Any] = {"rows": manifest.rows, "files": manifest.files, "door": "command"}
         audit.write(session, "export", None, datetime.now(UTC), "everything", **what)
     return manifest
 

@@ -87,7 +87,8 @@ class ExportResource(SentenceResponses, BaseApi):
         unknown = sorted(set(raw) - {"kind", "format", "query", "columns"})
         if unknown:
             raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])
-        kind, query, columns = raw.get("kind"), raw.get("query") or "", raw.get("columns") or []
+        kind: Any = raw.get("kind")
+        query, columns = raw.get("query") or "", raw.get("columns") or []
         is_right = isinstance(kind, str) and isinstance(query, str) and isinstance(columns, list)
         if not is_right or len(query) > MAX_QUERY or not all(isinstance(each, str) for each in columns):
             text = _("“kind” and “query” must be text, and “columns” a list of names.")

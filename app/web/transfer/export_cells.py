@@ -58,7 +58,7 @@ def _typed(value: Any, viewer: Viewer) -> Cell:
         local = value.astimezone(viewer.zone) if value.tzinfo else value
         return local.replace(tzinfo=None, microsecond=0)
     if value is None or isinstance(value, date) or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value  # type: ignore[no-any-return]
+        return value
     return value.isoformat() if isinstance(value, time) else str(value)[:MAX_TEXT]
 
 

@@ -91,7 +91,8 @@ class Kind:
 
     def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
         """The values of a row, as the service takes them. Raises RuleBroken with all that is wrong."""
-        fields, values, errors = self.known, {}, {}
+        fields, values = self.known, dict[str, Any]()
+        errors: dict[str, list[str]] = {}
         for name, given in raw.items():
             each = fields[name]
             if which == "edit" and not self.is_edited(each):

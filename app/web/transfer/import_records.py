@@ -59,7 +59,7 @@ class LeadKind(Kind):
         for start in range(0, len(texts), 500):
             rule = Customer.mobile_e164.in_(texts[start : start + 500])
             for text, lead_id in session.execute(through.where(rule)):
-                found.setdefault(text, set()).add(lead_id)
+                found.setdefault(str(text), set()).add(lead_id)
         return found
 
 
