@@ -85,7 +85,7 @@ def test_a_file_is_checked_and_then_imported_as_the_person(world: World, mia: Im
     run = mia.act(run, "start")
     assert (run.outcome, figures(run)) == ("done", (2, 0, 0, 0))
     leads = world.rows(select(Lead).order_by(Lead.id))
-    assert [(each.first_name, each.last_name, each.mobile_e164) for each in leads][0] == (
+    assert next((each.first_name, each.last_name, each.mobile_e164) for each in leads) == (
         "Asha",
         "Rao",
         "+919820012345",
