@@ -11,10 +11,12 @@ from flask_appbuilder import expose
 from flask_appbuilder.api import BaseApi, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
+from sqlalchemy import select
 
 from app.domain.base import RuleBroken
 from app.domain.permissions import VERBS
 from app.domain.transfers import EXPORT_STATES, FORMATS, ExportRun
+from app.extensions import db
 from app.ops.database import WRITES
 from app.web.api import schemas
 from app.web.api.operations import OperationSpec, operation
@@ -49,6 +51,7 @@ _STATE = shape(
     "id",
     "state",
 )
+_LIST = shape({"ids": {"type": "array", "items": ID}, "result": {"type": "array", "items": _STATE}}, "ids", "result")
 _BINARY = {"type": "string", "format": "binary"}
 
 
@@ -73,6 +76,7 @@ class ExportResource(SentenceResponses, BaseApi):
             good=(200, 202),
             mime_type="*/*",
         ),
+        "listed": OperationSpec("One's own exports, the newest 50 first", answer=_LIST),
         "get": OperationSpec("How far an export is", (404,), ("pk",), answer=_STATE),
         "file": OperationSpec("The file of a finished export", (404, 422), ("pk",), answer=_BINARY, mime_type="*/*"),
     }
@@ -100,6 +104,16 @@ class ExportResource(SentenceResponses, BaseApi):
                 return export_pages.at_once(kind, want, viewer)
             key = export_pages.in_background(kind, want, viewer)
         return json_answer(202, _shown(export_pages.own_export(key, viewer)))
+
+    @expose("/", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def listed(self) -> Response:
+        """One's own exports, the newest 50 first."""
+        mine = ExportRun.created_by_id == current_viewer().person.id
+        rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(50)).all()
+        return json_answer(200, {"ids": [row.id for row in rows], "result": [_shown(row) for row in rows]})
 
     @expose("/<int:pk>", methods=["GET"])
     @protect()
