@@ -60,7 +60,7 @@ class ExportResource(SentenceResponses, BaseApi):
 
     resource_name = "export"
     class_permission_name = "Dashboard"
-    method_permission_name = {"post": "read", "get": "read", "file": "read"}
+    method_permission_name = {"post": "read", "listed": "read", "get": "read", "file": "read"}
     base_permissions = ["can_" + verb for verb in VERBS]
     allow_browser_login = True
     csrf_exempt = False
