@@ -25,6 +25,7 @@ from app.domain import (
     retention,
     settings,
     sla,
+    transfers,
 )
 from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.dry_run import DryRun, try_out
@@ -56,6 +57,7 @@ from app.outbox.reaction_delivery import REACTIONS
 from app.outbox.recording_delivery import RECORDINGS
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.scheduler import Scheduler
+from app.web.transfer import export_work, import_work
 
 #: The functions that workers may call by name; everything else that stands in a queue is refused.
 QUEUED = (
@@ -72,6 +74,8 @@ QUEUED = (
     backup_work.run,
     campaign_work.advance,
     dnd_reading.read,
+    export_work.work,
+    import_work.work,
 )
 
 log = logging.getLogger("crm.jobs")
@@ -159,6 +163,42 @@ def _advance_campaigns(session: Session, job_pass: JobPass) -> Work:
 
 def _read_dnd_lists(session: Session, job_pass: JobPass) -> Work:
     return Work(dnd_reading.find_due(session, job_pass.limit), lambda _session, key: dnd_reading.enqueue(key))
+
+
+def _write_exports(session: Session, job_pass: JobPass) -> Work:
+    """Go on with exports that have lost their worker."""
+    found = export_work.find_due(session, job_pass.now, job_pass.limit)
+    return Work(found, lambda _session, key: export_work.enqueue(key))
+
+
+def _go_on_importing(session: Session, job_pass: JobPass) -> Work:
+    """Go on with imports that have lost their worker."""
+    found = import_work.find_due(session, job_pass.now, job_pass.limit)
+    return Work(found, lambda _session, key: import_work.enqueue(key))
+
+
+def _forget_imports(session: Session, job_pass: JobPass) -> Work:
+    """Delete the files and rows of imports that can't be reverted any more."""
+
+    def forget(session: Session, key: int) -> str:
+        transfers.forget_import(session, key)
+        return "forgotten"
+
+    return Work(transfers.old_imports(session, job_pass.now, job_pass.limit), forget)
+
+
+def _expire_exports(session: Session, job_pass: JobPass) -> Work:
+    """Delete the files of exports that have expired."""
+    store = job_pass.files
+
+    def expire(session: Session, key: int) -> str:
+        digests = transfers.expire(session, key)
+        if store is not None and not job_pass.is_dry_run:
+            for digest in dict.fromkeys(digests):
+                file_work.remove_forgotten(session, store, digest, job_pass.now)
+        return "expired"
+
+    return Work(transfers.expired_exports(session, job_pass.now, job_pass.limit), expire)
 
 
 def _delete_forgotten_files(session: Session, job_pass: JobPass) -> Work:
@@ -297,6 +337,9 @@ SCHEDULE = (
     Job("fetch mail", every_minute, _fetch_mail),
     Job("go on with campaigns", every_minute, _advance_campaigns),
     Job("read do-not-disturb lists", every_minute, _read_dnd_lists),
+    Job("go on with exports", every_minute, _write_exports),
+    Job("go on with imports", every_minute, _go_on_importing),
+    Job("delete files of expired exports", Every(15), _expire_exports),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("back up", _BACKUP_TIMES, _ask_for("backup", _BACKUP_TIMES)),
@@ -309,6 +352,7 @@ SCHEDULE = (
     Job("watch the health", every_minute, _watch_health),
     Job("forget what is too old", daily_at("03:15"), _forget_old),
     Job("forget files that nobody needs", daily_at("03:50"), _delete_forgotten_files),
+    Job("forget old imports", daily_at("03:55"), _forget_imports),
 )
 
 

@@ -23,7 +23,7 @@ from app.domain.dnd_uploads import DndUpload, DndWrongLine  # an uploaded do-not
 from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
-from app.domain.job_runs import Attachment, ExportRun, FailedCall, ImportRun, JobRun
+from app.domain.job_runs import Attachment, FailedCall, JobRun
 from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
@@ -60,6 +60,7 @@ from app.domain.telephones import (  # call sync of a telephone; calls it sent t
 )
 from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # the timeline
+from app.domain.transfers import ExportRun, ImportRow, ImportRun, TransferPart  # imports and exports, with their files
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
 for _record in (Lead, Customer, Ticket):
@@ -107,6 +108,7 @@ __all__ = [
     "HealthCrossing",
     "HealthSample",
     "Holiday",
+    "ImportRow",
     "ImportRun",
     "InboundEvent",
     "JobRun",
@@ -147,6 +149,7 @@ __all__ = [
     "Ticket",
     "TicketStatus",
     "TicketSubject",
+    "TransferPart",
     "User",
     "ViewPin",
     "Webhook",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -82,19 +82,23 @@ def names_of(row: Any, cards: RecordCards) -> dict[str, str]:
 _LISTS = {"leads": "/leads/", "ticket": "/tickets/"}
 
 
+#: Kind of notice → where it leads, by its payload.
+_PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "job_lag": lambda _payload: "/jobs/",
+    "audit": lambda _payload: "/audit/",
+    "backup": lambda _payload: "/backups/",
+    "health": lambda _payload: "/health/",
+    "webhook": lambda payload: f"/webhooks/{payload.get('webhook', '')}/",
+    "export": lambda payload: f"/exports/{payload.get('export', '')}/",
+    "import": lambda payload: payload.get("list") or f"/imports/{payload.get('import', '')}/",
+}
+
+
 def link_of(row: Any, cards: RecordCards) -> str:
     """The URL that a click opens."""
     home, payload = record_link(row, cards), row.payload or {}
-    if row.kind == "job_lag":
-        return "/jobs/"
-    if row.kind == "audit":
-        return "/audit/"
-    if row.kind == "backup":
-        return "/backups/"
-    if row.kind == "health":
-        return "/health/"
-    if row.kind == "webhook":
-        return f"/webhooks/{payload.get('webhook', '')}/"
+    if row.kind in _PAGES:
+        return _PAGES[row.kind](payload)
     if row.kind == "message" and not home:
         return "/inbox/"
     if payload.get("record") in _LISTS:

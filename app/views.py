@@ -28,6 +28,9 @@ from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
 from app.web.settings import jobs, settings_menu
 from app.web.settings.master_resources import MASTER_RESOURCES
+from app.web.transfer.export_api import ExportResource
+from app.web.transfer.export_pages import ExportsView
+from app.web.transfer.import_pages import ImportsView
 from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
 from app.web.workday.my_day import HomeView
 from app.web.workday.notices import NoticeResource
@@ -58,6 +61,7 @@ RESOURCES = (
     RequestResource,
     NoticeResource,
     colleagues.UserResource,
+    ExportResource,
     *MASTER_RESOURCES,
 )
 PLAIN = (
@@ -74,6 +78,7 @@ PLAIN = (
     SignatureView,
     TemplatesView,
     jobs.SettingsView,
+    ImportsView,
 )
 INDEX = HomeView
 
@@ -86,6 +91,8 @@ def register(appbuilder: Any) -> None:
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
     appbuilder.add_view(CampaignsView, "Campaigns", href="/campaigns/", icon="send", label=_("Campaigns"))
+    label = _("Import and export")
+    appbuilder.add_view(ExportsView, "Transfer", href="/exports/", icon="arrows-exchange", label=label)
     for view in (*PLAIN, *settings_menu.LINKED):
         appbuilder.add_view_no_menu(view)
     for group in settings_menu.GROUPS:

@@ -278,6 +278,8 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "audit": lambda s: _audit_broken(s),
     "backup": lambda s: _BACKUP_TROUBLE[s.get("why", "backup")] % {"reason": s.get("reason", "")},
     "health": lambda s: _health_changed(s),
+    "export": lambda s: _export_ended(s),
+    "import": lambda s: _import_ended(s),
     "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
 }
 
@@ -331,6 +333,40 @@ def _merged_text(kind: str, payload: dict[str, Any]) -> str:
     values = {"records": _records(payload), "numbers": numbers_text(payload.get("numbers") or [], payload["count"])}
     values |= {name: str(payload.get(name)) for name in ("actor", "taker", "label")}
     return str(_MERGED_TEXTS[kind, known][0 if payload.get("actor") else 1]) % values
+
+
+# --- exports and imports
+
+
+def _export_ended(values: dict[str, Any]) -> str:
+    if values.get("error"):
+        return str(_("Your export failed: %(why)s", why=values["error"]))
+    return str(
+        ngettext(
+            "Your export of %(num)s row is ready. The file can be downloaded for 24 hours.",
+            "Your export of %(num)s rows is ready. The file can be downloaded for 24 hours.",
+            int(values.get("rows", 0)),
+        )
+    )
+
+
+def _import_ended(values: dict[str, Any]) -> str:
+    if values.get("given"):
+        text = ngettext(
+            "An import by %(actor)s gave you %(num)s record.",
+            "An import by %(actor)s gave you %(num)s records.",
+            int(values["given"]),
+            actor=values.get("actor") or _("a colleague"),
+        )
+        return str(text)
+    if values.get("error"):
+        return str(_("Your import of “%(name)s” stopped: %(why)s", name=values.get("name"), why=values["error"]))
+    return str(
+        _(
+            "Your import of “%(name)s” is finished: %(created)s created, %(updated)s updated, %(wrong)s with errors.",
+            **{name: values.get(name, 0) for name in ("name", "created", "updated", "wrong")},
+        )
+    )
 
 
 # --- the audit log ------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from app.models import (
     FailedCall,
     HealthCrossing,
     HealthSample,
+    ImportRow,
     ImportRun,
     InboundEvent,
     JobRun,
@@ -71,6 +72,7 @@ from app.models import (
     StoredResponse,
     Task,
     Ticket,
+    TransferPart,
     ViewPin,
     Webhook,
     WebhookDelivery,
@@ -317,6 +319,12 @@ def _auditors(person: Person) -> ColumnElement[bool]:
     return true() if person.may("Audit Log", "read") else false()
 
 
+def _of_own_run(person: Person, run: Any, column: Any) -> ColumnElement[bool]:
+    """What belongs to the person's own imports or exports."""
+    mine = aliased(run)
+    return exists().where(mine.id == column, mine.created_by_id == person.id)
+
+
 def _own_or_reader_of_sign_ins(column: Any, person: Person) -> ColumnElement[bool]:
     return true() if person.may("Sign-ins", "read") else column == person.id
 
@@ -408,7 +416,9 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     RetentionRule: _admins,
     RetentionRun: _admins,
     ImportRun: lambda person: true() if person.is_admin else ImportRun.created_by_id == person.id,
+    ImportRow: lambda person: _of_own_run(person, ImportRun, ImportRow.run_id),
     ExportRun: lambda person: true() if person.is_admin else ExportRun.created_by_id == person.id,
+    TransferPart: lambda person: _of_own_run(person, ExportRun, TransferPart.export_id),
 }
 #: Record -> modules of its parents, whose readers see it too.
 _PARENTS = {

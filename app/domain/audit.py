@@ -18,6 +18,7 @@ EVENTS = (
     "sign-out",
     "reveal",
     "export",
+    "import",
     "permission change",
     "role change",
     "user change",

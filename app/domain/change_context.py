@@ -28,6 +28,9 @@ class ChangeContext(Stamp):
     #: What the person may do with customers; None = everything for the system, nothing for a person.
     customer_rights: CustomerRights | None = None
 
+    #: Numbers (E.164) that no customer has: looked up for many records at once, they are not looked up again.
+    free_numbers: frozenset[str] = frozenset()
+
     @property
     def rights(self) -> CustomerRights:
         """What the author of the change may do with customers."""

@@ -38,7 +38,7 @@ class Match:
 
 def match_by_number(session: Session, e164: str | None, context: ChangeContext) -> Match | None:
     """The customer with this number; the one that the person may find by it, else the main holder."""
-    found = customers.with_mobile(session, e164)
+    found = customers.with_mobile(session, e164) if e164 not in context.free_numbers else []
     for customer in found:
         field = "mobile" if customer.mobile_e164 == e164 else "alternative_mobile"
         if context.rights.may_find(session, customer, field):

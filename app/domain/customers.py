@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from types import MappingProxyType
@@ -270,6 +270,20 @@ def with_mobile(session: Session, e164: str | None) -> list[Customer]:
         return []  # as with most numbers
     query = select(Customer).where(or_(Customer.mobile_e164 == e164, Customer.alternative_e164 == e164)).limit(5)
     return sorted(session.scalars(query), key=lambda customer: (customer.mobile_e164 != e164, customer.id))
+
+
+def free_numbers(session: Session, typed: Iterable[str]) -> frozenset[str]:
+    """Of these numbers, those (in E.164) that no customer has; none that occurs twice."""
+    seen: dict[str, int] = {}
+    for each in typed:
+        e164 = phone.normalize(each)
+        if e164 is not None:
+            seen[e164] = seen.get(e164, 0) + 1
+    wanted = [e164 for e164, count in seen.items() if count == 1]
+    taken: set[str | None] = set()
+    for column in (Customer.mobile_e164, Customer.alternative_e164):
+        taken |= set(session.scalars(select(column).where(column.in_(wanted)))) if wanted else set()
+    return frozenset(wanted) - taken
 
 
 def find_by_mobile(session: Session, e164: str | None) -> Customer | None:

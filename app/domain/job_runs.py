@@ -1,4 +1,4 @@
-"""Runs of jobs, imports and exports; attachments."""
+"""Runs of jobs; attachments."""
 
 from __future__ import annotations
 
@@ -86,25 +86,6 @@ class FailedCall(Model):  # type: ignore[misc]
     settled_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: again or dropped.
     outcome: Mapped[str | None] = mapped_column(String(16))
-
-
-class ImportRun(Record):
-    """One import of a file."""
-
-    __tablename__ = "import_run"
-    kind: Mapped[str] = mapped_column(String(24), nullable=False)
-    outcome: Mapped[str] = mapped_column(String(16), nullable=False)
-    payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-
-
-class ExportRun(Record):
-    """One export to a file."""
-
-    __tablename__ = "export_run"
-    kind: Mapped[str] = mapped_column(String(24), nullable=False)
-    outcome: Mapped[str] = mapped_column(String(16), nullable=False)
-    rows: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
 class Attachment(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from app.domain import (
     status_changes,
     task_closing,
     tasks,
+    team,
     timeline,
 )
 from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
@@ -142,6 +144,32 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     `values`: contact fields, status_id, source_id, category, account_type_id, referral, description,
     assignee_id or assign_to_role, task (dict of title, priority, due_on; {} = none). Raises RuleBroken.
     """
+    return create_many(session, [values], context)[0]
+
+
+def create_many(session: Session, many: Sequence[dict[str, Any]], context: ChangeContext) -> list[Lead]:
+    """The same for many leads, which are inserted together. Raises RuleBroken for the first that breaks a rule."""
+    drafts = [_draft(session, values, context) for values in many]
+    _insert(session, [draft.lead for draft in drafts])
+    with history_rows.written_together(session):
+        for draft in drafts:
+            _complete(session, draft, context)
+    return [draft.lead for draft in drafts]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A new lead before it is inserted, and what follows from it."""
+
+    lead: Lead
+    values: dict[str, Any]
+    match: Match | None
+    differences: list[list[Any]]
+    decision: team.Decision
+    task: dict[str, Any] | None
+
+
+def _draft(session: Session, values: dict[str, Any], context: ChangeContext) -> _Draft:
     lead = Lead(version=1)
     lead.set_contact({name: values[name] for name in CONTACT_FIELDS if name in values}, context.vault)
     _refuse_anonymous(lead)
@@ -160,20 +188,31 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     task = _first_task(lead, values.get("task"), context)
     lead.number = next_number(session, "LEAD", context.now.year)
     lead.stamp(context)
-    new_rows.store(session, lead)
-    with history_rows.written_together(session):
-        if match is not None:
-            customer_links.record_match(session, lead, match, context)
-        _refuse_first_status(status, values)
-        if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
-            _enter(session, _Transition(lead, status, values, context))
-        timeline.write(session, lead, "system", context, text="Lead created")
-        status_changes.start_history(session, lead, context)
-        customer_linking.write_proposal(session, lead, differences, context)
-        assignment.open_first(session, lead, decision, context)
-        if task:
-            tasks.create(session, task | {"lead_id": lead.id}, context)
-    return lead
+    return _Draft(lead, values, match, differences, decision, task)
+
+
+def _insert(session: Session, new: Sequence[Lead]) -> None:
+    """Insert new leads: one by a text of our own, many by a flush, which writes them together."""
+    if len(new) == 1:
+        new_rows.store(session, new[0])
+        return
+    session.add_all(new)
+    session.flush()
+
+
+def _complete(session: Session, draft: _Draft, context: ChangeContext) -> None:
+    lead, values, status = draft.lead, draft.values, draft.lead.status
+    if draft.match is not None:
+        customer_links.record_match(session, lead, draft.match, context)
+    _refuse_first_status(status, values)
+    if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
+        _enter(session, _Transition(lead, status, values, context))
+    timeline.write(session, lead, "system", context, text="Lead created")
+    status_changes.start_history(session, lead, context)
+    customer_linking.write_proposal(session, lead, draft.differences, context)
+    assignment.open_first(session, lead, draft.decision, context)
+    if draft.task:
+        tasks.create(session, draft.task | {"lead_id": lead.id}, context)
 
 
 def _refuse_first_status(status: LeadStatus, values: dict[str, Any]) -> None:

@@ -61,6 +61,8 @@ KINDS = (
     "link",
     "link_confirmed",
     "message",
+    "export",
+    "import",
 )
 #: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
 CHANNELS = {"bell": True, "screen": True, "email": False}

@@ -67,10 +67,21 @@ os.register_at_fork(after_in_child=forget_all)
 def next_number(session: Session, kind: str, year: int) -> str:
     """Issue the next number of a kind, e.g. CRM-LEAD-2026-00001, inside the caller's transaction."""
     if session.get_bind().dialect.name == "sqlite":
-        last = _take(session, (kind, year), 1)
+        reserved = pending(session).numbers.get((kind, year))
+        last = reserved.rest.pop(0) if reserved and reserved.rest else _take(session, (kind, year), 1)
     else:
         last = _from_process(session, (kind, year)) or _from_row(session, (kind, year))
     return f"{NUMBER_PREFIXES[kind]}-{year}-{last:05d}"
+
+
+def reserve(session: Session, kind: str, year: int, count: int) -> None:
+    """Take so many numbers at once for the records that this transaction is about to make."""
+    if count < 2:
+        return
+    series = (kind, year)
+    last = _take(session, series, count)
+    with _lock:
+        _taken(session, series).rest += range(last - count + 1, last + 1)
 
 
 def _taken(session: Session, series: Series) -> Taken:

@@ -28,6 +28,8 @@ VERB_LABELS = {
     "assign": translatable("Assign"),
     "bulk": translatable("Bulk edit"),
     "recordings": translatable("Recordings"),
+    "export": translatable("Export"),
+    "import": translatable("Import"),
 }
 LEVEL_LABELS = {
     "none": translatable("no"),

@@ -21,7 +21,7 @@ MODULES = (
     "Sign-ins",
     "Audit Log",
 )
-VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings")
+VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings", "export", "import")
 #: Lowest first.
 LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
@@ -31,7 +31,7 @@ _MASKED_AS = {"mobile_e164": "mobile", "alternative_e164": "alternative_mobile"}
 MASKS = ("hidden", "last4", "full")
 LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
 MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
-_ROWS = ("read", "create", "write", "delete", "assign", "bulk")
+_ROWS = ("read", "create", "write", "delete", "assign", "bulk", "export", "import")
 #: Module -> the verbs that some code asks for; every other cell of the matrix is not offered and means nothing.
 VERBS_OF: dict[str, tuple[str, ...]] = {
     "Dashboard": ("read",),
@@ -40,12 +40,13 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     "Customers": _ROWS,
     "Tasks": _ROWS,
     # "recordings": to listen to recordings of calls.
-    "Call Logs": ("read", "create", "write", "delete", "bulk", "recordings"),
-    "Messages": ("read", "create", "write", "bulk"),
+    "Call Logs": ("read", "create", "write", "delete", "bulk", "recordings", "export", "import"),
+    "Messages": ("read", "create", "write", "bulk", "export"),
     "Support Pages": ("read", "create", "write", "delete"),
     "Notes": ("read", "create", "write", "delete"),
-    "Requests": ("read", "create", "write", "bulk"),
-    "Settings": ("read", "create", "write", "delete"),
+    "Requests": ("read", "create", "write", "bulk", "export"),
+    # "import": of users.
+    "Settings": ("read", "create", "write", "delete", "import"),
     # Of others: everybody sees and ends their own.
     "Sign-ins": ("read", "delete"),
     "Audit Log": ("read",),
@@ -73,7 +74,7 @@ def add_module(name: str, has_owner: bool = False) -> None:
     if name not in MODULES:
         _ADDED[name] = has_owner
         owned = ("assign",) if has_owner else ()
-        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", *owned, "bulk"))
+        VERBS_OF.setdefault(name, ("read", "create", "write", "delete", *owned, "bulk", "export"))
 
 
 def is_offered(module: str, verb: str) -> bool:

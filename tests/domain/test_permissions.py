@@ -16,7 +16,9 @@ def only_the_products_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permissions, "VERBS_OF", dict(permissions.VERBS_OF))
 
 
-@pytest.mark.parametrize("has_owner, verbs", [(False, (*EVERY, "bulk")), (True, (*EVERY, "assign", "bulk"))])
+@pytest.mark.parametrize(
+    "has_owner, verbs", [(False, (*EVERY, "bulk", "export")), (True, (*EVERY, "assign", "bulk", "export"))]
+)
 def test_an_added_module_has_verbs_by_whether_its_records_have_owners(has_owner: bool, verbs: tuple[str, ...]) -> None:
     permissions.add_module("Plugins", has_owner)
     assert permissions.all_modules() == (*permissions.MODULES, "Plugins")
@@ -27,7 +29,7 @@ def test_an_added_module_has_no_owner_by_default_and_one_of_the_product_stays_as
     before = permissions.VERBS_OF["Leads"]
     permissions.add_module("Plugins"), permissions.add_module("Leads"), permissions.add_module("Plugins", True)
     assert permissions.VERBS_OF["Leads"] == before and permissions.all_modules().count("Leads") == 1
-    assert permissions.VERBS_OF["Plugins"] == (*EVERY, "bulk")
+    assert permissions.VERBS_OF["Plugins"] == (*EVERY, "bulk", "export")
 
 
 @pytest.mark.parametrize("name, is_valid", [("", False), ("x", True), ("x" * 32, True), ("x" * 33, False)])

@@ -22,3 +22,14 @@ def views_of(model: Any) -> list[Any]:
 def screen_of(model: Any) -> Any:
     """The registered screen of a model, or None."""
     return registered("screens").get(model)
+
+
+def kind_of(screen: Any) -> str:
+    """What programs call the records of a screen: the name of their REST resource, else of their table."""
+    resource = screen.service.resource
+    return str(resource.resource_name if resource is not None else screen.service.record.__tablename__)
+
+
+def screen_of_kind(kind: str) -> Any:
+    """The registered screen of the records of this kind, or None."""
+    return next((screen for screen in registered("screens").values() if kind_of(screen) == kind), None)

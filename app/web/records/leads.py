@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import conversion, leads
+from app.domain import conversion, customers, leads, numbering
 from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
@@ -99,6 +99,23 @@ class LeadService(RecordService):
             lead = leads.create(session, values, context)
         remarks.on_number(lead, values)
         return lead
+
+    def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Lead]:
+        """Create leads together, for imports. Raises RuleBroken for the first that can't be created."""
+        terms, minutes = viewer.lookups.terms, viewer.lookups.business["first_task_minutes"]
+        new = viewer.lookups.of_meaning("lead_status", "new")
+        for values in many:
+            pop_assignment(values)
+            refuse_foreign_assignee(values, "Leads", viewer)
+            values["status_id"] = values.get("status_id") or new
+            viewer.objects |= viewer.lookups.introduce(session, "lead_status", values["status_id"])
+        with access.as_system(session):
+            free = customers.free_numbers(session, [str(values.get("mobile") or "") for values in many])
+            context = viewer.change_context(
+                vault=self.vault(), sla_terms=terms, first_task_minutes=minutes, free_numbers=free
+            )
+            numbering.reserve(session, "LEAD", viewer.now.year, len(many))
+            return leads.create_many(session, many, context)
 
     def change(self, session: Session, row: Lead, values: dict[str, Any], viewer: Viewer) -> None:
         """Change fields and status; the owner only with permission to assign."""

@@ -16,6 +16,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
+from app.web.core.registry import kind_of
 from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.records import dial_targets, figure_filter, list_conditions, row_tools
@@ -59,6 +60,7 @@ def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chos
         else None,
         "quick_url": f"{screen.route_base}/quick" if screen.quick_fields else None,
         "actions": [action.shown() for action in screen.bulk_actions(viewer)],
+        "more": _more(screen, viewer),
         "empty_text": None,
     }
 
@@ -69,6 +71,19 @@ def quick_names(screen: Any, viewer: Viewer) -> list[str]:
     named = screen.record_table.by_name
     wanted = screen.quick_filters if chosen is None else chosen
     return [name for name in wanted if name in named and named[name].filter and not named[name].is_hidden(viewer)]
+
+
+def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
+    """The menu behind the dots: export this list as it is filtered, import into it."""
+    made = []
+    if viewer.person.may(screen.module, "export"):
+        query = request.query_string.decode(errors="replace")
+        address = f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
+        made.append({"label": _("Export…"), "url": address, "icon": "file-export"})
+    if viewer.person.may(screen.module, "import"):
+        address = f"/imports/new?kind={kind_of(screen)}"
+        made.append({"label": _("Import…"), "url": address, "icon": "file-import"})
+    return made
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:

@@ -43,6 +43,8 @@ ICONS = {
     "backup": ("database", "red"),
     "health": ("heart-rate-monitor", "amber"),
     "webhook": ("webhook", "red"),
+    "export": ("file-export", "blue"),
+    "import": ("file-import", "blue"),
 }
 
 

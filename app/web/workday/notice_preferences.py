@@ -48,6 +48,8 @@ KIND_LABELS = {
     "backup": _l("A backup or a restore drill failed or is late"),
     "health": _l("A health threshold is crossed, or kept again"),
     "webhook": _l("A webhook was paused or turned off"),
+    "export": _l("An export of mine is ready, or failed"),
+    "import": _l("An import of mine is finished, or one gives me records"),
 }
 #: (title, kinds), as the page shows them; kinds in no group come last.
 GROUPS = (
@@ -63,6 +65,8 @@ GROUPS = (
             "status",
             "missed_call",
             "message",
+            "export",
+            "import",
         ),
     ),
     (

@@ -87,10 +87,13 @@ def _pinned(person: access.Person, path: str) -> Iterator[Entry]:
 
 
 def may_open(person: access.Person, item: Any) -> bool:
-    """Whether the person may open a menu entry: by the module of its view, else by FAB's own menu permission."""
+    """Whether the person may open a menu entry: as its view says, by its module, else by FAB's own menu permission."""
     in_menu = getattr(item.baseview, "in_menu", None)
     if in_menu is not None and not in_menu(person):
         return False
+    opens_for = getattr(item.baseview, "opens_for", None)
+    if opens_for is not None:
+        return bool(opens_for(person))
     if isinstance(item.baseview, ModulePermissions):
         return person.may(item.baseview.module, "read")
     return item.name == "day" or is_allowed(person, "menu_access", item.name)
@@ -107,7 +110,7 @@ def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
         "url": url,
         "badge": None,
         "group": group,
-        "active": path == url if url == "/" else path.startswith(base),
+        "active": path == url if url == "/" else path.startswith((base, *getattr(item.baseview, "also_at", ()))),
     } | badge
 
 

@@ -1,0 +1,78 @@
+"""Everything as one ZIP file, for an admin who asked for it on the page; see `export_all` for what is in it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import zipfile
+from datetime import UTC, datetime
+from io import BytesIO
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import audit, transfers
+from app.domain.base import Stamp
+from app.domain.transfers import ExportRun, TransferPart
+from app.extensions import db
+from app.ops.file_store import FileStore
+from app.outbox import engine
+from app.web.transfer import export_all, exports
+from app.web.transfer.export_files import slices
+
+#: Bytes of a piece of the archive, and seconds between two signs of life.
+SLICE, PULSE = 16_000_000, 10.0
+
+log = logging.getLogger("crm.exports")
+
+
+class _Stopped(Exception):
+    """The export was cancelled, or another worker has taken over."""
+
+
+def ask(session: Session, stamp: Stamp) -> int:
+    """Note an export of everything. Returns its id."""
+    audit.write(session, "export", stamp.by, stamp.now, "everything", what="asked for")
+    return transfers.new_export(session, "all", "zip", {"columns": [], "query": ""}, stamp).id
+
+
+def work(run: ExportRun) -> None:
+    """Write the archive, from its beginning: what a killed worker has written is gone with it."""
+    store: FileStore = current_app.extensions["crm_files"]
+    try:
+        with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
+                manifest = _write(run, archive)
+            made = [store.put(BytesIO(piece)) for piece in slices(file, SLICE)]
+    except _Stopped:
+        log.info("the export %s of everything was stopped", run.id)
+        return
+    now = datetime.now(UTC)
+    values = {"outcome": "done", "size": sum(each.size for each in made), "rows": manifest.rows, "finished_on": now}
+    values |= {"expires_on": now + transfers.KEPT_FOR, "total": manifest.rows}
+    with engine.writing() as session:
+        if not transfers.advance_export(session, run, values):
+            return
+        for place, each in enumerate(made):
+            session.add(TransferPart(export_id=run.id, role="file", place=place, digest=each.digest, size=each.size))
+        audit.write(session, "export", run.created_by_id, now, "everything", rows=manifest.rows, files=manifest.files)
+        exports.tell(session, run, {"rows": manifest.rows}, now)
+
+
+def _write(run: ExportRun, archive: zipfile.ZipFile) -> export_all.Manifest:
+    beat = time.monotonic()
+
+    def tick(rows: int) -> None:
+        nonlocal beat
+        if time.monotonic() - beat < PULSE:
+            return
+        beat = time.monotonic()
+        with engine.writing() as session:
+            if not transfers.advance_export(session, run, {"rows": rows, "seen_on": datetime.now(UTC)}):
+                raise _Stopped
+        run.rows = rows
+
+    with Session(db.engine) as session, access.as_system(session):
+        return export_all.write(session, export_all.ZipTarget(archive), tick)

@@ -1,0 +1,165 @@
+"""Exports over REST: a short list is the answer, a long one is written in the background and fetched later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Response, current_app
+from flask_appbuilder import expose
+from flask_appbuilder.api import BaseApi, protect
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.domain.base import RuleBroken
+from app.domain.permissions import VERBS
+from app.domain.transfers import EXPORT_STATES, FORMATS, ExportRun
+from app.extensions import db
+from app.ops.database import WRITES
+from app.web.api import schemas
+from app.web.api.operations import OperationSpec, operation
+from app.web.api.resource import sent
+from app.web.api.schemas import ID, STRING, shape
+from app.web.core.fields import Viewer
+from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json
+from app.web.transfer import export_pages, exports
+
+#: Characters of the filters.
+MAX_QUERY = 4000
+_BODY = shape(
+    {
+        "kind": {**STRING, "description": "The records, by the name of their resource: lead, customer, ticket …"},
+        "format": {"type": "string", "enum": list(FORMATS)},
+        "query": {**STRING, "description": "Filters, search and order as in the address of the list's page."},
+        "columns": {"type": "array", "items": STRING, "description": "Those of the list by default."},
+    },
+    "kind",
+    "format",
+)
+_STATE = shape(
+    {
+        "id": ID,
+        "state": {"type": "string", "enum": list(EXPORT_STATES)},
+        "rows": ID,
+        "total": {"type": "integer", "nullable": True},
+        "size": ID,
+        "error": {**STRING, "nullable": True},
+        "expires_on": {"type": "string", "format": "date-time", "nullable": True},
+    },
+    "id",
+    "state",
+)
+_LIST = shape({"ids": {"type": "array", "items": ID}, "result": {"type": "array", "items": _STATE}}, "ids", "result")
+_BINARY = {"type": "string", "format": "binary"}
+
+
+class ExportResource(SentenceResponses, BaseApi):
+    """/api/v1/export/: whoever may read the dashboard may ask; the module's own right to export decides."""
+
+    resource_name = "export"
+    class_permission_name = "Dashboard"
+    method_permission_name = {"post": "read", "listed": "read", "get": "read", "file": "read"}
+    base_permissions = ["can_" + verb for verb in VERBS]
+    allow_browser_login = True
+    csrf_exempt = False
+    is_documented = True
+    documentation = {
+        "post": OperationSpec(
+            "Export a list: up to 1,000 rows are the answer (200, the file), longer ones are written in the background "
+            "(202)",
+            (404, 413, 422),
+            (),
+            _BODY,
+            _BINARY,
+            good=(200, 202),
+            mime_type="*/*",
+        ),
+        "listed": OperationSpec("One's own exports, the newest 50 first", answer=_LIST),
+        "get": OperationSpec("How far an export is", (404,), ("pk",), answer=_STATE),
+        "file": OperationSpec("The file of a finished export", (404, 422), ("pk",), answer=_BINARY, mime_type="*/*"),
+    }
+
+    @expose("/", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("post")
+    def post(self) -> Response:
+        """Export a list."""
+        raw, viewer = sent(), current_viewer()
+        unknown = sorted(set(raw) - {"kind", "format", "query", "columns"})
+        if unknown:
+            raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])
+        kind: Any = raw.get("kind")
+        query, columns = raw.get("query") or "", raw.get("columns") or []
+        is_right = isinstance(kind, str) and isinstance(query, str) and isinstance(columns, list)
+        if not is_right or len(query) > MAX_QUERY or not all(isinstance(each, str) for each in columns):
+            text = _("“kind” and “query” must be text, and “columns” a list of names.")
+            raise RuleBroken(text, "kind")
+        screen = exports.screen_for(kind, viewer)
+        with _list_of(query):
+            want = exports.wanted(screen, columns, str(raw.get("format", "")), viewer)
+            if exports.count(want) <= exports.AT_ONCE:
+                return export_pages.at_once(kind, want, viewer)
+            key = export_pages.in_background(kind, want, viewer)
+        return json_answer(202, _shown(export_pages.own_export(key, viewer)))
+
+    @expose("/", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def listed(self) -> Response:
+        """One's own exports, the newest 50 first."""
+        mine = ExportRun.created_by_id == current_viewer().person.id
+        rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(50)).all()
+        return json_answer(200, {"ids": [row.id for row in rows], "result": [_shown(row) for row in rows]})
+
+    @expose("/<int:pk>", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def get(self, pk: int) -> Response:
+        """How far one's own export is."""
+        return json_answer(200, _shown(export_pages.own_export(pk, current_viewer())))
+
+    @expose("/<int:pk>/file", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("file")
+    def file(self, pk: int) -> Response:
+        """The file."""
+        viewer: Viewer = current_viewer()
+        return export_pages.download(pk, viewer)
+
+    def add_apispec_components(self, api_spec: Any) -> None:
+        """The shared schemas."""
+        schemas.register_schemas(api_spec, schemas.SHARED)
+
+    def operation_helper(
+        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
+    ) -> None:
+        """With ids and statuses."""
+        for method in methods:
+            operations[method.lower()] = operation(self, func.__name__, method.lower())
+
+
+@contextmanager
+def _list_of(query: str) -> Iterator[None]:
+    """Inside, the request is for the page of the list with these arguments."""
+    writes = WRITES.get()
+    with current_app.test_request_context(f"/?{query}"):
+        yield
+    WRITES.set(writes)
+
+
+def _shown(run: ExportRun) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "state": run.outcome,
+        "rows": run.rows,
+        "total": run.total,
+        "size": run.size,
+        "error": run.error,
+        "expires_on": run.expires_on.isoformat() if run.expires_on else None,
+    }

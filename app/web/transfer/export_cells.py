@@ -1,0 +1,84 @@
+"""What a cell of an export holds: the value that the person sees, as text, number, day or moment in their time zone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, time
+from typing import Any
+
+from flask_babel import gettext as _
+from markupsafe import Markup
+
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import BooleanField, ChoiceField, Field, NumberField, Viewer
+from app.web.core.personal_fields import PhoneField
+from app.web.core.reference_fields import MasterField, PersonField, RecordField
+from app.web.records.sla_fields import NextTargetField
+
+#: A text is cut here: the most that a cell of a spreadsheet holds.
+MAX_TEXT = 32_000
+Cell = str | int | float | date | datetime | None
+Reader = Callable[[tuple[Any, ...]], Cell]
+
+
+def reader_of(each: Field, viewer: Viewer) -> Reader:
+    """A function from the selected columns of this field to its cell, made once for all rows."""
+    if type(each) is PersonField:
+        people = viewer.lookups.people
+        return lambda values: (people.get(values[0]) or {}).get("full_name")
+    if isinstance(each, MasterField):
+        cards = viewer.lookups.cards[each.master]
+        return lambda values: (cards.get(values[0]) or {}).get("label")
+    if isinstance(each, RecordField):
+        return lambda values: _record(each.serialize(values, viewer))
+    if isinstance(each, NextTargetField):
+        return lambda values: _due(each.serialize(values, viewer), viewer)
+    if isinstance(each, DateTimeField | NumberField | PhoneField) or (type(each) is ChoiceField and not each.words):
+        return lambda values: _typed(each.value(values, viewer), viewer)
+    if isinstance(each, BooleanField):
+        words = {True: _("Yes"), False: _("No"), None: None}
+        return lambda values: words[each.value(values, viewer)]
+    return lambda values: _shown(each, values, viewer)
+
+
+def _record(card: Any) -> str | None:
+    """“Asha Rao (CRM-CUST-2026-00001)”."""
+    if card is None:
+        return None
+    label, number = str(card.get("label") or ""), str(card.get("number") or "")
+    return f"{label} ({number})" if label and label != number else number
+
+
+def _due(target: dict[str, Any] | None, viewer: Viewer) -> Cell:
+    return _typed(datetime.fromisoformat(target["due_on"]), viewer) if target else None
+
+
+def _typed(value: Any, viewer: Viewer) -> Cell:
+    if isinstance(value, datetime):
+        local = value.astimezone(viewer.zone) if value.tzinfo else value
+        return local.replace(tzinfo=None, microsecond=0)
+    if value is None or isinstance(value, date) or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    return value.isoformat() if isinstance(value, time) else str(value)[:MAX_TEXT]
+
+
+def _shown(each: Field, values: tuple[Any, ...], viewer: Viewer) -> Cell:
+    """What the cell of the list shows, without its markup."""
+    cell = each.shown_cell(values, viewer)
+    kind = cell.get("kind")
+    if kind == "missing":
+        return None
+    if kind == "people":
+        return ", ".join(card["full_name"] for card in cell["people"])
+    if kind in ("text", "name", "choice", "status", "email", "phone"):
+        return str(cell.get("text") or cell.get("label") or "")[:MAX_TEXT]
+    found = each.value(values, viewer)
+    if isinstance(found, date | datetime | int | float) and not isinstance(found, bool):
+        return _typed(found, viewer)
+    if kind == "html":
+        return str(Markup(cell["html"]).striptags())[:MAX_TEXT]  # noqa: S704  # only read
+    if kind == "record" and cell.get("title"):
+        name, number = str(cell.get("number") or ""), str(cell["title"])
+        return f"{name} ({number})" if name and name != number else number
+    parts = (cell.get(name) for name in ("text", "label", "full_name", "number"))
+    return next((str(part)[:MAX_TEXT] for part in parts if part), None)

@@ -1,0 +1,272 @@
+"""The pages of exports: choosing form and columns, how far it is, and the download for who asked for it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from flask import Response, redirect, request
+from flask_appbuilder import BaseView, expose
+from flask_babel import gettext as _
+from sqlalchemy import select, update
+
+from app import access
+from app.access import Person
+from app.domain import permissions, transfers
+from app.domain.base import NotFound, RuleBroken
+from app.domain.transfers import FORMATS, OPEN_EXPORTS, ExportRun
+from app.extensions import db
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.languages import translate_text
+from app.web.core.registry import screen_of_kind
+from app.web.pages.refusals import refuse_as_page
+from app.web.security.sessions import own_transaction, signed_in
+from app.web.transfer import everything, export_work, exports
+from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
+from app.web.transfer.exports import Wanted
+
+BASE = "/exports/"
+#: Exports that are listed.
+MOST = 50
+_CHIPS = {
+    "waiting": "gray",
+    "running": "blue",
+    "done": "green",
+    "failed": "red",
+    "cancelled": "gray",
+    "expired": "gray",
+}
+
+
+def may_transfer(person: Person, verb: str) -> bool:
+    """Whether the person may export or import any kind of record."""
+    return any(permissions.is_offered(each, verb) and person.may(each, verb) for each in permissions.all_modules())
+
+
+def tabs(active: str, person: Person) -> list[dict[str, Any]]:
+    """The sections of the pages of imports and exports that the person may open."""
+    offered = [
+        ("exports", _("Exports"), BASE, may_transfer(person, "export")),
+        ("imports", _("Imports"), "/imports/", may_transfer(person, "import")),
+    ]
+    return [{"label": label, "url": url, "active": name == active} for name, label, url, is_open in offered if is_open]
+
+
+class ExportsView(BaseView):
+    """/exports/"""
+
+    route_base = "/exports"
+    default_view = "index"
+    #: Other pages that belong to its entry of the sidebar.
+    also_at = ("/imports/",)
+
+    @staticmethod
+    def opens_for(person: Person) -> bool:
+        """Whether the sidebar offers imports and exports: to who may do either."""
+        return may_transfer(person, "export") or may_transfer(person, "import")
+
+    @expose("/")
+    @signed_in
+    @refuse_as_page
+    def index(self) -> Any:
+        """The person's own exports; who may only import is led there."""
+        viewer = current_viewer()
+        if not may_transfer(viewer.person, "export"):
+            if may_transfer(viewer.person, "import"):
+                return redirect("/imports/")
+            raise access.Denied(_("Your role doesn't allow exports. Ask your manager if you need one."))
+        mine = ExportRun.created_by_id == viewer.person.id
+        rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(MOST)).all()
+        return self.render_template(
+            "transfer/exports.html",
+            exports=[shown(row, viewer) for row in rows],
+            tabs=tabs("exports", viewer.person),
+            is_running=any(row.outcome in OPEN_EXPORTS for row in rows),
+            is_admin=viewer.person.is_admin,
+        )
+
+    @expose("/<string:kind>/new")
+    @signed_in
+    @refuse_as_page
+    def new(self, kind: str) -> Any:
+        """Form and columns of an export of the list with these arguments."""
+        viewer = current_viewer()
+        screen = exports.screen_for(kind, viewer)
+        want = exports.wanted(screen, (), "csv", viewer)
+        found = exports.count(want)
+        return self.render_template(
+            "transfer/export_new.html",
+            title=str(screen.list_title),
+            back=f"{screen.route_base}/" + _with_query(exports.query_string()),
+            action=f"{BASE}{kind}" + _with_query(exports.query_string()),
+            columns=[(name, str(_label(screen, name)), name in want.names) for name in exports.offered(screen)],
+            count=f"{found:,}" if found <= exports.AT_ONCE else f"{exports.AT_ONCE:,}+",
+            is_long=found > exports.AT_ONCE,
+            is_filtered=bool(exports.query_string()),
+            formats=FORMATS,
+        )
+
+    @expose("/all", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def everything(self) -> Any:
+        """Have everything written; admins only."""
+        viewer = current_viewer()
+        if not viewer.person.is_admin or viewer.person.read_only:
+            raise access.Denied(_("Only an admin can export everything."))
+        with own_transaction() as session:
+            key = everything.ask(session, viewer.stamp)
+        export_work.enqueue(key)
+        return redirect(f"{BASE}{key}/")
+
+    @expose("/<string:kind>", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def make(self, kind: str) -> Any:
+        """Send a short list at once; have a long one written in the background."""
+        viewer = current_viewer()
+        screen = exports.screen_for(kind, viewer)
+        want = exports.wanted(screen, request.form.getlist("columns"), request.form.get("format", ""), viewer)
+        if exports.count(want) <= exports.AT_ONCE:
+            return at_once(kind, want, viewer)
+        return redirect(f"{BASE}{in_background(kind, want, viewer)}/")
+
+    @expose("/<int:key>/")
+    @signed_in
+    @refuse_as_page
+    def show(self, key: int) -> Any:
+        """How far an export is, and its file."""
+        viewer = current_viewer()
+        run = own_export(key, viewer)
+        return self.render_template("transfer/export.html", e=shown(run, viewer), tabs=tabs("exports", viewer.person))
+
+    @expose("/<int:key>/file")
+    @signed_in
+    @refuse_as_page
+    def file(self, key: int) -> Any:
+        """The file, only for who asked for it, and only while they may export this."""
+        return download(key, current_viewer())
+
+    @expose("/<int:key>/cancel", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def cancel(self, key: int) -> Any:
+        """Stop an export that is being written."""
+        viewer = current_viewer()
+        run = own_export(key, viewer)
+        with own_transaction() as session:
+            mine = (ExportRun.id == run.id, ExportRun.outcome.in_(OPEN_EXPORTS))
+            step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
+            session.execute(step, execution_options={"synchronize_session": False})
+            transfers.drop_parts(session, run.id, "ids", "rows")
+        return redirect(f"{BASE}{key}/")
+
+
+def _label(screen: Any, name: str) -> Any:
+    return screen.record_table.by_name[name].label or name
+
+
+def _with_query(query: str) -> str:
+    return f"?{query}" if query else ""
+
+
+def at_once(kind: str, want: Wanted, viewer: Viewer) -> Response:
+    """A short export as the answer to this request."""
+    ids = exports.ids_of(want)[: exports.AT_ONCE]
+    rows = list(exports.rows_of(want, ids, viewer))
+    is_csv = want.format == "csv"
+    data = csv_rows(rows, want.heading) if is_csv else workbook(want, sheet_rows(rows, 2))
+    query = exports.query_string()
+    exports.write_audit(viewer, kind, len(rows), format=want.format, query=query, columns=list(want.names))
+    db.session.commit()
+    return Response(data, 200, file_headers(kind, want.format, viewer), content_type=MIME[want.format])
+
+
+def workbook(want: Wanted, piece: bytes) -> bytes:
+    """A small workbook."""
+    target = BytesIO()
+    write_workbook(target, want.heading, [piece])
+    return target.getvalue()
+
+
+def file_headers(kind: str, format_: str, viewer: Viewer) -> dict[str, str]:
+    """The headers of a download: a name, and nothing that a browser runs or keeps."""
+    name = f"{kind}-{viewer.now.astimezone(viewer.zone):%Y-%m-%d}.{format_}"
+    return {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+
+
+def in_background(kind: str, want: Wanted, viewer: Viewer) -> int:
+    """Have the export written by a worker. Returns its id."""
+    payload = {"columns": list(want.names), "query": exports.query_string()}
+    with own_transaction() as session:
+        key = transfers.new_export(session, kind, want.format, payload, viewer.stamp).id
+    export_work.enqueue(key)
+    return key
+
+
+def own_export(key: int, viewer: Viewer) -> ExportRun:
+    """The person's own export. Raises NotFound, also for an admin: the file shows what another person sees."""
+    row: ExportRun | None = access.get_visible(db.session(), ExportRun, key)
+    if row is None or row.created_by_id != viewer.person.id:
+        raise NotFound(_("There is no such export of yours."))
+    return row
+
+
+def download(key: int, viewer: Viewer) -> Response:
+    """The file of a finished export. Raises NotFound, Denied, RuleBroken."""
+    run = own_export(key, viewer)
+    if run.kind != "all" and not exports.is_still_allowed(run.kind, viewer):
+        raise access.Denied(_("Your role doesn't allow this export any more."))
+    if run.kind == "all" and not viewer.person.is_admin:
+        raise access.Denied(_("Only an admin can export everything."))
+    if run.outcome == "expired" or (run.expires_on is not None and run.expires_on <= viewer.now):
+        raise NotFound(_("This file has expired. Please export the list again."))
+    if run.outcome != "done":
+        raise RuleBroken(_("This export isn't finished yet."))
+    with own_transaction() as session:
+        exports.note_download(session, run, viewer)
+    mime = MIME.get(run.format, "application/zip")
+    headers = file_headers(run.kind, run.format, viewer) | {"Content-Length": str(run.size)}
+    return Response(export_work.stream(run.id), 200, headers, content_type=mime)
+
+
+def shown(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
+    """What the pages show of an export."""
+    words = {
+        "waiting": _("Waiting"),
+        "running": _("Being written"),
+        "done": _("Ready"),
+        "failed": _("Failed"),
+        "cancelled": _("Canceled"),
+        "expired": _("Expired"),
+    }
+    is_over = run.expires_on is not None and run.expires_on <= viewer.now
+    state = "expired" if run.outcome == "done" and is_over else run.outcome
+    screen = screen_of_kind(run.kind)
+    return {
+        "id": run.id,
+        "url": f"{BASE}{run.id}/",
+        "title": str(screen.list_title) if screen is not None else _("Everything"),
+        "format": run.format.upper(),
+        "chip": {"kind": "status", "label": words[state], "color": _CHIPS[state]},
+        "is_open": state in OPEN_EXPORTS,
+        "is_ready": state == "done",
+        "is_filtered": bool(run.payload.get("query")),
+        "rows": f"{run.rows:,}",
+        "total": f"{run.total:,}" if run.total is not None else "",
+        "percent": min(100, run.rows * 100 // run.total) if run.total else 0,
+        "size": _size(run.size),
+        "error": translate_text(run.error or ""),
+        "at": moment_cell(run.created_on, viewer),
+        "expires": moment_cell(run.expires_on, viewer),
+    }
+
+
+def _size(bytes_: int) -> str:
+    return f"{bytes_ / 1_000_000:,.1f} MB" if bytes_ >= 100_000 else f"{max(1, bytes_ // 1000)} kB"

@@ -1,0 +1,207 @@
+"""The worker of exports: some thousand rows at a time become a piece of the file, which is stored before it counts.
+
+Only one worker advances an export: the UPDATE that counts a piece names the worker and how far it was. What a killed
+worker has not counted is written again by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+import time
+from array import array
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BytesIO
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app.domain import transfers
+from app.domain.base import RuleBroken
+from app.domain.transfers import OPEN_EXPORTS, ExportRun, TransferPart
+from app.models import User
+from app.ops import queue
+from app.ops.file_store import FileStore
+from app.outbox import engine
+from app.outbox.engine import SKIPPED
+from app.web.core.fields import Viewer
+from app.web.core.registry import screen_of_kind
+from app.web.transfer import everything, exports
+from app.web.transfer.acting import acting_for
+from app.web.transfer.export_files import csv_rows, sheet_rows, slices, write_workbook
+from app.web.transfer.exports import Wanted
+
+QUEUE = "long"
+#: Rows of one piece, and bytes of a piece of the finished file.
+PIECE, SLICE = 5000, 16_000_000
+#: Seconds that one call works; then others have their turn.
+MAX_SECONDS = 240.0
+
+log = logging.getLogger("crm.exports")
+
+
+def work(run_id: int) -> None:
+    """Write on at an export. The path of this function is stored in queues."""
+    ends, worker = time.monotonic() + MAX_SECONDS, secrets.token_hex(8)
+    while time.monotonic() < ends:
+        if not step(run_id, worker):
+            return
+    _leave(run_id, worker)
+    queue.enqueue(QUEUE, work, run_id)
+
+
+def step(run_id: int, worker: str) -> bool:
+    """The next piece, or the end. Whether there is more to do for this worker."""
+    with engine.writing() as session:
+        run = transfers.claim_export(session, run_id, worker, datetime.now(UTC))
+    if run is None:
+        return False
+    if run.kind == "all":
+        everything.work(run)
+        return False
+    try:
+        screen = screen_of_kind(run.kind)
+        if screen is None:
+            raise RuleBroken("There is no such list any more.")
+        with acting_for(run.created_by_id, f"/?{run.payload['query']}") as viewer:
+            exports.screen_for(run.kind, viewer)
+            want = exports.wanted(screen, run.payload["columns"], run.format, viewer)
+            return _advance(run, want, viewer)
+    except RuleBroken as broken:
+        _fail(run, broken.message)
+        return False
+
+
+def _advance(run: ExportRun, want: Wanted, viewer: Viewer) -> bool:
+    store: FileStore = current_app.extensions["crm_files"]
+    if run.total is None:
+        return _begin(run, want, store)
+    ids = _ids(run, store)
+    place = run.rows // PIECE
+    part = ids[place * PIECE : (place + 1) * PIECE]
+    if not len(part) and run.rows:
+        return _finish(run, want, viewer, store)
+    rows = list(exports.rows_of(want, part, viewer))
+    is_first = place == 0
+    if run.format == "csv":
+        data = csv_rows(rows, want.heading if is_first else None)
+    else:
+        data = sheet_rows(rows, place * PIECE + 2)
+    # What counts is how far the list was read: rows that are gone by now leave a gap, not a doubled row.
+    done = _count_piece(run, (place, data), run.rows + len(part), store)
+    if done and run.rows + len(part) >= len(ids):
+        run.rows += len(part)
+        return _finish(run, want, viewer, store)
+    return done
+
+
+def _begin(run: ExportRun, want: Wanted, store: FileStore) -> bool:
+    ids = exports.ids_of(want)
+    if len(ids) > exports.MAX_ROWS:
+        raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
+    stored = store.put(array("i", ids).tobytes())
+    with engine.writing() as session:
+        if transfers.advance_export(session, run, {"total": len(ids)}):
+            session.add(TransferPart(export_id=run.id, role="ids", place=0, digest=stored.digest, size=stored.size))
+            return True
+    return False
+
+
+def _ids(run: ExportRun, store: FileStore) -> array[int]:
+    with engine.writing() as session:
+        part = transfers.parts_of(session, run.id, "ids")[0]
+    ids = array("i")
+    with store.open(part.digest) as file:
+        ids.frombytes(file.read())
+    return ids
+
+
+def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: FileStore) -> bool:
+    place, data = piece
+    stored = store.put(data)
+    with engine.writing() as session:
+        if not transfers.advance_export(session, run, {"rows": rows, "seen_on": datetime.now(UTC)}):
+            return False
+        session.add(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
+    return True
+
+
+# --- the end
+
+
+def _finish(run: ExportRun, want: Wanted, viewer: Viewer, store: FileStore) -> bool:
+    with engine.writing() as session:
+        parts = transfers.parts_of(session, run.id, "rows")
+    if run.format == "xlsx":
+        made = _workbook(run, want, (parts, store))
+    else:
+        made = [(part.digest, part.size) for part in parts]
+    now = datetime.now(UTC)
+    size = sum(bytes_ for _digest, bytes_ in made)
+    values = {"outcome": "done", "size": size, "finished_on": now, "expires_on": now + transfers.KEPT_FOR}
+    with engine.writing() as session:
+        if not transfers.advance_export(session, run, values):
+            return False
+        transfers.drop_parts(session, run.id, "ids", "rows")
+        for place, (digest, bytes_) in enumerate(made):
+            session.add(TransferPart(export_id=run.id, role="file", place=place, digest=digest, size=bytes_))
+        exports.tell(session, run, {"rows": run.rows}, now)
+        exports.note_in(session, run, now)
+    return False
+
+
+def _workbook(run: ExportRun, want: Wanted, source: tuple[list[TransferPart], FileStore]) -> list[tuple[str, int]]:
+    """(digest, size) of the pieces of the finished file."""
+    parts, store = source
+    with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
+        write_workbook(file, want.heading, (content(store, part) for part in parts))
+        found = [store.put(BytesIO(piece)) for piece in slices(file, SLICE)]
+    return [(each.digest, each.size) for each in found]
+
+
+def content(store: FileStore, part: TransferPart) -> bytes:
+    """A piece of a file. Raises FileNotFoundError, StoreAway."""
+    with store.open(part.digest) as file:
+        return file.read()
+
+
+def stream(run_id: int) -> Iterator[bytes]:
+    """The finished file, piece by piece; the pieces are looked up at once, for they are read after the request."""
+    store: FileStore = current_app.extensions["crm_files"]
+    with engine.writing() as session:
+        parts = transfers.parts_of(session, run_id, "file")
+    return (content(store, part) for part in parts)
+
+
+def _fail(run: ExportRun, why: str) -> None:
+    log.warning("export %s ended: %s", run.id, getattr(why, "msgid", why))
+    now = datetime.now(UTC)
+    with engine.writing() as session:
+        text = str(why)[:300]
+        if transfers.advance_export(session, run, {"outcome": "failed", "error": text, "finished_on": now}):
+            transfers.drop_parts(session, run.id, "ids", "rows")
+            if session.get(User, run.created_by_id) is not None:
+                exports.tell(session, run, {"error": text}, now)
+
+
+def _leave(run_id: int, worker: str) -> None:
+    """Let any worker go on at once."""
+    with engine.writing() as session:
+        run = transfers.claim_export(session, run_id, worker, datetime.now(UTC))
+        if run is not None:
+            transfers.advance_export(session, run, {"worker": None})
+
+
+# --- each minute
+
+
+def find_due(session: Session, now: datetime, limit: int) -> list[int]:
+    """Exports that no worker is at."""
+    return transfers.lost(session, ExportRun, OPEN_EXPORTS, now, limit)
+
+
+def enqueue(run_id: int) -> str:
+    """Have a worker write on soon."""
+    return "queued" if queue.enqueue(QUEUE, work, run_id) else SKIPPED

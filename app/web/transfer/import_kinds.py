@@ -1,0 +1,249 @@
+"""CONTENTS: what can be imported: leads, customers, tickets, tasks, calls, users; how a row is found, made and changed.
+
+A row goes through the same functions as a form: the fields of the record's REST resource, and its service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, ClassVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain.base import RuleBroken, join_texts, translatable
+from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS
+from app.lib import phone
+from app.lib.identity import is_masked
+from app.models import CustomerAccount
+from app.web.core.fields import Field, Viewer
+from app.web.core.personal_fields import vault
+from app.web.core.registry import registered
+
+#: Fields that a column can't fill.
+_NEVER = ("task", "close_tasks", "assign_to_role")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record that a row matches."""
+
+    ids: tuple[int, ...]
+    #: The field that matched.
+    by: str
+
+
+class Kind:
+    """What is imported; the base is a record with a REST resource."""
+
+    name = ""
+    module = ""
+    label: Any = ""
+    #: Fields beside those of the resource's form for a new record.
+    more: ClassVar[tuple[str, ...]] = ()
+    #: Fields by which a row can match a record that is there.
+    keys: ClassVar[tuple[str, ...]] = ()
+    #: The field that says who gets the record; "" = whoever imports.
+    assignee = ""
+    #: The module whose right "import" it needs, where that isn't its own.
+    right = ""
+
+    @property
+    def resource(self) -> Any:
+        """The REST resource."""
+        return next(each for each in registered("resources").values() if each.resource_name == self.name)
+
+    @property
+    def service(self) -> Any:
+        """The service of the record."""
+        return self.resource.service
+
+    @property
+    def model(self) -> Any:
+        """The record."""
+        return self.service.record
+
+    def refuse_others(self, viewer: Viewer) -> None:
+        """Raise Denied for who may not import these records."""
+        viewer.person.refuse_unless(self.right or self.module, "import")
+        viewer.person.refuse_unless(self.module, "create")
+
+    def fields(self) -> dict[str, Field]:
+        """The fields that a column can fill, by name."""
+        named = self.resource.record_table.by_name
+        names = [name for name in self.resource.add_columns if name not in _NEVER]
+        return {name: named[name] for name in dict.fromkeys([*names, *self.more]) if name in named} | self.extra()
+
+    @cached_property
+    def known(self) -> dict[str, Field]:
+        """The same, made once."""
+        return self.fields()
+
+    def extra(self) -> dict[str, Field]:
+        """Fields of no form."""
+        return {}
+
+    # --- one row
+
+    def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
+        """The values of a row, as the service takes them. Raises RuleBroken with all that is wrong."""
+        fields, values = self.known, dict[str, Any]()
+        errors: dict[str, list[str]] = {}
+        for name, given in raw.items():
+            each = fields[name]
+            if which == "edit" and not self.is_edited(each):
+                continue
+            try:
+                each.parse_into(values, given, viewer, which)
+            except RuleBroken as broken:
+                errors[name] = [broken.message]
+        if errors:
+            raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
+        return values
+
+    def is_edited(self, each: Field) -> bool:
+        """Whether an update sets this field."""
+        return each.edit
+
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
+        """Make the record."""
+        return self.service.create(session, values, viewer)
+
+    def update(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
+        """Change the record."""
+        self.service.save(session, row, values, None, viewer)
+
+    # --- records that are there
+
+    def find(self, session: Session, rows: dict[int, dict[str, Any]], keys: Iterable[str]) -> dict[int, Found]:
+        """Of these rows (line → raw values) those that match records which the person sees, by the first key."""
+        found: dict[int, Found] = {}
+        for key in keys:
+            wanted = {line: text for line, raw in rows.items() if line not in found and (text := self.text(key, raw))}
+            if not wanted:
+                continue
+            with access.as_system(session):  # by the index; then which of them the person sees
+                there = self.look_up(session, key, sorted(set(wanted.values())))
+            seen = self.seen(session, {each for ids in there.values() for each in ids})
+            for line, text in wanted.items():
+                if ids := there.get(text, set()) & seen:
+                    found[line] = Found(tuple(sorted(ids)), key)
+        return found
+
+    def seen(self, session: Session, ids: set[int]) -> set[int]:
+        """Of these records those that the person sees."""
+        return set(session.scalars(select(self.model.id).where(self.model.id.in_(ids)))) if ids else set()
+
+    def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Any] | None:
+        """Make many records together; None where that isn't faster. Raises for the first that can't be made."""
+        return None
+
+    def text(self, key: str, raw: dict[str, Any]) -> str | None:
+        """What identifies a row by this key, in the form that the database compares."""
+        given = str(raw.get(key) or "").strip()
+        if not given or is_masked(given):
+            return None
+        if key == "mobile":
+            return phone.normalize(given)
+        return "".join(given.upper().split()).replace("-", "") if key in SECRET_FIELDS else given.upper()
+
+    def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
+        """Text → ids of the records that have it."""
+        raise NotImplementedError
+
+    # --- undoing
+
+    def before(self, row: Any, values: dict[str, Any]) -> dict[str, Any]:
+        """What these values replace, as JSON; PAN and Aadhaar sealed."""
+        holder = getattr(row, "customer", None) or row
+        made = {}
+        for name in values:
+            if name in SECRET_FIELDS:
+                made[name] = getattr(holder, f"{name}_sealed")
+            elif hasattr(type(row), name):
+                made[name] = as_json(getattr(holder if name in CONTACT_FIELDS else row, name))
+        return made
+
+    def values_before(self, kept: dict[str, Any]) -> dict[str, Any]:
+        """The values to set so that an update is undone."""
+        return {
+            name: vault().open(value) if name in SECRET_FIELDS and value else from_json(value)
+            for name, value in kept.items()
+        }
+
+    def is_unchanged(self, row: Any, values: dict[str, Any]) -> bool:
+        """Whether the record has these values already."""
+        kept = self.before(row, values)
+        for name, value in values.items():
+            if name in SECRET_FIELDS or name not in kept:
+                return False
+            stored = kept[name]
+            if name in ("mobile", "alternative_mobile"):
+                if phone.normalize(stored) != phone.normalize(value):
+                    return False
+            elif as_json(value) != stored:
+                return False
+        return True
+
+
+def as_json(value: Any) -> Any:
+    """A value for a JSON column; moments and days can be told apart again."""
+    if isinstance(value, datetime):
+        return {"moment": value.isoformat()}
+    return {"day": value.isoformat()} if isinstance(value, date) else value
+
+
+def from_json(value: Any) -> Any:
+    """The value again."""
+    if isinstance(value, dict) and "moment" in value:
+        return datetime.fromisoformat(value["moment"])
+    return date.fromisoformat(value["day"]) if isinstance(value, dict) and "day" in value else value
+
+
+def by_column(session: Session, column: Any, texts: list[str], key: Any) -> dict[str, set[int]]:
+    """Value of this column → ids."""
+    found: dict[str, set[int]] = {}
+    for start in range(0, len(texts), 500):
+        for text, row_id in session.execute(select(column, key).where(column.in_(texts[start : start + 500]))):
+            found.setdefault(text, set()).add(row_id)
+    return found
+
+
+def by_secret(session: Session, record: Any, key: str, texts: list[str]) -> dict[str, set[int]]:
+    """PAN or Aadhaar → ids, by the blind index."""
+    blinds = {blind: text for text in texts for blind in vault().blinds(text, key)}
+    there = by_column(session, getattr(record, f"{key}_blind"), list(blinds), record.id)
+    found: dict[str, set[int]] = {}
+    for blind, ids in there.items():
+        found.setdefault(blinds[blind], set()).update(ids)
+    return found
+
+
+def by_client_id(session: Session, texts: list[str]) -> dict[str, set[int]]:
+    """Client id → ids of the customers whose account it is."""
+    query = select(CustomerAccount.client_id, CustomerAccount.customer_id)
+    found: dict[str, set[int]] = {}
+    for code, key in session.execute(query.where(CustomerAccount.client_id.in_(texts))):
+        found.setdefault(code, set()).add(key)
+    return found
+
+
+def refuse_masked_keys(keys: Iterable[str], viewer: Viewer) -> None:
+    """Raise Denied for a key that the person sees masked: whether a row matches would confirm a guess."""
+    for key in keys:
+        if viewer.person.mask(key) != "full":
+            raise access.Denied(
+                translatable("You see this field masked (%(name)s), so rows can't be matched by it.", name=key)
+            )
+
+
+def kinds() -> dict[str, Kind]:
+    """Name → kind, in the order of the page."""
+    from app.web.transfer import import_records, import_users
+
+    every: tuple[Kind, ...] = (*import_records.KINDS, import_users.UserKind())
+    return {each.name: each for each in every}

@@ -1,0 +1,174 @@
+"""The pages of imports: upload, mapping, dry run, progress, result, revert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, flash, redirect, request, stream_with_context
+from flask_appbuilder import BaseView, expose
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.domain import sheet_files
+from app.domain.base import RuleBroken
+from app.domain.transfers import OPEN_IMPORTS, ImportRun
+from app.extensions import db
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer, refusal
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import upload_limits
+from app.web.security.sessions import own_transaction, signed_in
+from app.web.transfer import import_kinds, import_runs, import_shown, import_work
+from app.web.transfer.export_files import MIME
+from app.web.transfer.export_pages import may_transfer, tabs
+
+BASE = "/imports/"
+#: Imports that are listed.
+MOST = 50
+
+
+class ImportsView(BaseView):
+    """/imports/"""
+
+    route_base = "/imports"
+    default_view = "index"
+
+    @expose("/")
+    @signed_in
+    @refuse_as_page
+    def index(self) -> Any:
+        """The person's own imports."""
+        viewer = _importer()
+        mine = ImportRun.created_by_id == viewer.person.id
+        rows = db.session.scalars(select(ImportRun).where(mine).order_by(ImportRun.id.desc()).limit(MOST)).all()
+        return self.render_template(
+            "transfer/imports.html",
+            imports=[import_shown.shown(row, viewer) for row in rows],
+            is_running=any(row.outcome in OPEN_IMPORTS for row in rows),
+            tabs=tabs("imports", viewer.person),
+        )
+
+    @expose("/new", methods=["GET"])
+    @signed_in
+    @refuse_as_page
+    def new(self) -> Any:
+        """The upload."""
+        return self._new(request.args.get("kind", ""), "")
+
+    @expose("/new", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def upload(self) -> Any:
+        """Keep a file; its columns are mapped next."""
+        viewer, kind = _importer(), request.form.get("kind", "")
+        try:
+            key = _begin(kind, viewer)
+        except RuleBroken as broken:
+            db.session.rollback()
+            status, sentence, _errors = refusal(broken)
+            return self._new(kind, sentence), status
+        return redirect(f"{BASE}{key}/map")
+
+    def _new(self, kind: str, error: str) -> Any:
+        viewer = _importer()
+        return self.render_template(
+            "transfer/import_new.html",
+            kinds=[(each.name, str(each.label)) for each in import_runs.allowed_kinds(viewer)],
+            kind=kind,
+            error=error,
+            tabs=tabs("imports", viewer.person),
+            most=f"{sheet_files.MAX_ROWS:,}",
+            megabytes=sheet_files.MAX_BYTES // 1_000_000,
+        )
+
+    @expose("/<int:key>/map", methods=["GET", "POST"])
+    @signed_in
+    @refuse_as_page
+    def map(self, key: int) -> Any:
+        """Which column fills which field, and what is done with duplicates; saving it begins the dry run."""
+        viewer = _importer()
+        run = import_runs.own(db.session(), key, viewer)
+        if request.method == "GET":
+            return self._map(run, viewer, "")
+        mapping = import_shown.posted_mapping(run, request.form)
+        options = import_runs.options_from(request.form, viewer)
+        try:
+            with own_transaction() as session:
+                run = session.get_one(ImportRun, key, with_for_update=True)
+                import_runs.set_plan(session, run, mapping, options, viewer)
+        except RuleBroken as broken:
+            status, sentence, _errors = refusal(broken)
+            run = import_runs.own(db.session(), key, viewer)
+            typed = {"mapping": mapping, "options": options.as_json()}
+            return self._map(run, viewer, sentence, typed), status
+        import_work.enqueue(key)
+        return redirect(f"{BASE}{key}/")
+
+    def _map(self, run: ImportRun, viewer: Viewer, error: str, typed: dict[str, Any] | None = None) -> Any:
+        form = import_shown.mapping_form(run, typed or run.payload, viewer)
+        return self.render_template(
+            "transfer/import_map.html", form=form, error=error, i=import_shown.shown(run, viewer)
+        )
+
+    @expose("/<int:key>/")
+    @signed_in
+    @refuse_as_page
+    def show(self, key: int) -> Any:
+        """How far an import is: the dry run, the import itself, its result."""
+        viewer = _importer()
+        session = db.session()
+        run = import_runs.own(session, key, viewer)
+        page = import_shown.page(session, run, viewer)
+        return self.render_template("transfer/import.html", i=page, tabs=tabs("imports", viewer.person))
+
+    @expose("/<int:key>/problems.csv")
+    @signed_in
+    @refuse_as_page
+    def problems(self, key: int) -> Any:
+        """The rows with problems, of the dry run (`trial=1`) or of the import."""
+        viewer, session = _importer(), db.session()
+        run = import_runs.own(session, key, viewer)
+        lines = import_runs.problem_file(session, run, request.args.get("trial") == "1")
+        headers = {"Content-Disposition": f'attachment; filename="problems-{key}.csv"', "Cache-Control": "no-store"}
+        return Response(stream_with_context(lines), 200, headers, content_type=MIME["csv"])
+
+    @expose("/<int:key>/<any(start, cancel, revert):what>", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def act(self, key: int, what: str) -> Any:
+        """Start, cancel or revert an import."""
+        viewer = _importer()
+        import_runs.own(db.session(), key, viewer)
+        with own_transaction() as session:
+            run = session.get_one(ImportRun, key, with_for_update=True)
+            if what == "cancel":
+                import_runs.cancel(run, viewer.now)
+            elif what == "start":
+                import_runs.start(session, run, viewer)
+            else:
+                import_runs.revert(session, run, viewer)
+        if what == "cancel":
+            flash(_("Canceled. What was imported before stays; it can be reverted below."), "success")
+        else:
+            import_work.enqueue(key)
+        return redirect(f"{BASE}{key}/")
+
+
+def _importer() -> Viewer:
+    """The viewer. Raises Denied for who may import nothing."""
+    viewer = current_viewer()
+    if not may_transfer(viewer.person, "import"):
+        first = next(iter(import_kinds.kinds().values()))
+        first.refuse_others(viewer)
+    return viewer
+
+
+def _begin(kind_name: str, viewer: Viewer) -> int:
+    """Store the uploaded file and note its import. Returns its id. Raises RuleBroken."""
+    file = request.files.get("file")
+    if file is None or not file.filename:
+        raise RuleBroken(_("Please choose a file."), "file")
+    kind = import_runs.kind_named(kind_name, viewer)
+    upload_limits.count(request.content_length or 0, viewer)
+    with own_transaction() as session, file.stream:
+        return import_runs.begin(session, file.stream, file.filename, kind, viewer).id  # type: ignore[arg-type]

@@ -1,0 +1,176 @@
+"""How a file is to be imported: which column fills which field, what happens with duplicates, who gets the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.domain import sheet_files
+from app.domain.base import RuleBroken, join_texts
+from app.domain.sheet_files import kind_of
+from app.domain.transfers import DUPLICATES, ImportRun
+from app.web.core.fields import Viewer
+from app.web.transfer import import_kinds, import_values, import_words
+from app.web.transfer.import_kinds import Kind
+
+#: Rows of the file that the page of the mapping shows.
+SAMPLE = 5
+_ASSIGNED_BY = ("me", "column", "person", "role")
+#: Columns of these names hold whole names.
+_FIRST_ONLY = {"first name", "given name", "पहला नाम", "first_name"}
+
+
+@dataclass
+class Options:
+    """What the person chose beside the mapping."""
+
+    duplicates: str = "skip"
+    #: The fields by which a row matches a record.
+    keys: tuple[str, ...] = ()
+    #: me, column, person (`assignee_id`) or role (`role`).
+    assign: str = "me"
+    assignee_id: int | None = None
+    role: str = ""
+    #: Whether those who get records are told so, once each; whether webhooks are called; whether first tasks are made.
+    notifies: bool = True
+    calls_webhooks: bool = False
+    makes_tasks: bool = False
+    #: One of import_values.DATE_ORDERS.
+    dates: str = "dmy"
+
+    def as_json(self) -> dict[str, Any]:
+        """For the row of the import."""
+        return vars(self) | {"keys": list(self.keys)}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Options:
+        """The options as they were stored."""
+        return cls(**{**stored, "keys": tuple(stored.get("keys", ()))})
+
+
+@dataclass
+class Plan:
+    """The mapping and the options of one file, checked."""
+
+    kind: Kind
+    headers: list[str]
+    #: Header → field.
+    mapping: dict[str, str]
+    options: Options
+    #: (place of the column, field), in the order of the columns.
+    columns: list[tuple[int, str]] = field(default_factory=list)
+    #: The fields of the kind, by name.
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: ImportRun) -> Plan:
+        """The plan of an import. Raises RuleBroken for one that no longer fits."""
+        kind = import_kinds.kinds().get(run.kind)
+        if kind is None:
+            raise RuleBroken("This kind of record can't be imported any more.")
+        options = Options.from_json(run.payload["options"])
+        return cls(kind, run.payload["headers"], run.payload["mapping"], options).checked()
+
+    def checked(self) -> Plan:
+        """The plan with its columns. Raises RuleBroken for unknown fields, and for one that is filled twice."""
+        known = self.fields = self.kind.fields()
+        for header, name in self.mapping.items():
+            if name not in known:
+                raise RuleBroken(_("There is no field “%(name)s” here.", name=name[:60]), "mapping")
+            if header not in self.headers:
+                raise RuleBroken(_("The file has no column “%(name)s”.", name=header[:60]), "mapping")
+        twice = [name for name in set(self.mapping.values()) if [*self.mapping.values()].count(name) > 1]
+        if twice:
+            label = str(known[twice[0]].label)
+            raise RuleBroken(_("Two columns fill “%(name)s”. Please choose one of them.", name=label), "mapping")
+        if not self.mapping:
+            raise RuleBroken(_("Please say for at least one column which field it fills."), "mapping")
+        self.columns = [(n, self.mapping[name]) for n, name in enumerate(self.headers) if name in self.mapping]
+        return self
+
+    def raw(self, cells: list[str]) -> dict[str, str]:
+        """Field → text of one row; empty cells are left out, so they change nothing. Raises RuleBroken."""
+        fields, made, errors = self.fields, {}, {}
+        if len(cells) > len(self.headers) and any(cells[len(self.headers) :]):
+            raise RuleBroken(
+                _("This row has more cells than the first row has names. Please check its quotation marks.")
+            )
+        for place, name in self.columns:
+            cell = cells[place] if place < len(cells) else ""
+            if cell == "":
+                continue
+            each = fields[name]
+            try:
+                made[name] = import_values.cleaned(name, each.kind, cell, self.options.dates)
+            except RuleBroken as broken:
+                errors[name] = [broken.message]
+        if errors:
+            raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
+        return self._split(made)
+
+    def _split(self, made: dict[str, str]) -> dict[str, str]:
+        """A whole name in one column becomes first and last name."""
+        header = next((name for name, field_ in self.mapping.items() if field_ == "first_name"), "")
+        is_whole = "last_name" not in self.mapping.values() and import_words.plain(header) not in _FIRST_ONLY
+        if is_whole and " " in made.get("first_name", ""):
+            made["first_name"], _blank, made["last_name"] = made["first_name"].partition(" ")
+        return made
+
+
+def guessed(kind: Kind, headers: list[str]) -> dict[str, str]:
+    """Header → field, by the names of the columns."""
+    return import_words.guess(headers, [(name, str(each.label)) for name, each in kind.fields().items()])
+
+
+def default_options(kind: Kind, headers: list[str], rows: list[list[str]], viewer: Viewer) -> Options:
+    """What the page offers at first."""
+    mapping = guessed(kind, headers)
+    days = [
+        cell
+        for n, name in enumerate(headers)
+        if mapping.get(name) and kind.fields()[mapping[name]].kind in ("date", "moment")
+        for row in rows
+        if n < len(row) and kind_of(cell := row[n]) == "text"
+    ]
+    keys = tuple(key for key in kind.keys if viewer.person.mask(key) == "full")
+    column = "column" if kind.assignee and kind.assignee in mapping.values() else "me"
+    return Options(keys=keys, assign=column, dates=import_values.guessed_order(days))
+
+
+def refuse_options(options: Options, kind: Kind, viewer: Viewer) -> None:
+    """Raise RuleBroken or Denied for options that don't exist, or that the person may not choose."""
+    if options.duplicates not in DUPLICATES:
+        raise RuleBroken(_("Please choose what happens with duplicates."), "duplicates")
+    if options.assign not in _ASSIGNED_BY or options.dates not in import_values.DATE_ORDERS:
+        raise RuleBroken(_("Please choose one of the list."), "assign")
+    unknown = [key for key in options.keys if key not in kind.keys]
+    if unknown:
+        raise RuleBroken(_("There is no field “%(name)s” here.", name=str(unknown[0])[:60]), "keys")
+    if options.duplicates != "create":
+        import_kinds.refuse_masked_keys(options.keys, viewer)
+    if options.duplicates == "update" and kind.module != "Settings":
+        viewer.person.refuse_unless(kind.module, "write")
+    if options.assign == "person" and options.assignee_id not in viewer.lookups.active:
+        raise RuleBroken(_("Please choose who gets the records."), "assignee_id")
+    if options.assign == "role" and options.role not in viewer.lookups.roles:
+        raise RuleBroken(_("Please choose the role whose members get the records in turn."), "role")
+
+
+def fitting(mapping: dict[str, str], headers: Iterable[str], kind: Kind) -> dict[str, str]:
+    """Of a mapping of another file, what fits this one."""
+    there, known = set(headers), kind.fields()
+    return {header: name for header, name in mapping.items() if header in there and name in known}
+
+
+def sample(file: Any, dialect: sheet_files.Dialect) -> list[list[str]]:
+    """The first rows of the file, as texts."""
+    found = []
+    for row in sheet_files.rows(file, dialect):
+        if any(row):
+            found.append(row)
+        if len(found) == SAMPLE:
+            break
+    return found

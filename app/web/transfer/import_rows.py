@@ -1,0 +1,224 @@
+"""Importing a few rows in one transaction, each within a savepoint: what is refused leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain.base import RuleBroken, translatable
+from app.domain.notice_batches import NoticeBatch
+from app.domain.session_context import session_context
+from app.ops.database_errors import cause_of
+from app.web.core import remarks
+from app.web.core.fields import Viewer
+from app.web.core.gate import REFUSABLE, refusal
+from app.web.transfer.import_kinds import Found, Kind
+from app.web.transfer.import_plan import Plan
+from app.web.transfer.import_records import refuse_several
+
+#: Characters of a problem, and of a cell that is kept with it.
+MAX_PROBLEM, MAX_KEPT = 500, 200
+#: (key, text) → id of the record that a row of this file has made; 0 in a dry run.
+Seen = dict[tuple[str, str], int]
+Line = tuple[int, list[str]]
+
+
+@dataclass
+class Outcome:
+    """What became of one row."""
+
+    line: int
+    #: created, updated, skipped or wrong.
+    result: str
+    record_id: int | None = None
+    before: dict[str, Any] | None = None
+    problem: str | None = None
+    cells: list[str] | None = None
+
+
+@dataclass
+class Chunk:
+    """Some rows of a file, and what was seen of it before."""
+
+    plan: Plan
+    lines: list[Line]
+    seen: Seen
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def wrong(self, line: int, problem: str) -> None:
+        """Note what is wrong with a row."""
+        cells = [str(each)[:MAX_KEPT] for each in dict(self.lines)[line]]
+        self.outcomes.append(Outcome(line, "wrong", problem=problem[:MAX_PROBLEM], cells=cells))
+
+
+def run(session: Session, chunk: Chunk, viewer: Viewer) -> list[Outcome]:
+    """Import the rows; the session acts for the person. Not committed. Raises what concerns all rows."""
+    raws: dict[int, dict[str, Any]] = {}
+    for line, cells in chunk.lines:
+        if not any(cells):
+            continue
+        try:
+            raws[line] = chunk.plan.raw(cells)
+        except RuleBroken as broken:
+            chunk.wrong(line, refusal(broken)[1])
+    options = chunk.plan.options
+    is_matched = options.duplicates != "create" and options.keys
+    found = chunk.plan.kind.find(session, raws, options.keys) if is_matched else {}
+    rest = _together(session, chunk, {n: raw for n, raw in raws.items() if n not in found}, viewer)
+    for line, raw in raws.items():
+        if line in rest or line in found:
+            _run_one(session, chunk, (line, raw, found.get(line)), viewer)
+    return chunk.outcomes
+
+
+@contextmanager
+def _attempt(session: Session) -> Iterator[None]:
+    """A savepoint; what is undone tells nobody."""
+    batch = session_context(session).notice_batch or NoticeBatch()
+    with batch.record(), session.begin_nested():
+        yield
+
+
+def _together(session: Session, chunk: Chunk, raws: dict[int, dict[str, Any]], viewer: Viewer) -> set[int]:
+    """Make the rows that are new in one go, within one savepoint. Returns those that are to be tried one by one.
+
+    That is much faster; where one of them is refused, all of them are.
+    """
+    plan, values, firsts = chunk.plan, dict[int, dict[str, Any]](), dict[tuple[str, str], int]()
+    for line, raw in raws.items():
+        texts = [(key, text) for key in plan.options.keys if (text := plan.kind.text(key, raw))]
+        if plan.options.duplicates != "create" and any(each in chunk.seen or each in firsts for each in texts):
+            continue  # the file has it twice
+        firsts |= dict.fromkeys(texts, line)
+        try:
+            values[line] = _values(plan, raw, viewer)
+        except RuleBroken:
+            continue
+    try:
+        with _attempt(session):
+            made = plan.kind.create_many(session, list(values.values()), viewer) if len(values) > 1 else None
+            session.flush()
+    except REFUSABLE as broken:
+        if cause_of(broken) is not None:
+            raise
+        made = None
+    if made is None:
+        return set(raws)
+    for (line, _given), record in zip(values.items(), made, strict=True):
+        chunk.outcomes.append(Outcome(line, "created", record.id))
+        _note_seen(chunk, raws[line], record.id)
+    return set(raws) - set(values)
+
+
+def _note_seen(chunk: Chunk, raw: dict[str, Any], record_id: int) -> None:
+    for key in chunk.plan.kind.keys:
+        if text := chunk.plan.kind.text(key, raw):
+            chunk.seen[key, text] = record_id
+
+
+def _run_one(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Found | None], viewer: Viewer) -> None:
+    line, raw, _match = row
+    try:
+        with _attempt(session):
+            outcome = _import(session, chunk, row, viewer)
+            session.flush()
+    except REFUSABLE as broken:
+        if cause_of(broken) is not None:
+            raise  # not the row is wrong: the transaction is gone, and all its rows are tried again
+        chunk.wrong(line, refusal(broken)[1])
+        return
+    finally:
+        remarks.taken()
+    chunk.outcomes.append(outcome)
+    if outcome.result == "created":
+        _note_seen(chunk, raw, outcome.record_id or 0)
+
+
+def _import(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Found | None], viewer: Viewer) -> Outcome:
+    line, raw, match = row
+    plan, kind = chunk.plan, chunk.plan.kind
+    policy = plan.options.duplicates
+    if match is None and policy != "create":
+        match = _in_file(chunk, raw)
+    if match is not None and policy == "skip":
+        return Outcome(line, "skipped", match.ids[0] or None, problem=_("Exists already (%(by)s).", by=match.by))
+    if match is not None and policy == "update":
+        refuse_several(len(match.ids))
+        return _update(session, kind, (line, raw, match.ids[0]), viewer)
+    made = kind.create(session, _values(plan, raw, viewer), viewer)
+    session.flush()
+    return Outcome(line, "created", made.id)
+
+
+def _values(plan: Plan, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """The values of a new record. Raises RuleBroken."""
+    values = plan.kind.parse(_with_assignee(plan, raw), "add", viewer)
+    if plan.kind.name in ("lead", "ticket"):
+        if not plan.options.makes_tasks:
+            values["task"] = {}
+        if plan.options.assign == "role":
+            values["assign_to_role"] = plan.options.role
+    return values
+
+
+def _in_file(chunk: Chunk, raw: dict[str, Any]) -> Found | None:
+    """A row of the same file that has made this record before."""
+    for key in chunk.plan.options.keys:
+        text = chunk.plan.kind.text(key, raw)
+        if text and (key, text) in chunk.seen:
+            return Found((chunk.seen[key, text],), key)
+    return None
+
+
+def _with_assignee(plan: Plan, raw: dict[str, Any]) -> dict[str, Any]:
+    """The row with who gets the record, where that isn't its own column's word."""
+    name = plan.kind.assignee
+    if not name or plan.options.assign == "column":
+        return raw
+    rest = {each: given for each, given in raw.items() if each != name}
+    return rest | ({name: plan.options.assignee_id} if plan.options.assign == "person" else {})
+
+
+def _update(session: Session, kind: Kind, row: tuple[int, dict[str, Any], int], viewer: Viewer) -> Outcome:
+    line, raw, key = row
+    if not key:  # made by an earlier row of a dry run, and gone again
+        return Outcome(line, "updated")
+    record = session.scalars(select(kind.model).where(kind.model.id == key)).unique().first()
+    if record is None:
+        raise RuleBroken(translatable("This record was deleted meanwhile."))
+    if kind.module != "Settings" and not access.reaches_row(session, viewer.person, record, "write"):
+        raise access.Denied("You can see this record but not edit it. Ask its assignee or your manager.")
+    values = kind.parse({name: given for name, given in raw.items() if name != kind.assignee}, "edit", viewer)
+    with access.as_system(session):
+        before, is_same = kind.before(record, values), kind.is_unchanged(record, values)
+    if is_same:
+        return Outcome(line, "skipped", key, problem=_("Has these values already."))
+    kind.update(session, record, values, viewer)
+    return Outcome(line, "updated", key, before=before)
+
+
+def row_values(run_id: int, outcomes: Iterable[Outcome], at: datetime, is_trial: bool) -> list[dict[str, Any]]:
+    """Rows of the table import_row; a dry run keeps only what is wrong."""
+    return [
+        {
+            "run_id": run_id,
+            "is_trial": is_trial,
+            "line": each.line,
+            "result": each.result,
+            "record_id": each.record_id,
+            "at": at,
+            "before": each.before,
+            "problem": each.problem,
+            "cells": each.cells,
+        }
+        for each in outcomes
+        if not is_trial or each.result == "wrong"
+    ]

@@ -1,0 +1,187 @@
+"""Beginning an import, its mapping and dry run, starting, cancelling and undoing it: for pages and commands alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from flask import current_app
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import audit, sheet_files, transfers
+from app.domain.base import Conflict, NotFound, RuleBroken
+from app.domain.sheet_files import Dialect
+from app.domain.transfers import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
+from app.ops.file_store import FileStore
+from app.web.core.fields import Viewer
+from app.web.transfer import import_kinds, import_words, import_work
+from app.web.transfer.export_files import csv_rows
+from app.web.transfer.import_kinds import Kind
+from app.web.transfer.import_plan import Options, Plan, default_options, fitting, guessed, refuse_options, sample
+
+#: Rows of one piece of the file of problems.
+PIECE = 500
+
+
+def kind_named(name: str, viewer: Viewer) -> Kind:
+    """The kind of record of this name. Raises NotFound, and Denied for who may not import it."""
+    kind = import_kinds.kinds().get(name)
+    if kind is None:
+        raise NotFound(_("There is no such kind of record. Please choose one of the list."))
+    kind.refuse_others(viewer)
+    return kind
+
+
+def allowed_kinds(viewer: Viewer) -> list[Kind]:
+    """The kinds that the person may import."""
+    return [
+        each
+        for each in import_kinds.kinds().values()
+        if viewer.person.may(each.module, "import") and viewer.person.may(each.module, "create")
+    ]
+
+
+def begin(session: Session, file: BinaryIO, name: str, kind: Kind, viewer: Viewer) -> ImportRun:
+    """Keep an uploaded file, with a guessed mapping. Raises RuleBroken for what is no table."""
+    dialect = sheet_files.recognise(file)
+    headers = sheet_files.headers(file, dialect)
+    rows = sample(file, dialect)
+    if not rows:
+        raise RuleBroken(_("This file has a heading, but no rows."), "file")
+    if dialect.kind != "xlsx":  # counting the rows of a workbook takes long: the dry run does it
+        sheet_files.count_rows(file, dialect)
+    file.seek(0)
+    store: FileStore = current_app.extensions["crm_files"]
+    stored = store.put(file)
+    run = ImportRun(kind=kind.name, outcome="mapping", name=name[:140] or "file", digest=stored.digest)
+    run.size, run.shape = stored.size, import_words.shape_of(headers)
+    run.position = run.created = run.updated = run.skipped = run.wrong = 0
+    mapping, options = _first_plan(session, (run, kind, headers), rows, viewer)
+    run.payload = {
+        "headers": headers,
+        "dialect": dialect.as_json(),
+        "sample": [[str(cell)[:80] for cell in row[: len(headers)]] for row in rows],
+        "mapping": mapping,
+        "options": options.as_json(),
+    }
+    run.stamp(viewer.stamp)
+    session.add(run)
+    session.flush()
+    return run
+
+
+def _first_plan(
+    session: Session, asked: tuple[ImportRun, Kind, list[str]], rows: list[list[str]], viewer: Viewer
+) -> tuple[dict[str, str], Options]:
+    """The mapping of an earlier file of this shape, else the guess."""
+    run, kind, headers = asked
+    options = default_options(kind, headers, rows, viewer)
+    former = transfers.mapping_of_shape(session, kind.name, run.shape, viewer.person.id)
+    if former is None:
+        return guessed(kind, headers), options
+    kept = Options.from_json(former["options"])
+    kept.keys, kept.dates = options.keys, options.dates
+    return fitting(former["mapping"], headers, kind), kept
+
+
+def set_plan(session: Session, run: ImportRun, mapping: dict[str, str], options: Options, viewer: Viewer) -> None:
+    """Store mapping and options, and have the file checked. Raises RuleBroken."""
+    if run.outcome not in ("mapping", "checked"):
+        raise Conflict(_("This import has been started, so its mapping can't be changed."))
+    kind = kind_named(run.kind, viewer)
+    refuse_options(options, kind, viewer)
+    Plan(kind, run.payload["headers"], mapping, options).checked()
+    run.payload = {**run.payload, "mapping": mapping, "options": options.as_json()}
+    import_work.begin_trial(session, run)
+
+
+def start(session: Session, run: ImportRun, viewer: Viewer) -> None:
+    """Import the file that was checked. Raises RuleBroken."""
+    kind_named(run.kind, viewer)
+    if run.outcome != "checked":
+        raise Conflict(_("This import isn't waiting to be started. Please reload the page."))
+    run.outcome, run.position, run.seen_on, run.error = "running", 0, None, None
+    audit.write(session, "import", viewer.person.id, viewer.now, f"{run.kind} {run.id}", what="started", file=run.name)
+
+
+def cancel(run: ImportRun, now: datetime) -> None:
+    """Stop an import; what it has done stays, and can be undone. Raises RuleBroken."""
+    if run.outcome not in (*OPEN_IMPORTS, "mapping", "checked"):
+        raise Conflict(_("This import is over already."))
+    run.outcome, run.finished_on, run.changed_on = "cancelled", now, now
+
+
+def revert(session: Session, run: ImportRun, viewer: Viewer) -> None:
+    """Have an import undone. Raises RuleBroken."""
+    kind_named(run.kind, viewer)
+    refuse_revert(run, viewer.now)
+    run.outcome, run.seen_on = "reverting", None
+    audit.write(session, "import", viewer.person.id, viewer.now, f"{run.kind} {run.id}", what="being reverted")
+
+
+def refuse_revert(run: ImportRun, now: datetime) -> None:
+    """Raise RuleBroken for an import that can't be undone."""
+    if run.outcome not in ("done", "cancelled", "failed") or not run.created + run.updated:
+        raise Conflict(_("There is nothing to revert."))
+    if run.changed_on < now - REVERTED_WITHIN:
+        raise RuleBroken(_("An import can be reverted for 30 days. This one is older."))
+
+
+def own(session: Session, key: int, viewer: Viewer) -> ImportRun:
+    """The person's own import. Raises NotFound."""
+    row: ImportRun | None = access.get_visible(session, ImportRun, key)
+    if row is None or row.created_by_id != viewer.person.id:
+        raise NotFound(_("There is no such import of yours."))
+    return row
+
+
+def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0) -> list[Any]:
+    """The next rows of which there is something to say: (line, result, problem, cells)."""
+    results = ("wrong",) if is_trial else ("wrong", "skipped", "kept")
+    row = ImportRow
+    query = select(row.line, row.result, row.problem, row.cells).where(
+        row.run_id == run.id, row.is_trial.is_(is_trial), row.result.in_(results), row.line > after
+    )
+    with access.as_system(session):
+        return list(session.execute(query.order_by(row.line).limit(PIECE)).all())
+
+
+def problem_file(session: Session, run: ImportRun, is_trial: bool) -> Iterator[bytes]:
+    """The rows with problems as CSV: line, what is wrong, the cells; to be corrected and uploaded again."""
+    heading: list[str] | None = [_("Row"), _("Problem"), *run.payload["headers"]]
+    after = 0
+    while True:
+        found = problems(session, run, is_trial, after)
+        if not found and heading is None:
+            return
+        rows = [[line, problem or result, *(cells or ())] for line, result, problem, cells in found]
+        yield csv_rows(rows, heading)
+        heading = None
+        if len(found) < PIECE:
+            return
+        after = found[-1][0]
+
+
+def options_from(posted: Any, viewer: Viewer) -> Options:
+    """The options of a form. Raises RuleBroken."""
+    chosen = (posted.get("assignee_id") or "").strip()
+    return Options(
+        duplicates=posted.get("duplicates") or "skip",
+        keys=tuple(posted.getlist("keys")),
+        assign=posted.get("assign") or "me",
+        assignee_id=viewer.lookups.find_person(chosen) if chosen else None,
+        role=(posted.get("role") or "")[:64],
+        notifies=bool(posted.get("notifies")),
+        calls_webhooks=bool(posted.get("calls_webhooks")),
+        makes_tasks=bool(posted.get("makes_tasks")),
+        dates=posted.get("dates") or "dmy",
+    )
+
+
+def dialect_of(run: ImportRun) -> Dialect:
+    """How the file of an import is read."""
+    return Dialect(**run.payload["dialect"])

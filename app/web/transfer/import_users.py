@@ -1,0 +1,129 @@
+"""Import of users: names, roles, managers. They get a password that nobody knows, until an administrator sets one."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, ClassVar
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from werkzeug.security import generate_password_hash
+
+from app import access
+from app.domain import team
+from app.domain.base import RuleBroken, translatable
+from app.lib import phone
+from app.lib.identity import is_email
+from app.models import Role, User
+from app.web.core.fields import BooleanField, Field, TextField, Viewer
+from app.web.core.reference_fields import PersonField
+from app.web.transfer.import_kinds import Kind
+
+_COLUMNS = ("first_name", "last_name", "username", "email", "mobile", "active", "manager_id")
+
+
+class UserKind(Kind):
+    """Users. Nobody gives a role that exceeds their own rights: the session sees to that at every door."""
+
+    name, module, label = "user", "Settings", _("Users")
+    keys: ClassVar[tuple[str, ...]] = ("username", "email")
+
+    @property
+    def model(self) -> Any:
+        """FAB's user."""
+        return User
+
+    def fields(self) -> dict[str, Field]:
+        """The fields of a user."""
+        made: tuple[Field, ...] = (
+            TextField("username", _("Username"), max_length=64, edit=False),
+            TextField("full_name", _("Full name"), max_length=128, edit=True),
+            TextField("first_name", _("First name"), max_length=64, edit=True),
+            TextField("last_name", _("Last name"), max_length=64, edit=True),
+            TextField("email", _("Email"), max_length=254, edit=True),
+            TextField("mobile", _("Mobile"), max_length=40, edit=True),
+            TextField("role", _("Role"), max_length=64, edit=True),
+            PersonField("manager", _("Reports to"), key="manager_id", edit=True),
+            BooleanField("active", _("Active"), edit=True),
+        )
+        return {each.name: each for each in made}
+
+    def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
+        """Add the user. Raises RuleBroken, Denied."""
+        username = str(values.get("username") or values.get("email") or "").strip()
+        if not username or len(username) > 64 or not username.isprintable() or " " in username:
+            raise RuleBroken("A username has 1 to 64 characters and no spaces.", "username")
+        user = User(username=username, email=values.get("email") or f"{username}@localhost", active=True)
+        user.first_name, user.last_name = username, ""
+        user.password = generate_password_hash(secrets.token_urlsafe(24), "pbkdf2:sha256:1")
+        _set(session, user, values)
+        if not user.roles:
+            raise RuleBroken(translatable("Please name the role of this user."), "role")
+        session.add(user)
+        session.flush()
+        return user
+
+    def update(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
+        """Change the user. Raises RuleBroken, Denied."""
+        _set(session, row, values)
+        if row.manager_id:
+            team.refuse_cycle(session, row.id, row.manager_id)
+        session.flush()
+
+    def before(self, row: Any, values: dict[str, Any]) -> dict[str, Any]:
+        """What is replaced."""
+        kept = {name: getattr(row, name) for name in _COLUMNS if name in values}
+        if "full_name" in values:
+            kept |= {"first_name": row.first_name, "last_name": row.last_name}
+        return kept | ({"role": ", ".join(role.name for role in row.roles)} if "role" in values else {})
+
+    def is_unchanged(self, row: Any, values: dict[str, Any]) -> bool:
+        """Whether the user has these values already."""
+        first, _blank, last = str(values.get("full_name") or "").partition(" ")
+        given = values | ({"first_name": first, "last_name": last} if values.get("full_name") else {})
+        kept = self.before(row, values)
+        return all(given.get(name) == value for name, value in kept.items())
+
+    def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
+        """By name or address, in any case."""
+        column = User.username if key == "username" else User.email
+        found: dict[str, set[int]] = {}
+        with access.as_system(session):
+            query = select(func.upper(column), User.id).where(func.upper(column).in_(texts))
+            for text, user_id in session.execute(query):
+                found.setdefault(text, set()).add(user_id)
+        return found
+
+
+def _set(session: Session, user: Any, values: dict[str, Any]) -> None:
+    if values.get("full_name"):
+        user.first_name, _blank, user.last_name = values["full_name"].partition(" ")
+    for name in ("first_name", "last_name", "active", "manager_id"):
+        if values.get(name) is not None:
+            setattr(user, name, values[name])
+    _set_contact(user, values)
+    if values.get("role"):
+        user.roles = _roles(session, values["role"])
+
+
+def _set_contact(user: Any, values: dict[str, Any]) -> None:
+    if values.get("email"):
+        email = values["email"].lower()
+        if not is_email(email) and not email.endswith("@localhost"):
+            text = "This isn't a valid email address. It should look like name@example.com."
+            raise RuleBroken(text, "email")
+        user.email = email
+    if values.get("mobile"):
+        user.mobile, user.mobile_e164 = values["mobile"], phone.normalize(values["mobile"])
+        if user.mobile_e164 is None:
+            raise RuleBroken("This isn't a valid phone number. Please check it.", "mobile")
+
+
+def _roles(session: Session, typed: str) -> list[Any]:
+    names = [each.strip() for each in typed.replace(";", ",").split(",") if each.strip()]
+    there = {role.name.casefold(): role for role in session.scalars(select(Role))}
+    missing = [name for name in names if name.casefold() not in there]
+    if missing:
+        raise RuleBroken(translatable("There is no role “%(name)s”.", name=missing[0][:60]), "role")
+    return [there[name.casefold()] for name in names]

@@ -1,0 +1,104 @@
+"""Cells of a file as the forms' fields take them: what a spreadsheet has spoiled is refused with a sentence."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from app.domain.base import RuleBroken, translatable
+from app.domain.sheet_files import kind_of
+
+#: dmy: 30/11/2026; mdy: 11/30/2026.
+DATE_ORDERS = ("dmy", "mdy")
+_SHORTENED = re.compile(r"[+-]?[0-9](?:\.[0-9]{0,15})?[eE]\+?[0-9]{1,3}")
+_NUMERIC = re.compile(r"([0-9]{1,4})[-/. ]([0-9]{1,2})[-/. ]([0-9]{2,4})(?:[ T,]+(\S.*))?")
+_NAMED = re.compile(r"([0-9]{1,2})[- /]([A-Za-z]{3,9})[- /,]{1,2}([0-9]{2,4})(?:[ ,]+(\S.*))?")
+_TIMES = ("%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H:%M:%S.%f")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_PHONES = ("mobile", "alternative_mobile", "from_number", "to_number", "phone")
+_CODES = ("aadhaar", "client_id", "pod_id", "referral", "referred_by", "device_call_id", *_PHONES)
+
+
+def cleaned(name: str, kind: str, cell: str, order: str) -> Any:
+    """The cell for the field of this name and kind (Field.kind). Raises RuleBroken."""
+    is_ = kind_of(cell)
+    if is_ == "formula":
+        text = "“%(name)s” holds a formula. Please copy the column and paste its values only."
+        raise RuleBroken(translatable(text, name=name), name)
+    if is_ == "error":
+        text = "“%(name)s” holds an error of the spreadsheet (%(value)s). Please correct the cell."
+        raise RuleBroken(translatable(text, name=name, value=str(cell)[:20]), name)
+    text = str(cell).strip()
+    if name in _CODES and _SHORTENED.fullmatch(text):
+        sentence = (
+            "“%(value)s” is a number that the spreadsheet has shortened: its last digits are lost. Please format the "
+            "column as text, enter the numbers again, and upload the file anew."
+        )
+        raise RuleBroken(translatable(sentence, value=text[:40]), name)
+    if (name == "aadhaar" and is_ == "number") or (name == "aadhaar" and text.isdigit()):
+        _refuse_lost_zero(text, 12, name)
+    if name in _PHONES and text.isdigit() and len(text) < 10:
+        _refuse_lost_zero(text, 10, name)
+    if kind in ("date", "moment", "birth"):
+        return iso_date(name, text, order)
+    return text
+
+
+def _refuse_lost_zero(text: str, digits: int, name: str) -> None:
+    """Raise RuleBroken for a number with too few digits: spreadsheets drop zeros at the beginning."""
+    if 4 < len(text) < digits:
+        sentence = (
+            "“%(value)s” has %(count)s digits instead of %(wanted)s. If the spreadsheet has dropped a zero at its "
+            "beginning, format the column as text and enter it again."
+        )
+        raise RuleBroken(translatable(sentence, value=text, count=len(text), wanted=digits), name)
+
+
+def iso_date(name: str, text: str, order: str) -> str:
+    """A date as ISO: 30/11/2026, 30-Nov-2026, 2026-11-30, with or without a time. Raises RuleBroken.
+
+    What is no date in any of these forms is returned unchanged: the field says what it takes.
+    """
+    named, numeric = _NAMED.fullmatch(text), _NUMERIC.fullmatch(text)
+    if named is not None:
+        number = next((n for n, each in enumerate(_MONTHS, 1) if named[2].lower().startswith(each)), 0)
+        return _iso(name, (named[3], str(number), named[1], named[4]), text, order)
+    if numeric is None or (len(numeric[1]) == 4 and "-" in text[:5]):
+        return text
+    first, second, last, clock = numeric.groups()
+    if len(first) == 4:
+        return _iso(name, (first, second, last, clock), text, order)
+    day, month = (first, second) if order == "dmy" else (second, first)
+    return _iso(name, (last, month, day, clock), text, order)
+
+
+def _iso(name: str, parts: tuple[str, str, str, str | None], text: str, order: str) -> str:
+    year, month, day, clock = parts
+    full = int(year) if len(year) == 4 else 2000 + int(year) - (100 if int(year) > 50 else 0)
+    try:
+        found = datetime(full, int(month), int(day))  # in the person's zone, as typed
+    except ValueError as error:
+        asked = translatable("day/month/year") if order == "dmy" else translatable("month/day/year")
+        sentence = "“%(value)s” isn't a date in the order %(order)s. Please correct it, or choose the other order."
+        raise RuleBroken(translatable(sentence, value=text[:40], order=asked), name) from error
+    if not clock:
+        return found.date().isoformat()
+    for pattern in _TIMES:
+        try:
+            at = datetime.strptime(clock.strip().upper(), pattern)
+        except ValueError:
+            continue
+        return datetime.combine(found.date(), at.time().replace(microsecond=0)).isoformat()
+    raise RuleBroken(translatable("“%(value)s” has a time that can't be read.", value=text[:40]), name)
+
+
+def guessed_order(cells: list[str]) -> str:
+    """The order of day and month in these cells: mdy only where a second number can't be a month and no first is so."""
+    firsts, seconds = [], []
+    for cell in cells:
+        found = _NUMERIC.fullmatch(str(cell).strip())
+        if found and len(found[1]) <= 2 and kind_of(cell) == "text":
+            firsts.append(int(found[1]))
+            seconds.append(int(found[2]))
+    return "mdy" if seconds and max(seconds) > 12 and max(firsts) <= 12 else "dmy"

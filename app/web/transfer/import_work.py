@@ -1,0 +1,285 @@
+"""The worker of imports: some rows in each transaction, which also counts them; what is killed goes on where it was.
+
+The transaction locks the row of the import, so workers take it up one after the other. A row of the file is unique in
+`import_row`, so none is imported twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from flask import current_app
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import audit, bulk, notices, sheet_files, transfers
+from app.domain.base import RuleBroken
+from app.domain.notice_batches import NoticeBatch
+from app.domain.pending import pending
+from app.domain.session_context import session_context
+from app.domain.sheet_files import Dialect
+from app.domain.transfers import OPEN_IMPORTS, ImportRow, ImportRun
+from app.extensions import db
+from app.ops import queue
+from app.ops.database_errors import Cause, cause_of
+from app.ops.file_store import FileStore
+from app.outbox import engine
+from app.outbox.engine import SKIPPED
+from app.web.core.fields import Viewer
+from app.web.core.registry import screen_of_kind
+from app.web.transfer import import_rows, import_undo
+from app.web.transfer.acting import acting_for
+from app.web.transfer.import_plan import Plan
+from app.web.transfer.import_rows import Chunk, Line, Seen
+
+QUEUE = "long"
+#: Rows of one transaction; users come one by one, so that a manager of the same file is known.
+CHUNK, USERS_CHUNK = 200, 1
+#: Seconds that one call works; then others have their turn.
+MAX_SECONDS = 240.0
+#: How often a transaction that collided with another is tried again.
+TRIES = 5
+
+#: Notices of single records that are left out: who got records is told once.
+_TOLD_ONCE = ("assigned", "unassigned", "status", "task_assigned")
+
+log = logging.getLogger("crm.imports")
+
+
+class Source:
+    """The file of an import, read on from where it is."""
+
+    def __init__(self, run_id: int) -> None:
+        self.run_id = run_id
+        self.position = -1
+        self.seen: Seen = {}
+        self._file: BinaryIO | None = None
+        self._rows: Iterator[list[str]] = iter(())
+
+    def take(self, run: ImportRun, count: int) -> list[Line]:
+        """The next rows behind the run's position, with their numbers; fewer at the end. Raises RuleBroken."""
+        if self.position != run.position:
+            self._open(run)
+        taken: list[Line] = []
+        while len(taken) < count and (row := next(self._rows, None)) is not None:
+            self.position += 1
+            taken.append((self.position, row))
+        return taken
+
+    def _open(self, run: ImportRun) -> None:
+        self.close()
+        if run.digest is None:
+            raise RuleBroken("The file of this import was deleted. Please upload it again.")
+        store: FileStore = current_app.extensions["crm_files"]
+        try:
+            self._file = store.open(run.digest)
+        except FileNotFoundError as error:
+            raise RuleBroken("The file of this import is missing. Please upload it again.") from error
+        self._rows = sheet_files.rows(self._file, Dialect(**run.payload["dialect"]), run.position)
+        self.position = run.position
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def work(run_id: int) -> None:
+    """Go on with an import, its dry run, or its revert. The path of this function is stored in queues."""
+    source, ends = Source(run_id), time.monotonic() + MAX_SECONDS
+    try:
+        while time.monotonic() < ends:
+            if not step(run_id, source):
+                return
+    finally:
+        source.close()
+    queue.enqueue(QUEUE, work, run_id)
+
+
+def step(run_id: int, source: Source) -> bool:
+    """One transaction. Whether there is more to do."""
+    for tried in range(TRIES):
+        try:
+            return _step(run_id, source)
+        except RuleBroken as broken:
+            _fail(run_id, str(broken.message))
+            return False
+        except OperationalError as error:
+            if cause_of(error) not in (Cause.COLLIDED, Cause.LOCKED) or tried == TRIES - 1:
+                raise
+            log.info("import %s collided, and is tried again", run_id)
+            source.position = -1
+            time.sleep(queue.jittered(0.2 * (tried + 1)))
+    return False
+
+
+def _step(run_id: int, source: Source) -> bool:
+    with db.session.no_autoflush, access.as_system(db.session()):
+        author = db.session.execute(
+            select(ImportRun.created_by_id).where(ImportRun.id == run_id, ImportRun.outcome.in_(OPEN_IMPORTS))
+        ).scalar()
+        db.session.rollback()
+    if author is None:
+        return False
+    with acting_for(author, "/imports/", writes=True) as viewer:
+        session = db.session()
+        with access.as_system(session):
+            mine = (ImportRun.id == run_id, ImportRun.outcome.in_(OPEN_IMPORTS))
+            run = session.scalars(select(ImportRun).where(*mine).with_for_update(skip_locked=True)).first()
+        if run is None:
+            return False
+        if run.outcome == "reverting":
+            return import_undo.step(session, run, viewer)
+        return _import_some(session, run, source, viewer)
+
+
+def _import_some(session: Session, run: ImportRun, source: Source, viewer: Viewer) -> bool:
+    plan, is_trial = Plan.of(run), run.outcome == "checking"
+    plan.kind.refuse_others(viewer)
+    lines = source.take(run, USERS_CHUNK if run.kind == "user" else CHUNK)
+    chunk = Chunk(plan, lines, source.seen)
+    context, batch = session_context(session), NoticeBatch()
+    context.notice_batch = batch  # whoever gets records is told once, at the end
+    try:
+        outcomes = import_rows.run(session, chunk, viewer) if lines else []
+        at = viewer.now
+        if is_trial:
+            session.rollback()
+            return _count_trial(session, run.id, (lines, outcomes, at), source)
+        context.notice_batch = None
+        _count(session, run, (lines, outcomes, at), plan)
+        with access.as_system(session):
+            notices.notify_many(session, [each for each in batch.merged() if each.kind not in _TOLD_ONCE], at)
+        session.commit()
+    finally:
+        context.notice_batch = None
+    if not lines:
+        _finished(run.id, viewer)
+    return bool(lines)
+
+
+Counted = tuple[list[Line], list[import_rows.Outcome], datetime]
+
+
+def _count(session: Session, run: ImportRun, counted: Counted, plan: Plan) -> None:
+    """Store what became of the rows, in their transaction."""
+    lines, outcomes, at = counted
+    with access.as_system(session):
+        bulk.insert_rows(session, ImportRow, import_rows.row_values(run.id, outcomes, at, is_trial=False))
+        for name in ("created", "updated", "skipped", "wrong"):
+            setattr(run, name, getattr(run, name) + sum(each.result == name for each in outcomes))
+        run.position += len(lines)
+        run.seen_on = run.changed_on = datetime.now(UTC)
+        if not lines:
+            run.outcome, run.finished_on = "done", at
+            audit.write(session, "import", run.created_by_id, at, f"{run.kind} {run.id}", **_figures(run))
+        session.flush()
+    gathered = pending(session)
+    gathered.changed_timelines, gathered.notified = set(), []
+    if not plan.options.calls_webhooks:
+        gathered.change_events.clear()
+
+
+def _figures(run: ImportRun) -> dict[str, Any]:
+    names = ("created", "updated", "skipped", "wrong", "position")
+    return {name: getattr(run, name) for name in names}
+
+
+def _count_trial(session: Session, run_id: int, counted: Counted, source: Source) -> bool:
+    """Store what the dry run has found; what it did is rolled back."""
+    lines, outcomes, at = counted
+    with access.as_system(session):
+        run = session.get(ImportRun, run_id, with_for_update=True)
+        is_mine = run is not None and run.outcome == "checking" and run.position + len(lines) == source.position
+        if run is None or not is_mine:
+            session.rollback()
+            return False
+        check = dict(run.payload.get("check") or {})
+        for name in ("created", "updated", "skipped", "wrong"):
+            check[name] = check.get(name, 0) + sum(each.result == name for each in outcomes)
+        bulk.insert_rows(session, ImportRow, import_rows.row_values(run_id, outcomes, at, is_trial=True))
+        run.payload = {**run.payload, "check": check}
+        run.position += len(lines)
+        run.seen_on = run.changed_on = datetime.now(UTC)
+        if not lines:
+            run.outcome, run.total, run.position, run.seen_on = "checked", run.position, 0, None
+        session.commit()
+    return bool(lines)
+
+
+# --- the end
+
+
+def _finished(run_id: int, viewer: Viewer) -> None:
+    """Tell the person, and those who got records."""
+    now = datetime.now(UTC)
+    with engine.writing() as session:
+        run = session.get(ImportRun, run_id)
+        if run is None:
+            return
+        payload = {"import": run.id, "name": run.name, **_figures(run)}
+        event = notices.NoticeEvent("import", f"import:{run.id}", (run.created_by_id,), payload)
+        notices.notify(session, event, now)
+        plan = Plan.of(run)
+        if plan.options.notifies and plan.kind.assignee:
+            _tell_takers(session, run, plan, now)
+
+
+def _tell_takers(session: Session, run: ImportRun, plan: Plan, now: datetime) -> None:
+    """One notice for each person who got records, other than who imported them."""
+    model = plan.kind.model
+    screen = screen_of_kind(run.kind)
+    query = (
+        select(model.assignee_id, func.count())
+        .join(ImportRow, ImportRow.record_id == model.id)
+        .where(ImportRow.run_id == run.id, ImportRow.is_trial.is_(False), ImportRow.result == "created")
+        .group_by(model.assignee_id)
+    )
+    for user_id, count in session.execute(query):
+        address = f"{screen.route_base}/?_flt_eq_assignee=@me"
+        payload = {"import": run.id, "given": count, "list": address}
+        event = notices.NoticeEvent("import", f"import:{run.id}:given", (user_id,), payload, None, run.created_by_id)
+        notices.notify(session, event, now)
+
+
+def _fail(run_id: int, why: str) -> None:
+    log.warning("import %s stopped", run_id)
+    now = datetime.now(UTC)
+    with engine.writing() as session:
+        run = session.get(ImportRun, run_id, with_for_update=True)
+        if run is None or run.outcome not in OPEN_IMPORTS:
+            return
+        # A dry run leaves nothing behind: the mapping can be corrected.
+        run.outcome, run.error = ("mapping" if run.outcome == "checking" else "failed"), why[:300]
+        run.finished_on = run.changed_on = now
+        payload = {"import": run.id, "name": run.name, "error": run.error}
+        event = notices.NoticeEvent("import", f"import:{run.id}:failed:{now:%s}", (run.created_by_id,), payload)
+        notices.notify(session, event, now)
+
+
+def begin_trial(session: Session, run: ImportRun) -> None:
+    """Have the file checked, from its beginning."""
+    mine = (ImportRow.run_id == run.id, ImportRow.is_trial.is_(True))
+    session.execute(delete(ImportRow).where(*mine), execution_options={"synchronize_session": False})
+    run.outcome, run.position, run.error, run.seen_on = "checking", 0, None, None
+    run.payload = {**run.payload, "check": {}}
+
+
+# --- each minute
+
+
+def find_due(session: Session, now: datetime, limit: int) -> list[int]:
+    """Imports that no worker is at."""
+    return transfers.lost(session, ImportRun, OPEN_IMPORTS, now, limit)
+
+
+def enqueue(run_id: int) -> str:
+    """Have a worker go on soon."""
+    return "queued" if queue.enqueue(QUEUE, work, run_id) else SKIPPED

@@ -1,0 +1,204 @@
+"""Exports: the list as the person sees it, at once or in the background, and everything for an admin."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import load_workbook
+from sqlalchemy import select, update
+
+from app.commands import transfers as commands
+from app.domain.transfers import ExportRun, TransferPart
+from app.models import AuditEntry, Lead, Notification
+from app.web.transfer import export_work, exports
+from app.web.transfer.export_files import csv_text
+from tests.app_fixtures import World
+
+
+def rows_of(answer: Any) -> list[list[str]]:
+    """The rows of a CSV answer."""
+    return list(csv.reader(io.StringIO(answer.get_data().decode("utf-8-sig"))))
+
+
+def ask(world: World, who: str, query: str = "", **form: Any) -> Any:
+    """Export the leads."""
+    return world.door(who).form(f"/exports/lead?{query}", {"format": "csv"} | form)
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists of more than three rows are long, and two rows make a piece."""
+    monkeypatch.setattr(exports, "AT_ONCE", 3)
+    monkeypatch.setattr(export_work, "PIECE", 2)
+
+
+def test_a_short_list_is_sent_at_once_as_it_is_filtered_and_masked(world: World) -> None:
+    world.make.lead("ana", first_name="=cmd|' /C calc'!A0", last_name="", mobile="9820012345")
+    world.make.lead("ana", first_name="Ravi", status="Contacted")
+    world.make.lead("ben", first_name="Om")
+    world.make.mask("Sales Manager", mobile="last4")
+    answer = ask(world, "mia", "_flt_eq_status=New", columns=["name", "mobile", "number"])
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+    heading, *rows = rows_of(answer)
+    assert heading == ["Name", "Mobile", "Number"]
+    assert [row[0] for row in rows] == ["'=cmd|' /C calc'!A0"]
+    assert rows[0][1].endswith("2345")
+    assert "9820012345" not in answer.text
+    entry = world.rows(select(AuditEntry).where(AuditEntry.event == "export"))[0]
+    assert (entry.user_id, entry.payload["rows"], entry.payload["query"]) == (
+        world.people["mia"].id,
+        1,
+        "_flt_eq_status=New",
+    )
+
+
+def test_a_workbook_holds_texts_dates_and_numbers(world: World) -> None:
+    lead = world.make.lead("mia", first_name="=1+1", last_name="A")
+    answer = ask(world, "mia", format="xlsx", columns=["name", "mobile", "created_on"])
+    sheet = load_workbook(io.BytesIO(answer.get_data())).active
+    assert [cell.value for cell in sheet[1]] == ["Name", "Mobile", "Created"]
+    name, mobile, created = sheet[2]
+    assert (name.value, name.data_type, name.quotePrefix) == (lead.display_name, "s", True)
+    assert (mobile.value, mobile.data_type) == (lead.mobile_e164, "s")
+    assert created.is_date
+
+
+def test_who_may_export(world: World) -> None:
+    world.make.lead("ana")
+    assert ask(world, "ana").status_code == 403
+    assert ask(world, "cleo").status_code == 403
+    assert world.door("root").form("/exports/nothing", {"format": "csv"}).status_code == 404
+    assert ask(world, "mia", "_flt_eq_nothing=1").status_code in (302, 400, 422)
+    assert ask(world, "mia", columns=["password"]).status_code in (302, 400, 422)
+    world.make.cell("Sales Manager", "Leads", "export", "own")
+    assert rows_of(ask(world, "mia"))[1:] == []
+    assert "/exports/lead/new" in world.door("mia").screen("/leads/").text
+    assert "/exports/lead/new" not in world.door("ana").screen("/leads/").text
+    assert world.door("mia").screen("/exports/lead/new?_flt_eq_status=New").status_code == 200
+
+
+@pytest.mark.parametrize("format_", ["csv", "xlsx"])
+def test_a_long_list_is_written_in_the_background_and_goes_on_after_a_crash(
+    world: World, in_pieces: None, format_: str
+) -> None:
+    for n in range(5):
+        world.make.lead("mia", first_name=f"Asha{n}")
+    answer = ask(world, "mia", format=format_, columns=["name"])
+    run = world.rows(select(ExportRun))[0]
+    assert answer.location == f"/exports/{run.id}/"
+    with world.app.app_context():
+        assert export_work.step(run.id, "first")
+        assert export_work.step(run.id, "first")
+        assert not export_work.step(run.id, "other")  # the first one is at it
+    assert world.door("mia").screen(f"/exports/{run.id}/file").status_code in (302, 400)
+    assert world.door("mia").screen(f"/exports/{run.id}/").status_code == 200
+    world.session.execute(update(ExportRun).values(seen_on=world.fresh(run).seen_on - timedelta(minutes=2)))
+    world.session.commit()
+    with world.app.app_context():
+        assert export_work.find_due(world.session, world.fresh(run).created_on + timedelta(days=1), 5) == [run.id]
+        world.session.rollback()
+        export_work.work(run.id)
+    run = world.fresh(run)
+    assert (run.outcome, run.rows, run.total, run.error) == ("done", 5, 5, None)
+    answer = world.door("mia").screen(f"/exports/{run.id}/file")
+    if format_ == "csv":
+        names = [row[0] for row in rows_of(answer)[1:]]
+    else:
+        names = [row[0].value for row in load_workbook(io.BytesIO(answer.get_data())).active.iter_rows(min_row=2)]
+    assert names == [f"Asha{n} Kumar" for n in (4, 3, 2, 1, 0)]
+    assert world.count(Notification, Notification.kind == "export") == 1
+    assert world.count(TransferPart, TransferPart.role != "file") == 0
+    for who in ("max", "root"):
+        assert world.door(who).screen(f"/exports/{run.id}/file").status_code == 404
+    world.make.cell("Sales Manager", "Leads", "export", "none")
+    assert world.door("mia").screen(f"/exports/{run.id}/file").status_code == 403
+    world.make.cell("Sales Manager", "Leads", "export", "team")
+    world.session.execute(update(ExportRun).values(expires_on=run.created_on))
+    world.session.commit()
+    assert world.door("mia").screen(f"/exports/{run.id}/file").status_code == 404
+
+
+def test_who_loses_the_right_meanwhile_gets_no_rows(world: World, in_pieces: None) -> None:
+    for _n in range(5):
+        world.make.lead("mia")
+    ask(world, "mia")
+    run = world.rows(select(ExportRun))[0]
+    with world.app.app_context():
+        export_work.step(run.id, "one")
+    world.make.cell("Sales Manager", "Leads", "read", "none")
+    with world.app.app_context():
+        assert not export_work.step(run.id, "one")
+    assert (world.fresh(run).outcome, world.count(TransferPart)) == ("failed", 0)
+
+
+def test_cells_that_spreadsheets_take_for_formulas_are_neutralised() -> None:
+    assert [csv_text(each) for each in ("=1", "+9", "-1", "@x", "\tx", "a", 5, -5, None)] == [
+        *("'=1", "'+9", "'-1", "'@x", "'\tx", "a", "5", "-5", ""),
+    ]
+
+
+def test_everything_is_written_with_a_manifest_and_without_secrets(world: World, tmp_path: Path) -> None:
+    world.make.customer("ana", pan="ABCDE1234F")
+    world.make.lead("ana", first_name="Asha")
+    with world.app.app_context():
+        manifest = commands.write_all(tmp_path / "all")
+    told = json.loads((tmp_path / "all/manifest.json").read_text())
+    assert told["tables"]["leads"]["rows"] == manifest.tables["leads"]["rows"] == world.count(Lead) == 1
+    customer = json.loads((tmp_path / "all/records/customer.jsonl").read_text())
+    assert customer["pan"] == "ABCDE1234F"
+    everything = "".join(path.read_text() for path in (tmp_path / "all/records").iterdir())
+    assert "pbkdf2" not in everything
+    assert "secret_hash" not in everything
+    assert not (tmp_path / "all/records/api_key.jsonl").exists()
+
+
+def test_an_admin_exports_everything_on_a_page(world: World) -> None:
+    world.make.lead("ana")
+    assert world.door("mia").form("/exports/all").status_code == 403
+    answer = world.door("root").form("/exports/all")
+    run = world.rows(select(ExportRun))[0]
+    assert answer.location == f"/exports/{run.id}/"
+    with world.app.app_context():
+        export_work.work(run.id)
+    answer = world.door("root").screen(f"/exports/{run.id}/file")
+    assert answer.get_data()[:2] == b"PK"
+    assert len(answer.get_data()) == world.fresh(run).size
+
+
+def test_the_command_exports_as_this_user(world: World, tmp_path: Path) -> None:
+    world.make.lead("ana", first_name="Asha")
+    world.make.lead("ben", first_name="Om")
+    runner = world.app.test_cli_runner()
+    out = tmp_path / "leads.csv"
+    result = runner.invoke(args=["export", "lead", "--format", "csv", "--as", "mia", "--out", str(out)])
+    assert (result.exit_code, result.output) == (0, f"1 rows were written to {out}.\n")
+    assert "Asha" in out.read_text("utf-8-sig")
+    assert runner.invoke(args=["export", "lead", "--as", "ana", "--out", str(out)]).exit_code == 1
+
+
+def test_lists_are_exported_over_rest(world: World, in_pieces: None) -> None:
+    for n in range(3):
+        world.make.lead("mia", first_name=f"Asha{n}")
+    asked = {"kind": "lead", "format": "csv", "columns": ["name"]}
+    ana, mia = world.door("ana"), world.door("mia")
+    assert ana.rest("POST", "export/", asked).status_code == 403
+    answer = mia.rest("POST", "export/", asked | {"query": "_oc=created_on&_od=asc"})
+    assert [row[0] for row in rows_of(answer)[1:]] == ["Asha0 Kumar", "Asha1 Kumar", "Asha2 Kumar"]
+    for wrong in ({"kind": "nothing"}, {"format": "pdf"}, {"columns": 5}, {"query": "_flt_eq_x=1"}, {"x": 1}):
+        assert mia.rest("POST", "export/", asked | wrong).status_code in (404, 422)
+    world.make.lead("mia")
+    answer = mia.rest("POST", "export/", asked)
+    assert (answer.status_code, answer.json["state"]) == (202, "waiting")
+    key = answer.json["id"]
+    assert mia.rest("GET", f"export/{key}/file").status_code in (400, 422)
+    with world.app.app_context():
+        export_work.work(key)
+    assert mia.rest("GET", f"export/{key}").json["rows"] == 4
+    assert len(rows_of(mia.rest("GET", f"export/{key}/file"))) == 5
+    assert world.door("max").rest("GET", f"export/{key}").status_code == 404

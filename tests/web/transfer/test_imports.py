@@ -1,0 +1,283 @@
+"""Imports by the pages: a file is checked, imported in the background, and undone; nothing is half done."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from app.domain.base import RuleBroken
+from app.domain.transfers import ImportRow, ImportRun
+from app.models import Activity, CallLog, Customer, CustomerAccount, Lead, Notification, Task, Ticket, User
+from app.web.transfer import import_values, import_words, import_work
+from tests.app_fixtures import World
+
+LEADS = "Full Name,Mobile No,Email ID,PAN\nAsha Rao,98200 12345,asha@x.in,ABCDE1234F\nRavi Shah,9820012346,,\n"
+
+
+class Importer:
+    """Imports as one user does, with the worker's steps in between."""
+
+    def __init__(self, world: World, who: str = "mia") -> None:
+        self.world, self.door = world, world.door(who)
+
+    def upload(self, content: str | bytes, kind: str = "lead") -> Any:
+        """The answer to an upload."""
+        data = content if isinstance(content, bytes) else content.encode()
+        return self.door.form("/imports/new", {"kind": kind, "file": (io.BytesIO(data), "leads.csv")})
+
+    def checked(self, content: str | bytes, kind: str = "lead", **options: Any) -> ImportRun:
+        """The import after its dry run, with the guessed mapping."""
+        answer = self.upload(content, kind)
+        assert answer.status_code == 302, answer.text
+        run = self.newest()
+        form = {f"column_{n}": run.payload["mapping"].get(name, "") for n, name in enumerate(run.payload["headers"])}
+        chosen = {"duplicates": "skip", "keys": list(run.payload["options"]["keys"]), "assign": "me", "dates": "dmy"}
+        answer = self.door.form(f"/imports/{run.id}/map", form | chosen | options)
+        assert answer.status_code == 302, answer.text
+        return self.worked(run)
+
+    def imported(self, content: str | bytes, kind: str = "lead", **options: Any) -> ImportRun:
+        """The import after it was started and worked off."""
+        run = self.checked(content, kind, **options)
+        assert run.outcome == "checked", (run.outcome, run.error)
+        return self.act(run, "start")
+
+    def act(self, run: ImportRun, what: str) -> ImportRun:
+        """Start, cancel or revert, and work it off."""
+        assert self.door.form(f"/imports/{run.id}/{what}").status_code == 302
+        return self.worked(run)
+
+    def worked(self, run: ImportRun) -> ImportRun:
+        """What a worker makes of it."""
+        with self.world.app.app_context():
+            import_work.work(run.id)
+        return self.world.fresh(run)
+
+    def newest(self) -> ImportRun:
+        """The import that was begun last."""
+        found: ImportRun = self.world.rows(select(ImportRun).order_by(ImportRun.id.desc()).limit(1))[0]
+        return found
+
+    def problems(self, run: ImportRun, is_trial: bool = False) -> dict[int, str]:
+        """Row → what is wrong with it."""
+        rule = (ImportRow.run_id == run.id, ImportRow.is_trial.is_(is_trial), ImportRow.problem.is_not(None))
+        return dict(self.world.rows(select(ImportRow.line, ImportRow.problem).where(*rule)))
+
+
+@pytest.fixture
+def mia(world: World) -> Importer:
+    """A sales manager who imports."""
+    return Importer(world)
+
+
+def figures(run: ImportRun) -> tuple[int, int, int, int]:
+    """created, updated, skipped, wrong."""
+    return run.created, run.updated, run.skipped, run.wrong
+
+
+def test_a_file_is_checked_and_then_imported_as_the_person(world: World, mia: Importer) -> None:
+    run = mia.checked(LEADS)
+    assert run.payload["check"] == {"created": 2, "updated": 0, "skipped": 0, "wrong": 0}
+    assert world.count(Lead) == 0
+    run = mia.act(run, "start")
+    assert (run.outcome, figures(run)) == ("done", (2, 0, 0, 0))
+    leads = world.rows(select(Lead).order_by(Lead.id))
+    assert next((each.first_name, each.last_name, each.mobile_e164) for each in leads) == (
+        "Asha",
+        "Rao",
+        "+919820012345",
+    )
+    assert {each.owner_id for each in leads} == {world.people["mia"].id}
+    assert world.count(Task) == 0
+    assert world.rows(select(Notification).where(Notification.kind == "import"))[0].payload["created"] == 2
+    assert mia.door.screen(f"/imports/{run.id}/").status_code == 200
+    assert mia.door.screen("/imports/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"), [("skip", (0, 0, 2, 0)), ("update", (0, 1, 1, 0)), ("create", (2, 0, 0, 0))]
+)
+def test_duplicates_are_skipped_updated_or_made(mia: Importer, policy: str, expected: tuple[int, ...]) -> None:
+    mia.imported(LEADS)
+    run = mia.imported(LEADS.replace("asha@x.in", "asha@y.in"), duplicates=policy)
+    assert figures(run) == expected
+
+
+def test_a_file_that_has_a_person_twice_makes_one_record(world: World, mia: Importer) -> None:
+    run = mia.imported(LEADS + "Asha R,+91 98200-12345,,\n")
+    assert figures(run) == (2, 0, 1, 0)
+    assert run.payload["check"]["skipped"] == 1
+    assert world.count(Lead) == 2
+
+
+def test_rows_with_errors_are_left_out_and_can_be_downloaded(world: World, mia: Importer) -> None:
+    bad = "Kiran,12,,\nMeera,9820012347,no address,\nOm,9820012348,,ABC\n"
+    run = mia.imported(LEADS + bad)
+    assert figures(run) == (2, 0, 0, 3)
+    assert "doesn" not in mia.problems(run)[3]
+    answer = mia.door.screen(f"/imports/{run.id}/problems.csv")
+    assert answer.text.count("\r\n") == 4
+    assert "This isn't a valid email address." in answer.text
+
+
+def test_reverting_deletes_and_gives_back_but_spares_what_somebody_changed(world: World, mia: Importer) -> None:
+    mia.imported("Name,Mobile,Email\nAsha Rao,9820012345,old@x.in\n")
+    run = mia.imported(
+        "Name,Mobile,Email\nAsha Rao,9820012345,new@x.in\nRavi Shah,9820012346,\nOm Jha,9820012347,\n",
+        duplicates="update",
+    )
+    assert figures(run) == (2, 1, 0, 0)
+    lead = world.rows(select(Lead).where(Lead.first_name == "Om"))[0]
+    answer = world.door("mia").rest("PUT", f"lead/{lead.id}", {"description": "called", "version": lead.version})
+    assert answer.status_code == 200
+    run = mia.act(run, "revert")
+    assert run.outcome == "reverted"
+    assert {(each.first_name, each.email) for each in world.rows(select(Lead))} == {("Asha", "old@x.in"), ("Om", None)}
+    assert list(mia.problems(run)) == [3]
+    assert "Somebody has changed this record" in mia.problems(run)[3]
+    assert mia.door.form(f"/imports/{run.id}/revert").status_code == 302
+    assert world.fresh(run).outcome == "reverted"
+
+
+def test_workers_that_meet_and_workers_that_die_import_no_row_twice(world: World, mia: Importer) -> None:
+    rows = "".join(f"Asha {n},98{n:08d},,\n" for n in range(450))
+    run = mia.checked("Full Name,Mobile No,Email ID,PAN\n" + rows)
+    mia.door.form(f"/imports/{run.id}/start")
+    with world.app.app_context():
+        one, other = import_work.Source(run.id), import_work.Source(run.id)
+        assert import_work.step(run.id, one)
+        assert import_work.step(run.id, other)  # another worker goes on where the first one stopped
+        while import_work.step(run.id, one):
+            pass
+        assert not import_work.step(run.id, other)
+        one.close()
+        other.close()
+    assert figures(world.fresh(run)) == (450, 0, 0, 0)
+    assert world.count(Lead) == 450
+    assert world.rows(select(func.count(func.distinct(Lead.mobile_e164)))) == [450]
+
+
+def test_a_cancelled_import_stops_and_can_be_reverted(world: World, mia: Importer) -> None:
+    rows = "".join(f"Asha {n},98{n:08d},,\n" for n in range(250))
+    run = mia.checked("Full Name,Mobile No,Email ID,PAN\n" + rows)
+    mia.door.form(f"/imports/{run.id}/start")
+    with world.app.app_context():
+        source = import_work.Source(run.id)
+        import_work.step(run.id, source)
+        mia.door.form(f"/imports/{run.id}/cancel")
+        assert not import_work.step(run.id, source)
+        source.close()
+    assert world.count(Lead) == 200
+    mia.act(run, "revert")
+    assert world.count(Lead) == 0
+
+
+def test_who_may_import_what(world: World, mia: Importer) -> None:
+    run = mia.checked(LEADS)
+    assert world.door("max").screen(f"/imports/{run.id}/").status_code == 404
+    assert world.door("max").form(f"/imports/{run.id}/start").status_code == 404
+    assert world.door("ana").screen("/imports/new").status_code == 403
+    assert Importer(world, "ana").upload(LEADS).status_code == 403
+    assert mia.upload(LEADS, "user").status_code == 403
+    assert world.fresh(run).outcome == "checked"
+    assert "/imports/new?kind=lead" in world.door("mia").screen("/leads/").text
+    assert "/imports/new" not in world.door("ana").screen("/leads/").text
+
+
+def test_masked_fields_match_nothing(world: World, mia: Importer) -> None:
+    world.make.lead("mia", mobile="9820012345")
+    world.make.mask("Sales Manager", mobile="last4")
+    run = mia.imported(LEADS)
+    assert run.payload["options"]["keys"] == ["client_id"]
+    assert figures(run) == (2, 0, 0, 0)
+    answer = mia.door.form(f"/imports/{mia.checked(LEADS).id}/map", {"column_0": "first_name", "keys": "mobile"})
+    assert answer.status_code == 403
+
+
+def test_other_records_come_in_too(world: World, mia: Importer) -> None:
+    customers = (
+        "Customer Name,Mobile No,Client ID,Account Type,Account Opened On\nAsha Rao,9820012345,E1,HUF,04/05/2025\n"
+    )
+    assert figures(
+        mia.imported(customers + "Asha Rao,9820012345,E2,Individual,\n", "customer", duplicates="update")
+    ) == (
+        1,
+        1,
+        0,
+        0,
+    )
+    assert world.rows(select(CustomerAccount.client_id).order_by(CustomerAccount.id)) == ["E1", "E2"]
+    number = world.make.lead("mia").number
+    tasks = f"Title,Reference Docname,Due Date,Assigned To\nCall,{number},30-Nov-2026 17:30,mia\nCall,CRM-LEAD-01,,\n"
+    assert figures(mia.imported(tasks, "task", assign="column")) == (1, 0, 0, 1)
+    calls = "From,To,Type,Status,Start Time,Duration,Call ID\n,9820012345,Outgoing,Completed,2026-01-05 10:00,60,d1\n"
+    assert figures(mia.imported(calls, "call_log")) == (1, 0, 0, 0)
+    assert figures(mia.imported(calls, "call_log")) == (0, 0, 1, 0)
+    sam, root = Importer(world, "sam"), Importer(world, "root")
+    tickets = "Ticket Subject,Mobile No,Priority,Remarks\nFund transfer,9820099999,High,late\nNo such,98,Low,\n"
+    assert figures(sam.imported(tickets, "ticket")) == (1, 0, 0, 1)
+    users = (
+        "User ID,Full Name,Email,Role,Reports To\nneha,Neha Shah,neha@x.in,Sales Manager,\nom,Om Jha,,Sales User,neha\n"
+    )
+    run = root.imported(users, "user")
+    assert figures(run) == (2, 0, 0, 0)
+    assert world.count(User, User.username == "om", User.manager_id.is_not(None)) == 1
+    assert root.act(run, "revert").outcome == "reverted"
+    assert world.count(User, User.username.in_(("om", "neha"))) == 0
+    assert (world.count(Ticket), world.count(CallLog), world.count(Customer)) == (1, 1, 2)
+    assert world.count(Activity) > 0
+
+
+BAD_CELLS = [
+    ("mobile", "1.23E+09", "shortened"),
+    ("mobile", "2001234", "If the spreadsheet has dropped a zero"),
+    ("aadhaar", "23456789012", "has 11 digits instead of 12"),
+    ("next_follow_up_on", "31/31/2026", "isn't a date in the order day/month/year"),
+    ("next_follow_up_on", "11/30/2026", "isn't a date in the order day/month/year"),
+    ("next_follow_up_on", "30/11/2026 25:99", "has a time that can't be read"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "sentence"), BAD_CELLS)
+def test_cells_that_a_spreadsheet_has_spoiled_are_refused(name: str, text: str, sentence: str) -> None:
+    kind = "moment" if name == "next_follow_up_on" else "text"
+    with pytest.raises(RuleBroken) as refused:
+        import_values.cleaned(name, kind, text, "dmy")
+    assert sentence in str(refused.value.message)
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "iso"),
+    [
+        ("04/05/2026", "dmy", "2026-05-04"),
+        ("04/05/2026", "mdy", "2026-04-05"),
+        ("4-5-26 5:30 pm", "dmy", "2026-05-04T17:30:00"),
+        ("4 May 2026", "mdy", "2026-05-04"),
+        ("2026-05-04", "mdy", "2026-05-04"),
+        ("soon", "dmy", "soon"),
+    ],
+)
+def test_dates_are_read_in_the_chosen_order(text: str, order: str, iso: str) -> None:
+    assert import_values.iso_date("due_on", text, order) == iso
+
+
+def test_the_order_of_dates_is_guessed_from_what_can_be_no_month() -> None:
+    assert import_values.guessed_order(["04/05/2026", "11/30/2026"]) == "mdy"
+    assert import_values.guessed_order(["04/05/2026", "30/11/2026"]) == "dmy"
+
+
+def test_columns_are_guessed_in_hindi_and_as_the_former_system_called_them() -> None:
+    fields = [(name, name) for name in ("first_name", "last_name", "mobile", "email", "status", "source", "assign_to")]
+    assert import_words.guess(["नाम", "मोबाइल नंबर"], fields) == {"नाम": "first_name", "मोबाइल नंबर": "mobile"}
+    former = ["name", "first_name", "last_name", "mobile_no", "lead_owner", "status", "lead_source", "source"]
+    assert import_words.guess(former, fields) == {
+        "first_name": "first_name",
+        "last_name": "last_name",
+        "mobile_no": "mobile",
+        "lead_owner": "assign_to",
+        "status": "status",
+        "source": "source",
+    }
