@@ -20,7 +20,7 @@ from sqlalchemy import text
 from app import access, create_app
 from app.domain import notices
 from app.extensions import db
-from app.models import Lead, Notification
+from app.models import ExportRun, Lead, Notification
 from tests.app_fixtures import World, settings_for
 from tests.makers import NOW
 
@@ -185,11 +185,22 @@ class Hostile:
             parents = {key: self.records[key] for key in ("lead", "ticket", "customer") if body.get(key) == 1}
             self.records[name] = self._make(name, body | parents)
         self.records |= {"notification": self._make_notice(), "user": world.people["ana"].id}
+        self.records["export"] = self._make_export()
 
     def _make(self, resource: str, body: dict[str, Any]) -> int:
         answer = self.door.rest("POST", f"{resource}/", json=body)
         assert answer.status_code == 201, (resource, answer.text)
         return int(answer.json["id"])
+
+    def _make_export(self) -> int:
+        session = self.world.session
+        run = ExportRun(kind="lead", outcome="done", created_by_id=self.world.people["root"].id)
+        run.created_on = run.changed_on = NOW
+        session.add(run)
+        session.flush()
+        key = int(run.id)
+        session.commit()
+        return key
 
     def _make_notice(self) -> int:
         session, root = self.world.session, self.world.people["root"].id

@@ -19,6 +19,7 @@ from app.domain.transfers import EXPORT_STATES, FORMATS, ExportRun
 from app.extensions import db
 from app.ops.database import WRITES
 from app.web.api import schemas
+from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import OperationSpec, operation
 from app.web.api.resource import sent
 from app.web.api.schemas import ID, STRING, shape
@@ -111,6 +112,7 @@ class ExportResource(SentenceResponses, BaseApi):
     @permission_name("get")
     def listed(self) -> Response:
         """One's own exports, the newest 50 first."""
+        read_parameters(frozenset())
         mine = ExportRun.created_by_id == current_viewer().person.id
         rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(50)).all()
         return json_answer(200, {"ids": [row.id for row in rows], "result": [_shown(row) for row in rows]})
@@ -121,6 +123,7 @@ class ExportResource(SentenceResponses, BaseApi):
     @permission_name("get")
     def get(self, pk: int) -> Response:
         """How far one's own export is."""
+        read_parameters(frozenset())
         return json_answer(200, _shown(export_pages.own_export(pk, current_viewer())))
 
     @expose("/<int:pk>/file", methods=["GET"])
@@ -129,6 +132,7 @@ class ExportResource(SentenceResponses, BaseApi):
     @permission_name("file")
     def file(self, pk: int) -> Response:
         """The file."""
+        read_parameters(frozenset())
         viewer: Viewer = current_viewer()
         return export_pages.download(pk, viewer)
 

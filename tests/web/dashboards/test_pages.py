@@ -259,7 +259,9 @@ def test_the_monthly_summary_byte_by_byte(world: World) -> None:
 
 def test_the_monthly_summary_holds_only_calls_within_reach(world: World) -> None:
     _october_and_november(world)
-    answer = world.door("ana").screen("/dashboard/calls/monthly.csv?from=2026-10-01&to=2026-11-30")
+    address = "/dashboard/calls/monthly.csv?from=2026-10-01&to=2026-11-30"
+    answer = world.door("mia").screen(address)
     assert b"Ana Shah" in answer.data and b"Ben" not in answer.data
     (entry,) = world.rows(select(AuditEntry).where(AuditEntry.event == "export"))
-    assert (entry.user_id, entry.payload["rows"]) == (world.people["ana"].id, 10)
+    assert (entry.user_id, entry.payload["rows"]) == (world.people["mia"].id, 10)
+    assert world.door("ana").screen(address).status_code == 403  # whose role may not export
