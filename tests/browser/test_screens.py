@@ -158,8 +158,9 @@ def test_a_chosen_person_moves_no_row(seat: Sit) -> None:
 
 
 def test_a_click_into_an_open_pick_list_keeps_what_was_typed(seat: Sit) -> None:
-    page = admin(seat).page
-    page.goto(page.url + "leads/")
+    sits = admin(seat)
+    sits.go("/leads/")
+    page = sits.page
     box = page.locator(".quick-field .ts-control input").first
     box.click()
     opened = page.locator(".quick-field .dropdown-active")
