@@ -279,15 +279,16 @@ def _refuse_entities(part: Any) -> None:
 def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:
     from xml.etree.ElementTree import ParseError
 
-    from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
+
+    from app.domain.sheet_texts import open_book
 
     broken = (ParseError, InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError)
     book = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of features that it doesn't keep: only values are read
-            book = load_workbook(file, read_only=True, keep_links=False)
+            book = open_book(file)
         sheet = next((each for each in book.worksheets if each.sheet_state == "visible"), book.worksheets[0])
         sheet.reset_dimensions()
         gap: Any = None

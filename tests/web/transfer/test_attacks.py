@@ -11,7 +11,7 @@ import pytest
 from openpyxl import Workbook
 from sqlalchemy import select, update
 
-from app.domain import sheet_files
+from app.domain import sheet_files, sheet_texts
 from app.domain.base import RuleBroken
 from app.domain.transfers import MAX_OPEN, ExportRun
 from app.models import ApiKey, Lead, Role, User
@@ -161,3 +161,19 @@ def test_a_far_row_is_refused_quickly(row: int) -> None:
 def test_entities_are_refused_in_any_encoding_and_part(encoding: str, name: str) -> None:
     with pytest.raises(RuleBroken, match="XML that no spreadsheet writes"):
         sheet_files.recognise(hostile(sheet_of(1, before=_ENTITY).encode(encoding), name))
+
+
+def test_the_table_of_texts_is_read_without_how_they_are_pronounced(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = "<si><t>name</t></si><si><r><t>As</t></r><r><t>ha &amp; Om</t></r><rPh sb='0' eb='1'><t>x</t></rPh></si>"
+    cells = "".join(f'<row r="{n + 1}"><c r="A{n + 1}" t="s"><v>{n}</v></c></row>' for n in range(2))
+    sheet, made = f'<worksheet xmlns="{_MAIN}"><sheetData>{cells}</sheetData></worksheet>', io.BytesIO()
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    named = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'.encode()
+    with zipfile.ZipFile(hostile(sheet)) as old, zipfile.ZipFile(made, "w") as new:
+        for each in {*old.namelist()} - {"xl/sharedStrings.xml"}:
+            new.writestr(each, old.read(each).replace(b"</Types>", named))
+        new.writestr("xl/sharedStrings.xml", f'<sst xmlns="{_MAIN}">{items}</sst>')
+    assert list(sheet_files.rows(made, sheet_files.recognise(made))) == [["Asha & Om"]]
+    monkeypatch.setattr(sheet_texts, "MAX_TEXTS", 1)
+    with pytest.raises(RuleBroken, match="damaged"):
+        list(sheet_files.rows(made, sheet_files.Dialect("xlsx")))
