@@ -258,8 +258,8 @@ def _refuse_harmful(file: BinaryIO) -> None:
                     "that.",
                     "file",
                 )
-            for each in parts:
-                if each.filename.endswith((".xml", ".rels")):
+            for each in parts:  # whatever they are called: a sheet can have any name
+                if not each.filename.endswith(".svg"):
                     with archive.open(each) as part:
                         _refuse_entities(part)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
@@ -270,7 +270,8 @@ def _refuse_entities(part: Any) -> None:
     """Raise RuleBroken for a document type: spreadsheets write none, and its entities can grow without end."""
     before = b""
     while block := part.read(1 << 18):
-        if (not before and block[:2] in (b"\xff\xfe", b"\xfe\xff")) or b"<!DOCTYPE" in (before + block).upper():
+        is_wide = not before and block[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
+        if is_wide or b"<!DOCTYPE" in (before + block).upper():
             raise RuleBroken("This XLSX file has XML that no spreadsheet writes. It was not read.", "file")
         before = block[-10:]
 
@@ -278,21 +279,27 @@ def _refuse_entities(part: Any) -> None:
 def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:
     from xml.etree.ElementTree import ParseError
 
-    from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
+
+    from app.domain.sheet_texts import open_book
 
     broken = (ParseError, InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError)
     book = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of features that it doesn't keep: only values are read
-            book = load_workbook(file, read_only=True, keep_links=False)
+            book = open_book(file)
         sheet = next((each for each in book.worksheets if each.sheet_state == "visible"), book.worksheets[0])
         sheet.reset_dimensions()
+        gap: Any = None
         for row in sheet.iter_rows(max_col=MAX_COLUMNS + 60):
+            if row is gap:  # a file can name a far row, and openpyxl gives the same blank one for all before it
+                yield []
+                continue
             cells = [_sheet_cell(cell) for cell in row]
             while cells and not cells[-1]:
                 cells.pop()
+            gap = gap if cells else row
             yield cells
     except broken as error:
         raise RuleBroken(_BROKEN_XLSX, "file") from error

@@ -17,13 +17,14 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     delete,
+    func,
     or_,
     select,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Record, Stamp, UtcDateTime
+from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.stored_files import STORED_FILE
 
 FORMATS = ("csv", "xlsx")
@@ -36,6 +37,8 @@ IMPORT_STATES = (
 #: What a worker does something about.
 OPEN_EXPORTS, OPEN_IMPORTS = ("waiting", "running"), ("checking", "running", "reverting")
 DUPLICATES = ("skip", "update", "create")
+#: Exports of one person that wait or are being written at a time, and of everything.
+MAX_OPEN, MAX_OPEN_OF_ALL = 5, 1
 #: A run without a sign of life for so long has lost its worker.
 LOST_AFTER = timedelta(seconds=60)
 #: For how long the file of an export can be downloaded, and an import can be reverted.
@@ -148,7 +151,15 @@ class TransferPart(Model):  # type: ignore[misc]
 
 
 def new_export(session: Session, kind: str, format_: str, payload: dict[str, Any], stamp: Stamp) -> ExportRun:
-    """Note an export that a worker is to make."""
+    """Note an export that a worker is to make. Raises RuleBroken for one too many of the person."""
+    open_ = [ExportRun.created_by_id == stamp.by, ExportRun.outcome.in_(OPEN_EXPORTS)]
+    most = MAX_OPEN
+    if kind == "all":
+        open_, most = [*open_, ExportRun.kind == "all"], MAX_OPEN_OF_ALL
+    if (session.scalar(select(func.count(ExportRun.id)).where(*open_)) or 0) >= most:
+        raise RuleBroken(
+            "Exports of yours are still being written. Please wait until one of them is finished, or cancel it."
+        )
     run = ExportRun(kind=kind, outcome="waiting", rows=0, size=0, format=format_, payload=payload)
     run.stamp(stamp)
     session.add(run)

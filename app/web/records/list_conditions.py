@@ -42,16 +42,21 @@ def read(screen: Any, text: str) -> Condition | None:
 
 
 def _is_group(part: Any, depth: int, counted: list[int]) -> bool:
-    if not isinstance(part, list) or not part or part[0] not in _JOINS or depth > MAX_DEPTH:
+    if not isinstance(part, list) or not part or not _joins(part) or depth > MAX_DEPTH:
         return False
     return all(_is_leaf(each, counted) or _is_group(each, depth + 1, counted) for each in part[1:])
 
 
 def _is_leaf(part: Any, counted: list[int]) -> bool:
-    if not isinstance(part, list) or len(part) != 3 or part[0] in _JOINS:
+    if not isinstance(part, list) or len(part) != 3 or _joins(part):
         return False
     counted[0] += 1
     return all(isinstance(each, str) for each in part)
+
+
+def _joins(part: list[Any]) -> bool:
+    """Whether the part begins as a group does; its first member can be anything, a list too."""
+    return isinstance(part[0], str) and part[0] in _JOINS
 
 
 def leaves(group: Condition) -> list[Condition]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -23,9 +23,12 @@ _KEPT = ("person", "now", "viewer", "save_remarks")
 
 
 @contextmanager
-def acting_for(user_id: int | None, address: str = "/", writes: bool = False) -> Iterator[Viewer]:
+def acting_for(
+    user_id: int | None, address: str = "/", writes: bool = False, scope: Iterable[str] = ()
+) -> Iterator[Viewer]:
     """Inside, `db.session` acts for this user as if they had opened the address. Raises Denied if they can't sign in.
 
+    `scope`: of the API key by which they asked for the work; empty = no limit.
     Sessions of SQLite take the write lock at once if `writes`. What isn't committed is rolled back.
     """
     token, kept = WRITES.set(writes), {name: g.pop(name) for name in _KEPT if name in g}
@@ -40,7 +43,7 @@ def acting_for(user_id: int | None, address: str = "/", writes: bool = False) ->
                     text = translatable("Stopped: the user who started it can't sign in any more.")
                     raise access.Denied(text)
                 version = session.execute(select(access.version_query())).scalar() or 0
-                person = access.person(session, user.id, version)
+                person = access.person(session, user.id, version).within(frozenset(scope))
             g.person, g.now = person, datetime.now(UTC)
             access.act_as(session, person)
             with force_locale(person.locale or "en"):

@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import audit, transfers
-from app.domain.base import Stamp
+from app.domain.base import Stamp, translatable
 from app.domain.transfers import ExportRun, TransferPart
 from app.extensions import db
 from app.ops.file_store import FileStore
 from app.outbox import engine
+from app.web.core.fields import Viewer
 from app.web.transfer import export_all, exports
+from app.web.transfer.acting import acting_for
 from app.web.transfer.export_files import slices
 
 #: Bytes of a piece of the archive, and seconds between two signs of life.
@@ -32,6 +34,13 @@ class _Stopped(Exception):
     """The export was cancelled, or another worker has taken over."""
 
 
+def refuse_others(viewer: Viewer) -> None:
+    """Raise Denied but for an admin in their own name: no limited API key, no view as another user."""
+    person = viewer.person
+    if not person.is_admin or person.read_only or person.scope is not None:
+        raise access.Denied(translatable("Only an admin can export everything."))
+
+
 def ask(session: Session, stamp: Stamp) -> int:
     """Note an export of everything. Returns its id."""
     audit.write(session, "export", stamp.by, stamp.now, "everything", what="asked for")
@@ -39,7 +48,12 @@ def ask(session: Session, stamp: Stamp) -> int:
 
 
 def work(run: ExportRun) -> None:
-    """Write the archive, from its beginning: what a killed worker has written is gone with it."""
+    """Write the archive, from its beginning: what a killed worker has written is gone with it.
+
+    Raises Denied if who asked for it is no admin any more, or can't sign in.
+    """
+    with acting_for(run.created_by_id, "/exports/") as viewer:
+        refuse_others(viewer)
     store: FileStore = current_app.extensions["crm_files"]
     try:
         with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:

@@ -58,14 +58,15 @@ def step(run_id: int, worker: str) -> bool:
         run = transfers.claim_export(session, run_id, worker, datetime.now(UTC))
     if run is None:
         return False
-    if run.kind == "all":
-        everything.work(run)
-        return False
     try:
+        if run.kind == "all":
+            everything.work(run)
+            return False
         screen = screen_of_kind(run.kind)
         if screen is None:
             raise RuleBroken("There is no such list any more.")
-        with acting_for(run.created_by_id, f"/?{run.payload['query']}") as viewer:
+        asked = run.payload
+        with acting_for(run.created_by_id, f"/?{asked['query']}", scope=asked.get("scope", ())) as viewer:
             exports.screen_for(run.kind, viewer)
             want = exports.wanted(screen, run.payload["columns"], run.format, viewer)
             return _advance(run, want, viewer)

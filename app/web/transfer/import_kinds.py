@@ -175,8 +175,10 @@ class Kind:
             for name, value in kept.items()
         }
 
-    def is_unchanged(self, row: Any, values: dict[str, Any]) -> bool:
-        """Whether the record has these values already."""
+    def is_unchanged(self, row: Any, values: dict[str, Any], viewer: Viewer) -> bool:
+        """Whether the record has these values already; never, if one is masked: the answer would confirm a guess."""
+        if any(viewer.person.mask(name) != "full" for name in values):
+            return False
         kept = self.before(row, values)
         for name, value in values.items():
             if name in SECRET_FIELDS or name not in kept:

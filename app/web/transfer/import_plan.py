@@ -151,7 +151,7 @@ def refuse_options(options: Options, kind: Kind, viewer: Viewer) -> None:
         raise RuleBroken(_("There is no field “%(name)s” here.", name=str(unknown[0])[:60]), "keys")
     if options.duplicates != "create":
         import_kinds.refuse_masked_keys(options.keys, viewer)
-    if options.duplicates == "update" and kind.module != "Settings":
+    if options.duplicates == "update":
         viewer.person.refuse_unless(kind.module, "write")
     if options.assign == "person" and options.assignee_id not in viewer.lookups.active:
         raise RuleBroken(_("Please choose who gets the records."), "assignee_id")

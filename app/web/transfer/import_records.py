@@ -96,11 +96,12 @@ class CustomerKind(Kind):
         plain = {name: value for name, value in values.items() if name not in _ACCOUNT}
         return super().before(row, plain) | {"accounts": [each.client_id for each in row.accounts]}
 
-    def is_unchanged(self, row: Any, values: dict[str, Any]) -> bool:
+    def is_unchanged(self, row: Any, values: dict[str, Any], viewer: Viewer) -> bool:
         """Whether nothing is new, no account either."""
         plain = {name: value for name, value in values.items() if name not in _ACCOUNT}
         code = client_ids.cleaned(values.get("client_id"))
-        return (code is None or code in {each.client_id for each in row.accounts}) and super().is_unchanged(row, plain)
+        has_account = code is None or code in {each.client_id for each in row.accounts}
+        return has_account and super().is_unchanged(row, plain, viewer)
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
         """By client id, either number, or PAN."""

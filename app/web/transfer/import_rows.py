@@ -198,7 +198,7 @@ def _update(session: Session, kind: Kind, row: tuple[int, dict[str, Any], int], 
         raise access.Denied("You can see this record but not edit it. Ask its assignee or your manager.")
     values = kind.parse({name: given for name, given in raw.items() if name != kind.assignee}, "edit", viewer)
     with access.as_system(session):
-        before, is_same = kind.before(record, values), kind.is_unchanged(record, values)
+        before, is_same = kind.before(record, values), kind.is_unchanged(record, values, viewer)
     if is_same:
         return Outcome(line, "skipped", key, problem=_("Has these values already."))
     kind.update(session, record, values, viewer)

@@ -101,7 +101,7 @@ def set_plan(session: Session, run: ImportRun, mapping: dict[str, str], options:
 
 def start(session: Session, run: ImportRun, viewer: Viewer) -> None:
     """Import the file that was checked. Raises RuleBroken."""
-    kind_named(run.kind, viewer)
+    refuse_options(Options.from_json(run.payload["options"]), kind_named(run.kind, viewer), viewer)
     if run.outcome != "checked":
         raise Conflict(_("This import isn't waiting to be started. Please reload the page."))
     run.outcome, run.position, run.seen_on, run.error = "running", 0, None, None

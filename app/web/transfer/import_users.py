@@ -78,7 +78,7 @@ class UserKind(Kind):
             kept |= {"first_name": row.first_name, "last_name": row.last_name}
         return kept | ({"role": ", ".join(role.name for role in row.roles)} if "role" in values else {})
 
-    def is_unchanged(self, row: Any, values: dict[str, Any]) -> bool:
+    def is_unchanged(self, row: Any, values: dict[str, Any], viewer: Viewer) -> bool:
         """Whether the user has these values already."""
         first, _blank, last = str(values.get("full_name") or "").partition(" ")
         given = values | ({"first_name": first, "last_name": last} if values.get("full_name") else {})

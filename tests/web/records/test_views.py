@@ -147,6 +147,7 @@ def test_nested_conditions(world: World) -> None:
     [
         *("x", "{}", '["nor"]', '["any",["first_name","eq"]]', '["any",["nope","eq","x"]]'),
         '["any",["first_name","zz","x"]]',
+        *('[["a"]]', "[{}]", '["all",[["x"],"eq","3"]]', '[["all"],["first_name","eq","x"]]', "[null]"),
         json.dumps(["all", *[["first_name", "eq", "x"]] * 31]),
         '["all",' * 5 + '["first_name","eq","x"]' + "]" * 5,
     ],

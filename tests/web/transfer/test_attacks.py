@@ -1,0 +1,179 @@
+"""Ways round the rules of imports and exports: guesses, limited keys, far rows, hostile workbooks."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+from sqlalchemy import select, update
+
+from app.domain import sheet_files, sheet_texts
+from app.domain.base import RuleBroken
+from app.domain.transfers import MAX_OPEN, ExportRun
+from app.models import ApiKey, Lead, Role, User
+from app.web.transfer import export_work, exports
+from tests.app_fixtures import World
+from tests.web.transfer.test_imports import Importer, figures
+
+
+def everything(world: World) -> ExportRun:
+    """An export of everything that an admin has asked for."""
+    assert world.door("root").form("/exports/all").location != "/"
+    run: ExportRun = world.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
+    return run
+
+
+@pytest.mark.parametrize("scope", [["Dashboard"], ["Dashboard.read", "Leads"]])
+def test_a_limited_key_of_an_admin_gets_no_export_of_everything(world: World, scope: list[str]) -> None:
+    run = everything(world)
+    with world.app.app_context():
+        export_work.work(run.id)
+    root = world.door("root")
+    assert root.rest("GET", f"export/{run.id}/file").status_code == 200
+    world.session.execute(update(ApiKey).where(ApiKey.key == "keyroot").values(scope=scope))
+    world.session.commit()
+    assert root.rest("GET", f"export/{run.id}").status_code == 200
+    assert root.rest("GET", f"export/{run.id}/file").status_code == 403
+
+
+@pytest.mark.parametrize("change", [{"active": False}, {"roles": []}])
+def test_everything_is_not_written_for_who_is_no_admin_any_more(world: World, change: dict[str, Any]) -> None:
+    run = everything(world)
+    world.make.user("amy", "Admin")
+    user = world.session.scalars(select(User).where(User.username == "root")).one()
+    for name, value in change.items():
+        setattr(user, name, value)
+    world.session.commit()
+    with world.app.app_context():
+        export_work.work(run.id)
+    assert (world.fresh(run).outcome, world.fresh(run).size) == ("failed", 0)
+
+
+def test_an_export_in_the_background_reaches_no_further_than_the_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "AT_ONCE", 0)
+    world.make.lead("mia")
+    scope = ["Dashboard.read", "Leads.export", "Leads.read"]
+    world.session.execute(update(ApiKey).where(ApiKey.key == "keymia").values(scope=scope))
+    world.session.commit()
+    key = world.door("mia").rest("POST", "export/", {"kind": "lead", "format": "csv"}).json["id"]
+    run = world.rows(select(ExportRun).where(ExportRun.id == key))[0]
+    assert run.payload["scope"] == scope
+    world.session.execute(update(ExportRun).values(payload=run.payload | {"scope": ["Dashboard.read"]}))
+    world.session.commit()
+    with world.app.app_context():
+        export_work.work(key)
+    assert world.fresh(run).outcome == "failed"
+
+
+def test_few_exports_of_one_person_wait_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "AT_ONCE", 0)
+    world.make.lead("mia")
+    asked = {"kind": "lead", "format": "csv"}
+    codes = [world.door("mia").rest("POST", "export/", asked).status_code for _n in range(MAX_OPEN + 1)]
+    assert codes == [202] * MAX_OPEN + [422]
+    assert world.door("root").form("/exports/all").status_code == 302
+    world.door("root").form("/exports/all")
+    assert world.count(ExportRun, ExportRun.kind == "all") == 1
+
+
+@pytest.mark.parametrize("field", ["mobile", "email"])
+def test_an_update_tells_nothing_of_masked_values(world: World, field: str) -> None:
+    mia = Importer(world)
+    lead = world.make.lead("mia", mobile="9820012345", email="asha@x.in")
+    world.session.execute(update(Lead).where(Lead.id == lead.id).values(client_id="E1"))
+    world.session.commit()
+    world.make.mask("Sales Manager", mobile="last4", email="hidden")
+    guesses = {"mobile": ("9820012345", "9820099999"), "email": ("asha@x.in", "other@x.in")}[field]
+    found = [mia.checked(f"Client ID,{field}\nE1,{each}\n", duplicates="update") for each in guesses]
+    assert found[0].payload["check"] == found[1].payload["check"]
+
+
+def test_who_may_not_write_users_updates_none_by_import(world: World) -> None:
+    role = "Sales Manager"
+    for verb in ("read", "create", "import"):
+        world.make.cell(role, "Settings", verb, "all")
+    mia = Importer(world)
+    assert mia.upload("User ID,Full Name\nana,Changed\n", "user").status_code == 302
+    run = mia.newest()
+    form = {"column_0": "username", "column_1": "full_name", "duplicates": "update", "keys": "username"}
+    assert mia.door.form(f"/imports/{run.id}/map", form).status_code == 403
+    world.make.cell(role, "Settings", "write", "all")
+    assert figures(mia.imported("User ID,Full Name\nana,Changed\n", "user", duplicates="update"))[1] == 1
+
+
+def test_a_revert_gives_no_role_that_the_person_lacks(world: World) -> None:
+    for verb in ("read", "create", "write", "import"):
+        world.make.cell("Sales Manager", "Settings", verb, "all")
+    mia = Importer(world)
+    run = mia.imported("User ID,Role\nana,Sales Manager\n", "user", duplicates="update")
+    assert figures(run) == (0, 1, 0, 0)
+    world.make.cell("Sales User", "Audit Log", "read", "all")  # what the former role may is more now
+    mia.act(run, "revert")
+    assert "You can't grant more than you have yourself" in mia.problems(run)[1]
+    held = select(Role.name).join(User.roles).where(User.username == "ana")
+    assert world.rows(held) == ["Sales Manager"]
+
+
+# --- workbooks
+
+
+def hostile(sheet: bytes | str, name: str = "xl/worksheets/sheet1.xml") -> io.BytesIO:
+    """A workbook whose only sheet is this, under that name."""
+    plain, made = io.BytesIO(), io.BytesIO()
+    Workbook().save(plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+        for each in old.namelist():
+            if each != "xl/worksheets/sheet1.xml":
+                new.writestr(each, old.read(each).replace(b"xl/worksheets/sheet1.xml", name.encode()))
+        new.writestr(name, sheet)
+    return made
+
+
+_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_CELL = '<row r="{0}"><c r="A{0}" t="inlineStr"><is><t>x</t></is></c></row>'
+_ENTITY = '<!DOCTYPE x [<!ENTITY a "b">]>'
+
+
+def sheet_of(*rows: int, before: str = "") -> str:
+    """The XML of a sheet with these rows."""
+    cells = "".join(_CELL.format(row) for row in rows)
+    return f'{before}<worksheet xmlns="{_MAIN}"><sheetData>{cells}</sheetData></worksheet>'
+
+
+@pytest.mark.parametrize("row", [1_048_576, 2**40])
+def test_a_far_row_is_refused_quickly(row: int) -> None:
+    file = hostile(sheet_of(1, row))
+    dialect = sheet_files.recognise(file)
+    start = time.process_time()
+    with pytest.raises(RuleBroken, match="more than 200,000 rows"):
+        list(sheet_files.rows(file, dialect))
+    assert time.process_time() - start < 3  # seconds of the processor; 17 when each cell of each gap was looked at
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["xl/worksheets/sheet1.xml", "xl/worksheets/sheet1.bin"])
+def test_entities_are_refused_in_any_encoding_and_part(encoding: str, name: str) -> None:
+    with pytest.raises(RuleBroken, match="XML that no spreadsheet writes"):
+        sheet_files.recognise(hostile(sheet_of(1, before=_ENTITY).encode(encoding), name))
+
+
+def test_the_table_of_texts_is_read_without_how_they_are_pronounced(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = "<si><t>name</t></si><si><r><t>As</t></r><r><t>ha &amp; Om</t></r><rPh sb='0' eb='1'><t>x</t></rPh></si>"
+    cells = "".join(f'<row r="{n + 1}"><c r="A{n + 1}" t="s"><v>{n}</v></c></row>' for n in range(2))
+    sheet, made = f'<worksheet xmlns="{_MAIN}"><sheetData>{cells}</sheetData></worksheet>', io.BytesIO()
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    named = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'.encode()
+    with zipfile.ZipFile(hostile(sheet)) as old, zipfile.ZipFile(made, "w") as new:
+        for each in {*old.namelist()} - {"xl/sharedStrings.xml"}:
+            new.writestr(each, old.read(each).replace(b"</Types>", named))
+        new.writestr("xl/sharedStrings.xml", f'<sst xmlns="{_MAIN}">{items}</sst>')
+    assert list(sheet_files.rows(made, sheet_files.recognise(made))) == [["Asha & Om"]]
+    monkeypatch.setattr(sheet_texts, "MAX_TEXTS", 1)
+    with pytest.raises(RuleBroken, match="damaged"):
+        list(sheet_files.rows(made, sheet_files.Dialect("xlsx")))
