@@ -62,6 +62,7 @@ let waiting = false;
 let enterWanted = null; // Enter came before the answer: {isNewTab}
 let timer = null;
 let request = null;
+let opener = null; // what had the focus
 const options = () => [...list.querySelectorAll('[role=option]')];
 const current = () => list.querySelector('[aria-selected=true]');
 
@@ -148,12 +149,13 @@ function choose(option, isNewTab) {
 function open() {
   delete root.dataset.paletteWanted;
   if (dialog.open) { input.select(); return; }
-  dialog.showModal(); // the browser gives the focus back on closing
+  opener = document.activeElement;
+  dialog.showModal(); // the browser gives the focus back on closing, except to the text of an email
   input.focus();
   input.select();
   typedAnew();
 }
-dialog.addEventListener('close', () => { asked += 1; clearTimeout(timer); request?.abort(); input.value = ''; });
+dialog.addEventListener('close', () => { asked += 1; clearTimeout(timer); request?.abort(); input.value = ''; if (document.activeElement === document.body) opener?.focus({ preventScroll: true }); });
 input.addEventListener('input', typedAnew);
 dialog.addEventListener('keydown', (event) => {
   event.stopPropagation(); // the page behind has keys of its own
