@@ -155,7 +155,7 @@ function open() {
   input.select();
   typedAnew();
 }
-dialog.addEventListener('close', () => { asked += 1; clearTimeout(timer); request?.abort(); input.value = ''; if (document.activeElement === document.body) opener?.focus({ preventScroll: true }); });
+dialog.addEventListener('close', () => { asked += 1; clearTimeout(timer); request?.abort(); input.value = ''; if (document.activeElement === document.body || dialog.contains(document.activeElement)) opener?.focus({ preventScroll: true }); });
 input.addEventListener('input', typedAnew);
 dialog.addEventListener('keydown', (event) => {
   event.stopPropagation(); // the page behind has keys of its own
