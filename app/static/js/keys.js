@@ -1,4 +1,4 @@
-// Keys of every page: ? lists the shortcuts, / goes to the search, J and K move through rows, X selects one.
+// Keys of every page: ? lists the shortcuts, / goes to the search of the list, or opens the palette, J and K move through rows, X selects one.
 const typing = (target) => target.closest('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], .ts-wrapper');
 const rows = () => [...document.querySelectorAll('main .rows tbody tr, #day [data-row], .notices .bell-item')].filter((row) => row.checkVisibility());
 const link = (row) => row.querySelector('[data-act="open"], .first a, a');
@@ -22,7 +22,7 @@ const KEYS = {
   k: () => move(-1),
   x: choose,
   p: () => { const place = document.querySelector('[data-card] textarea') || document.querySelector('[data-card] a, [data-card] button'); place?.focus(); return Boolean(place); },
-  '/': () => { const field = document.querySelector('#list-q, [data-search]'); field?.focus(); field?.select(); return Boolean(field); },
+  '/': () => { const field = document.getElementById('list-q'); field?.focus(); field?.select(); if (!field) dispatchEvent(new Event('crm:palette')); return true; },
   '?': () => { document.getElementById('shortcuts')?.showModal(); return true; },
 };
 document.addEventListener('keydown', (event) => {

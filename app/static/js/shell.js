@@ -60,11 +60,10 @@ document.addEventListener('keydown', (event) => {
     items[(next + items.length) % items.length]?.focus();
     event.preventDefault();
   }
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
-    const field = document.querySelector('[data-search]');
-    if (field && !document.querySelector('dialog[open]')) { event.preventDefault(); field.focus(); field.select(); }
-  }
 });
+
+// --- what the palette remembers ends with the session, however that ended
+if (document.body.classList.contains('signed-out')) { try { localStorage.removeItem('recent'); } catch { /* private mode */ } }
 
 // --- confirm irreversible actions: data-confirm on a submit button or a form
 const asking = document.getElementById('confirm');

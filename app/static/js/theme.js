@@ -24,4 +24,14 @@
   dark.addEventListener('change', paint);
   addEventListener('storage', paint);
   addEventListener('crm:look', paint);
+  // Ctrl+K is kept from the browser from the first moment on; palette.js opens at once, or as soon as it has come.
+  const isK = (event) => event.key.toLowerCase() === 'k' || (event.code === 'KeyK' && event.key > '~'); // also on Hindi keys
+  addEventListener('keydown', (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || !isK(event)) return;
+    if (document.body?.classList.contains('signed-out')) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    root.dataset.paletteWanted = '';
+    dispatchEvent(new Event('crm:palette'));
+  }, true);
 })();

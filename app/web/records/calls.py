@@ -267,7 +267,6 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallOutcomeScreen):
         "cold",
         "outcome",
     ]
-    is_searched = False
     quick_filters = ("direction", "status", "employee")
     tab_names = ("open", "missed")
     summary_columns = ("direction", "status", "started_on", "duration_seconds", "other_number")

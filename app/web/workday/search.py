@@ -1,30 +1,39 @@
-"""The search page: finds visible records by number, name, phone number in any format, or email address."""
+"""The search page and the palette: find visible records by number, name, phone number in any format, or email address,
+and, in the palette, support pages and settings by words of their names."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import jsonify, render_template, request
+from flask import current_app, jsonify, render_template, request
 from flask_appbuilder import BaseView, expose
+from flask_babel import gettext as _
 
 from app import access
 from app.extensions import db
-from app.models import Message
+from app.lib import phone
+from app.lib.text import folded
+from app.models import CallLog, Message
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
-from app.web.core.text_search import MAX_LOOKED_UP, best_first, matching_all
+from app.web.core.text_search import MAX_LOOKED_UP, best_first, parts
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.list_page import row_url
+from app.web.settings import settings_menu
+from app.web.workday.sidebar import may_open
 
 #: Hits per group, and characters of the title of one.
 MAX_HITS, MAX_TITLE = 8, 100
+#: Characters that are searched, at least.
+_LEAST = 2
 #: What a hit shows beside its title; a message shows its text, with whom and when.
 _WANTED = ("number", "status", "mobile")
 _OF_MESSAGE = ("peer", "channel", "direction", "created_on")
+_OF_CALL = ("status", "started_on", "employee")
 
 
 def searched() -> list[Any]:
@@ -44,20 +53,52 @@ class SearchView(BaseView):
     @refuse_as_page
     @from_replica
     def page(self) -> Any:
-        """Hits by kind, as a page, or as JSON for the command palette."""
-        text = request.args.get("q", "").strip()[:100]
-        groups = _groups(text, current_viewer()) if len(text) > 1 else []
-        groups = [group for group in groups if group["rows"]]
+        """Hits by kind, as a page, or as JSON for programs."""
+        text = _typed()
+        groups = _found(text, current_viewer())
         if request.accept_mimetypes.best == "application/json":
             return jsonify({"groups": groups})
         return render_template("crm/search.html", typed=text, groups=groups)
+
+    @expose("/hits")
+    @signed_in
+    @refuse_as_page
+    @from_replica
+    def hits(self) -> Any:
+        """What the palette shows: {groups: [{title, url, rows: [{title, hint, url}]}]}.
+
+        An address of its own: a browser would show JSON when going back to a page with the same address.
+        """
+        text, viewer = _typed(), current_viewer()
+        groups = [group | {"rows": [_line(row) for row in group["rows"]]} for group in _found(text, viewer)]
+        if len(text) >= _LEAST:
+            groups += [group for group in (_support_pages(text, viewer), _settings(text, viewer)) if group["rows"]]
+        return jsonify({"groups": groups})
+
+
+def _typed() -> str:
+    return request.args.get("q", "").strip()[:100]
+
+
+def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
+    """The groups that have hits."""
+    return [group for group in _groups(text, viewer) if group["rows"]] if len(text) >= _LEAST else []
 
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read."""
     screens = [screen for screen in searched() if viewer.person.may(screen.module, "read")]
-    found = matching_all([screen.record_table for screen in screens], text, viewer, MAX_LOOKED_UP, 2 * MAX_HITS)
-    return [_hits(screen, text, each, viewer) for screen, each in zip(screens, found, strict=True)]
+    asked = [access.Asked(screen.record_table.record, _parts(screen, text, viewer)) for screen in screens]
+    access.look_up(db.session(), [each for each in asked if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
+    return [_hits(screen, text, each, viewer) for screen, each in zip(screens, asked, strict=True)]
+
+
+def _parts(screen: Any, text: str, viewer: Viewer) -> list[Any]:
+    """The rules of which any makes a hit. Calls are many and have one index for it: that of the whole number."""
+    if screen.record_table.record is not CallLog:
+        return parts(screen.record_table, text, viewer)
+    number = None if screen.record_table.by_name["other_number"].is_hidden(viewer) else phone.normalize(text)
+    return [CallLog.other_e164 == number] if number else []
 
 
 def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[str, Any]:
@@ -70,9 +111,9 @@ def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[s
     }
     if found.ids == set():
         return group
-    is_message = record_table.record is Message
-    title = "body" if is_message else screen.title_column
-    wanted = (title, *(_OF_MESSAGE if is_message else _WANTED))
+    record = record_table.record
+    title = "body" if record is Message else screen.title_column
+    wanted = (title, *{Message: _OF_MESSAGE, CallLog: _OF_CALL}.get(record, _WANTED))
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
     rules = [*record_table.base_conditions(), found.rule()]
     order = record_table.order_by(None, "desc", viewer) if found.ids is None else best_first(record_table, text)
@@ -90,3 +131,40 @@ def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[s
             }
         )
     return group
+
+
+def _line(row: dict[str, Any]) -> dict[str, str]:
+    """A hit in the palette: what its cells say, in one line."""
+    said = [str(cell.get("label") or cell.get("text") or "") for cell in row["cells"][1:] if cell["kind"] != "missing"]
+    return {"title": row["title"], "hint": " · ".join(filter(None, said)), "url": row["url"]}
+
+
+def _has_words(label: str, text: str) -> bool:
+    """Whether each typed word begins a word of the label."""
+    own = folded(label).casefold().split()
+    return all(any(each.startswith(word) for each in own) for word in folded(text).casefold().split())
+
+
+def _support_pages(text: str, viewer: Viewer) -> dict[str, Any]:
+    """The support pages that may be sent, as the lookups hold them: no statement."""
+    lookups, rows = viewer.lookups, []
+    if viewer.person.may("Support Pages", "read"):
+        offered = [lookups.rows["support_page"][key] for key in lookups.offered["support_page"]]
+        rows = [
+            {"title": row["label"], "hint": row["description"] or "", "url": row["url"]}
+            for row in offered
+            if _has_words(row["label"], text)
+        ]
+    return {"title": _("Support pages"), "url": "", "rows": rows[:MAX_HITS]}
+
+
+def _settings(text: str, viewer: Viewer) -> dict[str, Any]:
+    """The settings pages that the person may open."""
+    menu = current_app.appbuilder.menu  # type: ignore[attr-defined]
+    entries = [(group, item) for group in settings_menu.GROUPS for item in menu.find(group.name).childs]
+    rows = [
+        {"title": str(item.label), "hint": str(group.label), "url": item.get_url()}
+        for group, item in entries
+        if _has_words(str(item.label), text) and item.should_render() and may_open(viewer.person, item)
+    ]
+    return {"title": _("Settings"), "url": "/settings/", "rows": rows[:MAX_HITS]}

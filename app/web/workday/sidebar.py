@@ -111,6 +111,7 @@ def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
         "badge": None,
         "group": group,
         "active": path == url if url == "/" else path.startswith((base, *getattr(item.baseview, "also_at", ()))),
+        "board": f"{base}?layout=board" if getattr(item.baseview, "card_columns", ()) else None,
     } | badge
 
 
@@ -170,9 +171,10 @@ def _new(person: access.Person) -> Iterator[Entry]:
     menu = current_app.appbuilder.menu  # type: ignore[attr-defined]
     icons = {item.baseview: item.icon for top in menu.get_list() for item in (top, *top.childs)}
     for screen in registered("screens").values():
-        can_add = "add" not in screen.exclude_route_methods and screen.is_in_new_menu
+        can_add = "add" not in screen.exclude_route_methods and (screen.is_in_new_menu or screen.is_searched)
         if can_add and person.may(screen.module, "create"):
             yield {
+                "is_in_menu": screen.is_in_new_menu,  # the palette makes all that it finds
                 "label": str(screen.record_name),
                 "icon": icon_of(icons.get(screen)),
                 "url": f"{screen.route_base}/{'quick' if screen.quick_fields else 'add'}",

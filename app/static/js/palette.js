@@ -1,0 +1,197 @@
+// The palette: Ctrl+K (caught in theme.js) or the search field opens it. Commands and pages are those of the menus of this page, so that
+// it offers what the person may do; records come from the server while one types.
+import { open as openSheet, sentenceOf } from './sheet.js';
+
+const WAIT = 120; // ms without a key before the server is asked
+const MOST_RECENT = 8;
+const root = document.documentElement;
+const dialog = document.getElementById('palette');
+const input = dialog.querySelector('input');
+const list = dialog.querySelector('[role=listbox]');
+const note = dialog.querySelector('.palette-note');
+const words = dialog.dataset;
+const $$ = (selector) => [...document.querySelectorAll(selector)];
+const textOf = (element) => { const copy = element.cloneNode(true); copy.querySelectorAll('kbd, .count').forEach((each) => each.remove()); return copy.textContent.trim(); };
+const placeOf = (url) => document.querySelector(`#sidebar a[href^="${CSS.escape(url.split('/').slice(0, 2).join('/'))}/"]`); // its list, in the menu
+const iconOf = (element) => element?.querySelector('.icon')?.cloneNode(true);
+
+// --- recent records: number and name, as their pages show them; of this person only
+function recent() {
+  try {
+    const kept = JSON.parse(localStorage.getItem('recent'));
+    return kept?.user === words.user ? kept.rows.filter((row) => typeof row.url === 'string' && row.url.startsWith('/') && !row.url.startsWith('//')) : [];
+  } catch { return []; } // nothing kept, or private mode
+}
+function remember() {
+  const head = document.querySelector('.record-name');
+  const title = head?.querySelector('h1')?.textContent.trim();
+  if (!title) return;
+  const row = { url: location.pathname, text: title, hint: head.querySelector('[data-copy]')?.dataset.copy || '' };
+  const rows = [row, ...recent().filter((each) => each.url !== row.url)].slice(0, MOST_RECENT + 1);
+  try { localStorage.setItem('recent', JSON.stringify({ user: words.user, rows })); } catch { /* private mode */ }
+}
+remember();
+document.addEventListener('submit', ({ target }) => {
+  if (target.getAttribute('action') === '/logout/') { try { localStorage.removeItem('recent'); } catch { /* private mode */ } }
+}, true);
+
+// --- what the page itself offers
+const pageItem = (link) => ({ text: words.go.replace('{}', textOf(link)), url: link.getAttribute('href'), icon: iconOf(link) });
+function commands() {
+  const made = $$('a[data-new]').map((link) => ({ text: words.newWord.replace('{}', textOf(link)), url: link.getAttribute('href'), icon: iconOf(link), isQuick: 'quickOpen' in link.dataset }));
+  const own = $$('.person-menu > a.menu-item:not([lang])').map((link) => ({ text: textOf(link), url: link.getAttribute('href'), icon: iconOf(link) }));
+  const theme = document.querySelector('[data-theme-choice] legend')?.textContent;
+  const looks = $$('[data-theme-choice] button').map((button) => ({ text: `${theme}: ${button.title}`, act: () => button.click(), icon: iconOf(button) }));
+  const rest = $$('.person-menu > button.menu-item, .person-menu form button').map((button) => ({ text: textOf(button), act: () => button.click(), icon: iconOf(button) }));
+  return [...made, ...own, ...looks, ...rest];
+}
+function pages() {
+  const links = $$('#sidebar a.side-link');
+  const boards = links.filter((link) => link.dataset.board).map((link) => ({ text: `${textOf(link)}: ${words.boardWord}`, url: link.dataset.board, icon: iconOf(link) }));
+  return [...links.map(pageItem), ...boards];
+}
+/** Whether each typed word begins a word of the text. */
+function fits(text, typed) {
+  const own = text.toLocaleLowerCase().split(/[\s:]+/);
+  return typed.toLocaleLowerCase().split(/\s+/).every((word) => own.some((each) => each.startsWith(word)));
+}
+
+// --- the list
+let asked = 0; // answers to earlier questions are dropped
+let waiting = false;
+let enterWanted = null; // Enter came before the answer: {isNewTab}
+let timer = null;
+let request = null;
+let opener = null; // what had the focus
+const options = () => [...list.querySelectorAll('[role=option]')];
+const current = () => list.querySelector('[aria-selected=true]');
+
+function select(option) {
+  options().forEach((each) => each.setAttribute('aria-selected', String(each === option)));
+  if (option) { input.setAttribute('aria-activedescendant', option.id); option.scrollIntoView({ block: 'nearest' }); } else input.removeAttribute('aria-activedescendant');
+}
+function line(item, id) {
+  const made = document.createElement(item.url ? 'a' : 'button');
+  if (item.url) made.href = item.url; else made.type = 'button';
+  if (item.url && !item.url.startsWith('/')) Object.assign(made, { target: '_blank', rel: 'noopener' });
+  Object.assign(made, { id, className: 'palette-item', tabIndex: -1, item });
+  made.setAttribute('role', 'option');
+  made.setAttribute('aria-selected', 'false');
+  const text = Object.assign(document.createElement('span'), { className: 'palette-text', textContent: item.text });
+  made.append(...(item.icon ? [item.icon.cloneNode(true)] : []), text);
+  if (item.hint) made.append(Object.assign(document.createElement('span'), { className: 'palette-hint', textContent: item.hint }));
+  return made;
+}
+function group({ title, items }, at) {
+  const box = document.createElement('div');
+  box.setAttribute('role', 'group');
+  box.setAttribute('aria-label', title);
+  const head = Object.assign(document.createElement('div'), { className: 'palette-group', textContent: title });
+  head.setAttribute('aria-hidden', 'true');
+  box.append(head, ...items.map((item, n) => line(item, `palette-${at}-${n}`)));
+  return box;
+}
+let found = []; // groups of the last answer
+function draw() {
+  const typed = input.value.trim();
+  const kept = current()?.item;
+  const here = recent().filter((row) => row.url !== location.pathname).slice(0, MOST_RECENT).map((row) => ({ ...row, icon: iconOf(placeOf(row.url)) }));
+  const all = [[words.recent, here], [words.commands, commands()], [words.pages, pages()]];
+  const own = all.map(([title, items]) => ({ title, items: typed ? items.filter((item) => fits(`${item.text} ${item.hint || ''}`, typed)) : items }));
+  const last = typed.length > 1 && !waiting && found.length ? [{ title: dialog.ariaLabel, items: [{ text: words.all.replace('{}', typed), url: `/search?${new URLSearchParams({ q: typed })}`, icon: iconOf(dialog) }] }] : [];
+  list.replaceChildren(...[...own, ...found, ...last].filter((each) => each.items.length).map(group));
+  const every = options();
+  select(every.find((each) => kept && each.item.text === kept.text && each.item.url === kept.url) || every[0]);
+  if (!waiting && !note.textContent && typed.length > 1 && !every.length) say(words.none);
+}
+function say(sentence) { note.textContent = sentence; note.hidden = !sentence; }
+
+async function ask(typed) {
+  const mine = asked;
+  request = new AbortController();
+  let groups = [];
+  let sentence = '';
+  try {
+    const answer = await fetch(`/search/hits?${new URLSearchParams({ q: typed })}`, { headers: { Accept: 'application/json' }, credentials: 'same-origin', signal: request.signal });
+    if (answer.ok) ({ groups } = await answer.json()); else sentence = sentenceOf(answer);
+  } catch { groups = []; sentence = words.offline; }
+  if (mine !== asked) return;
+  waiting = false;
+  found = groups.map(({ title, url, rows }) => ({ title, items: rows.map((row) => ({ text: row.title, hint: row.hint, url: row.url, icon: iconOf(placeOf(url)) })) }));
+  say(sentence);
+  draw();
+  if (enterWanted && current()) choose(current(), enterWanted.isNewTab);
+  enterWanted = null;
+}
+function typedAnew() {
+  const typed = input.value.trim();
+  asked += 1;
+  clearTimeout(timer);
+  request?.abort();
+  enterWanted = null;
+  waiting = typed.length > 1;
+  found = [];
+  say('');
+  draw();
+  if (waiting) timer = setTimeout(ask, WAIT, typed);
+}
+function choose(option, isNewTab) {
+  const { item } = option;
+  if (item.url && (isNewTab || !item.url.startsWith('/'))) { // a support page is outside the CRM
+    window.open(item.url, '_blank', 'noopener'); return; }
+  dialog.close();
+  if (item.act) item.act();
+  else if (item.isQuick) openSheet(item.url);
+  else location.assign(item.url);
+}
+
+// --- open, keys, close
+function open() {
+  delete root.dataset.paletteWanted;
+  if (dialog.open) { input.select(); return; }
+  opener = document.activeElement;
+  dialog.showModal(); // the browser gives the focus back on closing, except to the text of an email
+  input.focus();
+  input.select();
+  typedAnew();
+}
+dialog.addEventListener('close', () => { asked += 1; clearTimeout(timer); request?.abort(); input.value = ''; if (document.activeElement === document.body || dialog.contains(document.activeElement)) opener?.focus({ preventScroll: true }); });
+input.addEventListener('input', typedAnew);
+dialog.addEventListener('keydown', (event) => {
+  event.stopPropagation(); // the page behind has keys of its own
+  const every = options();
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step && every.length) {
+    event.preventDefault();
+    select(every[(every.indexOf(current()) + step + every.length) % every.length]);
+  } else if (event.key === 'Enter' && event.target === input && !event.isComposing) {
+    const isNewTab = event.ctrlKey || event.metaKey;
+    if (current()) { event.preventDefault(); choose(current(), isNewTab); } else if (waiting) { event.preventDefault(); enterWanted = { isNewTab }; }
+  } else if (event.key === 'Escape') {
+    event.preventDefault(); // a search field would only empty itself
+    dialog.close();
+  }
+});
+list.addEventListener('click', (event) => {
+  const option = event.target.closest('[role=option]');
+  if (!option || event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser opens a tab or window
+  event.preventDefault();
+  choose(option, false);
+});
+list.addEventListener('mousedown', (event) => { if (!event.target.closest('a')) event.preventDefault(); }); // typing goes on
+dialog.addEventListener('click', ({ target }) => { if (target === dialog) dialog.close(); }); // beside it
+
+addEventListener('crm:palette', open);
+const field = document.querySelector('[data-palette] [data-search]');
+document.querySelector('[data-palette]')?.addEventListener('mousedown', (event) => event.preventDefault()); // the focus stays where it was
+document.querySelector('[data-palette]')?.addEventListener('click', () => { const typed = field.value; open(); if (typed) { input.value = typed; typedAnew(); } });
+// Keys pressed in the text of an email do not reach this page.
+function listen({ target }) {
+  if (!target.matches?.('[data-mail-frame]')) return;
+  target.contentDocument?.addEventListener('keydown', (event) => {
+    if ((event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.code === 'KeyK') { event.preventDefault(); open(); }
+  });
+}
+document.addEventListener('load', listen, true);
+$$('[data-mail-frame]').forEach((target) => listen({ target }));
+if ('paletteWanted' in root.dataset) open();

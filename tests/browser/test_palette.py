@@ -1,0 +1,91 @@
+"""The palette in Chromium: at the first press on every page, by keyboard alone, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SELLER, Seat
+from tests.browser.test_screens import faults
+
+Sit = Callable[..., Seat]
+PAGES = ("/", "/leads/", "/tasks/?layout=board", "/dashboard/", "/me/")
+RECENT = "() => localStorage.getItem('recent')"
+
+
+def press_at_once(page: Any, url: str) -> Any:
+    """Ctrl+K before the scripts of the page have come; returns the field of the palette."""
+    page.goto(url, wait_until="commit")
+    page.wait_for_selector("#main", state="attached")
+    page.keyboard.press("Control+k")
+    return page.locator("#palette input")
+
+
+def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
+    sits = seat(SELLER)
+    page = sits.page
+    for path in PAGES:
+        expect(press_at_once(page, sits.url + path)).to_be_focused()
+        page.wait_for_load_state("load")
+        page.keyboard.press("Escape")
+        expect(page.locator("#palette")).not_to_be_visible()
+
+    sits.go("/leads/")
+    row = page.locator("main tbody tr", has=page.locator(".phone")).first
+    digits = row.locator(".phone").inner_text()[-5:]
+    address = row.get_attribute("data-href")
+    page.locator("#list-q").focus()
+    page.keyboard.press("Control+k")
+    page.keyboard.type(digits)
+    hit = page.locator(f"#palette [role=option][href='{address}']")
+    expect(hit).to_be_visible()
+    assert faults(page) == []
+    page.keyboard.press("Escape")
+    expect(page.locator("#list-q")).to_be_focused()
+
+    page.locator("[data-search]").click()
+    page.keyboard.type(digits)
+    page.keyboard.press("Enter")  # before the answer has come: the first hit is opened then
+    page.wait_for_url(lambda url: "/leads/CRM-LEAD-" in url)
+    number = page.locator(".record-number").inner_text()
+    sits.go("/me/")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette [role=option]").first).to_contain_text(number)
+    page.keyboard.type("new lead")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sheet [name=first_name]")).to_be_focused()
+    page.keyboard.press("Escape")
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("go tas")
+    with page.context.expect_page() as opened:
+        page.keyboard.press("Control+Enter")
+    assert "/tasks/" in opened.value.url
+    opened.value.close()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("theme dark")
+    page.keyboard.press("Enter")
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    page.keyboard.press("Control+k")
+    assert number in page.evaluate(RECENT) and faults(page) == []
+    page.keyboard.type("sign out")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/login/**")
+    assert page.evaluate(RECENT) is None
+    assert sits.complaints == []
+
+
+def test_it_fits_a_phone_and_is_the_search_page_without_scripts(seat: Sit) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}}
+    page = seat(SELLER, **phone).page
+    page.locator(".search-field").click()
+    expect(page.locator("#palette input")).to_be_focused()
+    box = page.locator("#palette").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    plain = seat(SELLER, java_script_enabled=False).page
+    plain.fill("[data-search]", "mehta")
+    plain.press("[data-search]", "Enter")
+    expect(plain.locator("h1")).to_have_text("Search: mehta")
