@@ -162,7 +162,8 @@ def _import(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Foun
     if match is None and policy != "create":
         match = _in_file(chunk, raw)
     if match is not None and policy == "skip":
-        return Outcome(line, "skipped", match.ids[0] or None, problem=_("Exists already (%(by)s).", by=_label(plan, match.by)))
+        text = _("Exists already (%(by)s).", by=_label(plan, match.by))
+        return Outcome(line, "skipped", match.ids[0] or None, problem=text)
     if match is not None and policy == "update":
         refuse_several(len(match.ids))
         return _update(session, kind, (line, raw, match.ids[0]), viewer)
