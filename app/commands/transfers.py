@@ -241,5 +241,5 @@ def _print_problems(run_id: int, is_trial: bool) -> None:
         while found := import_runs.problems(session, run, is_trial, after):
             for line, result, problem, _cells in found:
                 if result == "wrong":
-                    click.echo(f"row {line}: {problem}", err=True)
+                    click.echo(f"row {import_runs.row_number(run, line)}: {problem}", err=True)
             after = found[-1][0]

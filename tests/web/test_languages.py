@@ -98,6 +98,15 @@ def test_without_a_requested_language_the_users_own_is_used(world: World) -> Non
     assert asked.json["message"] == ENGLISH
 
 
+def test_states_of_calls_are_named_in_the_language_of_the_page(world: World) -> None:
+    world.make.user("hari", "Sales User", locale="hi")
+    door = world.door("hari")
+    door.screen("/lang/hi")
+    page = door.screen("/calls/").text
+    assert "जवाब नहीं" in page
+    assert ">No Answer<" not in page
+
+
 def test_values_are_interpolated_into_the_translation(world: World) -> None:
     lead = world.make.lead("ana")
     body, hindi_please = {"status": "Sent to HO"}, {"Accept-Language": "hi"}

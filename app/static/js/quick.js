@@ -40,7 +40,7 @@ document.addEventListener('click', (event) => {
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); link.closest('details')?.removeAttribute('open'); open(link.href); }
 });
 document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.key !== 'N' || event.target.closest('input, textarea, select, [contenteditable], dialog, .ts-wrapper') || document.querySelector('dialog[open]')) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.key !== 'N' || event.target.closest('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], dialog, .ts-wrapper') || document.querySelector('dialog[open]')) return;
   const links = [...document.querySelectorAll('a[data-quick-open]')];
   // The one of the list or record on this page, else the first.
   const link = links.find((each) => location.pathname.startsWith(each.dataset.quickOpen)) || links[0];

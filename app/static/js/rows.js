@@ -121,7 +121,7 @@ document.addEventListener('dblclick', (event) => {
   getSelection()?.removeAllRanges();
   edit(cell);
 });
-const typing = (target) => target.closest('input, textarea, select, [contenteditable], .ts-wrapper, dialog');
+const typing = (target) => target.closest('input:not([type=checkbox]), textarea, select, [contenteditable], .ts-wrapper, dialog');
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || !list()) return;
   const row = event.target.closest('tr[data-id]');
@@ -131,7 +131,7 @@ document.addEventListener('keydown', (event) => {
     const first = $$('td', row).find((cell) => heads(cell)?.dataset.edit);
     if (first) { event.preventDefault(); edit(first); }
   }
-  if (event.key === 'v' || event.key === ' ') { event.preventDefault(); preview(row); }
+  if (event.key === 'v' || (event.key === ' ' && event.target.type !== 'checkbox')) { event.preventDefault(); preview(row); }
 });
 
 widths();

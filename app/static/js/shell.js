@@ -23,6 +23,12 @@ document.addEventListener('click', (event) => {
 });
 pressed();
 
+// --- tabs: on a narrow screen, the one of this page is in sight
+for (const tab of $$('.tabs [aria-current]')) {
+  const bar = tab.parentElement, place = tab.getBoundingClientRect(), frame = bar.getBoundingClientRect();
+  if (place.right > frame.right) bar.scrollLeft += place.right - frame.right + 16;
+}
+
 // --- sidebar and drawer
 function drawer(open) {
   if (open) root.dataset.drawer = 'open'; else delete root.dataset.drawer;

@@ -159,7 +159,7 @@ def _word(widget: Breakdown, value: Any, viewer: Viewer) -> str:
     if widget.master:
         card = viewer.lookups.card(widget.master, value)
         return str(shown_label(card["label"])) if card else _("Removed")
-    return str((widget.words or {}).get(value, value))
+    return str((widget.words or {}).get(value) or shown_label(value))
 
 
 def _trend(_name: str, widget: Trend, canvas: Canvas) -> Drawn:

@@ -10,6 +10,7 @@ from app.domain.calls import CallLog
 from app.lib import phone
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import PhoneField
+from app.web.core.shipped_labels import shown_label
 from app.web.records import call_lines, dial_targets
 
 _both: dict[str, Any] = {"add": True, "edit": True}
@@ -30,6 +31,11 @@ _MEDIUM_WORDS = {"mobile": _("Phone"), "manual": _("Manual"), "console": _("Cons
 _MEDIUM_WORDS |= {"twilio": "Twilio", "exotel": "Exotel"}
 
 
+def status_word(status: str) -> str:
+    """A status as pages name it."""
+    return str(STATUS_WORDS.get(status) or shown_label(status))
+
+
 class CallStatusField(ChoiceField):
     """How a call ended, with a label for pages."""
 
@@ -40,11 +46,11 @@ class CallStatusField(ChoiceField):
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The label with its color."""
         made = super().cell(values, viewer)
-        return made | {"label": STATUS_WORDS.get(values[0], values[0])} if values[0] else made
+        return made | {"label": status_word(values[0])} if values[0] else made
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select."""
-        options = [(option, STATUS_WORDS.get(option, option)) for option in self.options]
+        options = [(option, status_word(option)) for option in self.options]
         return super().form_input(raw, errors, viewer) | {"options": options}
 
 
@@ -100,7 +106,7 @@ class OtherPartyField(Field):
         """The name or number with the direction's icon, and the number beside a name."""
         name, number = call_lines.name_of(values), call_lines.number_of(values, viewer)
         icon, tone = call_lines.sign_of(values[5], values[6])
-        title = f"{values[5]}, {STATUS_WORDS.get(values[6], values[6])}"
+        title = f"{shown_label(values[5])}, {status_word(values[6])}"
         return {
             "kind": "call",
             "text": name or number or str(_("Unknown number")),

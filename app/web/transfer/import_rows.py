@@ -68,7 +68,7 @@ def run(session: Session, chunk: Chunk, viewer: Viewer) -> list[Outcome]:
         try:
             raws[line] = chunk.plan.raw(cells)
         except RuleBroken as broken:
-            chunk.wrong(line, refusal(broken)[1])
+            chunk.wrong(line, _said(chunk.plan, broken))
     options = chunk.plan.options
     is_matched = options.duplicates != "create" and options.keys
     found = chunk.plan.kind.find(session, raws, options.keys) if is_matched else {}
@@ -124,6 +124,19 @@ def _note_seen(chunk: Chunk, raw: dict[str, Any], record_id: int) -> None:
             chunk.seen[key, text] = record_id
 
 
+def _label(plan: Plan, name: str) -> str:
+    found = plan.kind.known.get(name)
+    return str(found.label or name) if found is not None else name
+
+
+def _said(plan: Plan, broken: BaseException) -> str:
+    """The refusal of a row; its sentences name fields as the page does."""
+    _status, text, errors = refusal(broken)
+    for name in errors:
+        text = text.replace(f"“{name}”", f"“{_label(plan, name)}”")
+    return text
+
+
 def _run_one(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Found | None], viewer: Viewer) -> None:
     line, raw, _match = row
     try:
@@ -133,7 +146,7 @@ def _run_one(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Fou
     except REFUSABLE as broken:
         if cause_of(broken) is not None:
             raise  # not the row is wrong: the transaction is gone, and all its rows are tried again
-        chunk.wrong(line, refusal(broken)[1])
+        chunk.wrong(line, _said(chunk.plan, broken))
         return
     finally:
         remarks.taken()
@@ -149,7 +162,8 @@ def _import(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Foun
     if match is None and policy != "create":
         match = _in_file(chunk, raw)
     if match is not None and policy == "skip":
-        return Outcome(line, "skipped", match.ids[0] or None, problem=_("Exists already (%(by)s).", by=match.by))
+        text = _("Exists already (%(by)s).", by=_label(plan, match.by))
+        return Outcome(line, "skipped", match.ids[0] or None, problem=text)
     if match is not None and policy == "update":
         refuse_several(len(match.ids))
         return _update(session, kind, (line, raw, match.ids[0]), viewer)

@@ -158,7 +158,7 @@ def problem_file(session: Session, run: ImportRun, is_trial: bool) -> Iterator[b
         found = problems(session, run, is_trial, after)
         if not found and heading is None:
             return
-        rows = [[line, problem or result, *(cells or ())] for line, result, problem, cells in found]
+        rows = [[row_number(run, line), problem or result, *(cells or ())] for line, result, problem, cells in found]
         yield csv_rows(rows, heading)
         heading = None
         if len(found) < PIECE:
@@ -180,6 +180,11 @@ def options_from(posted: Any, viewer: Viewer) -> Options:
         makes_tasks=bool(posted.get("makes_tasks")),
         dates=posted.get("dates") or "dmy",
     )
+
+
+def row_number(run: ImportRun, line: int) -> int:
+    """Where people find a row: as a spreadsheet counts, the heading too."""
+    return line if dialect_of(run).kind == "json" else line + 1
 
 
 def dialect_of(run: ImportRun) -> Dialect:

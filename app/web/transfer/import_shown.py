@@ -83,7 +83,11 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "has_figures": bool(figures),
         "count": figures.get("wrong", 0),
         "problems": [
-            {"line": line, "problem": problem or "", "cells": ", ".join(filter(None, cells or ()))[:200]}
+            {
+                "line": f"{import_runs.row_number(run, line):,}",
+                "problem": problem or "",
+                "cells": ", ".join(filter(None, cells or ()))[:200],
+            }
             for line, _result, problem, cells in found
         ],
         "problems_url": f"/imports/{run.id}/problems.csv" + ("?trial=1" if is_trial else ""),

@@ -120,6 +120,8 @@ def test_rows_with_errors_are_left_out_and_can_be_downloaded(world: World, mia: 
     assert "doesn" not in mia.problems(run)[3]
     answer = mia.door.screen(f"/imports/{run.id}/problems.csv")
     assert answer.text.count("\r\n") == 4
+    rows = [row.partition(",")[0] for row in answer.text.splitlines()[1:]]
+    assert rows == ["4", "5", "6"]  # as the spreadsheet counts
     assert "This isn't a valid email address." in answer.text
 
 
