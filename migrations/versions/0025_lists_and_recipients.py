@@ -17,7 +17,7 @@ AGAIN = "The CRM was upgraded while this list was being read. Please upload it a
 def upgrade() -> None:
     with op.batch_alter_table("dnd_upload", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.add_column(sa.Column("digest", sa.String(64)))
-        batch.drop_column("wrong_size")
+        batch.drop_column("wrong_size")  # contract: 1.0.0, its wrong lines are rows
     op.create_index("ix_dnd_upload_digest", "dnd_upload", ["digest"])
     op.create_table(
         "dnd_wrong_line",

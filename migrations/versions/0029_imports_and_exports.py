@@ -59,6 +59,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     _grant()
+    # small: one row
     op.execute(sa.text("UPDATE access_version SET n = n + 1"))
 
 

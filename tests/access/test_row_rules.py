@@ -232,7 +232,7 @@ def test_deliveries_are_those_of_ones_own_notifications_and_shared_views_are_eve
         ).id
         for key in users
     )
-    shared = row(office, SavedView, owner_id=users[1], shared=True).id
+    shared = row(office, SavedView, owner_id=users[1], audience="all").id
     assert seen(office, person(users[0]), Delivery) == {own}
     assert seen(office, person(users[0]), SavedView) == {shared}
 
