@@ -184,6 +184,8 @@ def test_a_list_on_the_screen_costs_the_same_at_any_size_and_depth(door: Door, s
     asked = ("", "?psize=100", f"?page={DEEP}", "?psize=100&page=10", "?q=nothing", "?_oc=created_on&_od=asc")
     if screen.card_columns:
         asked += ("?layout=board", "?group=status", "?group=assignee")
+    if screen.has_calendar:
+        asked += tuple(f"?layout=calendar&span={span}&from={NOW:%Y-%m-%d}" for span in ("day", "week", "month"))
     costs = {query: cost(lambda query=query: door.screen(f"{screen.route_base}/{query}")) for query in asked}
     assert max(costs.values()) <= SCREEN, costs
 

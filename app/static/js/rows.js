@@ -30,7 +30,7 @@ async function preview(row) {
   shown?.classList.remove('is-shown');
   shown = row;
   row.classList.add('is-shown');
-  const answer = await get(`${base()}preview/${row.dataset.id}`);
+  const answer = await get(`${row.dataset.base || base()}preview/${row.dataset.id}`);
   if (shown !== row) return;
   if (!answer.ok) { say(sentenceOf(answer)); close(); return; }
   panel.innerHTML = await answer.text();
@@ -45,6 +45,8 @@ function close() {
   shown = null;
   return true;
 }
+// An item of a calendar is shown as a row is.
+addEventListener('crm:preview', (event) => { if (!isWide.matches) location.assign(event.detail.dataset.href); else if (event.detail === shown && !panel?.hidden) close(); else preview(event.detail); });
 const isWide = matchMedia('(min-width: 768px)');
 document.addEventListener('click', (event) => {
   if (event.target.closest('[data-preview-close]')) close();
@@ -123,7 +125,7 @@ document.addEventListener('dblclick', (event) => {
 });
 const typing = (target) => target.closest('input:not([type=checkbox]), textarea, select, [contenteditable], .ts-wrapper, dialog');
 document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || !list()) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || !(list() || document.querySelector('[data-calendar]'))) return;
   const row = event.target.closest('tr[data-id]');
   if (event.key === 'Escape' && close()) { event.preventDefault(); return; }
   if (!row) return;

@@ -105,7 +105,7 @@ def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
     """Filters, search, order and page of a list URL, with our argument names or FAB's. Raises RuleBroken."""
     table, given = screen.record_table, _without_view_name(screen, args)
     _refuse_unknown(screen, given)
-    rules = [table.filter_clause(name, op, value, viewer) for _key, op, name, value in _filters_of(screen, given)]
+    rules = [table.filter_clause(name, op, value, viewer) for _key, op, name, value in filters_of(screen, given)]
     rules += figure_filter.rules_of(screen.service.record, given, viewer)
     nested = list_conditions.read(screen, given.get("where", ""))
     clause = list_conditions.clause(screen, nested, viewer) if nested else None
@@ -126,12 +126,15 @@ def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
 _ARGUMENTS = ("q", "_oc", "_od", "psize", "page", "where")
 #: Arguments of lists that have views.
 _VIEW_ARGUMENTS = ("cols", "view", "layout", "group")
+#: Arguments of a calendar.
+_CALENDAR_ARGUMENTS = ("from", "span")
 
 
 def _refuse_unknown(screen: Any, args: Any) -> None:
     """Raise RuleBroken for an argument that this list does not know or that is given twice: none is ignored."""
     known = (*_ARGUMENTS, *(_VIEW_ARGUMENTS if screen.has_views else ()), *(["tab"] if screen.tab_names else []))
     known += figure_filter.ARGUMENTS if "figure" in args else ()
+    known += _CALENDAR_ARGUMENTS if screen.has_calendar and args.get("layout") == "calendar" else ()
     for key in args:
         is_filter = key.startswith("_flt_")
         if not is_filter and key not in known:
@@ -150,7 +153,7 @@ def _without_view_name(screen: Any, args: Any) -> Any:
     return MultiDict((key.removesuffix(suffix), value) for key, value in args.items(multi=True))
 
 
-def _filters_of(screen: Any, args: Any) -> list[tuple[str, str, str, str]]:
+def filters_of(screen: Any, args: Any) -> list[tuple[str, str, str, str]]:
     """(argument, operator, column, value) of the `_flt_<operator>_<column>=value` arguments.
 
     An empty value is a control that nobody filled in, except for operators that need none. FAB's own addresses have the
@@ -273,7 +276,7 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     if "figure" in request.args:
         gone = dict.fromkeys(figure_filter.ARGUMENTS)
         chips.append({"label": figure_filter.chip(request.args, viewer), "remove_url": url(**gone, page=None)})
-    for key, op, name, value in _filters_of(screen, _without_view_name(screen, request.args)):
+    for key, op, name, value in filters_of(screen, _without_view_name(screen, request.args)):
         if op == "eq" and name in quick:
             continue
         chips.append({"label": in_words(screen, name, op, value, viewer), "remove_url": url(**{key: None}, page=None)})

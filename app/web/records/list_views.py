@@ -36,7 +36,10 @@ def default_url(screen: Any, viewer: Viewer) -> str | None:
 
 def kept_query(query: str) -> str:
     """What a view keeps of an address: filters, search, order, columns, layout."""
-    return urlencode([(key, value) for key, value in pairs_of(query) if key not in _PASSING])
+    pairs = pairs_of(query)
+    # A view of a calendar opens today.
+    passing = (*_PASSING, "from") if ("layout", "calendar") in pairs else _PASSING
+    return urlencode([(key, value) for key, value in pairs if key not in passing])
 
 
 def pairs_of(query: str) -> list[tuple[str, str]]:
@@ -102,7 +105,9 @@ def _item(screen: Any, view: View, current: View | None, choices: Choices) -> di
 
 def _layouts(screen: Any, base: str, here: str) -> dict[str, Any]:
     """The addresses of the other layouts, which keep filters, search, order and columns."""
-    kept = [(key, value) for key, value in pairs_of(here) if key not in ("layout", "group")]
+    is_calendar = request.args.get("layout") == "calendar"
+    gone = ("layout", "group", *(("from", "span") if is_calendar else ()))
+    kept = [(key, value) for key, value in pairs_of(here) if key not in gone]
     view = [("view", request.args["view"])] if request.args.get("view") else []
 
     def address(**more: str) -> str:
@@ -114,6 +119,8 @@ def _layouts(screen: Any, base: str, here: str) -> dict[str, Any]:
         "is_board": request.args.get("layout") == "board",
         "list_url": address() if kept or view else f"{base}?view=all",
         "board_url": address(layout="board") if screen.card_columns else None,
+        "is_calendar": is_calendar,
+        "calendar_url": address(layout="calendar") if screen.has_calendar and "figure" not in request.args else None,
         "group_by": [
             {"label": label, "url": address(group=name), "active": name == chosen} for name, label in columns.items()
         ],

@@ -121,6 +121,8 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
     has_views = True
     #: Columns of a board's cards, below the title; none = the list has no board.
     card_columns: tuple[str, ...] = ()
+    #: Whether the list can be shown as a calendar.
+    has_calendar = False
     #: Whether the "New" menu offers this record.
     is_in_new_menu = True
     #: Whether the search page and the command palette search this record.

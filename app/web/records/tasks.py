@@ -24,7 +24,7 @@ from app.web.core.record_service import RecordService, refuse_foreign_assignee
 from app.web.core.record_table import ListQuery
 from app.web.records.about_field import AboutField, OpenDueField
 from app.web.records.bulk import BulkAction, set_column
-from app.web.records.task_actions import TaskActions
+from app.web.records.calendar_moves import CalendarMoves
 
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
 PRIORITY_COLORS = {"Low": "slate", "Medium": "amber", "High": "red", "Urgent": "purple"}
@@ -171,7 +171,7 @@ class TaskResource(Resource):
     order_columns = ["status", "priority", "due_on", "created_on", "changed_on"]
 
 
-class TaskScreen(TaskActions):
+class TaskScreen(CalendarMoves):
     """/tasks/"""
 
     route_base = "/tasks"

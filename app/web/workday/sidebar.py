@@ -74,16 +74,21 @@ def _pinned(person: access.Person, path: str) -> Iterator[Entry]:
         screen = screens.get(view.module)
         if view.id in choices.pins and screen is not None and person.may(screen.module, "read"):
             is_shown = request.args.get("view") == str(view.id) and path.strip("/") == view.module
-            icon = "layout-kanban" if "layout=board" in view.query else "bookmark"
             yield {
                 "name": f"view-{view.id}",
                 "label": view.label,
-                "icon": icon,
+                "icon": _view_icon(view.query),
                 "url": view_url(screen.route_base, view),
                 "badge": None,
                 "group": "views",
                 "active": is_shown,
             }
+
+
+def _view_icon(query: str) -> str:
+    """The icon of a view, by its layout."""
+    layouts = {"layout=board": "layout-kanban", "layout=calendar": "calendar"}
+    return next((icon for layout, icon in layouts.items() if layout in query), "bookmark")
 
 
 def may_open(person: access.Person, item: Any) -> bool:

@@ -1,0 +1,82 @@
+"""Moving a task in the calendar: another day or time is a change of its due time, by the door of the form."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from flask import flash, redirect, render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+
+from app.domain import calendar_range
+from app.domain.base import RuleBroken
+from app.domain.tasks import Task
+from app.extensions import db
+from app.web.core import remarks
+from app.web.core.date_fields import DateField
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer, sentence_header, whole
+from app.web.pages.refusals import back, refuse_as_page
+from app.web.records import calendar_items
+from app.web.records.task_actions import TaskActions
+
+
+class CalendarMoves(TaskActions):
+    """A screen of tasks with a calendar."""
+
+    VERBS = TaskActions.VERBS | {"calendar_move": "write"}
+    has_calendar = True
+
+    @expose("/calendar/move/<pk>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def calendar_move(self, pk: str) -> Any:
+        """Change the due time: `to` is a day or a local time, `days` and `minutes` are steps. Answers with the item."""
+        row, viewer = self.row_for(pk, "write"), current_viewer()
+        key, version = row.id, whole(request.form.get("version"), 0, 0, 2**31) or None
+        values = self.record_table.parse({"due_on": wanted_due(row, request.form, viewer)}, "edit", viewer)
+        self.change_row(row, values, version, viewer)
+        db.session.commit()
+        sentences = remarks.taken()
+        if not request.headers.get("HX-Request"):
+            for sentence in sentences:
+                flash(sentence, "warning")
+            return redirect(back())
+        shown = self.record_table.one(db.session(), key, calendar_items.NAMES)
+        if shown is None:  # moved out of reach
+            return ""
+        self.record_table.prepare([shown], calendar_items.NAMES, viewer)
+        item = calendar_items.task_item(self, shown, viewer)
+        html = render_template("crm/_calendar_item.html", item=item, may_move=True)
+        return html, 200, (sentence_header(" ".join(sentences)) if sentences else {})
+
+
+def wanted_due(row: Task, form: Any, viewer: Viewer) -> Any:
+    """The due time that was asked for, as the form field takes it. Raises RuleBroken."""
+    to = form.get("to", "").strip()
+    if to and len(to) > len("2026-11-30"):
+        return to
+    days, minutes = whole(form.get("days"), 0, -366, 366), whole(form.get("minutes"), 0, -1440, 1440)
+    if not to and not days and not minutes:
+        raise RuleBroken(_("Say to which day or time the task goes."), "to")
+    if row.due_on is None:
+        raise RuleBroken(_("This task has no due time. Please open it and enter one."), "due_on")
+    if to:
+        day: date = DateField("to").parse(to, viewer)
+        return _on(row.due_on, day, viewer)
+    try:
+        day = row.due_on.astimezone(viewer.zone).date() + timedelta(days=days)
+        return _on(row.due_on, day, viewer) + timedelta(minutes=minutes)
+    except OverflowError:
+        raise RuleBroken(_("Say to which day or time the task goes."), "to") from None
+
+
+def _on(moment: datetime, day: date, viewer: Viewer) -> datetime:
+    """On this day at the same time; unchanged on its own day, which may have this time twice."""
+    moment = moment.astimezone(UTC)
+    if moment.astimezone(viewer.zone).date() == day:
+        return moment
+    return calendar_range.on_day(moment, day, viewer.zone)

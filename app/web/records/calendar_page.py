@@ -1,0 +1,170 @@
+"""The list of tasks as a calendar: a day or a week by half hours, a month by days. All state is in the address."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flask import render_template, request
+from flask_babel import gettext as _
+
+from app.domain import calendar_range, office_hours
+from app.domain.base import RuleBroken
+from app.domain.calendar_range import SPANS, Range
+from app.web.core.date_fields import DateField
+from app.web.core.fields import Viewer
+from app.web.core.local_dates import written
+from app.web.core.record_table import ListQuery
+from app.web.records import calendar_items, list_views
+from app.web.records.calendar_items import Items
+from app.web.records.list_columns import Chosen
+from app.web.records.list_page import list_page, url
+
+#: Items of a day in a month; the hours of a day's table, if nothing is earlier or later.
+CELL, HOURS = 4, range(8, 20)
+#: The argument by which a list shows one's own tasks only.
+MINE = "_flt_eq_assignee"
+
+
+def read(args: Any, viewer: Viewer) -> Range:
+    """The range of an address: `from` and `span`; this week without them. Raises RuleBroken."""
+    span = args.get("span") or "week"
+    if span not in SPANS:
+        text = _("A calendar shows a day, a week or a month, not “%(name)s”. Choose one above it.", name=span[:60])
+        raise RuleBroken(text, "span")
+    day = DateField("from").parse(args.get("from"), viewer) or today(viewer)
+    return Range(span, day, viewer.zone)
+
+
+def today(viewer: Viewer) -> date:
+    """The person's date."""
+    return viewer.now.astimezone(viewer.zone).date()
+
+
+def opens_anew(args: Any) -> bool:
+    """Whether the address says nothing but “calendar”: then it opens with one's own tasks."""
+    return set(args) <= {"layout", "span"}
+
+
+def own_url(viewer: Viewer) -> str:
+    """This calendar with one's own tasks, from today."""
+    return url(**{MINE: "@me", "from": today(viewer).isoformat()})
+
+
+def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) -> Any:
+    """The calendar, or the part of it that htmx asked for."""
+    wanted = read(request.args, viewer)
+    found = calendar_items.load(screen, list_query, wanted, viewer)
+    shown = list_page(screen, ListQuery(list_query.conditions, [], 1), [], columns, viewer)
+    shown |= list_views.switcher(screen, viewer) | {"tabs": []}
+    shown["kind"] = screen.record_table.name
+    shown["count_text"] = f"{found.count:,}" + ("+" if found.is_cut else "")
+    shown["calendar"] = _head(wanted, viewer) | _body(wanted, found, viewer)
+    shown["calendar"] |= {"notes": _notes(wanted, found), "may_move": viewer.person.may(screen.module, "write")}
+    return render_template(
+        "crm/_calendar.html" if request.headers.get("HX-Request") else "crm/calendar.html", page=shown
+    )
+
+
+def _head(wanted: Range, viewer: Viewer) -> dict[str, Any]:
+    """Title, the ways to other days, and whose tasks."""
+    reach, mine = viewer.person.reach("Tasks"), request.args.get(MINE)
+    here = wanted.day.isoformat()
+    labels = {"day": _("Day"), "week": _("Week"), "month": _("Month")}
+    is_mine = mine in ("@me", str(viewer.person.id))
+    whose = [
+        {"label": _("Mine"), "url": url(**{MINE: "@me", "from": here}), "on": is_mine},
+        {"label": _("Team"), "url": url(**{MINE: None, "from": here}), "on": not mine},
+    ]
+    return {
+        "span": wanted.span,
+        "title": _title(wanted),
+        "spans": [(label, url(**{"span": key, "from": here}), key == wanted.span) for key, label in labels.items()],
+        "earlier_url": url(**{"from": wanted.earlier.isoformat()}),
+        "later_url": url(**{"from": wanted.later.isoformat()}),
+        "today_url": url(**{"from": today(viewer).isoformat()}),
+        "whose": whose if reach is None or len(reach) > 1 else [],
+    }
+
+
+def _title(wanted: Range) -> str:
+    if wanted.span == "day":
+        return written(wanted.day, "%A, %-d %B %Y")
+    if wanted.span == "month":
+        return written(wanted.day, "%B %Y")
+    return f"{written(wanted.first, '%-d %b')} – {written(wanted.last, '%-d %b %Y')}"
+
+
+def _body(wanted: Range, found: Items, viewer: Viewer) -> dict[str, Any]:
+    days = [_day(each, wanted, viewer) for each in wanted.days]
+    if wanted.span == "month":
+        cut = found.until.astimezone(wanted.zone).date().isoformat() if found.until else None
+        for each in days:
+            items = found.by_day.get(each["day"], [])
+            more = len(items) - CELL
+            each["items"] = items[:CELL]
+            each["more"] = _("+%(count)s more", count=more) if more > 0 else None
+            if cut and each["day"] >= cut:
+                each["more"] = _("Open the day")
+        return {"days": days[:7], "weeks": [days[start : start + 7] for start in range(0, len(days), 7)]}
+    return {"days": days, "rows": _rows(wanted, found, viewer)}
+
+
+def _day(day: date, wanted: Range, viewer: Viewer) -> dict[str, Any]:
+    """The head of one day."""
+    start, end = (calendar_range.midnight(each, viewer.zone) for each in (day, day + timedelta(days=1)))
+    opened = office_hours.open_time_between(viewer.lookups.office, start, end)
+    return {
+        "day": day.isoformat(),
+        "number": day.day,
+        "weekday": written(day, "%a"),
+        "label": written(day, "%A, %-d %B %Y"),
+        "is_today": day == today(viewer),
+        "is_closed": not opened,
+        "is_outside": wanted.span == "month" and day.month != wanted.day.month,
+        "url": url(**{"span": "day", "from": day.isoformat()}),
+    }
+
+
+def _rows(wanted: Range, found: Items, viewer: Viewer) -> list[dict[str, Any]]:
+    """The half hours of the days: {label, cells: [{key, is_closed, items}], is_empty}."""
+    hours, office = _hours(found), viewer.lookups.office
+    columns = [list(calendar_range.slots(day, viewer.zone, hours)) for day in wanted.days]
+    rows = []
+    for parts in zip(*columns, strict=True):
+        cells = [_cell(day, part, found, office) for day, part in zip(wanted.days, parts, strict=True)]
+        rows.append({"label": parts[0][0], "cells": cells, "is_empty": not any(each["items"] for each in cells)})
+    return rows
+
+
+def _cell(day: date, part: tuple[str, datetime, datetime], found: Items, office: Any) -> dict[str, Any]:
+    label, start, end = part
+    key = f"{day.isoformat()}T{label}"
+    is_closed = not office_hours.open_time_between(office, start, end)
+    return {"key": key, "is_closed": is_closed, "items": found.by_slot.get(key, [])}
+
+
+def _hours(found: Items) -> range:
+    """The usual hours, and those of what is earlier or later."""
+    used = [int(key[11:13]) for key in found.by_slot]
+    return range(min([HOURS.start, *used]), max([HOURS.stop, *(hour + 1 for hour in used)]))
+
+
+def _notes(wanted: Range, found: Items) -> list[str]:
+    """What the calendar leaves out, in sentences."""
+    notes = []
+    if found.is_cut:
+        until = written(found.until.astimezone(wanted.zone), "%-d %b, %H:%M") if found.until else ""
+        notes.append(
+            _(
+                "These are the first %(count)s tasks, up to %(day)s. "
+                "Choose a shorter time or filter by assignee to see all.",
+                count=f"{found.most:,}",
+                day=until,
+            )
+        )
+    if found.is_filtered:
+        notes.append(_("Follow-ups of leads are left out while tasks are filtered by anything but their assignee."))
+    if found.leads_cut:
+        notes.append(_("Only the first %(count)s follow-ups are shown.", count=f"{found.most:,}"))
+    return notes

@@ -1,0 +1,50 @@
+"""The calendar of tasks in Chromium: a drag gives another due time, a colleague sees it, a refusal takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import MANAGER, SELLER, Seat
+
+
+def test_a_drag_gives_another_due_time_and_a_colleague_sees_it(seat: Callable[..., Seat]) -> None:
+    mover, watcher = seat(SELLER), seat(MANAGER)
+    mover.go("/tasks/?layout=calendar&span=month")
+    page = mover.page
+    watcher.go(page.url.removeprefix(mover.url).replace("_flt_eq_assignee=%40me&", ""))
+    watcher.await_socket()
+    item = page.locator(".can-move").first
+    name, version = item.get_attribute("data-item"), item.get_attribute("data-version")
+    held = page.locator(f'[data-item="{name}"]')
+    days = [each.get_attribute("data-cell") for each in page.locator("[data-cell]").all()]
+    day = days[8] if held.get_attribute("data-day") != days[8] else days[9]
+    target = page.locator(f'[data-cell="{day}"]')
+
+    def drag() -> None:
+        page.wait_for_function("() => document.querySelector('[data-cell]').crmSortable")
+        with page.expect_response(lambda answer: "/calendar/move/" in answer.url):
+            held.drag_to(target)
+
+    held.evaluate("item => { item.dataset.version = 99 }")
+    drag()
+    expect(page.locator("[data-toasts]")).to_contain_text("changed")
+    expect(target.locator(f'[data-item="{name}"]')).to_have_count(0)
+    expect(page.locator(f'[data-item="{name}"][data-version="{version}"]')).to_have_count(1)
+
+    mover.complaints.clear()  # the browser tells of the refusal
+    drag()
+    expect(target.locator(f'[data-item="{name}"]')).to_have_attribute("data-version", str(int(version or 0) + 1))
+    expect(watcher.page.locator(f'[data-cell="{day}"] [data-item="{name}"]')).to_have_count(1)
+
+    held.locator(".cal-link").focus()
+    with page.expect_response(lambda answer: "/calendar/move/" in answer.url):
+        page.keyboard.press("Shift+ArrowRight")
+    after = days[days.index(day) + 1]
+    expect(page.locator(f'[data-cell="{after}"] [data-item="{name}"] .cal-link')).to_be_focused()
+    page.keyboard.press("v")
+    expect(page.locator(".preview h2")).to_be_visible()
+    watcher.go(f"/tasks/?_flt_eq_due_on={after}")
+    expect(watcher.page.locator(f'tr[data-id="{(name or "").removeprefix("task-")}"]')).to_have_count(1)
+    assert mover.complaints == watcher.complaints == []
