@@ -49,6 +49,7 @@ NO_CALLS = {
     "app/ops/worker.py": "serves",
     "app/ops/worker_channels.py": "talks to the other workers of this server",
     "app/ops/database_errors.py": "names errors",
+    "app/ops/quick_results.py": "reads results of a connection that app/ops/database.py has made",
     "app/ops/log_privacy.py": "names errors",
     "app/web/realtime/socket_door.py": "names statuses",
     "app/web/realtime/transport.py": "serves",

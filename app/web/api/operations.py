@@ -119,6 +119,8 @@ class OperationSpec:
     headers: tuple[str, ...] = ()
     #: The type of a successful response; anything but JSON is bytes.
     mime_type: str = "application/json"
+    #: The body of a 202, which says how far the work is, where that isn't `answer`.
+    accepted: dict[str, Any] | None = None
     #: The type of the body.
     body_type: str = "application/json"
 
@@ -334,7 +336,9 @@ def responses(spec: OperationSpec, answer: dict[str, Any]) -> dict[str, Any]:
     content = in_json(answer) if spec.mime_type == "application/json" else {spec.mime_type: {"schema": answer}}
     good = {"description": "Done", "headers": _heads(*spec.headers), "content": content}
     unchanged = {"description": "Not modified", "headers": _heads("ETag")}
-    made: dict[str, Any] = {str(status): unchanged if status == 304 else good for status in spec.good}
+    accepted = {"description": "Accepted", "content": in_json(spec.accepted)} if spec.accepted else good
+    special = {304: unchanged, 202: accepted}
+    made: dict[str, Any] = {str(status): special.get(status, good) for status in spec.good}
     return made | refusals(*spec.statuses)
 
 

@@ -53,7 +53,15 @@ _STATE = shape(
     "state",
 )
 _LIST = shape({"ids": {"type": "array", "items": ID}, "result": {"type": "array", "items": _STATE}}, "ids", "result")
+#: Of a file, whatever is in it.
+_MIME = "application/octet-stream"
 _BINARY = {"type": "string", "format": "binary"}
+
+
+def _as_file(response: Response) -> Response:
+    """With one type for all kinds of files, as the API documents it; the name of the file tells which it is."""
+    response.headers["Content-Type"] = _MIME
+    return response
 
 
 class ExportResource(SentenceResponses, BaseApi):
@@ -75,11 +83,12 @@ class ExportResource(SentenceResponses, BaseApi):
             _BODY,
             _BINARY,
             good=(200, 202),
-            mime_type="*/*",
+            mime_type=_MIME,
+            accepted=_STATE,
         ),
         "listed": OperationSpec("One's own exports, the newest 50 first", answer=_LIST),
         "get": OperationSpec("How far an export is", (404,), ("pk",), answer=_STATE),
-        "file": OperationSpec("The file of a finished export", (404, 422), ("pk",), answer=_BINARY, mime_type="*/*"),
+        "file": OperationSpec("The file of a finished export", (404, 422), ("pk",), answer=_BINARY, mime_type=_MIME),
     }
 
     @expose("/", methods=["POST"])
@@ -102,7 +111,7 @@ class ExportResource(SentenceResponses, BaseApi):
         with _list_of(query):
             want = exports.wanted(screen, columns, str(raw.get("format", "")), viewer)
             if exports.count(want) <= exports.AT_ONCE:
-                return export_pages.at_once(kind, want, viewer)
+                return _as_file(export_pages.at_once(kind, want, viewer))
             key = export_pages.in_background(kind, want, viewer)
         return json_answer(202, _shown(export_pages.own_export(key, viewer)))
 
@@ -134,7 +143,7 @@ class ExportResource(SentenceResponses, BaseApi):
         """The file."""
         read_parameters(frozenset())
         viewer: Viewer = current_viewer()
-        return export_pages.download(pk, viewer)
+        return _as_file(export_pages.download(pk, viewer))
 
     def add_apispec_components(self, api_spec: Any) -> None:
         """The shared schemas."""

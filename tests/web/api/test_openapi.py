@@ -112,6 +112,8 @@ def test_what_is_told_is_what_is_there(worn: Hostile, spec: Any) -> None:
 
 def test_every_key_of_a_record_is_told(worn: Hostile, spec: Any) -> None:
     for name, key in worn.records.items():
+        if name == "export":  # a run, whose answer stands in no "result"
+            continue
         answer = worn.world.door("root").rest("GET", f"{name}/{key}")
         told = spec["paths"][f"/api/v1/{name}/{{pk}}"]["get"]["responses"]["200"]
         ref = told["content"]["application/json"]["schema"]["properties"]["result"]["allOf"][0]["$ref"]
@@ -236,7 +238,8 @@ def test_answers_of_everybody_have_the_shape_that_is_told(worn: Hostile, spec: A
             known = str(worn.records.get(path.split("/")[3], 1))
             for asked in {path.replace("{pk}", each).replace("{number}", "0") for each in (known, "999999")}:
                 answer = door.rest("GET", asked)
-                assert is_of(spec, shape_of(spec, told, answer), answer.json) == [], (who, asked)
+                if answer.is_json:  # not a file
+                    assert is_of(spec, shape_of(spec, told, answer), answer.json) == [], (who, asked)
 
 
 def shape_of(spec: Any, told: Any, answer: Any) -> Any:
@@ -247,7 +250,9 @@ def shape_of(spec: Any, told: Any, answer: Any) -> Any:
 def test_hundreds_of_real_records_have_the_shape_that_is_told(busy: World, spec: Any) -> None:
     door, looked_at = busy.door("root"), 0
     for path, told in (
-        (path, told) for verb, path, told in operations(spec) if verb == "get" and path.endswith("{pk}")
+        (path, told)
+        for verb, path, told in operations(spec)
+        if verb == "get" and path.endswith("{pk}") and not path.startswith("/api/v1/export/")  # which has no pages
     ):
         rows = door.rest("GET", path.removesuffix("{pk}"), q={"page_size": 60}).json["ids"]
         for asked in (path.replace("{pk}", str(key)) for key in rows):
