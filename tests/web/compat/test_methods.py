@@ -129,7 +129,8 @@ def test_a_writing_method_refuses_get(sample: SampleRecords) -> None:
 
 def test_every_method_works_on_mariadb(maria: World) -> None:
     sample = SampleRecords(maria)
-    for name in sorted(SAMPLE_CALLS.keys() - REFUSING, key=lambda name: METHODS[name].writes):
+    working = [name for name in SAMPLE_CALLS if name not in REFUSING]
+    for name in sorted(working, key=lambda name: METHODS[name].writes):
         who, build_body = SAMPLE_CALLS[name]
         response = sample.call(who, name, build_body(sample))
         stale: set[int] = {409, 404, 417} if METHODS[name].writes else set()  # an earlier method has changed the record
