@@ -163,7 +163,10 @@ def door(full: World, request: pytest.FixtureRequest) -> Door:
     return full.door(people[getattr(view, "module", "") == "Tickets"])
 
 
-@pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)
+PAGED = [each for each in views.RESOURCES if each.resource_name != "export"]  # one's newest fifty, without pages
+
+
+@pytest.mark.parametrize("resource", PAGED, ids=name_of)
 def test_a_rest_list_costs_the_same_at_any_size_and_depth(door: Door, resource: Any) -> None:
     path = f"{resource.resource_name}/"
     asked = ({}, {"page_size": 100}, {"page_size": 100, "page": 10}, {"page": DEEP})

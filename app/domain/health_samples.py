@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import BigInteger, Index, Integer, String, Text, UniqueConstraint, delete, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import BigInteger, Index, Integer, String, Text, UniqueConstraint, delete, func, select
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
@@ -137,19 +137,19 @@ def store_house(session: Session, queue_depth: int | None, db_connections: int |
 
 
 def _add(session: Session, kind: Any, key: dict[str, Any], values: tuple[dict[str, int], dict[str, Any]]) -> None:
-    """Add the first values to those of a row and set the second; another process may be making the row meanwhile."""
+    """Add the first values to those of a row and set the second; another process may be making the row meanwhile.
+
+    One statement: an UPDATE after an INSERT that found the row there makes two processes wait for each other.
+    """
     added, fixed = values
     changed = {name: getattr(kind, name) + value for name, value in added.items()} | fixed
-    step = update(kind).filter_by(**key).values(**(changed or key))
-    run = {"synchronize_session": False}
-    done: Any = session.execute(step, execution_options=run)
-    if done.rowcount:
-        return
-    try:
-        with session.begin_nested():
-            session.add(kind(**key, **added, **fixed))
-    except IntegrityError:
-        session.execute(step, execution_options=run)
+    row = key | added | fixed
+    if session.get_bind().dialect.name == "sqlite":
+        session.execute(
+            sqlite.insert(kind).values(row).on_conflict_do_update(index_elements=[*key], set_=changed or key)
+        )
+    else:
+        session.execute(mysql.insert(kind).values(row).on_duplicate_key_update(changed or key))
 
 
 def _note(session: Session, kind: Any, digest: str, noted: Noted, now: datetime) -> None:

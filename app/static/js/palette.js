@@ -47,7 +47,7 @@ function commands() {
 }
 function pages() {
   const links = $$('#sidebar a.side-link');
-  const boards = links.filter((link) => link.dataset.board).map((link) => ({ text: `${textOf(link)}: ${words.boardWord}`, url: link.dataset.board, icon: iconOf(link) }));
+  const boards = links.filter((link) => link.dataset.boardUrl).map((link) => ({ text: `${textOf(link)}: ${words.boardWord}`, url: link.dataset.boardUrl, icon: iconOf(link) }));
   return [...links.map(pageItem), ...boards];
 }
 /** Whether each typed word begins a word of the text. */
