@@ -114,10 +114,13 @@ async function choose(card) {
     event.preventDefault();
     form.close();
     const to = document.querySelector(`[data-column="${CSS.escape(button.value)}"]`);
-    const from = columnOf(card);
-    const place = card.nextElementSibling;
-    cardsOf(to).prepend(card);
-    move(card, from, to, place);
+    // The board may have been drawn anew while the choice was fetched.
+    const held = card.isConnected ? card : document.querySelector(`[data-card="${CSS.escape(card.dataset.card)}"]`);
+    if (!held) return;
+    const from = columnOf(held);
+    const place = held.nextElementSibling;
+    cardsOf(to).prepend(held);
+    move(held, from, to, place);
   });
 }
 document.addEventListener('click', async (event) => {
