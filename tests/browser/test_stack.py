@@ -215,7 +215,15 @@ def test_what_belongs_to_a_killed_parent_is_replaced(stack: Stack) -> None:
 
 
 #: Commands of the guide that need a machine of their own: they were run in one, and tests/deploy checks the files.
-NOT_HERE = ("sudo deploy/install.sh", "systemctl ", "make stack")
+NOT_HERE = (
+    "sudo deploy/install.sh",
+    "systemctl ",
+    "make stack",
+    "make upgrade",
+    "deploy/promote",
+    "deploy/rolling",
+    "CRM_",
+)
 
 
 def commands_of_the_guide() -> list[str]:
