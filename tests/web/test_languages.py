@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -49,6 +51,11 @@ def test_a_translation_has_the_same_placeholders() -> None:
 
 def test_no_translation_is_unused() -> None:
     assert {message.id for message in hindi() if message.id} - all_messages() == set()
+
+
+def test_every_text_of_the_pages_is_translated_into_each_language() -> None:
+    done = subprocess.run([sys.executable, "scripts/check_translations.py"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 # --- the response
