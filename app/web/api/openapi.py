@@ -21,8 +21,8 @@ from app.web.api.schemas import SHARED, ref, register_schemas
 from app.web.core.gate import SentenceResponses, json_answer, refuse_as_json
 
 _ABOUT = """The records of the CRM, under the same rules as its pages: the same rows, the same masks, the same gates.
-A refusal is a sentence in Hindi or English (Accept-Language) in the shape Error. Lists are read by page, or by cursor
-(keyset) from the newest row down. Every answer says how many calls are left (X-RateLimit-…)."""
+A refusal is a sentence in the language of Accept-Language (en, hi, gu, mr) in the shape Error. Lists are read by page
+or by cursor (keyset) from the newest row down. Every answer says how many calls are left (X-RateLimit-…)."""
 _SCHEMES = {
     "api_key": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "token KEY:SECRET"},
     "basic": {"type": "http", "scheme": "basic", "description": "The key as username, its secret as password."},

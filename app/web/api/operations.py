@@ -98,7 +98,7 @@ PARAMETERS: dict[str, Any] = {
         "name": "Accept-Language",
         "schema": STRING,
         "example": "hi",
-        "description": "Language of error messages: hi or en.",
+        "description": "Language of error messages: en, hi, gu or mr.",
     },
 }
 

@@ -61,7 +61,10 @@ SHARED: dict[str, Any] = {
     "RecordCard": card(number={**STRING, "nullable": True}, label={**STRING, "nullable": True}),
     "Error": shape(
         {
-            "message": {**STRING, "description": "What is wrong and what to do, in Hindi or English."},
+            "message": {
+                **STRING,
+                "description": "What is wrong and what to do, in English, Hindi, Gujarati or Marathi.",
+            },
             "errors": {
                 "type": "object",
                 "additionalProperties": {"type": "array", "items": STRING},

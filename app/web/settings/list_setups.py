@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -13,9 +13,10 @@ from sqlalchemy import select
 from app.domain.base import Conflict, NotFound, RuleBroken
 from app.extensions import db
 from app.models import ListSetup
-from app.web.core.gate import ModulePermissions, current_viewer, mark_of
+from app.web.core.gate import current_viewer, mark_of
 from app.web.core.registry import registered
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.records import quick_create
 from app.web.records.list_page import quick_names
 
@@ -25,12 +26,10 @@ MAX_QUICK = 6
 _QUICK_KINDS = ("master", "choice", "person", "flag", "date")
 
 
-class ListSetupsView(ModulePermissions, BaseView):
+class ListSetupsView(SettingsPage):
     """/settings/lists/"""
 
     route_base = "/settings/lists"
-    default_view = "index"
-    module = "Settings"
     VERBS = {"index": "read", "save": "write"}
 
     @expose("/")

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import permissions, retention
+from app.domain import retention
 from app.domain.base import Conflict, RuleBroken, translatable
 from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, Kind
 from app.domain.retention_runs import RetentionRun
@@ -24,6 +24,7 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
 MAX_RUNS = 50
@@ -58,14 +59,11 @@ LABELS = {
 }
 
 
-class RetentionView(BaseView):
+class RetentionView(SettingsPage):
     """/settings/retention/"""
 
     route_base = "/settings/retention"
-    default_view = "index"
-    class_permission_name = "Settings"
-    method_permission_name = {"index": "read", "save": "write"}
-    base_permissions = ["can_" + verb for verb in permissions.VERBS]
+    VERBS = {"index": "read", "save": "write"}
 
     @expose("/")
     @has_access

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -20,9 +20,10 @@ from app.lib.ids import parse_id
 from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
-from app.web.core.gate import ModulePermissions, current_viewer
+from app.web.core.gate import current_viewer
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
 
 PREVIEW_TURNS, MAX_HISTORY = 10, 100
@@ -30,12 +31,10 @@ PREVIEW_TURNS, MAX_HISTORY = 10, 100
 COUNTED_ASSIGNMENTS = 1000
 
 
-class TurnsView(ModulePermissions, BaseView):
+class TurnsView(SettingsPage):
     """/turns/"""
 
     route_base = "/turns"
-    default_view = "index"
-    module = "Settings"
     VERBS = {"index": "read", "set_next": "write"}
 
     @expose("/")
