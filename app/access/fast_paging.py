@@ -28,19 +28,34 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.visitors import iterate
 
 from app.access.finished import Question, answer_for
-from app.access.page_parts import PageQuery, adapted, alias_of, by_value, index_of, index_on, newest, ordered, page_of
+from app.access.page_parts import (
+    PageQuery,
+    adapted,
+    alias_of,
+    by_value,
+    index_in_order,
+    index_of,
+    index_on,
+    newest,
+    ordered,
+    page_of,
+)
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible_alias
 from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticket
+from app.ops.database_errors import number_of
 
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
 MAX_BRANCHES = 8
 #: Rows that the scan of the newest rows may examine before it is given up; MariaDB only.
 MAX_EXAMINED = 15_000
+#: MariaDB's error where that many were examined while it sorted; elsewhere it only warns.
+SORT_ABORTED = 1028
 #: For so long a person's list that gave up its scan isn't scanned again; and how many lists are remembered.
 SLOW_SECONDS, MAX_SLOW_SCANS = 600.0, 100
 #: Who holds a row: columns with a user id.
@@ -317,10 +332,15 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
     name = (record, wanted.name)
     if wanted.name is not None and person.slow_scans.get(name, 0.0) > time.monotonic():
         return None
-    if index_on(record, "id" if wanted.key is None else wanted.key.key) is None:
+    if index_in_order(record, "id" if wanted.key is None else wanted.key.key) is None:
         return None
     question = _question("scan", record, wanted, partial(_scanning, person, record, wanted))
-    rows, warnings = answer_for(session, person, question, wanted.late)
+    try:
+        rows, warnings = answer_for(session, person, question, wanted.late)
+    except OperationalError as broken:
+        if number_of(broken) != SORT_ABORTED:
+            raise
+        rows, warnings = [], 1
     if not warnings:
         return [row[0] for row in rows]
     if wanted.name is not None:
@@ -336,7 +356,7 @@ def _scanning(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     if parts:
         return page_of(parts, wanted).suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
     conditions, key = adapted(record, wanted)
-    index = index_on(record, "id" if key is None else key.name)
+    index = index_in_order(record, "id" if key is None else key.name)
     order = ordered([row.id] if key is None else [key, row.id], wanted.descending)
     query = select(row.id).where(visible_alias(person, record, row), *conditions).order_by(*order)
     query = query.limit(wanted.size).offset(wanted.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")

@@ -117,11 +117,17 @@ def _of_value(record: Any, wanted: PageQuery, index: str, rules: Sequence[Any]) 
 
 @lru_cache
 def index_on(record: Any, column: str) -> str | None:
-    """The index whose order is that of the column; None if there is none."""
+    """The narrowest index that begins with the column; None if there is none."""
     if column == "id":
         return "PRIMARY"
-    names = sorted(str(each.name) for each in record.__table__.indexes if each.columns.keys()[0] == column)
-    return names[0] if names else None
+    begun = [each for each in record.__table__.indexes if each.columns.keys()[0] == column]
+    return min(((len(each.columns), str(each.name)) for each in begun), default=(0, None))[1]
+
+
+@lru_cache
+def index_in_order(record: Any, column: str) -> str | None:
+    """The index in which rows stand in the order of the column, then of their ids; None if there is none."""
+    return "PRIMARY" if column == "id" else index_of(record, column) or index_of(record, column, "id")
 
 
 @lru_cache
