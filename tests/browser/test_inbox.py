@@ -50,6 +50,22 @@ def test_a_template_is_filled_in_before_the_eyes(seat: Sit) -> None:
     assert asha.complaints == []
 
 
+def test_a_click_counts_though_the_list_is_refreshed_meanwhile(seat: Sit) -> None:
+    asha = seat(MANAGER)
+    asha.go("/inbox/?folder=unassigned")
+    asha.await_socket()
+    asha.page.locator(".inbox-row a").first.hover()
+    asha.page.mouse.down()
+    asha.page.evaluate("document.activeElement.blur(); document.querySelector('#conversations').dataset.old = 1")
+    with asha.page.expect_response(lambda answer: "folder=unassigned" in answer.url):
+        asha.page.evaluate("dispatchEvent(new CustomEvent('crm:activity', {detail: {}}))")
+    asha.page.wait_for_timeout(200)
+    expect(asha.page.locator("#conversations[data-old]")).to_have_count(1)
+    asha.page.mouse.up()
+    expect(asha.page.locator(".thread-who h2")).to_be_visible()
+    assert asha.complaints == []
+
+
 def test_it_works_without_javascript(seat: Sit) -> None:
     asha = seat(MANAGER, java_script_enabled=False)
     open_unassigned(asha, 0)

@@ -122,6 +122,18 @@ function sentenceOf(xhr) {
 }
 document.addEventListener('htmx:responseError', (event) => toast({ text: sentenceOf(event.detail.xhr) }));
 
+// --- what refreshes itself waits while the pointer is down in it: a click counts only if it begins and ends on the same element
+let held = null;
+addEventListener('pointerdown', ({ target }) => { held = target; }, true);
+for (const name of ['pointerup', 'pointercancel']) addEventListener(name, () => setTimeout(() => { held = null; dispatchEvent(new Event('crm:released')); }), true);
+document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+  const { target, requestConfig: { elt, verb, path }, swapOverride } = detail;
+  if (!held || verb !== 'get' || !target.contains(held)) return;
+  detail.shouldSwap = false;
+  const again = { target, swap: swapOverride, ...(elt !== document.body && { source: elt }) };
+  addEventListener('crm:released', () => target.isConnected && window.htmx.ajax('GET', path, again), { once: true });
+});
+
 // --- toasts: dispatchEvent(new CustomEvent('crm:toast', {detail: {text, url}}))
 function toast({ text, url }) {
   const note = document.createElement(url ? 'a' : 'div');
