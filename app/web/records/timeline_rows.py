@@ -26,6 +26,7 @@ from app.web.core.fields import Viewer
 from app.web.core.gate import whole
 from app.web.core.kept_queries import KeptQuery
 from app.web.core.reference_fields import person_card
+from app.web.core.shipped_labels import shown_label
 from app.web.records import call_lines, message_lines, timeline_entries
 from app.web.records.timeline_filters import KINDS, Asked, Records
 
@@ -173,7 +174,7 @@ def _task(row: Any, viewer: Viewer) -> Entry:
         "text": row.description,
         "url": f"/tasks/show/{row.id}",
         "status": row.status,
-        "priority": row.priority,
+        "urgent": shown_label(row.priority) if row.priority == "High" and is_open else "",
         "is_open": is_open,
         "when": moment_cell(row.due_on if is_open else row.done_on or row.due_on, viewer, is_open),
         "assignee": person_card(card) if card else None,
