@@ -9,7 +9,7 @@ const fieldOf = (each) => [...each.querySelectorAll(FIELDS)].find((field) => fie
 
 function show(name) {
   box.dataset.on = name;
-  for (const each of parts()) each.hidden = each.dataset.composePart !== name;
+  for (const each of parts()) { each.hidden = each.dataset.composePart !== name; delete each.dataset.closed; }
   for (const tab of box.querySelectorAll('[data-compose][aria-pressed]')) tab.setAttribute('aria-pressed', String(tab.dataset.compose === name));
 }
 

@@ -29,9 +29,10 @@ def changed(row: Any, viewer: Viewer) -> dict[str, Any]:
     if row.kind == "status_change":
         old, new = (viewer.lookups.card(timeline.master_of(row), payload.get(name)) or {} for name in ("from", "to"))
         labels = [shown_label(each["label"]) if each else None for each in (old, new)]
-        return made | {"changes": [{"label": _("Status"), "old": labels[0], "new": labels[1]}, *made["changes"]]}
-    if row.kind == "assignment" and not payload.get("what"):
-        people = [timeline.name_of(payload[name], viewer) if payload.get(name) else None for name in ("old", "to")]
+        changes = [{"label": _("Status"), "old": labels[0], "new": labels[1]}, *made["changes"]]
+        return made | {"changes": changes, "headline": _("changed %(names)s", names=_("Status"))}
+    if row.kind == "assignment" and not payload.get("what") and payload.get("old"):
+        people = [timeline.name_of(payload.get(name), viewer) for name in ("old", "to")]
         return made | {"changes": [{"label": _("Assignee"), "old": people[0], "new": people[1]}]}
     return made
 
