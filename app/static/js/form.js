@@ -59,7 +59,7 @@ function settings(control) {
 }
 
 async function boot(within = document) {
-  const seen = $$(PICKS, within).filter((control) => !control.tomselect && !control.disabled && control.offsetParent);
+  const seen = $$(PICKS, within).filter((control) => !control.tomselect && !control.disabled && control.offsetParent && control.checkVisibility());
   if (!seen.length) return;
   const Pick = await tomSelect();
   seen.filter((control) => !control.tomselect).forEach((control) => {

@@ -31,7 +31,7 @@ document.addEventListener('keydown', (event) => {
 
 // Refused input is returned as the form with the input.
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
-  if (detail.xhr.status !== 422 || !detail.target.closest?.('.dialog-outcome, .outcome-page')) return;
+  if (detail.xhr.status !== 422 || !detail.target.closest?.('.dialog-outcome, .outcome-page, .composer')) return;
   detail.shouldSwap = detail.xhr.responseText.includes('outcome-form');
   detail.isError = !detail.shouldSwap;
 });

@@ -18,18 +18,22 @@ export function countParts(text) {
   return { encoding, parts, left: each - used };
 }
 
-for (const place of document.querySelectorAll('[data-sms-for]')) {
-  const text = document.getElementById(place.dataset.smsFor);
-  const channel = document.getElementById(place.dataset.smsChannel || '');
-  const show = () => {
-    const count = countParts(text.value);
-    place.hidden = !count.parts || (channel && channel.value !== 'sms') || text.hidden;
-    place.textContent = Object.entries(count).reduce((said, [name, value]) => said.replace(`{${name}}`, value), place.dataset.text);
-  };
-  if (text) {
-    text.addEventListener('input', show);
-    channel?.addEventListener('change', show);
-    document.addEventListener('change', show);
-    show();
+export function armSms(within) {
+  for (const place of within.querySelectorAll('[data-sms-for]:not([data-armed])')) {
+    place.dataset.armed = '1';
+    const text = document.getElementById(place.dataset.smsFor);
+    const channel = document.getElementById(place.dataset.smsChannel || '');
+    const show = () => {
+      const count = countParts(text.value);
+      place.hidden = !count.parts || (channel && channel.value !== 'sms') || text.hidden;
+      place.textContent = Object.entries(count).reduce((said, [name, value]) => said.replace(`{${name}}`, value), place.dataset.text);
+    };
+    if (text) {
+      text.addEventListener('input', show);
+      channel?.addEventListener('change', show);
+      document.addEventListener('change', show);
+      show();
+    }
   }
 }
+armSms(document);

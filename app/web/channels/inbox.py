@@ -8,32 +8,28 @@ from flask import flash, redirect, render_template, request
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
-from sqlalchemy import false, or_
-from sqlalchemy.exc import IntegrityError
 
 from app import access
-from app.domain import conversations, messages, outgoing
+from app.domain import conversations, messages
 from app.domain.base import NotFound, RuleBroken
-from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.models import CallLog, Conversation, Customer, Lead, Message, Ticket
-from app.web.channels import conversation_records, file_routes, page_routes, threads
+from app.models import Conversation, Message
+from app.web.channels import conversation_records, file_routes, page_routes, record_write, threads
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
 from app.web.core.shipped_labels import shown_label
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import conversation_list, uploads
 from app.web.records.mentions import remarks
-from app.web.records.messages import peer_of_record, seen_by
 from app.web.security.sessions import own_transaction
 
-#: Kind of record in an address -> model.
-RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer, "call": CallLog}
+#: A message that is sent again from the timeline of a record leads back to it.
+_PAGES_OF_RECORDS = ("/leads/", "/tickets/", "/customers/")
 _PAGES = {"lead": "/leads/show/", "ticket": "/tickets/show/", "customer": "/customers/show/"}
 
 
-class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermissions, BaseView):
+class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.WriteRoutes, ModulePermissions, BaseView):
     """/inbox/"""
 
     route_base = "/inbox"
@@ -45,6 +41,7 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
         **dict.fromkeys(("claim", "release", "hand", "close", "reopen", "make", "cancel", "again"), "write"),
         **file_routes.VERBS,
         **page_routes.VERBS,
+        **record_write.VERBS,
     }
 
     # --- looking ---
@@ -112,13 +109,13 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
         records = {name: getattr(row, name) for name in conversations.RECORDS}
         target = {"channel": row.channel, "peer": row.peer, "account_id": row.account_id, "records": records}
         try:
-            _send(target, files, viewer)
+            record_write.send(target, files, viewer)
             if row.claimed_by_id is None and viewer.person.may("Messages", "write"):
                 conversations.claim(db.session(), row, viewer.stamp)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
-            if not _was_sent(broken):
+            if not record_write.was_sent(broken):
                 status, sentence, _errors = refusal(broken)
                 return self._page(threads.find(db.session(), pk), status, error=sentence, **again)
         return redirect(f"/inbox/{row.id}?sent=1")
@@ -132,12 +129,9 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
         channel = request.args.get("channel") or "whatsapp"
         if channel == "email":
             return redirect(f"/mail/compose?record={kind}:{parse_id(pk)}")
-        row = _record(kind, pk)
-        peer = _peer_of(row, channel)
-        mine = [Conversation.channel == channel, Conversation.peer == peer]
-        if current_viewer().person.mask("email" if channel == "email" else "mobile") != "full":
-            mine.append(_of_record(kind, row))  # another one would confirm a number that was guessed
-        found = db.session.query(Conversation).filter(*mine).order_by(Conversation.last_message_on.desc()).first()
+        row = record_write.record(kind, pk)
+        peer = record_write.peer_of(row, channel)
+        found = record_write.conversation_with(kind, row, channel, peer, current_viewer())
         return redirect(f"/inbox/{found.id}") if found is not None else self._begin(kind, row, channel)
 
     @expose("/start", methods=["POST"])
@@ -147,21 +141,25 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
     def start(self) -> Any:
         """Send the first message of a conversation; on an error the form keeps what was typed."""
         kind, channel = request.form.get("kind", ""), request.form.get("channel", "")
-        row, viewer = _record(kind, request.form.get("record", "")), current_viewer()
-        target = {"channel": channel, "peer": _peer_of(row, channel), "records": _records_of(kind, row)}
+        row, viewer = record_write.record(kind, request.form.get("record", "")), current_viewer()
+        target = {
+            "channel": channel,
+            "peer": record_write.peer_of(row, channel),
+            "records": record_write.records_of(kind, row),
+        }
         files = uploads.given(viewer, channel, threads.ability_of_channel(db.session(), channel))
         again: dict[str, Any] = {"typed": request.form, "files": files.kept}
         if request.form.get("pick") and files.problem is None:
             return self._begin(kind, row, channel, **again)
         try:
-            message = _send(target, files, viewer)
+            message = record_write.send(target, files, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
-            if _was_sent(broken):
+            if record_write.was_sent(broken):
                 return redirect(f"/inbox/to/{kind}/{row.id}?channel={channel}")
             status, sentence, _errors = refusal(broken)
-            return self._begin(kind, _record(kind, str(row.id)), channel, status, error=sentence, **again)
+            return self._begin(kind, record_write.record(kind, str(row.id)), channel, status, error=sentence, **again)
         return redirect(f"/inbox/{message.conversation_id}?sent=1")
 
     def _begin(self, kind: str, row: Any, channel: str, status: int = 200, **more: Any) -> Any:
@@ -290,6 +288,9 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, ModulePermission
             step(session, row, viewer.stamp)
         session.commit()
         flash(sentence, "success")
+        came_from = back()
+        if came_from.startswith(_PAGES_OF_RECORDS):
+            return redirect(came_from)
         return redirect(f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else "/messages/")
 
 
@@ -311,62 +312,6 @@ def _list(here: Any) -> dict[str, Any]:
     args = {} if request.path.startswith(("/inbox/to/", "/inbox/start")) else request.args
     made = conversation_list.inbox(db.session(), args, current_viewer(), here)
     return made | {"query": made["url"].partition("?")[2]}
-
-
-def _send(target: dict[str, Any], files: uploads.GivenFiles, viewer: Viewer) -> Any:
-    """Put what the form says into the outbox. `target`: channel, peer, account, records of an Outgoing.
-
-    Raises RuleBroken; IntegrityError for a form that was sent before.
-    """
-    files.refuse_problem()
-    said = threads.said_in(db.session(), request.form, outgoing.MAX_LENGTH[target["channel"]])
-    said |= {
-        "media": tuple(each.as_media() for each in files.kept),
-        "reply_to_id": parse_id(request.form.get("reply_to")),
-    }
-    key = clean_text(request.form.get("key"), "key", 64)
-    cause = f"form:{viewer.person.id}:{key}" if key else None
-    with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        wish = Outgoing(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
-        return outgoing.send_all(db.session(), wish, viewer.stamp)
-
-
-def _was_sent(broken: BaseException) -> bool:
-    """Whether the same form was sent before: a double click, or a page that was sent again."""
-    return isinstance(broken, IntegrityError) and "cause" in str(broken.orig)
-
-
-def _record(kind: str, pk: str) -> Any:
-    model = RECORDS.get(kind)
-    row = access.get_visible(db.session(), model, parse_id(pk)) if model is not None else None
-    if row is None:
-        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-    return row
-
-
-def _of_record(kind: str, row: Any) -> Any:
-    """The conversations of a record or of its customer."""
-    held = [(getattr(Conversation, name), key) for name, key in _records_of(kind, row).items() if key is not None]
-    return or_(*(column == key for column, key in held)) if held else false()
-
-
-def _records_of(kind: str, row: Any) -> dict[str, int | None]:
-    """lead_id, ticket_id and customer_id of what is sent to the person of a record."""
-    if kind == "call":
-        return {name: getattr(row, name) for name in conversations.RECORDS}
-    return {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
-
-
-def _peer_of(row: Any, channel: str) -> str:
-    """The number or address of a record's person, also where the viewer sees it masked. Raises RuleBroken."""
-    if channel not in messages.CHANNELS:
-        raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
-    is_call = isinstance(row, CallLog)
-    peer = (row.other_e164 if channel != "email" else "") if is_call else peer_of_record(db.session(), channel, row)
-    if not peer:
-        what = _("email address") if channel == "email" else _("mobile number")
-        raise RuleBroken(_("This record has no %(what)s to write to. Please add one first.", what=what), "peer")
-    return peer
 
 
 def _make_form(row: Any, kind: str, typed: Any, error: str) -> dict[str, Any]:

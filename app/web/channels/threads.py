@@ -34,7 +34,7 @@ from app.web.channels.composer_parts import (
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.local_dates import written
 from app.web.core.reference_fields import person_card
-from app.web.records import conversation_list, dial_targets, message_files
+from app.web.records import conversation_list, dial_targets, message_files, message_lines
 from app.web.records.uploads import Upload
 
 #: Messages that a page shows; older ones are asked for.
@@ -232,7 +232,7 @@ def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
         "reactions": _reactions(message, viewer),
         "tools": _tools(message, page.ability, viewer),
         "is_template": message.template_id is not None,
-        "actions": _message_actions(message, viewer) + mail_shown.actions(message, viewer),
+        "actions": message_lines.actions(message, viewer) + mail_shown.actions(message, viewer),
     }
 
 
@@ -252,20 +252,6 @@ def _reactions(message: Any, viewer: Viewer) -> list[dict[str, str]]:
         card = viewer.lookups.person(int(who)) if who.isdigit() else None
         made.append({"emoji": emoji, "who": card["full_name"] if card else _("Customer")})
     return made
-
-
-def _message_actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    base = f"/inbox/message/{message.id}"
-    if message.direction != "out" or not _may_write(viewer):
-        return []
-    if message.state == "queued":
-        return [{"url": f"{base}/cancel", "label": _("Cancel"), "icon": "x", "method": "post"}]
-    if message.state not in DEAD:
-        return []
-    made: dict[str, Any] = {"url": f"{base}/again", "label": _("Send again"), "icon": "send", "method": "post"}
-    if message.state == "unknown":
-        made["confirm"] = _("It may have arrived. Send it a second time?")
-    return [made]
 
 
 # --- the form to answer

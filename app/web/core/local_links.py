@@ -1,13 +1,17 @@
-"""Links to pages of this site, from URLs that a client sent."""
+"""Links to pages of this site: of records, and from URLs that a client sent."""
 
 from __future__ import annotations
 
+import re
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import current_app, request
 
 #: Longer URLs are not followed.
 MAX_LENGTH = 2000
+#: A number that leads to its record; other routes of a screen are in lower case.
+_CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
 
 
 def local_path(url: str | None) -> str | None:
@@ -43,3 +47,9 @@ def is_local(location: str) -> bool:
     """Whether a redirect leads to this site."""
     path, _hash, _fragment = location.partition("#")
     return local_path(path) is not None or (not path and bool(location))
+
+
+def row_url(base: str, key: int, number: Any) -> str:
+    """The address of a row's page: by its number, or by its id if the number cannot stand in an address."""
+    is_clean = number is not None and _CLEAN_NUMBER.fullmatch(str(number))
+    return f"{base}/{number}" if is_clean else f"{base}/show/{key}"

@@ -10,11 +10,12 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotFound
 from app.web.core.fields import Viewer
+from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
 from app.web.records.groups import Group
 from app.web.records.list_columns import Chosen
-from app.web.records.list_page import list_page, row_url, url
+from app.web.records.list_page import list_page, url
 
 #: Kinds that say on a card what they are, for their value alone does not.
 _TITLED = ("moment", "date", "number")

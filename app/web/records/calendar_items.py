@@ -16,9 +16,10 @@ from app.extensions import db
 from app.models import Lead
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
+from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
-from app.web.records.list_page import filters_of, row_url
+from app.web.records.list_page import filters_of
 
 #: The columns that items read.
 NAMES = ("title", "about", "status", "priority", "due_on", "assignee", "version")

@@ -98,6 +98,17 @@ def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     return {row.id: _line(row, viewer) for row in db.session.execute(_lines().where(CallLog.id.in_(chosen)))}
 
 
+def newest(rules: list[Any], limit: int) -> list[Any]:
+    """The latest calls for which these conditions hold and that the viewer sees, for `entries`; one statement."""
+    query = _lines().where(*rules).order_by(CallLog.started_on.desc(), CallLog.id.desc())
+    return list(db.session.execute(query.limit(limit)))
+
+
+def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """The entries of calls, without those of the timeline that tell of them."""
+    return [_entry(row, viewer) | {"open_url": f"/calls/show/{row.id}"} for row in rows]
+
+
 def alone(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
     """The entries of a call's own page: the call with its actions, then the earlier calls with this number."""
     row = db.session.execute(_lines().where(CallLog.id == key)).first()

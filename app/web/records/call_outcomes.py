@@ -55,7 +55,7 @@ class CallOutcomeScreen(Screen):
         if request.method == "GET":
             return self._dialog(call, _stored(call) | {"note": _taken_note(call, viewer)}, {}, "")
         try:
-            outcome = _parse_form(viewer)
+            outcome = parse_form(viewer)
             if not self._link_chosen_record(call, viewer):
                 self._create_requested_record(call, request.form.get("begin") or "", outcome, viewer)
             log_outcome(call, outcome, viewer)
@@ -65,7 +65,7 @@ class CallOutcomeScreen(Screen):
             status, sentence, errors = refusal(broken)
             return self._dialog(self.row_for(pk, "write"), request.form, errors, sentence), status
         flash(_("Outcome logged."), "success")
-        return _return_to(request.form.get("back"), f"/calls/show/{call.id}")
+        return return_to(request.form.get("back"), f"/calls/show/{call.id}")
 
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
         viewer, has_place = current_viewer(), bool(call.lead_id or call.ticket_id)
@@ -86,7 +86,7 @@ class CallOutcomeScreen(Screen):
                 raw.get("place") or raw.get("place--typed"), errors.get("place", []), _("Linked record"), viewer
             ),
             "choices": choices(viewer),
-            "replaced": _replaced(call, raw, viewer) if has_place else None,
+            "replaced": replaced(call, raw, viewer) if has_place else None,
             "back": request.values.get("back") or _referrer(),
             "call_url": f"/calls/show/{call.id}",
         }
@@ -274,7 +274,7 @@ def _offered_record(call: CallLog, viewer: Viewer) -> dict[str, str] | None:
     return None
 
 
-def _parse_form(viewer: Viewer) -> CallOutcome:
+def parse_form(viewer: Viewer) -> CallOutcome:
     """The submitted form. Raises RuleBroken."""
     form = request.form
     text = clean_text(form.get("other"), "outcome", 1000) or clean_text(form.get("outcome"), "outcome", 1000) or ""
@@ -290,7 +290,7 @@ def _parse_form(viewer: Viewer) -> CallOutcome:
     return CallOutcome(text, note, moment, title, bool(form.get("cold")), closing, day_end(viewer))
 
 
-def _replaced(call: CallLog, raw: Any, viewer: Viewer) -> dict[str, Any] | None:
+def replaced(call: CallLog, raw: Any, viewer: Viewer) -> dict[str, Any] | None:
     """The checkboxes of the tasks that a follow-up replaces, all checked at first; None without any."""
     found = call_outcomes.replaced_tasks(db.session(), call, viewer.person.id, day_end(viewer))
     if not found:
@@ -333,7 +333,7 @@ def _referrer() -> str:
     return "" if is_form else path
 
 
-def _return_to(asked: str | None, otherwise: str) -> Any:
+def return_to(asked: str | None, otherwise: str) -> Any:
     """Redirect to where the dialog was opened if it is a path of this site, else to `otherwise`."""
     target = local_path(asked) or otherwise
     if request.headers.get("HX-Request"):

@@ -21,7 +21,8 @@ from app.web.core.fields import ChoiceField, DurationField, Field, TextField, Vi
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
-from app.web.records import call_batches, call_lines, call_rest, outcome_actions
+from app.web.records import call_batches, call_by_hand, call_lines, call_rest, outcome_actions
+from app.web.records.call_by_hand import CallByHandRoutes
 from app.web.records.call_cards import CARD_VERBS, CallCardRoutes
 from app.web.records.call_fields import (
     COLORS,
@@ -232,10 +233,10 @@ def _serialize_result(result: call_sync.CallResult) -> dict[str, Any]:
     return result_fields | ({"code": result.code, "error": result.sentence} if result.status == "error" else {})
 
 
-class CallScreen(CallCardRoutes, RecordingRoutes, CallOutcomeScreen):
+class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeScreen):
     """/calls/"""
 
-    VERBS = CallOutcomeScreen.VERBS | CARD_VERBS | RECORDING_VERBS
+    VERBS = CallOutcomeScreen.VERBS | CARD_VERBS | RECORDING_VERBS | call_by_hand.VERBS
 
     route_base = "/calls"
     datamodel = SQLAInterface(CallLog)

@@ -259,8 +259,7 @@ class LeadScreen(AssignableScreen):
         return [related_lists.open_tasks("lead", row["id"], viewer), *related_lists.of_customer(row, viewer)]
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Convert, if the account is activated; undo the conversion, for managers."""
-        meaning = viewer.lookups.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
+        """Undo the conversion, for managers; consents."""
         if row.get("converted_on"):
             undo = {
                 "label": _g("Undo the conversion"),
@@ -270,18 +269,20 @@ class LeadScreen(AssignableScreen):
                 "confirm": _g("Undo the conversion to a customer?"),
             }
             return [*([undo] if viewer.person.is_manager else []), *consents_action("lead", row, viewer)]
-        if meaning != "activated":
-            return consents_action("lead", row, viewer)
-        return [
-            *consents_action("lead", row, viewer),
-            {
-                "label": _g("Convert to customer"),
-                "url": f"/leads/convert/{row['id']}",
-                "method": "post",
-                "icon": "user-check",
-                "confirm": None,
-            },
-        ]
+        return consents_action("lead", row, viewer)
+
+    def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+        """Convert, once the account is activated."""
+        meaning = viewer.lookups.meanings["lead_status"].get((row.get("status") or {}).get("id", 0), "")
+        if meaning != "activated" or row.get("converted_on") or not viewer.person.may("Leads", "write"):
+            return None
+        return {
+            "label": _g("Convert to customer"),
+            "url": f"/leads/convert/{row['id']}",
+            "method": "post",
+            "icon": "user-check",
+            "confirm": None,
+        }
 
     @expose("/convert/<pk>", methods=["POST"])
     @has_access

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,15 +14,13 @@ from app.extensions import db
 from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
+from app.web.core.local_links import row_url
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.registry import kind_of
 from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.records import dial_targets, figure_filter, list_conditions, row_tools
 from app.web.records.list_columns import Chosen
-
-#: A number that leads to its record; other routes of a screen are in lower case.
-_CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
 
 
 def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chosen, viewer: Viewer) -> dict[str, Any]:
@@ -211,12 +208,6 @@ def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, A
         }
         for row in record_table.serialize_rows(db.session(), rows, named, viewer)
     ]
-
-
-def row_url(base: str, key: int, number: Any) -> str:
-    """The address of a row's page: by its number, or by its id if the number cannot stand in an address."""
-    is_clean = number is not None and _CLEAN_NUMBER.fullmatch(str(number))
-    return f"{base}/{number}" if is_clean else f"{base}/show/{key}"
 
 
 def url(**changes: Any) -> str:

@@ -1,35 +1,69 @@
-"""Messages on a timeline: what was said, and what has become of it since."""
+"""Messages on a timeline: the whole text, its files, and what has become of it since."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import select
 
+from app.domain.messages import DEAD
 from app.extensions import db
-from app.models import Message
+from app.models import Message, MessageFile
+from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
+from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list, message_files
 
-#: Characters of a text that a timeline shows; the conversation has all of it.
-MAX_TEXT = 1200
+#: Characters of a text that are shown at once, and that a click shows; the conversation has all of it.
+MAX_TEXT, MAX_REST = 1200, 20_000
 #: Of a message that is answered, so many.
 MAX_QUOTE = 120
-_COLUMNS = (Message.id, Message.channel, Message.direction, Message.subject, Message.body, Message.state)
+_COLUMNS = (
+    *(Message.id, Message.channel, Message.direction, Message.subject, Message.body, Message.state, Message.reason),
+    *(Message.conversation_id, Message.media, Message.native, Message.reactions, Message.reply_to_id),
+    *(Message.created_by_id, Message.created_on, Message.happened_on),
+    *(Message.lead_id, Message.ticket_id, Message.customer_id),
+)
+#: What `files_of` wants to know of a file and its message.
+FILE_COLUMNS = (
+    *(MessageFile.id, MessageFile.place, MessageFile.state, MessageFile.error, MessageFile.size, MessageFile.preview),
+    *(MessageFile.message_id, Message.media, Message.direction, Message.channel, Message.conversation_id),
+    *(Message.created_by_id, Message.created_on, Message.happened_on),
+)
 
 
 def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
-    """Message id -> what replaces the keys of its timeline entry; those that the viewer sees. One statement."""
+    """Message id -> what replaces the keys of its timeline entry; those that the viewer sees."""
     wanted = sorted({key for key in keys if isinstance(key, int)})
     if not wanted:
         return {}
-    more = (Message.reason, Message.conversation_id, Message.media, Message.native)
-    query = select(*_COLUMNS, *more).where(Message.id.in_(wanted))
-    rows = list(db.session.execute(query.add_columns(Message.reactions, Message.reply_to_id)))
+    rows = list(db.session.execute(select(*_COLUMNS).where(Message.id.in_(wanted))))
+    return dict(zip((row.id for row in rows), _lines(rows, viewer), strict=True))
+
+
+def newest(rules: list[Any], limit: int) -> list[Any]:
+    """The latest messages for which these conditions hold and that the viewer sees, for `entries`; one statement."""
+    return list(db.session.execute(select(*_COLUMNS).where(*rules).order_by(Message.id.desc()).limit(limit)))
+
+
+def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """The entries of messages, without those of the timeline that tell of them."""
+    made = []
+    for row, line in zip(rows, _lines(rows, viewer), strict=True):
+        card = viewer.lookups.person(row.created_by_id) if row.direction == "out" else None
+        own = {"id": row.id, "kind": "message", "actor": person_card(card) if card else None}
+        made.append(own | {"at": moment_cell(row.happened_on or row.created_on, viewer)} | line)
+    return made
+
+
+def _lines(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """A line for each message; one statement more for those that they answer, and one for files."""
     quotes = _quotes({row.reply_to_id for row in rows} - {None})
-    return {row.id: _line(row, quotes.get(row.reply_to_id), viewer) for row in rows}
+    files = message_files.views_of(db.session(), rows)
+    return [_line(row, quotes.get(row.reply_to_id), files.get(row.id, []), viewer) for row in rows]
 
 
 def _quotes(keys: set[int]) -> dict[int, str]:
@@ -40,33 +74,53 @@ def _quotes(keys: set[int]) -> dict[int, str]:
     return {key: " ".join((body or "").split())[:MAX_QUOTE] for key, body in db.session.execute(query)}
 
 
-def _line(row: Any, quote: str | None, viewer: Viewer) -> dict[str, Any]:
+def _line(row: Any, quote: str | None, files: list[dict[str, Any]], viewer: Viewer) -> dict[str, Any]:
     text = message_files.text_beside(row).strip()
-    shown = text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else "")
+    shown, rest = _cut(text)
     reacted = " ".join((row.reactions or {}).values())
-    body = "\n".join(part for part in (f"↩ {quote}" if quote else "", row.subject, shown, reacted) if part)
     sign = conversation_list.sign_of(row)
-    is_bad = row.state in ("failed", "unknown") and row.direction == "out"
+    is_bad = row.state in DEAD and row.direction == "out"
     return {
         "headline": _headline(row),
         "is_sentence": row.direction == "in",
         "icon": conversation_list.ICONS.get(row.channel, "send"),
         "tone": sign["tone"] if sign and is_bad else "",
-        "body": f"{body}\n\n{row.reason}" if is_bad and row.reason else body,
-        "files": _files(row),
+        "subject": row.subject,
+        "body": "\n".join(part for part in (f"↩ {quote}" if quote else "", shown, reacted) if part),
+        "rest": rest,
+        "reason": row.reason if is_bad else None,
+        "files": files,
         "open_url": f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else None,
-        "actions": _actions(row, viewer),
+        "actions": [*actions(row, viewer), *_mail_actions(row, viewer)],
     }
 
 
-def _files(row: Any) -> list[dict[str, str]]:
-    """Links to those that are here; one that is not is named, and its conversation says why."""
-    shown = [message_files.view(row, place, each, None) for place, each in enumerate(row.media or ())]
-    talk = f"/inbox/{row.conversation_id}#message-{row.id}"
-    return [{"label": each["label"], "url": each["url"] or talk} for each in shown]
+def _cut(text: str) -> tuple[str, str]:
+    """(what is shown at once, the rest), cut between words where there is one."""
+    if len(text) <= MAX_TEXT + 200:  # no click for a line or two
+        return text, ""
+    at = max(text.rfind("\n", MAX_TEXT - 200, MAX_TEXT), text.rfind(" ", MAX_TEXT - 200, MAX_TEXT))
+    place = at if at > 0 else MAX_TEXT
+    rest = text[place:MAX_REST].lstrip("\n")
+    return text[:place], rest + (" …" if len(text) > MAX_REST else "")
 
 
-def _actions(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
+def actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
+    """Take back an outgoing message that waits; send one again that failed or may have been lost."""
+    base = f"/inbox/message/{message.id}"
+    if message.direction != "out" or not viewer.person.may("Messages", "write"):
+        return []
+    if message.state == "queued":
+        return [{"url": f"{base}/cancel", "label": _("Cancel"), "icon": "x", "method": "post"}]
+    if message.state not in DEAD:
+        return []
+    made: dict[str, Any] = {"url": f"{base}/again", "label": _("Send again"), "icon": "send", "method": "post"}
+    if message.state == "unknown":
+        made["confirm"] = _("It may have arrived. Send it a second time?")
+    return [made]
+
+
+def _mail_actions(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """An email can be read as it was formatted, and answered from the record."""
     if row.channel != "email" or row.state == "noted":
         return []
@@ -86,3 +140,25 @@ def _headline(row: Any) -> str:
     if row.state == "noted":
         return _("noted a sent message (%(channel)s)", channel=channel)
     return _("wrote by %(channel)s · %(state)s", channel=channel, state=conversation_list.state_label(row.state))
+
+
+# --- files
+
+
+def files_of(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """What the tab of files shows of these rows, see FILE_COLUMNS."""
+    return [_file(row, viewer) for row in rows if row.place < len(row.media or ())]
+
+
+def _file(row: Any, viewer: Viewer) -> dict[str, Any]:
+    shown = message_files.view(SimpleNamespace(id=row.message_id), row.place, row.media[row.place], row)
+    card = viewer.lookups.person(row.created_by_id) if row.direction == "out" else None
+    channel = conversation_list.channel_label(row.channel)
+    return shown | {
+        "id": row.id,
+        "size": row.size,
+        "who": card["full_name"] if card else _("Customer") if row.direction == "in" else _("The system"),
+        "source": channel,
+        "source_url": f"/inbox/{row.conversation_id}#message-{row.message_id}" if row.conversation_id else None,
+        "at": moment_cell(row.happened_on or row.created_on, viewer),
+    }

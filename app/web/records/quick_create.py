@@ -18,12 +18,12 @@ from app.models import Customer, Lead
 from app.web.core import remarks
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
+from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import screen_of
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.widgets import cell
 from app.web.records import form_page
-from app.web.records.list_page import row_url
 
 #: Fields of one quick form; people who are shown as known already.
 MAX_FIELDS, MAX_KNOWN = 8, 5

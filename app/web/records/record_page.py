@@ -10,16 +10,16 @@ from flask_babel import gettext as _
 from app.domain.task_closing import HANDLE_TICKET
 from app.domain.tickets import ENDED
 from app.extensions import db
-from app.models import CallLog, Customer, Lead, Ticket
+from app.models import CallLog, Lead, Ticket
 from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
 from app.web.core.shipped_labels import shown_label
-from app.web.records import dial_targets, related_lists, timeline
+from app.web.records import composer, dial_targets, related_lists, timeline_tabs
 from app.web.records.task_inputs import tasks_input
 
 #: Names of records in live events.
-KINDS = {Lead: "lead", Ticket: "ticket", Customer: "customer"}
+KINDS = composer.KINDS
 
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
@@ -56,16 +56,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             ],
             "sections": _sections(screen, cells),
             "related": related,
-            "tabs": [
-                {
-                    "name": "activity",
-                    "label": _("Activity"),
-                    "count": None,
-                    "url": f"{base}/show/{wire['id']}",
-                    "active": True,
-                }
-            ],
-            "composer": _composer(screen, wire, viewer),
+            "composer": composer.context(screen, wire, viewer),
             "conflict": None,
             "whatsapp_url": f"/inbox/to/{KINDS[record_table.record]}/{wire['id']}?channel=whatsapp"
             if record_table.record in KINDS and viewer.person.may("Messages", "create") and wire.get("mobile")
@@ -76,19 +67,9 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "assign_url": f"{base}/assign/{wire['id']}" if hasattr(screen, "assign") else None,
             "why_url": f"{base}/why/{wire['id']}" if hasattr(screen, "why") else None,
         }
-        | timeline_part(screen, wire["id"], None, viewer)
+        | timeline_tabs.context(timeline_tabs.Place.of(screen, wire["id"], wire.get("number"), viewer), args, viewer)
         | screen.context_overrides(wire, viewer)
     )
-
-
-def timeline_part(screen: Any, key: int, before: int | None, viewer: Viewer) -> dict[str, Any]:
-    """The part of the context about the timeline."""
-    base = f"{screen.route_base}/timeline/{key}"
-    has_timeline = screen.timeline_column or screen.service.is_generic
-    where = timeline.lines_of(screen.timeline_column, screen.service.record.__tablename__, key)
-    lines = timeline.page(db.session(), where, before) if has_timeline else []
-    older = f"{base}?before={lines[-1].id}" if len(lines) == timeline.PAGE else None
-    return {"timeline": timeline.entries(lines, viewer), "timeline_url": base, "older_url": older}
 
 
 def _call_url(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> str | None:
@@ -220,42 +201,3 @@ def title_column(record_table: Any) -> str:
     """The column that names a row: name or title, else its first text column."""
     texts = [each.name for each in record_table.fields if isinstance(each, TextField)]
     return next((name for name in ("name", "title", "full_name", "label") if name in texts), texts[0] if texts else "")
-
-
-def _composer(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-    if not viewer.person.may("Notes", "create") or screen.timeline_column not in (
-        "lead_id",
-        "ticket_id",
-        "customer_id",
-    ):
-        return None
-    tasks = screen.service.record in (Lead, Ticket) and viewer.person.may("Tasks", "create")
-    parent = "lead" if screen.service.record is Lead else "ticket"
-    return {
-        "note_url": f"{screen.route_base}/note/{wire['id']}",
-        "note_about": f"{KINDS[screen.service.record]}:{wire['id']}",
-        "task_url": f"/tasks/add?{parent}={wire['id']}&back=1" if tasks else None,
-        "links": _write_links(KINDS[screen.service.record], wire["id"], viewer),
-        "people_url": "/people/lookup",
-        "me": [(viewer.person.id, viewer.person.full_name)],
-    }
-
-
-def _write_links(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """Links to write to the person of a record, by channel; beside Note and Task."""
-    if not viewer.person.may("Messages", "create"):
-        return []
-    base = f"/inbox/to/{kind}/{key}?channel="
-    return [
-        {"url": f"{base}whatsapp", "label": "WhatsApp", "icon": "brand-whatsapp", "key": "w"},
-        {"url": f"{base}sms", "label": "SMS", "icon": "message-2"},
-        {"url": f"/mail/compose?record={kind}:{key}", "label": _("Email"), "icon": "mail", "opens": True},
-        *_page_links(kind, key, viewer),
-    ]
-
-
-def _page_links(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """A link to the support pages, which a second click sends."""
-    if not viewer.person.may("Support Pages", "read"):
-        return []
-    return [{"url": f"/inbox/pages/{kind}/{key}", "label": _("Support pages"), "icon": "link"}]

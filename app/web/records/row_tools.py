@@ -124,8 +124,13 @@ class RowTools:
         shown = self.record_table.one(db.session(), row.id)
         if shown is None:
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-        context = pages.record_page(self, shown, viewer, request.args)
-        context |= {"url": self.url_of(row), "timeline": context["timeline"][:PREVIEW_ENTRIES], "older_url": None}
+        context = pages.record_page(self, shown, viewer, {})
+        context |= {
+            "url": self.url_of(row),
+            "timeline": context["timeline"][:PREVIEW_ENTRIES],
+            "older_url": None,
+            "filters": None,
+        }
         return render_template("crm/_preview.html", record=context)
 
 

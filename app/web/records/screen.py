@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
-from flask import flash, jsonify, redirect, render_template, request
+from flask import flash, jsonify, make_response, redirect, render_template, request
 from flask_appbuilder import ModelView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
@@ -18,15 +19,16 @@ from app.web.core import remarks
 from app.web.core.declarations import pretty
 from app.web.core.fields import Field, Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
+from app.web.core.local_links import row_url
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
 from app.web.core.replica_lists import from_replica
 from app.web.pages.refusals import back, refuse_as_page
-from app.web.records import form_page, list_columns, list_layouts, list_views, mentions, related_lists
+from app.web.records import form_page, list_columns, list_layouts, list_views, mentions, related_lists, timeline_tabs
 from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
-from app.web.records.list_page import filters_page, hits, list_page, list_query_from, row_url
+from app.web.records.list_page import filters_page, hits, list_page, list_query_from
 from app.web.records.list_rows import has_tools, rows_html
 from app.web.records.quick_create import QuickCreate
 from app.web.records.row_tools import RowTools
@@ -254,11 +256,20 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
     @refuse_as_page
     @permission_name("show")
     def timeline(self, pk: str) -> Any:
-        """Older entries of the timeline, or its newest page."""
-        row = self.row_for(pk, "read")
-        before = whole(request.args.get("before"), 0, 1, 2**62) if request.args.get("before") else None
-        context = pages.timeline_part(self, row.id, before, current_viewer())
-        return render_template("crm/_timeline.html", record=context, more=before is not None)
+        """A tab of the timeline: its newest page, or older entries alone."""
+        row, viewer, is_more = self.row_for(pk, "read"), current_viewer(), bool(request.args.get("before"))
+        place = timeline_tabs.Place.of(self, row.id, getattr(row, "number", None), viewer)
+        context = timeline_tabs.context(replace(place, is_counted=not is_more), request.args, viewer)
+        answer = make_response(render_template("crm/_timeline.html", record=context, more=is_more))
+        if request.headers.get("HX-Trigger") == "feed-filter":  # the form says what to show; the address keeps it
+            answer.headers["HX-Push-Url"] = context["page_url"]
+        return answer
+
+    def timeline_records(self, key: int, viewer: Viewer) -> tuple[tuple[str, int], ...]:
+        """(kind, id) of the records whose timelines the page shows as one, its own first; none = it has no timeline."""
+        if self.timeline_column:
+            return ((self.timeline_column.removesuffix("_id"), key),)
+        return ((self.service.record.__tablename__, key),) if self.service.is_generic else ()
 
     def url_of(self, row: Any) -> str:
         """The URL of a row's page."""

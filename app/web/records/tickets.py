@@ -18,7 +18,7 @@ from app import access
 from app.domain import tickets
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken
-from app.domain.tickets import PRIORITIES, SOURCES, Ticket, ticket_subjects
+from app.domain.tickets import ENDED, PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.lib.ids import parse_id
 from app.models import Customer, TicketSubject
 from app.web.api.resource import sent
@@ -385,6 +385,15 @@ class TicketScreen(MultiAssigneeScreen):
         """Customers for the pick-list of a ticket's form: {results: [{value, label, hint}]}."""
         typed = request.args.get("q", "").strip()
         return json_answer(200, {"results": caller_lookup.hits(typed, current_viewer())})
+
+    def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+        """Resolve, by the dialog that asks for the resolution; where there is no JavaScript, by the form."""
+        meanings, now = viewer.lookups.meanings["ticket_status"], (row.get("status") or {}).get("id", 0)
+        target = viewer.lookups.of_meaning("ticket_status", "resolved")
+        if meanings.get(now) in ENDED or target is None or not viewer.person.may("Tickets", "write"):
+            return None
+        url = f"/tickets/edit/{row['id']}"
+        return {"label": _g("Resolve"), "icon": "circle-check", "url": url, "dialog": f"move-{target}"}
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The ticket's open tasks, and its customer's other records."""

@@ -1,15 +1,13 @@
-"""The timeline: entries rendered as text for the viewer, and the REST resource."""
+"""The timeline: one entry rendered as text for the viewer, and the REST resource. Pages: timeline_tabs.py."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
@@ -21,14 +19,12 @@ from app.web.api.resource import Resource
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer
-from app.web.core.kept_queries import KeptQuery
 from app.web.core.local_dates import written
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import RecordField, person_card
 from app.web.core.shipped_labels import shown_label
-from app.web.records import call_lines, mentions, message_lines, sla_fields, timeline_folding
+from app.web.records import mentions, sla_fields
 
-PAGE = 30
 #: Characters.
 MAX_NOTE_LENGTH = 20_000
 ICONS = {
@@ -46,51 +42,11 @@ ICONS = {
 }
 
 
-def lines_of(column: str, table: str, key: int) -> tuple[Any, ...]:
-    """Conditions for a record's entries: by its column of Activity, or by table and id for records without one."""
-    if column:
-        return (getattr(Activity, column) == key,)
-    return (Activity.record_kind == table, Activity.record_id == key)
-
-
-def page(session: Session, where: tuple[Any, ...], before: int | None = None) -> list[Any]:
-    """One page of a record's entries, newest first; one indexed range. `where`: from `lines_of`."""
-    rules = where if before is None else (*where, Activity.id < before)
-    return _newest().where(session, rules)
-
-
-@lru_cache
-def _newest() -> KeptQuery:
-    line = Activity
-    query = select(
-        line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on, line.lead_id, line.ticket_id
-    )
-    return KeptQuery.of(query.order_by(line.id.desc()).limit(PAGE), Activity)
-
-
-def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Entries for the template; calls and messages in their current state, for they change after their entry."""
-    calls = call_lines.of(_keys(rows, "call"), viewer)
-    texts = message_lines.of(_keys(rows, "message"), viewer)
-    current = [calls.get(_key(row, "call"), {}) | texts.get(_key(row, "message"), {}) for row in rows]
-    lines = [entry(row, viewer) | now for row, now in zip(rows, current, strict=True)]
-    return timeline_folding.fold(lines)
-
-
-def _keys(rows: list[Any], kind: str) -> list[Any]:
-    return [(row.payload or {}).get(kind) for row in rows if row.kind == kind]
-
-
-def _key(row: Any, kind: str) -> Any:
-    return (row.payload or {}).get(kind, 0) if row.kind == kind else 0
-
-
 def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     """One entry for the template: headline, body, changes; masked."""
     payload = row.payload or {}
     card = viewer.lookups.person(row.actor_id)
-    master = "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
-    rendered = _RENDERERS.get(row.kind, _text)(payload, viewer, master)
+    rendered = _RENDERERS.get(row.kind, _text)(payload, viewer, master_of(row))
     return {
         "id": row.id,
         "kind": row.kind,
@@ -108,6 +64,11 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     } | (_of_note(row, payload, viewer) if row.kind == "note" else {})
 
 
+def master_of(row: Any) -> str:
+    """The picklist of the statuses of the record that a row belongs to."""
+    return "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
+
+
 def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     """The keys of a note: its text in parts, former texts, and the URL where its author edits it."""
     is_own = row.actor_id == viewer.person.id and viewer.person.may("Notes", "write")
@@ -122,7 +83,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
     }
 
 
-def _name(key: Any, viewer: Viewer) -> str:
+def name_of(key: Any, viewer: Viewer) -> str:
     card = viewer.lookups.person(key)
     return card["full_name"] if card else str(_("no one"))
 
@@ -168,10 +129,10 @@ _REASONS = {
 
 def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") == "requested":
-        text = _("requested assignment to %(name)s", name=_name(payload.get("to"), viewer))
+        text = _("requested assignment to %(name)s", name=name_of(payload.get("to"), viewer))
         return {"headline": text, "body": payload.get("text")}
     if payload.get("what") in _ABOUT:
-        names = {"name": _name(payload.get("to"), viewer), "old": _name(payload.get("old"), viewer)}
+        names = {"name": name_of(payload.get("to"), viewer), "old": name_of(payload.get("old"), viewer)}
         return {
             "headline": str(_ABOUT[payload["what"]]) % names,
             "is_sentence": payload["what"] == "request expired",
@@ -179,7 +140,7 @@ def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str,
     if payload.get("what") == "exhausted":
         return {"headline": _("No one is available to take this over"), "tone": "red", "is_sentence": True}
     text = str(_REASONS.get(payload.get("reason") or "", _REASONS["direct"])) % {
-        "name": _name(payload.get("to"), viewer)
+        "name": name_of(payload.get("to"), viewer)
     }
     return {"headline": text}
 
@@ -199,7 +160,7 @@ _WITH_NUMBER = {
 
 def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     if payload.get("what") in sla_fields.LINES:
-        people = ", ".join(_name(key, viewer) for key in payload.get("to") or [])
+        people = ", ".join(name_of(key, viewer) for key in payload.get("to") or [])
         return sla_fields.line(payload, people, viewer) | {"is_sentence": True}
     text = str(payload.get("text") or "")
     if payload.get("event") == "created" or text in _CREATED:
@@ -248,7 +209,7 @@ def _shown(name: str, value: Any, viewer: Viewer, master: str) -> str | None:
     if value is None:
         return None
     if name in ("owner_id", "assignee_id"):
-        return _name(value, viewer)
+        return name_of(value, viewer)
     if name in _MASTERS:
         return shown_label((viewer.lookups.card(_MASTERS[name], value) or {}).get("label", str(value)))
     return _moment_text(value, viewer) if name.endswith("_on") else str(value)

@@ -1,4 +1,4 @@
-"""One line for one act: what a person did in one save reads as one entry of the timeline."""
+"""One line for one act: what a person did in one save reads as one entry, and a run of their changes as one, too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import ngettext
 
 Entry = dict[str, Any]
 
@@ -17,6 +18,34 @@ def fold(entries: Iterable[Entry]) -> list[Entry]:
     for _act, group in groupby(entries, key=lambda entry: entry["act"]):
         folded += _fold_act(list(group))
     return folded
+
+
+def fold_runs(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries with consecutive field changes of one person as one, which opens to show each: `folded`."""
+    made: list[Entry] = []
+    for run, group in groupby(entries, key=_run_of):
+        found = list(group)
+        made += [_fold_run(found)] if run is not None and len(found) > 1 else found
+    return made
+
+
+def _run_of(entry: Entry) -> Any:
+    """Who changed fields of which record; None for what is no such change, which joins nothing."""
+    if entry["kind"] != "field_change":
+        return None
+    return (entry["act"][1], entry.get("of"))
+
+
+def _fold_run(run: list[Entry]) -> Entry:
+    return run[0] | {"headline": changes_headline(run), "folded": run, "changes": []}
+
+
+def changes_headline(run: list[Entry]) -> str:
+    """“changed Source”, “changed 4 fields” of field changes, a field that was changed twice counted once."""
+    labels = list(dict.fromkeys(str(change["label"]) for entry in run for change in entry["changes"]))
+    if len(labels) == 1:
+        return _("changed %(names)s", names=labels[0])
+    return ngettext("changed %(num)s field", "changed %(num)s fields", len(labels))
 
 
 def _fold_act(group: list[Entry]) -> list[Entry]:

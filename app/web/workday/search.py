@@ -17,12 +17,12 @@ from app.lib.text import folded
 from app.models import CallLog, Message
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
+from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
 from app.web.core.text_search import MAX_LOOKED_UP, best_first, parts
 from app.web.pages.refusals import refuse_as_page
-from app.web.records.list_page import row_url
 from app.web.settings import settings_menu
 from app.web.workday.sidebar import may_open
 

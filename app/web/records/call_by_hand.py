@@ -1,0 +1,119 @@
+"""A call made elsewhere, written down from a lead, ticket or customer: its outcome and the next step at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+
+from app import access
+from app.domain import calls
+from app.domain.base import NotFound, RuleBroken
+from app.domain.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.models import CallLog, Customer, Lead, Ticket
+from app.web.core.date_fields import DateTimeField
+from app.web.core.fields import Viewer
+from app.web.core.gate import REFUSABLE, current_viewer, refusal
+from app.web.core.local_links import local_path
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import call_outcomes
+from app.web.records.outcome_actions import log_outcome
+
+#: Kind in the address -> record, and the beginning of its page's address.
+RECORDS: dict[str, tuple[Any, str]] = {
+    "lead": (Lead, "/leads/show/"),
+    "ticket": (Ticket, "/tickets/show/"),
+    "customer": (Customer, "/customers/show/"),
+}
+VERBS = {"log": "create"}
+#: The outcome that says that nobody was reached, and the status of such a call by its direction.
+NO_ANSWER = "No answer"
+_UNANSWERED = {"Outgoing": "No Answer", "Incoming": "Missed Call"}
+_BEGAN = DateTimeField("started_on", "", ())
+
+
+class CallByHandRoutes:
+    """/calls/log/<kind of record>/<id>"""
+
+    @expose("/log/<kind>/<pk>", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("log")
+    def log(self, kind: str, pk: str) -> Any:
+        """Write down the call, what came of it and when it goes on; what was typed stays on any error."""
+        row, viewer = _record(kind, pk), current_viewer()
+        if request.method == "GET":
+            return _form(kind, row, {"direction": "Outgoing"}, {}, "")
+        try:
+            _save(kind, row, viewer)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, errors = refusal(broken)
+            return _form(kind, _record(kind, pk), request.form, errors, sentence), status
+        flash(_("Call logged."), "success")
+        return call_outcomes.return_to(request.form.get("back"), f"{RECORDS[kind][1]}{row.id}")
+
+
+def _record(kind: str, pk: str) -> Any:
+    model, _url = RECORDS.get(kind, (None, ""))
+    row = access.get_visible(db.session(), model, parse_id(pk)) if model is not None else None
+    if row is None:
+        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+    return row
+
+
+def _save(kind: str, row: Any, viewer: Viewer) -> None:
+    """Raises Denied, RuleBroken."""
+    viewer.person.refuse_unless("Call Logs", "write")
+    outcome = call_outcomes.parse_form(viewer)
+    if not outcome.text.strip():  # before there is a call
+        raise RuleBroken(_("Please choose what came of the call, or write it."), "outcome")
+    call = calls.create(db.session(), _values(kind, row, outcome, viewer), viewer.stamp)
+    log_outcome(call, outcome, viewer)
+
+
+def _values(kind: str, row: Any, outcome: CallOutcome, viewer: Viewer) -> dict[str, Any]:
+    direction = request.form.get("direction") or "Outgoing"
+    is_answered = outcome.text != NO_ANSWER
+    return {
+        "direction": direction,
+        "status": "Completed" if is_answered else _UNANSWERED.get(direction, "No Answer"),
+        "started_on": _BEGAN.parse(request.form.get("started_on"), viewer) or viewer.now,
+        f"{kind}_id": row.id,
+    }
+
+
+def _form(kind: str, row: Any, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
+    viewer, has_place = current_viewer(), kind in ("lead", "ticket")
+    is_part = bool(request.headers.get("HX-Request"))
+    page_url = f"{RECORDS[kind][1]}{row.id}"
+    planned = CallLog(employee_id=viewer.person.id, **{f"{kind}_id": row.id})  # never saved
+    with db.session.no_autoflush:
+        replaced = call_outcomes.replaced(planned, raw, viewer) if has_place else None
+    context = {
+        "key": "call-log",
+        "is_part": is_part,
+        "action": f"/calls/log/{kind}/{row.id}",
+        "title": _("Log a call"),
+        "about": {"kind": "text", "text": getattr(row, "name", "") or row.number},
+        "by_hand": {"direction": raw.get("direction") or "Outgoing", "started_on": raw.get("started_on") or ""},
+        "offered": SUGGESTED_OUTCOMES,
+        "raw": raw,
+        "errors": errors,
+        "error": "" if errors else sentence,
+        "has_place": has_place,
+        "may_note": True,
+        "begins": None,
+        "place": None,
+        "choices": call_outcomes.choices(viewer) if viewer.person.may("Tasks", "create") else [],
+        "replaced": replaced,
+        "back": local_path(request.values.get("back")) or page_url,
+        "call_url": page_url,
+    }
+    return render_template("crm/_outcome.html" if is_part else "crm/outcome.html", page=context)

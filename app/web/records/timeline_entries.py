@@ -1,0 +1,63 @@
+"""Entries of the timeline as pages show them: calls and messages as they are now, fields by name, runs folded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.models import Customer, Lead, Ticket
+from app.web.core.fields import Viewer
+from app.web.core.registry import screen_of
+from app.web.core.shipped_labels import shown_label
+from app.web.records import call_lines, message_lines, timeline, timeline_folding
+
+
+def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """Entries for the template; calls and messages in their current state, for they change after their entry."""
+    calls = call_lines.of(_keys(rows, "call"), viewer)
+    texts = message_lines.of(_keys(rows, "message"), viewer)
+    current = [calls.get(_key(row, "call"), {}) | texts.get(_key(row, "message"), {}) for row in rows]
+    lines = [_named(row, viewer) | now for row, now in zip(rows, current, strict=True)]
+    return timeline_folding.fold_runs(timeline_folding.fold(lines))
+
+
+def changed(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """An entry of the tab of changes: old and new value, also of the status and of who has the record."""
+    made, payload = _named(row, viewer), row.payload or {}
+    if row.kind == "status_change":
+        old, new = (viewer.lookups.card(timeline.master_of(row), payload.get(name)) or {} for name in ("from", "to"))
+        labels = [shown_label(each["label"]) if each else None for each in (old, new)]
+        changes = [{"label": _("Status"), "old": labels[0], "new": labels[1]}, *made["changes"]]
+        return made | {"changes": changes, "headline": _("changed %(names)s", names=_("Status"))}
+    if row.kind == "assignment" and not payload.get("what") and payload.get("old"):
+        people = [timeline.name_of(payload.get(name), viewer) for name in ("old", "to")]
+        return made | {"changes": [{"label": _("Assignee"), "old": people[0], "new": people[1]}]}
+    return made
+
+
+def _named(row: Any, viewer: Viewer) -> dict[str, Any]:
+    """The entry with the names that forms give to its fields, and the record that it belongs to."""
+    made, named = timeline.entry(row, viewer), _labels(row)
+    names = [change[0] for change in (row.payload or {}).get("changes", []) if len(change) == 3]
+    for name, change in zip(names, made["changes"], strict=False):
+        change["label"] = str(named.get(name.removesuffix("_id")) or change["label"])
+    if row.kind == "field_change" and made["changes"]:
+        made["headline"] = timeline_folding.changes_headline([made])
+    keys = ((kind, getattr(row, f"{kind}_id", None)) for kind in ("ticket", "lead", "customer"))
+    return made | {"of": next(((kind, key) for kind, key in keys if key is not None), None)}
+
+
+def _labels(row: Any) -> Mapping[str, Any]:
+    """Field -> its name in the forms of the record that a row belongs to."""
+    screen = screen_of(Ticket if row.ticket_id else Lead if row.lead_id else Customer)
+    return {} if screen is None else {name: each.label for name, each in screen.record_table.by_name.items()}
+
+
+def _keys(rows: list[Any], kind: str) -> list[Any]:
+    return [(row.payload or {}).get(kind) for row in rows if row.kind == kind]
+
+
+def _key(row: Any, kind: str) -> Any:
+    return (row.payload or {}).get(kind, 0) if row.kind == kind else 0

@@ -1,0 +1,92 @@
+"""What of a timeline is asked for: of whose records, by whom, of which days and kind. The address holds all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from app.domain.base import RuleBroken
+from app.web.core.date_fields import DateField
+from app.web.core.fields import Viewer
+from app.web.core.gate import whole
+
+#: (kind, id) of records: lead, ticket, customer, task; else the name of a table.
+Records = tuple[tuple[str, int], ...]
+#: Value of the filter by kind -> its label, and the kinds of Activity.
+KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "note": (_l("Notes"), ("note", "comment")),
+    "call": (_l("Calls"), ("call",)),
+    "message": (_l("Messages"), ("message",)),
+    "task": (_l("Tasks"), ("task",)),
+    "change": (_l("Changes"), ("status_change", "field_change", "proposal")),
+    "assignment": (_l("Assignment"), ("assignment",)),
+    "file": (_l("Files"), ("file",)),
+    "system": (_l("System"), ("system",)),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One page of a timeline, as its address asks for it."""
+
+    records: Records
+    #: Only what this user did; of tasks, those that are theirs.
+    who: int | None = None
+    first: date | None = None
+    last: date | None = None
+    #: One of KINDS.
+    kind: str = ""
+    #: The part of a tab: "open" or "done" tasks.
+    part: str = ""
+    #: Where the page begins, as the page before it said; "" = at the newest.
+    before: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether something is left out of the tab."""
+        return bool(self.who or self.first or self.last or self.kind)
+
+    def query(self, tab: str, **changes: Any) -> str:
+        """The query string of this page, or of one that differs from it; "" or "?…"."""
+        kept = {"tab": "" if tab == "activity" else tab, "who": self.who, "kind": self.kind, "part": self.part}
+        kept |= {"from": self.first, "to": self.last}
+        return "".join(f"?{each}" for each in [urlencode({k: v for k, v in (kept | changes).items() if v})] if each)
+
+    def since(self, viewer: Viewer) -> datetime | None:
+        """The first moment, UTC."""
+        return None if self.first is None else _midnight(self.first, viewer)
+
+    def until(self, viewer: Viewer) -> datetime | None:
+        """The moment after the last one, UTC."""
+        return None if self.last is None else _midnight(self.last + timedelta(days=1), viewer)
+
+    def rules(self, who: Any, at: Any, viewer: Viewer) -> list[Any]:
+        """The conditions on who did it and when, by these columns."""
+        since, until = self.since(viewer), self.until(viewer)
+        made = [who == self.who] if self.who else []
+        made += [at >= since] if since is not None else []
+        return made + ([at < until] if until is not None else [])
+
+
+def parse(args: Mapping[str, Any], records: Records, viewer: Viewer) -> Asked:
+    """What the address asks for. Raises RuleBroken for what can't be, so that nothing is left out in silence."""
+    who = whole(args.get("who"), 0, 0, 2**31 - 1) or None
+    if args.get("who--typed") or (who is not None and who not in viewer.lookups.people):
+        raise RuleBroken(_("Please choose a colleague from the list."), "who")
+    kind, part = args.get("kind") or "", args.get("part") or ""
+    if kind and kind not in KINDS:
+        raise RuleBroken(_("A timeline has no entries of the kind “%(kind)s”.", kind=kind[:40]), "kind")
+    first, last = (DateField(name).parse(args.get(name), viewer) for name in ("from", "to"))
+    if first and last and first > last:
+        raise RuleBroken(_("The period ends before it begins. Please swap the two days."), "to")
+    return Asked(records, who, first, last, kind, part[:20], (args.get("before") or "")[:80])
+
+
+def _midnight(day: date, viewer: Viewer) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=viewer.zone).astimezone(UTC)

@@ -1,0 +1,231 @@
+"""The rows behind the tabs of a timeline: by whom they are found, in which order, and how one page follows another.
+
+A timeline is that of one record or of several, such as a customer with their leads and tickets. The session's access
+rules hold for every statement, so a person sees of each record what its own page would show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import and_, or_, select
+
+from app.access.finished import listed
+from app.domain.base import RuleBroken
+from app.domain.tasks import OPEN
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.models import Activity, CallLog, Message, MessageFile, Task
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.gate import whole
+from app.web.core.kept_queries import KeptQuery
+from app.web.core.reference_fields import person_card
+from app.web.core.shipped_labels import shown_label
+from app.web.records import call_lines, message_lines, timeline_entries
+from app.web.records.timeline_filters import KINDS, Asked, Records
+
+PAGE = 30
+#: Kinds of records that have a column of their own in other tables.
+PARENTS = ("lead", "ticket", "customer", "task")
+NOTES, CHANGES = ("note", "comment"), ("status_change", "field_change", "assignment", "proposal")
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a tab."""
+
+    #: As the tab's template draws them.
+    entries: list[Entry] = field(default_factory=list)
+    #: `before` of the next page; "" = this is the last one.
+    older: str = ""
+
+
+def belongs(model: Any, records: Records) -> Any:
+    """The condition for rows of these records; None where the model has no column for any of them."""
+    keys: dict[str, list[int]] = {}
+    for kind, key in records:
+        if kind in PARENTS and hasattr(model, f"{kind}_id"):
+            keys.setdefault(f"{kind}_id", []).append(key)
+    rules = [_of(getattr(model, name), ids) for name, ids in keys.items()]
+    if model is Activity:
+        others = [each for each in records if each[0] not in PARENTS]
+        rules += [and_(Activity.record_kind == kind, Activity.record_id == key) for kind, key in others]
+    return or_(*rules) if rules else None
+
+
+def _of(column: Any, ids: list[int]) -> Any:
+    return column == ids[0] if len(ids) == 1 else column.in_(listed(sorted(ids)))
+
+
+# --- keysets
+
+
+def _page(query: KeptQuery, rules: Iterable[Any]) -> list[Any]:
+    return query.where(db.session(), list(rules))
+
+
+def _after_id(column: Any, asked: Asked) -> list[Any]:
+    """Rows come newest first by id: those before that one."""
+    return [column < whole(asked.before, 0, 1, 2**62)] if asked.before else []
+
+
+def _older(rows: list[Any], cursor: Callable[[Any], str]) -> str:
+    return cursor(rows[-1]) if len(rows) == PAGE else ""
+
+
+def _cursor(moment: datetime | None, key: int) -> str:
+    return f"{moment.isoformat() if moment else ''}~{key}"
+
+
+def _parse_cursor(text: str) -> tuple[datetime | None, int]:
+    written, _sign, number = text.rpartition("~")
+    key = parse_id(number)
+    try:
+        moment = datetime.fromisoformat(written) if written else None
+    except ValueError:
+        key = None
+    if key is None or (moment is not None and moment.tzinfo is None):
+        raise RuleBroken(_("This address is not complete. Please open the record again."))
+    return moment, key
+
+
+# --- activity, notes, changes
+
+
+def activity(asked: Asked, viewer: Viewer) -> Page:
+    """Everything that happened, consecutive changes folded."""
+    return _lines(asked, KINDS[asked.kind][1] if asked.kind else (), viewer)
+
+
+def notes(asked: Asked, viewer: Viewer) -> Page:
+    """What was written down."""
+    return _lines(asked, NOTES, viewer)
+
+
+def changes(asked: Asked, viewer: Viewer) -> Page:
+    """Old and new value of every field, status and assignment, one entry for each save."""
+    rows = _activities(asked, CHANGES, viewer)
+    return Page([timeline_entries.changed(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
+
+
+def _lines(asked: Asked, kinds: tuple[str, ...], viewer: Viewer) -> Page:
+    rows = _activities(asked, kinds, viewer)
+    return Page(timeline_entries.entries(rows, viewer), _older(rows, lambda row: str(row.id)))
+
+
+def _activities(asked: Asked, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
+    rule = belongs(Activity, asked.records)
+    rules = [rule, *asked.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, asked)]
+    return _page(_newest_lines(), [*rules, Activity.kind.in_(kinds)] if kinds else rules)
+
+
+@lru_cache
+def _newest_lines() -> KeptQuery:
+    line = Activity
+    told = (line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on)
+    query = select(*told, line.lead_id, line.ticket_id, line.customer_id)
+    return KeptQuery.of(query.order_by(line.id.desc()).limit(PAGE), Activity)
+
+
+# --- tasks
+
+
+def tasks(asked: Asked, viewer: Viewer) -> Page:
+    """Open tasks, the next one first; or those that are over, the latest first."""
+    rules = [belongs(Task, asked.records), *asked.rules(Task.assignee_id, Task.created_on, viewer)]
+    if asked.part == "done":
+        rows = _page(_tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, asked)])
+        return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
+    rows = _page(_tasks(True), [*rules, Task.status.in_(OPEN), *_due_later(asked)])
+    return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: _cursor(row.due_on, row.id)))
+
+
+def _due_later(asked: Asked) -> list[Any]:
+    """Open tasks come by due time, those without one at the end."""
+    if not asked.before:
+        return []
+    due, key = _parse_cursor(asked.before)
+    if due is None:
+        return [Task.due_on.is_(None), Task.id > key]
+    return [or_(Task.due_on > due, and_(Task.due_on == due, Task.id > key), Task.due_on.is_(None))]
+
+
+@lru_cache
+def _tasks(is_open: bool) -> KeptQuery:
+    told = (Task.id, Task.title, Task.description, Task.status, Task.priority, Task.due_on, Task.done_on)
+    order = (Task.due_on.is_(None), Task.due_on, Task.id) if is_open else (Task.id.desc(),)
+    query = select(*told, Task.assignee_id, Task.lead_id, Task.ticket_id)
+    return KeptQuery.of(query.order_by(*order).limit(PAGE), Task)
+
+
+def _task(row: Any, viewer: Viewer) -> Entry:
+    card, is_open = viewer.lookups.person(row.assignee_id), row.status in OPEN
+    may_finish = is_open and viewer.person.may("Tasks", "write")
+    return {
+        "id": row.id,
+        "title": row.title,
+        "text": row.description,
+        "url": f"/tasks/show/{row.id}",
+        "status": row.status,
+        "urgent": shown_label(row.priority) if row.priority == "High" and is_open else "",
+        "is_open": is_open,
+        "when": moment_cell(row.due_on if is_open else row.done_on or row.due_on, viewer, is_open),
+        "assignee": person_card(card) if card else None,
+        "done_url": f"/tasks/done/{row.id}" if may_finish else None,
+        "of": of_record(row),
+    }
+
+
+# --- calls
+
+
+def calls(asked: Asked, viewer: Viewer) -> Page:
+    """Calls as they are now, by the time they began: phones send them late."""
+    rules = [belongs(CallLog, asked.records), *asked.rules(CallLog.employee_id, CallLog.started_on, viewer)]
+    if asked.before:
+        at, key = _parse_cursor(asked.before)
+        earlier = and_(CallLog.started_on == at, CallLog.id < key)
+        rules.append(or_(CallLog.started_on < at, earlier) if at is not None else CallLog.id < key)
+    rows = call_lines.newest(rules, PAGE)
+    return Page(call_lines.entries(rows, viewer), _older(rows, lambda row: _cursor(row.started_on, row.id)))
+
+
+# --- messages and their files
+
+
+def messages(channel: str) -> Callable[[Asked, Viewer], Page]:
+    """Those of one channel, whole."""
+
+    def page(asked: Asked, viewer: Viewer) -> Page:
+        rules = [belongs(Message, asked.records), Message.channel == channel]
+        rules += asked.rules(Message.created_by_id, Message.created_on, viewer)
+        rows = message_lines.newest([*rules, *_after_id(Message.id, asked)], PAGE)
+        return Page(message_lines.entries(rows, viewer), _older(rows, lambda row: str(row.id)))
+
+    return page
+
+
+def files(asked: Asked, viewer: Viewer) -> Page:
+    """The files of messages."""
+    rules = [belongs(Message, asked.records), *asked.rules(Message.created_by_id, Message.created_on, viewer)]
+    rows = _page(_files(), [*rules, *_after_id(MessageFile.id, asked)])
+    return Page(message_lines.files_of(rows, viewer), _older(rows, lambda row: str(row.id)))
+
+
+@lru_cache
+def _files() -> KeptQuery:
+    query = select(*message_lines.FILE_COLUMNS).join(Message, Message.id == MessageFile.message_id)
+    return KeptQuery.of(query.order_by(MessageFile.id.desc()).limit(PAGE), MessageFile, Message)
+
+
+def of_record(row: Any) -> tuple[str, int] | None:
+    """(kind, id) of the record that a row belongs to, the most specific one."""
+    found = ((kind, getattr(row, f"{kind}_id", None)) for kind in ("ticket", "lead", "customer"))
+    return next(((kind, key) for kind, key in found if key is not None), None)

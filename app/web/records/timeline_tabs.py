@@ -1,0 +1,294 @@
+"""The tabs of a record's timeline. Each is a row of TABS; who has a new kind of entries adds a row, or changes one.
+
+A row says what the tab is called, who sees it, how one page of it is made, and how it is drawn:
+
+- `page(asked, viewer)` returns a `timeline_rows.Page`: entries (dictionaries) and where the next page begins. `asked`
+  (timeline_filters.Asked) has the records, the filters and the place; `timeline_rows.belongs(Model, asked.records)` is
+  the condition for the rows of these records. At most `timeline_rows.PAGE` entries, one indexed statement.
+- `rows` is a SELECT of what the tab's count tells, and `counted(records)` its condition for these records, None for
+  records that can't have any, which have no such tab. The counts of all tabs are one statement, each up to MAX_COUNTED.
+  `tables` are the models that `rows` names.
+- `template` has a macro `items(entries)` that draws each entry as a `<li>`.
+
+    TABS["files"] = replace(TABS["files"], page=my_page, rows=my_select, counted=my_rule, tables=(Attachment, Message))
+
+A timeline may be that of several records: a screen's `timeline_records` names them, see app/web/records/screen.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import and_, func, select
+
+from app import access
+from app.domain.base import RuleBroken
+from app.domain.tasks import OPEN
+from app.extensions import db
+from app.models import Activity, CallLog, Message, MessageFile, Task
+from app.web.core.fields import Viewer
+from app.web.core.local_links import row_url
+from app.web.records import timeline_filters, timeline_rows
+from app.web.records.timeline_filters import KINDS, Asked, Records
+from app.web.records.timeline_rows import CHANGES, NOTES, Page, belongs
+
+#: A count goes no further.
+MAX_COUNTED = 100
+#: Records whose timeline has all tabs; the others have their activity.
+WITH_TABS = ("lead", "ticket", "customer")
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One tab; see the module's text."""
+
+    label: Any
+    page: Callable[[Asked, Viewer], Page]
+    #: What stands there while it is empty.
+    empty: Any
+    #: The module whose readers see it; "" = who sees the record.
+    module: str = ""
+    rows: Any = None
+    counted: Callable[[Records], Any] | None = None
+    tables: tuple[Any, ...] = ()
+    template: str = "crm/_entries.html"
+    #: The part of the composer that it opens.
+    composes: str = "note"
+    #: Its parts, the first one at first: value of `part` in the address -> label.
+    parts: tuple[tuple[str, Any], ...] = ()
+    #: Whether it shows only while there is something in it.
+    is_optional: bool = False
+
+
+def _of(model: Any, *rules: Any) -> Callable[[Records], Any]:
+    """The condition for what is counted of a model that names the records itself."""
+
+    def rule(records: Records) -> Any:
+        of_records = belongs(model, records)
+        return None if of_records is None else and_(of_records, *rules)
+
+    return rule
+
+
+def _messages_of(channel: str) -> dict[str, Any]:
+    return {
+        "page": timeline_rows.messages(channel),
+        "rows": select(Message.id),
+        "counted": _of(Message, Message.channel == channel),
+        "tables": (Message,),
+        "module": "Messages",
+        "composes": channel,
+    }
+
+
+#: Name in the address -> tab, in their order on the page.
+TABS: dict[str, Tab] = {
+    "activity": Tab(_l("Activity"), timeline_rows.activity, _l("No activity yet.")),
+    "notes": Tab(
+        _l("Notes"),
+        timeline_rows.notes,
+        _l("No notes yet. Write the first one above."),
+        module="Notes",
+        rows=select(Activity.id),
+        counted=_of(Activity, Activity.kind.in_(NOTES)),
+        tables=(Activity,),
+    ),
+    "tasks": Tab(
+        _l("Tasks"),
+        timeline_rows.tasks,
+        _l("No tasks here. Add one above, so that nobody is forgotten."),
+        module="Tasks",
+        rows=select(Task.id),
+        counted=_of(Task, Task.status.in_(OPEN)),
+        tables=(Task,),
+        template="crm/_entries_tasks.html",
+        composes="task",
+        parts=(("open", _l("Open")), ("done", _l("Done"))),
+    ),
+    "calls": Tab(
+        _l("Calls"),
+        timeline_rows.calls,
+        _l("No calls yet. Call from here, or write down a call that you made elsewhere."),
+        module="Call Logs",
+        rows=select(CallLog.id),
+        counted=_of(CallLog),
+        tables=(CallLog,),
+        composes="call",
+    ),
+    "whatsapp": Tab("WhatsApp", empty=_l("No WhatsApp messages yet."), **_messages_of("whatsapp")),
+    "sms": Tab("SMS", empty=_l("No SMS yet."), is_optional=True, **_messages_of("sms")),
+    "email": Tab(_l("Email"), empty=_l("No emails yet."), **_messages_of("email")),
+    "files": Tab(
+        _l("Files"),
+        timeline_rows.files,
+        _l("No files yet. Files of messages are collected here."),
+        module="Messages",
+        rows=select(MessageFile.id).join(Message, Message.id == MessageFile.message_id),
+        counted=_of(Message),
+        tables=(MessageFile, Message),
+        template="crm/_entries_files.html",
+    ),
+    "changes": Tab(
+        _l("Changes"),
+        timeline_rows.changes,
+        _l("Nothing has been changed yet."),
+        rows=select(Activity.id),
+        counted=_of(Activity, Activity.kind.in_(CHANGES)),
+        tables=(Activity,),
+        template="crm/_entries_changes.html",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a timeline stands: the addresses of the page and of the part, and the records."""
+
+    page_url: str
+    part_url: str
+    records: Records
+    has_tabs: bool
+    #: Whether the counts of the tabs are wanted.
+    is_counted: bool = True
+
+    @classmethod
+    def of(cls, screen: Any, key: int, number: Any, viewer: Viewer) -> Place:
+        """The place of a record's timeline on its own page."""
+        records = screen.timeline_records(key, viewer)
+        page = row_url(screen.route_base, key, number)
+        has_tabs = bool(records) and records[0][0] in WITH_TABS
+        return cls(page, f"{screen.route_base}/timeline/{key}", records, has_tabs)
+
+
+def offered(place: Place, viewer: Viewer) -> dict[str, Tab]:
+    """The tabs that the viewer may open and that these records can fill."""
+    if not place.has_tabs:
+        return {"activity": TABS["activity"]}
+    return {
+        name: tab
+        for name, tab in TABS.items()
+        if (not tab.module or viewer.person.may(tab.module, "read"))
+        and (tab.counted is None or tab.counted(place.records) is not None)
+    }
+
+
+def context(place: Place, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """The keys of crm/record.html about the timeline, as the address asks for it. Raises RuleBroken."""
+    tabs, name = offered(place, viewer), args.get("tab") or "activity"
+    if name not in tabs:
+        raise RuleBroken(_("This record has no tab “%(name)s”. Please choose one of its tabs.", name=name[:40]), "tab")
+    tab, asked = tabs[name], timeline_filters.parse(args, place.records, viewer)
+    _refuse_unused(name, tab, asked)
+    page = tab.page(asked, viewer) if place.records else Page()
+    older = asked.query(name, before=page.older) if page.older else ""
+    counts = counts_of(tabs, place.records, viewer) if place.has_tabs and place.is_counted else {}
+    return {
+        "timeline": page.entries,
+        "timeline_url": f"{place.part_url}{asked.query(name)}",
+        "page_url": f"{place.page_url}{asked.query(name)}",
+        "older_url": f"{place.page_url}{older}" if older else None,
+        "older_part_url": f"{place.part_url}{older}",
+        "tab": name,
+        "tab_template": tab.template,
+        "composes": tab.composes,
+        "counts": {each: counts.get(each, "") for each in tabs},
+        "tabs": _shown(place, tabs, name, counts),
+        "filters": _filters(place, name, asked, page, viewer) if place.has_tabs else None,
+        "parts": _parts(place, name, asked),
+        "empty_text": _("Nothing fits the filters.") if asked.is_filtered else str(tab.empty),
+    }
+
+
+def _refuse_unused(name: str, tab: Tab, asked: Asked) -> None:
+    if asked.kind and name != "activity":
+        raise RuleBroken(_("Only the tab Activity can be filtered by kind."), "kind")
+    if asked.part and asked.part not in dict(tab.parts):
+        raise RuleBroken(_("This tab has no part “%(part)s”.", part=asked.part), "part")
+
+
+def _shown(place: Place, tabs: dict[str, Tab], chosen: str, counts: dict[str, str]) -> list[dict[str, Any]]:
+    bare = Asked(place.records)
+    return [
+        {
+            "name": name,
+            "label": str(tab.label),
+            "count": counts.get(name, ""),
+            "url": f"{place.page_url}{bare.query(name)}",
+            "part_url": f"{place.part_url}{bare.query(name)}",
+            "active": name == chosen,
+            "composes": tab.composes,
+            "is_hidden": tab.is_optional and name != chosen and not counts.get(name),
+        }
+        for name, tab in tabs.items()
+    ]
+
+
+def _parts(place: Place, name: str, asked: Asked) -> list[dict[str, Any]]:
+    """The links to the parts of a tab, such as open and done tasks."""
+    parts = TABS[name].parts
+    first = parts[0][0] if parts else ""
+    return [
+        {
+            "label": str(label),
+            "url": f"{place.page_url}{asked.query(name, part='' if value == first else value)}",
+            "part_url": f"{place.part_url}{asked.query(name, part='' if value == first else value)}",
+            "active": value == (asked.part or first),
+        }
+        for value, label in parts
+    ]
+
+
+# --- counts
+
+
+def counts_of(tabs: Mapping[str, Tab], records: Records, viewer: Viewer) -> dict[str, str]:
+    """How much is in each tab, as text: “7”, “99+”; nothing for an empty one. One statement."""
+    rules = {name: tab.counted(records) for name, tab in tabs.items() if tab.counted is not None}
+    shape = access.shape_of(list(rules.values()))
+    tables = frozenset(model.__tablename__ for name in rules for model in tabs[name].tables)
+    key = None if shape.key is None else ("timeline counts", tuple(rules), shape.key)
+
+    def make() -> Any:
+        opened = zip(rules, shape.opened(list(rules.values())), strict=True)
+        some = [tabs[name].rows.where(rule).limit(MAX_COUNTED).subquery() for name, rule in opened]
+        return select(*[select(func.count()).select_from(each).scalar_subquery() for each in some])
+
+    (row,) = access.answer(db.session(), access.Question(key, make, tables), shape.late)
+    return {name: _shown_count(n) for name, n in zip(rules, row, strict=True) if n}
+
+
+def _shown_count(n: int) -> str:
+    return f"{MAX_COUNTED - 1}+" if n >= MAX_COUNTED else str(n)
+
+
+# --- filters
+
+
+def _filters(place: Place, name: str, asked: Asked, page: Page, viewer: Viewer) -> dict[str, Any]:
+    """The form of the filters; the people offered at first are the viewer and those who are on this page."""
+    return {
+        "action": place.page_url,
+        "part_url": place.part_url,
+        "hidden": [(key, value) for key, value in (("tab", name), ("part", asked.part)) if value],
+        "kinds": [(value, str(label)) for value, (label, _kinds) in KINDS.items()] if name == "activity" else [],
+        "kind": asked.kind,
+        "people": _people(asked, page, viewer),
+        "who": asked.who,
+        "first": asked.first.isoformat() if asked.first else "",
+        "last": asked.last.isoformat() if asked.last else "",
+        "count": sum(map(bool, (asked.kind, asked.who, asked.first or asked.last))),
+        "clear_url": f"{place.page_url}{Asked(place.records, part=asked.part).query(name)}",
+        "clear_part_url": f"{place.part_url}{Asked(place.records, part=asked.part).query(name)}",
+    }
+
+
+def _people(asked: Asked, page: Page, viewer: Viewer) -> list[tuple[int, str]]:
+    named = {card["username"]: key for key, card in viewer.lookups.people.items()}
+    cards = [each.get("actor") or each.get("assignee") or {} for each in page.entries]
+    keys = dict.fromkeys([viewer.person.id, asked.who, *(named.get(card.get("username", "")) for card in cards)])
+    people = viewer.lookups.people
+    return [(key, people[key]["full_name"]) for key in keys if key is not None and key in people]
