@@ -335,19 +335,24 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
     if index_in_order(record, "id" if wanted.key is None else wanted.key.key) is None:
         return None
     question = _question("scan", record, wanted, partial(_scanning, person, record, wanted))
-    try:
-        rows, warnings = answer_for(session, person, question, wanted.late)
-    except OperationalError as broken:
-        if number_of(broken) != SORT_ABORTED:
-            raise
-        rows, warnings = [], 1
-    if not warnings:
+    if (rows := _unless_too_many(session, person, question, wanted)) is not None:
         return [row[0] for row in rows]
     if wanted.name is not None:
         if len(person.slow_scans) >= MAX_SLOW_SCANS:
             person.slow_scans.clear()
         person.slow_scans[name] = time.monotonic() + SLOW_SECONDS
     return None
+
+
+def _unless_too_many(session: Session, person: Person, question: Question, wanted: PageQuery) -> list[Any] | None:
+    """The rows; None if more had to be examined than is allowed."""
+    try:
+        rows, warnings = answer_for(session, person, question, wanted.late)
+    except OperationalError as broken:
+        if number_of(broken) != SORT_ABORTED:
+            raise
+        return None
+    return None if warnings else rows
 
 
 def _scanning(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
