@@ -37,6 +37,8 @@ class Quotas:
     house: int
 
 
+_FIRST = "INSERT INTO file_usage (user_id, bytes) VALUES (:key, 0) ON DUPLICATE KEY UPDATE bytes = bytes"
+_FIRST_ON_SQLITE = "INSERT OR IGNORE INTO file_usage (user_id, bytes) VALUES (:key, 0)"
 #: The bare table: whoever uploads counts, whatever rows they may see.
 _usage = FileUsage.__table__
 
@@ -59,10 +61,11 @@ def _add(session: Session, key: int, size: int, most: int) -> bool:
     step = room.values(bytes=_usage.c.bytes + size)
     if _changes(session, step):
         return True
-    first = _usage.insert().values(user_id=key, bytes=0)
-    for name, word in (("mysql", "IGNORE"), ("mariadb", "IGNORE"), ("sqlite", "OR IGNORE")):
-        first = first.prefix_with(word, dialect=name)
-    session.execute(first)  # somebody else may have been first at this moment
+    if session.execute(select(_usage.c.user_id).where(_usage.c.user_id == key)).first():
+        return _changes(session, step)  # it may have been made in between
+    # Somebody else may be first at this moment. No IGNORE on MariaDB: its shared lock of a duplicate ends in deadlocks.
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    session.execute(text(_FIRST_ON_SQLITE if is_sqlite else _FIRST), {"key": key})
     return _changes(session, step)
 
 
