@@ -26,9 +26,21 @@ function refresh(isOwn) {
   clearTimeout(again);
   if (running || waiting.length || !now) return; // the end of the last upload does it
   if (!isOwn && now.querySelector('details[open]')) { again = setTimeout(refresh, 2000); return; } // not while somebody reads
-  const refused = [...now.querySelectorAll('.is-refused')];
-  window.htmx?.ajax('GET', now.dataset.url, { target: now, swap: 'outerHTML' }).then(() => panel()?.querySelector('[data-uploads]')?.append(...refused));
+  window.htmx?.ajax('GET', now.dataset.url, { target: now, swap: 'outerHTML' });
 }
+// What was refused stays, with its reason, until somebody has read it.
+const refused = new Set();
+// And so does “deleted – undo”, of which one's own page hears, too.
+let said = null;
+document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+  said = detail.requestConfig?.verb.toLowerCase() === 'get' && detail.target === panel() ? detail.target.querySelector('.files-said') : null;
+  said?.remove(); // now, so that its buttons outlive the list
+});
+document.addEventListener('htmx:afterSwap', () => {
+  panel()?.querySelector('[data-uploads]')?.append(...[...refused].filter((item) => !item.isConnected));
+  if (said) panel()?.prepend(said);
+  said = null;
+});
 addEventListener('crm:activity', () => setTimeout(refresh, 250));
 
 // --- one file on its way
@@ -47,9 +59,10 @@ function refuse(item, sentence) {
   item.classList.replace('is-busy', 'is-refused');
   item.classList.add('tone-red');
   item.querySelector('progress')?.remove();
-  const said = item.querySelector('.small');
-  Object.assign(said, { hidden: false, textContent: sentence });
-  said.setAttribute('role', 'alert');
+  const why = item.querySelector('.small');
+  Object.assign(why, { hidden: false, textContent: sentence });
+  why.setAttribute('role', 'alert');
+  refused.add(item);
 }
 function next() {
   while (running < AT_ONCE && waiting.length) { running += 1; waiting.shift()(); }
@@ -58,7 +71,7 @@ function next() {
 function send(url, file, name) {
   const { dataset } = panel();
   const { item, bar, stop } = row(file, name);
-  stop.addEventListener('click', () => item.remove());
+  stop.addEventListener('click', () => { item.remove(); refused.delete(item); });
   if (file.size > Number(dataset.mostBytes)) { refuse(item, fill(dataset.tooLarge, name)); return; }
   const request = new XMLHttpRequest();
   let isOver = false;
@@ -94,6 +107,7 @@ function nameOf(file, isPasted) {
 }
 function take(files, url, isPasted = false) {
   [...files].forEach((file) => send(url, file, nameOf(file, isPasted)));
+  panel().querySelector('[data-uploads]').scrollIntoView({ block: 'nearest' });
   next();
 }
 

@@ -105,7 +105,8 @@ class FilesView(ModulePermissions, BaseView):
         response = message_files.handed_out(message_files.open_digest(row.digest), _as_media(row))
         if request.headers.get("Sec-Fetch-Dest", "iframe") in ("iframe", "frame", "object", "embed"):
             response.mimetype = PDF
-            response.headers["Content-Disposition"] = "inline"
+            saved = response.headers["Content-Disposition"]
+            response.headers["Content-Disposition"] = saved.replace("attachment;", "inline;", 1)
             response.headers["X-Frame-Options"] = "SAMEORIGIN"
             response.headers["Content-Security-Policy"] = (
                 "default-src 'none'; object-src 'self'; plugin-types application/pdf; style-src 'unsafe-inline'; "
