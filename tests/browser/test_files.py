@@ -99,7 +99,7 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> No
 def test_files_are_attached_without_javascript(seat: Sit) -> None:
     rohan = seat(SELLER, java_script_enabled=False)
     rohan.go("/leads/")
-    rohan.page.locator(".rows a[href*=\"CRM-LEAD-\"]").first.click()
+    rohan.page.locator('.rows a[href*="CRM-LEAD-"]').first.click()
     rohan.page.locator(".files-part a", has_text="Files").click()
     chosen = [{"name": "a.txt", "mimeType": "text/plain", "buffer": b"Hello"}]
     rohan.page.locator(".files-add input[type=file]").set_input_files(chosen)

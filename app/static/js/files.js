@@ -107,6 +107,7 @@ function nameOf(file, isPasted) {
 }
 function take(files, url, isPasted = false) {
   [...files].forEach((file) => send(url, file, nameOf(file, isPasted)));
+  document.querySelector('.files-part')?.classList.add('is-open'); // also while another tab is shown
   panel().querySelector('[data-uploads]').scrollIntoView({ block: 'nearest' });
   next();
 }
@@ -116,6 +117,10 @@ document.addEventListener('change', (event) => {
   if (!form) return;
   take([...event.target.files], form.action);
   event.target.value = '';
+});
+// The files that go with a note are named on the button
+document.addEventListener('change', ({ target }) => {
+  if (target.matches('[data-chosen]') && target.files.length) target.closest('label').querySelector('.clip').textContent = [...target.files].map((file) => file.name).join(', ').slice(0, 60);
 });
 const canAdd = () => panel()?.querySelector('.files-add');
 const has = (event) => canAdd() && [...(event.dataTransfer?.types || [])].includes('Files') && !event.target.closest?.('[data-write], [data-mail-place] form');

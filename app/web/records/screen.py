@@ -25,7 +25,17 @@ from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
 from app.web.core.replica_lists import from_replica
 from app.web.pages.refusals import back, refuse_as_page
-from app.web.records import files, form_page, list_columns, list_layouts, list_views, mentions, record_files, related_lists, timeline_tabs
+from app.web.records import (
+    files,
+    form_page,
+    list_columns,
+    list_layouts,
+    list_views,
+    mentions,
+    record_files,
+    related_lists,
+    timeline_tabs,
+)
 from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
 from app.web.records.list_page import filters_page, hits, list_page, list_query_from
