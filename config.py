@@ -33,7 +33,10 @@ IDLE_TRANSACTION_SECONDS = 20
 
 #: Where files are sent to, and how long such a request may be: longer than a file that is taken (25 MB), so that
 #: one that is a little too large is refused in words, beside what was typed with it.
-UPLOAD_PATHS = ("/inbox/", "/mail/", "/api/v1/message/files", "/api/method/upload_file", "/settings/channels/console/")
+UPLOAD_PATHS = (
+    *("/inbox/", "/mail/", "/api/v1/message/files", "/api/method/upload_file", "/settings/channels/console/"),
+    *("/files/", "/api/v1/file/", "/pictures/", "/leads/note/", "/tickets/note/", "/customers/note/"),
+)
 MAX_UPLOAD_BYTES = 33 * 1024 * 1024
 
 
@@ -128,6 +131,8 @@ class Settings:
     provider_urls: dict[str, str] = field(default_factory=dict)
     #: (bucket, what the keys of all files begin with) of a storage that speaks S3; None = a folder of this server.
     files: tuple[str, str] | None = None
+    #: (host, port, path of a Unix socket) of a virus scanner that speaks clamd's protocol; None = there is none.
+    clamd: tuple[str, int, str] | None = None
     #: The URL of a storage that is not Amazon's, and the region of the bucket; None = as boto finds them.
     s3_endpoint: str | None = None
     s3_region: str | None = None
@@ -210,6 +215,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         addons=_addons(env.get("CRM_ADDONS")),
         provider_urls=_provider_urls(env),
         files=_files(env.get("CRM_FILES")),
+        clamd=_clamd(env.get("CRM_CLAMD_URL")),
         s3_endpoint=_url("CRM_S3_ENDPOINT", env.get("CRM_S3_ENDPOINT")),
         s3_region=_region(env.get("CRM_S3_REGION")),
         session_idle_hours=_int("CRM_SESSION_IDLE_HOURS", env.get("CRM_SESSION_IDLE_HOURS"), 12, 1, 168),
@@ -356,6 +362,13 @@ def _backup(env: _Asked, instance_dir: Path) -> BackupSettings:
         return backup_settings.load({name: env.get(f"CRM_{name}") for name in backup_settings.NAMES}, instance_dir)
     except WrongBackupSetting as error:
         raise WrongSetting(str(error)) from error
+
+
+def _clamd(url: str | None) -> tuple[str, int, str] | None:
+    try:
+        return server_urls.clamd(url)
+    except ValueError as error:
+        raise WrongSetting(str(error)) from None
 
 
 def _redis(url: str | None) -> str | None:

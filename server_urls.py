@@ -171,3 +171,20 @@ def database_place(url: str) -> str:
         return f"{parts.hostname}:{parts.port or 3306}" if parts.hostname else ""
     except ValueError:
         return ""
+
+
+def clamd(url: str | None) -> tuple[str, int, str] | None:
+    """(host, port, path of a Unix socket) of a virus scanner. Raises ValueError."""
+    text = (url or "").strip()
+    if not text:
+        return None
+    parts = urlsplit(text)
+    try:
+        port = parts.port or 3310
+    except ValueError:
+        port = 0
+    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/") and len(parts.path) < 100:
+        return "", 0, parts.path
+    if parts.scheme == "tcp" and parts.hostname and port and parts.path in ("", "/") and "@" not in parts.netloc:
+        return parts.hostname, port, ""
+    raise ValueError("CRM_CLAMD_URL must look like tcp://127.0.0.1:3310 or unix:///run/clamav/clamd.ctl.")

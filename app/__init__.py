@@ -28,6 +28,7 @@ from app.ops.redis_queue import RedisQueue
 from app.ops.s3_bucket import S3Place
 from app.ops.s3_store import S3Store
 from app.ops.thread_queue import ThreadQueue
+from app.ops.virus_scanner import Scanner
 from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
@@ -56,6 +57,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["crm_files"] = _files(settings)
+    app.extensions["crm_scanner"] = Scanner(*settings.clamd) if settings.clamd is not None else None
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)

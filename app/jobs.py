@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from app.backups import work as backup_work
 from app.domain import (
+    attachments,
     audit_chain,
     backup_runs,
     escalation,
     expiry,
+    file_quotas,
     health_samples,
     health_watch,
     leave_return,
@@ -46,6 +48,7 @@ from app.outbox import (
     notice_delivery,
     reaction_delivery,
     recording_delivery,
+    scan_work,
     webhook_delivery,
 )
 from app.outbox.call_delivery import CALLS
@@ -76,6 +79,7 @@ QUEUED = (
     dnd_reading.read,
     export_work.work,
     import_work.work,
+    scan_work.scan,
 )
 
 log = logging.getLogger("crm.jobs")
@@ -220,6 +224,17 @@ def _delete_forgotten_files(session: Session, job_pass: JobPass) -> Work:
     return Work(found, remove)
 
 
+def _scan_files(session: Session, job_pass: JobPass) -> Work:
+    """Have the files scanned that were taken while the virus scanner was away: the queue waits for it."""
+    found = attachments.waiting_for_scan(session, job_pass.limit)
+    return Work(found, lambda _session, key: scan_work.enqueue(key))
+
+
+def _recount_files(session: Session, job_pass: JobPass) -> Work:
+    """Count anew what people have attached: a record that was deleted has taken its files along."""
+    return Work(("usage",), lambda session, _: f"{file_quotas.recount(session)} rows")
+
+
 def _close_interrupted_runs(session: Session, job_pass: JobPass) -> Work:
     """Close the runs of killed processes: they are cut off, and whoever leads takes up their slots again.
 
@@ -352,6 +367,8 @@ SCHEDULE = (
     Job("watch the health", every_minute, _watch_health),
     Job("forget what is too old", daily_at("03:15"), _forget_old),
     Job("forget files that nobody needs", daily_at("03:50"), _delete_forgotten_files),
+    Job("scan files that wait", Every(5), _scan_files),
+    Job("recount the files of records", daily_at("03:58"), _recount_files),
     Job("forget old imports", daily_at("03:55"), _forget_imports),
 )
 

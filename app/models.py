@@ -4,6 +4,7 @@ from flask_appbuilder.security.sqla.models import Group, Role, User
 
 from app.domain.assignment import Assignment  # who is assigned to what, since when and why
 from app.domain.assignment_requests import AssignmentRequest  # a user asks to be assigned a record
+from app.domain.attachments import Attachment  # a file of a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.backup_runs import BackupRun  # one backup, check or drill
@@ -20,10 +21,11 @@ from app.domain.customer_keys import CustomerKey  # a number or identity that on
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.dnd_uploads import DndUpload, DndWrongLine  # an uploaded do-not-disturb list; a line that is wrong
+from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
-from app.domain.job_runs import Attachment, FailedCall, JobRun
+from app.domain.job_runs import FailedCall, JobRun
 from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
@@ -104,6 +106,7 @@ __all__ = [
     "FailedCall",
     "FailedLogin",
     "FieldMask",
+    "FileUsage",
     "Group",
     "HealthCrossing",
     "HealthSample",

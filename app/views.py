@@ -19,6 +19,9 @@ from app.web.channels.template_picker import TemplatesView
 from app.web.dashboards.pages import DashboardView
 from app.web.records.calls import CallResource, CallScreen
 from app.web.records.customers import CustomerResource, CustomerScreen
+from app.web.records.faces import PicturesView
+from app.web.records.file_api import FileResource
+from app.web.records.files import FilesView
 from app.web.records.leads import LeadResource, LeadScreen
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView
@@ -54,6 +57,7 @@ RESOURCES = (
     TaskResource,
     CallResource,
     ActivityResource,
+    FileResource,
     MessageResource,
     ConversationResource,
     ConsentResource,
@@ -70,6 +74,8 @@ PLAIN = (
     notice_preferences.ChoicesView,
     my_settings.MeView,
     NotesView,
+    FilesView,
+    PicturesView,
     ViewsView,
     colleagues.PeopleView,
     telephones.PhoneView,

@@ -43,6 +43,7 @@ UNGUARDED_VIEWS = {
     "ResetMyPasswordView": "one's own password",
     "SearchView": "every query follows the access rules",
     "ViewsView": "one's own views and pins; those of others by the access rules, lists by their module",
+    "PicturesView": "pictures of colleagues are public; those of customers follow the access rules",
     "ExportsView": "one's own exports; the right to export is asked for each kind of record",
     "ImportsView": "one's own imports; the right to import is asked for each kind of record",
     "ExportResource": "the same over REST",

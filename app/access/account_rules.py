@@ -36,6 +36,7 @@ OWN_COLUMNS: dict[str, TranslatableText] = {
     "reminder_minutes": translatable("reminders"),
     "notice_choices": translatable("notification preferences"),
     "takes_calls": translatable("incoming calls"),
+    "picture": translatable("picture"),
 }
 #: Column that only those above the person may change.
 COLUMNS_OF_MANAGERS: dict[str, TranslatableText] = {

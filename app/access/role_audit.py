@@ -22,7 +22,9 @@ from app.models import ApiKey, FieldMask, Group, ModulePermission, Role, User
 _Line = tuple[str, str, dict[str, Any]]
 _AUDITED = {User: tuple(LABELS), Group: ("users", "roles")}
 #: Preferences, which are audited only where somebody else changes them.
-_PREFERENCES = frozenset({"available", "away_until", "time_zone", "locale", "reminder_minutes", "notice_choices"})
+_PREFERENCES = frozenset(
+    {"available", "away_until", "time_zone", "locale", "reminder_minutes", "notice_choices", "picture"}
+)
 #: Columns of which the audit keeps the last four digits; and those of which it only says that they changed.
 _SHORTENED, _SECRET = ("mobile", "mobile_e164", "telephony_number"), ("password", "notice_choices")
 

@@ -42,6 +42,7 @@ from app.models import (
     ErrorReport,
     ExportRun,
     FailedCall,
+    FileUsage,
     HealthCrossing,
     HealthSample,
     ImportRow,
@@ -265,6 +266,21 @@ def _with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
     return or_(*rules) if rules else false()
 
 
+def _attachments(person: Person, file: Any = Attachment, verb: str = "read") -> ColumnElement[bool]:
+    """Files of visible records, for who may read notes; other verbs need the uploader or the record within reach."""
+    if not person.may("Notes", "read"):
+        return false()
+    task = aliased(Task)
+    seen = _with_nearest_parent(person, file)
+    if person.may("Tasks", "read"):
+        seen = or_(seen, exists().where(task.id == file.task_id, _tasks(person, task)))
+    reach = person.reach("Notes", verb)
+    if verb == "read" or reach is None:
+        return seen
+    mine = exists().where(task.id == file.task_id, _within(task.assignee_id, reach))
+    return and_(seen, _with_parents(person, file, _within(file.created_by_id, reach), mine, within=reach))
+
+
 def _activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
     """Lines of visible records; lines about a note, task, call or message only for who may read that module."""
     if _reads_all_parents(person) and person.reach("Tasks") is None:
@@ -338,7 +354,12 @@ def _admins(person: Person) -> ColumnElement[bool]:
 
 
 #: Kind of timeline line -> the module of what it is about.
-ACTIVITY_MODULES = {"note": "Notes", "comment": "Notes", "task": "Tasks", "call": "Call Logs", "message": "Messages"}
+ACTIVITY_MODULES = {
+    **dict.fromkeys(("note", "comment", "file"), "Notes"),
+    "task": "Tasks",
+    "call": "Call Logs",
+    "message": "Messages",
+}
 
 
 class OwnedRows:
@@ -388,7 +409,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     AssignmentRequest: _requests,
     Assignment: lambda person: _with_parents(person, Assignment),
     StatusChange: lambda person: _with_parents(person, StatusChange),
-    Attachment: lambda person: _with_nearest_parent(person, Attachment),
+    Attachment: _attachments,
     Notification: lambda person: Notification.user_id == person.id,
     SavedView: _saved_views,
     ViewPin: lambda person: ViewPin.user_id == person.id,
@@ -408,6 +429,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     SlowStatement: _settings_readers,
     ErrorReport: _settings_readers,
     FailedCall: _settings_readers,
+    FileUsage: _settings_readers,
     Delivery: _own_deliveries,
     Webhook: _settings_readers,
     WebhookDelivery: _settings_readers,
@@ -423,7 +445,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
 #: Record -> modules of its parents, whose readers see it too.
 _PARENTS = {
     Customer: ("Leads", "Tickets"),
-    **dict.fromkeys((Task, CallLog, Message, Conversation), ("Leads", "Tickets", "Customers")),
+    **dict.fromkeys((Task, CallLog, Message, Conversation, Attachment), ("Leads", "Tickets", "Customers")),
 }
 #: Records of which other verbs may reach fewer rows than read.
 _VERB_RULES = {
@@ -436,6 +458,7 @@ _VERB_RULES = {
     Conversation: _conversations,
     Campaign: _campaigns,
     AssignmentRequest: _requests,
+    Attachment: _attachments,
 }
 MODULE_OF = {
     Lead: "Leads",
@@ -448,6 +471,7 @@ MODULE_OF = {
     Campaign: "Messages",
     Consent: "Messages",
     AssignmentRequest: "Requests",
+    Attachment: "Notes",
 }
 
 

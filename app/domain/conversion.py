@@ -8,6 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.domain import leads, timeline
+from app.domain.attachments import Attachment
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.calls import CallLog
 from app.domain.change_context import ChangeContext
@@ -36,8 +37,8 @@ def convert(session: Session, lead: Lead, context: ChangeContext) -> Customer:
 
 
 def _move_rows(session: Session, lead: Lead, customer_id: int) -> None:
-    """Give the lead's timeline, calls and messages to the customer too."""
-    for table in (timeline.Activity, CallLog, Message):
+    """Give the lead's timeline, calls, messages and files to the customer too."""
+    for table in (timeline.Activity, CallLog, Message, Attachment):
         statement = update(table).where(table.lead_id == lead.id).values(customer_id=customer_id)
         session.execute(statement, execution_options={"synchronize_session": False})
 

@@ -25,6 +25,7 @@ from app.domain.base import (
 from app.domain.change_context import ChangeContext
 from app.domain.numbering import next_number
 from app.domain.settings import AccountType
+from app.domain.stored_files import STORED_FILE
 from app.lib import phone
 from app.lib.identity import is_aadhaar, is_email, is_pan
 from app.lib.vault import Vault
@@ -123,6 +124,8 @@ class Customer(Contact, Versioned, Record):
     referred_by: Mapped[str | None] = mapped_column(Code(40), index=True)
     kyc_status: Mapped[str] = mapped_column(String(16), nullable=False, default="Pending")
     rekyc_on: Mapped[date | None] = mapped_column(Date)
+    #: Their picture, a square, in the file store; null = initials.
+    picture: Mapped[str | None] = mapped_column(String(64), index=True, info=STORED_FILE)
     #: Do not disturb, per channel.
     no_calls: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     no_whatsapp: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)

@@ -1,4 +1,4 @@
-"""Runs of jobs; attachments."""
+"""Runs of jobs, and calls of the queue that failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from flask_appbuilder import Model
 from sqlalchemy import (
     JSON,
-    BigInteger,
     ForeignKey,
     Index,
     Integer,
@@ -21,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Record, UtcDateTime
+from app.domain.base import UtcDateTime
 
 #: Prefix of the slot of a run that an admin started.
 MANUAL_PREFIX = "by hand "
@@ -86,17 +85,3 @@ class FailedCall(Model):  # type: ignore[misc]
     settled_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: again or dropped.
     outcome: Mapped[str | None] = mapped_column(String(16))
-
-
-class Attachment(Record):
-    """A file on a record."""
-
-    __tablename__ = "attachment"
-    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
-    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
-    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), index=True)
-    #: The random name in the storage; the original name is the label.
-    stored: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
-    label: Mapped[str] = mapped_column(String(200), nullable=False)
-    mime: Mapped[str] = mapped_column(String(100), nullable=False)
-    size_bytes: Mapped[int] = mapped_column(BigInteger, nullable=False)

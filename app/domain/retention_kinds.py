@@ -1,6 +1,7 @@
 """CONTENTS: what grows with every day of work, how long it is kept, and at least has to be.
 
 Records themselves (leads, customers, tickets, tasks, calls, messages) are not in here: they end by a person's decision.
+Files of records end with them, and where a house sets it by their age.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, and_, or_
 from sqlalchemy.orm import Session
 
-from app.domain import audit_chain
+from app.domain import attachments, audit_chain
+from app.domain.attachments import Attachment
 from app.domain.audit import AuditEntry
 from app.domain.authentication import FailedLogin, SignIn
 from app.domain.backup_runs import BackupRun
@@ -162,6 +164,22 @@ KINDS = (
         30,
         (Store(RetentionRun, "began_on", RetentionRun.__table__.c.open_key.is_(None)),),
         _LOOK_BACK,
+    ),
+    Kind(
+        "deleted files",
+        30,
+        1,
+        (Store(Attachment, "deleted_on", Attachment.__table__.c.deleted_on.is_not(None), in_order=False),),
+        _LOOK_BACK,
+        delete=attachments.purge,
+    ),
+    Kind(
+        "files of records",
+        MAX_DAYS,
+        _FIVE_YEARS,
+        (Store(Attachment, "created_on"),),
+        _BOOKS,
+        delete=attachments.forget,
     ),
     Kind(
         "timeline of leads",

@@ -183,7 +183,12 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "phone_app_build": (5, "Build number of the phone app"),
     "phone_app_url": ("", "Download address of the phone app; leave empty for none"),
     "phone_app_force": (False, "Require users to update older versions"),
+    "file_person_mb": (5_000, "MB of files that one person may attach to records"),
+    "file_house_mb": (200_000, "MB of files of records in all"),
+    "file_scan_rule": ("refuse", "While the virus scanner is away"),
 }
+#: Business settings of the page of files, not of that of business settings.
+OF_FILES = ("file_person_mb", "file_house_mb", "file_scan_rule")
 
 
 def value_of(session: Session, key: str) -> Any:

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.permissions import ModulePermission
+from app.domain.stored_files import STORED_FILE
 
 #: Minutes before a task's due time at which its assignee is reminded, unless the person chose others.
 REMINDER_MINUTES = (60, 5)
@@ -54,6 +55,8 @@ User.locale = mapped_column(String(8))
 User.reminder_minutes = mapped_column(JSON)
 #: Notice choices that differ from notices.CHANNELS: {kind: {channel: wanted}}; null = none differs.
 User.notice_choices = mapped_column(JSON)
+#: Their picture, a square, in the file store; null = initials.
+User.picture = mapped_column(String(64), index=True, info=STORED_FILE)
 #: Twilio/Exotel number of this person, E.164.
 User.telephony_number = mapped_column(String(20))
 #: Whether the person is shown the incoming calls of numbers that belong to no record.

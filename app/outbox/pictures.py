@@ -11,6 +11,8 @@ from app.ops.file_store import FileStore
 
 #: Edges of a preview, in pixels, and its quality as a JPEG.
 EDGE, QUALITY = 640, 80
+#: Edges of the picture of a person, in pixels.
+FACE = 192
 #: A picture with more pixels is not unpacked: 4 bytes each.
 MAX_PIXELS = 40_000_000
 #: A JPEG is unpacked at an eighth of its size where that is enough, so it may have more.
@@ -29,8 +31,24 @@ def preview_of(store: FileStore, digest: str) -> str | None:
     return store.put(content).digest if content is not None else None
 
 
+def small(file: BinaryIO) -> bytes | None:
+    """As `shrink`, one at a time in each process: for uploads."""
+    with _turn:
+        return _made(file)
+
+
+def square(file: BinaryIO) -> bytes | None:
+    """The middle of the picture as a small square JPEG, for avatars; None as in `shrink`."""
+    with _turn:
+        return _made(file, is_square=True)
+
+
 def shrink(file: BinaryIO) -> bytes | None:
     """The picture as a small JPEG; None when it is damaged, or too large to be unpacked."""
+    return _made(file)
+
+
+def _made(file: BinaryIO, is_square: bool = False) -> bytes | None:
     from PIL import Image, ImageOps  # loaded where the first picture is made small: 10 MB
 
     Image.MAX_IMAGE_PIXELS = None  # ours are checked below, before anything is unpacked
@@ -44,6 +62,8 @@ def shrink(file: BinaryIO) -> bytes | None:
                 return None
             picture.thumbnail((EDGE, EDGE))
             upright = ImageOps.exif_transpose(picture).convert("RGBA")
+            if is_square:
+                upright = ImageOps.fit(upright, (FACE, FACE))
             paper = Image.new("RGB", upright.size, "white")
             paper.paste(upright, mask=upright)
             made = BytesIO()

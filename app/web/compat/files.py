@@ -12,28 +12,62 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
 from app.domain.base import RuleBroken
+from app.models import Attachment
+from app.web.compat import client
 from app.web.compat.arguments import Arguments
+from app.web.compat.doctypes import DOCTYPES
+from app.web.compat.timestamps import local_timestamp
+from app.web.compat.users import name_of
+from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
-from app.web.records import uploads
+from app.web.records import record_files, uploads
 from app.web.records.uploads import Upload
 
 #: How the addresses of uploaded files begin.
 BASE = "/private/files/"
+#: DocType -> what we call it.
+_KINDS = {"CRM Lead": "lead", "CRM Ticket": "ticket", "CRM Customer": "customer", "CRM Task": "task"}
 
 
 def upload(arguments: Arguments) -> dict[str, Any]:
     """One file -> {name, file_name, file_url, file_size}; `attach` of a message takes the file_url.
 
-    It comes as `file` of a form (multipart/form-data), or as `filedata` in base64 with its `filename`.
+    It comes as `file` of a form (multipart/form-data), or as `filedata` in base64 with its `filename`. With `doctype`
+    and `docname` it is attached to that lead, ticket, customer or task.
     """
     viewer = current_viewer()
-    viewer.person.refuse_unless("Messages", "create")
     if arguments.text("doctype", "") or arguments.text("docname", ""):
-        text = _("Files can be sent with WhatsApp messages here, but not attached to records. Leave out the doctype.")
-        raise RuleBroken(text, "doctype")
+        return _attached(arguments)
+    viewer.person.refuse_unless("Messages", "create")
     kept = uploads.take(_sent(arguments), viewer)
     url = BASE + uploads.token_of(kept, viewer)
     return {"name": kept.digest[:10], "file_name": kept.name, "file_url": url, "is_private": 1, "file_size": kept.size}
+
+
+def _attached(arguments: Arguments) -> dict[str, Any]:
+    """The file on a record, whose file_url stays."""
+    viewer, doctype, name = current_viewer(), arguments.text("doctype", ""), arguments.text("docname", "")
+    kind = _KINDS.get(doctype)
+    if kind is None:
+        text = _("Files can be attached to: %(names)s.", names=", ".join(_KINDS))
+        raise RuleBroken(text, "doctype")
+    row = client.get_record(DOCTYPES[doctype], name, "read")
+    made, _is_new = record_files.take(record_files.place_of(kind, row.id, viewer), _sent(arguments), viewer)
+    return attachment_document(made, viewer) | {"attached_to_doctype": doctype, "attached_to_name": name}
+
+
+def attachment_document(row: Attachment, viewer: Viewer) -> dict[str, Any]:
+    """A file of a record as the predecessor's clients know it."""
+    return {
+        "name": str(row.id),
+        "file_name": row.name,
+        "file_type": row.name.rpartition(".")[2].upper(),
+        "file_url": f"/api/v1/file/{row.id}/content",
+        "file_size": row.size,
+        "is_private": 1,
+        "creation": local_timestamp(row.created_on, viewer),
+        "owner": name_of(row.created_by_id, viewer),
+    }
 
 
 def _sent(arguments: Arguments) -> FileStorage:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.domain.attachments import newest
 from app.domain.timeline import Activity
 from app.extensions import db
 from app.web.compat import client
@@ -13,6 +14,7 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, DOCTYPES, TASK, DocType
 from app.web.compat.doctypes.note import split_note
 from app.web.compat.documents import fetch_documents
+from app.web.compat.files import attachment_document
 from app.web.compat.references import LEAD_TARGET, target_of_number
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
@@ -46,7 +48,13 @@ def get_activities(arguments: Arguments) -> list[list[dict[str, Any]]]:
     reference = {"reference_doctype": target.doctype, "reference_docname": row.number}
     notes = [_note_document(each, viewer) | reference for each in activities if each.kind == "note"]
     calls, tasks = (_related_documents(doctype, target.column, row.id, size) for doctype in (CALL_LOG, TASK))
-    return [documents, calls, notes, tasks, []]
+    return [documents, calls, notes, tasks, _attachments(target.column, row.id, size, viewer)]
+
+
+def _attachments(column: str, key: int, size: int, viewer: Viewer) -> list[dict[str, Any]]:
+    if not viewer.person.may("Notes", "read"):
+        return []
+    return [attachment_document(each, viewer) for each in newest(db.session(), column, key, None, size)]
 
 
 def fetch_activities(*conditions: Any, size: int, start: int = 0) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,8 @@ class Lookups:
     offered: dict[str, list[int]] = field(default_factory=dict)
     #: user id -> {id, username, full_name}.
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
+    #: user id -> digest of their picture, where they have one; not on the card either.
+    pictures: dict[int, str] = field(default_factory=dict)
     #: user id -> e-mail address; not on the card, which everybody sees.
     addresses: dict[int, str] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
@@ -150,7 +153,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
         users = session.execute(
             select(
                 *(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices),
-                *(User.email, User.reminder_minutes),
+                *(User.email, User.reminder_minutes, User.picture),
             )
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
@@ -162,7 +165,14 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "create_fields": setup.create_fields,
             }
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
-    for key, username, first, last, active, chosen, address, minutes in users:
+    _add_people(fresh, users)
+    by_address = {address.casefold(): key for key, address in fresh.addresses.items()}
+    fresh._labels["user"] = by_address | {card["username"].casefold(): key for key, card in fresh.people.items()}
+    return fresh
+
+
+def _add_people(fresh: Lookups, users: Sequence[Any]) -> None:
+    for key, username, first, last, active, chosen, address, minutes, picture in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:
             fresh.active.add(key)
@@ -170,11 +180,10 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
             fresh.choices[key] = chosen
         if minutes:
             fresh.reminders[key] = tuple(minutes)
+        if picture:
+            fresh.pictures[key] = picture
         if address:
             fresh.addresses[key] = address
-    by_address = {address.casefold(): key for key, address in fresh.addresses.items()}
-    fresh._labels["user"] = by_address | {card["username"].casefold(): key for key, card in fresh.people.items()}
-    return fresh
 
 
 def _load_master(session: Session, fresh: Lookups, name: str, master: Any) -> None:

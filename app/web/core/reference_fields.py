@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import g
 from flask_babel import lazy_gettext as _
 from sqlalchemy import false, or_, select
 
@@ -236,5 +237,14 @@ def find_record(record: Any, raw: Any) -> int | None:
 
 
 def person_card(card: dict[str, Any]) -> dict[str, Any]:
-    """A user's card with initials, for avatars."""
-    return {"full_name": card["full_name"], "username": card["username"], "initials": initials(card["full_name"])}
+    """A user's card with initials and, where they have one, the address of their picture, for avatars."""
+    names = {"full_name": card["full_name"], "username": card["username"], "initials": initials(card["full_name"])}
+    picture = picture_of(card.get("id"))
+    return names | {"picture": picture} if picture else names
+
+
+def picture_of(user: int | None) -> str | None:
+    """The address of a user's picture, which changes with it; None for those without."""
+    viewer = g.get("viewer") if g else None
+    digest = viewer.lookups.pictures.get(user) if viewer is not None else None
+    return f"/pictures/user/{user}/{digest}" if digest else None

@@ -21,6 +21,7 @@ from app.web.core.kept_queries import KeptQuery
 from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
+from app.web.core.reference_fields import picture_of
 from app.web.pages import probes, widgets
 from app.web.pages.static_files import static_url
 
@@ -114,6 +115,7 @@ def _context(menu: Any) -> dict[str, Any]:
             "username": person.username,
             "full_name": person.full_name,
             "initials": initials(person.full_name or person.username),
+            "picture": picture_of(person.id),
             "time_zone": person.time_zone,
             "locale": person.locale,
             "is_admin": person.is_admin,

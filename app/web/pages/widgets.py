@@ -49,8 +49,11 @@ def csrf() -> Markup:
     return Markup(f'<input type="hidden" name="csrf_token" value="{generate_csrf()}">')
 
 
-def avatar(initials: str | None, size: str = "") -> Markup:
-    """Initials in a circle; the tone follows from the first letter, so a person keeps their colour."""
+def avatar(initials: str | None, size: str = "", picture: str | None = None) -> Markup:
+    """A picture, else initials, in a circle; the tone follows from the first letter, so a person keeps their colour."""
+    if picture:
+        look = f"avatar-round avatar-{size}" if size else "avatar-round"
+        return Markup(f'<img class="{look}" src="{escape(picture)}" alt="" loading="lazy" decoding="async">')
     text = initials or "?"
     tone = _TONES[(_LETTERS.find(text[:1].upper()) + 1) % len(_TONES)]
     more = f" avatar-{size}" if size else ""
@@ -60,7 +63,7 @@ def avatar(initials: str | None, size: str = "") -> Markup:
 def stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:
     """The avatars of several people, their names for the pointer and for screen readers."""
     names = escape(", ".join(str(each["full_name"]) for each in people))
-    faces = "".join(avatar(each["initials"]) for each in people[:most])
+    faces = "".join(avatar(each["initials"], "", each.get("picture")) for each in people[:most])
     rest = f'<span class="avatar-round tone-slate">+{len(people) - most}</span>' if len(people) > most else ""
     return Markup(
         f'<span class="avatar-stack" title="{names}">{faces}{rest}<span class="visually-hidden">{names}</span></span>'
@@ -131,7 +134,8 @@ def _name(value: Cell) -> str:
 
 def _person(value: Cell) -> str:
     name = escape(value["full_name"])
-    return f'<span class="person">{avatar(value.get("initials"))}<span class="clip">{name}</span></span>'
+    face = avatar(value.get("initials"), "", value.get("picture"))
+    return f'<span class="person">{face}<span class="clip">{name}</span></span>'
 
 
 def _people(value: Cell) -> str:
@@ -215,6 +219,14 @@ def _call(value: Cell) -> str:
     return f'<span class="person" title="{escape(value.get("title", ""))}">{sign}{text}</span>'
 
 
+def _picture(value: Cell) -> str:
+    """A picture with a link to the page where it is changed."""
+    face = avatar(None, "lg", value["url"]) if value.get("url") else ""
+    change = value.get("change_url")
+    link = f'<a class="cell-link" href="{escape(change)}">{escape(value["text"])}</a>' if change else ""
+    return f'<span class="person">{face}{link}</span>' if face or link else missing()
+
+
 _KINDS: dict[str, Callable[[Cell], str]] = {
     "missing": lambda value: missing(),
     "text": _text,
@@ -234,6 +246,7 @@ _KINDS: dict[str, Callable[[Cell], str]] = {
     "html": lambda value: f'<span class="clip">{escape(value["html"])}</span>',
     "link": lambda value: f'<a class="cell-link" href="{escape(value["url"])}">{escape(value["text"])}</a>',
     "call": _call,
+    "picture": _picture,
 }
 #: Global in all templates.
 GLOBALS: dict[str, Callable[..., Markup]] = {

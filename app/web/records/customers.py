@@ -25,12 +25,13 @@ from app.web.core.fields import ChoiceField, Field, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import customer_link_actions, related_lists, secret_guesses
+from app.web.records import customer_link_actions, faces, related_lists, secret_guesses
 from app.web.records.ledger_link import consents_action
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
     *contact_fields(Customer),
+    faces.CustomerPictureField("picture"),
     ChoiceField("status", options=("Active", "Inactive"), colors={"Active": "green", "Inactive": "gray"}),
     ChoiceField("source", options=("Lead", "Ticket", "Direct", "Other")),
     ChoiceField(
@@ -117,10 +118,12 @@ class CustomerResource(Resource):
     datamodel = SQLAInterface(Customer)
     module = "Customers"
     service = CustomerService()
-    show_columns = ["number", "name", *CONTACT, *_KYC, *_CONSENT, "owner", "version", "created_on", "changed_on"]
+    show_columns = [
+        *("number", "name", *CONTACT, *_KYC, *_CONSENT, "picture", "owner", "version", "created_on", "changed_on"),
+    ]
     add_columns = [*CONTACT, *(name for name in _KYC if name != "referral_code"), *_CONSENT]
     edit_columns = [*add_columns, "owner"]
-    search_exclude_columns = ["name", "address", "no_whatsapp", "no_sms", "no_email", "version"]
+    search_exclude_columns = ["name", "address", "no_whatsapp", "no_sms", "no_email", "picture", "version"]
     order_columns = ["number", "created_on", "changed_on"]
     VERBS = Resource.VERBS | {"links": "write", "decide_link": "write"}
     documentation = customer_link_actions.DOCUMENTATION
@@ -160,7 +163,7 @@ class CustomerScreen(Screen):
     order_columns = CustomerResource.order_columns
     show_columns = CustomerResource.show_columns
     show_fieldsets = [
-        (_("Contact"), {"fields": CONTACT}),
+        (_("Contact"), {"fields": ["picture", *CONTACT]}),
         (_("Details"), {"fields": [*_KYC, *_CONSENT]}),
         (_("Record"), {"fields": ["owner", "created_on", "changed_on"]}),
     ]

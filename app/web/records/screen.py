@@ -25,7 +25,17 @@ from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
 from app.web.core.replica_lists import from_replica
 from app.web.pages.refusals import back, refuse_as_page
-from app.web.records import form_page, list_columns, list_layouts, list_views, mentions, related_lists, timeline_tabs
+from app.web.records import (
+    files,
+    form_page,
+    list_columns,
+    list_layouts,
+    list_views,
+    mentions,
+    record_files,
+    related_lists,
+    timeline_tabs,
+)
 from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
 from app.web.records.list_page import filters_page, hits, list_page, list_query_from
@@ -412,8 +422,9 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
         text = clean_text(request.form.get("body"), "body", 20_000, has_lines=True)
         if not text:
             raise RuleBroken(_("Please enter a text."), "body")
-        mentions.write_note(db.session(), row, text, viewer)
+        line = mentions.write_note(db.session(), row, text, viewer)
         db.session.commit()
+        files.attach_sent(record_files.Place("note", line.id, row, line), viewer)
         for sentence in mentions.remarks():
             flash(sentence, "warning")
         return redirect(self.url_of(row))

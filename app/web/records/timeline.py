@@ -60,6 +60,7 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
         "is_sentence": bool(rendered.get("is_sentence")),
         "act": (row.at, row.actor_id),
         "what": rendered.get("what") or payload.get("what"),
+        "open_url": rendered.get("open_url"),
         "is_silent": row.kind == "assignment" and payload.get("to") == row.actor_id,
     } | (_of_note(row, payload, viewer) if row.kind == "note" else {})
 
@@ -80,6 +81,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
         "edited": moment_cell(row.edited_on, viewer) if row.edited_on else None,
         "former": former[::-1],
         "edit_url": f"/notes/{row.id}" if is_own else None,
+        "files": [{"url": f"/files/{key}", "label": name} for key, name in payload.get("files") or ()],
     }
 
 
@@ -227,6 +229,23 @@ def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
     return {"headline": str(payload.get("text") or _("Call"))}
 
 
+def _file(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+    name, what = str(payload.get("name") or ""), payload.get("what")
+    texts = {
+        "version": _("attached a new version of %(name)s", name=name),
+        "deleted": _("deleted the file %(name)s", name=name),
+        "restored": _("restored the file %(name)s", name=name),
+        "infected": _("The virus scanner found %(threat)s in %(name)s", name=name, threat=payload.get("threat")),
+    }
+    is_open = what not in ("deleted", "infected") and payload.get("file")
+    return {
+        "headline": texts.get(what or "") or _("attached %(name)s", name=name),
+        "open_url": f"/files/{payload['file']}" if is_open else None,
+        "tone": "red" if what == "infected" else "",
+        "is_sentence": what == "infected",
+    }
+
+
 def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
     channel = payload.get("channel", "")
     if payload.get("direction") == "in":
@@ -244,6 +263,7 @@ _RENDERERS = {
     "task": _task,
     "call": _call,
     "message": _message,
+    "file": _file,
     "field_change": _changed,
     "proposal": _proposed,
     "system": _system,

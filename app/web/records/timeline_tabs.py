@@ -125,7 +125,7 @@ TABS: dict[str, Tab] = {
     "files": Tab(
         _l("Files"),
         timeline_rows.files,
-        _l("No files yet. Files of messages are collected here."),
+        _l("Files of messages are collected here, too. There are none yet."),
         module="Messages",
         rows=select(MessageFile.id).join(Message, Message.id == MessageFile.message_id),
         counted=_of(Message),

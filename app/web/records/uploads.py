@@ -17,7 +17,7 @@ from app.domain.base import RuleBroken
 from app.lib import file_kinds
 from app.ops.file_store import PREFIX, TooLarge
 from app.web.core.fields import Viewer
-from app.web.records import upload_limits
+from app.web.records import upload_limits, virus_checks
 from app.web.records.message_files import StorageAway, icon_of, store_of_app
 
 #: A token is valid for so long; files that were not sent are removed after a day.
@@ -63,6 +63,8 @@ class Upload:
     mime_type: str
     #: In bytes.
     size: int
+    #: What the virus scanner said when it was kept, see virus_checks.
+    scan: str = "off"
 
     def as_media(self) -> dict[str, Any]:
         """As `Outgoing.media` wants it."""
@@ -117,13 +119,14 @@ def take(file: FileStorage, viewer: Viewer) -> Upload:
         size = file.stream.seek(0, os.SEEK_END)
         file_checks.refuse_bad_content(kind, name, size)
         upload_limits.count(size, viewer)
+        scan = virus_checks.state_of(file.stream, name, viewer)  # type: ignore[arg-type]
         stored = store_of_app().put(file.stream)  # type: ignore[arg-type]
     except TooLarge as error:
         raise file_checks.too_large(name) from error
     except OSError as away:
         text = _("“%(name)s” could not be kept: the storage of files can't be reached. Please try again.", name=name)
         raise StorageAway(text, "files") from away
-    return Upload(stored.digest, with_ending(name, stored.mime_type), stored.mime_type, stored.size)
+    return Upload(stored.digest, with_ending(name, stored.mime_type), stored.mime_type, stored.size, scan)
 
 
 def clean_name(name: str) -> str:

@@ -103,7 +103,7 @@ class Business(SettingsPage):
 
 
 def _stored_values(session: Session) -> dict[str, Any]:
-    return {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
+    return {key: settings.value_of(session, key) for key in settings.DEFINITIONS if key not in settings.OF_FILES}
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:

@@ -47,6 +47,8 @@ LABELS = {
     "sign-ins": (_l("Sign-ins"), _l("When and from where somebody signed in.")),
     "backup runs": (_l("Runs of backups"), _l("Checks, drills and deleted backups; not the backups themselves.")),
     "deletions": (_l("The list of deletions below"), _l("The audit has them, too.")),
+    "deleted files": (_l("Deleted files of records"), _l("Until then they can be restored.")),
+    "files of records": (_l("Files of records, with former versions"), _l("By the day on which they were attached.")),
     "timeline of leads": (
         _l("Timeline of leads, entries of the system"),
         _l("Changed fields, assignments and warnings of leads without a customer. Notes and statuses stay."),

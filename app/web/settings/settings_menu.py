@@ -18,6 +18,7 @@ from app.web.settings.business_settings import Business
 from app.web.settings.caller_report import CallerReportView
 from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
+from app.web.settings.files import FileSettingsView
 from app.web.settings.health import HealthView, SelfTestView
 from app.web.settings.jobs import JobsView
 from app.web.settings.list_setups import ListSetupsView
@@ -94,6 +95,7 @@ SYSTEM = (
     Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),
+    Entry("files", _("Files"), FileSettingsView, "paperclip", "/settings/files/"),
     Entry("retention", _("Retention"), RetentionView, "archive", "/settings/retention/"),
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
     Entry("audit", _("Audit"), Audit, "history", "/audit/"),

@@ -1,0 +1,291 @@
+"""Files of records: of leads, tickets, customers, tasks and notes, with their versions, and the trash.
+
+The content is in the file store (`app/ops/file_store.py`). A file with several versions is a series of rows; deleted
+ones stay for some time (`retention_kinds`), and can be restored until then.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint, delete, func, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain import file_quotas, timeline
+from app.domain.base import RECORD_COLUMNS, Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
+from app.domain.file_quotas import Quotas
+from app.domain.stored_files import STORED_FILE
+from app.domain.timeline import Activity
+
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+#: "off": nobody looked for viruses; "waiting": the scanner was away, the job looks later.
+SCANS = ("off", "waiting", "clean", "infected")
+#: More versions of one file than this are nobody's work.
+MAX_VERSIONS = 200
+_BULK = {"synchronize_session": False}
+
+
+class Attachment(Record):
+    """One version of a file of a record."""
+
+    __tablename__ = "attachment"
+    __table_args__ = (
+        UniqueConstraint("series", "number", name="uq_attachment_series"),
+        Index("ix_attachment_digest", "digest"),
+        Index("ix_attachment_preview", "preview"),
+        Index("ix_attachment_scan", "scan", "id"),
+        Index("ix_attachment_deleted", "deleted_on"),
+    )
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), index=True)
+    task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"), index=True)
+    #: The note that it belongs to, beside the record; null = the record itself.
+    activity_id: Mapped[int | None] = mapped_column(_BIG, ForeignKey("activity.id", ondelete="CASCADE"), index=True)
+    #: What people call it; never part of a path.
+    name: Mapped[str] = mapped_column(String(200), nullable=False)
+    #: By the content.
+    mime_type: Mapped[str] = mapped_column(String(100), nullable=False)
+    #: In bytes.
+    size: Mapped[int] = mapped_column(BigInteger, nullable=False)
+    #: The content in the file store.
+    digest: Mapped[str] = mapped_column(String(64), nullable=False, info=STORED_FILE)
+    #: A small picture of it in the file store; null = none.
+    preview: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
+    #: Versions of one file have the same series, and count from 1.
+    series: Mapped[str] = mapped_column(String(32), nullable=False)
+    number: Mapped[int] = mapped_column(Integer, nullable=False)
+    #: When it was put into the trash, UTC; null = it is there.
+    deleted_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    deleted_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    #: One of SCANS.
+    scan: Mapped[str] = mapped_column(String(8), nullable=False)
+    #: What the scanner found.
+    threat: Mapped[str | None] = mapped_column(String(120))
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file that is in the store, and not yet at a record."""
+
+    name: str
+    mime_type: str
+    #: In bytes.
+    size: int
+    digest: str
+    preview: str | None = None
+    #: One of SCANS.
+    scan: str = "off"
+    #: The file of which this is a new version.
+    replaces: Attachment | None = None
+    #: The note to which it belongs.
+    note: Activity | None = None
+
+
+_KEYS = ("lead_id", "ticket_id", "customer_id", "task_id", "activity_id")
+
+
+def attach(session: Session, about: Any, file: NewFile, stamp: Stamp, quotas: Quotas) -> Attachment:
+    """Attach a file to a lead, ticket, customer or task; the caller commits soon, for it holds the quotas' rows.
+
+    Raises RuleBroken above a quota, for a version of another record's file, or for too many versions.
+    """
+    row = Attachment(name=file.name, mime_type=file.mime_type, size=file.size, digest=file.digest)
+    row.preview, row.scan = file.preview, file.scan
+    _place(session, row, about, file)
+    row.stamp(stamp)
+    session.add(row)
+    session.flush()
+    if file.note is not None:
+        _list_in_note(session, file.note)
+        timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
+    else:
+        _tell(session, about, row, "attached" if row.number == 1 else "version", stamp)
+    file_quotas.take(session, stamp.by, file.size, quotas)
+    return row
+
+
+def _place(session: Session, row: Attachment, about: Any, file: NewFile) -> None:
+    """Where the file belongs, and which version it is."""
+    setattr(row, RECORD_COLUMNS[about.__tablename__], about.id)
+    if about.__tablename__ == "leads" and about.converted_on is not None:
+        row.customer_id = about.customer_id
+    row.activity_id = file.note.id if file.note is not None else None
+    if file.replaces is None:
+        row.series, row.number = uuid.uuid4().hex, 1
+        return
+    if not is_of(file.replaces, about) or file.replaces.deleted_on is not None:
+        raise RuleBroken("This file can't be replaced: it was deleted, or belongs to another record.", "replaces")
+    row.activity_id = file.replaces.activity_id
+    row.series, row.number = file.replaces.series, _last_number(session, file.replaces.series) + 1
+    if row.number > MAX_VERSIONS:
+        text = "This file has %(most)s versions, which is the most. Please attach it as a file of its own."
+        raise RuleBroken(translatable(text, most=MAX_VERSIONS), "replaces")
+
+
+def is_of(row: Attachment, about: Any) -> bool:
+    """Whether a file belongs to this lead, ticket, customer or task."""
+    return bool(getattr(row, RECORD_COLUMNS[about.__tablename__]) == about.id)
+
+
+def _last_number(session: Session, series: str) -> int:
+    return session.execute(select(func.max(Attachment.number)).where(Attachment.series == series)).scalar() or 0
+
+
+def _tell(session: Session, about: Any, row: Attachment, what: str, stamp: Stamp) -> None:
+    """One line on the record's timeline; those of notes have none of their own."""
+    timeline.write(session, about, "file", stamp, file=row.id, name=row.name, what=what, number=row.number)
+
+
+# --- reading
+
+
+def versions(session: Session, series: Iterable[str]) -> dict[str, list[Attachment]]:
+    """Series -> its visible versions, the newest first; one statement."""
+    wanted = sorted(set(series))
+    found: dict[str, list[Attachment]] = {each: [] for each in wanted}
+    if wanted:
+        query = select(Attachment).where(Attachment.series.in_(wanted)).order_by(Attachment.number.desc())
+        for row in session.scalars(query):
+            found[row.series].append(row)
+    return found
+
+
+def newest(session: Session, column: str, key: int, before: int | None, most: int) -> list[Attachment]:
+    """The current versions of the files of a record or note that are not in the trash, newest first.
+
+    `column`: lead_id and so on; `before`: only files with a lower id.
+    """
+    last = (
+        select(func.max(Attachment.id).label("id"))
+        .where(getattr(Attachment, column) == key, Attachment.deleted_on.is_(None))
+        .group_by(Attachment.series)
+    )
+    query = select(Attachment).where(Attachment.id.in_(last))
+    if before is not None:
+        query = query.where(Attachment.id < before)
+    return list(session.scalars(query.order_by(Attachment.id.desc()).limit(most)))
+
+
+def trash(session: Session, column: str, key: int, most: int) -> list[Attachment]:
+    """The files of a record that were deleted and can be restored: the newest version of each, last deleted first."""
+    mine = (getattr(Attachment, column) == key, Attachment.deleted_on.is_not(None))
+    last = select(func.max(Attachment.id).label("id")).where(*mine).group_by(Attachment.series)
+    query = select(Attachment).where(Attachment.id.in_(last)).order_by(Attachment.deleted_on.desc(), Attachment.id)
+    return list(session.scalars(query.limit(most)))
+
+
+def same_content(session: Session, about: Any, file: NewFile) -> Attachment | None:
+    """The current file of the record that has this name and content, if it has one."""
+    column = getattr(Attachment, RECORD_COLUMNS[about.__tablename__])
+    note = Attachment.activity_id.is_(None) if file.note is None else Attachment.activity_id == file.note.id
+    query = select(Attachment).where(
+        column == about.id, Attachment.digest == file.digest, Attachment.deleted_on.is_(None), note
+    )
+    found = session.scalars(query.order_by(Attachment.id.desc())).first()
+    return found if found is not None and found.name.casefold() == file.name.casefold() else None
+
+
+# --- versions, trash
+
+
+def join(session: Session, row: Attachment, into: Attachment, about: Any, stamp: Stamp) -> None:
+    """Make a file, with its versions, the newest versions of another file of the same record.
+
+    Raises RuleBroken when they don't belong together, Conflict when somebody else adds a version at this moment.
+    """
+    is_apart = row.series == into.series or into.deleted_on is not None or row.deleted_on is not None
+    if is_apart or any(getattr(row, key) != getattr(into, key) for key in _KEYS):
+        raise RuleBroken("These two files can't be versions of each other: they belong to different records.")
+    last = _last_number(session, into.series)
+    if last + _last_number(session, row.series) > MAX_VERSIONS:
+        text = "This file has %(most)s versions, which is the most. Please attach it as a file of its own."
+        raise RuleBroken(translatable(text, most=MAX_VERSIONS), "replaces")
+    step = update(Attachment).where(Attachment.series == row.series)
+    moved: Any = session.execute(
+        step.values(series=into.series, number=Attachment.number + last), execution_options=_BULK
+    )
+    if not moved.rowcount:
+        raise Conflict("Someone else changed this file. Please reload the page.")
+    session.expire(row)
+    _after_change(session, row, about)
+    _tell(session, about, row, "version", stamp)
+
+
+def put_in_trash(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool:
+    """Delete a file with all its versions; it can be restored. Whether it was there still."""
+    step = update(Attachment).where(Attachment.series == row.series, Attachment.deleted_on.is_(None))
+    values = {"deleted_on": stamp.now, "deleted_by_id": stamp.by}
+    done: Any = session.execute(step.values(values), execution_options=_BULK)
+    session.expire(row)
+    if done.rowcount:
+        _after_change(session, row, about)
+        _tell(session, about, row, "deleted", stamp)
+    return bool(done.rowcount)
+
+
+def restore(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool:
+    """Take a file with its versions out of the trash. Whether it was in there."""
+    step = update(Attachment).where(Attachment.series == row.series, Attachment.deleted_on.is_not(None))
+    done: Any = session.execute(step.values(deleted_on=None, deleted_by_id=None), execution_options=_BULK)
+    session.expire(row)
+    if done.rowcount:
+        _after_change(session, row, about)
+        _tell(session, about, row, "restored", stamp)
+    return bool(done.rowcount)
+
+
+def _after_change(session: Session, row: Attachment, about: Any) -> None:
+    if row.activity_id is not None and (note := session.get(Activity, row.activity_id)) is not None:
+        _list_in_note(session, note)
+
+
+def _list_in_note(session: Session, note: Activity) -> None:
+    """Name the files of a note in its line, which then shows them without another statement."""
+    rows = newest(session, "activity_id", note.id, None, MAX_VERSIONS)
+    note.payload = {**note.payload, "files": [[each.id, each.name] for each in reversed(rows)]}
+    session.flush()
+
+
+# --- viruses
+
+
+def waiting_for_scan(session: Session, most: int) -> list[int]:
+    """Ids of the files that nobody has looked at yet because the scanner was away."""
+    query = select(Attachment.id).where(Attachment.scan == "waiting").order_by(Attachment.id).limit(most)
+    return list(session.scalars(query))
+
+
+def settle_scan(session: Session, row: Attachment, threat: str | None) -> None:
+    """Note what the scanner says of the content, for all files that have it."""
+    values = {"scan": "infected" if threat else "clean", "threat": (threat or "")[:120] or None}
+    step = update(Attachment).where(Attachment.digest == row.digest, Attachment.scan != "infected")
+    session.execute(step.values(values), execution_options=_BULK)
+    timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
+
+
+# --- the end
+
+
+def purge(session: Session, keys: Sequence[int], before: datetime) -> int:
+    """Delete these rows of the trash for good, if they still are that old; their quotas get room."""
+    return _end(session, keys, Attachment.__table__.c.deleted_on < before)
+
+
+def forget(session: Session, keys: Sequence[int], before: datetime) -> int:
+    """Delete these files for their age, if they still are that old; their quotas get room."""
+    return _end(session, keys, Attachment.__table__.c.created_on < before)
+
+
+def _end(session: Session, keys: Sequence[int], is_old: Any) -> int:
+    table = Attachment.__table__
+    chosen = (table.c.id.in_(list(keys)), is_old)
+    query = select(table.c.created_by_id, func.sum(table.c.size)).where(*chosen).group_by(table.c.created_by_id)
+    for user, size in session.execute(query).all():
+        file_quotas.give_back(session, user, int(size))
+    done: Any = session.execute(delete(table).where(*chosen))
+    return int(done.rowcount)

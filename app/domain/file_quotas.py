@@ -1,0 +1,96 @@
+"""How many bytes of files people and the house may keep at records: counted in rows, so that the database decides.
+
+The counts are taken anew every night (`recount`), for a record that is deleted takes its files along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import BigInteger, Integer, case, select, text, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain.base import RuleBroken, translatable
+
+#: The row of the whole house; other rows have the id of a user.
+HOUSE = 0
+_MB = 1_000_000
+
+
+class FileUsage(Model):  # type: ignore[misc]
+    """The bytes of the files that one person has attached, or of all."""
+
+    __tablename__ = "file_usage"
+    #: Id of a user; HOUSE = everybody.
+    user_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    #: Files in the trash count, too.
+    bytes: Mapped[int] = mapped_column(BigInteger, nullable=False)
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """The most bytes of one person and of the house."""
+
+    person: int
+    house: int
+
+
+_FIRST = "INSERT INTO file_usage (user_id, bytes) VALUES (:key, 0) ON DUPLICATE KEY UPDATE bytes = bytes"
+_FIRST_ON_SQLITE = "INSERT OR IGNORE INTO file_usage (user_id, bytes) VALUES (:key, 0)"
+#: The bare table: whoever uploads counts, whatever rows they may see.
+_usage = FileUsage.__table__
+
+
+def take(session: Session, user: int | None, size: int, quotas: Quotas) -> None:
+    """Count so many bytes for a person and for the house. Raises RuleBroken where one of them has no room.
+
+    The rows stay locked until the end of the transaction: always in this order, and last of all.
+    """
+    if user is not None and not _add(session, user, size, quotas.person):
+        sentence = "You have attached files of %(most)s MB, which is all that one person may. Please delete some first."
+        raise RuleBroken(translatable(sentence, most=f"{quotas.person // _MB:,}"), "files")
+    if not _add(session, HOUSE, size, quotas.house):
+        sentence = "There is no room for more files: the house has used its %(most)s MB. Please tell your admin."
+        raise RuleBroken(translatable(sentence, most=f"{quotas.house // _MB:,}"), "files")
+
+
+def _add(session: Session, key: int, size: int, most: int) -> bool:
+    room = update(_usage).where(_usage.c.user_id == key, _usage.c.bytes + size <= most)
+    step = room.values(bytes=_usage.c.bytes + size)
+    if _changes(session, step):
+        return True
+    if session.execute(select(_usage.c.user_id).where(_usage.c.user_id == key)).first():
+        return _changes(session, step)  # it may have been made in between
+    # Somebody else may be first at this moment. No IGNORE on MariaDB: its shared lock of a duplicate ends in deadlocks.
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    session.execute(text(_FIRST_ON_SQLITE if is_sqlite else _FIRST), {"key": key})
+    return _changes(session, step)
+
+
+def _changes(session: Session, step: Any) -> bool:
+    return bool(session.execute(step).rowcount)  # type: ignore[attr-defined]
+
+
+def give_back(session: Session, user: int | None, size: int) -> None:
+    """Count so many bytes less, of files that are deleted for good."""
+    for key in (user, HOUSE):
+        if key is not None:
+            step = update(_usage).where(_usage.c.user_id == key)
+            left = case((_usage.c.bytes > size, _usage.c.bytes - size), else_=0)
+            session.execute(step.values(bytes=left))
+
+
+def recount(session: Session) -> int:
+    """Count all files anew. Returns how many rows there are."""
+    sums = text(
+        "UPDATE file_usage SET bytes = (SELECT COALESCE(SUM(size), 0) FROM attachment"
+        " WHERE file_usage.user_id = 0 OR attachment.created_by_id = file_usage.user_id)"
+    )
+    return int(session.execute(sums).rowcount)  # type: ignore[attr-defined]
+
+
+def used(session: Session) -> dict[int, int]:
+    """User id, or HOUSE -> bytes."""
+    return {key: size for key, size in session.execute(select(_usage.c.user_id, _usage.c.bytes))}  # noqa: C416

@@ -1,0 +1,69 @@
+"""Files that were taken while the virus scanner was away are scanned when it is back."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import attachments, audit, timeline
+from app.domain.base import Stamp
+from app.extensions import db
+from app.models import Attachment, Customer, Lead, Task, Ticket
+from app.ops import queue
+from app.ops.file_store import FileStore
+from app.ops.virus_scanner import Scanner, ScannerAway
+from app.outbox import engine
+from app.outbox.engine import SKIPPED
+
+QUEUE = "default"
+_PARENTS = (("lead_id", Lead), ("ticket_id", Ticket), ("customer_id", Customer), ("task_id", Task))
+
+log = logging.getLogger("crm.files")
+
+
+def enqueue(file_id: int) -> str:
+    """Have a file scanned; for the job."""
+    return "queued" if queue.enqueue(QUEUE, scan, file_id) else SKIPPED
+
+
+def scan(file_id: int) -> None:
+    """Scan one file that waits. The path of this function is stored in queues."""
+    scanner: Scanner | None = current_app.extensions["crm_scanner"]
+    store: FileStore = current_app.extensions["crm_files"]
+    with Session(db.engine) as session, access.as_system(session):
+        row = session.get(Attachment, file_id)
+        digest = row.digest if row is not None and row.scan == "waiting" else None
+    if scanner is None or digest is None:
+        return
+    try:
+        with store.open(digest) as content:
+            threat = scanner.threat_in(content)
+    except ScannerAway as away:
+        log.warning("file %s still waits for the virus scanner: %s", file_id, away)
+        return
+    except OSError as away:
+        log.warning("file %s waits for the storage: %s", file_id, type(away).__name__)
+        return
+    with engine.writing() as session:
+        _settle(session, file_id, threat, datetime.now(UTC))
+
+
+def _settle(session: Session, file_id: int, threat: str | None, now: datetime) -> None:
+    """Note what was found; an infected file is told on the timeline of its record, and in the audit."""
+    row = session.get(Attachment, file_id)
+    if row is None or row.scan != "waiting":
+        return
+    attachments.settle_scan(session, row, threat)
+    if threat is None:
+        return
+    audit.write(session, "infected file", row.created_by_id, now, f"file {row.id}", threat=threat)
+    for column, record in _PARENTS:
+        key = getattr(row, column)
+        if key is not None and (about := session.get(record, key)) is not None:
+            payload = {"file": row.id, "name": row.name, "what": "infected", "threat": threat}
+            timeline.write(session, about, "file", Stamp(None, now), **payload)
+            return

@@ -1,0 +1,158 @@
+// Files of a record: chosen, dropped or pasted; sent two at a time with progress and cancel; shown large; fresh for everybody.
+// Without this file the plain form sends them.
+const panel = () => document.querySelector('[data-files]');
+const fill = (text, value) => text.replace('{}', value);
+const AT_ONCE = 2;
+const waiting = [];
+let running = 0;
+
+function icon(name) {
+  const made = document.querySelector('.icon use').closest('svg').cloneNode(true);
+  const use = made.querySelector('use');
+  use.setAttribute('href', use.getAttribute('href').replace(/#.*/, `#${name}`));
+  made.setAttribute('class', 'icon');
+  return made;
+}
+function made(tag, more, ...inside) {
+  const item = Object.assign(document.createElement(tag), more);
+  item.append(...inside);
+  return item;
+}
+
+// --- the list again: after uploads, and when somebody else has changed it
+let again = null;
+function refresh(isOwn) {
+  const now = panel();
+  clearTimeout(again);
+  if (running || waiting.length || !now) return; // the end of the last upload does it
+  if (!isOwn && now.querySelector('details[open]')) { again = setTimeout(refresh, 2000); return; } // not while somebody reads
+  window.htmx?.ajax('GET', now.dataset.url, { target: now, swap: 'outerHTML' });
+}
+// What was refused stays, with its reason, until somebody has read it.
+const refused = new Set();
+// And so does “deleted – undo”, of which one's own page hears, too.
+let said = null;
+document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+  said = detail.requestConfig?.verb.toLowerCase() === 'get' && detail.target === panel() ? detail.target.querySelector('.files-said') : null;
+  said?.remove(); // now, so that its buttons outlive the list
+});
+document.addEventListener('htmx:afterSwap', () => {
+  panel()?.querySelector('[data-uploads]')?.append(...[...refused].filter((item) => !item.isConnected));
+  if (said) panel()?.prepend(said);
+  said = null;
+});
+addEventListener('crm:activity', () => setTimeout(refresh, 250));
+
+// --- one file on its way
+function row(file, name) {
+  const bar = made('progress', { max: 100, value: 0 });
+  bar.setAttribute('aria-label', name);
+  const item = made('li', { className: 'file-row is-busy' }, made('span', { className: 'file-face' }, icon('file')),
+    made('div', { className: 'file-words' }, made('span', { className: 'clip strong', textContent: name, title: name }), bar, made('span', { className: 'small', hidden: true })));
+  const stop = made('button', { type: 'button', className: 'btn-bare btn-tiny', title: panel().dataset.cancel }, icon('x'));
+  stop.setAttribute('aria-label', `${panel().dataset.cancel} ${name}`);
+  item.append(made('div', { className: 'file-acts' }, stop));
+  panel().querySelector('[data-uploads]').append(item);
+  return { item, bar, stop };
+}
+function refuse(item, sentence) {
+  item.classList.replace('is-busy', 'is-refused');
+  item.classList.add('tone-red');
+  item.querySelector('progress')?.remove();
+  const why = item.querySelector('.small');
+  Object.assign(why, { hidden: false, textContent: sentence });
+  why.setAttribute('role', 'alert');
+  refused.add(item);
+}
+function next() {
+  while (running < AT_ONCE && waiting.length) { running += 1; waiting.shift()(); }
+  if (!running && !waiting.length) refresh(true);
+}
+function send(url, file, name) {
+  const { dataset } = panel();
+  const { item, bar, stop } = row(file, name);
+  stop.addEventListener('click', () => { item.remove(); refused.delete(item); });
+  if (file.size > Number(dataset.mostBytes)) { refuse(item, fill(dataset.tooLarge, name)); return; }
+  const request = new XMLHttpRequest();
+  let isOver = false;
+  const over = () => { if (!isOver) { isOver = true; running -= 1; next(); } };
+  const go = () => {
+    const body = new FormData();
+    body.append('files', file, name);
+    request.open('POST', url);
+    request.setRequestHeader('X-CSRFToken', document.querySelector('meta[name="csrf-token"]').content);
+    request.setRequestHeader('Accept', 'application/json');
+    request.upload.addEventListener('progress', (event) => { if (event.lengthComputable) bar.value = (100 * event.loaded) / event.total; });
+    request.addEventListener('load', () => {
+      let told = {};
+      try { told = JSON.parse(request.responseText); } catch { /* a page of a proxy */ }
+      if (request.status === 200 || request.status === 201) item.remove(); else refuse(item, told.message || fill(dataset.broken, name));
+      over();
+    });
+    request.addEventListener('error', () => { refuse(item, fill(dataset.broken, name)); over(); });
+    request.addEventListener('abort', over);
+    request.send(body);
+  };
+  stop.addEventListener('click', () => {
+    const at = waiting.indexOf(go);
+    if (at >= 0) { waiting.splice(at, 1); next(); } else request.abort();
+  });
+  waiting.push(go);
+}
+// A picture of the clipboard is always called image.png: it gets a name by which it can be found.
+function nameOf(file, isPasted) {
+  if (file.name && !(isPasted && /^image\.\w+$/.test(file.name))) return file.name;
+  const now = new Date(Date.now() - new Date().getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace('T', ' ').replaceAll(':', '.');
+  return `${panel().dataset.picture} ${now}.${file.type.split('/')[1] || 'png'}`;
+}
+function take(files, url, isPasted = false) {
+  [...files].forEach((file) => send(url, file, nameOf(file, isPasted)));
+  document.querySelector('.files-part')?.classList.add('is-open'); // also while another tab is shown
+  panel().querySelector('[data-uploads]').scrollIntoView({ block: 'nearest' });
+  next();
+}
+
+document.addEventListener('change', (event) => {
+  const form = event.target.type === 'file' && event.target.closest('[data-upload]');
+  if (!form) return;
+  take([...event.target.files], form.action);
+  event.target.value = '';
+});
+// The files that go with a note are named on the button
+document.addEventListener('change', ({ target }) => {
+  if (target.matches('[data-chosen]') && target.files.length) target.closest('label').querySelector('.clip').textContent = [...target.files].map((file) => file.name).join(', ').slice(0, 60);
+});
+const canAdd = () => panel()?.querySelector('.files-add');
+const has = (event) => canAdd() && [...(event.dataTransfer?.types || [])].includes('Files') && !event.target.closest?.('[data-write], [data-mail-place] form');
+document.addEventListener('dragover', (event) => { if (has(event)) { event.preventDefault(); document.body.classList.add('is-drop'); } });
+document.addEventListener('dragleave', (event) => { if (!event.relatedTarget) document.body.classList.remove('is-drop'); });
+document.addEventListener('drop', (event) => {
+  if (!has(event)) return;
+  event.preventDefault();
+  document.body.classList.remove('is-drop');
+  take(event.dataTransfer.files, panel().dataset.url);
+});
+document.addEventListener('paste', (event) => {
+  const files = event.clipboardData?.files;
+  if (!files?.length || event.defaultPrevented || !canAdd()) return;
+  event.preventDefault();
+  take(files, panel().dataset.url, true);
+});
+
+// --- shown large
+document.addEventListener('click', (event) => {
+  const opener = event.target.closest('[data-pdf-open], [data-picture-open]');
+  if (!opener || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const { pdfOpen, pictureOpen } = opener.dataset;
+  const name = opener.dataset.name || opener.closest('.file-row').querySelector('.clip').textContent;
+  const close = made('button', { type: 'button', className: 'btn-bare' }, icon('x'));
+  close.setAttribute('aria-label', panel().dataset.cancel);
+  const shown = pdfOpen ? made('iframe', { src: pdfOpen, title: name }) : made('img', { src: pictureOpen, alt: name });
+  const dialog = made('dialog', { className: 'dialog file-dialog' }, made('header', {}, made('span', { className: 'clip strong', textContent: name }), made('a', { className: 'btn-bare', href: opener.href, download: '' }, icon('download')), close), shown);
+  close.addEventListener('click', () => dialog.close());
+  dialog.addEventListener('click', (click) => { if (click.target === dialog) dialog.close(); });
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+});

@@ -1,0 +1,257 @@
+"""Files of records as pages and REST take them in, find them and show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+from werkzeug.datastructures import FileStorage
+
+from app import access
+from app.domain import attachments
+from app.domain.attachments import NewFile
+from app.domain.base import NotFound, RuleBroken, translatable
+from app.domain.file_quotas import Quotas
+from app.extensions import db
+from app.lib import file_kinds
+from app.lib.attachment_rules import LOOKED_AT, is_program
+from app.lib.ids import parse_id
+from app.models import Activity, Attachment, Customer, Lead, Task, Ticket
+from app.outbox import pictures
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.reference_fields import person_card
+from app.web.records import mentions, message_files, uploads
+
+#: What has files: name in a URL -> (record, its column in Attachment, where its page is).
+PLACES: dict[str, tuple[Any, str, str]] = {
+    "lead": (Lead, "lead_id", "/leads/show/"),
+    "ticket": (Ticket, "ticket_id", "/tickets/show/"),
+    "customer": (Customer, "customer_id", "/customers/show/"),
+    "task": (Task, "task_id", "/tasks/show/"),
+}
+#: Files of one page; deleted ones that are listed.
+MOST, MOST_DELETED = 100, 50
+#: What browsers show in a frame of ours; everything else is saved.
+PDF = "application/pdf"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A record, or a note of one, and its files."""
+
+    #: A name in PLACES, or note.
+    kind: str
+    #: Of the record or note.
+    key: int
+    #: The lead, ticket, customer or task.
+    about: Any
+    note: Activity | None = None
+
+    @property
+    def url(self) -> str:
+        """The page of its files."""
+        return f"/files/of/{self.kind}/{self.key}"
+
+    @property
+    def column(self) -> str:
+        """The column of Attachment that names it."""
+        return "activity_id" if self.note is not None else PLACES[self.kind][1]
+
+    @property
+    def record_url(self) -> str:
+        """The page of the record."""
+        page = next(page for record, _column, page in PLACES.values() if isinstance(self.about, record))
+        return f"{page}{self.about.id}"
+
+
+def place_of(kind: str, pk: Any, viewer: Viewer) -> Place:
+    """The record of this kind and id that the viewer sees. Raises NotFound, Denied."""
+    viewer.person.refuse_unless("Notes", "read")
+    key, session = parse_id(pk), db.session()
+    if kind == "note":
+        note = access.get_visible(session, Activity, key)
+        if note is not None and note.kind == "note":
+            return Place("note", note.id, mentions.about_of(session, note), note)
+    elif kind in PLACES and (row := access.get_visible(session, PLACES[kind][0], key)) is not None:
+        return Place(kind, row.id, row)
+    raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+
+
+def place_of_file(row: Attachment, viewer: Viewer) -> Place:
+    """Where a file belongs, of its record and note the first that the viewer sees. Raises NotFound."""
+    for kind, (record, column, _page) in PLACES.items():
+        key = getattr(row, column)
+        if key is not None and access.sees_id(db.session(), record, key):
+            return place_of(kind, key, viewer)
+    raise NotFound(_("This file doesn't exist, or you don't have access to its record."))
+
+
+def find(pk: Any, viewer: Viewer) -> Attachment:
+    """The file of this id, if the viewer sees its record. Raises NotFound."""
+    row: Attachment | None = access.get_visible(db.session(), Attachment, parse_id(pk))
+    if row is None:
+        raise NotFound(_("This file doesn't exist, or you don't have access to its record."))
+    return row
+
+
+def refuse_unreached(row: Attachment, viewer: Viewer) -> None:
+    """Raise Denied for a file that the viewer sees and may not delete."""
+    viewer.person.refuse_unless("Notes", "delete")
+    if not access.reaches_row(db.session(), viewer.person, row, "delete"):
+        raise access.Denied(_("You can see this file but not delete it. Ask who attached it, or a manager."))
+
+
+def quotas_of(viewer: Viewer) -> Quotas:
+    """How much may be attached, as the settings say."""
+    business = viewer.lookups.business
+    return Quotas(business["file_person_mb"] * 1_000_000, business["file_house_mb"] * 1_000_000)
+
+
+# --- taken in
+
+
+def take(
+    place: Place, file: FileStorage, viewer: Viewer, replaces: Attachment | None = None
+) -> tuple[Attachment, bool]:
+    """Attach one file and commit: (the file, whether it is new; not where the record has it already).
+
+    Raises RuleBroken with a sentence that names it, TooManyRequests.
+    """
+    viewer.person.refuse_unless("Notes", "create")
+    replaced, session = replaces.id if replaces is not None else None, db.session()
+    session.commit()  # no transaction waits while the content is scanned and stored
+    _refuse_program(file)
+    preview = _preview(file)
+    kept = uploads.take(file, viewer)
+    place = place_of(place.kind, place.key, viewer)
+    replaces = find(replaced, viewer) if replaced is not None else None
+    new = NewFile(kept.name, kept.mime_type, kept.size, kept.digest, preview, kept.scan, replaces, place.note)
+    same = attachments.same_content(session, place.about, new) if replaces is None else None
+    if same is not None:
+        return same, False
+    row = attachments.attach(session, place.about, new, viewer.stamp, quotas_of(viewer))
+    session.commit()
+    return row, True
+
+
+def _refuse_program(file: FileStorage) -> None:
+    name = uploads.clean_name(file.filename or "")
+    file.stream.seek(0)
+    if is_program(name, file.stream.read(LOOKED_AT)):
+        text = "“%(name)s” is a program, which can harm computers. It was not taken. Please send a link to it."
+        raise RuleBroken(translatable(text, name=name[:80]), "files")
+
+
+def _preview(file: FileStorage) -> str | None:
+    """A small picture of a picture, in the store; None for other files, and while the storage is away."""
+    if file_kinds.kind_of_file(file.stream) not in file_kinds.SHOWN:  # type: ignore[arg-type]
+        return None
+    content = pictures.small(file.stream)  # type: ignore[arg-type]
+    try:
+        return message_files.store_of_app().put(content).digest if content is not None else None
+    except OSError:
+        return None  # storing the file itself says so
+
+
+# --- shown
+
+
+def page_of(session: Session, place: Place, before: int | None, viewer: Viewer) -> dict[str, Any]:
+    """The files of a record for the template; in a fixed number of statements."""
+    rows = attachments.newest(session, place.column, place.key, before, MOST)
+    versions = attachments.versions(session, [row.series for row in rows])
+    deleted = attachments.trash(session, place.column, place.key, MOST_DELETED) if before is None else []
+    names = _first_of_names(rows)
+    person = viewer.person
+    return {
+        "url": place.url,
+        "title": title_of(place, viewer),
+        "record_url": place.record_url,
+        "files": [_shown(row, versions[row.series], names, viewer) for row in rows],
+        "deleted": [_deleted(row, viewer) for row in deleted],
+        "older_url": f"{place.url}?before={rows[-1].id}" if len(rows) == MOST else None,
+        "may_add": person.may("Notes", "create"),
+        "may_delete": person.may("Notes", "delete"),
+        "most_mb": 25,
+        "most_files": uploads.MAX_FILES,
+    }
+
+
+def title_of(place: Place, viewer: Viewer) -> str:
+    """What the record is called: its number, else its title."""
+    return str(getattr(place.about, "number", None) or getattr(place.about, "title", "") or place.about.id)
+
+
+def _first_of_names(rows: list[Attachment]) -> dict[str, Attachment]:
+    """Name in any case -> the first file of it."""
+    found: dict[str, Attachment] = {}
+    for row in reversed(rows):
+        found.setdefault(row.name.casefold(), row)
+    return found
+
+
+def _shown(row: Attachment, versions: list[Attachment], names: dict[str, Attachment], viewer: Viewer) -> dict[str, Any]:
+    first = names[row.name.casefold()]
+    is_twin = first is not row and first.activity_id == row.activity_id
+    former = [each for each in versions if each.number < row.number]
+    return brief(row, viewer) | {
+        "former": [brief(each, viewer) for each in former],
+        "number": row.number,
+        "join_url": f"/files/{row.id}/join/{first.id}" if is_twin else None,
+        "is_of_note": row.activity_id is not None,
+    }
+
+
+def brief(row: Attachment, viewer: Viewer) -> dict[str, Any]:
+    """One version of a file: what it is, who attached it and when, and where it can be opened."""
+    card, base = viewer.lookups.person(row.created_by_id), f"/files/{row.id}"
+    is_infected = row.scan == "infected"
+    return {
+        "id": row.id,
+        "name": row.name,
+        "type": row.mime_type,
+        "kind": kind_word(row.mime_type, row.name),
+        "icon": message_files.icon_of(row.mime_type),
+        "size": uploads.shown_size(row.size),
+        "number": row.number,
+        "who": person_card(card) if card else None,
+        "at": moment_cell(row.created_on, viewer),
+        "url": None if is_infected else base,
+        "preview_url": f"{base}/preview" if row.preview and not is_infected else None,
+        "view_url": f"{base}/view" if row.mime_type == PDF and not is_infected else None,
+        "scan": row.scan,
+        "threat": row.threat,
+    }
+
+
+def _deleted(row: Attachment, viewer: Viewer) -> dict[str, Any]:
+    card = viewer.lookups.person(row.deleted_by_id)
+    return {
+        "id": row.id,
+        "name": row.name,
+        "icon": message_files.icon_of(row.mime_type),
+        "size": uploads.shown_size(row.size),
+        "who": person_card(card) if card else None,
+        "at": moment_cell(row.deleted_on, viewer),
+    }
+
+
+_KIND_WORDS = {
+    file_kinds.WORD: "Word",
+    file_kinds.EXCEL: "Excel",
+    file_kinds.POWERPOINT: "PowerPoint",
+    PDF: "PDF",
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/heic": "HEIC",
+    "application/zip": "ZIP",
+}
+
+
+def kind_word(mime_type: str, name: str) -> str:
+    """What people call a kind of file: PDF, Word, else its ending."""
+    ending = name.rpartition(".")[2].upper() if "." in name else ""
+    return _KIND_WORDS.get(mime_type) or ending[:8] or _("File")

@@ -1,0 +1,55 @@
+"""Uploads are looked at by the virus scanner, where the house has one, before anything is kept."""
+
+from __future__ import annotations
+
+import logging
+from typing import BinaryIO
+
+from flask import current_app
+from flask_babel import gettext as _
+
+from app.domain import audit
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.ops.virus_scanner import Scanner, ScannerAway
+from app.web.core.fields import Viewer
+from app.web.security.sessions import own_transaction
+
+log = logging.getLogger("crm.files")
+
+
+class NotScanned(RuleBroken):
+    """The scanner is away, and the house takes nothing that was not scanned (503)."""
+
+    http_status = 503
+
+
+def scanner_of_app() -> Scanner | None:
+    """The scanner; None = the house has none."""
+    scanner: Scanner | None = current_app.extensions["crm_scanner"]
+    return scanner
+
+
+def state_of(file: BinaryIO, name: str, viewer: Viewer) -> str:
+    """off, clean, or waiting: taken without a look while the scanner is away.
+
+    Raises RuleBroken for an infected file, with an audit entry; NotScanned.
+    """
+    scanner = scanner_of_app()
+    if scanner is None:
+        return "off"
+    db.session.commit()  # nothing is written yet; no transaction waits for the scanner
+    try:
+        threat = scanner.threat_in(file)
+    except ScannerAway as away:
+        log.warning("an upload was not scanned: %s", away)
+        if viewer.lookups.business["file_scan_rule"] == "accept":
+            return "waiting"
+        text = _("“%(name)s” was not taken: the virus scanner can't be reached. Please try again later.", name=name)
+        raise NotScanned(text, "files") from away
+    if threat is None:
+        return "clean"
+    with own_transaction() as session:
+        audit.write(session, "infected file", viewer.person.id, viewer.now, name[:120], threat=threat)
+    sentence = _("“%(name)s” was not taken: the virus scanner found %(threat)s in it.", name=name, threat=threat)
+    raise RuleBroken(sentence, "files")

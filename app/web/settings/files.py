@@ -1,0 +1,177 @@
+"""The page of files of records: how much may be attached, what is used, and what happens while the scanner is away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import current_app, flash, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import file_quotas, settings
+from app.domain.base import Conflict, RuleBroken
+from app.domain.file_quotas import HOUSE
+from app.extensions import db
+from app.models import Attachment, BusinessSetting
+from app.web.core import gate
+from app.web.core.gate import current_viewer
+from app.web.core.languages import translate_text
+from app.web.core.reference_fields import person_card
+from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
+from app.web.security.sessions import own_transaction
+
+#: People that are listed, those with the most bytes.
+MOST = 50
+#: 100 TB is a typing error.
+MAX_MB = 100_000_000
+_RULES = ("refuse", "accept")
+
+
+class FileSettingsView(SettingsPage):
+    """/settings/files/"""
+
+    route_base = "/settings/files"
+    VERBS = {"index": "read", "save": "write"}
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """The form with the quotas, and what is used."""
+        return self._page({}, {}, "")
+
+    @expose("/", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("save")
+    def save(self) -> Any:
+        """Store the quotas, or show the errors by field."""
+        try:
+            with own_transaction() as session:
+                if request.form.get("version") != gate.mark_of(_stored(session)):
+                    raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
+                _store(session, _posted())
+        except RuleBroken as broken:
+            return self._page(request.form, broken.errors, translate_text(broken.message)), gate.refusal(broken)[0]
+        flash(_("Settings saved."), "success")
+        return redirect("/settings/files/")
+
+    def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
+        stored = _stored(db.session())
+        form = {
+            "title": _("Files"),
+            "back_label": _("Settings"),
+            "cancel_url": "/settings/",
+            "action": "/settings/files/",
+            "sections": [{"title": "", "fields": _fields(stored, posted, errors)}],
+            "version": gate.mark_of(stored),
+            "error": error,
+            "conflict": None,
+        }
+        return self.render_template("settings/files.html", title=form["title"], form=form, used=_used(stored))
+
+
+def _stored(session: Session) -> dict[str, Any]:
+    return settings.values_of(session, *settings.OF_FILES)
+
+
+def _fields(stored: dict[str, Any], posted: Mapping[str, str], errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+    labels = {
+        "file_person_mb": _("MB of files that one person may attach to records"),
+        "file_house_mb": _("MB of files of records in all"),
+        "file_scan_rule": _("While the virus scanner is away"),
+    }
+    helps = {
+        "file_person_mb": _("All versions count, and deleted files until they are gone for good."),
+        "file_scan_rule": _("Applies to files of records and of messages."),
+    }
+    return [
+        {
+            "name": key,
+            "label": labels[key],
+            "value": posted.get(key, value),
+            "required": True,
+            "kind": "text" if key == "file_scan_rule" else "number",
+            "options": _options() if key == "file_scan_rule" else None,
+            "maxlength": 9,
+            "help": helps.get(key, ""),
+            "errors": errors.get(key, []),
+        }
+        for key, value in stored.items()
+    ]
+
+
+def _options() -> list[tuple[str, str]]:
+    return [("refuse", _("Take no files")), ("accept", _("Take files, mark them, and scan them later"))]
+
+
+def _posted() -> dict[str, Any]:
+    """The posted values. Raises RuleBroken."""
+    values: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}
+    for key in settings.OF_FILES:
+        text = request.form.get(key, "").strip()
+        if key == "file_scan_rule":
+            values[key] = text
+            if text not in _RULES:
+                errors[key] = [_("Please choose one of the options.")]
+        elif text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_MB:
+            values[key] = int(text)
+        else:
+            errors[key] = [_("Please enter a whole number from 1 to %(most)s.", most=f"{MAX_MB:,}")]
+    if errors:
+        raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
+    return values
+
+
+def _store(session: Session, values: dict[str, Any]) -> None:
+    rows = {row.key: row for row in session.scalars(select(BusinessSetting))}
+    for key, value in values.items():
+        row = rows.get(key)
+        if row is None and value == settings.DEFINITIONS[key][0]:
+            continue
+        row = row or BusinessSetting(key=key, value=value)
+        row.value, row.changed_on = value, gate.now()
+        session.add(row)
+
+
+def _used(stored: dict[str, Any]) -> dict[str, Any]:
+    """What is used, of how much, and by whom most."""
+    session, viewer = db.session(), current_viewer()
+    with access.as_system(session):
+        used = file_quotas.used(session)
+        counts = select(
+            func.count(Attachment.id),
+            func.count(Attachment.deleted_on),
+            func.count(case((Attachment.scan == "waiting", 1))),
+        )
+        files, deleted, waiting = session.execute(counts).one()
+    most = sorted(((size, key) for key, size in used.items() if key != HOUSE), reverse=True)[:MOST]
+    scanner = current_app.extensions["crm_scanner"]
+    return {
+        "house": _share(used.get(HOUSE, 0), stored["file_house_mb"]),
+        "files": f"{files:,}",
+        "deleted": f"{deleted:,}",
+        "waiting": f"{waiting:,}",
+        "has_scanner": scanner is not None,
+        "people": [
+            {"person": person_card(card), **_share(size, stored["file_person_mb"])}
+            for size, key in most
+            if (card := viewer.lookups.person(key)) is not None
+        ],
+    }
+
+
+def _share(size: int, most_mb: int) -> dict[str, Any]:
+    return {
+        "size": f"{size / 1_000_000:,.1f}",
+        "most": f"{most_mb:,}",
+        "percent": min(100, round(100 * size / (most_mb * 1_000_000))),
+    }

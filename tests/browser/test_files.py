@@ -1,0 +1,108 @@
+"""Files of a record in a real browser: dropped, pasted, canceled, shown large, seen live by a second person, undone."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests import files
+from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.test_journeys import new_lead
+
+Sit = Callable[..., Seat]
+PICTURES = os.environ.get("CRM_TEST_PICTURES")
+#: A PDF that viewers open.
+PDF = files.picture((400, 300), "PDF")
+#: Fires an event that carries a file, as a drag or the clipboard does.
+CARRY = """([kind, name, type, base64]) => {
+  const bytes = Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes], name, { type }));
+  const more = { bubbles: true, cancelable: true };
+  const event = kind === 'paste' ? new ClipboardEvent('paste', { ...more, clipboardData: carried })
+    : new DragEvent(kind, { ...more, dataTransfer: carried });
+  document.querySelector('[data-record]').dispatchEvent(event);
+}"""
+
+
+def carry(seat: Seat, kind: str, name: str, mime: str, content: bytes) -> None:
+    seat.page.evaluate(CARRY, [kind, name, mime, base64.b64encode(content).decode()])
+
+
+def look(seat: Any, name: str) -> None:
+    if PICTURES:
+        for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
+            seat.page.emulate_media(color_scheme=scheme)
+            seat.page.set_viewport_size({"width": size[0], "height": size[1]})
+            seat.page.screenshot(path=f"{PICTURES}/files-{name}-{scheme}.png")
+        seat.page.emulate_media(color_scheme="light")
+        seat.page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> None:
+    rohan, asha = seat(SELLER), seat(MANAGER)
+    asha.go(f"/leads/{new_lead(rohan, 'Filewali', '9825012481')}")
+    asha.await_socket()
+    mine, theirs = rohan.page.locator(".file-row[data-file]"), asha.page.locator(".file-row[data-file]")
+    expect(rohan.page.locator(".files-drop")).to_be_visible()
+    expect(asha.page.locator(".files-drop")).to_be_visible()
+    carry(rohan, "dragover", "form.pdf", "application/pdf", PDF)
+    expect(rohan.page.locator("body.is-drop")).to_have_count(1)
+    carry(rohan, "drop", "form.pdf", "application/pdf", PDF)
+    carry(rohan, "paste", "image.png", "image/png", files.picture((900, 600), "PNG"))
+    for rows in (mine, theirs):  # the colleague has touched nothing
+        expect(rows).to_have_count(2)
+        expect(rows.locator("img")).to_have_count(1)
+    expect(mine.first.locator(".clip")).to_contain_text("Picture 20")
+    # What is refused says why, beside what was taken
+    rohan.page.locator(".files-add input[type=file]").set_input_files(
+        [
+            {"name": "run.pdf", "mimeType": "application/pdf", "buffer": files.PROGRAM},
+            {"name": "form.pdf", "mimeType": "application/pdf", "buffer": PDF + b"%2"},
+        ]
+    )
+    expect(rohan.page.locator(".file-row.is-refused")).to_contain_text("is a program")
+    expect(mine).to_have_count(3)
+    look(rohan, "record")
+    rohan.page.locator(".file-row.is-refused button").click()
+    # A file of the same name becomes its new version
+    rohan.page.get_by_role("button", name="Make this its new version").click()
+    expect(mine).to_have_count(2)
+    expect(mine.first).to_contain_text("version 2")
+    expect(theirs).to_have_count(2)
+    # Shown large: the PDF in a frame, the picture as our preview
+    rohan.page.get_by_role("link", name="Preview form.pdf").click()
+    frame = rohan.page.locator(".file-dialog iframe")
+    expect(frame).to_be_visible()
+    if PICTURES:
+        rohan.page.wait_for_timeout(1500)  # the viewer is another program, which nobody can ask
+    look(rohan, "pdf")
+    rohan.page.keyboard.press("Escape")
+    rohan.page.locator("[data-picture-open]").click()
+    shown = rohan.page.locator(".file-dialog img")
+    assert shown.evaluate("img => img.decode().then(() => img.naturalWidth)") == 640
+    look(rohan, "picture")
+    rohan.page.keyboard.press("Escape")
+    # Deleted, and taken back
+    rohan.page.locator(".file-row[data-file] button[title=Delete]").first.click()
+    expect(rohan.page.locator(".files-said")).to_contain_text("was deleted")
+    expect(theirs).to_have_count(1)
+    rohan.page.get_by_role("button", name="Undo").click()
+    expect(theirs).to_have_count(2)
+    assert [each for each in (*rohan.complaints, *asha.complaints) if "422" not in each] == []
+
+
+def test_files_are_attached_without_javascript(seat: Sit) -> None:
+    rohan = seat(SELLER, java_script_enabled=False)
+    rohan.go("/leads/")
+    rohan.page.locator('.rows a[href*="CRM-LEAD-"]').first.click()
+    rohan.page.locator(".files-part a", has_text="Files").click()
+    chosen = [{"name": "a.txt", "mimeType": "text/plain", "buffer": b"Hello"}]
+    rohan.page.locator(".files-add input[type=file]").set_input_files(chosen)
+    rohan.page.get_by_role("button", name="Attach").click()
+    expect(rohan.page.locator(".file-row", has_text="a.txt")).to_be_visible()
+    look(rohan, "plain")

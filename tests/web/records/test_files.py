@@ -1,0 +1,400 @@
+"""Files of records: attached, shown, versions, trash, quotas and scans, under the rules of the record."""
+
+from __future__ import annotations
+
+import io
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, select, update
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.test import encode_multipart
+
+from app import jobs
+from app.domain import attachments, file_quotas, retention
+from app.domain.audit import AuditEntry
+from app.domain.timeline import Activity
+from app.models import Attachment, BusinessSetting, FileUsage, Lead
+from app.ops import queue
+from app.ops.virus_scanner import Scanner, ScannerAway
+from app.outbox import file_work
+from tests import files
+from tests.app_fixtures import World
+from tests.makers import NOW
+
+JPEG = files.picture()
+#: What the scanner's double finds a virus in.
+VIRUS = b"X5O!P%@AP harmless test"
+
+
+def send(door: Any, url: str, *chosen: tuple[str, bytes], accept: str = "text/html", **fields: str) -> Any:
+    """Send a form with these files."""
+    each = [FileStorage(io.BytesIO(content), name) for name, content in chosen]
+    boundary, body = encode_multipart(MultiDict({"csrf_token": door.token, "files": each, **fields}))
+    kind = f"multipart/form-data; boundary={boundary}"
+    return door.browser.post(url, data=body, content_type=kind, headers={"Accept": accept})
+
+
+def by_script(door: Any, url: str, name: str, content: bytes) -> Any:
+    return send(door, url, (name, content), accept="application/json")
+
+
+def rows(world: World) -> list[Attachment]:
+    return world.rows(select(Attachment).order_by(Attachment.id))
+
+
+def lines(world: World) -> list[Any]:
+    found = world.rows(select(Activity).where(Activity.kind == "file").order_by(Activity.id))
+    return [(each.payload["what"], each.payload["name"]) for each in found]
+
+
+def setting(world: World, key: str, value: Any) -> None:
+    world.session.execute(delete(BusinessSetting).where(BusinessSetting.key == key))
+    world.session.add(BusinessSetting(key=key, value=value))
+    world.session.commit()
+
+
+# --- attached and handed out
+
+
+def test_files_are_attached_to_each_kind_of_record_and_to_notes(world: World) -> None:
+    ana, root, make = world.door("ana"), world.door("root"), world.make
+    lead = make.lead("ana")
+    about = {"lead": lead, "ticket": make.ticket("cleo"), "customer": make.customer("ana"), "task": make.task(lead)}
+    for kind, row in about.items():
+        page = send(root, f"/files/of/{kind}/{row.id}", ("form.jpg", JPEG), ("list.pdf", files.PDF))
+        assert page.headers["Location"] == f"/files/of/{kind}/{row.id}"
+        shown = root.screen(page.headers["Location"]).text
+        assert "form.jpg" in shown and "list.pdf" in shown and "/preview" in shown and "Root Shah" in shown
+    assert world.count(Attachment) == 8 and len({each.digest for each in rows(world)}) == 2
+    send(ana, f"/leads/note/{lead.id}", ("scan.pdf", files.PDF))  # without a text nothing is taken
+    assert world.count(Attachment) == 8
+    assert send(ana, f"/leads/note/{lead.id}", ("scan.pdf", files.PDF), body="See").status_code == 302
+    row = rows(world)[-1]
+    line = world.rows(select(Activity).where(Activity.id == row.activity_id))[0]
+    assert (row.lead_id, line.payload["text"], line.payload["files"]) == (lead.id, "See", [[row.id, "scan.pdf"]])
+    shown = ana.screen(f"/leads/show/{lead.id}").text
+    assert f'href="/files/{row.id}"' in shown and "attached form.jpg" in shown and f"/files/of/lead/{lead.id}" in shown
+    assert "scan.pdf" in ana.screen(f"/files/of/note/{line.id}").text
+    assert ("attached", "form.jpg") in lines(world)
+
+
+def test_what_is_handed_out_is_never_run(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    for name, content in (("page.html", files.HTML), ("logo.svg", files.SVG), ("form.pdf", files.PDF), ("a.jpg", JPEG)):
+        made = by_script(ana, f"/files/of/lead/{lead.id}", name, content)
+        assert made.status_code == 201, made.text
+        got = ana.screen(made.json["url"])
+        assert got.data == content and got.headers["Content-Disposition"].startswith(f'attachment; filename="{name}"')
+        assert (
+            got.headers["X-Content-Type-Options"] == "nosniff" and "sandbox" in got.headers["Content-Security-Policy"]
+        )
+        assert got.mimetype == ("image/jpeg" if name == "a.jpg" else "application/octet-stream")
+        view = ana.screen(f"{made.json['url']}/view", headers={"Sec-Fetch-Dest": "iframe"})
+        assert (view.data == content) is (name == "form.pdf") and view.status_code in (200, 404)
+    pdf = rows(world)[2].id
+    framed = ana.screen(f"/files/{pdf}/view", headers={"Sec-Fetch-Dest": "iframe"})
+    assert (
+        framed.data == files.PDF
+        and framed.mimetype == "application/pdf"
+        and framed.headers["X-Frame-Options"] == "SAMEORIGIN"
+    )
+    alone = ana.screen(f"/files/{pdf}/view", headers={"Sec-Fetch-Dest": "document"})
+    assert alone.data == files.PDF and alone.headers["Content-Disposition"].startswith("attachment")
+    small = ana.screen(f"/files/{rows(world)[3].id}/preview")
+    assert small.mimetype == "image/jpeg" and len(small.data) < len(JPEG)
+
+
+def test_files_follow_the_rules_of_their_record(world: World) -> None:
+    lead = world.make.lead("ana")
+    made = by_script(world.door("ana"), f"/files/of/lead/{lead.id}", "a.jpg", JPEG).json["id"]
+    assert world.door("mia").screen(f"/files/{made}").data == JPEG
+    for who in ("ben", "cleo"):
+        door = world.door(who)
+        for url in (f"/files/{made}", f"/files/{made}/preview", f"/files/of/lead/{lead.id}"):
+            assert door.screen(url).status_code == 404, (who, url)
+        for path in (f"file/{made}", f"file/{made}/content", f"file/{made}/preview"):
+            assert door.rest("GET", path).status_code == 404, (who, path)
+        for url in (f"/files/of/lead/{lead.id}", f"/files/{made}/version"):
+            assert by_script(door, url, "b.jpg", JPEG).status_code == 404, (who, url)
+        assert door.form(f"/files/{made}/delete").status_code == 404
+        assert door.rest("DELETE", f"file/{made}").status_code == 404
+        listed = door.rest("GET", "file/", q={"filters": [{"col": "record", "opr": "eq", "value": f"lead:{lead.id}"}]})
+        assert listed.json["count"] == 0
+    rhea = world.door("rhea")  # reads all, changes nothing
+    assert rhea.screen(f"/files/{made}").data == JPEG
+    assert by_script(rhea, f"/files/of/lead/{lead.id}", "b.jpg", JPEG).status_code == 403
+    assert rhea.form(f"/files/{made}/delete").status_code == 403
+    assert world.door(None).screen(f"/files/{made}").status_code in (302, 401)
+    assert world.count(Attachment) == 1 and rows(world)[0].deleted_on is None
+
+
+BAD = [
+    ("run.pdf", files.PROGRAM, "program"),
+    ("setup.exe", b"text", "program"),
+    ("letter.docx", files.bomb(), "harm computers"),
+    ("nothing.pdf", b"", "empty"),
+    ("video.mp4", files.MP4 + b"\0" * 25_500_000, "larger than 25 MB"),
+]
+
+
+def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    for name, content, words in BAD:
+        answer = by_script(ana, f"/files/of/lead/{lead.id}", name, content)
+        assert answer.status_code == 422 and words in answer.json["message"] and name in answer.json["message"], name
+    send(ana, f"/files/of/lead/{lead.id}", ("nothing.pdf", b""), ("good.pdf", files.PDF))
+    page = ana.screen(f"/files/of/lead/{lead.id}").text
+    assert "is empty" in page and [each.name for each in rows(world)] == ["good.pdf"]
+    for given, stored in (
+        ("../../etc/pass\0wd", "passwd.pdf"),
+        ("\u202efdp.form", "fdp.form.pdf"),
+        ("x" * 400 + ".pdf", "x" * 116 + ".pdf"),
+    ):
+        made = by_script(ana, f"/files/of/lead/{lead.id}", given, files.PDF + given.encode())
+        assert made.json["name"] == stored
+    heic = by_script(ana, f"/files/of/lead/{lead.id}", "photo.jpg", files.HEIC)
+    assert heic.json["name"] == "photo.jpg.heic" and rows(world)[-1].preview is None
+    too_long = {"CONTENT_LENGTH": "100000000"}
+    huge = ana.browser.post(f"/files/of/lead/{lead.id}", environ_overrides=too_long)
+    assert huge.status_code == 413 and "25 MB" in huge.text
+
+
+# --- versions and trash
+
+
+def test_versions_same_content_and_the_offer_to_join(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    url = f"/files/of/lead/{lead.id}"
+    first = by_script(ana, url, "Contract.pdf", files.PDF)
+    again = by_script(ana, url, "contract.pdf", files.PDF)
+    assert (again.status_code, again.json["id"]) == (200, first.json["id"])
+    second = by_script(ana, f"/files/{first.json['id']}/version", "contract.pdf", files.PDF + b"2")
+    twin = by_script(ana, url, "contract.pdf", files.PDF + b"3")
+    page = ana.screen(url).text
+    assert "version 2" in page and f"/files/{twin.json['id']}/join/{second.json['id']}" in page
+    assert ana.form(f"/files/{twin.json['id']}/join/{second.json['id']}").status_code == 302
+    assert [(each.number, each.series == rows(world)[0].series) for each in rows(world)] == [
+        (1, True),
+        (2, True),
+        (3, True),
+    ]
+    page = ana.screen(url).text
+    assert page.count("data-file=") == 1 and "Former versions" in page
+    assert ana.screen(f"/files/{first.json['id']}").data == files.PDF
+    assert [what for what, _name in lines(world)] == ["attached", "version", "attached", "version"]
+    other = world.make.lead("ana")
+    foreign = by_script(ana, f"/files/of/lead/{other.id}", "contract.pdf", files.PDF).json["id"]
+    page = ana.form(f"/files/{foreign}/join/{first.json['id']}", headers={"HX-Request": "1"})
+    assert page.status_code == 422
+
+
+def test_a_deleted_file_can_be_restored_until_it_is_gone_for_good(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    made = by_script(ana, f"/files/of/lead/{lead.id}", "a.jpg", JPEG).json["id"]
+    done = ana.form(f"/files/{made}/delete", headers={"HX-Request": "1"}).text
+    assert "was deleted" in done and f"/files/{made}/restore" in done
+    assert world.rows(select(AuditEntry.about).where(AuditEntry.event == "deletion")) == [f"file {made}"]
+    assert ana.rest("GET", f"file/{made}").status_code == 404
+    ana.form(f"/files/{made}/restore")
+    assert rows(world)[0].deleted_on is None and ana.rest("GET", f"file/{made}").status_code == 200
+    assert ana.rest("DELETE", f"file/{made}").status_code == 200
+    assert ana.rest("POST", f"file/{made}/restore").json["result"]["name"] == "a.jpg"
+    ana.form(f"/files/{made}/delete")
+    assert world.rows(select(FileUsage.bytes).where(FileUsage.user_id == 0)) == [len(JPEG)]
+    late = rows(world)[0].deleted_on + timedelta(days=31)
+    with world.new_session() as session:
+        found = retention.find(session, late, 100)
+        assert retention.forget(session, [each for each in found.rows if each.kind == "deleted files"], late) == 1
+        session.commit()
+    assert rows(world) == [] and world.rows(select(func.sum(FileUsage.bytes))) == [0]
+    assert [what for what, _name in lines(world)] == [
+        "attached",
+        "deleted",
+        "restored",
+        "deleted",
+        "restored",
+        "deleted",
+    ]
+
+
+# --- quotas
+
+
+def test_a_quota_is_decided_by_the_database(maria: World) -> None:
+    lead = maria.make.lead("ana")
+    setting(maria, "file_person_mb", 1)
+    pieces = [bytes([65 + n]) * 300_000 for n in range(8)]
+
+    def attach(n: int) -> int:
+        return int(by_script(maria.door("ana"), f"/files/of/lead/{lead.id}", f"{n}.txt", pieces[n]).status_code)
+
+    with ThreadPoolExecutor(4) as threads:
+        codes = sorted(threads.map(attach, range(8)))
+    assert codes == [201] * 3 + [422] * 5 and maria.count(Attachment) == 3
+    assert maria.rows(select(func.sum(FileUsage.bytes))) == [1_800_000]
+    said = by_script(maria.door("ana"), f"/files/of/lead/{lead.id}", "x.txt", pieces[0] + b"!").json["message"]
+    assert "1 MB" in said and "delete some" in said
+    setting(maria, "file_house_mb", 1)
+    said = by_script(maria.door("mia"), f"/files/of/lead/{lead.id}", "y.txt", pieces[7] + b"!").json["message"]
+    assert "house" in said
+    page = maria.door("root").screen("/settings/files/").text
+    assert "0.9 of 1 MB" in page and "Ana Shah" in page and "90 %" in page
+    # A record that is deleted takes its files along; the night counts anew
+    maria.session.execute(delete(Lead).where(Lead.id == lead.id))
+    assert file_quotas.recount(maria.session) == 2
+    maria.session.commit()
+    assert maria.rows(select(func.sum(FileUsage.bytes))) == [0]
+
+
+def test_quotas_are_set_on_the_page_of_files(world: World) -> None:
+    root = world.door("root")
+    version = root.screen("/settings/files/").text.partition('name="version" value="')[2].partition('"')[0]
+    good = {"version": version, "file_person_mb": "10", "file_house_mb": "500", "file_scan_rule": "accept"}
+    bad = root.form("/settings/files/", good | {"file_person_mb": "0"})
+    assert bad.status_code == 422 and "whole number from 1" in bad.text
+    assert root.form("/settings/files/", good).status_code == 302
+    assert root.form("/settings/files/", good).status_code == 409
+    stored = {each.key: each.value for each in world.rows(select(BusinessSetting))}
+    assert stored == {"file_person_mb": 10, "file_house_mb": 500, "file_scan_rule": "accept"}
+    assert world.door("ana").screen("/settings/files/").status_code == 403
+
+
+# --- viruses
+
+
+class Clamd:
+    """Speaks clamd's protocol as far as INSTREAM goes."""
+
+    def __init__(self) -> None:
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.port = self.door.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _address = self.door.accept()
+            except OSError:
+                return
+            with line, line.makefile("rb") as said:
+                assert said.read(10) == b"zINSTREAM\0"
+                content = b""
+                while size := struct.unpack("!I", said.read(4))[0]:
+                    content += said.read(size)
+                line.sendall(b"stream: Test-Virus FOUND\0" if VIRUS in content else b"stream: OK\0")
+
+    def close(self) -> None:
+        self.door.close()
+
+
+@pytest.fixture
+def clamd(world: World) -> Iterator[Clamd]:
+    made = Clamd()
+    world.app.extensions["crm_scanner"] = Scanner("127.0.0.1", made.port)
+    yield made
+    made.close()
+    world.app.extensions["crm_scanner"] = None
+
+
+def run_calls(world: World) -> None:
+    with world.app.app_context():
+        while queue._backend.run_waiting():  # type: ignore[union-attr]
+            pass
+
+
+def test_infected_files_are_refused_and_audited(world: World, clamd: Clamd) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    bad = by_script(ana, f"/files/of/lead/{lead.id}", "bad.txt", VIRUS)
+    assert bad.status_code == 422 and "Test-Virus" in bad.json["message"] and world.count(Attachment) == 0
+    (entry,) = world.rows(select(AuditEntry).where(AuditEntry.event == "infected file"))
+    assert (entry.about, entry.payload) == ("bad.txt", {"threat": "Test-Virus"})
+    assert by_script(ana, f"/files/of/lead/{lead.id}", "good.txt", b"Hello").status_code == 201
+    assert rows(world)[0].scan == "clean"
+
+
+def test_while_the_scanner_is_away_the_setting_decides(world: World, clamd: Clamd) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    scanner = world.app.extensions["crm_scanner"]
+    world.app.extensions["crm_scanner"] = Scanner("127.0.0.1", 9)
+    said = by_script(ana, f"/files/of/lead/{lead.id}", "a.txt", b"Hello")
+    assert said.status_code == 503 and "scanner" in said.json["message"] and world.count(Attachment) == 0
+    setting(world, "file_scan_rule", "accept")
+    for name, content in (("a.txt", b"Hello"), ("b.txt", VIRUS)):
+        assert by_script(ana, f"/files/of/lead/{lead.id}", name, content).status_code == 201
+    assert "not scanned yet" in ana.screen(f"/files/of/lead/{lead.id}").text
+    assert "2 not scanned yet" in world.door("root").screen("/settings/files/").text
+    for place, states in ((Scanner("127.0.0.1", 9), ["waiting"] * 2), (scanner, ["clean", "infected"])):
+        world.app.extensions["crm_scanner"] = place
+        with world.app.app_context():
+            jobs.run_now(world.app, "scan files that wait")
+        run_calls(world)
+        assert [each.scan for each in rows(world)] == states
+    assert ana.screen(f"/files/{rows(world)[1].id}").status_code == 403
+    assert lines(world)[-1] == ("infected", "b.txt")
+    assert "Test-Virus" in ana.screen(f"/leads/show/{lead.id}").text
+
+
+def test_a_scanner_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.ops.virus_scanner.SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ScannerAway):
+        Scanner("127.0.0.1", silent.getsockname()[1]).threat_in(io.BytesIO(b"x"))
+
+
+# --- REST
+
+
+def test_files_over_rest(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+
+    def post(name: str, content: bytes, **form: Any) -> Any:
+        data = {"file": (io.BytesIO(content), name), **form}
+        return ana.rest("POST", "file/", data=data, content_type="multipart/form-data")
+
+    made = post("form.pdf", files.PDF, record=f"lead:{lead.id}")
+    assert made.status_code == 201 and made.json["result"]["record"] == {"kind": "lead", "id": lead.id}
+    key = made.json["id"]
+    assert post("form.pdf", files.PDF, record=f"lead:{lead.id}").status_code == 200
+    assert post("form.pdf", files.PDF + b"2", replaces=key).json["result"]["number"] == 2
+    for form in ({}, {"record": "house:1"}, {"record": "lead:x"}, {"record": "lead:99999"}, {"replaces": "99999"}):
+        assert post("a.pdf", files.PDF, **form).status_code in (404, 422), form
+    listed = ana.rest("GET", "file/", q={"filters": [{"col": "record", "opr": "eq", "value": f"lead:{lead.id}"}]}).json
+    assert listed["count"] == 2 and {each["name"] for each in listed["result"]} == {"form.pdf"}
+    got = ana.rest("GET", f"file/{key}/content")
+    assert got.data == files.PDF and got.mimetype == "application/octet-stream"
+    assert ana.rest("GET", f"file/{key}/preview").status_code == 404
+    assert ana.rest("PUT", f"file/{key}", {"name": "x"}).status_code == 405
+
+
+def test_the_predecessors_clients_attach_to_records(world: World) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    data = {"file": (io.BytesIO(files.PDF), "form.pdf"), "doctype": "CRM Lead", "docname": lead.number}
+    made = ana.rest("POST", "/api/method/upload_file", data=data, content_type="multipart/form-data").json["message"]
+    assert (made["file_name"], made["attached_to_name"]) == ("form.pdf", lead.number)
+    assert ana.rest("GET", made["file_url"]).data == files.PDF
+    told = ana.rest("GET", f"/api/method/crm.api.activities.get_activities?name={lead.number}").json["message"]
+    assert [each["file_name"] for each in told[4]] == ["form.pdf"]
+    data = {"file": (io.BytesIO(files.PDF), "x.pdf"), "doctype": "CRM Lead", "docname": lead.number}
+    other = world.door("ben").rest("POST", "/api/method/upload_file", data=data, content_type="multipart/form-data")
+    assert other.status_code in (403, 404) and world.count(Attachment) == 1
+
+
+def test_files_are_kept_while_a_row_names_them(world: World) -> None:
+    lead = world.make.lead("ana")
+    by_script(world.door("ana"), f"/files/of/lead/{lead.id}", "a.jpg", JPEG)
+    store = world.app.extensions["crm_files"]
+    before = NOW + timedelta(days=90_000)
+    with world.new_session() as session:
+        assert file_work.forgotten(session, store, before, 10) == []
+        session.execute(update(Attachment).values(deleted_on=NOW))
+        session.commit()
+        assert file_work.forgotten(session, store, before, 10) == []
+        assert attachments.purge(session, [rows(world)[0].id], before) == 1
+        session.commit()
+        assert len(file_work.forgotten(session, store, before, 10)) == 2
