@@ -46,6 +46,7 @@ EVENTS = (
     "campaign",
     "consent",
     "retention",
+    "merge",
 )
 
 
