@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from app.domain.task_closing import HANDLE_TICKET
 from app.domain.tickets import ENDED
 from app.extensions import db
-from app.models import CallLog, Lead, Ticket
+from app.models import CallLog, Customer, Lead, Ticket
 from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
@@ -64,12 +64,21 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "call_url": _call_url(screen, wire, cells, viewer),
             "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
             "delete_url": f"{base}/delete/{wire['id']}" if viewer.person.may(screen.module, "delete") else None,
+            "duplicates_url": _duplicates_url(screen, wire["id"], viewer),
+            "overview_url": f"/customer-overview/{wire['id']}" if screen.service.record is Customer else None,
             "assign_url": f"{base}/assign/{wire['id']}" if hasattr(screen, "assign") else None,
             "why_url": f"{base}/why/{wire['id']}" if hasattr(screen, "why") else None,
         }
         | timeline_tabs.context(timeline_tabs.Place.of(screen, wire["id"], wire.get("number"), viewer), args, viewer)
         | screen.context_overrides(wire, viewer)
     )
+
+
+def _duplicates_url(screen: Any, key: int, viewer: Viewer) -> str | None:
+    """Where the page asks for the record's duplicates, for who may merge."""
+    kind = {Lead: "lead", Customer: "customer"}.get(screen.service.record)
+    may = all(viewer.person.may(screen.module, verb) for verb in ("merge", "write"))
+    return f"/duplicates/of/{kind}/{key}" if kind and may else None
 
 
 def _call_url(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> str | None:
