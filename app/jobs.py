@@ -15,12 +15,14 @@ from app.domain import (
     attachments,
     audit_chain,
     backup_runs,
+    duplicates,
     escalation,
     expiry,
     file_quotas,
     health_samples,
     health_watch,
     leave_return,
+    merges,
     office_hours,
     reassignment,
     reminders,
@@ -191,6 +193,24 @@ def _forget_imports(session: Session, job_pass: JobPass) -> Work:
     return Work(transfers.old_imports(session, job_pass.now, job_pass.limit), forget)
 
 
+def _look_for_duplicates(session: Session, job_pass: JobPass) -> Work:
+    """Look through the records that are new or were changed; at first through all of them."""
+
+    def look(session: Session, kind: str) -> str:
+        return "looked at" if duplicates.scan_next(session, kind, job_pass.now) else SKIPPED
+
+    chunks = {kind: duplicates.chunks_left(session, kind) for kind in duplicates.SCANNED}
+    return Work([kind for kind, count in chunks.items() for _ in range(count)][: job_pass.limit], look)
+
+
+def _forget_merges(session: Session, job_pass: JobPass) -> Work:
+    """Delete what is needed to undo merges that can't be undone any more."""
+    return Work(
+        ("merges",),
+        lambda session, _: f"{count} merges" if (count := merges.forget_old(session, job_pass.now, 500)) else SKIPPED,
+    )
+
+
 def _expire_exports(session: Session, job_pass: JobPass) -> Work:
     """Delete the files of exports that have expired."""
     store = job_pass.files
@@ -355,6 +375,7 @@ SCHEDULE = (
     Job("go on with exports", every_minute, _write_exports),
     Job("go on with imports", every_minute, _go_on_importing),
     Job("delete files of expired exports", Every(15), _expire_exports),
+    Job("look for duplicates", Every(5), _look_for_duplicates),
     Job("expire leads", daily_at("10:00"), _expire_leads),
     Job("expire requests", daily_at("10:00"), _expire_requests),
     Job("back up", _BACKUP_TIMES, _ask_for("backup", _BACKUP_TIMES)),
@@ -369,6 +390,7 @@ SCHEDULE = (
     Job("forget files that nobody needs", daily_at("03:50"), _delete_forgotten_files),
     Job("scan files that wait", Every(5), _scan_files),
     Job("recount the files of records", daily_at("03:58"), _recount_files),
+    Job("forget what old merges replaced", daily_at("03:45"), _forget_merges),
     Job("forget old imports", daily_at("03:55"), _forget_imports),
 )
 

@@ -21,6 +21,7 @@ from app.domain.customer_keys import CustomerKey  # a number or identity that on
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.dnd_uploads import DndUpload, DndWrongLine  # an uploaded do-not-disturb list; a line that is wrong
+from app.domain.duplicate_pairs import DuplicatePair, DuplicateScan  # records that look like duplicates
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
@@ -31,6 +32,7 @@ from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
 from app.domain.mail_signatures import MailSignature  # the signature of a person or an account
 from app.domain.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
+from app.domain.merges import MergeChange, MergedRecord, RecordMerge  # records that were merged, and what moved
 from app.domain.message_files import MessageFile  # a file of a message
 from app.domain.message_reactions import MessageReaction  # a reaction of ours, on its way
 from app.domain.message_templates import MessageTemplate  # a text of messages
@@ -101,6 +103,8 @@ __all__ = [
     "DndUpload",
     "DndWrongLine",
     "DoNotDisturb",
+    "DuplicatePair",
+    "DuplicateScan",
     "ErrorReport",
     "ExportRun",
     "FailedCall",
@@ -125,6 +129,8 @@ __all__ = [
     "Mail",
     "MailSignature",
     "MailboxState",
+    "MergeChange",
+    "MergedRecord",
     "Message",
     "MessageFile",
     "MessageReaction",
@@ -136,6 +142,7 @@ __all__ = [
     "PhoneSync",
     "QuarantinedCall",
     "Record",
+    "RecordMerge",
     "RetentionRule",
     "RetentionRun",
     "Role",

@@ -18,11 +18,14 @@ from app.web.channels.signatures import SignatureView
 from app.web.channels.template_picker import TemplatesView
 from app.web.dashboards.pages import DashboardView
 from app.web.records.calls import CallResource, CallScreen
+from app.web.records.customer_overview import CustomerOverview
 from app.web.records.customers import CustomerResource, CustomerScreen
+from app.web.records.duplicates import DuplicatesView
 from app.web.records.faces import PicturesView
 from app.web.records.file_api import FileResource
 from app.web.records.files import FilesView
 from app.web.records.leads import LeadResource, LeadScreen
+from app.web.records.merge_pages import MergeView
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView
 from app.web.records.saved_views import ViewsView
@@ -77,6 +80,8 @@ PLAIN = (
     FilesView,
     PicturesView,
     ViewsView,
+    MergeView,
+    CustomerOverview,
     colleagues.PeopleView,
     telephones.PhoneView,
     search.SearchView,
@@ -97,6 +102,7 @@ def register(appbuilder: Any) -> None:
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)
     appbuilder.add_view(CampaignsView, "Campaigns", href="/campaigns/", icon="send", label=_("Campaigns"))
+    appbuilder.add_view(DuplicatesView, "Duplicates", href="/duplicates/", icon="git-merge", label=_("Duplicates"))
     label = _("Import and export")
     appbuilder.add_view(ExportsView, "Transfer", href="/exports/", icon="arrows-exchange", label=label)
     for view in (*PLAIN, *settings_menu.LINKED):

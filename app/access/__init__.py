@@ -14,6 +14,7 @@ from app.access.people import (
     version_query,
 )
 from app.access.person import ADMIN, Denied, Person
+from app.access.record_pairs import reached_pairs
 from app.access.replica_reads import reading_from
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
 from app.access.session_filter import reaches_row, sees_row
@@ -59,6 +60,7 @@ __all__ = [
     "page_of_union",
     "parts_of",
     "person",
+    "reached_pairs",
     "reaches_row",
     "reading_from",
     "reads_all",

@@ -39,6 +39,8 @@ from app.models import (
     DndUpload,
     DndWrongLine,
     DoNotDisturb,
+    DuplicatePair,
+    DuplicateScan,
     ErrorReport,
     ExportRun,
     FailedCall,
@@ -56,6 +58,8 @@ from app.models import (
     Mail,
     MailboxState,
     MailSignature,
+    MergeChange,
+    MergedRecord,
     Message,
     MessageFile,
     MessageReaction,
@@ -63,6 +67,7 @@ from app.models import (
     PhoneSync,
     QuarantinedCall,
     Record,
+    RecordMerge,
     RetentionRule,
     RetentionRun,
     Role,
@@ -420,6 +425,12 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     AuditEntry: _auditors,
     AuditHead: _auditors,
     KeptKey: lambda _person: false(),
+    # What was merged, and what looks like duplicates, is told by pages that check both records.
+    RecordMerge: lambda _person: false(),
+    MergedRecord: lambda _person: false(),
+    MergeChange: lambda _person: false(),
+    DuplicatePair: lambda _person: false(),
+    DuplicateScan: lambda _person: false(),
     StoredResponse: lambda person: StoredResponse.user_id == person.id,
     PhoneSync: lambda person: _within(PhoneSync.employee_id, person.reach("Call Logs")),
     QuarantinedCall: lambda person: _within(QuarantinedCall.employee_id, person.reach("Call Logs")),
@@ -525,9 +536,9 @@ def visible(person: Person, record: Any, verb: str = "read") -> ColumnElement[bo
     return rule(person) if _reaches_as_read(person, MODULE_OF.get(record), verb) else false()
 
 
-def visible_alias(person: Person, record: Any, alias: Any) -> ColumnElement[bool]:
+def visible_alias(person: Person, record: Any, alias: Any, verb: str = "read") -> ColumnElement[bool]:
     """`visible` for an alias of a record that `has_own_rule`."""
-    return _VERB_RULES[record](person, alias)
+    return _VERB_RULES[record](person, alias, verb)
 
 
 def has_own_rule(record: Any) -> bool:

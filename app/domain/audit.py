@@ -47,6 +47,7 @@ EVENTS = (
     "consent",
     "retention",
     "infected file",
+    "merge",
 )
 
 

@@ -13,9 +13,9 @@ from app.domain.pending import pending
 KINDS = {"leads": "lead", "ticket": "ticket", "customer": "customer", "task": "task", "call_log": "call_log"}
 #: Kind -> its possible events.
 EVENTS = {
-    "lead": ("created", "changed", "status", "assigned", "deleted"),
-    "ticket": ("created", "changed", "status", "assigned", "deleted"),
-    "customer": ("created", "changed", "status", "deleted"),
+    "lead": ("created", "changed", "status", "assigned", "merged", "deleted"),
+    "ticket": ("created", "changed", "status", "assigned", "merged", "deleted"),
+    "customer": ("created", "changed", "status", "merged", "deleted"),
     "task": ("created", "changed", "status", "assigned", "deleted"),
     "call_log": ("created", "changed", "deleted"),
 }
@@ -53,14 +53,16 @@ class ChangeEvent:
     def events_for(self, wanted: Collection[str]) -> tuple[str, ...]:
         """The events to send to a receiver of the `wanted` ones, without repetition.
 
-        A created or deleted record sends only that; `changed` is left out beside status or assigned.
+        A created or deleted record sends only that; `changed` is left out beside merged, status or assigned.
         """
         if {"created", "deleted"} <= self.events:
             return ()
         for main, others in (("deleted", ()), ("created", ("assigned",))):
             if main in self.events:
                 return tuple(event for event in (main, *others) if event in self.events and event in wanted)[:1]
-        specific = tuple(event for event in ("status", "assigned") if event in self.events and event in wanted)
+        specific = tuple(
+            event for event in ("merged", "status", "assigned") if event in self.events and event in wanted
+        )
         return specific or (("changed",) if "changed" in wanted else ())
 
 

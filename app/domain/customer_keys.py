@@ -90,6 +90,21 @@ def release(session: Session, customer: Any) -> None:
     _give_up(session, customer.id, list(values_of(customer)))
 
 
+def holder(session: Session, kind: str, value: str) -> int | None:
+    """The id of the customer who has the value, or None."""
+    return _holder(session, kind, value)
+
+
+def claim(session: Session, customer_id: int, new: Values) -> None:
+    """Make a customer the holder of values that nobody holds. Raises Taken."""
+    _claim(session, customer_id, new)
+
+
+def give_up(session: Session, customer_id: int, gone: list[tuple[str, str]]) -> None:
+    """Let go of these values, which a customer has no longer."""
+    _give_up(session, customer_id, gone)
+
+
 def _claim(session: Session, customer_id: int, new: Values) -> None:
     """Insert the rows of these values; waits for another transaction that has just inserted one of them."""
     rows = [{"kind": kind, "value": value, "customer_id": customer_id} for kind, value in sorted(new)]

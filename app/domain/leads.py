@@ -87,6 +87,7 @@ class Lead(Contact, SlaRecord, Versioned, Record):
         Index("ix_leads_changed", "changed_on"),
         Index("ix_leads_opened", "opened_on"),
         Index("ix_leads_activated", "activated_on"),
+        Index("ix_leads_birth", "date_of_birth"),
         Index("ix_leads_follow_up", "next_follow_up_on"),
         Index("ix_leads_reply", "reply_due_on"),
         Index("ix_leads_sla", "sla_on"),

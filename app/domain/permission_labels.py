@@ -30,6 +30,7 @@ VERB_LABELS = {
     "recordings": translatable("Recordings"),
     "export": translatable("Export"),
     "import": translatable("Import"),
+    "merge": translatable("Merge"),
 }
 LEVEL_LABELS = {
     "none": translatable("no"),

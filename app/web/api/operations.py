@@ -13,7 +13,7 @@ from app.web.api.schemas import _PAGE, ID, STRING, base_of, list_parameters, ref
 
 #: Errors that any operation can return.
 _ALWAYS = (400, 401, 403, 429, 500, 503)
-_ROW = (404, 409, 422)
+_ROW = (404, 409, 410, 422)
 _SENT = (413, 422)
 #: Status -> what it means.
 STATUS_MEANINGS = {
@@ -22,6 +22,7 @@ STATUS_MEANINGS = {
     403: "Not allowed",
     404: "Not found, or no access",
     409: "Conflict: the record was changed, or an identical request is still in progress",
+    410: "The record was merged into another one, which `merged_into` names",
     412: "The record doesn't match If-Match",
     413: "Too large",
     414: "The address is too long; request less at once",
@@ -187,7 +188,7 @@ FUNCTIONS = {
     "info": OperationSpec("Describe what you can do", answer=ref("Rights")),
     "get_list": OperationSpec("List", (414,), ("q", "list_parameters"), answer="list"),
     "get": OperationSpec(
-        "Read one record", (404, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)
+        "Read one record", (404, 410, 414), ("pk", "columns", "If-None-Match"), headers=("ETag",), good=(200, 304)
     ),
     "post": OperationSpec(
         "Create",

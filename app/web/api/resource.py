@@ -22,6 +22,7 @@ from app.web.api.operations import operation
 from app.web.core import held_rows, remarks
 from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
+from app.web.core.merged import refuse_merged
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 from app.web.core.record_view import RecordView
@@ -230,6 +231,7 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
         names = names if names is not None else self.record_table.shown
         row = self.record_table.one(db.session(), pk, names) if 0 < pk < 2**31 else None
         if row is None:
+            refuse_merged(self.service.record, pk)
             raise NotFound(_("There is no such record."))
         return self.record_table.serialize_rows(db.session(), [row], names, current_viewer())[0]
 

@@ -71,6 +71,12 @@ SHARED: dict[str, Any] = {
                 "description": "Field name -> its error messages.",
             },
             "reference": {**STRING, "description": "For internal errors (500): the reference in the log."},
+            "merged_into": {
+                "type": "object",
+                "properties": {"id": {"type": "integer"}, "number": STRING},
+                "required": ["id", "number"],
+                "description": "For a record that was merged (410): the one that was kept.",
+            },
         },
         "message",
         "errors",

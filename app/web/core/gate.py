@@ -21,6 +21,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import access
 from app.domain import permissions
 from app.domain.base import Conflict, NotFound, RuleBroken
+from app.domain.merges import MergedAway
 from app.domain.session_context import session_context
 from app.extensions import db
 from app.ops.database import WRITES
@@ -163,7 +164,10 @@ def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
             status, sentence, errors = refusal(broken)
             if status == 422 and request.method == "GET":
                 status = 400  # an invalid query, not a record that breaks a rule
-            return json_answer(status, {"message": sentence, "errors": errors})
+            body: dict[str, Any] = {"message": sentence, "errors": errors}
+            if isinstance(broken, MergedAway):
+                body["merged_into"] = {"id": broken.kept_id, "number": broken.kept_number}
+            return json_answer(status, body)
 
     return guarded
 

@@ -21,6 +21,7 @@ from app.web.core.declaration_checks import refuse_malformed, refuse_taken_modul
 from app.web.core.declarations import pretty
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions
+from app.web.core.merged import refuse_merged
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import RecordTable
 from app.web.core.registry import views_of
@@ -91,6 +92,7 @@ class RecordView(ModulePermissions):
         if row is not None and self.record_table.base_filters and self.record_table.one(db.session(), row.id) is None:
             row = None
         if row is None:
+            refuse_merged(self.service.record, key)
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         return row
 

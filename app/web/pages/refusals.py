@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import abort, flash, g, redirect, render_template, request
 
+from app.domain.merges import MergedAway
 from app.extensions import db
 from app.web.core.gate import REFUSABLE, refusal, sentence_header
 from app.web.core.local_links import local_path
@@ -23,9 +24,37 @@ def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
+            if isinstance(broken, MergedAway):
+                return merged_away(self, broken, sentence)
             return refused(status, sentence)
 
     return guarded
+
+
+def merged_away(view: Any, broken: MergedAway, sentence: str) -> Any:
+    """Lead a reader to the record that was kept; show a writer the way there, and what they have typed."""
+    url = f"{getattr(view, 'route_base', '')}/{broken.kept_number}"
+    if request.headers.get("HX-Request"):
+        return refused(410, sentence)
+    if request.method == "GET":
+        flash(sentence, "info")
+        return redirect(url)
+    table = getattr(view, "record_table", None)
+    named = table.by_name if table is not None else {}
+    typed = [
+        (named[name].label if name in named else name, value)
+        for name, value in request.form.items()
+        if value and name not in _UNTOLD and (name not in named or named[name].kind not in _CHOSEN)
+    ]
+    return render_template(
+        "errors/410.html", sentence=sentence, url=url, url_label=broken.kept_number, typed=typed
+    ), 410
+
+
+#: Fields of a form that nobody typed.
+_UNTOLD = ("csrf_token", "version", "before", "overwrite")
+#: Kinds of fields of which a form sends an id.
+_CHOSEN = ("master", "person", "record", "many", "choice")
 
 
 def refused(status: int, sentence: str) -> Any:

@@ -19,14 +19,16 @@ from app.domain import customer_keys, customers
 from app.domain.base import RuleBroken
 from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
 from app.extensions import db
+from app.models import Lead, Ticket
 from app.web.api.resource import Resource, sent
 from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.fields import ChoiceField, Field, Viewer
 from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import customer_link_actions, faces, related_lists, secret_guesses
+from app.web.records import customer_link_actions, faces, merge_actions, related_lists, secret_guesses
 from app.web.records.ledger_link import consents_action
+from app.web.records.merge_rest import MergeableResource
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -57,6 +59,8 @@ LABELS = {
     "created_on": _("Created"),
     "changed_on": _("Updated"),
 }
+#: Leads and tickets, of each, whose timelines stand on the customer's page.
+MOST_RECORDS = 100
 _KYC = ["status", "source", "referral_code", "referred_by", "kyc_status", "rekyc_on"]
 _CONSENT = ["no_calls", "no_whatsapp", "no_sms", "no_email"]
 
@@ -111,7 +115,7 @@ class CustomerService(RecordService):
         super().remove(session, row, viewer)
 
 
-class CustomerResource(Resource):
+class CustomerResource(MergeableResource, Resource):
     """/api/v1/customer/"""
 
     resource_name = "customer"
@@ -125,8 +129,8 @@ class CustomerResource(Resource):
     edit_columns = [*add_columns, "owner"]
     search_exclude_columns = ["name", "address", "no_whatsapp", "no_sms", "no_email", "picture", "version"]
     order_columns = ["number", "created_on", "changed_on"]
-    VERBS = Resource.VERBS | {"links": "write", "decide_link": "write"}
-    documentation = customer_link_actions.DOCUMENTATION
+    VERBS = MergeableResource.VERBS | Resource.VERBS | {"links": "write", "decide_link": "write"}
+    documentation = MergeableResource.documentation | customer_link_actions.DOCUMENTATION
 
     @expose("/links", methods=["GET"])
     @protect()
@@ -212,7 +216,8 @@ class CustomerScreen(Screen):
                     "confirm": None,
                 },
             ]
-        return [*offered, *consents_action("customer", row, viewer)]
+        merge = merge_actions.action("customer", row, self.module, viewer)
+        return [*offered, *consents_action("customer", row, viewer), *merge]
 
     @expose("/links/<pk>/<link>", methods=["POST"])
     @has_access
@@ -225,6 +230,15 @@ class CustomerScreen(Screen):
         db.session.commit()
         flash(_g("The link is confirmed.") if is_confirmed else _g("The link is refused."), "success")
         return redirect(self.url_of(row))
+
+    def timeline_records(self, key: int, viewer: Viewer) -> tuple[tuple[str, int], ...]:
+        """The customer, with the newest of their leads and tickets that the person sees."""
+        found: list[tuple[str, int]] = []
+        for kind, record, module in (("lead", Lead, "Leads"), ("ticket", Ticket, "Tickets")):
+            if viewer.person.may(module, "read"):
+                query = select(record.id).where(record.customer_id == key).order_by(record.id.desc())
+                found += [(kind, row) for row in db.session().scalars(query.limit(MOST_RECORDS))]
+        return (("customer", key), *found)
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The customer's leads, tickets and accounts."""

@@ -25,10 +25,11 @@ from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import customer_link_actions, related_lists, secret_guesses
+from app.web.records import customer_link_actions, merge_actions, related_lists, secret_guesses
 from app.web.records.about_field import OpenDueField, is_open_lead
 from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.ledger_link import consents_action
+from app.web.records.merge_rest import MergeableResource
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import FirstTaskField
@@ -134,9 +135,10 @@ class LeadService(RecordService):
         remarks.on_number(row, values)
 
 
-class LeadResource(AssignableResource):
+class LeadResource(MergeableResource, AssignableResource):
     """/api/v1/lead/"""
 
+    VERBS = AssignableResource.VERBS | MergeableResource.VERBS
     resource_name = "lead"
     datamodel = SQLAInterface(Lead)
     module = "Leads"
@@ -259,7 +261,11 @@ class LeadScreen(AssignableScreen):
         return [related_lists.open_tasks("lead", row["id"], viewer), *related_lists.of_customer(row, viewer)]
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Undo the conversion, for managers; consents."""
+        """Undo the conversion, for managers; consents; merge."""
+        return [*self._conversion(row, viewer), *merge_actions.action("lead", row, self.module, viewer)]
+
+    @staticmethod
+    def _conversion(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         if row.get("converted_on"):
             undo = {
                 "label": _g("Undo the conversion"),

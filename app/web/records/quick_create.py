@@ -171,7 +171,8 @@ class QuickCreate:
         viewer = current_viewer()
         typed = _identifying()
         found = [hit for model in (Customer, Lead) for hit in _known(screen_of(model), typed, viewer)] if typed else []
-        return render_template("crm/_known.html", known=found[:MAX_KNOWN])
+        can_merge = any(viewer.person.may(each, "merge") for each in ("Leads", "Customers"))
+        return render_template("crm/_known.html", known=found[:MAX_KNOWN], can_merge=can_merge)
 
 
 def _identifying() -> dict[str, str]:

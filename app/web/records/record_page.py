@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from app.domain.task_closing import HANDLE_TICKET
 from app.domain.tickets import ENDED
 from app.extensions import db
-from app.models import CallLog, Lead, Task, Ticket
+from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
@@ -64,6 +64,8 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "call_url": _call_url(screen, wire, cells, viewer),
             "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
             "delete_url": f"{base}/delete/{wire['id']}" if viewer.person.may(screen.module, "delete") else None,
+            "duplicates_url": _duplicates_url(screen, wire["id"], viewer),
+            "overview_url": f"/customer-overview/{wire['id']}" if screen.service.record is Customer else None,
             "assign_url": f"{base}/assign/{wire['id']}" if hasattr(screen, "assign") else None,
             "files_url": _files_url(record_table.record, wire["id"], viewer),
             "why_url": f"{base}/why/{wire['id']}" if hasattr(screen, "why") else None,
@@ -77,6 +79,13 @@ def _files_url(record: Any, key: int, viewer: Viewer) -> str | None:
     """Where the files of a record are, for who may see them."""
     kind = (KINDS | {Task: "task"}).get(record)
     return f"/files/of/{kind}/{key}" if kind and viewer.person.may("Notes", "read") else None
+
+
+def _duplicates_url(screen: Any, key: int, viewer: Viewer) -> str | None:
+    """Where the page asks for the record's duplicates, for who may merge."""
+    kind = {Lead: "lead", Customer: "customer"}.get(screen.service.record)
+    may = all(viewer.person.may(screen.module, verb) for verb in ("merge", "write"))
+    return f"/duplicates/of/{kind}/{key}" if kind and may else None
 
 
 def _call_url(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> str | None:

@@ -20,6 +20,7 @@ from app.web.core.declarations import pretty
 from app.web.core.fields import Field, Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
 from app.web.core.local_links import row_url
+from app.web.core.merged import refuse_merged
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
@@ -251,12 +252,16 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
             raise NotFound(_("There is no such record."))
         # MariaDB's collation also finds numbers that only look alike (É for E).
         rows = db.session.execute(select(record.id, record.number).where(record.number == number[:40].upper()))
-        return self._page(next((key for key, found in rows if found == number.upper()), None))
+        key = next((key for key, found in rows if found == number.upper()), None)
+        if key is None:
+            refuse_merged(record, None, number[:24].upper())
+        return self._page(key)
 
     def _page(self, key: int | None) -> Any:
         viewer = current_viewer()
         row = self.record_table.one(db.session(), key) if key is not None and 0 < key < 2**31 else None
         if row is None:
+            refuse_merged(self.service.record, key)
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         context = pages.record_page(self, row, viewer, request.args)
         return render_template("crm/record.html", record=context)

@@ -29,9 +29,10 @@ from app.web.core.personal_fields import NameField, PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField, person_card
 from app.web.core.shipped_labels import shown_label
-from app.web.records import caller_lookup, related_lists
+from app.web.records import caller_lookup, merge_actions, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField
+from app.web.records.merge_rest import MergeableResource
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
@@ -203,7 +204,7 @@ class TicketService(RecordService):
             tickets.change(session, row, values, context)
 
 
-class TicketResource(MultiAssigneeResource):
+class TicketResource(MergeableResource, MultiAssigneeResource):
     """/api/v1/ticket/"""
 
     resource_name = "ticket"
@@ -285,8 +286,8 @@ class TicketResource(MultiAssigneeResource):
         "created_on",
         "changed_on",
     ]
-    VERBS = MultiAssigneeResource.VERBS | {"callers": "create"}
-    documentation = {"callers": caller_lookup.OPERATION}
+    VERBS = MultiAssigneeResource.VERBS | MergeableResource.VERBS | {"callers": "create"}
+    documentation = MergeableResource.documentation | {"callers": caller_lookup.OPERATION}
 
     @expose("/callers", methods=["POST"])
     @protect()
@@ -394,6 +395,10 @@ class TicketScreen(MultiAssigneeScreen):
             return None
         url = f"/tickets/edit/{row['id']}"
         return {"label": _g("Resolve"), "icon": "circle-check", "url": url, "dialog": f"move-{target}"}
+
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+        """Merge it with another ticket of the same person."""
+        return merge_actions.action("ticket", row, self.module, viewer)
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The ticket's open tasks, and its customer's other records."""

@@ -157,6 +157,8 @@ _CREATED = {
 _WITH_NUMBER = {
     "Customer created from ": _l("created this customer from %(number)s"),
     "Converted to ": _l("converted this lead to %(number)s"),
+    "Merged from ": _l("merged %(number)s into this record"),
+    "Merge undone: ": _l("undid the merge with %(number)s"),
 }
 
 
@@ -169,7 +171,12 @@ def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, A
         return {"headline": str(_CREATED.get(text, _l("created this record"))), "what": "created"}
     for beginning, template in _WITH_NUMBER.items():
         if text.startswith(beginning):
-            return {"headline": str(template) % {"number": text.removeprefix(beginning)}, "what": "created"}
+            rows = [_change(change, viewer, master) for change in payload.get("changes", [])]
+            return {
+                "headline": str(template) % {"number": text.removeprefix(beginning)},
+                "what": "created",
+                "changes": rows,
+            }
     return _text(payload, viewer, master)
 
 

@@ -27,6 +27,7 @@ EVENTS = {
     "changed": _l("Updated"),
     "status": _l("Status changed"),
     "assigned": _l("Assigned"),
+    "merged": _l("Merged"),
     "deleted": _l("Deleted"),
 }
 

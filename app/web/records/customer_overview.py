@@ -1,0 +1,189 @@
+"""Everything about one customer: figures, accounts, whom they have referred, and who has seen their data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from flask import render_template, request
+from flask_appbuilder import BaseView, expose
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import and_, func, or_, select
+
+from app import access
+from app.domain import referral_tree
+from app.domain.referral_tree import Referred
+from app.domain.tickets import ENDED
+from app.extensions import db
+from app.models import (
+    AuditEntry,
+    CallLog,
+    CallRecording,
+    Customer,
+    CustomerAccount,
+    Lead,
+    Message,
+    Ticket,
+    TicketStatus,
+)
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer, signed_in
+from app.web.core.local_links import row_url
+from app.web.core.registry import screen_of
+from app.web.pages.refusals import refuse_as_page
+
+#: Entries of the audit that are listed, and how far back those are looked for that only mention the person.
+LISTED, LOOK_BACK = 50, timedelta(days=90)
+#: Event of the audit -> what it means for the person.
+SEEN = {
+    "reveal": _l("Revealed a masked value"),
+    "recording": _l("Listened to a recording"),
+    "export": _l("Exported"),
+    "look-up": _l("Found by the limited look-up"),
+    "customer link": _l("Linked a record"),
+    "merge": _l("Merged records"),
+    "view-as": _l("Looked as another user"),
+}
+
+
+class CustomerOverview(BaseView):
+    """/customer-overview/"""
+
+    route_base = "/customer-overview"
+    default_view = "show"
+
+    @expose("/<int:key>")
+    @signed_in
+    @refuse_as_page
+    def show(self, key: int) -> Any:
+        """The page; for htmx the part of the record page with the figures."""
+        viewer, screen = current_viewer(), screen_of(Customer)
+        viewer.person.refuse_unless("Customers", "read")
+        row = screen.row_for(key, "read")
+        if request.headers.get("HX-Request"):
+            return render_template("merge/_figures.html", figures=figures(key, viewer), url=f"/customer-overview/{key}")
+        page = {
+            "title": _("Overview of %(number)s", number=row.number),
+            "list_label": screen.list_title,
+            "list_url": "/customers/",
+            "url": screen.url_of(row),
+            "number": row.number,
+            "figures": figures(key, viewer),
+            "accounts": _accounts(key, viewer),
+            "tree": _tree(key, viewer),
+            "consents_url": f"/consents/of/customer/{key}" if viewer.person.may("Messages", "read") else None,
+            "seen": seen_by(row, viewer),
+            "can_audit": viewer.person.may("Audit Log", "read"),
+        }
+        return render_template("merge/overview.html", page=page)
+
+
+def figures(key: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """Calls, talk time, tickets, last contact: of the rows that the person sees."""
+    session, made = db.session(), []
+    if viewer.person.may("Call Logs", "read"):
+        call = _of_customer(CallLog, key)
+        count, seconds, last = session.execute(
+            select(func.count(), func.sum(CallLog.duration_seconds), func.max(CallLog.started_on))
+            .select_from(CallLog)
+            .where(call)
+        ).one()
+        made += [_figure(_("Calls"), count), _figure(_("Talk time"), _duration(int(seconds or 0)))]
+        made.append({"label": _("Last call"), "cell": moment_cell(last, viewer)})
+    if viewer.person.may("Tickets", "read"):
+        query = select(TicketStatus.meaning, func.count()).select_from(Ticket).join(TicketStatus)
+        states = dict(session.execute(query.where(Ticket.customer_id == key).group_by(TicketStatus.meaning)).all())
+        closed = sum(count for meaning, count in states.items() if meaning in ENDED)
+        made += [_figure(_("Open tickets"), sum(states.values()) - closed), _figure(_("Closed tickets"), closed)]
+    if viewer.person.may("Messages", "read"):
+        last = session.execute(select(func.max(Message.created_on)).where(_of_customer(Message, key))).scalar()
+        made.append({"label": _("Last message"), "cell": moment_cell(last, viewer)})
+    return made
+
+
+def _of_customer(record: Any, key: int) -> Any:
+    """Rows of the customer, and of their leads and tickets."""
+    leads = select(Lead.id).where(Lead.customer_id == key)
+    tickets = select(Ticket.id).where(Ticket.customer_id == key)
+    return or_(record.customer_id == key, record.lead_id.in_(leads), record.ticket_id.in_(tickets))
+
+
+def _figure(label: str, value: Any) -> dict[str, Any]:
+    return {"label": label, "cell": {"kind": "text", "text": f"{value:,}" if isinstance(value, int) else value}}
+
+
+def _duration(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+def _accounts(key: int, viewer: Viewer) -> list[dict[str, Any]]:
+    table = CustomerAccount
+    query = select(table.client_id, table.account_type_id, table.opened_on, table.activated_on).order_by(table.id)
+    return [
+        {
+            "client_id": client_id,
+            "type": (viewer.lookups.card("account_type", kind) or {}).get("label", ""),
+            "opened": moment_cell(opened, viewer),
+            "activated": moment_cell(activated, viewer),
+        }
+        for client_id, kind, opened, activated in db.session().execute(query.where(table.customer_id == key))
+    ]
+
+
+def _tree(key: int, viewer: Viewer) -> dict[str, Any]:
+    """The referrals that the person sees, as a tree of {title, url, kind, children}."""
+    tree = referral_tree.tree_of(db.session(), key)
+    named = _names(tree.children, viewer)
+    return {"children": [_node(each, named) for each in tree.children], "count": tree.count, "is_cut": tree.is_cut}
+
+
+def _node(each: Referred, named: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
+    shown = named.get((each.kind, each.id), {"title": "–", "number": "", "url": None})
+    return shown | {"kind": each.kind, "children": [_node(child, named) for child in each.children]}
+
+
+def _names(nodes: Sequence[Referred], viewer: Viewer) -> dict[tuple[str, int], dict[str, Any]]:
+    wanted: dict[str, set[int]] = {"customer": set(), "lead": set()}
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        wanted[node.kind].add(node.id)
+        waiting += node.children
+    found = {}
+    for kind, record, base in (("customer", Customer, "/customers"), ("lead", Lead, "/leads")):
+        columns = (record.id, record.number, record.first_name, record.last_name)
+        for row in db.session().execute(select(*columns).where(record.id.in_(wanted[kind]))) if wanted[kind] else ():
+            title = " ".join(filter(None, (row.first_name, row.last_name))) or row.number
+            found[kind, row.id] = {"title": title, "number": row.number, "url": row_url(base, row.id, row.number)}
+    return found
+
+
+def seen_by(customer: Any, viewer: Viewer) -> list[dict[str, Any]]:
+    """Who has seen the customer's data, from the audit, for who may read it: the newest first."""
+    if not viewer.person.may("Audit Log", "read"):
+        return []
+    session, entry = db.session(), AuditEntry
+    with access.as_system(session):
+        calls = select(CallLog.id).where(_of_customer(CallLog, customer.id))
+        heard = session.scalars(select(CallRecording.id).where(CallRecording.call_id.in_(calls)).limit(500)).all()
+        leads = session.execute(select(Lead.id, Lead.number).where(Lead.customer_id == customer.id)).all()
+        numbers = [customer.number, *(number for _key, number in leads)]
+        exact = [f"customer {customer.id}", *(f"lead {key}" for key, _number in leads)]
+        exact += [*numbers, *(f"recording {key}" for key in heard)]
+        mentions = [entry.about.like(f"%{number}%") for number in numbers[:20]]
+        rule = or_(entry.about.in_(exact), and_(entry.at >= viewer.now - LOOK_BACK, or_(*mentions)))
+        query = select(entry).where(entry.event.in_(SEEN), rule).order_by(entry.id.desc()).limit(LISTED)
+        rows = session.scalars(query).all()
+    return [
+        {
+            "at": moment_cell(row.at, viewer),
+            "who": (viewer.lookups.person(row.user_id) or {}).get("full_name", _("the system")),
+            "what": SEEN[row.event],
+            "about": row.about or "",
+        }
+        for row in rows
+    ]

@@ -1,0 +1,215 @@
+"""Merging and undoing it, for pages and REST: who may, and a retry where two saves were in each other's way."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from app import access
+from app.domain import merge_fields, merge_rows, merge_undo, merging
+from app.domain.base import NotFound, RuleBroken
+from app.domain.merge_fields import Choice
+from app.domain.merge_undo import Undone
+from app.domain.merges import MOST, RecordMerge
+from app.domain.merging import RECORDS, Wish
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.ops.database_errors import Cause, cause_of
+from app.web.core.fields import Viewer
+from app.web.core.personal_fields import vault
+from app.web.core.registry import kind_of, screen_of
+
+#: Attempts where another transaction was in the way.
+_ATTEMPTS = 4
+_Made = TypeVar("_Made")
+
+
+def may_merge(screen: Any, viewer: Viewer) -> bool:
+    """Whether this person merges records of the screen at all."""
+    return (
+        is_mergeable(screen) and viewer.person.may(screen.module, "merge") and viewer.person.may(screen.module, "write")
+    )
+
+
+def is_mergeable(screen: Any) -> bool:
+    """Whether records of the screen can be merged."""
+    return screen.service.record in RECORDS.values()
+
+
+def screens(viewer: Viewer) -> list[Any]:
+    """The screens whose records this person may merge."""
+    found = (screen_of(record) for record in RECORDS.values())
+    return [screen for screen in found if screen is not None and may_merge(screen, viewer)]
+
+
+def screen_for(kind: str, viewer: Viewer) -> Any:
+    """The screen of these records. Raises NotFound, Denied."""
+    screen = next(
+        (each for record in RECORDS.values() if (each := screen_of(record)) is not None and kind_of(each) == kind), None
+    )
+    if screen is None:
+        raise NotFound(_("There is no such list."))
+    for verb in ("merge", "write"):
+        viewer.person.refuse_unless(screen.module, verb)
+    return screen
+
+
+def ids_of(raw: Sequence[Any]) -> tuple[int, ...]:
+    """The ids, each once. Raises RuleBroken for too many, or for something else."""
+    keys = tuple(dict.fromkeys(parse_id(each) or 0 for each in raw))
+    if 0 in keys:
+        raise RuleBroken(_("Please choose the records to merge by their IDs."), "with")
+    if len(keys) > MOST:
+        raise RuleBroken(_("At most %(most)s records can be merged at once.", most=MOST), "with")
+    return keys
+
+
+def rows_for(view: Any, ids: Sequence[int]) -> list[Any]:
+    """The records, each of which the person may change and merge. Raises NotFound, Denied."""
+    rows = []
+    for key in ids:
+        row = view.row_for(key, "write")
+        view.refuse_unless_reached(row, "merge")
+        rows.append(row)
+    return rows
+
+
+def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> None:
+    """Raise RuleBroken for a choice between values that the person doesn't see."""
+    for name in chosen:
+        each = view.record_table.by_name.get(name)
+        if each is not None and each.is_hidden(viewer):
+            raise RuleBroken(
+                _("You can't see “%(name)s”, so you can't choose it. The merge keeps a value by itself.", name=name),
+                name,
+            )
+
+
+def run(view: Any, wish: Wish, viewer: Viewer) -> RecordMerge:
+    """Merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
+    refuse_masked(view, wish.chosen, viewer)
+
+    def step() -> RecordMerge:
+        rows_for(view, wish.ids)
+        session, context = db.session(), viewer.change_context(vault=vault())
+        with access.as_system(session):
+            made = merging.merge(session, wish, context)
+        session.commit()
+        return made
+
+    return _retried(step)
+
+
+def undo(key: int, viewer: Viewer, view: Any = None) -> Undone:
+    """Undo a merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
+
+    def step() -> Undone:
+        session = db.session()
+        refuse_foreign(find(key), viewer, view)
+        with access.as_system(session):
+            done = merge_undo.undo(session, key, viewer.change_context(vault=vault()))
+        session.commit()
+        return done
+
+    return _retried(step)
+
+
+def find(key: int) -> RecordMerge:
+    """The merge of this id. Raises NotFound."""
+    session = db.session()
+    with access.as_system(session):
+        made = session.scalars(select(RecordMerge).where(RecordMerge.id == key)).first()
+    if made is None:
+        raise NotFound(_("There is no such merge."))
+    return made
+
+
+def refuse_foreign(made: RecordMerge, viewer: Viewer, view: Any = None) -> Any:
+    """The screen of a merge that the person may undo. Raises NotFound, Denied for any other."""
+    screen = screen_of(RECORDS[made.kind])
+    if view is not None and view.service.record is not RECORDS[made.kind]:
+        raise NotFound(_("There is no such merge."))
+    viewer.person.refuse_unless(screen.module, "merge")
+    if _exists(RECORDS[made.kind], made.kept_id):
+        rows_for(screen, (made.kept_id,))
+    elif not viewer.person.is_admin and made.by_id != viewer.person.id:
+        raise NotFound(_("There is no such merge."))
+    return screen
+
+
+def _exists(record: Any, key: int) -> bool:
+    session = db.session()
+    with access.as_system(session):
+        return session.execute(select(record.id).where(record.id == key)).first() is not None
+
+
+def _retried(step: Callable[[], _Made]) -> _Made:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return step()
+        except DBAPIError as error:
+            db.session.rollback()
+            if cause_of(error) is not Cause.COLLIDED or attempt == _ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0.02, 0.1) * attempt)  # noqa: S311  # jitter, no secret
+    raise AssertionError("unreachable")
+
+
+def stored_rows(record: Any, ids: Sequence[int]) -> list[Any]:
+    """The rows as they are stored, in this order: for rules that count what a mask hides."""
+    session = db.session()
+    with access.as_system(session):
+        found = {row.id: row for row in session.scalars(select(record).where(record.id.in_(ids)))}
+    return [found[key] for key in ids if key in found]
+
+
+def proposal(view: Any, ids: Sequence[int], viewer: Viewer) -> dict[str, Any]:
+    """What merging these records would do: {fields: {name: id}, conflicts: [name], moves: {table: count}}.
+
+    Conflicts of fields that the person doesn't see are not told.
+    """
+    record = view.service.record
+    rows = stored_rows(record, ids)
+    named, offered = view.record_table.by_name, merge_fields.offered(record, rows)
+    session = db.session()
+    with access.as_system(session):
+        moves = merge_rows.counts(session, record.__tablename__, list(ids[1:]))
+    return {
+        "fields": {name: choice.record_id for name, choice in merge_fields.defaults(record, rows).items()},
+        "conflicts": [
+            each.name
+            for each in offered
+            if merge_fields.is_conflict(each, rows) and not (each.name in named and named[each.name].is_hidden(viewer))
+        ],
+        "moves": dict(sorted(moves.items())),
+    }
+
+
+def action(kind: str, row: dict[str, Any], module: str, viewer: Viewer) -> list[dict[str, Any]]:
+    """The entry of a record page's menu."""
+    if not viewer.person.may(module, "merge"):
+        return []
+    return [{"label": _("Merge…"), "url": f"/merge/{kind}?ids={row['id']}", "method": "get", "icon": "git-merge"}]
+
+
+def refuse_other_record(key: int, kept: int) -> None:
+    """Raise NotFound if this is no merge into the record of that id."""
+    if find(key).kept_id != kept:
+        raise NotFound(_("There is no such merge."))
+
+
+def try_out(view: Any, wish: Wish, viewer: Viewer) -> None:
+    """Merge and roll back. Raises what the merge would raise."""
+    refuse_masked(view, wish.chosen, viewer)
+    session, context = db.session(), viewer.change_context(vault=vault())
+    try:
+        with access.as_system(session):
+            merging.merge(session, wish, context)
+    finally:
+        session.rollback()

@@ -1,0 +1,226 @@
+"""Merging through its pages and REST: rights, masks, what was typed, the old address, duplicates, the overview."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from app.domain import duplicates
+from app.domain.duplicate_pairs import DuplicatePair
+from app.models import Activity, AuditEntry, Customer, Lead, RecordMerge, Task, WebhookDelivery
+from tests.app_fixtures import Door, World
+
+Doors = Callable[[str | None], Door]
+
+
+def scan(world: World) -> None:
+    with world.new_session() as session:
+        for kind in duplicates.SCANNED:
+            while duplicates.scan_next(session, kind, datetime.now(UTC)):
+                session.commit()
+            session.commit()
+
+
+def test_a_manager_merges_two_leads_and_undoes_it(world: World, door: Doors) -> None:
+    make, mia = world.make, door("mia")
+    kept, gone = make.lead("ana", email="old@x.in"), make.lead("ana", email="new@x.in")
+    page = mia.screen(f"/merge/lead?ids={kept.id},{gone.id}")
+    assert page.status_code == 200 and page.text.count("differs") >= 2
+    assert re.search(r"<span class=\"strong\">1</span> Tasks", page.text), "what moves is counted"
+    form = {"ids": [str(kept.id), str(gone.id)], "keep": str(kept.id), "f.email": str(gone.id)}
+    form |= {f"v.{kept.id}": "1", f"v.{gone.id}": "1"}
+    answer = mia.form("/merge/lead", form)
+    assert (answer.status_code, answer.location) == (302, f"/leads/{kept.number}")
+    assert world.fresh(kept).email == "new@x.in" and world.fresh(gone) is None
+    assert world.count(Task, Task.lead_id == kept.id) == 2
+    # The old addresses lead to the record that was kept; what somebody typed into the old one is shown again.
+    for address in (f"/leads/show/{gone.id}", f"/leads/{gone.number}", f"/leads/edit/{gone.id}"):
+        assert mia.screen(address).location == f"/leads/{kept.number}", address
+    assert mia.rest("GET", f"lead/{gone.id}").json["merged_into"] == {"id": kept.id, "number": kept.number}
+    assert [mia.rest(how, f"lead/{gone.id}", {}).status_code for how in ("GET", "PUT")] == [410, 410]
+    typed = mia.form(f"/leads/edit/{gone.id}", {"description": "two hours of work"})
+    assert typed.status_code == 410 and "two hours of work" in typed.text and kept.number in typed.text
+    assert door("ben").screen(f"/leads/{gone.number}").status_code == 404, "nothing is told of what one doesn't see"
+    key = world.rows(select(RecordMerge.id))[0]
+    assert door("ana").form(f"/merge/undo/{key}").status_code == 403
+    assert f"/merge/undo/{key}" in mia.screen(f"/merge/lead?ids={kept.id}").text
+    assert mia.form(f"/merge/undo/{key}").location == f"/leads/{kept.number}"
+    assert (world.fresh(kept).email, world.fresh(gone).email) == ("old@x.in", "new@x.in")
+    assert "merged" in mia.screen(f"/leads/{kept.number}").text
+    audited = world.rows(select(AuditEntry).where(AuditEntry.event == "merge").order_by(AuditEntry.id))
+    assert [each.payload["state"] for each in audited] == ["merged", "undone"]
+
+
+def test_rest_merges_tries_and_undoes(world: World, door: Doors) -> None:
+    make, mia = world.make, door("mia")
+    kept, gone = make.customer("mia", email="a@x.in"), make.customer("mia", email="b@x.in")
+    trial = mia.rest("POST", f"customer/{kept.id}/merge", {"with": [gone.id], "dry_run": True})
+    assert trial.status_code == 200 and trial.json["conflicts"] == ["mobile", "email"] and trial.json["merge"] is None
+    assert world.fresh(gone) is not None
+    body = {"with": [gone.id], "fields": {"email": kept.id, "alternative_mobile": f"{gone.id}:mobile"}}
+    done = mia.rest("POST", f"customer/{kept.id}/merge", body).json
+    assert done["result"]["email"] == "a@x.in" and world.fresh(kept).alternative_mobile == gone.mobile
+    again = mia.rest("POST", f"customer/{kept.id}/merge", {"with": [gone.id]})
+    assert (again.status_code, again.json["merged_into"]["id"]) == (410, kept.id)
+    undone = mia.rest("POST", f"customer/{kept.id}/merge/undo", {"merge": done["merge"]})
+    assert undone.json == {"id": kept.id, "numbers": [gone.number], "remarks": []}
+    assert world.fresh(gone).email == "b@x.in" and world.fresh(kept).alternative_mobile is None
+
+
+BAD: tuple[tuple[dict[str, Any], int], ...] = (
+    ({}, 422),
+    ({"with": []}, 422),
+    ({"with": ["x"]}, 422),
+    ({"with": [1, 2, 3, 4]}, 422),
+    ({"with": [99999]}, 404),
+    ({"with": [2], "fields": []}, 422),
+    ({"with": [2], "fields": {"email": 77}}, 422),
+    ({"with": [2], "fields": {"nothing": 1}}, 422),
+    ({"with": [2], "fields": {"email": "1:pan"}}, 422),
+    ({"with": [2], "dry_run": "yes"}, 422),
+    ({"with": [1]}, 422),
+)
+
+
+def test_bad_requests_are_refused_in_words(world: World, door: Doors) -> None:
+    for _ in range(2):
+        world.make.lead("ana")
+    for body, status in BAD:
+        answer = door("mia").rest("POST", "lead/1/merge", body)
+        assert answer.status_code == status and answer.json["message"].endswith("."), (body, answer.text)
+    assert door("mia").rest("POST", "lead/1/merge/undo", {"merge": "x"}).status_code == 404
+    for address, status in (("/merge/lead", 404), ("/merge/lead?ids=x", 400), ("/merge/nothing?ids=1", 404)):
+        assert door("mia").screen(address).status_code == status, address
+    assert world.count(Lead) == 2
+
+
+def test_only_who_may_merge_and_reaches_both(world: World, door: Doors) -> None:
+    one, two = world.make.lead("ana"), world.make.lead("ben")
+    assert door("ana").screen(f"/merge/lead?ids={one.id}").status_code == 403, "the verb is a manager's"
+    assert "/merge/lead" not in door("ana").screen(f"/leads/{one.number}").text
+    assert door("mia").rest("POST", f"lead/{one.id}/merge", {"with": [two.id]}).status_code == 404, "not mia's team"
+    world.make.cell("Sales User", "Leads", "merge", "own")
+    assert f"/merge/lead?ids={one.id}" in door("ana").screen(f"/leads/{one.number}").text
+    assert door("ana").screen(f"/merge/lead?ids={one.id}").status_code == 200
+
+
+def test_who_does_not_see_a_value_cannot_choose_it_and_it_is_kept(world: World, door: Doors) -> None:
+    world.make.mask("Sales Manager", email="hidden")
+    kept, gone = world.make.lead("ana"), world.make.lead("ana", email="secret@x.in")
+    mia = door("mia")
+    page = mia.screen(f"/merge/lead?ids={kept.id},{gone.id}").text
+    assert "secret@x.in" not in page and 'name="f.email"' not in page
+    refused = mia.rest("POST", f"lead/{kept.id}/merge", {"with": [gone.id], "fields": {"email": kept.id}})
+    assert refused.status_code == 422
+    trial = mia.rest("POST", f"lead/{kept.id}/merge", {"with": [gone.id], "dry_run": True}).json
+    assert "email" not in trial["conflicts"]
+    assert mia.rest("POST", f"lead/{kept.id}/merge", {"with": [gone.id]}).status_code == 200
+    assert world.fresh(kept).email == "secret@x.in"
+
+
+def test_a_stale_page_is_shown_again_with_what_was_chosen(world: World, door: Doors) -> None:
+    kept, gone = world.make.lead("ana", email="a@x.in"), world.make.lead("ana", email="b@x.in")
+    form = {"ids": f"{kept.id},{gone.id}", "keep": str(gone.id), "f.email": str(kept.id), f"v.{kept.id}": "1"}
+    assert door("ana").rest("PUT", f"lead/{kept.id}", {"description": "changed"}).status_code == 200
+    answer = door("mia").form("/merge/lead", form)
+    assert answer.status_code == 409 and "changed this record" in answer.text
+    assert f'name="keep" value="{gone.id}" checked' in answer.text
+    assert f'name="f.email" value="{kept.id}" checked' in answer.text
+
+
+def test_webhooks_hear_of_both(world: World, door: Doors) -> None:
+    root = door("root")
+    made = root.form(
+        "/webhooks/add",
+        {"name": "Books", "url": "https://books.example/hook", "user": str(world.people["root"].id), "is_on": "1"}
+        | {"events": ["lead.merged", "lead.deleted"]},
+    )
+    assert made.status_code in (200, 302)
+    kept, gone = world.make.lead("ana"), world.make.lead("ana")
+    assert root.rest("POST", f"lead/{kept.id}/merge", {"with": [gone.id]}).status_code == 200
+    sent = world.rows(select(WebhookDelivery.event, WebhookDelivery.record_id, WebhookDelivery.number))
+    assert {each[:2] for each in sent} == {("lead.merged", kept.id), ("lead.deleted", gone.id)}
+
+
+# --- duplicates
+
+
+def test_the_work_list_shows_what_one_may_merge(world: World, door: Doors) -> None:
+    make = world.make
+    first = make.lead("ana", mobile="9811111111", email="a@x.in")
+    same = make.lead("ana", mobile="9822222222", alternative_mobile="9811111111")
+    foreign = make.lead("ben", mobile="9811111111")
+    make.lead("ana", first_name="Meera", last_name="Joshi", date_of_birth=date(1990, 1, 2))
+    make.lead("ana", first_name="Joshi", last_name="Mira", date_of_birth=date(1990, 1, 2))
+    scan(world)
+    mia = door("mia")
+    text = mia.screen("/duplicates/").text
+    assert text.count('class="dup"') == 2 and "Similar name, same date of birth" in text
+    assert foreign.number not in text, "nobody sees a pair of which they don't reach both"
+    assert (
+        door("ana").screen("/duplicates/").status_code == 403
+        and "/duplicates/" not in door("ana").screen("/leads/").text
+    )
+    assert mia.screen("/duplicates/?reason=birth").text.count('class="dup"') == 1
+    assert mia.screen(f"/duplicates/?owner={world.people['ben'].id}").text.count('class="dup"') == 0
+    side = mia.screen(f"/duplicates/of/lead/{first.id}", headers={"HX-Request": "true"}).text
+    assert same.number in side and foreign.number not in side
+    # Set aside and put back; a new look leaves the decision.
+    pair = world.rows(select(DuplicatePair.id).where(DuplicatePair.second_id == same.id))[0]
+    assert mia.form("/duplicates/decide", {"kind": "lead", "pair": str(pair)}).status_code == 302
+    scan(world)
+    assert same.number not in mia.screen("/duplicates/").text
+    assert same.number not in mia.screen(f"/duplicates/of/lead/{first.id}", headers={"HX-Request": "true"}).text
+    assert same.number in mia.screen("/duplicates/?dismissed=1").text
+    assert (
+        door("max").form("/duplicates/decide", {"kind": "lead", "pair": str(pair), "what": "back"}).status_code == 404
+    )
+    mia.form("/duplicates/decide", {"kind": "lead", "pair": str(pair), "what": "back"})
+    # What has changed is looked at again, by the button too.
+    assert door("ana").rest("PUT", f"lead/{same.id}", {"alternative_mobile": ""}).status_code == 200
+    assert mia.form("/duplicates/look", {"kind": "lead"}).status_code == 302
+    assert same.number not in mia.screen("/duplicates/").text
+
+
+@pytest.mark.parametrize("mask", ["hidden", "last4"])
+def test_a_hidden_field_is_no_reason(world: World, door: Doors, mask: str) -> None:
+    world.make.mask("Sales Manager", email=mask)
+    one, two = (world.make.lead("ana", email="same@x.in") for _ in range(2))
+    scan(world)
+    assert ("Same email" in door("mia").screen("/duplicates/").text) == (mask == "last4")
+    side = door("mia").screen(f"/duplicates/of/lead/{one.id}", headers={"HX-Request": "true"}).text
+    assert (two.number in side) == (mask == "last4")
+
+
+# --- all of a customer
+
+
+def test_the_overview_shows_figures_referrals_and_who_looked(world: World, door: Doors) -> None:
+    make = world.make
+    asha = make.customer("ana", mobile="9820012345")
+    lead = make.lead("ana", mobile="9820012345", status="New")
+    door("mia").rest("PUT", f"lead/{lead.id}", {"status": "Account Opened", "client_id": "E100"})
+    friend = make.customer("ana", referred_by="E100", referral_code=None)
+    with world.new_session() as session:  # a circle of referrals ends
+        session.get(Customer, asha.id).referred_by = "E200"
+        session.get(Customer, friend.id).referral_code = "E200"
+        session.commit()
+    make.call("ana", lead_id=lead.id, duration_seconds=3700)
+    note = "Wants the papers before Friday"
+    door("ana").form(f"/leads/note/{lead.id}", {"body": note})
+    with world.new_session() as session:  # as lines of a lead that got its customer later
+        session.execute(update(Activity).where(Activity.lead_id == lead.id).values(customer_id=None))
+        session.commit()
+    assert note in door("ana").screen(f"/customers/{asha.number}").text, "one timeline with the leads and tickets"
+    text = door("root").screen(f"/customer-overview/{asha.id}").text
+    assert all(each in text for each in ("1:01:40", "E100", friend.number, "Who has seen this person"))
+    ana = door("ana").screen(f"/customer-overview/{asha.id}")
+    assert ana.status_code == 200 and "Who has seen" not in ana.text, "that is for who may read the audit"
+    assert door("ben").screen(f"/customer-overview/{asha.id}").status_code == 404
+    part = door("ana").screen(f"/customer-overview/{asha.id}", headers={"HX-Request": "true"}).text
+    assert "Talk time" in part and "<html" not in part
