@@ -1,0 +1,96 @@
+"""The boards that a person sees, which of them is their home, and who may arrange them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from app import access
+from app.domain import team
+from app.extensions import db
+from app.models import Board, BoardHome, Role, User
+from app.web.core.fields import Viewer
+from app.web.dashboards.filters import Filters
+
+BASE = "/dashboard/boards/"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A board in the tabs."""
+
+    id: int
+    label: str
+    is_home: bool
+
+
+def sees_others(person: access.Person) -> bool:
+    """Whether the person sees figures of others."""
+    return person.level("Dashboard", "read") in ("team", "all")
+
+
+def may_arrange(viewer: Viewer) -> bool:
+    """Whether the person may make boards: who sees figures of others, and only with their own eyes."""
+    person = viewer.person
+    return not person.read_only and (sees_others(person) or person.may("Settings", "write"))
+
+
+def may_share(viewer: Viewer) -> bool:
+    """Whether the person may give boards to others: who manages people or settings."""
+    return may_arrange(viewer) and (viewer.person.is_manager or viewer.person.may("Settings", "write"))
+
+
+def may_change(board: Any, viewer: Viewer) -> bool:
+    """Whether the person may change this board: its owner, and for given ones who writes the settings."""
+    if not may_arrange(viewer):
+        return False
+    is_own = board.owner_id == viewer.person.id
+    return bool(is_own or (board.audience != "me" and viewer.person.may("Settings", "write")))
+
+
+def boards_of(viewer: Viewer) -> list[Listed]:
+    """The boards for the person's tabs, by name, in one statement: their own, and those given to them."""
+    mine = select(Role.id).where(Role.name.in_(sorted(viewer.person.roles)))
+    is_home = BoardHome.role_id.in_(mine)
+    query = select(Board.id, Board.label, Board.owner_id, Board.audience, BoardHome.role_id).outerjoin(
+        BoardHome, (BoardHome.board_id == Board.id) & is_home
+    )
+    found = db.session.execute(query.order_by(Board.label, Board.id)).all()
+    return [Listed(row.id, row.label, row.role_id is not None) for row in found]
+
+
+def home_of(viewer: Viewer) -> int | None:
+    """The board that is the home of a role of theirs; of several roles, the one made the home of the first."""
+    mine = Role.name.in_(sorted(viewer.person.roles))
+    query = select(BoardHome.board_id).join(Role, Role.id == BoardHome.role_id).join(Board, Board.id == BoardHome.board_id)
+    return db.session.execute(query.where(mine).order_by(BoardHome.role_id).limit(1)).scalar()
+
+
+def tabs(shown: int | None, filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
+    """The tabs of boards; `shown`: the one that is open."""
+    return [
+        {"label": each.label, "url": filters.address(f"{BASE}{each.id}"), "active": each.id == shown, "is_board": True}
+        for each in boards_of(viewer)
+    ]
+
+
+def offered_audiences(viewer: Viewer) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """([(role id, name)], [(user id of a manager, name)]) to whom the person may give a board.
+
+    Who writes the settings: all roles and teams; else the roles that somebody of their team has, and their own teams.
+    """
+    if not may_share(viewer):
+        return [], []
+    people, own_team = viewer.lookups.people, viewer.person.team_ids
+    sees_all = viewer.person.may("Settings", "write")
+    with access.as_system(db.session()) as session:
+        managers = set(session.scalars(select(User.manager_id).where(User.manager_id.is_not(None)).distinct()))
+        roles = session.execute(select(Role.id, Role.name).where(Role.name != "Public").order_by(Role.name)).all()
+        held = None if sees_all else frozenset().union(*team.roles_held(session, own_team).values())
+    teams = sorted((str(people[key]["full_name"]), key) for key in managers & people.keys())
+    return (
+        [(key, str(name)) for key, name in roles if held is None or key in held],
+        [(key, name) for name, key in teams if sees_all or key in own_team],
+    )
