@@ -198,7 +198,7 @@ def _role_sets(session: Session, manager: int) -> set[frozenset[int]]:
 def _readers(session: Session, holders: set[frozenset[int]]) -> list[tuple[str, Person]]:
     """(their roles in words, a person with these roles), for each set of roles."""
     keys = frozenset().union(*holders)
-    names = dict(session.execute(select(Role.id, Role.name).where(Role.id.in_(keys))).tuples().all())
+    names = {role.id: role.name for role in session.scalars(select(Role).where(Role.id.in_(keys)))}
     cells = session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(keys))).all()
     masks = session.scalars(select(FieldMask).where(FieldMask.role_id.in_(keys))).all()
     found = []

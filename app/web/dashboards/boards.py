@@ -32,7 +32,7 @@ class BoardsView(ModulePermissions, BaseView):
     route_base = "/dashboard/boards"
     default_view = "show"
     module = "Dashboard"
-    VERBS = {"show": "read", "new": "read", "arrange": "read", "delete": "read"}
+    VERBS = {"show": "read", "new": "read", "edit": "read", "delete": "read"}
 
     @expose("/<int:key>")
     @has_access
@@ -60,7 +60,7 @@ class BoardsView(ModulePermissions, BaseView):
     @expose("/<int:key>/edit", methods=["GET", "POST"])
     @has_access
     @refuse_as_page
-    @permission_name("arrange")
+    @permission_name("edit")
     def edit(self, key: int) -> Any:
         """Arrange a board: every button but Save changes the form alone."""
         viewer = current_viewer()
