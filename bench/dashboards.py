@@ -47,7 +47,7 @@ def sign_in(session: Session, name: str) -> Colleague:
 
 
 def timed(door: Door, path: str, rounds: int) -> tuple[float, float, int] | None:
-    """(median, 95th percentile in ms, statements) of this page, each time measured anew; None if there is no such page."""
+    """(median, 95th percentile in ms, statements) of this page, measured anew each time; None if there is none."""
     if door.screen(path).status_code != 200:  # which fills all other caches
         return None
     spent, statements = [], 0

@@ -318,7 +318,7 @@ def _saved_views(person: Person) -> ColumnElement[bool]:
 
 
 def _boards(person: Person) -> ColumnElement[bool]:
-    """The person's own, those given to a role of theirs or to a manager above them; readers of the settings: all given."""
+    """The person's own, and those given to their roles or to a manager above them; settings readers: all given."""
     above = select(User.id, User.manager_id).where(User.id == person.id).cte("above", recursive=True)
     above = above.union(select(User.id, User.manager_id).join(above, User.id == above.c.manager_id))
     roles = select(Role.id).where(Role.name.in_(sorted(person.roles)))

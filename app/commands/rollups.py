@@ -26,7 +26,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
     @group.command("rebuild")
     @readable_errors
     def rebuild() -> None:
-        """Count all days anew. Dashboards count the calls themselves meanwhile; what is cut off goes on when called again."""
+        """Count all days anew; dashboards count the calls themselves meanwhile. Called again, it goes on."""
         zone, now = _zone(), datetime.now(UTC)
         with access.as_system(db.session()) as session:
             is_new = call_rollup_fill.begin_rebuild(session, zone, now)

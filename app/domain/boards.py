@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, delete, func, select
+from sqlalchemy import JSON, ForeignKey, Index, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import bulk
 from app.domain.base import NotFound, Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
+from app.domain.saved_views import touch
 
 #: Characters of a name; cards of a board; boards of one person.
 MAX_LABEL, MAX_CARDS, MAX_BOARDS = 80, 40, 50
@@ -61,7 +62,9 @@ def checked(layout: Layout, known: Any) -> list[list[Any]]:
     if not names:
         raise RuleBroken("A board needs at least one card. Please add one.", "cards")
     if len(names) > MAX_CARDS:
-        raise RuleBroken(translatable("A board has at most %(most)s cards. Please remove some.", most=MAX_CARDS), "cards")
+        raise RuleBroken(
+            translatable("A board has at most %(most)s cards. Please remove some.", most=MAX_CARDS), "cards"
+        )
     for name, size in layout:
         if name not in known:
             raise RuleBroken(translatable("There is no card “%(name)s”.", name=str(name)[:60]), "cards")
@@ -100,6 +103,7 @@ def save(session: Session, board: Board | None, values: dict[str, Any], stamp: S
     board.stamp(stamp)
     session.flush()
     _set_home(session, board, bool(values.get("is_home")))
+    touch(session)
     return board
 
 
@@ -139,6 +143,7 @@ def remove(session: Session, board: Board) -> None:
     )
     session.delete(board)
     session.flush()
+    touch(session)
 
 
 def refuse_missing(board: Board | None) -> Board:

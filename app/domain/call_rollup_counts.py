@@ -196,7 +196,9 @@ def by_slot(session: Session, scope: Scope) -> dict[int, int]:
     """Hour of the week -> calls."""
     roll, period, table = scope.rolled, scope.period, HourCount.__table__.c
     slot = ((table.day + _THURSDAY) % 7 * 24 + table.hour).label("slot")
-    query = select(slot, func.sum(table.calls)).where(_of_people(roll, table.person_id), _clean(roll, table.day, period))
+    query = select(slot, func.sum(table.calls)).where(
+        _of_people(roll, table.person_id), _clean(roll, table.day, period)
+    )
     found = {int(hour): int(count) for hour, count in session.execute(query.group_by(slot))}
     raw = _raw(roll, period)
     if raw is not None:
@@ -215,7 +217,9 @@ def count_numbers(session: Session, scope: Scope) -> int:
         numbers.update(unpacked(each))
     raw = _raw(roll, period)
     if raw is not None:
-        numbers.update(session.scalars(select(CallLog.other_e164).where(raw, CallLog.other_e164.is_not(None)).distinct()))
+        numbers.update(
+            session.scalars(select(CallLog.other_e164).where(raw, CallLog.other_e164.is_not(None)).distinct())
+        )
     return len(numbers)
 
 

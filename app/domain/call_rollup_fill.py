@@ -1,8 +1,8 @@
 """Fills the daily roll-ups of calls, day by day, and compares them with the calls.
 
-Whoever fills holds the lock of the state, and reads the marks of a day before its calls: a call that is stored meanwhile
-leaves a mark that stays. Whether a number is new depends on earlier days, so the days that a change of a day's numbers
-reaches are marked as well.
+Whoever fills holds the lock of the state, and reads the marks of a day before its calls: a call that is stored
+meanwhile leaves a mark that stays. Whether a number is new depends on earlier days, so the days that a change of a
+day's numbers reaches are marked as well.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from app.domain.calls import CallLog
 _AT_ONCE = 1000
 _BULK = {"synchronize_session": False}
 _CALL: Any = CallLog.__table__
+#: The columns of a key of DayFigures.counts.
+_KIND = ("person_id", "direction", "status", "cold")
 
 
 @dataclass
@@ -138,8 +140,8 @@ def _fill(session: Session, day: int, zone: ZoneInfo, filled_until: int | None) 
 
 def _insert(session: Session, day: int, found: DayFigures) -> None:
     counts = [
-        dict(person_id=person, day=day, direction=direction, status=status, cold=cold, calls=calls, seconds=seconds)
-        for (person, direction, status, cold), (calls, seconds) in found.counts.items()
+        {"day": day, **dict(zip(_KIND, key, strict=True)), "calls": calls, "seconds": seconds}
+        for key, (calls, seconds) in found.counts.items()
     ]
     hours = [{"person_id": who, "day": day, "hour": hour, "calls": n} for (who, hour), n in found.hours.items()]
     numbers = [
@@ -182,7 +184,7 @@ def waiting(session: Session, zone: ZoneInfo, now: datetime, limit: int) -> list
 
 
 def _with_calls(session: Session, zone: ZoneInfo, after: int, today: int) -> Iterator[int]:
-    """The days with calls after this one and before today, in order; last of all yesterday, so that all is said to be filled."""
+    """The days with calls after this one and before today, in order; the last is yesterday in any case."""
     day = after
     while day + 1 < today:
         first = session.execute(

@@ -1,8 +1,8 @@
 """Daily roll-ups of calls: their tables, and the marks by which a day is counted anew.
 
 A day is a local day of the office's time zone, as the number of days since 1 January 1970. All days up to
-`RollupState.filled_until` are filled; one with a mark is counted from the calls until the job has filled it again. Marks
-are written in the transaction that changes the calls, so that nothing is ever counted as it was.
+`RollupState.filled_until` are filled; one with a mark is counted from the calls until the job has filled it again.
+Marks are written in the transaction that changes the calls, so that nothing is ever counted as it was.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def write_marks(session: Session) -> None:
 
 
 def forget(session: Session) -> None:
-    """Session hook, after a rollback: nothing was changed. What a savepoint noted stays: one count too many does no harm."""
+    """Session hook, after a rollback: nothing was changed. What a savepoint noted stays, which does no harm."""
     if not session.in_nested_transaction():
         pending(session).call_moments = set()
 

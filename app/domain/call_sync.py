@@ -142,7 +142,13 @@ def _store(session: Session, batch: Batch) -> None:
         status = "created" if known is None else "updated" if known.merge(call) else "duplicate"
         batch.results[call.index] = CallResult(call.index, call.device_call_id, status, known.id if known else None)
         known = known or _KnownCall(
-            None, call.device_call_id, call.direction, call.duration_seconds, call.ended_on, call.native, call.started_on
+            None,
+            call.device_call_id,
+            call.direction,
+            call.duration_seconds,
+            call.ended_on,
+            call.native,
+            call.started_on,
         )
         # A later record of the batch may be the same call, by either key.
         by_id.setdefault(call.device_call_id, known)

@@ -142,7 +142,9 @@ def _number_of(session: Session, name: str, scope: Scope) -> int:
     if scope.people is not None:  # new to these people: that doesn't add up over them
         return int(session.execute(_new_numbers(scope)).scalar() or 0)
     found, rest = call_rollup_counts.count_fresh(session, scope)
-    return found + (0 if rest is None else int(session.execute(_new_numbers(replace(scope, period=rest))).scalar() or 0))
+    return found + (
+        0 if rest is None else int(session.execute(_new_numbers(replace(scope, period=rest))).scalar() or 0)
+    )
 
 
 #: Figures that compare calls with one another, in a statement of their own: numbers are counted as such, which is much
@@ -188,7 +190,9 @@ def series(session: Session, names: Iterable[str], scope: Scope) -> dict[str, li
 def _series_of(session: Session, column: Any, names: list[str], scope: Scope) -> dict[str, list[int]]:
     if scope.period.days > 1 and call_rollup_counts.serves(scope, names):
         by_day = call_rollup_counts.by_day(session, names, scope)
-        return dict(zip(names, map(list, zip(*_points_of_days(scope.period, by_day, len(names)), strict=True)), strict=True))
+        return dict(
+            zip(names, map(list, zip(*_points_of_days(scope.period, by_day, len(names)), strict=True)), strict=True)
+        )
     sums = [func.sum(if_so(FIGURES[name].condition(scope), FIGURES[name].value)) for name in names]
     each_point = _by_point(session, column, scope.period, sums, FIGURES[names[0]].of_people(scope))
     return dict(zip(names, map(list, zip(*each_point, strict=True)), strict=True))

@@ -89,8 +89,9 @@ def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) 
     assert paper.startswith(b"%PDF-") and 1 <= len(re.findall(rb"/Type\s*/Page\b", paper)) <= 4
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 without its margins, at 96 dpi
-    cut = "() => [...document.querySelectorAll('.dash-board section, .dash-chart canvas, .dash-rows')].filter((each) => each.getBoundingClientRect().right > innerWidth + 1).length"
-    assert page.evaluate(cut) == 0
+    drawn = page.locator(".dash-board section, .dash-chart canvas, .dash-rows")
+    cut = "(all) => all.filter((each) => each.getBoundingClientRect().right > innerWidth + 1).length"
+    assert drawn.evaluate_all(cut) == 0
     assert asha.complaints == []
 
 
@@ -100,7 +101,10 @@ def test_a_heat_map_on_a_phone_begins_where_the_office_opens(seat: Sit) -> None:
     asha.go("/dashboard/calls?period=month")
     place = asha.page.locator("[data-widget=calls_heat_map] .dash-scroll")
     hour = place.evaluate(
-        "(box) => { const edge = box.getBoundingClientRect().left + box.querySelector('thead th').offsetWidth;"
-        " return [...box.querySelectorAll('thead th')].slice(1).find((th) => th.getBoundingClientRect().left >= edge - 2).textContent }"
+        """(box) => {
+            const [label, ...hours] = box.querySelectorAll("thead th");
+            const edge = box.getBoundingClientRect().left + label.offsetWidth;
+            return hours.find((each) => each.getBoundingClientRect().left >= edge - 2).textContent;
+        }"""
     )
     assert 8 <= int(hour) <= 10

@@ -58,6 +58,8 @@ class Lookups:
     choices: dict[int, Any] = field(default_factory=dict)
     #: user id -> minutes before the due time of a task, where the user chose any.
     reminders: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: Users to whom somebody reports.
+    managers: frozenset[int] = frozenset()
     #: Current business settings.
     business: dict[str, Any] = field(default_factory=dict)
     #: List -> what an admin has chosen for it: {quick_filters, create_fields}, each None for what is declared.
@@ -150,7 +152,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
         users = session.execute(
             select(
                 *(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices),
-                *(User.email, User.reminder_minutes),
+                *(User.email, User.reminder_minutes, User.manager_id),
             )
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
@@ -162,7 +164,8 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "create_fields": setup.create_fields,
             }
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
-    for key, username, first, last, active, chosen, address, minutes in users:
+    fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
+    for key, username, first, last, active, chosen, address, minutes, _manager in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:
             fresh.active.add(key)

@@ -94,7 +94,10 @@ def of_form(form: MultiDict[str, str]) -> Draft:
     names, sizes = form.getlist("card"), form.getlist("size")
     if len(names) != len(sizes) or len(names) > 2 * boards.MAX_CARDS:
         raise RuleBroken(_("The cards of this board did not arrive whole. Please open it again."), "cards")
-    cards = [(name, int(size) if size.isascii() and size.isdigit() and len(size) < 4 else 0) for name, size in zip(names, sizes, strict=True)]
+    cards = [
+        (name, int(size) if size.isascii() and size.isdigit() and len(size) < 4 else 0)
+        for name, size in zip(names, sizes, strict=True)
+    ]
     return Draft(
         form.get("label", ""),
         form.get("audience", "me"),
@@ -210,5 +213,7 @@ def _readers(session: Session, holders: set[frozenset[int]]) -> list[tuple[str, 
                 open_masks[mask.field] = mask.level
         levels = highest_levels(cell for cell in cells if cell.role_id in roles)
         nobody: frozenset[int] = frozenset()
-        found.append((", ".join(sorted(held)), Person(0, "", "", held, levels, open_masks, nobody, nobody, frozenset())))
+        found.append(
+            (", ".join(sorted(held)), Person(0, "", "", held, levels, open_masks, nobody, nobody, frozenset()))
+        )
     return sorted((each for each in found if ADMIN not in each[1].roles), key=lambda each: each[0])

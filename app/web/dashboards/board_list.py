@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from flask import g
+from sqlalchemy import func, select
 
 from app import access
 from app.domain import team
 from app.extensions import db
-from app.models import Board, BoardHome, Role, User
+from app.models import Board, BoardHome, Role
 from app.web.core.fields import Viewer
 from app.web.dashboards.filters import Filters
 
 BASE = "/dashboard/boards/"
+#: People whose boards a process remembers.
+MAX_PEOPLE = 5000
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Listed:
 
     id: int
     label: str
-    is_home: bool
+    #: The role of the person whose home it is; None = of none.
+    home_of: int | None
 
 
 def sees_others(person: access.Person) -> bool:
@@ -50,22 +55,35 @@ def may_change(board: Any, viewer: Viewer) -> bool:
     return bool(is_own or (board.audience != "me" and viewer.person.may("Settings", "write")))
 
 
+_cache: dict[tuple[str, int], tuple[Any, list[Listed]]] = {}
+_lock = threading.Lock()
+
+
 def boards_of(viewer: Viewer) -> list[Listed]:
-    """The boards for the person's tabs, by name, in one statement: their own, and those given to them."""
+    """The boards for the person's tabs, by name: their own, and those given to them. Cached as saved views are."""
+    version = (viewer.person.version, g.get("lists_version"))
+    key = (str(db.session().get_bind().engine.url), viewer.person.id)
+    found = _cache.get(key)
+    if found is None or found[0] != version or version[1] is None:
+        found = (version, _load(viewer))
+        with _lock:
+            if len(_cache) > MAX_PEOPLE:
+                _cache.clear()
+            _cache[key] = found
+    return found[1]
+
+
+def _load(viewer: Viewer) -> list[Listed]:
     mine = select(Role.id).where(Role.name.in_(sorted(viewer.person.roles)))
-    is_home = BoardHome.role_id.in_(mine)
-    query = select(Board.id, Board.label, Board.owner_id, Board.audience, BoardHome.role_id).outerjoin(
-        BoardHome, (BoardHome.board_id == Board.id) & is_home
-    )
-    found = db.session.execute(query.order_by(Board.label, Board.id)).all()
-    return [Listed(row.id, row.label, row.role_id is not None) for row in found]
+    home = select(func.min(BoardHome.role_id)).where(BoardHome.board_id == Board.id, BoardHome.role_id.in_(mine))
+    query = select(Board.id, Board.label, home.scalar_subquery()).order_by(Board.label, Board.id)
+    return [Listed(*row) for row in db.session.execute(query)]
 
 
 def home_of(viewer: Viewer) -> int | None:
     """The board that is the home of a role of theirs; of several roles, the one made the home of the first."""
-    mine = Role.name.in_(sorted(viewer.person.roles))
-    query = select(BoardHome.board_id).join(Role, Role.id == BoardHome.role_id).join(Board, Board.id == BoardHome.board_id)
-    return db.session.execute(query.where(mine).order_by(BoardHome.role_id).limit(1)).scalar()
+    homes = [(each.home_of, each.id) for each in boards_of(viewer) if each.home_of is not None]
+    return min(homes)[1] if homes else None
 
 
 def tabs(shown: int | None, filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
@@ -86,10 +104,9 @@ def offered_audiences(viewer: Viewer) -> tuple[list[tuple[int, str]], list[tuple
     people, own_team = viewer.lookups.people, viewer.person.team_ids
     sees_all = viewer.person.may("Settings", "write")
     with access.as_system(db.session()) as session:
-        managers = set(session.scalars(select(User.manager_id).where(User.manager_id.is_not(None)).distinct()))
         roles = session.execute(select(Role.id, Role.name).where(Role.name != "Public").order_by(Role.name)).all()
         held = None if sees_all else frozenset().union(*team.roles_held(session, own_team).values())
-    teams = sorted((str(people[key]["full_name"]), key) for key in managers & people.keys())
+    teams = sorted((str(people[key]["full_name"]), key) for key in viewer.lookups.managers & people.keys())
     return (
         [(key, str(name)) for key, name in roles if held is None or key in held],
         [(key, name) for name, key in teams if sees_all or key in own_team],

@@ -37,12 +37,14 @@ def shown(page: str) -> list[tuple[str, str]]:
     """[(widget, its class)] of a board, or [(widget, size)] of its form."""
     cards = re.findall(r'<input type="hidden" name="card" value="(\w+)">', page)
     if cards:
-        return list(zip(cards, re.findall(r'arrange-card dash-w(\d+)', page), strict=True))
+        return list(zip(cards, re.findall(r"arrange-card dash-w(\d+)", page), strict=True))
     return re.findall(r'class="dash-(?:number|part) dash-w(\d+)" data-widget="(\w+)"', page)
 
 
 def sentences(page: str) -> str:
-    return html.unescape(" ".join(re.findall(r'(?:role="alert"|field-error"[^>]*|toast-note"[^>]*)>(.*?)</p>', page, re.S)))
+    return html.unescape(
+        " ".join(re.findall(r'(?:role="alert"|field-error"[^>]*|toast-note"[^>]*)>(.*?)</p>', page, re.S))
+    )
 
 
 def test_a_board_is_arranged_without_scripts(world: World) -> None:
@@ -56,7 +58,10 @@ def test_a_board_is_arranged_without_scripts(world: World) -> None:
         "leads",
         "calls_by_status",
     ]
-    assert shown(mia.form("/dashboard/boards/new", form(do="add", add="tasks_overdue")).text)[-1] == ("tasks_overdue", "3")
+    assert shown(mia.form("/dashboard/boards/new", form(do="add", add="tasks_overdue")).text)[-1] == (
+        "tasks_overdue",
+        "3",
+    )
     assert "choose a card" in sentences(mia.form("/dashboard/boards/new", form(do="add")).text)
     assert "already" in sentences(mia.form("/dashboard/boards/new", form(do="add", add="leads")).text)
     reset = mia.form("/dashboard/boards/new", form(do="reset", origin="sla")).text
@@ -76,7 +81,9 @@ def test_who_sees_and_changes_a_board(world: World) -> None:
     team = made(world, "mia", label="Ours", audience=f"team-{world.people['mia'].id}")
     role = made(world, "mia", label="Sellers", audience=f"role-{role_id(world, 'Sales User')}")
     seen = {
-        who: {b.label for b in (own, team, role) if world.door(who).screen(f"/dashboard/boards/{b.id}").status_code == 200}
+        who: {
+            b.label for b in (own, team, role) if world.door(who).screen(f"/dashboard/boards/{b.id}").status_code == 200
+        }
         for who in ("root", "mia", "ana", "ben", "cleo")
     }
     assert seen == {
@@ -92,8 +99,14 @@ def test_who_sees_and_changes_a_board(world: World) -> None:
         assert "/dashboard/boards/new" not in world.door(who).screen("/dashboard/").text
     # Not to roles and teams beyond one's own.
     for audience in (f"role-{role_id(world, 'Admin')}", f"team-{world.people['root'].id}", "role-999", "all", "role-"):
-        assert world.door("mia").form("/dashboard/boards/new", form(label="X", audience=audience)).status_code in (403, 422)
-    assert world.door("root").form(f"/dashboard/boards/{role.id}/edit", form(label="Sellers", version=1)).status_code == 302
+        assert world.door("mia").form("/dashboard/boards/new", form(label="X", audience=audience)).status_code in (
+            403,
+            422,
+        )
+    assert (
+        world.door("root").form(f"/dashboard/boards/{role.id}/edit", form(label="Sellers", version=1)).status_code
+        == 302
+    )
     assert world.door("mia").form(f"/dashboard/boards/{own.id}/delete").status_code == 302
     assert {board.label for board in world.rows(select(Board))} == {"Ours", "Sellers"}
 

@@ -147,8 +147,12 @@ def measured(world: World, name: str, zone: ZoneInfo, people: frozenset[int] | N
         for first in (FIRST, date(2026, 11, 20)):
             scope = scope_of(Period(first, LAST, zone), viewer, people)
             each = measure.measure(session, widgets, scope, viewer)
-            calls_only = {n: {k: v for k, v in row.items() if k in ("calls", "talk_seconds")} for n, row in each.people.items()}
-            found.append((each.counts, {k: sorted(v) for k, v in each.groups.items()}, each.series, each.slots, calls_only))
+            calls_only = {
+                n: {k: v for k, v in row.items() if k in ("calls", "talk_seconds")} for n, row in each.people.items()
+            }
+            found.append(
+                (each.counts, {k: sorted(v) for k, v in each.groups.items()}, each.series, each.slots, calls_only)
+            )
         return found
 
 
@@ -234,7 +238,7 @@ def test_the_commands_rebuild_and_check(rolled: World) -> None:
     assert (checked.exit_code, " 0 differ" in checked.output) == (0, True), checked.output
     # Somebody changes the counts behind everybody's back, and a rebuild is cut off in the middle.
     session = rolled.session
-    session.execute(update(DayCount).values(calls=DayCount.calls + 1).where(DayCount.day < call_rollups.number_of(LAST)))
+    session.execute(update(DayCount).values(calls=DayCount.calls + 1))
     session.commit()
     checked = run(args=["rollup", "check"])
     assert (checked.exit_code, "differs from its calls" in checked.output) == (1, True)
