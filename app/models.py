@@ -9,9 +9,11 @@ from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
+from app.domain.boards import Board, BoardHome  # figures as somebody arranges them; the home of a role
 from app.domain.bulk_undo import BulkChange  # what a bulk action has replaced
 from app.domain.call_cards import CallCard  # one call on the pages of one user
 from app.domain.call_requests import CallRequest  # a call to be dialled by a provider
+from app.domain.call_rollups import DayCount, DayNumbers, HourCount, RollupMark, RollupState  # calls counted by day
 from app.domain.calls import CallLog  # one call
 from app.domain.campaigns import Campaign, CampaignRecipient  # one message to many; one of them
 from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
@@ -84,6 +86,8 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "BackupRun",
+    "Board",
+    "BoardHome",
     "BulkChange",
     "BusinessSetting",
     "CallCard",
@@ -99,6 +103,8 @@ __all__ = [
     "CustomerAccount",
     "CustomerKey",
     "CustomerLink",
+    "DayCount",
+    "DayNumbers",
     "Delivery",
     "DndUpload",
     "DndWrongLine",
@@ -115,6 +121,7 @@ __all__ = [
     "HealthCrossing",
     "HealthSample",
     "Holiday",
+    "HourCount",
     "ImportRow",
     "ImportRun",
     "InboundEvent",
@@ -146,6 +153,8 @@ __all__ = [
     "RetentionRule",
     "RetentionRun",
     "Role",
+    "RollupMark",
+    "RollupState",
     "RoundRobin",
     "SavedView",
     "SignIn",

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, people, role_rules, session_filter
-from app.domain import audit_chain, consents, login_names, numbering, stored_text
+from app.domain import audit_chain, call_rollups, consents, login_names, numbering, stored_text
 from app.models import Delivery
 from app.outbox import (
     call_delivery,
@@ -46,6 +46,7 @@ HOOKS = (
     ),
     Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
     Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
+    Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
     Hook("before_flush", consents.refuse_change, "The consent ledger is append-only, also for admins and jobs."),
     Hook("before_flush", stored_text.keep_storable, "No door stores control characters or decomposed letters."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
@@ -61,8 +62,10 @@ HOOKS = (
     Hook("after_flush", people.bump_version_on_change, "All processes reload people and masters after a change."),
     Hook("after_flush", passwords.refuse_without_admin, "The last active administrator keeps the role."),
     Hook("after_flush", change_capture.capture_changes, "Webhooks are sent new and changed records."),
+    Hook("after_flush", call_rollups.note_flushed, "Days whose calls change are counted anew."),
     Hook("after_flush_postexec", role_rules.add_cells_of_new_roles, "A new role gets matrix cells once it has an id."),
     Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed together with its change."),
+    Hook("before_commit", call_rollups.write_marks, "A day is marked together with the change of its calls."),
     Hook(
         "before_commit", audit_chain.seal, "Audit entries are chained last of all, under the lock of the chain's end."
     ),
@@ -80,6 +83,7 @@ HOOKS = (
     Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialled only after the commit."),
     Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
+    Hook("after_rollback", call_rollups.forget, "Days whose change was rolled back stay as they are counted."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
     Hook("after_rollback", file_work.forget, "Files of a rolled-back change are not fetched."),

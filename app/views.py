@@ -16,6 +16,7 @@ from app.web.channels.inbox import InboxView
 from app.web.channels.mail_pages import MailView
 from app.web.channels.signatures import SignatureView
 from app.web.channels.template_picker import TemplatesView
+from app.web.dashboards.boards import BoardsView
 from app.web.dashboards.pages import DashboardView
 from app.web.records.calls import CallResource, CallScreen
 from app.web.records.customer_overview import CustomerOverview
@@ -82,6 +83,7 @@ PLAIN = (
     ViewsView,
     MergeView,
     CustomerOverview,
+    BoardsView,
     colleagues.PeopleView,
     telephones.PhoneView,
     search.SearchView,

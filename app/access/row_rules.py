@@ -21,6 +21,7 @@ from app.models import (
     AuditEntry,
     AuditHead,
     BackupRun,
+    Board,
     BulkChange,
     CallCard,
     CallLog,
@@ -79,6 +80,7 @@ from app.models import (
     Task,
     Ticket,
     TransferPart,
+    User,
     ViewPin,
     Webhook,
     WebhookDelivery,
@@ -336,6 +338,20 @@ def _saved_views(person: Person) -> ColumnElement[bool]:
     return or_(SavedView.owner_id == person.id, shared)
 
 
+def _boards(person: Person) -> ColumnElement[bool]:
+    """The person's own, and those given to their roles or to a manager above them; settings readers: all given."""
+    above = select(User.id, User.manager_id).where(User.id == person.id).cte("above", recursive=True)
+    above = above.union(select(User.id, User.manager_id).join(above, User.id == above.c.manager_id))
+    roles = select(Role.id).where(Role.name.in_(sorted(person.roles)))
+    given = or_(
+        and_(Board.audience == "role", Board.role_id.in_(roles)),
+        and_(Board.audience == "team", Board.manager_id.in_(select(above.c.id))),
+    )
+    if person.may("Settings", "read"):
+        given = Board.audience != "me"
+    return or_(Board.owner_id == person.id, given)
+
+
 def _auditors(person: Person) -> ColumnElement[bool]:
     return true() if person.may("Audit Log", "read") else false()
 
@@ -417,6 +433,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Attachment: _attachments,
     Notification: lambda person: Notification.user_id == person.id,
     SavedView: _saved_views,
+    Board: _boards,
     ViewPin: lambda person: ViewPin.user_id == person.id,
     ListChoice: lambda person: ListChoice.user_id == person.id,
     BulkChange: lambda person: BulkChange.user_id == person.id,

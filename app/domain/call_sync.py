@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain import bulk, call_matching, change_events, notices, sla, telephones, timeline
+from app.domain import bulk, call_matching, call_rollups, change_events, notices, sla, telephones, timeline
 from app.domain.call_matching import CallTarget
 from app.domain.call_parsing import (
     ParsedCall,
@@ -109,6 +109,8 @@ class _KnownCall:
     duration_seconds: int
     ended_on: datetime | None
     native: dict[str, Any]
+    #: When it began, as it is stored.
+    started_on: datetime
 
     def merge(self, call: ParsedCall) -> bool:
         """Merge the record into this call. Returns whether it adds anything.
@@ -140,13 +142,20 @@ def _store(session: Session, batch: Batch) -> None:
         status = "created" if known is None else "updated" if known.merge(call) else "duplicate"
         batch.results[call.index] = CallResult(call.index, call.device_call_id, status, known.id if known else None)
         known = known or _KnownCall(
-            None, call.device_call_id, call.direction, call.duration_seconds, call.ended_on, call.native
+            None,
+            call.device_call_id,
+            call.direction,
+            call.duration_seconds,
+            call.ended_on,
+            call.native,
+            call.started_on,
         )
         # A later record of the batch may be the same call, by either key.
         by_id.setdefault(call.device_call_id, known)
         by_natural_key.setdefault(call.natural_key, known)
         call.device_call_id = known.device_call_id
         if status != "duplicate":
+            call_rollups.note(session, [known.started_on])
             known.copy_to(to_write.setdefault(known.device_call_id, call))
     if to_write:
         _write(session, batch, to_write)
@@ -166,7 +175,7 @@ def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall],
     by_id: dict[str, _KnownCall] = {}
     by_natural_key: dict[Any, _KnownCall] = {}
     for row in session.execute(query, values | ({"numbers": numbers} if numbers else {})):
-        known = by_id.setdefault(row.device_call_id, _KnownCall(*row[:6]))
+        known = by_id.setdefault(row.device_call_id, _KnownCall(*row[:6], row.started_on))
         other = row.other_e164 or other_number(
             row.direction, row.from_number or "", row.to_number or "", batch.telephone
         )
@@ -237,8 +246,10 @@ def _new_ids(session: Session, batch: Batch) -> dict[str, int]:
     if not names:
         return {}
     is_own = (CallLog.employee_id == batch.telephone.employee_id, CallLog.device_call_id.in_(names))
-    found = session.execute(select(CallLog.id, CallLog.device_call_id).where(*is_own))
-    return {str(name): call_id for call_id, name in found}
+    found = session.execute(select(CallLog.id, CallLog.device_call_id, CallLog.started_on).where(*is_own)).all()
+    # As stored: another request may have stored one of them first.
+    call_rollups.note(session, [row.started_on for row in found])
+    return {str(row.device_call_id): row.id for row in found}
 
 
 def _record_first_replies(session: Session, calls: dict[str, ParsedCall], targets: dict[int, CallTarget]) -> None:

@@ -87,7 +87,8 @@ class CallLog(Record):
     to_number: Mapped[str | None] = mapped_column(String(40))
     #: The other party's number in E.164.
     other_e164: Mapped[str | None] = mapped_column(String(20))
-    started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    #: When it is changed, its former value is loaded: that day is counted anew, too.
+    started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False, active_history=True)
     #: When the other party answered, where a provider has told us; the talk is timed from then.
     answered_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)

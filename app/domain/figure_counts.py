@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, distinct, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
+from app.domain import call_rollup_counts
 from app.domain.calls import CallLog
 from app.domain.figures import FIGURES, Figure, Scope
 from app.domain.periods import Period
@@ -60,7 +61,7 @@ def count_all(session: Session, names: Iterable[str], scope: Scope, compare: boo
     found: dict[str, Counted] = {}
     for name in names:
         if name in _NUMBERS:
-            found[name] = Counted(int(session.execute(_NUMBERS[name](scope)).scalar() or 0))
+            found[name] = Counted(_number_of(session, name, scope))
         else:
             by_record.setdefault(FIGURES[name].record, []).append(name)
     for record, some in by_record.items():
@@ -70,6 +71,9 @@ def count_all(session: Session, names: Iterable[str], scope: Scope, compare: boo
 
 def _count_of(session: Session, record: Any, names: list[str], scope: Scope, compare: bool) -> dict[str, Counted]:
     some = [FIGURES[name] for name in names]
+    if call_rollup_counts.serves(scope, names):
+        found = call_rollup_counts.by_period(session, names, scope, compare)
+        return {name: Counted(now, before if compare else None) for name, (now, before) in found.items()}
     if len({each.at for each in some}) == 1 and some[0].at:
         return _by_period(session, names, scope, compare)
     before = scope.before()
@@ -129,6 +133,20 @@ def _missed_returned(scope: Scope) -> Any:
     return select(func.count()).select_from(CallLog).where(FIGURES["calls_missed_returned"].rows(scope))
 
 
+def _number_of(session: Session, name: str, scope: Scope) -> int:
+    """A figure of _NUMBERS; from the roll-ups as far as they hold it."""
+    if scope.rolled is None or name == "calls_missed_returned":
+        return int(session.execute(_NUMBERS[name](scope)).scalar() or 0)
+    if name == "numbers":
+        return call_rollup_counts.count_numbers(session, scope)
+    if scope.people is not None:  # new to these people: that doesn't add up over them
+        return int(session.execute(_new_numbers(scope)).scalar() or 0)
+    found, rest = call_rollup_counts.count_fresh(session, scope)
+    return found + (
+        0 if rest is None else int(session.execute(_new_numbers(replace(scope, period=rest))).scalar() or 0)
+    )
+
+
 #: Figures that compare calls with one another, in a statement of their own: numbers are counted as such, which is much
 #: faster than row by row. They are not compared with the period before, which would cost as much again.
 _NUMBERS = {"numbers": _unique_numbers, "numbers_new": _new_numbers, "calls_missed_returned": _missed_returned}
@@ -145,6 +163,8 @@ def _ranges(figures: list[Figure], scope: Scope, compare: bool) -> list[ColumnEl
 
 def count_by(session: Session, name: str, column: Any, scope: Scope) -> list[tuple[Any, int]]:
     """[(value of the column, rows of the figure)], the most first."""
+    if call_rollup_counts.serves(scope, [name]):
+        return call_rollup_counts.count_by(session, name, column, scope)
     each = FIGURES[name]
     return group_count(session, column, each.condition(scope), each.of_people(scope))
 
@@ -168,9 +188,23 @@ def series(session: Session, names: Iterable[str], scope: Scope) -> dict[str, li
 
 
 def _series_of(session: Session, column: Any, names: list[str], scope: Scope) -> dict[str, list[int]]:
+    if scope.period.days > 1 and call_rollup_counts.serves(scope, names):
+        by_day = call_rollup_counts.by_day(session, names, scope)
+        return dict(
+            zip(names, map(list, zip(*_points_of_days(scope.period, by_day, len(names)), strict=True)), strict=True)
+        )
     sums = [func.sum(if_so(FIGURES[name].condition(scope), FIGURES[name].value)) for name in names]
     each_point = _by_point(session, column, scope.period, sums, FIGURES[names[0]].of_people(scope))
     return dict(zip(names, map(list, zip(*each_point, strict=True)), strict=True))
+
+
+def _points_of_days(period: Period, by_day: Mapping[int, list[int]], width: int) -> list[list[int]]:
+    found = [[0] * width for _point in period.points()]
+    for day, counts in by_day.items():
+        point = found[period.point_of(day * 24)]
+        for place, count in enumerate(counts):
+            point[place] += count
+    return found
 
 
 def series_of(session: Session, column: Any, period: Period, *conditions: Any) -> list[int]:
@@ -193,6 +227,8 @@ def _by_point(session: Session, column: Any, period: Period, sums: list[Any], *c
 
 def by_slot(session: Session, name: str, scope: Scope) -> dict[int, int]:
     """Hour of the week (0 = Monday from 0:00) -> rows of the figure; hours without any are left out."""
+    if name == "calls" and call_rollup_counts.serves(scope, [name]):
+        return call_rollup_counts.by_slot(session, scope)
     each = FIGURES[name]
     slot = scope.period.local_slot(getattr(each.record, each.at)).label("slot")
     query = select(slot, func.count()).where(each.rows(scope)).group_by(slot)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import case, distinct, func, or_, select, true
 from sqlalchemy.orm import Session
 
+from app.domain import call_rollup_counts
 from app.domain.assignment import Assignment
 from app.domain.calls import CallLog
 from app.domain.customers import Customer, CustomerAccount
@@ -28,11 +29,17 @@ def by_person(session: Session, scope: Scope, records: Iterable[Any]) -> ByPerso
     found: ByPerson = {}
     for record in records:
         for query, names in _QUERIES[record](scope):
-            for key, *values in session.execute(query):
+            for key, *values in _rows_of(session, query, names, scope):
                 if key is not None and (scope.people is None or key in scope.people):
                     mine = found.setdefault(int(key), {})
                     mine |= {name: int(each or 0) for name, each in zip(names, values, strict=True)}
     return found
+
+
+def _rows_of(session: Session, query: Any, names: tuple[str, ...], scope: Scope) -> Iterable[Any]:
+    if call_rollup_counts.serves(scope, names):
+        return call_rollup_counts.by_person(session, names, scope)
+    return session.execute(query)
 
 
 _Named = tuple[Any, tuple[str, ...]]

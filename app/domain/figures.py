@@ -51,6 +51,8 @@ class Scope:
     slot: int | None = None
     #: The access rule of an alias of CallLog, for rules that compare a call with others.
     sees_call: Callable[[Any], ColumnElement[bool]] = field(default=_everything, hash=False, compare=False)
+    #: A `call_rollup_counts.Rolled`, where daily roll-ups hold what the person sees of calls; None = calls are counted.
+    rolled: Any = field(default=None, hash=False, compare=False)
 
     def before(self) -> Scope:
         """The same, of the period before."""

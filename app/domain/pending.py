@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flask_appbuilder.security.sqla.models import Role
@@ -53,6 +54,8 @@ class Pending:
     #: Audit entries that are sealed and inserted before the commit, and how many there were as each savepoint began.
     audit_entries: list[AuditEntry] = field(default_factory=list)
     audit_savepoints: list[int] = field(default_factory=list)
+    #: Quarters of an hour in which calls were changed. Become marks of the roll-ups before the commit.
+    call_moments: set[datetime] = field(default_factory=set)
     #: What this transaction has taken of the series of record numbers.
     numbers: dict[Series, Taken] = field(default_factory=dict)
     #: Whether there was an active admin before this flush; False where nothing could take the last one away.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    union,
 )
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
@@ -166,6 +168,19 @@ def has_role(role_id: int) -> ColumnElement[bool]:
 def members(session: Session, role_id: int) -> list[Any]:
     """All users of the role, in order of id."""
     return list(session.scalars(select(User).where(has_role(role_id)).order_by(User.id)))
+
+
+def roles_held(session: Session, users: Iterable[int]) -> dict[int, frozenset[int]]:
+    """User -> the ids of their roles, directly or through groups; users without a role are left out."""
+    some = sorted(users)
+    direct = select(assoc_user_role.c.user_id, assoc_user_role.c.role_id).where(assoc_user_role.c.user_id.in_(some))
+    grouped = select(assoc_user_group.c.user_id, assoc_group_role.c.role_id).join(
+        assoc_group_role, assoc_group_role.c.group_id == assoc_user_group.c.group_id
+    )
+    found: dict[int, set[int]] = {}
+    for user, role in session.execute(union(direct, grouped.where(assoc_user_group.c.user_id.in_(some)))):
+        found.setdefault(user, set()).add(role)
+    return {user: frozenset(roles) for user, roles in found.items()}
 
 
 def active_admins(session: Session) -> list[int]:

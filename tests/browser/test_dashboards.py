@@ -51,3 +51,60 @@ def test_a_dashboard_works_without_scripts(seat: Sit) -> None:
     number.click()
     expect(page.locator("#list-count")).to_have_text(count)
     expect(page.locator(".filter-chip")).to_contain_text("Rohan Parikh")
+
+
+def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) -> None:
+    asha = seat(MANAGER)
+    page = asha.page
+    asha.go("/dashboard/sla")
+    page.locator(".dash-arrange").click()
+    page.locator("#board-label").fill("Mornings")
+    names = page.locator("[data-card] [data-name]")
+    first, second = names.nth(0).inner_text(), names.nth(1).inner_text()
+    page.locator("[data-card]").nth(0).locator("[data-do=down]").press("Enter")
+    expect(names.nth(0)).to_have_text(second)
+    expect(page.locator("[data-card]").nth(1).locator("[data-do=down]")).to_be_focused()
+    expect(page.locator("[data-said]")).to_contain_text(first)
+    page.locator("[data-card]").nth(0).locator("[data-size]").select_option("12")
+    expect(page.locator("[data-card]").nth(0)).to_have_class(re.compile("dash-w12"))
+    page.locator("[data-card]").nth(2).locator("[data-do=remove]").click()
+    # The last card is dragged to the front.
+    last = names.last.inner_text()
+    grip, target = page.locator("[data-grip]").last.bounding_box(), page.locator("[data-card]").first.bounding_box()
+    assert grip is not None and target is not None
+    page.mouse.move(grip["x"] + 5, grip["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(target["x"] + 20, target["y"] + 40, steps=8)
+    page.mouse.move(target["x"] + 10, target["y"] + 10, steps=4)
+    page.mouse.up()
+    expect(names.nth(0)).to_have_text(last)
+    page.locator("button[value=save]").click()
+    page.wait_for_url(re.compile(r"/dashboard/boards/\d+$"))
+    labels = page.locator(".dash-board h2")
+    assert labels.all_inner_texts()[:3] == [last, second, first]
+    expect(page.locator(".dash-tabs .tab[aria-current]")).to_have_text("Mornings")
+    # On paper.
+    page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
+    paper = page.pdf(format="A4", print_background=True)
+    assert paper.startswith(b"%PDF-") and 1 <= len(re.findall(rb"/Type\s*/Page\b", paper)) <= 4
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 without its margins, at 96 dpi
+    drawn = page.locator(".dash-board section, .dash-chart canvas, .dash-rows")
+    cut = "(all) => all.filter((each) => each.getBoundingClientRect().right > innerWidth + 1).length"
+    assert drawn.evaluate_all(cut) == 0
+    assert asha.complaints == []
+
+
+def test_a_heat_map_on_a_phone_begins_where_the_office_opens(seat: Sit) -> None:
+    asha = seat(MANAGER)
+    asha.page.set_viewport_size({"width": 390, "height": 844})
+    asha.go("/dashboard/calls?period=month")
+    place = asha.page.locator("[data-widget=calls_heat_map] .dash-scroll")
+    hour = place.evaluate(
+        """(box) => {
+            const [label, ...hours] = box.querySelectorAll("thead th");
+            const edge = box.getBoundingClientRect().left + label.offsetWidth;
+            return hours.find((each) => each.getBoundingClientRect().left >= edge - 2).textContent;
+        }"""
+    )
+    assert 8 <= int(hour) <= 10

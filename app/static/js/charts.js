@@ -112,6 +112,13 @@ if (echarts) {
   new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
 }
 
+// A heat map that doesn't fit begins where the office opens.
+document.querySelectorAll('[data-begin]').forEach((place) => {
+  const [label, ...hours] = place.querySelector('thead tr').cells;
+  const first = hours[Number(place.dataset.begin) - 1];
+  if (first) place.scrollLeft = first.offsetLeft - label.offsetWidth;
+});
+
 document.querySelectorAll('[data-submit]').forEach((select) => select.addEventListener('change', () => select.form.requestSubmit()));
 document.querySelectorAll('[data-print]').forEach((button) => {
   button.hidden = false;

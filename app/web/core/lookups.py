@@ -61,6 +61,8 @@ class Lookups:
     choices: dict[int, Any] = field(default_factory=dict)
     #: user id -> minutes before the due time of a task, where the user chose any.
     reminders: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: Users to whom somebody reports.
+    managers: frozenset[int] = frozenset()
     #: Current business settings.
     business: dict[str, Any] = field(default_factory=dict)
     #: List -> what an admin has chosen for it: {quick_filters, create_fields}, each None for what is declared.
@@ -153,7 +155,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
         users = session.execute(
             select(
                 *(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices),
-                *(User.email, User.reminder_minutes, User.picture),
+                *(User.email, User.reminder_minutes, User.picture, User.manager_id),
             )
         ).all()
         fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
@@ -165,6 +167,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "create_fields": setup.create_fields,
             }
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
+    fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
     _add_people(fresh, users)
     by_address = {address.casefold(): key for key, address in fresh.addresses.items()}
     fresh._labels["user"] = by_address | {card["username"].casefold(): key for key, card in fresh.people.items()}
@@ -172,7 +175,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
 
 
 def _add_people(fresh: Lookups, users: Sequence[Any]) -> None:
-    for key, username, first, last, active, chosen, address, minutes, picture in users:
+    for key, username, first, last, active, chosen, address, minutes, picture, _manager in users:
         fresh.people[key] = {"id": key, "username": username, "full_name": f"{first} {last}".strip()}
         if active:
             fresh.active.add(key)

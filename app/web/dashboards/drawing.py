@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import time
 from typing import Any
 
 from flask_babel import format_decimal
@@ -190,12 +191,25 @@ def _point_cell(name: str, point: Point, number: int, canvas: Canvas) -> Drawn:
 
 def _heat_map(name: str, widget: HeatMap, canvas: Canvas) -> Drawn:
     slots = canvas.found.slots[name]
-    most = max(slots.values(), default=0)
+    most, opens = max(slots.values(), default=0), _office_hours(canvas.viewer)
+    with_rows = {slot % 24 for slot, count in slots.items() if count}
+    shown = range(min(with_rows | opens), max(with_rows | opens) + 1)
     rows = [
-        {"label": day, "cells": [_heat_cell(widget, slots, place * 24 + hour, most, canvas) for hour in range(24)]}
+        {"label": day, "cells": [_heat_cell(widget, slots, place * 24 + hour, most, canvas) for hour in shown]}
         for place, day in enumerate(weekdays())
     ]
-    return chart("heat", ["", *[str(hour) for hour in range(24)]], rows)
+    # On a phone it begins where the office opens.
+    return chart("heat", ["", *[str(hour) for hour in shown]], rows) | {"begin": min(opens) - shown[0] + 1}
+
+
+def _office_hours(viewer: Viewer) -> set[int]:
+    """The hours from when the office first opens in a week until it last closes; all hours of one that never closes."""
+    midnight = time(0)
+    ranges = [each for each in viewer.lookups.office.ranges if each.ends > each.starts or each.ends == midnight]
+    if not ranges:
+        return set(range(24))
+    last = max(23 if each.ends == midnight else each.ends.hour - (each.ends.minute == 0) for each in ranges)
+    return set(range(min(each.starts.hour for each in ranges), last + 1))
 
 
 def _heat_cell(widget: HeatMap, slots: dict[int, int], slot: int, most: int, canvas: Canvas) -> Drawn:

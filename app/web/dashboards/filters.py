@@ -8,15 +8,13 @@ from urllib.parse import urlencode
 
 from flask import request
 from flask_babel import gettext as _
-from sqlalchemy import select
 
 from app import access
 from app.domain import periods
 from app.domain.base import RuleBroken
 from app.domain.figures import FIGURES
 from app.domain.periods import Period
-from app.extensions import db
-from app.models import CallLog, Customer, Lead, Message, Task, Ticket, User
+from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.web.core.fields import Viewer
 from app.web.records.figure_filter import REACH, TEAM, people_of
 
@@ -102,8 +100,8 @@ def offered(viewer: Viewer) -> tuple[list[tuple[str, str]], list[tuple[str, str]
     keys = [key for key in people if key in viewer.lookups.active and (reach is None or key in reach)]
     if len(keys) < 2:
         return [], []
-    with access.as_system(db.session()):
-        managers = set(db.session.scalars(select(User.manager_id).where(User.manager_id.is_not(None)).distinct()))
     named = sorted((str(people[key]["full_name"]), key) for key in keys)
     one = [(str(key), name) for name, key in named[:MAX_PEOPLE]]
-    return one, [(f"{TEAM}{key}", _("Team of %(name)s", name=name)) for name, key in named if key in managers]
+    return one, [
+        (f"{TEAM}{key}", _("Team of %(name)s", name=name)) for name, key in named if key in viewer.lookups.managers
+    ]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access.row_rules import has_own_rule
-from app.domain import figure_counts, figure_tables
+from app.domain import call_rollup_counts, figure_counts, figure_tables
 from app.domain.figure_counts import Counted
 from app.domain.figures import BY_NUMBER, FIGURES, Scope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
@@ -68,6 +68,7 @@ def trend_names(widget: Trend, viewer: Viewer) -> list[str]:
 def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> Measured:
     """All that these widgets show: one statement per record, and one per breakdown, trend and table."""
     found = Measured()
+    scope = _with_rollups(session, widgets, scope, viewer)
     found.counts = figure_counts.count_all(session, _counted(widgets), scope)
     for name, each in widgets.items():
         if isinstance(each, Breakdown):
@@ -77,10 +78,29 @@ def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) ->
         elif isinstance(each, HeatMap):
             found.slots[name] = figure_counts.by_slot(session, each.name, scope)
         elif isinstance(each, PeopleTable):
-            found.people = figure_tables.by_person(session, _within_reach(scope, viewer), kinds_of_people(viewer))
+            within = _within_reach(scope, viewer)
+            if within is not scope:
+                within = _with_rollups(session, widgets, within, viewer)
+            found.people = figure_tables.by_person(session, within, kinds_of_people(viewer))
         elif isinstance(each, ReferralTable):
             found.referrals = figure_tables.referrals(session, scope)
     return found
+
+
+def _with_rollups(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> Scope:
+    """The scope with the daily roll-ups of calls, where they hold exactly the calls that the viewer sees.
+
+    That is so for all calls, if the viewer sees all, and for the calls of people within the viewer's reach of calls.
+    """
+    reach, people = viewer.person.reach("Call Logs"), scope.people
+    is_within = reach is None or (people is not None and people <= reach)
+    if not is_within or not may_see(CallLog, viewer) or not has_own_rule(CallLog) or not _needs_calls(widgets):
+        return scope
+    return replace(scope, rolled=call_rollup_counts.rolled(session, scope, people))
+
+
+def _needs_calls(widgets: Widgets) -> bool:
+    return any(CallLog in each.counted for each in widgets.values())
 
 
 def _counted(widgets: Widgets) -> list[str]:
@@ -89,7 +109,8 @@ def _counted(widgets: Widgets) -> list[str]:
 
 def _within_reach(scope: Scope, viewer: Viewer) -> Scope:
     """A table of people shows only those within the viewer's reach of dashboards."""
-    return scope if scope.people is not None else replace(scope, people=viewer.person.reach("Dashboard"))
+    reach = viewer.person.reach("Dashboard")
+    return scope if scope.people is not None or reach is None else replace(scope, people=reach)
 
 
 def kinds_of_people(viewer: Viewer) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from flask_babel import lazy_gettext as _
 
@@ -15,14 +15,16 @@ from app.web.records.call_fields import STATUS_WORDS
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.figure_labels import LABELS
 
-#: Widths of a widget on a page, in twelfths.
-SIZES = (3, 4, 6, 8, 12)
+#: Widths of a widget on a page, in twelfths: S, M, L, and the full width.
+SIZES = (3, 6, 8, 12)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Widget:
     """One thing on a dashboard."""
 
+    #: The fields that name the figures counted for it in the period.
+    FIGURES: ClassVar[tuple[str, ...]] = ()
     label: Any = None
     #: What its figure says, in a sentence; the guide has the whole formula.
     help: Any = None
@@ -31,53 +33,62 @@ class Widget:
     @property
     def figures(self) -> tuple[str, ...]:
         """The figures that are counted in the period for it."""
-        return ()
+        return tuple(getattr(self, name) for name in self.FIGURES)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """All figures that it shows; those beyond `figures` are measured in statements of its own."""
+        return self.figures
+
+    @property
+    def counted(self) -> set[Any]:
+        """The records whose rows it counts."""
+        return {figures.FIGURES[name].record for name in self.shown}
 
     @property
     def records(self) -> set[Any]:
         """The records that a person must be able to read to see it."""
-        return {figures.FIGURES[name].record for name in self.figures}
+        return self.counted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number(Widget):
-    """One figure: a count, or a sum of seconds."""
+class OneFigure(Widget):
+    """What shows a single figure."""
 
     name: str
-    size: int = 3
 
     @property
-    def figures(self) -> tuple[str, ...]:
+    def shown(self) -> tuple[str, ...]:
         """The one."""
         return (self.name,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number(OneFigure):
+    """One figure: a count, or a sum of seconds."""
+
+    FIGURES: ClassVar[tuple[str, ...]] = ("name",)
+    size: int = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rate(Widget):
     """How many percent of the whole are the part."""
 
+    FIGURES: ClassVar[tuple[str, ...]] = ("part", "whole")
     part: str
     whole: str
     size: int = 3
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """Part and whole."""
-        return (self.part, self.whole)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mean(Widget):
     """Seconds by how many rows they were summed over."""
 
+    FIGURES: ClassVar[tuple[str, ...]] = ("seconds", "count")
     seconds: str
     count: str
     size: int = 3
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """The seconds and the rows."""
-        return (self.seconds, self.count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,21 +104,15 @@ class Steps(Widget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Breakdown(Widget):
+class Breakdown(OneFigure):
     """The rows of a figure by a column."""
 
-    name: str
     column: Any
     #: The filter of the list, and where its words come from: a master, words, or the value itself.
     filter: str
     master: str = ""
     words: Any = None
     options: tuple[str, ...] = ()
-
-    @property
-    def records(self) -> set[Any]:
-        """That of the figure."""
-        return {figures.FIGURES[self.name].record}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,22 +123,21 @@ class Trend(Widget):
     size: int = 12
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.names
+
+    @property
     def records(self) -> set[Any]:
-        """Those of the figures; it shows as many as the person may read."""
+        """None: it shows as many of its figures as the person may read."""
         return set()
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeatMap(Widget):
+class HeatMap(OneFigure):
     """A figure by weekday and hour."""
 
-    name: str
     size: int = 12
-
-    @property
-    def records(self) -> set[Any]:
-        """That of the figure."""
-        return {figures.FIGURES[self.name].record}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +145,16 @@ class PeopleTable(Widget):
     """What each person has done."""
 
     size: int = 12
+
+    @property
+    def counted(self) -> set[Any]:
+        """Those that it has columns for."""
+        return {Lead, Ticket, Task, CallLog}
+
+    @property
+    def records(self) -> set[Any]:
+        """None: it shows as many of its columns as the person may read."""
+        return set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +164,7 @@ class ReferralTable(Widget):
     size: int = 12
 
     @property
-    def records(self) -> set[Any]:
+    def counted(self) -> set[Any]:
         """Leads name the code, customers whose it is."""
         return {Lead, Customer}
 

@@ -15,10 +15,12 @@ from flask_appbuilder.views import expose
 from flask_babel import gettext as _
 from flask_jwt_extended import create_access_token, create_refresh_token, get_jwt, get_jwt_identity, jwt_required
 from flask_wtf.csrf import CSRFError
+from sqlalchemy import select
 
 from app import access
 from app.access import Person
 from app.extensions import csrf, db
+from app.models import BoardHome, Role
 from app.web.core.gate import now
 from app.web.core.local_links import local_path
 from app.web.pages import errors
@@ -85,11 +87,18 @@ class AuthDBView(fab_views.AuthDBView):
 def _next(person: Person) -> str:
     """Where to go after sign-in: the path of ?next= on this site, else where the person's day begins.
 
-    That is the dashboard for who sees figures of others, and My day for everybody else.
+    That is the dashboard for who sees figures of others or whose role has a board as its home, and My day for everybody
+    else.
     """
-    is_manager = person.level("Dashboard", "read") in ("team", "all")
-    home = "/dashboard/" if is_manager else str(current_app.extensions["appbuilder"].get_url_for_index)
+    level = person.level("Dashboard", "read")
+    is_dashboard = level in ("team", "all") or (level != "none" and _has_home(person))
+    home = "/dashboard/" if is_dashboard else str(current_app.extensions["appbuilder"].get_url_for_index)
     return local_path(request.args.get("next")) or home
+
+
+def _has_home(person: Person) -> bool:
+    query = select(BoardHome.board_id).join(Role, Role.id == BoardHome.role_id).limit(1)
+    return db.session.execute(query.where(Role.name.in_(sorted(person.roles)))).first() is not None
 
 
 class SecurityApi(fab_api.SecurityApi):

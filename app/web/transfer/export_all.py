@@ -35,6 +35,8 @@ LEFT_OUT = frozenset(
         *("api_key", "sign_in", "failed_login", "login_name", "kept_key", "stored_response", "idempotency"),
         *("access_version", "alembic_version", "transfer_part", "export_run", "import_row", "health_sample"),
         *("slow_statement", "failed_call", "crm_schema_change"),
+        # Counts of the calls, which are there themselves.
+        *("call_rollup_state", "call_rollup_mark", "call_day_count", "call_hour_count", "call_day_numbers"),
     }
 )
 #: Parts of column names that hold secrets or fingerprints of them.

@@ -1,0 +1,71 @@
+"""The commands `flask rollup rebuild|check`: count the calls of all days anew; compare the counts with the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from app import access
+from app.domain import call_rollup_fill, call_rollups
+from app.extensions import db
+
+#: Days of one transaction.
+_AT_ONCE = 5
+
+
+def commands(readable_errors: Callable[..., Any]) -> AppGroup:
+    """The group of commands; `readable_errors` shows expected errors as a sentence."""
+    group = AppGroup("rollup", help="The daily counts of calls that dashboards use.")
+
+    @group.command("rebuild")
+    @readable_errors
+    def rebuild() -> None:
+        """Count all days anew; dashboards count the calls themselves meanwhile. Called again, it goes on."""
+        zone, now = _zone(), datetime.now(UTC)
+        with access.as_system(db.session()) as session:
+            is_new = call_rollup_fill.begin_rebuild(session, zone, now)
+            session.commit()
+            click.echo("Counting all days anew." if is_new else "Going on where the last rebuild was cut off.")
+            total = 0
+            while days := _waiting(session, zone, now):
+                done = call_rollup_fill.fill(session, days, zone, now)
+                session.commit()
+                total += len(done)
+                if done:
+                    click.echo(f"{total} days, until {call_rollups.date_of(done[-1])}")
+        click.echo(f"Done: {total} days counted.")
+
+    @group.command("check")
+    @readable_errors
+    def check() -> None:
+        """Compare the counts of all days with the calls; ends with 1 if any differ."""
+        zone = _zone()
+        with access.as_system(db.session()) as session:
+            days = call_rollup_fill.filled_days(session, zone)
+            found = {day: call_rollup_fill.differing(session, day, zone) for day in days}
+            session.rollback()
+        wrong = [day for day, differs in found.items() if differs]
+        for day in wrong:
+            click.echo(f"{call_rollups.date_of(day)} differs from its calls.")
+        waiting = sum(differs is None for differs in found.values())
+        click.echo(f"{len(found) - waiting} days compared, {len(wrong)} differ, {waiting} wait to be counted anew.")
+        if wrong:
+            raise SystemExit(1)
+
+    return group
+
+
+def _zone() -> ZoneInfo:
+    return ZoneInfo(current_app.config["CRM"].time_zone)
+
+
+def _waiting(session: Any, zone: ZoneInfo, now: datetime) -> list[int]:
+    """The next days to be counted; none where only marks of today are left."""
+    today = call_rollups.day_of(now, zone)
+    return [day for day in call_rollup_fill.waiting(session, zone, now, _AT_ONCE) if day < today]

@@ -1,0 +1,113 @@
+"""The boards that a person sees, which of them is their home, and who may arrange them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from flask import g
+from sqlalchemy import func, select
+
+from app import access
+from app.domain import team
+from app.extensions import db
+from app.models import Board, BoardHome, Role
+from app.web.core.fields import Viewer
+from app.web.dashboards.filters import Filters
+
+BASE = "/dashboard/boards/"
+#: People whose boards a process remembers.
+MAX_PEOPLE = 5000
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A board in the tabs."""
+
+    id: int
+    label: str
+    #: The role of the person whose home it is; None = of none.
+    home_of: int | None
+
+
+def sees_others(person: access.Person) -> bool:
+    """Whether the person sees figures of others."""
+    return person.level("Dashboard", "read") in ("team", "all")
+
+
+def may_arrange(viewer: Viewer) -> bool:
+    """Whether the person may make boards: who sees figures of others, and only with their own eyes."""
+    person = viewer.person
+    return not person.read_only and (sees_others(person) or person.may("Settings", "write"))
+
+
+def may_share(viewer: Viewer) -> bool:
+    """Whether the person may give boards to others: who manages people or settings."""
+    return may_arrange(viewer) and (viewer.person.is_manager or viewer.person.may("Settings", "write"))
+
+
+def may_change(board: Any, viewer: Viewer) -> bool:
+    """Whether the person may change this board: its owner, and for given ones who writes the settings."""
+    if not may_arrange(viewer):
+        return False
+    is_own = board.owner_id == viewer.person.id
+    return bool(is_own or (board.audience != "me" and viewer.person.may("Settings", "write")))
+
+
+_cache: dict[tuple[str, int], tuple[Any, list[Listed]]] = {}
+_lock = threading.Lock()
+
+
+def boards_of(viewer: Viewer) -> list[Listed]:
+    """The boards for the person's tabs, by name: their own, and those given to them. Cached as saved views are."""
+    version = (viewer.person.version, g.get("lists_version"))
+    key = (str(db.session().get_bind().engine.url), viewer.person.id)
+    found = _cache.get(key)
+    if found is None or found[0] != version or version[1] is None:
+        found = (version, _load(viewer))
+        with _lock:
+            if len(_cache) > MAX_PEOPLE:
+                _cache.clear()
+            _cache[key] = found
+    return found[1]
+
+
+def _load(viewer: Viewer) -> list[Listed]:
+    mine = select(Role.id).where(Role.name.in_(sorted(viewer.person.roles)))
+    home = select(func.min(BoardHome.role_id)).where(BoardHome.board_id == Board.id, BoardHome.role_id.in_(mine))
+    query = select(Board.id, Board.label, home.scalar_subquery()).order_by(Board.label, Board.id)
+    return [Listed(*row) for row in db.session.execute(query)]
+
+
+def home_of(viewer: Viewer) -> int | None:
+    """The board that is the home of a role of theirs; of several roles, the one made the home of the first."""
+    homes = [(each.home_of, each.id) for each in boards_of(viewer) if each.home_of is not None]
+    return min(homes)[1] if homes else None
+
+
+def tabs(shown: int | None, filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
+    """The tabs of boards; `shown`: the one that is open."""
+    return [
+        {"label": each.label, "url": filters.address(f"{BASE}{each.id}"), "active": each.id == shown, "is_board": True}
+        for each in boards_of(viewer)
+    ]
+
+
+def offered_audiences(viewer: Viewer) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """([(role id, name)], [(user id of a manager, name)]) to whom the person may give a board.
+
+    Who writes the settings: all roles and teams; else the roles that somebody of their team has, and their own teams.
+    """
+    if not may_share(viewer):
+        return [], []
+    people, own_team = viewer.lookups.people, viewer.person.team_ids
+    sees_all = viewer.person.may("Settings", "write")
+    with access.as_system(db.session()) as session:
+        roles = session.execute(select(Role.id, Role.name).where(Role.name != "Public").order_by(Role.name)).all()
+        held = None if sees_all else frozenset().union(*team.roles_held(session, own_team).values())
+    teams = sorted((str(people[key]["full_name"]), key) for key in viewer.lookups.managers & people.keys())
+    return (
+        [(key, str(name)) for key, name in roles if held is None or key in held],
+        [(key, name) for name, key in teams if sees_all or key in own_team],
+    )

@@ -1,0 +1,167 @@
+"""The pages of boards: read one, arrange one, delete one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import flash, redirect, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app import access
+from app.domain import boards
+from app.domain.base import Conflict
+from app.extensions import db
+from app.models import Board, BoardHome
+from app.web.core.fields import Viewer
+from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
+from app.web.dashboards import board_form, board_list, shown
+from app.web.dashboards import filters as url_filters
+from app.web.dashboards.board_form import Draft
+from app.web.dashboards.board_list import BASE
+from app.web.dashboards.widgets import CATALOG, PAGES
+from app.web.pages.refusals import refuse_as_page
+
+
+class BoardsView(ModulePermissions, BaseView):
+    """/dashboard/boards/"""
+
+    route_base = "/dashboard/boards"
+    default_view = "show"
+    module = "Dashboard"
+    VERBS = {"show": "read", "new": "read", "edit": "read", "delete": "read"}
+
+    @expose("/<int:key>")
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def show(self, key: int) -> Any:
+        """A board, as far as the reader sees its cards."""
+        viewer = current_viewer()
+        context = shown.board_page(_found(key), url_filters.parse(viewer), viewer)
+        return self.render_template("dashboards/board.html", **context)
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("new")
+    def new(self) -> Any:
+        """Make a board; `from`: the page of the product whose cards it begins with."""
+        viewer = current_viewer()
+        if not board_list.may_arrange(viewer):
+            raise access.Denied(_("Boards are made by those who see figures of others. Ask your manager for one."))
+        if request.method == "GET":
+            return self._form(None, board_form.of_page(request.args.get("from", ""), viewer), viewer)
+        return self._sent(None, viewer)
+
+    @expose("/<int:key>/edit", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def edit(self, key: int) -> Any:
+        """Arrange a board: every button but Save changes the form alone."""
+        viewer = current_viewer()
+        board = _changeable(key, viewer)
+        if request.method == "GET":
+            return self._form(board, board_form.of_board(board, _is_home(board)), viewer)
+        return self._sent(board, viewer)
+
+    @expose("/<int:key>/delete", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("delete")
+    def delete(self, key: int) -> Any:
+        """Delete a board."""
+        board = _changeable(key, current_viewer())
+        label = board.label
+        boards.remove(db.session(), board)
+        db.session.commit()
+        flash(_("Board “%(name)s” deleted.", name=label), "success")
+        return redirect("/dashboard/")
+
+    def _sent(self, board: Board | None, viewer: Viewer) -> Any:
+        draft, key = Draft(), None if board is None else board.id
+        try:
+            draft = board_form.of_form(request.form)
+            what = request.form.get("do", "save")
+            if what != "save":
+                return self._form(board, board_form.changed(draft, what, viewer), viewer)
+            stored = boards.save(db.session(), board, board_form.values_of(draft, viewer), viewer.stamp)
+            key = stored.id
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, errors = refusal(broken)
+            board = None if board is None or key is None else db.session.get(Board, key)
+            if isinstance(broken, Conflict) and board is not None:
+                draft = replace(draft, version=board.version)  # the next save replaces what the other has saved
+            return self._form(board, draft, viewer, sentence, errors), status
+        flash(_told(draft, viewer), "success")
+        return redirect(f"{BASE}{key}")
+
+    def _form(
+        self,
+        board: Board | None,
+        draft: Draft,
+        viewer: Viewer,
+        sentence: str = "",
+        errors: dict[str, list[str]] | None = None,
+    ) -> Any:
+        roles, teams = board_list.offered_audiences(viewer)
+        unseen = board_form.unseen(draft, viewer)
+        return self.render_template(
+            "dashboards/arrange.html",
+            title=_("New board") if board is None else _("Arrange “%(name)s”", name=board.label),
+            action=f"{BASE}new" if board is None else f"{BASE}{board.id}/edit",
+            back=f"{BASE}{board.id}" if board is not None else "/dashboard/",
+            board=board,
+            draft=draft,
+            cards=[_card(place, name, size, unseen) for place, (name, size) in enumerate(draft.cards)],
+            sizes=board_form.SIZE_LABELS,
+            offered=board_form.offered_cards(draft, viewer),
+            roles=[(f"role-{key}", name) for key, name in roles],
+            teams=[(f"team-{key}", name) for key, name in teams],
+            origin=next((page.label for page in PAGES if page.name == draft.origin), ""),
+            sentence=sentence,
+            errors=errors or {},
+        )
+
+
+def _card(place: int, name: str, size: int, unseen: dict[str, list[str]]) -> dict[str, Any]:
+    is_known = name in CATALOG
+    return {
+        "place": place,
+        "name": name,
+        "size": size if size in boards.SIZES else 6,
+        "label": str(CATALOG[name].label) if is_known else name[:60],
+        "kind": board_form.kind_of(name) if is_known else "",
+        "unseen": unseen.get(name, []),
+    }
+
+
+def _found(key: int) -> Board:
+    return boards.refuse_missing(db.session.scalars(select(Board).where(Board.id == key)).first())
+
+
+def _changeable(key: int, viewer: Viewer) -> Board:
+    board = _found(key)
+    if not board_list.may_change(board, viewer):
+        raise access.Denied(_("Only the owner can change this board. Make one of your own instead."))
+    return board
+
+
+def _is_home(board: Board) -> bool:
+    return db.session.execute(select(BoardHome.role_id).where(BoardHome.board_id == board.id)).first() is not None
+
+
+def _told(draft: Draft, viewer: Viewer) -> str:
+    """That it was saved, and which cards some readers don't see."""
+    unseen = board_form.unseen(draft, viewer)
+    text = str(_("Board “%(name)s” saved.", name=" ".join(draft.label.split())))
+    if not unseen:
+        return text
+    cards = ", ".join(str(CATALOG[name].label) for name in unseen)
+    return f"{text} {_('Some of its readers do not see: %(cards)s.', cards=cards)}"

@@ -1,0 +1,116 @@
+"""How long dashboards take with a million calls, measured anew each time; with and without the daily roll-ups.
+
+    python -m bench.dashboards [CALLS] [ROUNDS]
+
+starts a private MariaDB, fills it (once: the folder is kept in the cache), and prints one line per page and person:
+median and 95th percentile of whole requests in milliseconds, statements, and the same without the roll-ups.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import access, create_app
+from app.domain import call_rollup_fill, call_rollups
+from app.extensions import db
+from app.models import SignIn, User
+from app.ops.database import STATEMENTS
+from app.web.dashboards import measure
+from app.web.dashboards.widgets import PAGES
+from app.web.security.sessions import hash_token
+from bench import generate, server
+from tests.app_fixtures import Colleague, Door, settings_for
+
+SIZES = {"leads": 100_000, "customers": 20_000, "tickets": 50_000, "tasks": 150_000, "activities": 1_000}
+PEOPLE = (generate.MANAGER, generate.SALES, generate.SUPPORT)
+PERIODS = ("month", "week")
+
+
+def sign_in(session: Session, name: str) -> Colleague:
+    """A sign-in of this user for `Door`."""
+    user = session.scalars(select(User).where(User.username == name)).one()
+    digest, later = hash_token(f"cookie-{name}"), datetime.now(UTC) + timedelta(days=1)
+    if session.scalars(select(SignIn).where(SignIn.token_hash == digest)).first() is None:
+        values = {"token_hash": digest, "door": "form", "started_on": datetime.now(UTC), "seen_on": later}
+        session.add(SignIn(user_id=user.id, **values))
+        session.commit()
+    return Colleague(user.id, name)
+
+
+def timed(door: Door, path: str, rounds: int) -> tuple[float, float, int] | None:
+    """(median, 95th percentile in ms, statements) of this page, measured anew each time; None if there is none."""
+    if door.screen(path).status_code != 200:  # which fills all other caches
+        return None
+    spent, statements = [], 0
+    for _round in range(rounds):
+        measure.forget()
+        sent: list[Any] = []
+        token, start = STATEMENTS.set(sent), time.perf_counter()
+        door.screen(path)
+        spent.append((time.perf_counter() - start) * 1000)
+        STATEMENTS.reset(token)
+        statements = len(sent)
+    spent.sort()
+    return statistics.median(spent), spent[max(0, round(0.95 * len(spent)) - 1)], statements
+
+
+def rebuild(session: Session, zone: ZoneInfo) -> float:
+    """Fill all roll-ups anew; the seconds that it took."""
+    now, start = datetime.now(UTC), time.perf_counter()
+    call_rollup_fill.begin_rebuild(session, zone, now)
+    session.commit()
+    while call_rollup_fill.fill(session, call_rollup_fill.waiting(session, zone, now, 5), zone, now):
+        session.commit()
+    session.commit()
+    return time.perf_counter() - start
+
+
+def measured(app: Any, people: list[Colleague], rounds: int) -> dict[tuple[str, str, str], tuple[float, float, int]]:
+    """(person, page, period) -> figures."""
+    found = {}
+    for who in people:
+        door = Door(app, who)
+        for page in PAGES:
+            for period in PERIODS:
+                each = timed(door, f"/dashboard/{page.name}?period={period}", rounds)
+                if each is not None:
+                    found[who.username, page.name, period] = each
+    return found
+
+
+def main(calls: int = 1_000_000, rounds: int = 10) -> None:
+    """Fill, measure, print."""
+    folder, data = server.scratch(), server.filled_data_folder(generate.Sizes(**SIZES, calls=calls))[0]
+    server.copy_data(data, folder / "db")
+    with server.Database(folder / "db", server.CACHE / "empty", *server.MEASURING) as database:
+        settings = settings_for(
+            Path(folder), CRM_DATABASE_URL=database.address, CRM_FIELD_KEY=server.FIELD_KEY, CRM_SCHEDULER="off"
+        )
+        app = create_app(settings, TESTING=True)
+        with app.app_context(), access.as_system(db.session()) as session:
+            people, zone = [sign_in(session, name) for name in PEOPLE], ZoneInfo(settings.time_zone)
+            call_rollups.start_over(session)
+            session.commit()
+        without = measured(app, people, max(2, rounds // 3))
+        with app.app_context(), access.as_system(db.session()) as session:
+            print(f"{calls} calls counted by day in {rebuild(session, zone):.1f} s")
+        found = measured(app, people, rounds)
+        print("who\tpage\tperiod\tp50\tp95\tstatements\tp50 without\tp95 without")
+        for key, (half, most, statements) in found.items():
+            before = without[key]
+            print(*key, f"{half:.0f}", f"{most:.0f}", statements, f"{before[0]:.0f}", f"{before[1]:.0f}", sep="\t")
+        with app.app_context():
+            db.engine.dispose()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

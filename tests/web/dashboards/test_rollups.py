@@ -1,0 +1,249 @@
+"""Figures of calls from the daily roll-ups are those of the calls themselves: for five roles, at every moment."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import call_rollup_counts, call_rollup_fill, call_rollups, call_sync, calls
+from app.domain.base import Stamp
+from app.domain.call_parsing import Telephone
+from app.domain.figures import BY_NUMBER, FIGURES
+from app.domain.periods import Period
+from app.models import CallLog, DayCount, RollupMark, RollupState
+from app.web.core.fields import Viewer
+from app.web.core.lookups import load_lookups
+from app.web.dashboards import measure
+from app.web.dashboards.widgets import CATALOG
+from app.web.records.figure_filter import scope_of
+from tests.app_fixtures import World
+
+ROLES = ("root", "rhea", "mia", "ana", "cleo")
+#: The same clocks under two names: under the second, no roll-up is taken.
+ROLLED, RAW = ZoneInfo("Asia/Kolkata"), ZoneInfo("Asia/Calcutta")
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+FIRST, LAST = date(2026, 11, 2), date(2026, 11, 26)
+WIDGETS = {name: each for name, each in CATALOG.items() if CallLog in each.counted}
+NUMBERS = [f"+9198200000{n:02d}" for n in range(12)]
+
+
+def filled(session: Session, days: int = 400) -> list[int]:
+    """Fill what waits, as the job does."""
+    found = call_rollup_fill.waiting(session, ROLLED, NOW, days)
+    done = call_rollup_fill.fill(session, found, ROLLED, NOW)
+    session.commit()
+    return done
+
+
+class Phones:
+    """Makes, changes and deletes calls by chance, through every door."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world, self.chance = world, random.Random(seed)
+        self.people = [world.people[name].id for name in ("ana", "ben", "mia", "cleo", "rhea")]
+
+    def moment(self) -> datetime:
+        seconds = self.chance.randrange(int((NOW - datetime(2026, 10, 25, tzinfo=UTC)).total_seconds()))
+        return NOW - timedelta(seconds=seconds)
+
+    def values(self) -> dict[str, Any]:
+        pick, is_in = self.chance.choice, self.chance.random() < 0.5
+        return {
+            "direction": "Incoming" if is_in else "Outgoing",
+            "status": pick(("Completed", "Missed Call", "No Answer") if is_in else ("Completed", "Did Not Picked")),
+            "other_e164": pick([*NUMBERS, None]),
+            "started_on": self.moment(),
+            "duration_seconds": self.chance.randrange(300),
+            "employee_id": pick([*self.people, None]),
+            "cold": self.chance.random() < 0.2,
+            "medium": "mobile",
+            "native": {},
+            "created_on": NOW,
+            "changed_on": NOW,
+        }
+
+    def one(self, session: Session) -> CallLog:
+        keys = session.scalars(select(CallLog.id)).all()
+        return session.get_one(CallLog, self.chance.choice(keys))
+
+    def add(self, session: Session) -> None:
+        session.add(CallLog(**self.values()))
+
+    def change(self, session: Session) -> None:
+        values = self.values()
+        for name in self.chance.sample(["status", "started_on", "employee_id", "other_e164", "duration_seconds"], 2):
+            setattr(self.one(session), name, values[name])
+
+    def remove(self, session: Session) -> None:
+        session.delete(self.one(session))
+
+    def insert_many(self, session: Session) -> None:
+        session.execute(insert(CallLog.__table__), [self.values() for _n in range(3)])
+
+    def change_many(self, session: Session) -> None:
+        rules = CallLog.other_e164 == self.chance.choice(NUMBERS)
+        session.execute(update(CallLog).where(rules).values(cold=True, employee_id=self.chance.choice(self.people)))
+
+    def remove_many(self, session: Session) -> None:
+        start = self.moment()
+        rules = (CallLog.started_on >= start, CallLog.started_on < start + timedelta(hours=6))
+        session.execute(delete(CallLog).where(*rules).execution_options(synchronize_session=False))
+
+    def synchronize(self, session: Session) -> None:
+        """A telephone sends calls; some were sent before, with another time."""
+        records = [
+            {
+                "from": self.chance.choice(NUMBERS),
+                "to": "9820099999",
+                "type": "Incoming",
+                "status": "Completed",
+                "duration": self.chance.randrange(1, 300),
+                "start_time": f"{self.moment().astimezone(ROLLED):%Y-%m-%d %H:%M:%S}",
+                "device_call_id": f"device_{self.chance.randrange(5)}",
+            }
+            for _n in range(3)
+        ]
+        telephone = Telephone(self.people[0], ROLLED, frozenset({"+919820099999"}), "EshinApp/1.0")
+        call_sync.sync(session, telephone, records, NOW)
+
+    def undone(self, session: Session) -> None:
+        """A savepoint and a transaction that are rolled back."""
+        with session.begin_nested() as point:
+            session.add(CallLog(**self.values()))
+            session.flush()
+            point.rollback()
+        session.add(CallLog(**self.values()))
+        session.flush()
+        session.rollback()
+
+
+STEPS: tuple[Callable[[Phones, Session], None], ...] = (
+    *(Phones.add, Phones.change, Phones.remove, Phones.insert_many),
+    *(Phones.change_many, Phones.remove_many, Phones.synchronize, Phones.undone),
+)
+
+
+def viewer_of(world: World, session: Session, name: str, zone: ZoneInfo) -> Viewer:
+    with access.as_system(session):
+        person = access.load_person(session, world.people[name].id, NOW)
+        lookups = load_lookups(session, 0, str(zone))
+    return Viewer(person, lookups, zone, NOW)
+
+
+def measured(world: World, name: str, zone: ZoneInfo, people: frozenset[int] | None) -> Any:
+    """All figures of calls that this person sees, once for a month and once for a week."""
+    with world.as_person(name) as session:
+        viewer = viewer_of(world, session, name, zone)
+        widgets = measure.visible_widgets(WIDGETS, WIDGETS, viewer)
+        found = []
+        for first in (FIRST, date(2026, 11, 20)):
+            scope = scope_of(Period(first, LAST, zone), viewer, people)
+            each = measure.measure(session, widgets, scope, viewer)
+            calls_only = {
+                n: {k: v for k, v in row.items() if k in ("calls", "talk_seconds")} for n, row in each.people.items()
+            }
+            found.append(
+                (each.counts, {k: sorted(v) for k, v in each.groups.items()}, each.series, each.slots, calls_only)
+            )
+        return found
+
+
+def assert_equal(world: World, names: tuple[str, ...] = ROLES) -> None:
+    for name in names:
+        with world.as_person(name) as session:
+            reach = viewer_of(world, session, name, ROLLED).person.reach("Dashboard")
+        for people in {reach, frozenset({world.people["ana"].id}), frozenset()}:
+            assert measured(world, name, ROLLED, people) == measured(world, name, RAW, people), (name, people)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(world: World, seed: int) -> None:
+    phones, session = Phones(world, seed), world.session
+    session.execute(insert(CallLog.__table__), [phones.values() for _n in range(150)])
+    session.commit()
+    assert_equal(world, ("root",))  # nothing is filled
+    filled(session, 9)
+    assert_equal(world, ("root",))  # some days are
+    filled(session)
+    state = session.get_one(RollupState, 1)
+    assert call_rollups.date_of(state.filled_until or 0) == LAST - timedelta(days=1)
+    assert_equal(world)
+    for n, step in enumerate(phones.chance.sample(STEPS * 3, 3 * len(STEPS))):
+        step(phones, session)
+        session.commit()
+        if n % 5 == 4:
+            assert_equal(world, (phones.chance.choice(ROLES),))
+            filled(session, 3)  # the job is cut off
+            assert_equal(world, ("root",))
+    while filled(session):
+        pass
+    assert_equal(world)
+    assert session.scalar(select(func.count(RollupMark.id))) == 0
+    days = call_rollup_fill.filled_days(session, ROLLED)
+    assert not any(call_rollup_fill.differing(session, day, ROLLED) for day in days)
+
+
+def test_all_figures_of_calls_that_add_up_are_served(world: World) -> None:
+    filled(world.session)
+    with world.as_person("root") as session:
+        viewer = viewer_of(world, session, "root", ROLLED)
+        scope = measure._with_rollups(session, WIDGETS, scope_of(Period(FIRST, LAST, ROLLED), viewer, None), viewer)
+        assert scope.rolled is not None
+        names = [name for name, each in FIGURES.items() if each.record is CallLog and name not in BY_NUMBER]
+        assert call_rollup_counts.serves(scope, names)
+        assert len(call_rollup_counts.by_period(session, names, scope, True)) == len(names) >= 8
+
+
+def test_a_change_marks_its_day_in_its_own_transaction(world: World) -> None:
+    session, day = world.session, datetime(2026, 11, 10, 9, 7, tzinfo=UTC)
+    call = calls.create(
+        session, {"direction": "Outgoing", "status": "Completed", "started_on": day}, Stamp(world.people["ana"].id, NOW)
+    )
+    session.flush()
+    assert session.scalars(select(RollupMark.moment)).all() == []
+    session.commit()
+    quarter = day.replace(minute=0)
+    assert session.scalars(select(RollupMark.moment)).all() == [quarter]
+    filled(session)
+    assert session.scalars(select(RollupMark.moment)).all() == []
+    call.outcome = "Will call back"  # nothing that is counted
+    session.commit()
+    assert session.scalars(select(RollupMark.moment)).all() == []
+    call.started_on = day + timedelta(days=3)
+    session.commit()
+    assert session.scalars(select(RollupMark.moment)).all() == [quarter, quarter + timedelta(days=3)]
+
+
+@pytest.fixture
+def rolled(world: World) -> Iterator[World]:
+    """Forty days of calls, filled."""
+    world.session.execute(insert(CallLog.__table__), [Phones(world, n).values() for n in range(60)])
+    world.session.commit()
+    yield world
+
+
+def test_the_commands_rebuild_and_check(rolled: World) -> None:
+    run = rolled.app.test_cli_runner().invoke
+    built = run(args=["rollup", "rebuild"])
+    assert (built.exit_code, "Counting all days anew." in built.output) == (0, True), built.output
+    checked = run(args=["rollup", "check"])
+    assert (checked.exit_code, " 0 differ" in checked.output) == (0, True), checked.output
+    # Somebody changes the counts behind everybody's back, and a rebuild is cut off in the middle.
+    session = rolled.session
+    session.execute(update(DayCount).values(calls=DayCount.calls + 1))
+    session.commit()
+    checked = run(args=["rollup", "check"])
+    assert (checked.exit_code, "differs from its calls" in checked.output) == (1, True)
+    assert call_rollup_fill.begin_rebuild(session, ROLLED, datetime.now(UTC))
+    session.commit()
+    built = run(args=["rollup", "rebuild"])
+    assert "Going on where the last rebuild was cut off." in built.output
+    assert run(args=["rollup", "check"]).exit_code == 0
