@@ -19,6 +19,7 @@ from app.demo.builder import DemoBuilder
 from app.demo.campaigns import make_campaign
 from app.demo.conversations import make_conversations
 from app.demo.leads import make_leads
+from app.demo.reports import make_reports
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
 from app.demo.sample_text import PEOPLE
 from app.demo.tickets import make_tickets
@@ -40,6 +41,7 @@ STEPS = (
     make_requests,
     make_notices,
     make_holidays,
+    make_reports,
 )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 MODULES = (
     "Dashboard",
+    "Reports",
     "Leads",
     "Tickets",
     "Customers",
@@ -35,6 +36,8 @@ _ROWS = ("read", "create", "write", "delete", "assign", "bulk", "export", "impor
 #: Module -> the verbs that some code asks for; every other cell of the matrix is not offered and means nothing.
 VERBS_OF: dict[str, tuple[str, ...]] = {
     "Dashboard": ("read",),
+    # "read": those that are shared with the person; "create": to build, save and send reports.
+    "Reports": ("read", "create"),
     "Leads": _ROWS,
     "Tickets": _ROWS,
     "Customers": _ROWS,
@@ -52,7 +55,7 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     "Audit Log": ("read",),
 }
 #: Modules whose rows have no owner: only the levels none and all apply.
-WITHOUT_OWNER = ("Support Pages", "Settings", "Sign-ins", "Audit Log")
+WITHOUT_OWNER = ("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log")
 
 
 def mask_of(column: str) -> str | None:
@@ -142,11 +145,13 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     "Sales Manager": {
         **_manages("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"),
         "Dashboard": _cells("team", "read"),
+        "Reports": _cells("all", "read", "create"),
         "Support Pages": _cells("all", "read"),
     },
     "Support Manager": {
         **_manages("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"),
         "Dashboard": _cells("team", "read"),
+        "Reports": _cells("all", "read", "create"),
         "Support Pages": _cells("all", "read", "create", "write", "delete"),
     },
     "Sales User": {
@@ -158,6 +163,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Notes": _OWN | {"delete": "own"},
         "Requests": {"read": "own", "create": "own"},
         "Dashboard": _cells("own", "read"),
+        "Reports": _ALL,
         "Support Pages": _ALL,
     },
     "Support User": {
@@ -169,6 +175,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Notes": _OWN | {"delete": "own"},
         "Requests": {"read": "own", "create": "own"},
         "Dashboard": _cells("own", "read"),
+        "Reports": _ALL,
         "Support Pages": _ALL,
     },
     "Compliance": {module: dict(_ALL) for module in MODULES if module not in ("Settings", "Sign-ins")}
