@@ -163,7 +163,9 @@ def read_times(rhythm: str, at: str, day: str) -> Times:
         return Times(rhythm, clock.replace(second=0, microsecond=0, tzinfo=None), 0)
     least, most = (0, 6) if rhythm == "weekly" else (1, 31)
     if not (day.isascii() and day.isdigit() and least <= int(day[:3]) <= most):
-        text = "Please choose a day of the week." if rhythm == "weekly" else "Please choose a day of the month, 1 to 31."
+        text = (
+            "Please choose a day of the week." if rhythm == "weekly" else "Please choose a day of the month, 1 to 31."
+        )
         raise RuleBroken(text, "day")
     return Times(rhythm, clock.replace(second=0, microsecond=0, tzinfo=None), int(day))
 
@@ -331,7 +333,9 @@ def count_result(session: Session, run: Any, now: datetime) -> None:
     session.flush()
 
 
-def _tell(session: Session, about: tuple[Report, ReportSchedule], why: str, more: dict[str, Any], now: datetime) -> None:
+def _tell(
+    session: Session, about: tuple[Report, ReportSchedule], why: str, more: dict[str, Any], now: datetime
+) -> None:
     report, schedule = about
     payload = {"report": report.id, "name": report.label, "why": why} | {k: v for k, v in more.items() if k != "key"}
     key = f"report:{schedule.id}:{why}:{more['key']}"

@@ -56,7 +56,13 @@ def test_how_many_times_were_missed() -> None:
 
 @pytest.mark.parametrize(
     ("rhythm", "at", "day"),
-    [("hourly", "09:00", ""), ("daily", "25:00", ""), ("weekly", "09:00", "7"), ("monthly", "09:00", "32"), ("monthly", "9", "x")],
+    [
+        ("hourly", "09:00", ""),
+        ("daily", "25:00", ""),
+        ("weekly", "09:00", "7"),
+        ("monthly", "09:00", "32"),
+        ("monthly", "9", "x"),
+    ],
 )
 def test_times_that_are_none(rhythm: str, at: str, day: str) -> None:
     with pytest.raises(RuleBroken):
@@ -146,7 +152,9 @@ def ends(session: Session, schedule: ReportSchedule, state: str, times: int) -> 
         schedules.settle(session, run, (state, "It can't be read."), schedule.next_on)
 
 
-def test_a_schedule_that_keeps_failing_is_paused_and_its_author_told(session: Session, schedule: ReportSchedule) -> None:
+def test_a_schedule_that_keeps_failing_is_paused_and_its_author_told(
+    session: Session, schedule: ReportSchedule
+) -> None:
     ends(session, schedule, "failed", schedules.MAX_FAILURES)
     assert schedule.paused_on is not None and "It can't be read." in (schedule.paused_why or "")
     assert schedules.find_due(session, schedule.next_on + timedelta(days=9), 9) == []

@@ -65,7 +65,13 @@ def _figures(form: Any) -> Iterable[Raw]:
         elif of and column:
             yield {"of": of, "column": column}
         elif of:
-            raise RuleBroken(_("Please choose of which column: %(figure)s.", figure=labels.of_kind(of) if of in FIGURES else of[:20]), "figures")
+            raise RuleBroken(
+                _(
+                    "Please choose of which column: %(figure)s.",
+                    figure=labels.of_kind(of) if of in FIGURES else of[:20],
+                ),
+                "figures",
+            )
 
 
 def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
@@ -152,7 +158,10 @@ def _column_choices(found: Catalogue, definition: Definition) -> list[Raw]:
     """The columns in parts: those of the record, then those of each related one; chosen ones first in their order."""
     parts: dict[str, list[Raw]] = {}
     known = {each.name: each for each in _usable(found)}
-    names = [*[name for name in definition.columns if name in known], *[n for n in known if n not in definition.columns]]
+    names = [
+        *[name for name in definition.columns if name in known],
+        *[n for n in known if n not in definition.columns],
+    ]
     for name in names:
         relation = name.partition(".")[0] if known[name].is_related else ""
         on = name in definition.columns
@@ -181,11 +190,16 @@ def _figure_choice(found: Catalogue, definition: Definition, place: int) -> Raw:
     kinds_ = [(each, labels.of_kind(each)) for each in FIGURES]
     numbers = [(each.name, each.label) for each in _usable(found) if each.is_number]
     dates = [(each.name, each.label) for each in _usable(found) if each.is_date and each.is_group]
-    return {"of": _options(kinds_, now.of if now else ""), "columns": _options([*numbers, *dates], now.column if now else "")}
+    return {
+        "of": _options(kinds_, now.of if now else ""),
+        "columns": _options([*numbers, *dates], now.column if now else ""),
+    }
 
 
 def _dates(found: Catalogue) -> list[tuple[str, str]]:
-    return [(each.name, each.label) for each in _usable(found) if each.is_date and each.field.filter and not each.is_related]
+    return [
+        (each.name, each.label) for each in _usable(found) if each.is_date and each.field.filter and not each.is_related
+    ]
 
 
 def _sorts(found: Catalogue, definition: Definition) -> list[tuple[str, str, bool]]:

@@ -62,9 +62,7 @@ class Column:
     @property
     def is_number(self) -> bool:
         """Whether it can be summed."""
-        return (
-            isinstance(self.field, _NUMBERS) and len(self.field.columns) == 1 and self.field.name not in _NO_NUMBERS
-        )
+        return isinstance(self.field, _NUMBERS) and len(self.field.columns) == 1 and self.field.name not in _NO_NUMBERS
 
     @property
     def is_group(self) -> bool:
@@ -123,7 +121,9 @@ class Catalogue:
         """The column of this name for a use that shows something of its value. Raises RuleBroken."""
         found = self.columns.get(name)
         if found is None:
-            text = _("The column “%(name)s” doesn't exist any more. Please edit the report and remove it.", name=name[:60])
+            text = _(
+                "The column “%(name)s” doesn't exist any more. Please edit the report and remove it.", name=name[:60]
+            )
             raise RuleBroken(text, use)
         if name in self.hidden:
             text = _("“%(name)s” is hidden from you, so a report can't use it.", name=found.label)
@@ -132,7 +132,8 @@ class Catalogue:
 
     def joined(self, query: Any, parts: Iterable[Any]) -> Any:
         """The query with the joins that these expressions need."""
-        wanted = tables_in(tuple(parts), access.outer_nodes)
+        clauses = [part.__clause_element__() if hasattr(part, "__clause_element__") else part for part in parts]
+        wanted = tables_in(clauses, access.outer_nodes)
         for model, on in self.joins:
             if model.__tablename__ in wanted:
                 query = query.outerjoin(model, on)

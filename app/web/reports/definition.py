@@ -150,7 +150,7 @@ def _where(raw: Mapping[str, Any]) -> list[Any] | None:
     given = raw.get("where")
     if given is not None and not isinstance(given, list):
         raise RuleBroken(_("The conditions of this report can't be read. Please set the filter again."), "where")
-    return given if given and len(given) > 1 else None
+    return None if not given or given in (["all"], ["any"]) else given
 
 
 def _period(raw: Mapping[str, Any]) -> Moving | None:

@@ -72,7 +72,10 @@ def _chart(table: Table, notes: list[str]) -> Drawn | None:
 def _plain(table: Table) -> tuple[list[str], list[Drawn]]:
     place = table.names
     rows = [
-        {"label": " · ".join(text_of(each) for each in row[:place]), "cells": [_cell(row[place], url, place in table.seconds)]}
+        {
+            "label": " · ".join(text_of(each) for each in row[:place]),
+            "cells": [_cell(row[place], url, place in table.seconds)],
+        }
         for row, url in zip(table.rows, table.urls, strict=True)
     ]
     return ["", table.heading[place]], rows
@@ -87,7 +90,9 @@ def _pivot(table: Table, notes: list[str]) -> tuple[list[str], list[Drawn]]:
     series = sorted(sums, key=lambda name: -sums[name])[:MAX_SERIES]
     if len(sums) > MAX_SERIES:
         names = ", ".join(series)
-        notes.append(_("The chart shows only the largest of %(group)s: %(names)s.", group=table.heading[1], names=names))
+        notes.append(
+            _("The chart shows only the largest of %(group)s: %(names)s.", group=table.heading[1], names=names)
+        )
     found: dict[str, dict[str, Drawn]] = {}
     for row, url in zip(table.rows, table.urls, strict=True):
         found.setdefault(text_of(row[0]), {})[text_of(row[1])] = _cell(row[place], url, place in table.seconds)

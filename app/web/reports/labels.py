@@ -121,7 +121,11 @@ def in_order(asked: Asked, rows: Sequence[Any]) -> list[Any]:
     if asked.definition.sort != "group":
         return list(rows)
     turned = asked.definition.descending
-    return sorted(rows, key=lambda row: [_sortable(asked, place, row[place]) for place in range(len(asked.groups))], reverse=turned)
+    return sorted(
+        rows,
+        key=lambda row: [_sortable(asked, place, row[place]) for place in range(len(asked.groups))],
+        reverse=turned,
+    )
 
 
 def _sortable(asked: Asked, place: int, value: Any) -> tuple[bool, Any]:
@@ -141,7 +145,11 @@ def about(asked: Asked) -> str:
     if definition.period is not None:
         first, after = spans.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
         last = after.fromordinal(after.toordinal() - 1)
-        days = written(first, "%-d %b %Y") if first == last else f"{written(first, '%-d %b %Y')} – {written(last, '%-d %b %Y')}"
+        days = (
+            written(first, "%-d %b %Y")
+            if first == last
+            else f"{written(first, '%-d %b %Y')} – {written(last, '%-d %b %Y')}"
+        )
         label = asked.catalogue.columns[definition.period.column].label
         parts.append(f"{label}: {SPANS[definition.period.span]} ({days})")
     if definition.where:

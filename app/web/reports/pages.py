@@ -108,7 +108,9 @@ class ReportsView(ModulePermissions, BaseView):
         self, definition: Definition, report: Report | None, viewer: Viewer, problem: tuple[str, Any] = ("", {})
     ) -> str:
         is_sent = request.method == "POST"
-        audience = "me" if report is None else str(report.role_id or "me") if report.audience == "role" else report.audience
+        audience = (
+            "me" if report is None else str(report.role_id or "me") if report.audience == "role" else report.audience
+        )
         page = builder.context(definition, viewer) | {
             "report": report,
             "label": request.form.get("label", "") if is_sent else (report.label if report else ""),
@@ -205,7 +207,13 @@ class ReportsView(ModulePermissions, BaseView):
         else:
             reports.pin(session, viewer.person.id, key, what == "pin")
         session.commit()
-        flash({"pin": _("The report is in your sidebar now."), "unpin": _("The report is no longer in your sidebar.")}.get(what, _("The report is deleted.")), "success")
+        flash(
+            {
+                "pin": _("The report is in your sidebar now."),
+                "unpin": _("The report is no longer in your sidebar."),
+            }.get(what, _("The report is deleted.")),
+            "success",
+        )
         return redirect(BASE if what == "delete" or request.form.get("list") else f"{BASE}{key}/")
 
 
@@ -307,7 +315,13 @@ def _roles() -> list[tuple[int, str]]:
 
 def _shown(row: Report, viewer: Viewer, pinned: set[int], scheduled: set[int]) -> dict[str, Any]:
     screen = screen_of_kind(row.kind)
-    about = str(screen.list_title) if screen is not None else ready.label_of(row.kind) if row.kind in ready.READY else row.kind
+    about = (
+        str(screen.list_title)
+        if screen is not None
+        else ready.label_of(row.kind)
+        if row.kind in ready.READY
+        else row.kind
+    )
     return {
         "id": row.id,
         "label": row.label,

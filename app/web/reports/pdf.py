@@ -23,7 +23,12 @@ MAX_ROWS = 1000
 #: Columns of a page; a report with more of them is for a spreadsheet.
 MAX_COLUMNS = 12
 #: Name in the PDF -> file among the browser libraries. The first one is asked first, the others for what it lacks.
-FONTS = {"Latin": "inter.woff2", "LatinMore": "inter-ext.woff2", "Devanagari": "devanagari.woff2", "Gujarati": "gujarati.woff2"}
+FONTS = {
+    "Latin": "inter.woff2",
+    "LatinMore": "inter-ext.woff2",
+    "Devanagari": "devanagari.woff2",
+    "Gujarati": "gujarati.woff2",
+}
 _SIZE, _SMALL, _LINE = 9, 8, 5.0
 
 
@@ -78,7 +83,12 @@ def _paper(table: Table) -> Any:
 def _lines(table: Table, viewer: Viewer) -> Iterable[str]:
     yield f"{table.title} · {table.about}"
     made = written(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
-    yield _("%(count)s records; made for %(name)s on %(moment)s.", count=f"{table.count:,}", name=viewer.person.full_name, moment=made)
+    yield _(
+        "%(count)s records; made for %(name)s on %(moment)s.",
+        count=f"{table.count:,}",
+        name=viewer.person.full_name,
+        moment=made,
+    )
     yield from (f"{label}: {text}" for label, text in table.summary)
     yield from table.notes
     if len(table.rows) > MAX_ROWS:

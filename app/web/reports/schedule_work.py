@@ -161,7 +161,9 @@ def _content(row: ReportRun, report: Report, author: str) -> Content:
             row.missed,
         )
         lines.append(text)
-    why = gettext("%(author)s has chosen you as a reader of this report in %(brand)s.", author=author, brand=chosen.brand)
+    why = gettext(
+        "%(author)s has chosen you as a reader of this report in %(brand)s.", author=author, brand=chosen.brand
+    )
     link = f"{chosen.public_url}/reports/{report.id}/"
     return Content(
         about=f"user {row.user_id}: report run {row.id}",

@@ -139,7 +139,7 @@ def number_of_groups(asked: Asked) -> Select[Any]:
 def totals(asked: Asked) -> Select[Any]:
     """The number of rows, then the parts of the figures of all rows together."""
     rows = _with_middles(asked, _plain(asked, with_groups=False), [])
-    return select(func.count().label("rows"), *_parts(asked, rows))
+    return select(func.count().label("rows"), *_parts(asked, rows)).select_from(rows)
 
 
 def figure_of(figure: Figure, parts: Sequence[Any]) -> Any:

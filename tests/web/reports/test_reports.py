@@ -87,7 +87,11 @@ def house(request: pytest.FixtureRequest) -> World:
 
 
 CASES = [
-    ("lead", {"groups": [by("created_on", "month")]}, [["Sep 2026", 1], ["Oct 2026", 3], ["Nov 2026", 2], ["Total", 6]]),
+    (
+        "lead",
+        {"groups": [by("created_on", "month")]},
+        [["Sep 2026", 1], ["Oct 2026", 3], ["Nov 2026", 2], ["Total", 6]],
+    ),
     ("lead", {"groups": [by("created_on", "quarter")]}, [["Q3 2026", 1], ["Q4 2026", 5], ["Total", 6]]),
     (
         "lead",
@@ -99,7 +103,11 @@ CASES = [
         {"groups": [by("created_on", "day")], "where": ["all", ["created_on", "ge", "2026-11-01"]]},
         [["2026-11-02", 1], ["2026-11-03", 1], ["Total", 2]],
     ),
-    ("lead", {"groups": [by("assignee")], "sort": "group"}, [["Ana Shah", 3], ["Ben Shah", 1], ["Mia Shah", 2], ["Total", 6]]),
+    (
+        "lead",
+        {"groups": [by("assignee")], "sort": "group"},
+        [["Ana Shah", 3], ["Ben Shah", 1], ["Mia Shah", 2], ["Total", 6]],
+    ),
     (
         "lead",
         {"groups": [by("source"), by("assignee")], "sort": "group"},
@@ -140,7 +148,9 @@ def test_figures_by_hand(house: World) -> None:
     for kind, definition, expected in CASES:
         made = report(house, "root", kind, definition if "figures" in definition else definition | {"figures": [COUNT]})
         found = rows(house, "root", made)
-        named = [[each.format(web=web, other=other) if isinstance(each, str) else each for each in row] for row in expected]
+        named = [
+            [each.format(web=web, other=other) if isinstance(each, str) else each for each in row] for row in expected
+        ]
         key = str if len(definition["groups"]) == 2 else lambda _row: 0
         assert sorted(found, key=key) == sorted(named, key=key), (kind, definition)
     with_note = run(house, "root", report(house, "root", "lead", {"groups": [by("assignee")], "limit": 1})).json
@@ -187,7 +197,10 @@ def test_what_is_masked_is_never_shown_grouped_filtered_sorted_or_worked_out(wor
         assert run(world, who, report(world, "root", "lead", {"columns": ["mobile"]})).status_code == 400
     refused = [
         ("lead", {"columns": ["number"], "where": ["all", ["mobile", "eq", "9820012345"]]}),
-        ("lead", {"columns": ["number"], "where": ["all", ["number", "sw", "C"], ["any", ["pan", "eq", "ABCPK1234F"]]]}),
+        (
+            "lead",
+            {"columns": ["number"], "where": ["all", ["number", "sw", "C"], ["any", ["pan", "eq", "ABCPK1234F"]]]},
+        ),
         ("lead", {"columns": ["number"], "sort": "mobile"}),
         ("lead", {"groups": [by("mobile")]}),
         ("lead", {"groups": [by("status")], "figures": [of("max", "mobile")]}),
@@ -288,7 +301,13 @@ def test_a_report_that_can_not_be_is_a_sentence(world: World, definition: Defini
 
 def test_a_form_that_is_wrong_keeps_what_was_typed(world: World) -> None:
     door = world.door("root")
-    typed = {"kind": "lead", "label": "", "columns": ["number"], "where": '["all",["source","null","1"]]', "limit": "77"}
+    typed = {
+        "kind": "lead",
+        "label": "",
+        "columns": ["number"],
+        "where": '["all",["source","null","1"]]',
+        "limit": "77",
+    }
     answer = door.form("/reports/new", typed)
     assert answer.status_code == 422 and "Please give the report a name." in answer.text
     assert 'value="77"' in answer.text and "source" in answer.text
