@@ -30,7 +30,7 @@ function conditionFrom(form, name, op, value) {
   row.querySelector('[data-filter-drop]').hidden = false;
   const control = valueOf(row);
   control.removeAttribute('name');
-  control.disabled = false;
+  $$('select, input', row).forEach((each) => { each.disabled = false; });
   if (op) row.querySelector('[data-filter-op]').value = op;
   if (value) {
     if (control.tagName === 'SELECT' && ![...control.options].some((each) => each.value === value)) control.append(new Option(value, value));

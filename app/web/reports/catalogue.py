@@ -79,7 +79,7 @@ class Column:
         """SQL of what is grouped, compared and worked out; an empty text counts as none."""
         each = self.field
         column = each.columns[1] if isinstance(each, RecordField) else each.columns[0]
-        return func.nullif(column, "") if isinstance(getattr(column, "type", None), String) else column
+        return func.nullif(column, "", type_=column.type) if _is_text(column) else column
 
     @property
     def is_countable_in_list(self) -> bool:
@@ -94,6 +94,10 @@ class Column:
 
 #: Filters that compare the column that is grouped, and nothing else.
 _PLAIN_FILTERS = (Field.where, DateTimeField.where, RecordField.where, OpenDueField.where)
+
+
+def _is_text(column: Any) -> bool:
+    return isinstance(getattr(column, "type", None), String)
 
 
 def _is_column(each: Field) -> bool:

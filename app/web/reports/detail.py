@@ -95,4 +95,5 @@ def _summary(asked: Asked, parts: tuple[Any, ...]) -> list[tuple[str, str]]:
     return [
         (labels.of_figure(figure, column), text_of(value, column is not None and labels.is_duration(column)))
         for (figure, column), value in zip(asked.figures, values, strict=True)
+        if column is not None  # the count of the records is said anyway
     ]

@@ -66,7 +66,7 @@ def _chart(table: Table, notes: list[str]) -> Drawn | None:
         notes.append(_("A pie can't show negative figures; see the table."))
         return None
     part = chart(table.chart, columns, rows)
-    return part | {"name": "report", "label": table.heading[table.names], "help": "", "size": 12}
+    return part | {"name": "report", "label": table.heading[table.names + table.drawn], "help": "", "size": 12}
 
 
 def _plain(table: Table) -> tuple[list[str], list[Drawn]]:
@@ -82,8 +82,8 @@ def _plain(table: Table) -> tuple[list[str], list[Drawn]]:
 
 
 def _pivot(table: Table, notes: list[str]) -> tuple[list[str], list[Drawn]]:
-    """The first figure: a row for each first group, a column for each of the largest second groups."""
-    place, sums = table.names, dict[str, float]()
+    """The figure: a row for each first group, a column for each of the largest second groups."""
+    place, sums = table.names + table.drawn, dict[str, float]()
     for row in table.rows:
         name = text_of(row[1])
         sums[name] = sums.get(name, 0) + _number(row[place])

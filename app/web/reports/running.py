@@ -99,9 +99,11 @@ def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "r
 
 def _grouped(session: Session, asked: Asked) -> Table:
     found = session.execute(statements.grouped(asked)).all()
-    whole = session.execute(statements.totals(asked)).one()
-    limit, made = asked.definition.limit, new_table(asked)
+    limit, made, keyed = asked.definition.limit, new_table(asked), len(asked.groups)
     labels.load(asked, found)
+    whole = None if len(found) > limit else statements.added_up(asked, [tuple(row)[keyed:] for row in found])
+    if whole is None:
+        whole = list(session.execute(statements.totals(asked)).one())
     if len(found) > limit:
         groups = int(session.execute(statements.number_of_groups(asked)).scalar() or 0)
         text = ngettext(
@@ -115,7 +117,7 @@ def _grouped(session: Session, asked: Asked) -> Table:
         found = labels.in_order(asked, found)
     wanted = addresses.where(asked.definition, asked.viewer)
     for row in found[:limit]:
-        keys, parts = tuple(row)[: len(asked.groups)], tuple(row)[len(asked.groups) :]
+        keys, parts = tuple(row)[:keyed], tuple(row)[keyed + 1 :]
         made.rows.append([*labels.of_groups(asked, keys), *figures_of(asked, parts)])
         made.urls.append(addresses.address(asked.catalogue, wanted, _conditions(asked, keys)))
     _add_totals(asked, made, tuple(whole))
@@ -138,6 +140,7 @@ def new_table(asked: Asked) -> Table:
         seconds=seconds,
         is_grouped=True,
         chart=asked.definition.chart,
+        drawn=statements.sorted_figure(asked) or 0,
         about=labels.about(asked),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, case, func, literal, select
 
 from app.domain.date_buckets import bucket
 from app.web.core.fields import Viewer
@@ -40,8 +40,15 @@ class Asked:
 
 def _group_value(group: Group, column: Column, viewer: Viewer) -> Any:
     if not column.is_date:
-        return column.value
+        return _unindexed(column.value)
     return bucket(column.value, group.by or "day", viewer.zone if column.has_zone else None, viewer.now)
+
+
+def _unindexed(value: Any) -> Any:
+    """The column as an expression: in the order of its index, MariaDB would fetch each row apart, five times slower."""
+    if getattr(value, "name", "") == "nullif":
+        return value
+    return func.nullif(value, literal(-1), type_=getattr(value, "type", None))
 
 
 def _plain(asked: Asked, with_groups: bool) -> Any:
@@ -90,13 +97,13 @@ def _parts(asked: Asked, rows: Any) -> list[Any]:
 
 
 def grouped(asked: Asked) -> Select[Any]:
-    """g0, g1 and the parts of the figures of each group, in the order of the report, up to one more than its limit."""
+    """g0, g1, the rows and the parts of the figures of each group, in order, up to one more than the limit."""
     plain = _plain(asked, with_groups=True)
     names = [f"g{place}" for place in range(len(asked.groups))]
     rows = _with_middles(asked, plain, [plain.c[name] for name in names])
     keys = [rows.c[name] for name in names]
     parts = _parts(asked, rows)
-    query = select(*keys, *parts).group_by(*keys).order_by(*_order(asked, keys, rows))
+    query = select(*keys, func.count().label("rows"), *parts).group_by(*keys).order_by(*_order(asked, keys, rows))
     return query.limit(asked.definition.limit + 1)
 
 
@@ -140,6 +147,26 @@ def totals(asked: Asked) -> Select[Any]:
     """The number of rows, then the parts of the figures of all rows together."""
     rows = _with_middles(asked, _plain(asked, with_groups=False), [])
     return select(func.count().label("rows"), *_parts(asked, rows)).select_from(rows)
+
+
+def added_up(asked: Asked, groups: Sequence[Sequence[Any]]) -> list[Any] | None:
+    """What `totals` finds, from the rows and parts of all groups; None where only the database can tell: medians."""
+    if asked.needs_middle:
+        return None
+    found: list[Any] = [sum(int(group[0]) for group in groups)]
+    place = 1
+    for figure, _column in asked.figures:
+        for _part in range(width_of(figure)):
+            values = [group[place] for group in groups if group[place] is not None]
+            found.append(_together(figure.of, values))
+            place += 1
+    return found
+
+
+def _together(of: str, values: list[Any]) -> Any:
+    if of in ("min", "max"):
+        return {"min": min, "max": max}[of](values, default=None)
+    return sum(values) if values or of == "count" else None
 
 
 def figure_of(figure: Figure, parts: Sequence[Any]) -> Any:

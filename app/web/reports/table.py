@@ -41,6 +41,8 @@ class Table:
     notes: list[str] = field(default_factory=list)
     is_grouped: bool = False
     chart: str = "none"
+    #: Which of the figures the chart draws.
+    drawn: int = 0
     #: Which records, in words.
     about: str = ""
 
