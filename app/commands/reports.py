@@ -81,4 +81,5 @@ def _named(wanted: str) -> Report:
     if len(rows) > 1:
         numbers = ", ".join(str(row.id) for row in rows)
         raise click.ClickException(f"Several reports are called “{wanted}”. Please name one by its number: {numbers}.")
-    return rows[0]
+    found: Report = rows[0]
+    return found

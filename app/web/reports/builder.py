@@ -9,12 +9,13 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
+from app.domain.date_buckets import UNITS
 from app.web.core.fields import Viewer
 from app.web.records.list_page import filter_field, filters_of
 from app.web.reports import labels, ready
 from app.web.reports.addresses import joined
 from app.web.reports.catalogue import Catalogue, Column, catalogue, kinds
-from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, UNITS, Definition, read
+from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, Definition, read
 
 #: Rows of figures that the form offers; more come over REST.
 FIGURE_ROWS = 4

@@ -175,7 +175,8 @@ def _label(each: Field) -> str:
 
 def _relations(screen: Any, viewer: Viewer) -> Iterable[tuple[str, Any, Any]]:
     """(name, screen, on) of the records that a row belongs to by one foreign key, and that the person may read."""
-    record, by_table = screen.service.record, {}
+    record = screen.service.record
+    by_table: dict[str, list[str]] = {}
     for key, column in inspect(record).columns.items():
         for each in column.foreign_keys:
             by_table.setdefault(each.column.table.name, []).append(key)

@@ -72,7 +72,7 @@ def load(asked: Asked, rows: Sequence[Any]) -> None:
             query = select(record.id, *[each for each in columns[1:] if each.class_ is record]).where(part)
             for found in db.session.execute(query):
                 card = column.field.serialize(tuple(found), asked.viewer)
-                asked.viewer.objects[f"report {record.__tablename__}", found[1]] = card["label"]  # type: ignore[index]
+                asked.viewer.objects[f"report {record.__tablename__}", found[1]] = card["label"]
 
 
 def of_groups(asked: Asked, keys: Sequence[Any]) -> list[Cell]:

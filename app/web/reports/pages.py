@@ -13,6 +13,7 @@ from sqlalchemy import select
 from app import access
 from app.domain import reports
 from app.domain.base import NotFound, RuleBroken
+from app.domain.report_schedules import FORMATS
 from app.domain.reports import Report
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -160,7 +161,7 @@ class ReportsView(ModulePermissions, BaseView):
             is_own=is_own,
             is_pinned=key in {each for each, _label in list_choices.choices_of(viewer).reports},
             may_create=viewer.person.may("Reports", "create"),
-            formats=files.FORMATS if may_export(definition, viewer) else (),
+            formats=FORMATS if may_export(definition, viewer) else (),
         )
 
     @expose("/<int:key>/file.<any(csv, xlsx, pdf):format_>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from flask import Response
@@ -132,7 +133,7 @@ def as_json(table: Table) -> dict[str, Any]:
 
 
 def _cell(value: Cell) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _shown(row: Report, viewer: Viewer) -> dict[str, Any]:

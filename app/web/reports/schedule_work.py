@@ -22,7 +22,8 @@ from app import access
 from app.channels.base import AttachedFile, Channel, Content
 from app.domain import report_schedules
 from app.domain.base import RuleBroken
-from app.domain.report_schedules import Report, ReportRun, ReportSchedule
+from app.domain.report_schedules import ReportRun, ReportSchedule
+from app.domain.reports import Report
 from app.extensions import db
 from app.models import User
 from app.ops import queue
