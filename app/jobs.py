@@ -28,6 +28,7 @@ from app.domain import (
     office_hours,
     reassignment,
     reminders,
+    report_schedules,
     retention,
     settings,
     sla,
@@ -64,6 +65,8 @@ from app.outbox.reaction_delivery import REACTIONS
 from app.outbox.recording_delivery import RECORDINGS
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.scheduler import Scheduler
+from app.web.reports import schedule_work
+from app.web.reports.schedule_work import REPORTS
 from app.web.transfer import export_work, import_work
 
 #: The functions that workers may call by name; everything else that stands in a queue is refused.
@@ -82,6 +85,8 @@ QUEUED = (
     campaign_work.advance,
     dnd_reading.read,
     export_work.work,
+    schedule_work.make,
+    schedule_work.send,
     import_work.work,
     scan_work.scan,
 )
@@ -95,6 +100,8 @@ _AT_ONCE = 200
 _FORGOTTEN_AT_ONCE = 500
 #: Days of calls that one pass counts, and one transaction: a day of 10,000 calls takes a tenth of a second.
 _DAYS_IN_A_PASS, _DAYS_AT_ONCE = 60, 5
+#: Seconds after which a transaction of a job has surely been committed.
+AFTER_COMMIT = 2.0
 #: A file to which no row refers may belong to a form that somebody still fills in.
 FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -185,6 +192,24 @@ def _go_on_importing(session: Session, job_pass: JobPass) -> Work:
     """Go on with imports that have lost their worker."""
     found = import_work.find_due(session, job_pass.now, job_pass.limit)
     return Work(found, lambda _session, key: import_work.enqueue(key))
+
+
+def _send_reports(session: Session, job_pass: JobPass) -> Work:
+    """Begin what is due; each time of a schedule is a row for each reader, which only one process can write."""
+
+    def begin(session: Session, key: int) -> str:
+        made = report_schedules.open_slot(session, key, job_pass.now, job_pass.zone)
+        for run in made:  # after the commit; what the queue loses is found a minute later
+            schedule_work.enqueue(run, AFTER_COMMIT)
+        return f"{len(made)} readers" if made else SKIPPED
+
+    return Work(report_schedules.find_due(session, job_pass.now, job_pass.limit), begin)
+
+
+def _make_reports(session: Session, job_pass: JobPass) -> Work:
+    """Go on with reports that have lost their worker."""
+    found = report_schedules.find_unmade(session, job_pass.now, job_pass.limit)
+    return Work(found, lambda _session, key: schedule_work.enqueue(key))
 
 
 def _forget_imports(session: Session, job_pass: JobPass) -> Work:
@@ -390,6 +415,9 @@ SCHEDULE = (
     Job("read do-not-disturb lists", every_minute, _read_dnd_lists),
     Job("go on with exports", every_minute, _write_exports),
     Job("go on with imports", every_minute, _go_on_importing),
+    Job("send scheduled reports", every_minute, _send_reports),
+    Job("go on with reports", every_minute, _make_reports),
+    Job("email reports that wait", every_minute, _sweep(REPORTS)),
     Job("delete files of expired exports", Every(15), _expire_exports),
     Job("look for duplicates", Every(5), _look_for_duplicates),
     Job("expire leads", daily_at("10:00"), _expire_leads),

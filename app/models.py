@@ -42,6 +42,8 @@ from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or i
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
 from app.domain.recordings import CallRecording  # a recording of a call
+from app.domain.report_schedules import ReportRun, ReportSchedule  # a report by email; one for one reader
+from app.domain.reports import Report, ReportPin  # what a person has built; who has pinned it
 from app.domain.retention_runs import RetentionRule, RetentionRun  # how long rows are kept; what was deleted
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_reversed
@@ -150,6 +152,10 @@ __all__ = [
     "QuarantinedCall",
     "Record",
     "RecordMerge",
+    "Report",
+    "ReportPin",
+    "ReportRun",
+    "ReportSchedule",
     "RetentionRule",
     "RetentionRun",
     "Role",

@@ -90,6 +90,7 @@ _PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "health": lambda _payload: "/health/",
     "webhook": lambda payload: f"/webhooks/{payload.get('webhook', '')}/",
     "export": lambda payload: f"/exports/{payload.get('export', '')}/",
+    "report": lambda payload: f"/reports/{payload.get('report', '')}/schedules",
     "import": lambda payload: payload.get("list") or f"/imports/{payload.get('import', '')}/",
 }
 

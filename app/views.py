@@ -33,6 +33,9 @@ from app.web.records.saved_views import ViewsView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
+from app.web.reports.pages import ReportsView
+from app.web.reports.report_api import ReportResource
+from app.web.reports.schedule_pages import ReportSchedulesView
 from app.web.settings import jobs, settings_menu
 from app.web.settings.master_resources import MASTER_RESOURCES
 from app.web.transfer.export_api import ExportResource
@@ -70,6 +73,7 @@ RESOURCES = (
     NoticeResource,
     colleagues.UserResource,
     ExportResource,
+    ReportResource,
     *MASTER_RESOURCES,
 )
 PLAIN = (
@@ -92,6 +96,7 @@ PLAIN = (
     TemplatesView,
     jobs.SettingsView,
     ImportsView,
+    ReportSchedulesView,
 )
 INDEX = HomeView
 
@@ -100,6 +105,7 @@ def register(appbuilder: Any) -> None:
     """Register every screen, resource and page with FAB, and the menu with their permissions."""
     appbuilder.add_link("day", href="/", icon="sun", label=_("My day"))
     appbuilder.add_view(DashboardView, "Dashboard", href="/dashboard/", icon="chart-bar", label=_("Dashboard"))
+    appbuilder.add_view(ReportsView, "Reports", href="/reports/", icon="chart-pie", label=_("Reports"))
     appbuilder.add_view(InboxView, "Inbox", href="/inbox/", icon="inbox", label=_("Inbox"))
     for screen, label, icon in MENU:
         appbuilder.add_view(screen, screen.module, href=f"{screen.route_base}/", icon=icon, label=label)

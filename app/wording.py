@@ -280,6 +280,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "health": lambda s: _health_changed(s),
     "export": lambda s: _export_ended(s),
     "import": lambda s: _import_ended(s),
+    "report": lambda s: _report_trouble(s),
     "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
 }
 
@@ -333,6 +334,20 @@ def _merged_text(kind: str, payload: dict[str, Any]) -> str:
     values = {"records": _records(payload), "numbers": numbers_text(payload.get("numbers") or [], payload["count"])}
     values |= {name: str(payload.get(name)) for name in ("actor", "taker", "label")}
     return str(_MERGED_TEXTS[kind, known][0 if payload.get("actor") else 1]) % values
+
+
+# --- reports
+
+
+def _report_trouble(values: dict[str, Any]) -> str:
+    if values.get("why") == "paused":
+        text = _("The report “%(name)s” is no longer sent, because it kept failing: %(reason)s", **_named(values))
+        return str(text)
+    return str(_("The report “%(name)s” is no longer sent to %(reader)s: %(reason)s", **_named(values)))
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values.get(name) or "–" for name in ("name", "reader", "reason")}
 
 
 # --- exports and imports

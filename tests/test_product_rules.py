@@ -50,6 +50,7 @@ UNGUARDED_VIEWS = {
     "ExportsView": "one's own exports; the right to export is asked for each kind of record",
     "ImportsView": "one's own imports; the right to import is asked for each kind of record",
     "ExportResource": "the same over REST",
+    "ReportResource": "FAB's permission to read Reports; which records a report reads is asked for each of them",
 }
 #: Modules whose views are guarded by FAB's permissions and by `Settings` (tests/web/test_team, test_settings).
 GUARDED_BY_FAB = (

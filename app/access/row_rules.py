@@ -69,6 +69,10 @@ from app.models import (
     QuarantinedCall,
     Record,
     RecordMerge,
+    Report,
+    ReportPin,
+    ReportRun,
+    ReportSchedule,
     RetentionRule,
     RetentionRun,
     Role,
@@ -352,6 +356,36 @@ def _boards(person: Person) -> ColumnElement[bool]:
     return or_(Board.owner_id == person.id, given)
 
 
+#: So many managers above a person share their reports with them.
+_MANAGERS_ABOVE = 6
+
+
+def _reports(person: Person, report: Any = Report) -> ColumnElement[bool]:
+    """The person's own, and those shared with everybody, a role of theirs, or the team of a manager above them."""
+    if not person.may("Reports", "read"):
+        return false()
+    roles = select(Role.id).where(Role.name.in_(sorted(person.roles)))
+    shared = or_(report.audience == "all", and_(report.audience == "role", report.role_id.in_(roles)))
+    above, chain = None, []
+    for _step in range(_MANAGERS_ABOVE):
+        user = aliased(User)
+        above = select(user.manager_id).where(user.id == person.id if above is None else user.id.in_(above))
+        chain.append(report.owner_id.in_(above))
+    return or_(report.owner_id == person.id, shared, and_(report.audience == "team", or_(*chain)))
+
+
+def _of_own_report(person: Person, column: Any) -> ColumnElement[bool]:
+    """What belongs to reports of the person's own."""
+    report = aliased(Report)
+    return exists().where(report.id == column, report.owner_id == person.id)
+
+
+def _report_runs(person: Person) -> ColumnElement[bool]:
+    """Those of schedules of the person's own reports."""
+    schedule = aliased(ReportSchedule)
+    return exists().where(schedule.id == ReportRun.schedule_id, _of_own_report(person, schedule.report_id))
+
+
 def _auditors(person: Person) -> ColumnElement[bool]:
     return true() if person.may("Audit Log", "read") else false()
 
@@ -435,6 +469,10 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     SavedView: _saved_views,
     Board: _boards,
     ViewPin: lambda person: ViewPin.user_id == person.id,
+    Report: _reports,
+    ReportPin: lambda person: ReportPin.user_id == person.id,
+    ReportSchedule: lambda person: _of_own_report(person, ReportSchedule.report_id),
+    ReportRun: _report_runs,
     ListChoice: lambda person: ListChoice.user_id == person.id,
     BulkChange: lambda person: BulkChange.user_id == person.id,
     ApiKey: lambda person: _own_or_reader_of_sign_ins(ApiKey.user_id, person),

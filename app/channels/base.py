@@ -7,6 +7,17 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
+class AttachedFile:
+    """A file of a message."""
+
+    #: As the receiver sees it; ASCII.
+    name: str
+    #: Such as text/csv.
+    mime_type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Content:
     """One message, ready to send."""
 
@@ -16,6 +27,8 @@ class Content:
     key: str
     subject: str
     text: str
+    #: Files that go with it.
+    files: tuple[AttachedFile, ...] = ()
 
 
 class ChannelError(Exception):

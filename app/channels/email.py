@@ -111,6 +111,9 @@ class Email:
         message["Message-ID"] = f"<{content.key}@{address.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # automatic replies are not wanted
         message.set_content(content.text)
+        for each in content.files:
+            kind, _slash, subtype = each.mime_type.partition(";")[0].partition("/")
+            message.add_attachment(each.data, maintype=kind, subtype=subtype, filename=each.name)
         return message
 
     def _open(self, cutter: Cutter) -> smtplib.SMTP:

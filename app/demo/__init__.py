@@ -20,6 +20,7 @@ from app.demo.campaigns import make_campaign
 from app.demo.conversations import make_conversations
 from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
+from app.demo.reports import make_reports
 from app.demo.sample_text import PEOPLE
 from app.demo.tickets import make_tickets
 from app.domain import customer_keys, login_names
@@ -40,6 +41,7 @@ STEPS = (
     make_requests,
     make_notices,
     make_holidays,
+    make_reports,
 )
 
 

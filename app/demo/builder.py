@@ -57,6 +57,9 @@ TABLES: tuple[Table, ...] = (
     models.Activity.__table__,
     models.Notification.__table__,
     models.Holiday.__table__,
+    models.Report.__table__,
+    models.ReportPin.__table__,
+    models.ReportSchedule.__table__,
 )
 
 

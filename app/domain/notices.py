@@ -63,6 +63,7 @@ KINDS = (
     "message",
     "export",
     "import",
+    "report",
 )
 #: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
 CHANNELS = {"bell": True, "screen": True, "email": False}

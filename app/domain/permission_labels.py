@@ -7,6 +7,7 @@ from app.domain.permissions import all_modules
 
 MODULE_LABELS = {
     "Dashboard": translatable("Dashboard"),
+    "Reports": translatable("Reports"),
     "Leads": translatable("Leads"),
     "Tickets": translatable("Tickets"),
     "Customers": translatable("Customers"),

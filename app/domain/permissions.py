@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 MODULES = (
     "Dashboard",
+    "Reports",
     "Leads",
     "Tickets",
     "Customers",
@@ -35,6 +36,8 @@ _ROWS = ("read", "create", "write", "delete", "assign", "bulk", "export", "impor
 #: Module -> the verbs that some code asks for; every other cell of the matrix is not offered and means nothing.
 VERBS_OF: dict[str, tuple[str, ...]] = {
     "Dashboard": ("read",),
+    # "read": those that are shared with the person; "create": to build, save and send reports.
+    "Reports": ("read", "create"),
     # "merge": to make two records one; both must be within reach of writing, too.
     "Leads": (*_ROWS, "merge"),
     "Tickets": (*_ROWS, "merge"),
@@ -53,7 +56,7 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     "Audit Log": ("read",),
 }
 #: Modules whose rows have no owner: only the levels none and all apply.
-WITHOUT_OWNER = ("Support Pages", "Settings", "Sign-ins", "Audit Log")
+WITHOUT_OWNER = ("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log")
 
 
 def mask_of(column: str) -> str | None:
@@ -143,11 +146,13 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
     "Sales Manager": {
         **_manages("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"),
         "Dashboard": _cells("team", "read"),
+        "Reports": _cells("all", "read", "create"),
         "Support Pages": _cells("all", "read"),
     },
     "Support Manager": {
         **_manages("Tickets", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Requests"),
         "Dashboard": _cells("team", "read"),
+        "Reports": _cells("all", "read", "create"),
         "Support Pages": _cells("all", "read", "create", "write", "delete"),
     },
     "Sales User": {
@@ -159,6 +164,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Notes": _OWN | {"delete": "own"},
         "Requests": {"read": "own", "create": "own"},
         "Dashboard": _cells("own", "read"),
+        "Reports": _ALL,
         "Support Pages": _ALL,
     },
     "Support User": {
@@ -170,6 +176,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Notes": _OWN | {"delete": "own"},
         "Requests": {"read": "own", "create": "own"},
         "Dashboard": _cells("own", "read"),
+        "Reports": _ALL,
         "Support Pages": _ALL,
     },
     "Compliance": {module: dict(_ALL) for module in MODULES if module not in ("Settings", "Sign-ins")}

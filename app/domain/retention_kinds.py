@@ -26,6 +26,7 @@ from app.domain.idempotency import StoredResponse
 from app.domain.inbound_events import InboundEvent
 from app.domain.job_runs import FailedCall, JobRun
 from app.domain.notices import Delivery, Notification
+from app.domain.report_schedules import ReportRun
 from app.domain.retention_runs import RetentionRun
 from app.domain.telephones import QuarantinedCall
 from app.domain.timeline import Activity
@@ -97,6 +98,7 @@ _WORKS = translatable("The CRM itself needs them for so long.")
 # Bare columns: with mapped ones the statements would be under the access rules.
 _line, _call, _card = Activity.__table__.c, FailedCall.__table__.c, CallCard.__table__.c
 _delivery, _request, _backup = Delivery.__table__.c, InboundEvent.__table__.c, BackupRun.__table__.c
+_report = ReportRun.__table__.c
 _of_records = or_(_line.customer_id.is_not(None), _line.ticket_id.is_not(None))
 _technical = _line.kind.in_(TECHNICAL)
 #: In the order in which they are worked off: what belongs to something goes before it.
@@ -146,6 +148,13 @@ KINDS = (
         90,
         7,
         (Store(Delivery, "at", _delivery.state.in_(("sent", "failed", "dropped", "unknown", "shown"))),),
+        _LOOK_BACK,
+    ),
+    Kind(
+        "emails of reports",
+        180,
+        7,
+        (Store(ReportRun, "created_on", _report.state.in_(("sent", "failed", "dropped", "unknown"))),),
         _LOOK_BACK,
     ),
     Kind("notifications", 180, 30, (Store(Notification, "at"),), _LOOK_BACK),

@@ -59,11 +59,39 @@ function bars({ heads, rows }) {
     grid: { left: 4, right: 48, top: 4, bottom: 4, containLabel: true },
     xAxis: { ...axis(), type: 'value', minInterval: 1, axisLabel: { show: false }, splitLine: { show: false } },
     yAxis: { ...axis(), type: 'category', inverse: true, data: rows.map((row) => row.label), axisLabel: { color: ink, width: 190, overflow: 'truncate' } },
+    ...(heads.length > 1 && { legend: { top: 0, left: 0, textStyle: { color: ink } }, grid: { left: 4, right: 48, top: 32, bottom: 4, containLabel: true } }),
+    series: heads.map((name, series) => ({
+      type: 'bar', name, barMaxWidth: 22, cursor: 'pointer',
+      itemStyle: { ...patterned(series), borderRadius: [0, 4, 4, 0] },
+      label: { show: true, position: 'right', color: ink, formatter: (each) => rows[each.dataIndex].cells[series].text },
+      data: rows.map((row) => row.cells[series].value),
+    })),
+  };
+}
+
+// Bars and slices differ by pattern as well as by colour.
+const PATTERNS = [
+  { tone: '--accent' },
+  { tone: '--dash-second', decal: { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [3, 4], rotation: -Math.PI / 4 } },
+  { tone: '--ink-3', decal: { symbol: 'circle', dashArrayX: [[5, 5], [0, 5, 5, 0]], dashArrayY: [5, 0], symbolSize: 0.7 } },
+  { tone: '--accent-ink', decal: { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: Math.PI / 4 } },
+  { tone: '--ink-2', decal: { symbol: 'triangle', dashArrayX: [[8, 8], [0, 8, 8, 0]], dashArrayY: [6, 0], symbolSize: 0.7 } },
+];
+const patterned = (place) => {
+  const { tone, decal } = PATTERNS[place % PATTERNS.length];
+  return { color: colour(tone), ...(decal && { decal: { ...decal, color: colour('--bg') } }) };
+};
+
+function pie({ rows }) {
+  const ink = colour('--ink-2');
+  return {
+    ...base(),
+    tooltip: { ...base().tooltip, trigger: 'item' },
     series: [{
-      type: 'bar', name: heads[0], barMaxWidth: 22, cursor: 'pointer',
-      itemStyle: { color: colour('--accent'), borderRadius: [0, 4, 4, 0] },
-      label: { show: true, position: 'right', color: ink, formatter: (each) => rows[each.dataIndex].cells[0].text },
-      data: rows.map((row) => row.cells[0].value),
+      type: 'pie', radius: ['30%', '68%'], cursor: 'pointer',
+      label: { color: ink, formatter: (each) => `${each.name}: ${rows[each.dataIndex].cells[0].text} (${each.percent} %)` },
+      labelLine: { lineStyle: { color: ink } },
+      data: rows.map((row, place) => ({ name: row.label, value: row.cells[0].value, itemStyle: { ...patterned(place), borderColor: colour('--bg'), borderWidth: 2 } })),
     }],
   };
 }
@@ -90,15 +118,15 @@ function lines({ heads, rows }) {
 function draw(part) {
   const place = part.querySelector('[data-canvas]');
   const found = read(part);
-  const isLine = part.dataset.chart === 'line';
+  const kind = part.dataset.chart;
   place.hidden = false;
-  if (!isLine) place.style.setProperty('height', `${Math.max(3, found.rows.length) * 34 + 16}px`);
+  if (kind === 'bar') place.style.setProperty('height', `${Math.max(3, found.rows.length) * (12 + 22 * found.heads.length) + (found.heads.length > 1 ? 44 : 16)}px`);
   const chart = drawn.get(part) || echarts.init(place);
-  chart.setOption(isLine ? lines(found) : bars(found), true);
+  chart.setOption({ bar: bars, line: lines, pie }[kind](found), true);
   if (drawn.has(part)) return;
   drawn.set(part, chart);
   chart.on('click', (event) => {
-    const url = found.rows[event.dataIndex]?.cells[isLine ? event.seriesIndex : 0]?.url;
+    const url = found.rows[event.dataIndex]?.cells[kind === 'pie' ? 0 : event.seriesIndex]?.url;
     if (url) window.location.assign(url);
   });
   part.querySelector('details').open = false;
@@ -109,6 +137,7 @@ const drawAll = () => document.querySelectorAll('[data-chart]').forEach(draw);
 
 if (echarts) {
   drawAll();
+  document.addEventListener('htmx:afterSettle', drawAll);
   new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
 }
 

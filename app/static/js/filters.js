@@ -30,6 +30,7 @@ function conditionFrom(form, name, op, value) {
   row.querySelector('[data-filter-drop]').hidden = false;
   const control = valueOf(row);
   control.removeAttribute('name');
+  $$('select, input', row).forEach((each) => { each.disabled = false; });
   if (op) row.querySelector('[data-filter-op]').value = op;
   if (value) {
     if (control.tagName === 'SELECT' && ![...control.options].some((each) => each.value === value)) control.append(new Option(value, value));
@@ -80,11 +81,19 @@ function start(form) {
   if (!model || 'started' in form.dataset) return;
   form.dataset.started = '';
   $$('[data-filter-row]', form).forEach((row) => { row.hidden = true; });
+  // The builder of a report is part of a larger form: its conditions go into one of its inputs, not into the address.
+  const into = form.querySelector('[data-filter-where]');
+  if (into) $$('[data-filter-row] :is(input, select)', form).forEach((control) => { control.disabled = true; });
   const root = groupFrom(form);
-  form.prepend(root);
+  (form.querySelector('[data-filter-place]') || form).prepend(root);
   let kept = null;
-  try { kept = JSON.parse(new URLSearchParams(location.search).get('where')); } catch { /* the server has refused it */ }
+  try { kept = JSON.parse(into ? into.value : new URLSearchParams(location.search).get('where')); } catch { /* the server has refused it */ }
   if (Array.isArray(kept)) fill(form, root, kept);
+  const write = () => {
+    if (!into) return;
+    const group = readGroup(root);
+    into.value = group.length > 1 ? JSON.stringify(group) : '';
+  };
   form.addEventListener('change', (event) => {
     const add = event.target.closest('[data-filter-add]');
     if (add?.value) {
@@ -95,6 +104,7 @@ function start(form) {
       row.querySelector('[data-filter-op]').focus();
     }
     if (event.target.matches('[data-filter-op]')) showValue(event.target.closest('[data-condition]'));
+    write();
   });
   form.addEventListener('click', (event) => {
     const group = event.target.closest('[data-filter-group]');
@@ -106,7 +116,9 @@ function start(form) {
       group.querySelector('[data-filter-parts]').append(made);
       made.querySelector('[data-filter-add]').focus();
     }
+    if (into && event.target.closest('[data-filter-drop], [data-filter-ungroup]')) { write(); form.dispatchEvent(new CustomEvent('crm:changed')); }
   });
+  if (into) { root.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true })); form.addEventListener('submit', write); return; }
   form.addEventListener('submit', (event) => { event.preventDefault(); location.assign(toAddress(form, readGroup(root))); });
 }
 $$('[data-filter-form]').forEach(start);

@@ -14,7 +14,7 @@ from flask import g
 from sqlalchemy import select
 
 from app.extensions import db
-from app.models import ListChoice, SavedView, ViewPin
+from app.models import ListChoice, Report, ReportPin, SavedView, ViewPin
 from app.web.core.fields import Viewer
 
 #: People whose choices a process remembers.
@@ -42,6 +42,8 @@ class Choices:
     pins: frozenset[int] = frozenset()
     defaults: dict[str, int] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    #: The reports that they have pinned: (id, name).
+    reports: tuple[tuple[int, str], ...] = ()
 
     def of(self, module: str) -> list[View]:
         """The views of a list: the person's own first, then those shared with them, by name."""
@@ -57,7 +59,7 @@ _lock = threading.Lock()
 
 
 def choices_of(viewer: Viewer) -> Choices:
-    """The choices of this person; two statements where something has changed since they were asked last."""
+    """The choices of this person; three statements where something has changed since they were asked last."""
     if "list_choices" not in g:
         version = (viewer.person.version, g.get("lists_version"))
         key = (str(db.session().get_bind().engine.url), viewer.person.id)
@@ -92,10 +94,14 @@ def _load(viewer: Viewer) -> Choices:
         views[view.id] = view
         if is_pinned:
             pins.add(view.id)
+    pinned = select(Report.id, Report.label).join(ReportPin, ReportPin.report_id == Report.id)
+    mine = pinned.where(ReportPin.user_id == own).order_by(Report.label, Report.id)
+    reports = session.execute(mine).all() if viewer.person.may("Reports", "read") else ()
     chosen = session.execute(select(ListChoice.module, ListChoice.view_id, ListChoice.columns)).all()
     return Choices(
         views,
         frozenset(pins),
         {module: view for module, view, _columns in chosen if view in views},
         {module: columns for module, _view, columns in chosen if columns},
+        tuple((key, label) for key, label in reports),
     )

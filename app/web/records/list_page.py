@@ -88,7 +88,7 @@ def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
     return {
         "title": screen.list_title,
         "base_url": f"{screen.route_base}/",
-        "filter_fields": [_filter_field(f, viewer) for f in screen.record_table.filterable(viewer)],
+        "filter_fields": [filter_field(f, viewer) for f in screen.record_table.filterable(viewer)],
     }
 
 
@@ -307,7 +307,8 @@ def _value_text(each: Field, value: str, viewer: Viewer) -> str:
     return value[:60]
 
 
-def _filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
+def filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
+    """What the filter builder shows of a field: its operators, options and pick-list."""
     made = each.form_input(None, [], viewer)
     ops = [(op, each.operator_label(op)) for op in each.operators]
     return {
@@ -323,7 +324,7 @@ def _filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
 
 def _quick_filter(each: Field, viewer: Viewer) -> dict[str, Any]:
     value = request.args.get(f"_flt_eq_{each.name}", "")
-    shown = _filter_field(each, viewer) | {"value": value}
+    shown = filter_field(each, viewer) | {"value": value}
     shown["ops"] = [("eq", _("is"))]
     if each.kind == "person" and value:
         shown["selected"] = [(value, _value_text(each, value, viewer))]

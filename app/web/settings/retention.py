@@ -43,6 +43,7 @@ LABELS = {
     "failed queue calls": (_l("Failed calls of the queue"), _l("Those that were tried again or dismissed.")),
     "call cards": (_l("Cards of calls"), _l("Cards with a note that was not taken over stay.")),
     "sent emails of notifications": (_l("Log of notifications by channel"), ""),
+    "emails of reports": (_l("History of reports by email"), _l("Of those that were sent, or never will be.")),
     "notifications": (_l("Notifications"), _l("Read or not.")),
     "sign-ins": (_l("Sign-ins"), _l("When and from where somebody signed in.")),
     "backup runs": (_l("Runs of backups"), _l("Checks, drills and deleted backups; not the backups themselves.")),

@@ -45,6 +45,7 @@ ICONS = {
     "webhook": ("webhook", "red"),
     "export": ("file-export", "blue"),
     "import": ("file-import", "blue"),
+    "report": ("chart-pie", "amber"),
 }
 
 

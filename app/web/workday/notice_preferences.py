@@ -49,6 +49,7 @@ KIND_LABELS = {
     "health": _l("A health threshold is crossed, or kept again"),
     "webhook": _l("A webhook was paused or turned off"),
     "export": _l("An export of mine is ready, or failed"),
+    "report": _l("A report of mine couldn't be sent to somebody, or was paused"),
     "import": _l("An import of mine is finished, or one gives me records"),
 }
 #: (title, kinds), as the page shows them; kinds in no group come last.
@@ -67,6 +68,7 @@ GROUPS = (
             "message",
             "export",
             "import",
+            "report",
         ),
     ),
     (

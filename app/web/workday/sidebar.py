@@ -67,6 +67,11 @@ def _sidebar(person: access.Person, path: str) -> Iterator[Entry]:
 def _pinned(person: access.Person, path: str) -> Iterator[Entry]:
     """The views that the person has pinned, of lists that they may open."""
     choices = choices_of(current_viewer())
+    for key, label in choices.reports:
+        url = f"/reports/{key}/"
+        active = path == url
+        shown = {"name": f"report-{key}", "label": label, "icon": "chart-pie", "url": url}
+        yield shown | {"badge": None, "group": "views", "active": active}
     if not choices.pins:
         return
     screens = {screen.list_key: screen for screen in registered("screens").values()}

@@ -1,0 +1,85 @@
+"""The commands `flask report list | run`: the reports that a user sees, and what one of them finds for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import AppGroup, with_appcontext
+from sqlalchemy import select
+
+from app.commands.transfers import user_named
+from app.domain.report_schedules import FORMATS
+from app.domain.reports import Report
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.web.reports import files
+from app.web.reports.pages import definition_of
+from app.web.security.sessions import own_transaction
+from app.web.transfer.acting import acting_for
+
+_Command = Callable[..., Any]
+
+
+def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
+    """The group `report`; `readable_errors` reports expected errors as one sentence."""
+    group = AppGroup("report", help="Reports: list, run.")
+
+    @group.command("list")
+    @click.option("--as", "name", required=True, help="The user whose reports are listed.")
+    @with_appcontext
+    @readable_errors
+    def listed(name: str) -> None:
+        """List the reports that this user sees."""
+        with acting_for(user_named(name), "/reports/") as viewer:
+            viewer.person.refuse_unless("Reports", "read")
+            for row in db.session.scalars(select(Report).order_by(Report.label, Report.id)):
+                click.echo(f"{row.id}\t{row.kind}\t{row.label}")
+
+    @group.command("run")
+    @click.argument("report")
+    @click.option("--as", "name", required=True, help="The user whose rights and masks apply.")
+    @click.option("--format", "format_", type=click.Choice(FORMATS), default="csv", show_default=True)
+    @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
+    @with_appcontext
+    @readable_errors
+    def run(report: str, name: str, format_: str, out: Path) -> None:
+        """Write a report, named by its name or number, to a file, as this user may export it."""
+        rows = write(report, user_named(name), format_, out)
+        click.echo(f"{rows} rows were written to {out}.")
+
+    return group
+
+
+def write(wanted: str, user_id: int, format_: str, out: Path) -> int:
+    """Write a report to a file for its owner only. Returns the number of rows. Raises RuleBroken."""
+    with acting_for(user_id, "/reports/") as viewer:
+        viewer.person.refuse_unless("Reports", "read")
+        found = _named(wanted)
+        definition, key, label = definition_of(found), found.id, found.label
+        data, rows = files.make(db.session(), label, definition, viewer, format_)
+        with own_transaction() as session:
+            files.note(session, viewer, definition, report=key, rows=rows, format=format_, door="command")
+    try:
+        out.write_bytes(data)
+        out.chmod(0o600)
+    except OSError as error:
+        raise click.ClickException(f"The file can't be written: {error.strerror}") from error
+    return rows
+
+
+def _named(wanted: str) -> Report:
+    """The report of this name, or of this number, that the acting user sees."""
+    rows = db.session.scalars(select(Report).where(Report.label == wanted[:200])).all()
+    key = parse_id(wanted)
+    if not rows and key is not None:
+        rows = db.session.scalars(select(Report).where(Report.id == key)).all()
+    if not rows:
+        raise click.ClickException(f"This user sees no report “{wanted}”.")
+    if len(rows) > 1:
+        numbers = ", ".join(str(row.id) for row in rows)
+        raise click.ClickException(f"Several reports are called “{wanted}”. Please name one by its number: {numbers}.")
+    found: Report = rows[0]
+    return found

@@ -1,0 +1,67 @@
+"""A report as a file: CSV, XLSX or PDF, under the right to export; noted in the audit log."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from io import BytesIO
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+
+from app.domain import audit
+from app.domain.base import RuleBroken
+from app.domain.report_schedules import FORMATS
+from app.web.core.fields import Viewer
+from app.web.reports import pdf, ready, running
+from app.web.reports.definition import Definition
+from app.web.reports.table import Table
+from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
+
+MIMES = MIME | {"pdf": "application/pdf"}
+
+
+def make(session: Session, label: str, definition: Definition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
+    """The file and its number of rows, as this viewer may export them. Raises RuleBroken, Denied, NotFound."""
+    if format_ not in FORMATS:
+        raise RuleBroken(_("Please choose CSV, XLSX or PDF."), "format")
+    if definition.kind in ready.READY and format_ != "pdf":
+        return ready.file_of(session, definition, viewer, format_)
+    table = running.run(session, definition, viewer, "export")
+    return _DATA[format_](table, label, viewer), len(table.rows)
+
+
+def _rows(table: Table) -> list[Any]:
+    return [*table.rows, table.totals] if table.totals else table.rows
+
+
+def _heading(table: Table) -> list[str]:
+    """Durations are numbers in files."""
+    seconds = _("seconds")
+    return [f"{text} ({seconds})" if place in table.seconds else text for place, text in enumerate(table.heading)]
+
+
+def _csv(table: Table, _label: str, _viewer: Viewer) -> bytes:
+    return csv_rows(_rows(table), _heading(table))
+
+
+def _xlsx(table: Table, _label: str, _viewer: Viewer) -> bytes:
+    target = BytesIO()
+    write_workbook(target, _heading(table), [sheet_rows(_rows(table), 2)])
+    return target.getvalue()
+
+
+_DATA = {"csv": _csv, "xlsx": _xlsx, "pdf": pdf.document}
+
+
+def name_of(label: str, format_: str, day: date) -> str:
+    """The name of the file: letters and digits of the report's name, and the day."""
+    words = re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-").lower()[:60] or "report"
+    return f"{words}-{day:%Y-%m-%d}.{format_}"
+
+
+def note(session: Session, viewer: Viewer, definition: Definition, **what: Any) -> None:
+    """Note in the audit log who got the file, without values that may name a person."""
+    shown = {"columns": list(definition.columns), "groups": [each.column for each in definition.groups]} | what
+    audit.write(session, "export", viewer.person.id, viewer.now, f"report of {definition.kind}", **shown)

@@ -1,0 +1,160 @@
+"""What the groups and figures of a report are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.domain.date_buckets import days_of
+from app.extensions import db
+from app.web.core.fields import BooleanField, ChoiceField, DurationField
+from app.web.core.local_dates import written
+from app.web.core.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.shipped_labels import shown_label
+from app.web.records import list_conditions
+from app.web.records.list_page import in_words
+from app.web.reports import spans
+from app.web.reports.catalogue import Column
+from app.web.reports.definition import SPANS, Figure, Group
+from app.web.reports.statements import Asked, record_columns
+from app.web.transfer.export_cells import Cell
+
+#: Numbers of records that one statement names.
+_AT_ONCE = 1000
+
+
+def of_unit(by: str) -> str:
+    """A unit of dates, in words."""
+    return {"day": _("by day"), "week": _("by week"), "month": _("by month"), "quarter": _("by quarter")}[by]
+
+
+def of_group(group: Group, column: Column) -> str:
+    """The heading of a group."""
+    return f"{column.label} ({of_unit(group.by or 'day')})" if column.is_date else column.label
+
+
+def of_kind(of: str) -> str:
+    """What is worked out, in words."""
+    words = {"count": _("Count"), "sum": _("Sum"), "average": _("Average"), "median": _("Median")}
+    return {**words, "min": _("Smallest"), "max": _("Largest")}[of]
+
+
+def of_figure(figure: Figure, column: Column | None) -> str:
+    """The heading of a figure."""
+    if column is None:
+        return of_kind("count")
+    if column.is_date:
+        words = _("Earliest") if figure.of == "min" else _("Latest")
+        return f"{words}: {column.label}"
+    return f"{of_kind(figure.of)}: {column.label}"
+
+
+def is_duration(column: Column) -> bool:
+    """Whether its numbers are seconds."""
+    return isinstance(column.field, DurationField)
+
+
+# --- groups
+
+
+def load(asked: Asked, rows: Sequence[Any]) -> None:
+    """Look up the names of the records that rows are grouped by, once for all."""
+    for place, (_group, column) in enumerate(asked.groups):
+        columns = record_columns(column)
+        if not columns:
+            continue
+        record, wanted = columns[1].class_, sorted({row[place] for row in rows if row[place] is not None})
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = columns[1].in_(wanted[start : start + _AT_ONCE])
+            query = select(record.id, *[each for each in columns[1:] if each.class_ is record]).where(part)
+            for found in db.session.execute(query):
+                card = column.field.serialize(tuple(found), asked.viewer)
+                asked.viewer.objects[f"report {record.__tablename__}", found[1]] = card["label"]
+
+
+def of_groups(asked: Asked, keys: Sequence[Any]) -> list[Cell]:
+    """The names of the groups of a row; days as such."""
+    return [of_value(asked, place, value) for place, value in enumerate(keys)]
+
+
+def of_value(asked: Asked, place: int, value: Any) -> Cell:
+    """What one value of a group is called."""
+    group, column = asked.groups[place]
+    each, viewer = column.field, asked.viewer
+    if value is None:
+        return _("No one") if isinstance(each, PersonField) else _("None")
+    if column.is_date:
+        return _of_date(group.by or "day", int(value))
+    if isinstance(each, MasterField):
+        card = viewer.lookups.card(each.master, value)
+        return str(shown_label(card["label"])) if card else _("Removed")
+    if isinstance(each, PersonField):
+        person = viewer.lookups.person(value)
+        return str(person["full_name"]) if person else _("Removed")
+    if isinstance(each, RecordField):
+        name = viewer.objects.get((f"report {column.field.columns[1].class_.__tablename__}", value), value)
+        return f"{name} ({value})" if name != value else str(value)
+    if isinstance(each, BooleanField):
+        return _("Yes") if value else _("No")
+    if isinstance(each, ChoiceField):
+        options = dict(each.form_input(None, [], viewer)["options"] or ())
+        return str(options.get(value) or shown_label(str(value)))
+    return str(value)
+
+
+def _of_date(unit: str, number: int) -> Cell:
+    first, _after = days_of(unit, number)
+    if unit == "day":
+        return first
+    if unit == "week":
+        return _("Week of %(day)s", day=written(first, "%-d %b %Y"))
+    if unit == "month":
+        return written(first, "%b %Y")
+    return _("Q%(quarter)s %(year)s", quarter=(first.month + 2) // 3, year=first.year)
+
+
+def in_order(asked: Asked, rows: Sequence[Any]) -> list[Any]:
+    """All groups by their names, where they are sorted by themselves; the database knows only the ids of some."""
+    if asked.definition.sort != "group":
+        return list(rows)
+    turned = asked.definition.descending
+    return sorted(
+        rows,
+        key=lambda row: [_sortable(asked, place, row[place]) for place in range(len(asked.groups))],
+        reverse=turned,
+    )
+
+
+def _sortable(asked: Asked, place: int, value: Any) -> tuple[bool, Any]:
+    column = asked.groups[place][1]
+    if column.is_date:
+        return value is not None, int(value or 0)
+    return value is not None, str(of_value(asked, place, value)).casefold()
+
+
+# --- what it is about
+
+
+def about(asked: Asked) -> str:
+    """The records and conditions of a report, in words."""
+    screen, definition, viewer = asked.catalogue.screen, asked.definition, asked.viewer
+    parts = []
+    if definition.period is not None:
+        first, after = spans.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
+        last = after.fromordinal(after.toordinal() - 1)
+        days = (
+            written(first, "%-d %b %Y")
+            if first == last
+            else f"{written(first, '%-d %b %Y')} – {written(last, '%-d %b %Y')}"
+        )
+        label = asked.catalogue.columns[definition.period.column].label
+        parts.append(f"{label}: {SPANS[definition.period.span]} ({days})")
+    if definition.where:
+        text = list_conditions.words(
+            screen, definition.where, lambda name, op, value: in_words(screen, name, op, value, viewer)
+        )
+        parts.append(text)
+    return " · ".join(parts) or _("All that you may see")

@@ -1,0 +1,345 @@
+"""The pages of reports: all that the person sees, one of them, the builder, and files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, flash, redirect, render_template, request
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app import access
+from app.domain import reports
+from app.domain.base import NotFound, RuleBroken
+from app.domain.report_schedules import FORMATS
+from app.domain.reports import Report
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.models import ReportSchedule, Role
+from app.ops.database import WRITES
+from app.web.core import list_choices
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
+from app.web.core.registry import screen_of_kind
+from app.web.pages.refusals import refuse_as_page
+from app.web.records.saved_views import may_share
+from app.web.reports import builder, drawing, files, ready, running
+from app.web.reports.definition import Definition, read
+from app.web.security.sessions import own_transaction
+
+BASE = "/reports/"
+
+
+class ReportsView(ModulePermissions, BaseView):
+    """/reports/"""
+
+    route_base = "/reports"
+    default_view = "index"
+    module = "Reports"
+    VERBS = {
+        **dict.fromkeys(("index", "one", "file", "change"), "read"),
+        **dict.fromkeys(("new", "edit", "preview", "duplicate"), "create"),
+    }
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """The person's own reports, those shared with them, and those that need no building."""
+        viewer = current_viewer()
+        rows = db.session.scalars(select(Report).order_by(Report.label, Report.id)).all()
+        pinned = {key for key, _label in list_choices.choices_of(viewer).reports}
+        scheduled = set(db.session.scalars(select(ReportSchedule.report_id).where(ReportSchedule.paused_on.is_(None))))
+        shown = [_shown(row, viewer, pinned, scheduled) for row in rows]
+        return self.render_template(
+            "reports/list.html",
+            own=[each for each in shown if each["is_own"]],
+            shared=[each for each in shown if not each["is_own"]],
+            ready=_ready(viewer),
+            may_create=viewer.person.may("Reports", "create"),
+        )
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("new")
+    def new(self) -> Any:
+        """Choose the records, then build."""
+        viewer = current_viewer()
+        viewer.person.refuse_unless("Reports", "create")
+        if request.method == "GET" and not request.args.get("kind"):
+            return self.render_template("reports/new.html", kinds=builder.offered_kinds(viewer))
+        if request.method == "GET":
+            return self._builder(builder.start(request.args["kind"], viewer), None, viewer)
+        return self._save(None, viewer)
+
+    @expose("/<int:key>/edit", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def edit(self, key: int) -> Any:
+        """Change a report of one's own."""
+        viewer = current_viewer()
+        viewer.person.refuse_unless("Reports", "create")
+        report = reports.refuse_foreign(report_of(key), viewer.person.id)
+        if request.method == "GET":
+            return self._builder(definition_of(report), report, viewer)
+        return self._save(report, viewer)
+
+    def _save(self, report: Report | None, viewer: Viewer) -> Any:
+        try:
+            definition = builder.from_form(request.form, viewer)
+            refuse_unusable(definition, viewer)
+            stored = store(report, definition, viewer)
+            db.session.commit()
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, errors = refusal(broken)
+            typed = typed_definition(viewer, report)
+            return self._builder(typed, report, viewer, (sentence, errors)), status
+        list_choices.forget()
+        flash(_("Report “%(name)s” saved.", name=stored.label), "success")
+        return redirect(f"{BASE}{stored.id}/")
+
+    def _builder(
+        self, definition: Definition, report: Report | None, viewer: Viewer, problem: tuple[str, Any] = ("", {})
+    ) -> str:
+        is_sent = request.method == "POST"
+        audience = (
+            "me" if report is None else str(report.role_id or "me") if report.audience == "role" else report.audience
+        )
+        page = builder.context(definition, viewer) | {
+            "report": report,
+            "label": request.form.get("label", "") if is_sent else (report.label if report else ""),
+            "audience": request.form.get("audience", "me") if is_sent else audience,
+            "audiences": _audiences(viewer),
+            "action": f"{BASE}{report.id}/edit" if report else f"{BASE}new",
+            "back": f"{BASE}{report.id}/" if report else BASE,
+            "error": problem[0],
+            "errors": problem[1],
+        }
+        return str(self.render_template("reports/builder.html", page=page, result=result_of(definition, viewer)))
+
+    @expose("/preview", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("preview")
+    def preview(self) -> Any:
+        """What the form asks for, without saving it: a fragment for htmx, else the page of the builder."""
+        db.session.rollback()
+        WRITES.set(False)  # it only reads: on SQLite nobody else has to wait
+        viewer = current_viewer()
+        viewer.person.refuse_unless("Reports", "create")
+        if not request.headers.get("HX-Request"):
+            key = parse_id(request.form.get("report", ""))
+            return self._builder(typed_definition(viewer, None), report_of(key) if key else None, viewer)
+        try:
+            result = result_of(builder.from_form(request.form, viewer), viewer)
+        except REFUSABLE as broken:
+            result = {"error": refusal(broken)[1]}
+        return render_template("reports/_result.html", result=result)
+
+    @expose("/<int:key>/")
+    @has_access
+    @refuse_as_page
+    @permission_name("one")
+    def one(self, key: int) -> Any:
+        """A report as this person may see it now."""
+        viewer = current_viewer()
+        report = seen_report(key)
+        is_own = report.owner_id == viewer.person.id
+        definition = definition_of(report)
+        return self.render_template(
+            "reports/report.html",
+            report=report,
+            result=result_of(definition, viewer),
+            owner=(viewer.lookups.person(report.owner_id) or {}).get("full_name", ""),
+            is_own=is_own,
+            is_pinned=key in {each for each, _label in list_choices.choices_of(viewer).reports},
+            may_create=viewer.person.may("Reports", "create"),
+            formats=FORMATS if may_export(definition, viewer) else (),
+        )
+
+    @expose("/<int:key>/file.<any(csv, xlsx, pdf):format_>")
+    @has_access
+    @refuse_as_page
+    @permission_name("file")
+    def file(self, key: int, format_: str) -> Any:
+        """A report as a file."""
+        viewer, report = current_viewer(), seen_report(key)
+        definition, label = definition_of(report), report.label
+        data, rows = files.make(db.session(), label, definition, viewer, format_)
+        with own_transaction() as session:
+            files.note(session, viewer, definition, report=key, rows=rows, format=format_)
+        return file_answer(data, label, format_, viewer)
+
+    @expose("/<int:key>/duplicate", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("duplicate")
+    def duplicate(self, key: int) -> Any:
+        """A copy of one's own, for nobody else to see."""
+        viewer, report = current_viewer(), seen_report(key)
+        viewer.person.refuse_unless("Reports", "create")
+        session = db.session()
+        label = reports.free_label(session, viewer.person.id, report.label)
+        values = {"label": label, "kind": report.kind, "definition": report.definition, "audience": "me"}
+        made = reports.save(session, None, values, viewer.stamp)
+        session.commit()
+        flash(_("“%(name)s” is your own copy.", name=made.label), "success")
+        return redirect(f"{BASE}{made.id}/edit")
+
+    @expose("/<int:key>/<any(pin,unpin,delete):what>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("change")
+    def change(self, key: int, what: str) -> Any:
+        """Put a report into the sidebar or take it out; delete one of one's own."""
+        viewer, session = current_viewer(), db.session()
+        report = seen_report(key)
+        if what == "delete":
+            reports.refuse_foreign(report, viewer.person.id)
+            with access.as_system(session):  # others' pins of it go, too
+                reports.remove(session, report)
+        else:
+            reports.pin(session, viewer.person.id, key, what == "pin")
+        session.commit()
+        flash(
+            {
+                "pin": _("The report is in your sidebar now."),
+                "unpin": _("The report is no longer in your sidebar."),
+            }.get(what, _("The report is deleted.")),
+            "success",
+        )
+        return redirect(BASE if what == "delete" or request.form.get("list") else f"{BASE}{key}/")
+
+
+# --- what several pages need
+
+
+def report_of(key: int) -> Report | None:
+    """The report of this id that the person sees."""
+    return db.session.scalars(select(Report).where(Report.id == key)).first() if 0 < key < 2**31 else None
+
+
+def seen_report(key: int) -> Report:
+    """The same. Raises NotFound."""
+    found = report_of(key)
+    if found is None:
+        raise NotFound(_("This report doesn't exist, or it is no longer shared with you."))
+    return found
+
+
+def definition_of(report: Report) -> Definition:
+    """What a stored report asks for. Raises RuleBroken where this version can't read it."""
+    return read({**report.definition, "kind": report.kind})
+
+
+def typed_definition(viewer: Viewer, report: Report | None) -> Definition:
+    """What was typed, as far as it can be read; else what the report was."""
+    try:
+        return builder.from_form(request.form, viewer)
+    except RuleBroken:
+        return definition_of(report) if report else builder.start(request.form.get("kind", ""), viewer)
+
+
+def refuse_unusable(definition: Definition, viewer: Viewer) -> None:
+    """Raise RuleBroken for a report that could not be shown: what a page would refuse is not saved."""
+    if definition.kind in ready.READY:
+        ready.check(definition, viewer, "read")
+        return
+    from app.web.reports.detail import columns_of
+
+    asked = running.check(definition, viewer)
+    if not definition.groups:
+        columns_of(asked)
+
+
+def store(report: Report | None, definition: Definition, viewer: Viewer) -> Report:
+    """Save a report with the name and readers of the form. Raises RuleBroken, Denied."""
+    audience = request.form.get("audience", "me")
+    if audience != "me" and not may_share(viewer):
+        raise access.Denied(_("Only managers can share reports."))
+    role = parse_id(audience)
+    values = {
+        "label": request.form.get("label"),
+        "kind": definition.kind,
+        "definition": {name: part for name, part in definition.as_json().items() if name != "kind"},
+        "audience": "role" if audience.isdigit() else audience,
+        "role_id": role if role and role in dict(_roles()) else None,
+    }
+    return reports.save(db.session(), report, values, viewer.stamp)
+
+
+def result_of(definition: Definition, viewer: Viewer) -> dict[str, Any]:
+    """The context of reports/_result.html: the table and chart, or why there is none."""
+    try:
+        return drawing.shown(running.run(db.session(), definition, viewer))
+    except RuleBroken as broken:
+        return {"error": refusal(broken)[1]}
+
+
+def may_export(definition: Definition, viewer: Viewer) -> bool:
+    """Whether the person may have this report as a file."""
+    if definition.kind in ready.READY:
+        return viewer.person.may(ready.READY[definition.kind][1], "export")
+    screen = screen_of_kind(definition.kind)
+    return screen is not None and viewer.person.may(screen.module, "export")
+
+
+def file_answer(data: bytes, label: str, format_: str, viewer: Viewer) -> Response:
+    """A download: a name, and nothing that a browser runs or keeps."""
+    day = viewer.now.astimezone(viewer.zone).date()
+    headers = {
+        "Content-Disposition": f'attachment; filename="{files.name_of(label, format_, day)}"',
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+    return Response(data, 200, headers, content_type=files.MIMES[format_])
+
+
+def _audiences(viewer: Viewer) -> list[tuple[str, str]]:
+    found = [("me", _("Only me"))]
+    if may_share(viewer):
+        found += [("team", _("My team")), ("all", _("Everybody"))]
+        found += [(str(key), _("Role: %(role)s", role=name)) for key, name in _roles()]
+    return found
+
+
+def _roles() -> list[tuple[int, str]]:
+    return [(key, name) for key, name in db.session.execute(select(Role.id, Role.name).order_by(Role.name))]
+
+
+def _shown(row: Report, viewer: Viewer, pinned: set[int], scheduled: set[int]) -> dict[str, Any]:
+    screen = screen_of_kind(row.kind)
+    about = (
+        str(screen.list_title)
+        if screen is not None
+        else ready.label_of(row.kind)
+        if row.kind in ready.READY
+        else row.kind
+    )
+    return {
+        "id": row.id,
+        "label": row.label,
+        "url": f"{BASE}{row.id}/",
+        "about": about,
+        "is_own": row.owner_id == viewer.person.id,
+        "owner": (viewer.lookups.person(row.owner_id) or {}).get("full_name", ""),
+        "audience": row.audience,
+        "is_pinned": row.id in pinned,
+        "is_scheduled": row.id in scheduled,
+        "changed": moment_cell(row.changed_on, viewer),
+    }
+
+
+def _ready(viewer: Viewer) -> list[dict[str, Any]]:
+    """Reports that need no building: {label, url, files}."""
+    if not viewer.person.may("Call Logs", "export") or not viewer.person.may("Dashboard", "read"):
+        return []
+    ends = {"files": [(kind.upper(), f"/dashboard/calls/monthly.{kind}?period=month") for kind in ("xlsx", "csv")]}
+    return [{"label": ready.label_of(ready.CALL_SUMMARY), "kind": ready.CALL_SUMMARY} | ends]

@@ -1,0 +1,147 @@
+"""Reports over REST: those that the person sees, and what one of them finds for them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from flask import Response
+from flask_appbuilder import expose
+from flask_appbuilder.api import BaseApi, protect
+from flask_appbuilder.security.decorators import permission_name
+from sqlalchemy import select
+
+from app.domain.permissions import VERBS
+from app.domain.reports import AUDIENCES, Report
+from app.extensions import db
+from app.web.api import schemas
+from app.web.api.list_parameters import read_parameters
+from app.web.api.operations import OperationSpec, operation
+from app.web.api.schemas import ID, STRING, shape
+from app.web.core.fields import Viewer
+from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json
+from app.web.reports import running
+from app.web.reports.pages import definition_of, seen_report
+from app.web.reports.table import Table
+from app.web.transfer.export_cells import Cell
+
+_CELL = {"description": "Text, number, ISO date or moment on the person's clock; null = none.", "nullable": True}
+_ROW = {"type": "array", "items": _CELL}
+_REPORT = shape(
+    {
+        "id": ID,
+        "name": STRING,
+        "kind": {**STRING, "description": "The records, by the name of their resource; or call_summary."},
+        "audience": {"type": "string", "enum": list(AUDIENCES)},
+        "is_own": {"type": "boolean"},
+        "definition": {"type": "object", "additionalProperties": True},
+    },
+    "id",
+    "name",
+    "kind",
+)
+_LIST = shape({"ids": {"type": "array", "items": ID}, "result": {"type": "array", "items": _REPORT}}, "ids", "result")
+_RESULT = shape(
+    {
+        "name": STRING,
+        "about": {**STRING, "description": "Period and conditions, in words."},
+        "columns": {"type": "array", "items": STRING},
+        "rows": {"type": "array", "items": _ROW},
+        "totals": {**_ROW, "nullable": True},
+        "summary": {"type": "object", "additionalProperties": STRING},
+        "count": {**ID, "description": "Records that the report is about."},
+        "notes": {"type": "array", "items": STRING, "description": "What is left out, and why."},
+    },
+    "columns",
+    "rows",
+)
+
+
+class ReportResource(SentenceResponses, BaseApi):
+    """/api/v1/report/"""
+
+    resource_name = "report"
+    class_permission_name = "Reports"
+    method_permission_name = {"listed": "read", "get": "read", "run": "read"}
+    base_permissions = ["can_" + verb for verb in VERBS]
+    allow_browser_login = True
+    csrf_exempt = False
+    is_documented = True
+    documentation = {
+        "listed": OperationSpec("The reports that the person sees: own ones and shared ones", answer=_LIST),
+        "get": OperationSpec("A report: what it asks for", (404,), ("pk",), answer=_REPORT),
+        "run": OperationSpec(
+            "What a report finds now, under the rights of who asks", (400, 404), ("pk",), answer=_RESULT
+        ),
+    }
+
+    @expose("/", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("listed")
+    def listed(self) -> Response:
+        """The reports that the person sees."""
+        read_parameters(frozenset())
+        viewer = current_viewer()
+        rows = db.session.scalars(select(Report).order_by(Report.label, Report.id)).all()
+        shown = [_shown(row, viewer) for row in rows]
+        return json_answer(200, {"ids": [row.id for row in rows], "result": shown})
+
+    @expose("/<int:pk>", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("get")
+    def get(self, pk: int) -> Response:
+        """One report."""
+        read_parameters(frozenset())
+        return json_answer(200, _shown(seen_report(pk), current_viewer()))
+
+    @expose("/<int:pk>/run", methods=["GET"])
+    @protect()
+    @refuse_as_json
+    @permission_name("run")
+    def run(self, pk: int) -> Response:
+        """What it finds."""
+        read_parameters(frozenset())
+        viewer, report = current_viewer(), seen_report(pk)
+        table = running.run(db.session(), definition_of(report), viewer)
+        return json_answer(200, {"name": report.label} | as_json(table))
+
+    def add_apispec_components(self, api_spec: Any) -> None:
+        """The shared schemas."""
+        schemas.register_schemas(api_spec, schemas.SHARED)
+
+    def operation_helper(
+        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
+    ) -> None:
+        """With ids and statuses."""
+        for method in methods:
+            operations[method.lower()] = operation(self, func.__name__, method.lower())
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """What a report has found, as REST answers it."""
+    return {
+        "about": table.about,
+        "columns": table.heading,
+        "rows": [[_cell(each) for each in row] for row in table.rows],
+        "totals": [_cell(each) for each in table.totals] if table.totals else None,
+        "summary": dict(table.summary),
+        "count": table.count,
+        "notes": table.notes,
+    }
+
+
+def _cell(value: Cell) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _shown(row: Report, viewer: Viewer) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.label,
+        "kind": row.kind,
+        "audience": row.audience,
+        "is_own": row.owner_id == viewer.person.id,
+        "definition": row.definition,
+    }

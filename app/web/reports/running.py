@@ -1,0 +1,163 @@
+"""Runs a report for a viewer: checks what it uses, asks the database, and gives a table that pages and files show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain.base import RuleBroken
+from app.ops.statement_limit import StatementTooSlow, limited
+from app.web.core.fields import Viewer
+from app.web.records.list_page import list_query_from
+from app.web.reports import addresses, detail, labels, ready, statements
+from app.web.reports.catalogue import Catalogue, Column, catalogue
+from app.web.reports.definition import Definition, Figure, Group
+from app.web.reports.statements import Asked
+from app.web.reports.table import Table, figures_of, heading_of_totals
+
+#: Seconds that a statement of a report may take on a page, and for a file; an exchange with MariaDB ends after 15.
+PAGE_SECONDS, FILE_SECONDS = 8.0, 14.0
+
+
+def check(definition: Definition, viewer: Viewer, verb: str = "read") -> Asked:
+    """The report with its columns found. `verb`: "export" for files. Raises RuleBroken, NotFound, Denied."""
+    found = catalogue(definition.kind, viewer)
+    if verb == "export":
+        viewer.person.refuse_unless(found.screen.module, "export")
+    rules = _rules(found, definition, viewer)
+    record, module = found.record, found.screen.module
+    if verb == "export" and viewer.person.level(module, "export") != viewer.person.level(module, "read"):
+        rules.append(access.visible(viewer.person, record, "export"))
+    groups = [_group(found, each) for each in definition.groups]
+    figures = [(each, _figure(found, each)) for each in definition.figures]
+    _refuse_order(found, definition)
+    if not definition.groups and not definition.columns:
+        raise RuleBroken(_("Please choose columns, or something to group by."), "columns")
+    return Asked(found, definition, viewer, rules, groups, figures)
+
+
+def _rules(found: Catalogue, definition: Definition, viewer: Viewer) -> list[Any]:
+    if definition.period is not None:
+        column = found.column(definition.period.column, "period")
+        if not (column.is_date and column.field.filter):
+            raise RuleBroken(_("“%(name)s” has no dates to choose a period of.", name=column.label), "period")
+    wanted = addresses.where(definition, viewer)
+    return list(list_query_from(found.screen, addresses.arguments(wanted), viewer).conditions)
+
+
+def _refuse_order(found: Catalogue, definition: Definition) -> None:
+    """Raise RuleBroken for an order that this report can't have: none is ignored."""
+    wanted, is_figure = definition.sort, definition.sort.startswith("figure:")
+    number = wanted.removeprefix("figure:")
+    is_known = number.isascii() and number.isdigit() and int(number[:3]) < len(definition.figures)
+    if definition.groups and wanted not in ("", "group") and not (is_figure and is_known):
+        raise RuleBroken(_("A report of groups is sorted by “group” or by one of its figures."), "sort")
+    if not definition.groups and (wanted == "group" or is_figure):
+        raise RuleBroken(_("A report that isn't grouped is sorted by one of its columns."), "sort")
+    if wanted and not definition.groups and found.column(wanted, "sort").is_related:
+        raise RuleBroken(_("A report can't be sorted by a column of a related record."), "sort")
+
+
+def _group(found: Catalogue, group: Group) -> tuple[Group, Column]:
+    column = found.column(group.column, "groups")
+    if not column.is_group:
+        raise RuleBroken(_("A report can't be grouped by “%(name)s”.", name=column.label), "groups")
+    return group if column.is_date else Group(group.column), column
+
+
+def _figure(found: Catalogue, figure: Figure) -> Column | None:
+    if figure.of == "count":
+        return None
+    column = found.column(figure.column, "figures")
+    can_be = column.is_number or (column.is_date and figure.of in ("min", "max") and column.is_group)
+    if not can_be:
+        raise RuleBroken(_("“%(name)s” can't be worked out: it isn't a number.", name=column.label), "figures")
+    return column
+
+
+def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "read") -> Table:
+    """What the report finds, under the viewer's rights. Raises RuleBroken, also where it takes too long."""
+    is_ready = definition.kind in ready.READY
+    asked = None if is_ready else check(definition, viewer, verb)
+    seconds = PAGE_SECONDS if verb == "read" else FILE_SECONDS
+    try:
+        with limited(session, seconds):
+            if asked is None:
+                return ready.run(session, definition, viewer, verb)
+            return _grouped(session, asked) if asked.groups else detail.listed(session, asked)
+    except StatementTooSlow:
+        text = _(
+            "This report takes longer than %(seconds)s seconds. Please narrow it down, for example to a period.",
+            seconds=int(seconds),
+        )
+        raise RuleBroken(text) from None
+
+
+def _grouped(session: Session, asked: Asked) -> Table:
+    found = session.execute(statements.grouped(asked)).all()
+    limit, made, keyed = asked.definition.limit, new_table(asked), len(asked.groups)
+    labels.load(asked, found)
+    whole = None if len(found) > limit else statements.added_up(asked, [tuple(row)[keyed:] for row in found])
+    if whole is None:
+        whole = list(session.execute(statements.totals(asked)).one())
+    if len(found) > limit:
+        groups = int(session.execute(statements.number_of_groups(asked)).scalar() or 0)
+        text = ngettext(
+            "Only the first %(shown)s of %(num)s group are shown. The totals are of all of them.",
+            "Only the first %(shown)s of %(num)s groups are shown. The totals are of all of them.",
+            groups,
+            shown=f"{limit:,}",
+        )
+        made.notes.append(text)
+    else:
+        found = labels.in_order(asked, found)
+    wanted = addresses.where(asked.definition, asked.viewer)
+    for row in found[:limit]:
+        keys, parts = tuple(row)[:keyed], tuple(row)[keyed + 1 :]
+        made.rows.append([*labels.of_groups(asked, keys), *figures_of(asked, parts)])
+        made.urls.append(addresses.address(asked.catalogue, wanted, _conditions(asked, keys)))
+    _add_totals(asked, made, tuple(whole))
+    return made
+
+
+def new_table(asked: Asked) -> Table:
+    """A table with its heading."""
+    names = [labels.of_group(group, column) for group, column in asked.groups]
+    figures = [labels.of_figure(figure, column) for figure, column in asked.figures]
+    seconds = frozenset(
+        len(names) + place
+        for place, (_figure_, column) in enumerate(asked.figures)
+        if column is not None and labels.is_duration(column)
+    )
+    return Table(
+        title=str(asked.catalogue.screen.list_title),
+        heading=[*names, *figures],
+        names=len(names),
+        seconds=seconds,
+        is_grouped=True,
+        chart=asked.definition.chart,
+        drawn=statements.sorted_figure(asked) or 0,
+        about=labels.about(asked),
+    )
+
+
+def _add_totals(asked: Asked, made: Table, whole: tuple[Any, ...]) -> None:
+    made.count = int(whole[0])
+    made.totals = [heading_of_totals(), *[None] * (made.names - 1), *figures_of(asked, whole[1:])]
+    wanted = addresses.where(asked.definition, asked.viewer)
+    made.total_url = addresses.address(asked.catalogue, wanted, [])
+
+
+def _conditions(asked: Asked, keys: tuple[Any, ...]) -> list[Any] | None:
+    """The rows of one group as conditions of the list; None where it can't say them."""
+    found: list[Any] = []
+    for (group, column), value in zip(asked.groups, keys, strict=True):
+        part = addresses.conditions(column, group, value)
+        if part is None:
+            return None
+        found += part
+    return found

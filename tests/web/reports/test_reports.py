@@ -1,0 +1,491 @@
+"""Reports: figures worked out by hand on both databases, under the rights of who reads them; pages, files, emails."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import load_workbook
+from sqlalchemy import select, update
+
+from app import jobs
+from app.channels.base import ChannelError, Content
+from app.commands import reports as commands
+from app.domain.base import Stamp
+from app.models import AuditEntry, LeadSource, Notification, Report, ReportRun, ReportSchedule, Role
+from app.ops import statement_limit
+from app.web.reports import running, schedule_work
+from app.web.reports.definition import MAX_BYTES
+from app.web.transfer.acting import acting_for
+from tests.app_fixtures import World
+
+FIVE = ("root", "rhea", "mia", "ana", "cleo")
+_COUNT = re.compile(r'id="list-count"[^>]*>([\d,+]+)<')
+Definition = dict[str, Any]
+COUNT = {"of": "count", "column": ""}
+
+
+def by(column: str, unit: str = "") -> Definition:
+    return {"column": column, "by": unit}
+
+
+def of(kind: str, column: str) -> Definition:
+    return {"of": kind, "column": column}
+
+
+def report(world: World, who: str, kind: str, definition: Definition, **columns: Any) -> Report:
+    """A stored report."""
+    made = Report(owner_id=world.id_of(who), label="Report", kind=kind, definition=definition, audience="all")
+    for name, value in columns.items():
+        setattr(made, name, value)
+    made.stamp(Stamp(world.id_of(who), datetime.now(UTC)))
+    world.session.add(made)
+    world.session.commit()
+    return made
+
+
+def run(world: World, who: str, made: Report) -> Any:
+    """What REST answers."""
+    return world.door(who).rest("GET", f"report/{made.id}/run")
+
+
+def rows(world: World, who: str, made: Report) -> list[list[Any]]:
+    answer = run(world, who, made)
+    assert answer.status_code == 200, answer.text
+    return [*answer.json["rows"], answer.json["totals"]] if answer.json["totals"] else list(answer.json["rows"])
+
+
+# --- figures worked out by hand
+
+
+@pytest.fixture(params=["world", "maria"])
+def house(request: pytest.FixtureRequest) -> World:
+    """On SQLite and MariaDB: three leads of ana, one of ben, two of mia; calls of 10, 20, 60 and 5 seconds."""
+    world: World = request.getfixturevalue(request.param)
+    make = world.make
+    web, other = world.rows(select(LeadSource.id).order_by(LeadSource.id).limit(2))
+    for who, at, source in (
+        ("ana", "2026-09-30T18:29+00:00", web),  # 23:59 in India: still September, and the third quarter
+        ("ana", "2026-09-30T18:30+00:00", web),  # midnight in India: October
+        ("ana", "2026-10-04T12:00+00:00", other),  # a Sunday
+        ("ben", "2026-10-05T12:00+00:00", None),  # a Monday
+        ("mia", "2026-11-02T00:00+00:00", web),
+        ("mia", "2026-11-02T23:00+00:00", other),  # the third in India
+    ):
+        make.lead(who, datetime.fromisoformat(at), source_id=source)
+    started = datetime.fromisoformat("2026-10-10T10:00+00:00")
+    for who, seconds in (("ana", 10), ("ana", 20), ("ana", 60), ("ben", 5), ("mia", 7), ("mia", 8)):
+        make.call(who, started, started_on=started, duration_seconds=seconds)
+    return world
+
+
+CASES = [
+    (
+        "lead",
+        {"groups": [by("created_on", "month")]},
+        [["Sep 2026", 1], ["Oct 2026", 3], ["Nov 2026", 2], ["Total", 6]],
+    ),
+    ("lead", {"groups": [by("created_on", "quarter")]}, [["Q3 2026", 1], ["Q4 2026", 5], ["Total", 6]]),
+    (
+        "lead",
+        {"groups": [by("created_on", "week")]},
+        [["Week of 28 Sep 2026", 3], ["Week of 5 Oct 2026", 1], ["Week of 2 Nov 2026", 2], ["Total", 6]],
+    ),
+    (
+        "lead",
+        {"groups": [by("created_on", "day")], "where": ["all", ["created_on", "ge", "2026-11-01"]]},
+        [["2026-11-02", 1], ["2026-11-03", 1], ["Total", 2]],
+    ),
+    (
+        "lead",
+        {"groups": [by("assignee")], "sort": "group"},
+        [["Ana Shah", 3], ["Ben Shah", 1], ["Mia Shah", 2], ["Total", 6]],
+    ),
+    (
+        "lead",
+        {"groups": [by("source"), by("assignee")], "sort": "group"},
+        [
+            ["None", "Ben Shah", 1],
+            ["{web}", "Ana Shah", 2],
+            ["{web}", "Mia Shah", 1],
+            ["{other}", "Ana Shah", 1],
+            ["{other}", "Mia Shah", 1],
+            ["Total", None, 6],
+        ],
+    ),
+    (
+        "call_log",
+        {
+            "groups": [by("employee")],
+            "figures": [
+                COUNT,
+                *[of(each, "duration_seconds") for each in ("sum", "average", "median", "min", "max")],
+            ],
+            "sort": "figure:3",
+            "descending": True,
+        },
+        [
+            ["Ana Shah", 3, 90, 30.0, 20, 10, 60],
+            ["Mia Shah", 2, 15, 7.5, 7.5, 7, 8],
+            ["Ben Shah", 1, 5, 5.0, 5, 5, 5],
+            ["Total", 6, 110, 18.33, 9, 5, 60],
+        ],
+    ),
+    ("lead", {"groups": [by("assignee")], "limit": 1}, [["Ana Shah", 3], ["Total", 6]]),
+    ("lead", {"groups": [by("status")], "where": ["any", ["source", "null", "1"]]}, [["New", 1], ["Total", 1]]),
+]
+
+
+def test_figures_by_hand(house: World) -> None:
+    web, other = house.rows(select(LeadSource.label).order_by(LeadSource.id).limit(2))
+    for kind, definition, expected in CASES:
+        made = report(house, "root", kind, definition if "figures" in definition else definition | {"figures": [COUNT]})
+        found = rows(house, "root", made)
+        named = [
+            [each.format(web=web, other=other) if isinstance(each, str) else each for each in row] for row in expected
+        ]
+        key = str if len(definition["groups"]) == 2 else lambda _row: 0
+        assert sorted(found, key=key) == sorted(named, key=key), (kind, definition)
+    with_note = run(house, "root", report(house, "root", "lead", {"groups": [by("assignee")], "limit": 1})).json
+    assert "Only the first 1 of 3 groups" in with_note["notes"][0]
+    assert_lists_agree(house)
+
+
+def assert_lists_agree(world: World) -> None:
+    """Each figure of a group opens a list with as many rows, for five roles; each role sees its own rows."""
+    definition = {"groups": [by("created_on", "month"), by("source")], "figures": [COUNT], "sort": "group"}
+    made, seen = report(world, "root", "lead", definition), {}
+    for who in FIVE:
+        door = world.door(who)
+        if who == "cleo":
+            assert door.screen(f"/reports/{made.id}/").status_code == 200
+            assert "doesn't allow this" in html.unescape(door.screen(f"/reports/{made.id}/").text)
+            assert run(world, who, made).status_code == 403
+            continue
+        page = door.screen(f"/reports/{made.id}/").text
+        links = re.findall(r'<td class="to-end"><a href="(/leads/[^"]*)">([\d,]+)</a>', page)
+        for url, text in links:
+            counted = _COUNT.search(door.screen(html.unescape(url)).text)
+            assert counted is not None and counted[1] == text, (who, url)
+        seen[who] = rows(world, who, made)[-1][-1]
+        assert len(links) == len(rows(world, who, made))
+    assert seen == {"root": 6, "rhea": 6, "mia": 5, "ana": 3}
+
+
+# --- law
+
+
+def test_what_is_masked_is_never_shown_grouped_filtered_sorted_or_worked_out(world: World) -> None:
+    make = world.make
+    make.lead("ana", mobile="9820012345", email="asha@mail.example", pan="ABCPK1234F")
+    make.call("ana", to_number="9820012345")
+    for role in ("Sales User", "Sales Manager"):
+        make.mask(role, mobile="hidden", email="hidden", pan="hidden", alternative_mobile="hidden")
+    columns = {"columns": ["number", "mobile", "email", "pan"], "figures": [COUNT]}
+    shown = report(world, "root", "lead", columns)
+    for who in ("ana", "mia"):
+        found = run(world, who, shown).json
+        assert found["columns"] == ["Number"] and len(found["notes"]) == 3
+        assert "hidden from you" in found["notes"][0]
+        assert run(world, who, report(world, "root", "lead", {"columns": ["mobile"]})).status_code == 400
+    refused = [
+        ("lead", {"columns": ["number"], "where": ["all", ["mobile", "eq", "9820012345"]]}),
+        (
+            "lead",
+            {"columns": ["number"], "where": ["all", ["number", "sw", "C"], ["any", ["pan", "eq", "ABCPK1234F"]]]},
+        ),
+        ("lead", {"columns": ["number"], "sort": "mobile"}),
+        ("lead", {"groups": [by("mobile")]}),
+        ("lead", {"groups": [by("status")], "figures": [of("max", "mobile")]}),
+        ("lead", {"groups": [by("status")], "figures": [of("median", "email")]}),
+        ("call_log", {"groups": [by("other_number")]}),
+        ("lead", {"groups": [by("customer.mobile")]}),
+        ("lead", {"columns": ["customer.mobile"]}),
+    ]
+    for kind, definition in refused:
+        made = report(world, "root", kind, definition)
+        for who in ("ana", "mia"):
+            answer = run(world, who, made)
+            assert answer.status_code == 400 and "9820012345" not in answer.text, (who, definition, answer.text)
+            assert "9820012345" not in world.door(who).screen(f"/reports/{made.id}/").text.replace("mobile", "")
+    page = world.door("mia").screen("/reports/new?kind=lead").text
+    assert 'value="mobile"' not in page and 'value="status"' in page
+
+
+def test_related_records_are_empty_beyond_ones_reach(world: World) -> None:
+    customer = world.make.customer("ben", first_name="Kiran")
+    lead = world.make.lead("ana")
+    world.session.execute(update(type(lead)).where(type(lead).id == lead.id).values(customer_id=customer.id))
+    world.session.commit()
+    made = report(world, "root", "lead", {"columns": ["number", "customer.number", "customer.kyc_status"]})
+    assert rows(world, "root", made)[0][1] == customer.number
+    shared = report(world, "root", "lead", {"groups": [by("customer")], "figures": [COUNT]})
+    assert rows(world, "root", shared)[0][0].endswith(f"({customer.number})")
+    task = world.make.task(lead, "ana")
+    about = report(world, "root", "task", {"columns": ["title", "lead.number"]})
+    assert [task.title, lead.number] in rows(world, "ana", about)
+    assert all(row[1] is None for row in rows(world, "cleo", about))
+
+
+def test_who_may_open_build_share_and_export(world: World) -> None:
+    world.make.lead("ana")
+    form = {"kind": "lead", "label": "Mine", "columns": ["number", "status"], "of0": "count", "limit": "50"}
+    for who, status in (("mia", 302), ("ana", 403), ("rhea", 403)):
+        assert world.door(who).form("/reports/new", form).status_code == status, who
+    mine = world.rows(select(Report))[0]
+    assert mine.definition["columns"] == ["number", "status"]
+    for who, audience, sees in (
+        *(("max", "me", False), ("ana", "team", True), ("ben", "team", False), ("ana", "me", False)),
+        *(("cleo", "all", True), ("ana", "role", True), ("cleo", "role", False)),
+    ):
+        key = world.rows(select(Report.id))[0]
+        world.session.execute(update(Report).values(audience=audience, role_id=_role(world, "Sales User")))
+        world.session.commit()
+        assert (world.door(who).screen(f"/reports/{key}/").status_code == 200) is sees, (who, audience)
+        assert (str(key) in [str(each) for each in world.door(who).rest("GET", "report/").json["ids"]]) is sees
+    assert world.door("ana").screen(f"/reports/{mine.id}/file.csv").status_code == 403  # no right to export leads
+    assert world.door("ana").form(f"/reports/{mine.id}/delete").status_code in (302, 403)
+    assert world.count(Report) == 1
+    world.make.cell("Sales User", "Reports", "read", "none")
+    assert world.door("ana").screen("/reports/").status_code in (302, 403)
+    assert world.door("ana").rest("GET", "report/").status_code == 403
+    assert "/reports/" not in world.door("ana").screen("/leads/").text
+
+
+def _role(world: World, name: str) -> int:
+    return int(world.rows(select(Role.id).where(Role.name == name))[0])
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"columns": ["nothing"]},
+        {"columns": ["number"], "where": ["all", ["nothing", "eq", "1"]]},
+        {"columns": ["number"], "where": ["all", ["created_on", "eq", "soon"]]},
+        {"columns": ["number"], "where": [[[[]]]]},
+        {"columns": [f"c{n}" for n in range(200)]},
+        {"columns": ["number"], "figures": [{"of": "sum", "column": "number"}]},
+        {"groups": [{"column": "description"}]},
+        {"groups": [{"column": "status"}] * 3},
+        {"groups": [{"column": "created_on", "by": "hour"}]},
+        {"groups": [{"column": "status"}], "sort": "figure:7"},
+        {"groups": [{"column": "status"}], "limit": 10**9},
+        {"columns": ["number"], "sort": "group"},
+        {"columns": "number"},
+        {"columns": ["number"], "surprise": 1},
+        {"columns": ["number"], "where": ["all", *[["number", "eq", "x" * 200]] * 200]},
+        {"columns": ["x" * MAX_BYTES]},
+        {"columns": ["number"], "period": {"column": "number", "span": "month"}},
+        {"columns": ["number"], "period": {"column": "created_on", "span": "ever"}},
+        {},
+    ],
+)
+def test_a_report_that_can_not_be_is_a_sentence(world: World, definition: Definition) -> None:
+    made = report(world, "root", "lead", definition)
+    answer = run(world, "root", made)
+    assert answer.status_code == 400 and answer.json["message"].endswith("."), answer.text
+    assert "problem tone-red" in world.door("root").screen(f"/reports/{made.id}/").text or answer.status_code == 400
+    assert world.door("root").screen(f"/reports/{made.id}/").status_code in (200, 400)
+    assert world.door("root").screen(f"/reports/{made.id}/edit").status_code in (200, 400)
+
+
+def test_a_form_that_is_wrong_keeps_what_was_typed(world: World) -> None:
+    door = world.door("root")
+    typed = {
+        "kind": "lead",
+        "label": "",
+        "columns": ["number"],
+        "where": '["all",["source","null","1"]]',
+        "limit": "77",
+    }
+    answer = door.form("/reports/new", typed)
+    assert answer.status_code == 422 and "Please give the report a name." in answer.text
+    assert 'value="77"' in answer.text and "source" in answer.text
+    for wrong in ({"where": "{"}, {"limit": "-1"}, {"of0": "sum"}, {"group1": "password"}, {"period_span": "ever"}):
+        assert door.form("/reports/preview", typed | wrong).status_code in (200, 302, 400, 422), wrong
+        answer = door.form("/reports/preview", typed | wrong, headers={"HX-Request": "true"})
+        assert answer.status_code == 200 and "problem" in answer.text, wrong
+    assert door.form("/reports/new", {"kind": "nothing", "label": "x"}).status_code in (302, 404)
+    assert door.screen("/reports/999999/").status_code == 404
+    flat = door.form("/reports/preview", typed | {"where": "", "_flt_null_source": "1"}, headers={"HX-Request": "true"})
+    assert "Source is empty" in flat.text
+
+
+def test_a_report_that_takes_too_long_is_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _n in range(3):
+        world.make.lead("ana")
+    monkeypatch.setattr(running, "PAGE_SECONDS", -1.0)
+    monkeypatch.setattr(statement_limit, "_STEPS", 1)
+    answer = run(world, "root", report(world, "root", "lead", {"groups": [by("status")], "figures": [COUNT]}))
+    assert answer.status_code == 400 and "takes longer" in answer.json["message"]
+    assert world.door("root").rest("GET", "lead/").status_code == 200
+
+
+# --- files
+
+
+def test_files_are_neutralised_and_audited(world: World, tmp_path: Path) -> None:
+    world.make.lead("ana", first_name="=cmd|' /C calc'!A0", last_name="")
+    world.make.lead("ana", first_name="आशा", last_name="પટેલ")
+    definition = {"columns": ["name", "status"], "sort": "number", "figures": [COUNT]}
+    made = report(world, "root", "lead", definition, label="=HYPERLINK(1)")
+    door = world.door("mia")
+    answer = door.screen(f"/reports/{made.id}/file.csv")
+    names = [row[0] for row in csv.reader(io.StringIO(answer.get_data().decode("utf-8-sig")))]
+    assert names == ["Name", "'=cmd|' /C calc'!A0", "आशा પટેલ"]
+    assert "hyperlink-1-" in answer.headers["Content-Disposition"]
+    sheet = load_workbook(io.BytesIO(door.screen(f"/reports/{made.id}/file.xlsx").get_data())).active
+    assert (sheet["A2"].data_type, sheet["A2"].quotePrefix) == ("s", True)
+    pdf = door.screen(f"/reports/{made.id}/file.pdf")
+    assert pdf.mimetype == "application/pdf" and pdf.get_data().startswith(b"%PDF-")
+    assert b"Devanagari" in pdf.get_data() and b"Gujarati" in pdf.get_data()
+    entries = world.rows(select(AuditEntry).where(AuditEntry.event == "export"))
+    assert [each.payload["format"] for each in entries] == ["csv", "xlsx", "pdf"]
+    with world.app.app_context():
+        assert commands.write(str(made.id), world.people["mia"].id, "csv", tmp_path / "out.csv") == 2
+    assert (tmp_path / "out.csv").read_bytes() == answer.get_data()
+
+
+def test_the_monthly_call_summary_is_a_report(world: World) -> None:
+    now = datetime.now(UTC)
+    world.make.call("ana", now, started_on=now - timedelta(minutes=1), duration_seconds=3725)
+    made = report(world, "mia", "call_summary", {"period": {"column": "started_on", "span": "last_7"}})
+    assert rows(world, "mia", made)[0][1:] == ["Ana Shah", 0, "0s", 1, "1h 2m 5s", 1, "1h 2m 5s"]
+    of_dashboard = world.door("mia").screen("/dashboard/calls/monthly.csv?period=week").get_data()
+    assert world.door("mia").screen(f"/reports/{made.id}/file.csv").get_data() == of_dashboard
+    assert world.door("mia").screen("/reports/new?kind=call_summary").status_code == 200
+    assert run(world, "mia", made).json["count"] == 1
+
+
+# --- email
+
+
+class Post:
+    """A mail server in the test's hands."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Content]] = []
+        self.error: ChannelError | None = None
+
+    def send(self, to: str, content: Content) -> str:
+        if self.error is not None:
+            raise self.error
+        self.sent.append((to, content))
+        return content.key
+
+
+@pytest.fixture
+def post(world: World) -> Iterator[Post]:
+    kept, made = world.app.extensions["crm_channels"], Post()
+    world.app.extensions["crm_channels"] = {**kept, "email": made}
+    yield made
+    world.app.extensions["crm_channels"] = kept
+
+
+def schedule(world: World, made: Report, *readers: str, **more: Any) -> ReportSchedule:
+    form = {"rhythm": "daily", "at": "09:30", "format": "csv", "readers": [world.id_of(each) for each in readers]}
+    assert world.door("mia").form(f"/reports/{made.id}/schedules", form | more).status_code == 302
+    return world.rows(select(ReportSchedule))[0]  # type: ignore[no-any-return]
+
+
+def work(world: World) -> None:
+    """What the workers do of all that waits."""
+    with world.app.app_context():
+        for key in world.rows(select(ReportRun.id).where(ReportRun.state.in_(("waiting", "making")))):
+            schedule_work.make(key)
+        for key in world.rows(select(ReportRun.id).where(ReportRun.state == "queued")):
+            schedule_work.send(key)
+
+
+def test_everybody_gets_the_report_under_their_own_rights_once(world: World, post: Post) -> None:
+    for who in ("ana", "ben", "mia"):
+        world.make.lead(who)
+    world.make.cell("Sales User", "Leads", "export", "own")
+    definition = {"groups": [by("assignee")], "figures": [COUNT], "sort": "group"}
+    made = report(world, "mia", "lead", definition, label="Leads", audience="me")
+    row = schedule(world, made, "mia", "ana", "rhea")
+    due = row.next_on + timedelta(days=1, minutes=5)
+    for _time in range(2):
+        with world.app.app_context():
+            jobs.run_now(world.app, "send scheduled reports", due)
+    work(world)
+    work(world)
+    files = {to.partition("@")[0]: content.files[0].data.decode("utf-8-sig") for to, content in post.sent}
+    assert sorted(to for to, _content in post.sent) == ["ana@eshin.test", "mia@eshin.test"]
+    assert "Total,1" in files["ana"] and "Mia" not in files["ana"]
+    assert "Total,2" in files["mia"] and "Ben" not in files["mia"]
+    assert "could not be sent at 1 earlier time" in post.sent[0][1].text
+    found = {run.user_id: run for run in world.rows(select(ReportRun))}
+    assert found[world.people["rhea"].id].state == "dropped"  # Compliance may not export leads
+    assert found[world.people["ana"].id].state == "sent" and found[world.people["ana"].id].digest is None
+    assert world.fresh(row).readers == [world.people["mia"].id, world.people["ana"].id]
+    notice = world.rows(select(Notification).where(Notification.kind == "report"))[0]
+    assert (notice.user_id, notice.payload["reader"]) == (world.people["mia"].id, "Rhea Shah")
+    page = world.door("mia").screen(f"/reports/{made.id}/schedules").text
+    assert "Sent" in page and "Not sent" in page and "doesn't allow" in html.unescape(page)
+    assert world.door("mia").screen("/bell/").status_code == 200
+
+
+def test_a_killed_worker_and_a_server_that_refuses(world: World, post: Post) -> None:
+    world.make.lead("mia")
+    made = report(world, "mia", "lead", {"columns": ["number"]}, label="Leads")
+    row = schedule(world, made, "mia")
+    door = world.door("mia")
+    door.form(f"/reports/{made.id}/schedules/{row.id}/send")
+    assert door.form(f"/reports/{made.id}/schedules/{row.id}/send").status_code == 302  # one is under way: refused
+    key = world.rows(select(ReportRun.id))
+    assert len(key) == 1
+    # A worker has begun and was killed; five minutes later another one goes on.
+    long_ago = datetime.now(UTC) - timedelta(minutes=6)
+    world.session.execute(update(ReportRun).values(state="making", made=1, began_on=long_ago))
+    world.session.commit()
+    post.error = ChannelError("The mail server can't be reached.")
+    work(world)
+    run_ = world.rows(select(ReportRun))[0]
+    assert (run_.state, run_.made, run_.tries) == ("queued", 2, 1) and run_.size > 0 and run_.digest
+    post.error = None
+    world.session.execute(update(ReportRun).values(next_try_on=long_ago))
+    world.session.commit()
+    work(world)
+    assert [to for to, _content in post.sent] == ["mia@eshin.test"]
+    for what in ("pause", "resume", "delete"):
+        assert door.form(f"/reports/{made.id}/schedules/{row.id}/{what}").status_code == 302
+    assert world.count(ReportSchedule) == 0 and world.count(ReportRun) == 0
+    wrong = {"rhythm": "weekly", "at": "xx", "format": "doc", "readers": ["999"]}
+    assert door.form(f"/reports/{made.id}/schedules", wrong).status_code == 422
+    assert world.door("max").screen(f"/reports/{made.id}/schedules").status_code in (400, 403, 404)
+
+
+def test_pages_that_people_click_through(world: World) -> None:
+    door = world.door("mia")
+    world.make.lead("ana")
+    form = {"kind": "lead", "label": "By status", "group1": "status", "of0": "count", "chart": "bar", "audience": "all"}
+    answer = door.form("/reports/new", form)
+    page = door.screen(answer.location).text
+    assert 'data-chart="bar"' in page and "By status" in page
+    key = answer.location.strip("/").split("/")[-1]
+    door.form(f"/reports/{key}/pin")
+    assert f'href="/reports/{key}/"' in door.screen("/leads/").text
+    copy = door.form(f"/reports/{key}/duplicate").location
+    assert "By status (2)" in door.screen(copy).text
+    changed = form | {"label": "By source", "group1": "source", "group2": "created_on", "by2": "month", "chart": "line"}
+    assert door.form(copy, changed).status_code == 302
+    assert world.rows(select(Report).order_by(Report.id.desc()))[0].definition["groups"][1]["by"] == "month"
+    assert world.door("ana").form(copy, changed).status_code in (302, 403)
+    kinds = ("lead", "ticket", "customer", "task", "call_log", "message", "assignment_request")
+    for path in ("/reports/", "/reports/new", *[f"/reports/new?kind={each}" for each in kinds]):
+        assert world.door("root").screen(path).status_code == 200, path
+    door.form(f"/reports/{key}/delete")
+    assert f'href="/reports/{key}/"' not in door.screen("/leads/").text
+    with world.app.app_context(), acting_for(world.people["mia"].id, "/reports/") as viewer:
+        assert viewer.person.may("Reports", "create")
