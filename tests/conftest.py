@@ -155,21 +155,24 @@ def place(path: str) -> tuple[int, bool]:
     return next(longest, len(LONGEST)), not path.startswith(WAITING)
 
 
-#: Groups of tests of several files.
-BROWSER, HALL = SCOPES_THAT_WAIT = ("browser", "hall")
+#: Groups of tests of several files. Two workers can have a browser at the same time.
+BROWSER_A_TO_L, BROWSER_M_TO_Z, HALL = SCOPES_THAT_WAIT = ("browser, a to l", "browser, m to z", "hall")
 
 
 class ByFile(LoadGroupScheduling):
     """The tests of a file run in one worker, which then makes their shared fixtures once.
 
-    All browser tests share a browser, and all proofs a server. xdist's own groups have no effect with pytest 9.2, which
-    computes a test's id and so has no place for xdist to write the group.
+    The browser tests of half the alphabet share a browser and an office, but for the whole stack, and some proofs a
+    server. xdist's own groups have no effect with pytest 9.2, which computes a test's id and so has no place for xdist
+    to write the group.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        if path.startswith(("tests/browser/", "tests/test_servers.py")):
-            return BROWSER
+        if path == "tests/test_servers.py":
+            return BROWSER_A_TO_L
+        if path.startswith("tests/browser/") and not path.endswith("test_stack.py"):
+            return BROWSER_A_TO_L if path < "tests/browser/test_m" else BROWSER_M_TO_Z
         return HALL if path.endswith(("proofs/test_parallel.py", "proofs/test_push.py")) else path
 
     def _assign_work_unit(self, node: WorkerController) -> None:

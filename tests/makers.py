@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,7 @@ ALWAYS_OPEN = office_hours.Office(ZoneInfo(ZONE))
 #: Monday to Friday, 9:00 to 18:00.
 OFFICE = office_hours.Office(ZoneInfo(ZONE), tuple(office_hours.Range(day, time(9), time(18)) for day in range(5)))
 
+_SQLITE = "sqlite:///"
 #: More than all tests together run.
 STATEMENTS = 5000
 
@@ -37,10 +39,15 @@ _serial = count(1)
 
 
 def database(url: str = "sqlite://") -> Engine:
-    """A database with all tables and masters; in memory unless a URL is given."""
+    """A database with all tables and masters; in memory unless a URL is given, at which nothing is yet."""
     if url == "sqlite://":
         return _database_in_memory()
-    engine = create_engine(url, **({"isolation_level": "READ COMMITTED"} if url.startswith("mysql") else {}))
+    if url.startswith(_SQLITE):
+        Path(url.removeprefix(_SQLITE)).write_bytes(_in_memory(len(models.Record.metadata.tables)))
+        engine = create_engine(url)
+        tune(engine)
+        return engine
+    engine = create_engine(url, isolation_level="READ COMMITTED")
     tune(engine)
     _fill(engine)
     return engine

@@ -141,9 +141,9 @@ def samples(world: World, lead: Any, ticket: Any, customer: Any) -> dict[Any, An
     }
 
 
-def cost(ask: Any) -> int:
-    """The statements of the second of two equal requests: the first one fills the caches."""
-    ask()
+def cost(ask: Any, is_warm: bool = False) -> int:
+    """The statements of the second of two equal requests: the first one fills the caches, unless they are warm."""
+    is_warm or ask()
     answer = ask()
     assert answer.status_code in (200, 201, 302), answer.text[:500]
     return int(answer.headers["X-SQL-Count"])
@@ -170,7 +170,7 @@ PAGED = [each for each in views.RESOURCES if each.resource_name != "export"]  # 
 def test_a_rest_list_costs_the_same_at_any_size_and_depth(door: Door, resource: Any) -> None:
     path = f"{resource.resource_name}/"
     asked = ({}, {"page_size": 100}, {"page_size": 100, "page": 10}, {"page": DEEP})
-    costs = [cost(lambda q=q: door.rest("GET", path, q=q)) for q in asked]
+    costs = [cost(lambda q=q: door.rest("GET", path, q=q), is_warm=n > 0) for n, q in enumerate(asked)]
     assert max(costs) <= LIST + (resource.record_table.many is not None if issubclass(resource, Resource) else 0), costs
 
 
@@ -189,7 +189,10 @@ def test_a_list_on_the_screen_costs_the_same_at_any_size_and_depth(door: Door, s
         asked += ("?layout=board", "?group=status", "?group=assignee")
     if screen.has_calendar:
         asked += tuple(f"?layout=calendar&span={span}&from={NOW:%Y-%m-%d}" for span in ("day", "week", "month"))
-    costs = {query: cost(lambda query=query: door.screen(f"{screen.route_base}/{query}")) for query in asked}
+    costs = {
+        query: cost(lambda query=query: door.screen(f"{screen.route_base}/{query}"), is_warm=query != "")
+        for query in asked
+    }
     assert max(costs.values()) <= SCREEN, costs
 
 

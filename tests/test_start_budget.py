@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -24,8 +25,12 @@ print(json.dumps([used.ru_utime + used.ru_stime, sorted(sys.modules)]))
 """
 
 
-def start(module: str) -> tuple[float, set[str]]:
-    """Import a module in a process of its own: seconds of CPU time, and the names of the modules loaded."""
+@functools.cache
+def start(module: str, number: int = 0) -> tuple[float, set[str]]:
+    """Import a module in a process of its own: seconds of CPU time, and the names of the modules loaded.
+
+    `number` tells several starts apart.
+    """
     code = MEASURE.format(module=module)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     seconds, modules = json.loads(done.stdout)
@@ -38,11 +43,11 @@ def resident_mb(pid: int | str) -> float:
     return int(line.split()[1]) / 1024
 
 
-# The least of three: a disturbance only ever adds.
+# Once in three: a disturbance only ever adds.
 @pytest.mark.parametrize(("module", "seconds"), [("run", 0.5), ("app", 3.0)])
 def test_imports_stay_within_their_budget_of_cpu_time(module: str, seconds: float) -> None:
     """On a quiet machine `run` takes 0.02 s, `app` 1.4 s; a busy one may double the CPU time that is counted."""
-    assert min(start(module)[0] for _ in range(3)) <= seconds
+    assert any(start(module, number)[0] <= seconds for number in range(3)), start(module)[0]
 
 
 def test_run_imports_the_application_only_when_it_starts_it() -> None:

@@ -89,14 +89,17 @@ def test_a_request_that_dribbles_is_refused_after_15_seconds_in_all(server: Live
     assert intake.REQUEST_SECONDS <= seconds < intake.REQUEST_SECONDS + 30
 
 
-@pytest.mark.parametrize("path, key", [("/api/v1/lead/", "errors"), ("/api/method/login", "exc_type")])
-def test_the_refusal_has_the_shape_of_its_door(server: LiveServer, path: str, key: str) -> None:
-    with connections(server, 1) as [client]:
-        client.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n".encode())
-        response = http.client.HTTPResponse(client)
-        response.begin()
-        assert response.status == 408 and f'"{key}"' in response.read().decode()
-        assert client.recv(1) == b""
+def test_the_refusal_has_the_shape_of_its_door(server: LiveServer) -> None:
+    """They wait side by side."""
+    keys = {"/api/v1/lead/": "errors", "/api/method/login": "exc_type"}
+    with connections(server, len(keys)) as clients:
+        for path, client in zip(keys, clients, strict=True):
+            client.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n".encode())
+        for (path, key), client in zip(keys.items(), clients, strict=True):
+            response = http.client.HTTPResponse(client)
+            response.begin()
+            assert response.status == 408 and f'"{key}"' in response.read().decode(), path
+            assert client.recv(1) == b"", path
 
 
 def test_a_request_in_pieces_is_answered_and_so_is_one_behind_another(server: LiveServer) -> None:

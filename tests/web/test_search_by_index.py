@@ -173,12 +173,15 @@ def test_what_is_found(house: House, who: str) -> None:
     viewer = Viewer(person, load_lookups(session, 0, "Asia/Kolkata"), ZoneInfo("Asia/Kolkata"), NOW)
     seen = {record: set(session.scalars(select(record.id))) for record in SCREENS}
     for text in TEXTS:
+        wanted_of = {
+            record: {key for key in seen[record] if fits(house, record, house.rows[record][key], text, seen[Customer])}
+            for record in SCREENS
+        }
         for limits in LIMITS:
             found = matching_all([each.record_table for each in SCREENS.values()], text, viewer, *limits)
             for record, asked in zip(SCREENS, found, strict=True):
                 ids = set(session.scalars(select(record.id).where(asked.rule())))
-                known = {key: row for key, row in house.rows[record].items() if key in seen[record]}
-                wanted = {key for key, row in known.items() if fits(house, record, row, text, seen[Customer])}
+                wanted = wanted_of[record]
                 if limits[1] and record is Customer and asked.ids is not None:
                     assert ids <= wanted and len(ids) >= min(limits[1], len(wanted)), (text, limits)
                 else:

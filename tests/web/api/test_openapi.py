@@ -299,6 +299,11 @@ def prober(operation: Any, headers: dict[str, str], tries: int, mode: Generation
     return probe
 
 
+def takes_anything(operation: Any) -> bool:
+    """Whether the operation has a body, or anything in its address, that could be wrong."""
+    return bool(operation.body) or any(operation.path_parameters) or any(operation.query)
+
+
 def fuzz(worn: Hostile, who: str, tries: int) -> list[str]:
     """The lies and bugs that schemathesis finds with so many tries an operation, with right and with wrong bodies."""
     headers = worn.world.door(who).headers | {"Accept-Encoding": "identity"}
@@ -310,6 +315,8 @@ def fuzz(worn: Hostile, who: str, tries: int) -> list[str]:
         for mode in GenerationMode:
             if operation.path.endswith("/bulk") and mode is GenerationMode.NEGATIVE:
                 continue  # answers 200, and for each record whether it could be read
+            if mode is GenerationMode.NEGATIVE and not takes_anything(operation):
+                continue  # finding that out takes 450 tries
             try:
                 prober(operation, headers, tries, mode)()
             except FailureGroup as wrong:
