@@ -31,7 +31,16 @@ from app.web.settings.master_resources import MASTER_RESOURCES
 from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
 from app.web.transfer.import_pages import ImportsView
-from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
+from app.web.workday import (
+    bell,
+    colleagues,
+    first_steps,
+    guides,
+    my_settings,
+    notice_preferences,
+    search,
+    telephones,
+)
 from app.web.workday.my_day import HomeView
 from app.web.workday.notices import NoticeResource
 from app.web.workday.requests import RequestResource, RequestScreen
@@ -79,6 +88,8 @@ PLAIN = (
     TemplatesView,
     jobs.SettingsView,
     ImportsView,
+    guides.HelpView,
+    first_steps.FirstStepsView,
 )
 INDEX = HomeView
 
