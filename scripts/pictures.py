@@ -28,6 +28,7 @@ PICTURES = ROOT / "docs" / "pictures"
 PASSWORD = LiveServer.ADMIN[1]
 SELLER, MANAGER, ADMIN = "rohan.parikh", "asha.deshmukh", LiveServer.ADMIN[0]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+SIZES = {"wide": WIDE, "phone": PHONE}
 COLOURS = 128
 #: Every page of the menu and of the settings, and records; `first:` opens the first record of a list.
 _ADDRESSES = """
@@ -147,10 +148,11 @@ def take(house: House, names: list[str]) -> None:
         page.context.close()
 
 
-def take_all(house: House, folder: Path, names: list[str], is_plain: bool) -> Iterator[str]:
+def take_all(house: House, folder: Path, names: list[str], options: Any) -> Iterator[str]:
     """Every page in every look; yields a line about each that is wrong."""
-    looks = [("light", "en")] if is_plain else list(itertools.product(("light", "dark"), ("en", "hi")))
-    for (theme, language), (word, size) in itertools.product(looks, (("wide", WIDE), ("phone", PHONE))):
+    looks = [("light", "en")] if options.plain else list(itertools.product(("light", "dark"), ("en", "hi")))
+    sizes = [(word, size) for word, size in SIZES.items() if options.size in (None, word)]
+    for (theme, language), (word, size) in itertools.product(looks, sizes):
         page = house.seat(ADMIN, size, theme, language)
         for name in names:
             status = house.open(page, PAGES[name])
@@ -167,6 +169,7 @@ def main() -> int:
     parser.add_argument("--all", metavar="FOLDER", type=Path, help="every page in every look")
     parser.add_argument("--only", metavar="NAMES", default="", help="these pages or pictures, comma-separated")
     parser.add_argument("--plain", action="store_true", help="with --all: light and English only")
+    parser.add_argument("--size", choices=SIZES, help="with --all: this size only")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -181,7 +184,7 @@ def main() -> int:
             take(house, names)
         else:
             options.all.mkdir(parents=True, exist_ok=True)
-            faults = list(take_all(house, options.all, names, options.plain))
+            faults = list(take_all(house, options.all, names, options))
     print("\n".join(faults) or f"{len(names)} taken.")
     return bool(faults)
 

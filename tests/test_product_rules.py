@@ -41,6 +41,8 @@ UNGUARDED_VIEWS = {
     "UserInfoEditView": "one's own name",
     "ResetPasswordView": "FAB's permission, Admin only",
     "ResetMyPasswordView": "one's own password",
+    "HelpView": "the guides, the same for everybody; the admin guide asks for the settings",
+    "FirstStepsView": "puts a card away in this browser",
     "SearchView": "every query follows the access rules",
     "ViewsView": "one's own views and pins; those of others by the access rules, lists by their module",
     "ExportsView": "one's own exports; the right to export is asked for each kind of record",
