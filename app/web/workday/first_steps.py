@@ -19,6 +19,8 @@ from app.web.pages.refusals import back
 
 #: Says that this browser does not want to see the card.
 COOKIE, COOKIE_SECONDS = "first_steps", 31_536_000
+#: The pages on which administrators land.
+_HOMES = ("/", "/dashboard/")
 _BACKED_UP = and_(BackupRun.kind == "backup", BackupRun.outcome.in_(("done", "partly")))
 #: One row; each part stops at the first row that it finds.
 _STATE = select(
@@ -55,7 +57,7 @@ def shown() -> list[Step]:
     person = g.get("person")
     if person is None or not person.is_admin or COOKIE in request.cookies or request.headers.get("HX-Request"):
         return []
-    if current_app.extensions.get("crm_first_steps_done"):
+    if request.path not in _HOMES or current_app.extensions.get("crm_first_steps_done"):
         return []
     people, hours, channels, records, phones, backups = access.answer_as_system(db.session(), _STATE, {})[0]
     states = (
