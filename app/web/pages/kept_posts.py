@@ -26,7 +26,7 @@ PATHS = (
     r"^/(?:leads|tickets|customers)/note/[\w-]+$"
     r"|^/(?:leads|tickets)/move/[\w-]+$"
     r"|^/tasks/(?:add|(?:done|reopen|snooze|finish|move)/[\w-]+)$"
-    r"|^/calls/outcome/[\w-]+$"
+    r"|^/calls/(?:outcome|log/\w+)/[\w-]+$"
 )
 _PATHS = re.compile(PATHS)
 #: The field that holds the key where a form can send no header.
