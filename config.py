@@ -24,6 +24,8 @@ from key_files import BadKeyFile, KeyFile
 ROOT = Path(__file__).resolve().parent
 #: What a process can do. Where one process does all, it is not said.
 ROLES = ("web", "sockets", "worker", "scheduler")
+#: What the CRM is called until somebody gives it a name.
+DEFAULT_BRAND = "Eshin CRM"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: How long a request waits for a database connection of its process, and for a lock of another transaction.
 POOL_SECONDS, LOCK_WAIT_SECONDS = 5, 5
@@ -192,7 +194,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         scheduler=_does(env, "CRM_SCHEDULER", "scheduler", roles),
         public_url=_public_url(env.get("CRM_PUBLIC_URL"), port),
         time_zone=_zone(env.get("CRM_TIME_ZONE")),
-        brand=(env.get("CRM_BRAND") or "Eshin CRM").strip()[:60],
+        brand=(env.get("CRM_BRAND") or DEFAULT_BRAND).strip()[:60],
         demo=_bool("CRM_DEMO", env.get("CRM_DEMO"), False),
         workers=_int("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
         threads=_int("CRM_THREADS", env.get("CRM_THREADS"), 512 if is_sockets_only else 48, 2, 512),

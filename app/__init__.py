@@ -35,12 +35,12 @@ from app.web.api import webhook_payloads
 from app.web.channels import file_address, hooks
 from app.web.compat import routes
 from app.web.core import languages, lazy_rules, replica_lists
-from app.web.pages import errors, hosts, roles, shell
+from app.web.pages import errors, hosts, offline, roles, shell
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
 from app.web.settings import dead_letters, settings_menu
-from app.web.workday import sidebar
+from app.web.workday import first_steps, sidebar
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
@@ -71,6 +71,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         measures.bind(app, db.engine, _measures_store(settings))
         replica_lists.install(app, settings)
         shell.install(app, sidebar.menu)
+        app.jinja_env.globals.update(first_steps.GLOBALS)
         cors.install(app)
         rate_limits.install(app, settings)
         _build(app)
@@ -82,6 +83,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_self_test"] = self_test.run
         app.extensions["crm_settings_menu"] = settings_menu.links
     errors.install(app)
+    offline.install(app)
     request_log.bind(app)
     routes.install(app)
     hooks.install(app)

@@ -41,7 +41,16 @@ from app.web.settings.master_resources import MASTER_RESOURCES
 from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
 from app.web.transfer.import_pages import ImportsView
-from app.web.workday import bell, colleagues, my_settings, notice_preferences, search, telephones
+from app.web.workday import (
+    bell,
+    colleagues,
+    first_steps,
+    guides,
+    my_settings,
+    notice_preferences,
+    search,
+    telephones,
+)
 from app.web.workday.my_day import HomeView
 from app.web.workday.notices import NoticeResource
 from app.web.workday.requests import RequestResource, RequestScreen
@@ -97,6 +106,8 @@ PLAIN = (
     jobs.SettingsView,
     ImportsView,
     ReportSchedulesView,
+    guides.HelpView,
+    first_steps.FirstStepsView,
 )
 INDEX = HomeView
 

@@ -93,7 +93,9 @@ def seat(chromium: Any, office: LiveServer, cookies: Cookies) -> Iterator[Callab
     expect.set_options(timeout=PATIENCE)
 
     def sit(name: str | None, **options: Any) -> Seat:
-        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        # Requests that a service worker answers can't be intercepted: where it is at work, a test says so.
+        usual = {"viewport": {"width": 1440, "height": 900}, "service_workers": "block"}
+        context = chromium.new_context(**usual | options)
         contexts.append(context)
         made = Seat(context.new_page(), office.url)
         if name is None:

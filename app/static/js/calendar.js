@@ -135,3 +135,12 @@ async function redraw() {
 }
 arm();
 document.addEventListener('htmx:afterSwap', () => { if (calendar()) arm(); });
+
+// --- a week on a phone opens at today
+function toToday() {
+  const day = document.querySelector('.cal-of-week th.is-today');
+  const scroll = day?.closest('.cal-scroll');
+  if (scroll && scroll.scrollWidth > scroll.clientWidth) scroll.scrollLeft = day.offsetLeft - day.parentElement.firstElementChild.offsetWidth;
+}
+toToday();
+document.addEventListener('htmx:afterSettle', (event) => { if (event.target.id === 'list') toToday(); });

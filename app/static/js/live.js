@@ -114,7 +114,7 @@ async function start() {
   let grace = null;
   const later = () => { grace ??= setTimeout(() => { grace = null; if (!socket.connected) down(); }, 5000); };
   // Disconnected by the server: the session ended. Another tab may have signed in since.
-  socket.on('disconnect', (why) => { later(); if (why === 'io server disconnect') setTimeout(ask, 1500); });
+  socket.on('disconnect', (why) => { later(); if (why === 'io server disconnect') { setTimeout(ask, 1500); dispatchEvent(new Event('crm:ended')); } });
   socket.on('connect_error', later);
 }
 start();

@@ -212,7 +212,7 @@ def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> d
         tone = "late" if left < 0 else "soon" if left < 7200 else ""
     return {
         "kind": "moment",
-        "iso": moment.isoformat(),
+        "iso": moment.isoformat(timespec="minutes"),
         "text": relative(moment, viewer),
         "tone": tone,
         "title": written(local, "%a %-d %b %Y, %H:%M"),

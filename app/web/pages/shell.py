@@ -22,7 +22,7 @@ from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_of
-from app.web.pages import probes, widgets
+from app.web.pages import kept_posts, probes, widgets
 from app.web.pages.static_files import static_url
 
 #: {socket}: where pages may open their socket, which is the site itself.
@@ -125,6 +125,7 @@ def _context(menu: Any) -> dict[str, Any]:
         "new_items": new,
         "unread": _unread(person.id),
         "has_calls": g.has_calls,
+        "kept_forms": kept_posts.PATHS,
     }
 
 

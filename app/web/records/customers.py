@@ -162,6 +162,7 @@ class CustomerScreen(Screen):
     module = "Customers"
     service = CustomerService()
     list_title, record_name = _("Customers"), _("Customer")
+    empty_text = _("No customers yet. A lead becomes one when its account is opened. Or import them under “…”.")
     list_columns = ["name", "mobile", "referral_code", "kyc_status", "status", "owner", "number", "created_on"]
     search_exclude_columns = CustomerResource.search_exclude_columns
     order_columns = CustomerResource.order_columns

@@ -209,6 +209,7 @@ class LeadScreen(AssignableScreen):
     module = "Leads"
     service = LeadService()
     list_title, record_name = _("Leads"), _("Lead")
+    empty_text = _("No leads yet. Add one with “New”, or import a file under “…”.")
     list_columns = ["name", "status", "mobile", "next_follow_up_on", "sla", "assignee", "number", "created_on"]
     search_exclude_columns = LeadResource.search_exclude_columns
     order_columns = LeadResource.order_columns

@@ -59,6 +59,7 @@ def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chos
         "actions": [action.shown() for action in screen.bulk_actions(viewer)],
         "more": _more(screen, viewer),
         "empty_text": None,
+        "empty_hint": screen.empty_text,
     }
 
 

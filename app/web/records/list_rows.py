@@ -8,7 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
-from app.web.pages.widgets import Cell, cell, csrf, icon
+from app.web.pages.widgets import Cell, cell, csrf
 
 Row = Mapping[str, Any]
 #: Kinds whose value says little without the name of its column, which a phone shows before it (list.css).
@@ -42,7 +42,6 @@ class _Rows:
         self.full = [f'<td class="{look}{end}"{label}>' for look, end, label in parts]
         self.empty = [f'<td class="{look}{end} is-missing"{label}>{cell(None)}</td>' for look, end, label in parts]
         self.select, self.edit, self.call = escape(_("Select")), escape(_("Edit")), escape(_("Call"))
-        self.pencil, self.phone = icon("pencil"), icon("phone")
 
     def row(self, row: Row) -> str:
         """One <tr>."""
@@ -78,17 +77,17 @@ class _Rows:
         return f"{self.full[place]}{cell(shown)}</td>"
 
     def _tools(self, row: Row, title: Markup) -> str:
-        """The buttons at the end: of the screen, call, edit."""
+        """The buttons at the end: of the screen, call, edit. The icons of these two, in every row, are drawn by list.css."""
         parts = [_button(each) for each in row.get("buttons") or ()]
         first = row["cells"][0] if row["cells"] else {}
         dial, url = first.get("dial"), first.get("call_url")
         if dial or url:
             href, label = escape(url or f"tel:{dial}"), f"{self.call} {title}"
             look = f'class="btn-bare row-tool row-call" title="{self.call}"{" data-dial" if url else ""}'
-            parts.append(f'<a {look} href="{href}" aria-label="{label}">{self.phone}</a>')
+            parts.append(f'<a {look} href="{href}" aria-label="{label}"></a>')
         if row.get("may_edit"):
             label, href = f"{self.edit} {title}", escape(row["edit_url"])
-            parts.append(f'<a class="btn-bare row-tool" href="{href}" aria-label="{label}">{self.pencil}</a>')
+            parts.append(f'<a class="btn-bare row-tool row-edit" href="{href}" aria-label="{label}"></a>')
         return f'<td class="col-tools">{"".join(parts)}</td>'
 
 

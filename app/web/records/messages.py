@@ -310,6 +310,7 @@ class MessageScreen(Screen):
     module = "Messages"
     service = MessageService()
     list_title, record_name = _("Messages"), _("Message")
+    empty_text = _("No messages yet. To write one, open a lead, ticket or customer and choose WhatsApp, SMS or Email.")
     list_columns = ["peer", "channel", "direction", "state", "body", "customer", "created_on"]
     search_exclude_columns = ["subject", "body", "reason"]
     order_columns = MessageResource.order_columns

@@ -110,6 +110,8 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
     #: Values of the argument `tab` of the list, besides none.
     tab_names: tuple[str, ...] = ()
     list_title: Any = ""
+    #: What an empty list says: what to do.
+    empty_text: Any = ""
     #: Name of one row, e.g. "Lead"; by default the model's name as words.
     record_name: Any = ""
     #: Columns offered as quick filters above the list; columns of the summary strip of the record page.

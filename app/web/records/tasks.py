@@ -180,6 +180,7 @@ class TaskScreen(CalendarMoves):
     service = TaskService()
     tab_names = ("open", "all")
     list_title, record_name = _("Tasks"), _("Task")
+    empty_text = _("No tasks here. Add one with “New”, or set the next follow-up on a lead or ticket.")
     list_columns = ["title", "about", "status", "priority", "due_on", "assignee"]
     search_exclude_columns = TaskResource.search_exclude_columns
     order_columns = TaskResource.order_columns

@@ -311,6 +311,7 @@ class TicketScreen(MultiAssigneeScreen):
     module = "Tickets"
     service = TicketService()
     list_title, record_name = _("Tickets"), _("Ticket")
+    empty_text = _("No tickets yet. Add one with “New” when a customer asks for something.")
     list_columns = ["title", "status", "priority", "customer", "assignee", "sla", "number"]
     search_columns = TicketResource.search_columns
     order_columns = TicketResource.order_columns

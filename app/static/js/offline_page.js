@@ -1,0 +1,22 @@
+// The page that is shown where none was kept: links to those that are.
+const list = document.querySelector('[data-kept]');
+const none = document.querySelector('[data-kept-none]');
+
+async function entries() {
+  const meta = await (await caches.open('crm-meta')).match('/');
+  const { person } = meta ? await meta.json() : {};
+  if (!person) return [];
+  const cache = await caches.open(`crm-pages-${person}`);
+  const pages = await Promise.all((await cache.keys()).map(async (key) => ({ url: key.url, headers: (await cache.match(key, { ignoreVary: true })).headers })));
+  return pages.reverse();
+}
+function row({ url, headers }) {
+  const made = document.createElement('li');
+  const link = Object.assign(document.createElement('a'), { href: url, textContent: decodeURIComponent(headers.get('X-Crm-Title')).replace(/ · [^·]*$/, '') });
+  const when = Object.assign(document.createElement('time'), { className: 'quiet', textContent: new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(Number(headers.get('X-Crm-On')))) });
+  made.append(link, when);
+  return made;
+}
+entries().then((found) => { list.replaceChildren(...found.map(row)); none.hidden = found.length > 0; }).catch(() => { none.hidden = false; });
+document.querySelector('[data-again]').addEventListener('click', () => location.reload());
+addEventListener('online', () => location.reload());

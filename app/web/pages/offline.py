@@ -1,0 +1,126 @@
+"""The product as an app: manifest, service worker, which pages a browser may keep, and the page for all others.
+
+Kept are lists and records that the person has opened; never settings, exports, keys or anything that was revealed.
+See docs/decisions/0082.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import orjson
+from flask import Flask, Response, current_app, g, render_template, request
+from flask_wtf.csrf import generate_csrf
+
+from app.web.core.gate import json_answer
+from app.web.pages import kept_posts
+from app.web.pages.static_files import static_url
+
+#: They load no person.
+ENDPOINTS = ("manifest", "worker")
+#: Of a page that is shown to somebody: the id of the user.
+PERSON = "X-Crm-Person"
+#: Of a page that the browser may keep: "list" or "record".
+KEEP = "X-Crm-Keep"
+_RECORDS = re.compile(r"/(?:leads|tickets|customers|tasks|calls)/(?:show/\d+|[A-Z]+(?:-[A-Z0-9]+)+)")
+_LISTS = re.compile(r"/|/dashboard/[a-z]*|/(?:leads|tickets|customers|tasks|calls|messages|requests)/")
+#: Files that every page needs, also one that was not kept.
+_SHELL = (
+    *("vendor/base.css", "css/crm.css", "vendor/icons.svg", "vendor/inter.woff2", "img/mark.svg"),
+    *("js/theme.js", "js/offline_store.js", "js/offline_page.js"),
+)
+#: (size in pixels, file, purpose), of the manifest; made by scripts/icons.py.
+_ICONS = (
+    ("192x192", "img/icon-192.png", "any"),
+    ("512x512", "img/icon-512.png", "any"),
+    ("512x512", "img/icon-maskable-512.png", "maskable"),
+)
+_THEME, _BACKGROUND = "#1f5fd0", "#ffffff"
+
+
+def install(app: Flask) -> None:
+    """Add the addresses, and the headers that the service worker goes by."""
+    app.add_url_rule("/manifest.webmanifest", "manifest", manifest)
+    app.add_url_rule("/worker.js", "worker", worker)
+    app.add_url_rule("/offline/", "offline", page)
+    app.add_url_rule("/offline/state", "offline_state", state)
+    app.after_request(_mark)
+    kept_posts.install(app)
+
+
+def manifest() -> Response:
+    """What the app is called and looks like, from the brand."""
+    brand = current_app.config["CRM"].brand
+    icons = [
+        {"src": static_url(file), "sizes": size, "type": "image/png", "purpose": purpose}
+        for size, file, purpose in _ICONS
+    ]
+    body = {
+        "id": "/",
+        "name": brand,
+        "short_name": brand if len(brand) <= 12 else brand.split()[0][:12],
+        "start_url": "/",
+        "scope": "/",
+        "display": "standalone",
+        "theme_color": _THEME,
+        "background_color": _BACKGROUND,
+        "icons": icons,
+    }
+    response = Response(orjson.dumps(body), mimetype="application/manifest+json")
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def worker() -> Response:
+    """The service worker, which is new whenever a static file is."""
+    config = current_app.config["CRM"]
+    given = {
+        "version": _version(current_app.static_folder or ""),
+        "store": static_url("js/offline_store.js"),
+        "shell": [*map(static_url, _SHELL)],
+        "page": "/offline/",
+        "forms": kept_posts.PATHS,
+        "idle": config.session_idle_hours * 3_600_000,
+    }
+    source = (Path(current_app.static_folder or "") / "js" / "worker.js").read_text(encoding="utf-8")
+    response = Response(f"const GIVEN = {orjson.dumps(given).decode()};\n{source}", mimetype="text/javascript")
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def page() -> str:
+    """What is shown where no page was kept: which ones are. Kept by the worker, so it names no person."""
+    return render_template("shell/offline_page.html")
+
+
+def state() -> Response:
+    """Who is signed in, and the token for what their page sends now."""
+    person = g.get("person")
+    body = {"user": None, "token": None} if person is None else {"user": person.id, "token": generate_csrf()}
+    return json_answer(200, body, **{"Cache-Control": "no-store"})
+
+
+def _mark(response: Response) -> Response:
+    """Say whose page this is, and whether it may be kept."""
+    person = g.get("person")
+    if request.method != "GET" or person is None or response.mimetype != "text/html":
+        return response
+    response.headers[PERSON] = str(person.id)
+    if response.status_code == 200 and not request.headers.get("HX-Request"):
+        kind = "record" if _RECORDS.fullmatch(request.path) else "list" if _LISTS.fullmatch(request.path) else None
+        if kind is not None:
+            response.headers[KEEP] = kind
+    return response
+
+
+@lru_cache(maxsize=2)
+def _version(folder: str) -> str:
+    """A hash of all static files."""
+    made = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file():
+            made.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return made.hexdigest()[:12]

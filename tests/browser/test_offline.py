@@ -1,0 +1,164 @@
+"""Without a connection: what was open stays readable, what is typed is sent once, never as somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import COLLEAGUE, SELLER, Seat
+from tests.servers import LiveServer
+
+Sit = Callable[..., Seat]
+READY = "() => navigator.serviceWorker.ready.then(() => Boolean(navigator.serviceWorker.controller))"
+ONLINE = "() => dispatchEvent(new Event('online'))"
+KEPT = "() => caches.keys().then((names) => names.filter((name) => name.startsWith('crm-pages-')))"
+
+
+def app(seat: Sit, who: str = SELLER) -> Seat:
+    """A signed-in browser whose service worker is at work."""
+    made = seat(who, service_workers="allow")
+    made.page.wait_for_function(READY)
+    return made
+
+
+def a_lead(made: Seat) -> str:
+    """The address of an own lead, whose page is open and kept, as is the list."""
+    made.go("/leads/")
+    href = str(made.page.locator("main tbody tr[data-href]").first.get_attribute("data-href"))
+    made.go(href)
+    made.page.wait_for_function(
+        "(href) => caches.match(location.origin + href, { ignoreVary: true }).then(Boolean)", arg=href
+    )
+    return href
+
+
+def write(page: Any, text: str) -> None:
+    page.fill("[data-compose-part=note] textarea", text)
+    page.click("[data-compose-part=note] button[type=submit]")
+
+
+def waiting(page: Any, count: int) -> None:
+    pill = page.locator("[data-outbox-open]")
+    if count:
+        expect(pill).to_have_text(f"Waiting to be sent ({count})")
+    else:
+        expect(pill).to_be_hidden()
+
+
+def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, office: LiveServer) -> None:
+    rohan = app(seat)
+    page, href = rohan.page, a_lead(rohan)
+    other = page.context.new_page()
+    other.goto(rohan.url + "/leads/")
+    title = page.locator("h1").inner_text()
+    office.stop()
+    page.reload()
+    expect(page.locator("h1")).to_have_text(title)
+    expect(page.locator("[data-offline-bar]")).to_contain_text("You are offline. This page is as of")
+    page.goto(rohan.url + "/customers/")
+    expect(page.locator("h1")).to_have_text("You are offline")
+    page.locator(".offline-kept a", has_text=title).first.click()
+    write(page, "Typed in the lift")
+    page.wait_for_url(f"**{href}")
+    waiting(page, 1)
+    page.click("[data-compose=task]")
+    page.fill("[data-compose-part=task] [name=title]", "Call from the lift")
+    page.fill("[data-compose-part=task] [name=due_on]", "2031-01-07T10:00")
+    page.click("[data-compose-part=task] button[type=submit]")
+    waiting(page, 2)
+    other.reload()
+    waiting(other, 2)
+    office.start()
+    page.evaluate(ONLINE)
+    other.evaluate(ONLINE)  # both tabs would send; one does
+    waiting(page, 0)
+    waiting(other, 0)
+    page.goto(rohan.url + href)
+    expect(page.locator(".entry-note", has_text="Typed in the lift")).to_have_count(1)
+    expect(page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
+
+
+def test_a_lost_answer_and_a_refusal(seat: Sit) -> None:
+    rohan, colleague = app(seat), seat("admin")
+    page, href = rohan.page, a_lead(rohan)
+    page.context.set_offline(True)
+    write(page, "Said twice?")
+    waiting(page, 1)
+    sent = []
+
+    def lose(route: Any) -> None:
+        """The server does it; the answer does not arrive."""
+        sent.append(route.fetch().status)
+        route.abort()
+
+    page.route("**/leads/note/*", lose, times=1)
+    page.context.set_offline(False)
+    page.evaluate(ONLINE)
+    page.wait_for_function("() => document.querySelector('[data-outbox-open]').hidden || true")
+    page.evaluate(ONLINE)
+    waiting(page, 0)
+    page.goto(rohan.url + href)
+    expect(page.locator(".entry-note", has_text="Said twice?")).to_have_count(1)
+    assert sent == [204]
+    # Somebody else changes the record meanwhile.
+    page.context.set_offline(True)
+    page.locator(".status-button").click()
+    page.locator("details[data-key=s] button[name=status]").first.click()
+    waiting(page, 1)
+    colleague.go(href)
+    colleague.page.locator(".status-button").click()
+    colleague.page.locator("details[data-key=s] button[name=status]").nth(1).click()
+    colleague.page.wait_for_load_state("load")
+    page.context.set_offline(False)
+    page.evaluate(ONLINE)
+    expect(page.locator("#outbox .field-error")).to_contain_text("Someone else changed")
+    page.locator("#outbox [data-do=discard]").click()
+    waiting(page, 0)
+
+
+def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
+    rohan = app(seat)
+    page, href = rohan.page, a_lead(rohan)
+    page.context.set_offline(True)
+    write(page, "Only mine")
+    waiting(page, 1)
+    page.context.set_offline(False)
+    page.context.clear_cookies()
+    page.evaluate(ONLINE)
+    page.wait_for_function(f"() => ({KEPT})().then((names) => names.length === 0)")  # the session is over
+    rohan.sign_in(COLLEAGUE)
+    waiting(page, 0)
+    page.context.set_offline(True)
+    page.goto(rohan.url + href)
+    expect(page.locator("h1")).to_have_text("You are offline")
+    expect(page.locator(".offline-kept")).not_to_contain_text("LEAD")
+    page.context.set_offline(False)
+    page.context.clear_cookies()
+    rohan.sign_in(SELLER)
+    cookies[(SELLER, 1)] = page.context.cookies()
+    waiting(page, 0)
+    rohan.go(href)
+    expect(page.locator(".entry-note", has_text="Only mine")).to_have_count(1)
+
+
+def test_steps_of_my_day_and_the_sign_out(seat: Sit, cookies: Any) -> None:
+    rohan = app(seat)
+    page = rohan.page
+    rohan.go("/")
+    row = page.locator("#day [data-row]:has([data-act=done])").first
+    title = row.locator("[data-act=open]").inner_text()
+    page.context.set_offline(True)
+    row.locator("[data-act=done]").click()
+    waiting(page, 1)
+    expect(row).to_have_attribute("data-waits", "")
+    page.context.set_offline(False)
+    page.evaluate(ONLINE)
+    waiting(page, 0)
+    expect(page.locator("#day [data-row]", has_text=title)).to_have_count(0)
+    assert page.evaluate(KEPT) != []
+    page.evaluate("() => document.querySelector('form[action=\"/logout/\"]').submit()")
+    page.wait_for_url("**/login/*")
+    page.wait_for_function(f"() => ({KEPT})().then((names) => names.length === 0)")
+    del cookies[(SELLER, 1)]
