@@ -16,7 +16,7 @@ from app.access.people import (
 from app.access.person import ADMIN, Denied, Person
 from app.access.replica_reads import reading_from
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
-from app.access.session_filter import reaches_row, sees_row
+from app.access.session_filter import reaches_id, reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
 from app.access.title_words import TitlePart
 from app.access.visibility import surely_sees, users_who_see, visible_id
@@ -59,6 +59,7 @@ __all__ = [
     "page_of_union",
     "parts_of",
     "person",
+    "reaches_id",
     "reaches_row",
     "reading_from",
     "reads_all",

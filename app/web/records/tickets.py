@@ -32,6 +32,7 @@ from app.web.core.shipped_labels import shown_label
 from app.web.records import caller_lookup, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField
+from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealDoor, RevealTools
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
@@ -203,7 +204,7 @@ class TicketService(RecordService):
             tickets.change(session, row, values, context)
 
 
-class TicketResource(MultiAssigneeResource):
+class TicketResource(RevealDoor, MultiAssigneeResource):
     """/api/v1/ticket/"""
 
     resource_name = "ticket"
@@ -285,8 +286,8 @@ class TicketResource(MultiAssigneeResource):
         "created_on",
         "changed_on",
     ]
-    VERBS = MultiAssigneeResource.VERBS | {"callers": "create"}
-    documentation = {"callers": caller_lookup.OPERATION}
+    VERBS = MultiAssigneeResource.VERBS | REVEAL_VERBS | {"callers": "create"}
+    documentation = REVEAL_DOCUMENTATION | {"callers": caller_lookup.OPERATION}
 
     @expose("/callers", methods=["POST"])
     @protect()
@@ -302,7 +303,7 @@ class TicketResource(MultiAssigneeResource):
     }
 
 
-class TicketScreen(MultiAssigneeScreen):
+class TicketScreen(RevealTools, MultiAssigneeScreen):
     """/tickets/"""
 
     route_base = "/tickets"
@@ -375,7 +376,7 @@ class TicketScreen(MultiAssigneeScreen):
     #: Only a ticket that is logged as resolved has one.
     hidden_unless_needed = ("resolution",)
 
-    VERBS = MultiAssigneeScreen.VERBS | {"callers": "create"}
+    VERBS = MultiAssigneeScreen.VERBS | REVEAL_VERBS | {"callers": "create"}
 
     @expose("/callers", methods=["GET"])
     @has_access
