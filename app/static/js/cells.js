@@ -76,7 +76,7 @@ function draw(place, html, how) {
     if (!form.isConnected || !document.hasFocus() || form.contains(now) || now?.closest('.ts-dropdown')) return;
     if (!how.isRefused || told(form) !== first) save(() => {});
   }, 0));
-  setTimeout(() => { const field = $('.ts-control input', form) || control; field?.focus(); if (!how.isRefused) field?.select?.(); }, 0);
+  setTimeout(() => { const field = $('.ts-control input', form) || control; field?.focus(); if (!how.isRefused && !field?.matches('textarea')) field?.select?.(); }, 0);
 }
 
 // A link that is clicked while a value is on its way waits for it, and isn't followed if it is refused.
