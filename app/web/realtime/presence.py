@@ -25,7 +25,7 @@ from app.web.realtime.credentials import load_person
 from app.web.realtime.sockets import PRESENCE_KINDS, RecordKey, SocketConnection, Sockets, can_see
 
 #: How often a process says again who is at its pages, and after how long a silence nobody is there.
-BEAT_SECONDS, LAPSE_SECONDS = 3.0, 8.0
+BEAT_SECONDS, LAPSE_SECONDS = 2.0, 6.0
 
 #: User id -> the field that they edit, "" = none.
 People = dict[int, str]
@@ -173,4 +173,4 @@ def _card(session: Session, user: int, field: str) -> dict[str, Any]:
     """A colleague as the page shows them: the public card, as in any list of people."""
     who: access.Person = load_person(session, user)
     letters = initials(who.full_name)
-    return {"id": user, "name": who.full_name, "initials": letters, "tone": tone_of(letters), "field": field}
+    return {"id": user, "name": who.full_name.strip(), "initials": letters, "tone": tone_of(letters), "field": field}
