@@ -93,6 +93,25 @@ def test_a_conflict_is_decided_and_a_refusal_keeps_what_was_typed(two: tuple[Sea
     assert [*asha.complaints, *rohan.complaints] == []
 
 
+def test_a_status_is_chosen_by_keys_and_asks_for_what_it_needs(two: tuple[Seat, Seat]) -> None:
+    _asha, rohan = two
+    page = rohan.page
+    pencil(rohan, "status").focus()
+    page.keyboard.press("Enter")
+    expect(control(rohan, "status")).to_be_focused()
+    before = control(rohan, "status").input_value()
+    page.keyboard.press("ArrowDown")
+    expect(control(rohan, "status")).not_to_have_value(before)  # passed by, not saved
+    control(rohan, "status").select_option(label="Sent to HO")
+    page.keyboard.press("Enter")
+    dialog = page.locator("dialog[open]")
+    dialog.locator("[name=pod_id]").fill("POD-4712")
+    dialog.locator("button[type=submit]").click()
+    expect(pair(rohan, "pod_id")).to_contain_text("POD-4712")
+    expect(page.locator(".status-button")).to_contain_text("Sent to HO")
+    assert rohan.complaints == []
+
+
 def test_who_leaves_is_gone(two: tuple[Seat, Seat]) -> None:
     asha, rohan = two
     rohan.page.close()

@@ -9,7 +9,7 @@ const told = (form) => new URLSearchParams(new FormData(form)).toString();
 const open = new Map();
 
 /** how: url of the editor; rest() takes the focus at the end; next(back) starts a neighbour, false if there is none; leaves = saved
- *  when the focus leaves; began(), ended(), saved(). */
+ *  when the focus leaves; instead(value) is what to do instead of saving this value, if anything; began(), ended(), saved(). */
 export async function edit(place, how) {
   if ($('[data-cell-form]', place) || place.dataset.opening) return;
   place.dataset.opening = '1';
@@ -44,6 +44,8 @@ function draw(place, html, how) {
   const save = async (go = how.rest) => {
     if (form.dataset.busy) return;
     if (!how.isRefused && told(form) === first) { end(how.before); go(); return; }
+    const other = how.instead?.(control.value);
+    if (other) { cancel(); other(); return; }
     form.dataset.busy = '1';
     pending = post(go).finally(() => { delete form.dataset.busy; pending = null; });
     await pending;
@@ -68,8 +70,14 @@ function draw(place, html, how) {
     if (event.key === 'Enter' && !event.ctrlKey && !event.target.closest('button, textarea, .ts-wrapper.dropdown-active')) { event.preventDefault(); save(); }
     if (event.key === 'Tab' && !isConflict) { event.preventDefault(); save(() => { if (how.next(event.shiftKey) === false) how.rest(); }); }
   });
+  // What is chosen by pointer is meant; the arrow keys pass by values that are not, until Enter, Tab or the focus says so.
   const isPick = control?.matches('select[data-lookup]');
-  if (!isConflict) form.addEventListener('change', (event) => { if (event.target.matches('select, [type=checkbox]') && (!isPick || event.target.value)) save(); });
+  let isByKey = false;
+  ['keydown', 'pointerdown'].forEach((kind) => form.addEventListener(kind, () => { isByKey = kind === 'keydown'; }, true));
+  if (!isConflict) form.addEventListener('change', (event) => {
+    if (!event.target.matches('select, [type=checkbox]') || (isPick ? !event.target.value : isByKey)) return;
+    save();
+  });
   // What is picked in the browser's own calendar or in the list below the field is still within the editor.
   if (how.leaves && !isConflict) form.addEventListener('focusout', () => setTimeout(() => {
     const now = document.activeElement;

@@ -15,6 +15,7 @@ function start(pair) {
     url: `${side.dataset.base}cell/${side.dataset.id}/${name}`,
     leaves: true,
     rest,
+    instead: name === 'status' ? asked : null,
     next: (back) => {
       const pairs = $$('[data-inline]', side);
       const other = pairs[pairs.indexOf(named(name)) + (back ? -1 : 1)];
@@ -26,6 +27,11 @@ function start(pair) {
     ended: () => { pair.classList.remove('is-edited'); edits(''); if (missed) soon(0); },
     saved: () => { own = name; soon(250); },
   });
+}
+/** The dialog that asks for what a status needs, as the menu in the head does. */
+function asked(status) {
+  const dialog = document.getElementById(`move-${status}`);
+  return dialog && (() => { dialog.showModal(); dialog.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true })); });
 }
 const edits = (field) => dispatchEvent(new CustomEvent('crm:edits', { detail: field }));
 side?.addEventListener('click', (event) => {
