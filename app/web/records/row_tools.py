@@ -8,9 +8,11 @@ from flask import render_template, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
+from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.ops.database_errors import Cause, cause_of
 from app.web.core import remarks
 from app.web.core.fields import Field, Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, sentence_header
@@ -19,6 +21,8 @@ from app.web.pages.widgets import cell
 from app.web.records import editable, form_page
 from app.web.records import record_page as pages
 
+#: How often a value is tried to be saved while others save other values of the record.
+SAVE_TRIES = 4
 #: Entries of the timeline beside a list.
 PREVIEW_ENTRIES = 5
 
@@ -52,24 +56,30 @@ class RowTools:
         What somebody else has changed in the other columns stays. Where they changed this one, both values are shown,
         and the next save compares with theirs.
         """
-        viewer, each = current_viewer(), self._editable(name)
-        row = self.row_for(pk, "write")
-        key, typed = row.id, form_page.reference_sent(name)
-        stored = self._stored(key, each, viewer)
-        if _text(stored) not in (_text(request.form.get("before")), _text(typed)):
-            return self._cell_form(row, each, viewer, typed, 409, theirs=stored)
-        try:
-            given = bool(typed) if each.kind == "flag" else typed
-            values = self.record_table.parse({name: given}, "edit", viewer)
-            self._refuse_emptied(values)
-            self.change_row(row, values, None, viewer)
-            db.session.commit()
-        except REFUSABLE as broken:
-            db.session.rollback()
-            status, sentence, _errors = refusal(broken)
-            return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
+        viewer, each, typed = current_viewer(), self._editable(name), form_page.reference_sent(name)
+        for tries_left in reversed(range(SAVE_TRIES)):
+            row = self.row_for(pk, "write")
+            key, stored = row.id, self._stored(row.id, each, viewer)
+            if _text(stored) not in (_text(request.form.get("before")), _text(typed)):
+                return self._cell_form(row, each, viewer, typed, 409, theirs=stored)
+            try:
+                self._save_value(row, each, typed, viewer)
+                break
+            except REFUSABLE as broken:
+                db.session.rollback()
+                # Another column was saved at the same moment: once more, over what is stored now.
+                if not tries_left or not _has_collided(broken):
+                    status, sentence, _errors = refusal(broken)
+                    return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
         told = remarks.taken()
         return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(told)) if told else {})
+
+    def _save_value(self, row: Any, each: Field, typed: Any, viewer: Viewer) -> None:
+        given = bool(typed) if each.kind == "flag" else typed
+        values = self.record_table.parse({each.name: given}, "edit", viewer)
+        self._refuse_emptied(values)
+        self.change_row(row, values, None, viewer)
+        db.session.commit()
 
     def _editable(self, name: str) -> Field:
         each = self.record_table.by_name.get(name)
@@ -138,6 +148,10 @@ class RowTools:
         context = pages.record_page(self, shown, viewer, request.args)
         context |= {"url": self.url_of(row), "timeline": context["timeline"][:PREVIEW_ENTRIES], "older_url": None}
         return render_template("crm/_preview.html", record=context)
+
+
+def _has_collided(broken: BaseException) -> bool:
+    return isinstance(broken, StaleDataError) or cause_of(broken) is Cause.COLLIDED
 
 
 def _text(stored: Any) -> str:

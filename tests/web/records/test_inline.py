@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -85,3 +87,18 @@ def test_an_open_page_asks_for_its_head_and_its_side_under_the_rules(world: Worl
     assert panel.status_code == 200 and "old@a.example" in panel.text and "data-timeline" not in panel.text
     assert f'name="version" value="{lead.version}"' in panel.text
     assert world.door("ben").screen(f"/leads/panel/{lead.id}", headers=HX).status_code == 404
+
+
+def test_two_who_save_other_values_at_the_same_moment_both_succeed(maria: World) -> None:
+    lead = maria.make.lead("ana", email="0@a.example", description="0")
+
+    def saves(who: str, name: str, text: str) -> list[int]:
+        values = [text.replace("0", str(n)) for n in range(9)]
+        pairs = pairwise(values)
+        return [save(maria, who, lead, name, before=old, **{name: new}).status_code for old, new in pairs]
+
+    with ThreadPoolExecutor(2) as both:
+        codes = both.map(saves, ("ana", "root"), ("email", "description"), ("0@a.example", "0"))
+    assert [*codes] == [[200] * 8] * 2
+    stored = maria.fresh(lead)
+    assert (stored.email, stored.description) == ("8@a.example", "8")
