@@ -126,8 +126,9 @@ def _count(viewer: Viewer) -> None:
 class RevealTools:
     """The endpoint of a screen that reveals a value: the form that asks why, then the value."""
 
+    module: Any
+    record_table: Any
     route_base: Any
-    list_title: Any
     row_for: Any
     url_of: Any
 
