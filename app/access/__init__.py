@@ -17,7 +17,7 @@ from app.access.person import ADMIN, Denied, Person
 from app.access.record_pairs import reached_pairs
 from app.access.replica_reads import reading_from
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
-from app.access.session_filter import reaches_row, sees_row
+from app.access.session_filter import reaches_id, reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
 from app.access.title_words import TitlePart
 from app.access.visibility import surely_sees, users_who_see, visible_id
@@ -61,6 +61,7 @@ __all__ = [
     "parts_of",
     "person",
     "reached_pairs",
+    "reaches_id",
     "reaches_row",
     "reading_from",
     "reads_all",

@@ -70,11 +70,16 @@ def sees_row(session: Session, person: Person, row: Any) -> bool:
 
 def reaches_row(session: Session, person: Person, row: Any, verb: str) -> bool:
     """Whether the verb reaches this row: one indexed SELECT, unless the level alone decides."""
-    record = type(row)
-    if person.level(MODULE_OF.get(record, ""), verb) in ("none", "all"):
-        return person.may(MODULE_OF.get(record, ""), verb)
+    return reaches_id(session, person, type(row), row.id, verb)
+
+
+def reaches_id(session: Session, person: Person, record: Any, key: int, verb: str) -> bool:
+    """The same for the id of a row that the person sees."""
+    module = MODULE_OF.get(record, "")
+    if person.level(module, verb) in ("none", "all"):
+        return person.may(module, verb)
     if reaches_all_visible(person, record, verb):
         return True  # the row was loaded under the same rule
-    query = select(record.id).where(record.id == row.id, visible(person, record, verb))
+    query = select(record.id).where(record.id == key, visible(person, record, verb))
     with as_system(session):
         return session.execute(query).first() is not None

@@ -59,6 +59,7 @@ class AuditEntry(Model):  # type: ignore[misc]
         UniqueConstraint("seq", name="uq_audit_entry_seq"),
         Index("ix_audit_at", "at"),
         Index("ix_audit_user", "user_id", "id"),
+        Index("ix_audit_about", "about", "id"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)

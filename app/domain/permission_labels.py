@@ -29,6 +29,7 @@ VERB_LABELS = {
     "assign": translatable("Assign"),
     "bulk": translatable("Bulk edit"),
     "recordings": translatable("Recordings"),
+    "reveal": translatable("Reveal"),
     "export": translatable("Export"),
     "import": translatable("Import"),
     "merge": translatable("Merge"),

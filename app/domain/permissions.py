@@ -22,7 +22,7 @@ MODULES = (
     "Sign-ins",
     "Audit Log",
 )
-VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings", "export", "import", "merge")
+VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings", "reveal", "export", "import", "merge")
 #: Lowest first.
 LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
@@ -38,10 +38,11 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     "Dashboard": ("read",),
     # "read": those that are shared with the person; "create": to build, save and send reports.
     "Reports": ("read", "create"),
+    # "reveal": to see masked values of single records in full, with a reason.
     # "merge": to make two records one; both must be within reach of writing, too.
-    "Leads": (*_ROWS, "merge"),
-    "Tickets": (*_ROWS, "merge"),
-    "Customers": (*_ROWS, "merge"),
+    "Leads": (*_ROWS, "reveal", "merge"),
+    "Tickets": (*_ROWS, "reveal", "merge"),
+    "Customers": (*_ROWS, "reveal", "merge"),
     "Tasks": _ROWS,
     # "recordings": to listen to recordings of calls.
     "Call Logs": ("read", "create", "write", "delete", "bulk", "recordings", "export", "import"),

@@ -105,7 +105,7 @@ def _line(session: Session, record: Any, kind: str, stamp: Stamp, payload: dict[
     if kind not in KINDS:
         raise ValueError(f"unknown kind of activity: {kind}")
     ids = _timelines_of(record)
-    mark_changed(session, ids.get("lead_id"), ids.get("ticket_id"), ids.get("customer_id"))
+    mark_changed(session, ids.get("lead_id"), ids.get("ticket_id"), ids.get("customer_id"), ids.get("task_id"))
     return {"kind": kind, "at": stamp.now, "actor_id": stamp.by, "payload": payload} | ids
 
 
@@ -128,7 +128,7 @@ def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) ->
             raise ValueError(f"unknown kind of activity: {line.kind}")
         ids = dict.fromkeys((*RECORD_COLUMNS.values(), "record_kind", "record_id")) | _timelines_of(line.record)
         rows.append({"kind": line.kind, "at": stamp.now, "actor_id": stamp.by, "payload": line.payload} | ids)
-        mark_changed(session, ids["lead_id"], ids["ticket_id"], ids["customer_id"])
+        mark_changed(session, ids["lead_id"], ids["ticket_id"], ids["customer_id"], ids["task_id"])
     bulk.insert_rows(session, Activity, rows)
 
 
@@ -155,14 +155,18 @@ def edit_note(session: Session, line: Activity, seen: datetime | None, now: date
     if line.edited_on != seen or result.rowcount != 1:  # type: ignore[attr-defined]
         raise Conflict("Someone else changed this note. Review the change, then save again.")
     session.expire(line)
-    mark_changed(session, line.lead_id, line.ticket_id, line.customer_id)
+    mark_changed(session, line.lead_id, line.ticket_id, line.customer_id, line.task_id)
 
 
 def mark_changed(
-    session: Session, lead_id: int | None, ticket_id: int | None = None, customer_id: int | None = None
+    session: Session,
+    lead_id: int | None,
+    ticket_id: int | None = None,
+    customer_id: int | None = None,
+    task_id: int | None = None,
 ) -> None:
     """Mark timelines as changed; open pages that show them update after the commit."""
-    ids = (("lead", lead_id), ("ticket", ticket_id), ("customer", customer_id))
+    ids = (("lead", lead_id), ("ticket", ticket_id), ("customer", customer_id), ("task", task_id))
     pending(session).changed_timelines.update((kind, key) for kind, key in ids if key is not None)
 
 

@@ -33,6 +33,25 @@ PING_SECONDS, SILENCE_SECONDS = 1.0, 3.0
 #: A message with more ids is not one of ours.
 MAX_IDS = 10_000
 MAX_BYTES = 1024 * 1024
+#: Characters of the name of a field.
+MAX_FIELD = 40
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Who is at the pages of one process that show a record; a higher number replaces what it said before."""
+
+    origin: str
+    serial: int
+    kind: str
+    key: int
+    #: (user id, the field that they edit; "" = none).
+    people: tuple[tuple[int, str], ...]
+
+    @property
+    def record(self) -> tuple[str, int]:
+        """(kind, id) of the record."""
+        return self.kind, self.key
 
 
 @dataclass(frozen=True)
@@ -49,12 +68,14 @@ class LiveEvent:
     typing: frozenset[tuple[int, int]] = frozenset()
     #: Users whose card of a call changed.
     called: frozenset[int] = frozenset()
+    #: Who is at the pages of records; nothing is stored of it.
+    seats: frozenset[Seat] = frozenset()
     #: Whether to compare everything that is shown with the database.
     compare_all: bool = False
 
     def __bool__(self) -> bool:
         shown = self.notified or self.changed_timelines or self.typing or self.called
-        return bool(shown or self.ended_sign_ins or self.compare_all)
+        return bool(shown or self.ended_sign_ins or self.seats or self.compare_all)
 
     def __or__(self, other: LiveEvent) -> LiveEvent:
         return LiveEvent(
@@ -63,6 +84,7 @@ class LiveEvent:
             self.ended_sign_ins | other.ended_sign_ins,
             self.typing | other.typing,
             self.called | other.called,
+            self.seats | other.seats,
             self.compare_all or other.compare_all,
         )
 
@@ -70,7 +92,8 @@ class LiveEvent:
         """The message for the channel; `origin` names the process it comes from."""
         users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins), "called": sorted(self.called)}
         places = {"stirred": sorted(self.changed_timelines), "typing": sorted(self.typing)}
-        return orjson.dumps({"from": origin, **places, **users})
+        here = [(each.serial, each.kind, each.key, each.people) for each in self.seats]
+        return orjson.dumps({"from": origin, **places, **users, "here": here})
 
 
 def parse(message: bytes) -> tuple[str, LiveEvent] | None:
@@ -80,16 +103,27 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
             return None
         parts = orjson.loads(message)
         timelines = frozenset((kind, key) for kind, key in parts["stirred"])
-        # Processes of an older version, during an upgrade, say nothing of who is typing or called.
+        # Processes of an older version, during an upgrade, say nothing of who is typing, called or present.
         typing = frozenset((talk, user) for talk, user in parts.get("typing", ()))
         users = (frozenset(parts["told"]), frozenset(parts["cut"]), frozenset(parts.get("called", ())))
-        event = LiveEvent(users[0], timelines, users[1], typing, users[2])
+        seats = frozenset(_seat(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
+        event = LiveEvent(users[0], timelines, users[1], typing, users[2], seats)
         ids = users[0] | users[1] | users[2] | {key for _kind, key in timelines}
+        ids |= {key for each in seats for key in (each.key, *(user for user, _field in each.people))}
         are_ids = _are_ids(ids | {each for pair in typing for each in pair})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     is_valid = are_ids and len(timelines) <= MAX_IDS and all(isinstance(kind, str) for kind, _key in timelines)
     return (str(parts.get("from")), event) if is_valid else None
+
+
+def _seat(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> Seat:
+    """What a process says of a record. Raises TypeError or ValueError for anything else."""
+    pairs = tuple((user, field) for user, field in people)
+    are_names = all(isinstance(field, str) and len(field) <= MAX_FIELD for _user, field in pairs)
+    if type(serial) is not int or not isinstance(kind, str) or not are_names:
+        raise TypeError("not a seat")
+    return Seat(origin, serial, kind, key, pairs)
 
 
 def _are_ids(keys: frozenset[Any]) -> bool:

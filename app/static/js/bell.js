@@ -27,5 +27,11 @@ document.addEventListener('htmx:load', (event) => {
   const now = elt.matches?.('[data-bell-unread]') ? elt : elt.querySelector?.('[data-bell-unread]');
   if (now) unread(Number(now.dataset.bellUnread));
 });
+// The browser is asked by a click only, and only until the person has decided.
+document.addEventListener('htmx:load', () => document.querySelectorAll('[data-ask-desktop]').forEach((button) => { button.hidden = window.Notification?.permission !== 'default'; }));
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-ask-desktop]');
+  if (button) { await Notification.requestPermission(); button.hidden = Notification.permission !== 'default'; }
+});
 // Choosing a kind submits the filter.
 document.addEventListener('change', (event) => { if (event.target.matches('[data-submits]')) event.target.form.requestSubmit(); });

@@ -84,6 +84,7 @@ async function ask() {
 function down() {
   if (poll) return;
   notice?.removeAttribute('hidden');
+  dispatchEvent(new CustomEvent('crm:here', { detail: { people: [] } })); // nobody knows
   poll = setInterval(ask, POLL);
 }
 function up() {
@@ -94,6 +95,7 @@ function up() {
   if (watchBoard) { socket.emit('board', { kind: watchBoard }); if (met) dispatchEvent(new Event('crm:board')); }
   if (met) { ask(); dispatchEvent(new Event('crm:call')); } // what happened meanwhile
   // A message may be sent, and its picture made small, before a new page is heard of.
+  if (watchId && met) dispatchEvent(new CustomEvent('crm:activity', { detail: {} }));
   if (watchId && (met || watchKind === 'conversation')) refresh();
   met = true;
 }
@@ -109,6 +111,9 @@ async function start() {
   // Who else is writing in the conversation on this page; and this page says when its own person is.
   socket.on('typing', (news) => { if (isOurs(news)) dispatchEvent(new CustomEvent('crm:typing', { detail: news })); });
   addEventListener('crm:writes', () => { if (socket.connected && watchKind === 'conversation' && watchId) socket.emit('typing', { kind: watchKind, id: watchId }); });
+  // Who else has the record on this page open; and this page says which of its values is being edited.
+  socket.on('here', (news) => { if (isOurs(news)) dispatchEvent(new CustomEvent('crm:here', { detail: news })); });
+  addEventListener('crm:edits', (event) => { if (socket.connected && watchId) socket.emit('editing', { kind: watchKind, id: watchId, field: event.detail }); });
   socket.on('call', () => dispatchEvent(new Event('crm:call')));
   // Wait a moment: leaving a page or a server restart is not worth a message.
   let grace = null;

@@ -1,6 +1,7 @@
 // Rows of a list: a click shows the record beside the list, its name opens it; cells are edited in place; columns have the width
 // that was chosen; the record's page knows which row comes next.
-import { say, sentenceOf, send } from './sheet.js';
+import { edit as editPlace } from './cells.js';
+import { say, sentenceOf } from './sheet.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const list = () => document.querySelector('[data-list]');
@@ -67,54 +68,21 @@ document.addEventListener('auxclick', (event) => {
 
 // --- one cell edited in place
 const heads = (cell) => $$('thead th', cell.closest('table'))[cell.cellIndex];
-async function edit(cell) {
+function edit(cell) {
   const name = heads(cell)?.dataset.edit;
   const row = cell.closest('tr[data-id]');
-  if (!name || !row || cell.querySelector('[data-cell-form]')) return;
-  const url = `${base()}cell/${row.dataset.id}/${name}`;
-  const answer = await get(url);
-  if (!answer.ok) { say(sentenceOf(answer)); return; }
-  const before = cell.innerHTML;
-  draw(cell, await answer.text(), url, before);
-}
-function draw(cell, html, url, before) {
-  cell.innerHTML = html;
-  cell.classList.add('is-edited');
-  const form = cell.querySelector('form');
-  form.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
-  const control = form.querySelector('select, input:not([type=hidden])');
-  const restore = () => { cell.innerHTML = before; cell.classList.remove('is-edited'); (cell.closest('tr').querySelector('.first a') || cell).focus(); };
-  const save = async (next = null) => {
-    if (form.dataset.busy) return;
-    form.dataset.busy = '1';
-    let result;
-    try { result = await send(url, new FormData(form)); } catch { say(document.querySelector('[data-toasts]').dataset.offline); delete form.dataset.busy; return; }
-    const text = await result.text();
-    if (!result.ok && result.headers.get('X-Sentence')) { say(sentenceOf(result)); restore(); return; }
-    if (!result.ok) { draw(cell, text, url, before); return; }
-    if (result.headers.get('X-Sentence')) say(sentenceOf(result));
-    const isName = cell.querySelector('a.row-link');
-    cell.innerHTML = text;
-    cell.classList.remove('is-edited');
-    cell.classList.toggle('is-missing', Boolean(cell.querySelector('.missing')));
-    if (!isName) (cell.closest('tr').querySelector('.first a'))?.focus({ preventScroll: true });
-    if (next) edit(next);
-  };
-  form.addEventListener('submit', (event) => { event.preventDefault(); event.stopPropagation(); save(); });
-  form.querySelector('[data-cell-keep]')?.addEventListener('click', () => { location.reload(); });
-  form.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape') { event.stopPropagation(); restore(); }
-    if (event.key === 'Enter' && !event.target.closest('button, .ts-wrapper.dropdown-active')) { event.preventDefault(); save(); }
-    if (event.key === 'Tab') {
-      const cells = $$('td, th', cell.closest('tr')).filter((each) => heads(each)?.dataset.edit);
-      const next = cells[cells.indexOf(cell) + (event.shiftKey ? -1 : 1)];
-      event.preventDefault();
-      save(next);
-    }
+  if (!name || !row) return false;
+  editPlace(cell, {
+    url: `${base()}cell/${row.dataset.id}/${name}`,
+    rest: () => (row.querySelector('.first a') || cell).focus({ preventScroll: true }),
+    next: (back) => {
+      const cells = $$('td, th', row).filter((each) => heads(each)?.dataset.edit);
+      const other = cells[cells.indexOf(cell) + (back ? -1 : 1)];
+      return other ? edit(other) : false;
+    },
+    saved: () => cell.classList.toggle('is-missing', Boolean(cell.querySelector('.missing'))),
   });
-  if (control?.tagName === 'SELECT' && !control.dataset.lookup) control.addEventListener('change', () => save());
-  else form.addEventListener('change', (event) => { if (event.target.matches('select[data-lookup]') && event.target.value) save(); });
-  setTimeout(() => (form.querySelector('.ts-control input') || control)?.focus(), 0);
+  return true;
 }
 document.addEventListener('dblclick', (event) => {
   const cell = event.target.closest('[data-list] tr[data-id] > td');

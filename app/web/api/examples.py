@@ -149,6 +149,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("ticket", "assign"): {"assign_to_role": "Support User"},
     ("ticket", "join"): {"user": "ben"},
     ("ticket", "callers"): {"text": "9820012345"},
+    **{
+        (name, "reveal"): {"field": "pan", "reason": "The customer asks which PAN we hold."}
+        for name in ("lead", "ticket", "customer")
+    },
     ("customer", "decide_link"): {"link": 7, "confirm": True},
     ("message", "react"): {"emoji": "👍"},
     ("conversation", "hand_over"): {"user": 7},

@@ -54,10 +54,14 @@ def avatar(initials: str | None, size: str = "", picture: str | None = None) -> 
     if picture:
         look = f"avatar-round avatar-{size}" if size else "avatar-round"
         return Markup(f'<img class="{look}" src="{escape(picture)}" alt="" loading="lazy" decoding="async">')
-    text = initials or "?"
-    tone = _TONES[(_LETTERS.find(text[:1].upper()) + 1) % len(_TONES)]
+    text, tone = initials or "?", tone_of(initials)
     more = f" avatar-{size}" if size else ""
     return Markup(f'<span class="avatar-round tone-{tone}{more}" aria-hidden="true">{escape(text)}</span>')
+
+
+def tone_of(initials: str | None) -> str:
+    """The tone of a person's avatar."""
+    return _TONES[(_LETTERS.find((initials or "?")[:1].upper()) + 1) % len(_TONES)]
 
 
 def stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:

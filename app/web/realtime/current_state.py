@@ -24,6 +24,7 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     "lead": (Activity, Activity.lead_id),
     "ticket": (Activity, Activity.ticket_id),
     "customer": (Activity, Activity.customer_id),
+    "task": (Activity, Activity.task_id),
     "conversation": (Message, Message.conversation_id),
 }
 

@@ -32,6 +32,7 @@ from app.web.core.gate import database_sentence
 from app.web.pages import errors
 from app.web.realtime import current_state
 from app.web.realtime.credentials import load_person
+from app.web.realtime.presence import Presence
 from app.web.realtime.socket_door import REFUSAL, SocketDoor
 from app.web.realtime.sockets import (
     RecordKey,
@@ -62,6 +63,8 @@ class LiveUpdates:
         self.sockets.on_typing = lambda talk, user: self.send(LiveEvent(typing=frozenset([(talk, user)])))
         self.bus = EventBus(redis_url, self._receive) if redis_url else None
         self.broadcaster = EventBroadcaster(self._deliver)
+        self.presence = Presence(self.sockets, self.send, lambda: self.bus.origin if self.bus else "")
+        self.sockets.on_seats = self.presence.tell
         #: What was last sent: user id -> bell, record -> id of its newest activity.
         self.sent_bells: dict[int, current_state.Bell] = {}
         self.newest_activity: dict[RecordKey, int] = {}
@@ -103,7 +106,8 @@ class LiveUpdates:
             self._send_activity(session, shown, event.changed_timelines)
             self._send_boards(event)
             for conversation, user in event.typing:
-                self._send_typing(session, conversation, user)
+                self.presence.hear_typing(session, conversation, user)
+            self.presence.hear(session, event.seats)
 
     # --- boards
 
@@ -114,23 +118,6 @@ class LiveUpdates:
             kinds.add("task")
         for sid, kind in self.sockets.boards(kinds):
             socketio.emit("board", {"kind": kind}, to=sid)
-
-    # --- who is writing
-
-    def _send_typing(self, session: Session, conversation: int, user: int) -> None:
-        """Push "typing" to the others who have the conversation open and still may see it."""
-        record = ("conversation", conversation)
-        others = {sid: each for sid, each in self.sockets.watching(record).items() if each.user_id != user}
-        if not others:
-            return
-        name = load_person(session, user).full_name
-        for viewer, scope in {(each.user_id, each.scope) for each in others.values()}:
-            if can_see(session, _with_scope(load_person(session, viewer), scope), *record):
-                for sid, each in others.items():
-                    if (each.user_id, each.scope) == (viewer, scope):
-                        socketio.emit(
-                            "typing", {"kind": record[0], "id": conversation, "user": user, "name": name}, to=sid
-                        )
 
     # --- bells
 
@@ -196,6 +183,8 @@ class LiveUpdates:
                     continue
                 connection.watched = record if is_visible else None
                 socketio.emit("activity" if is_visible else "gone", {"kind": kind, "id": key}, to=sid)
+                if not is_visible:
+                    self.presence.tell([record])
 
     def _watched(self, record: RecordKey) -> None:
         """Remember the newest activity; what happened before is on the page already."""
@@ -233,6 +222,7 @@ class LiveUpdates:
     def sweep(self) -> None:
         """Close connections whose credentials have ended, and forget what nobody watches; at most two statements."""
         self.sockets.close_pending()
+        self.presence.beat(self.bus is not None)
         with self.app.app_context(), access.as_system(db.session()) as session:
             self.sockets.close_invalid(session, datetime.now(UTC))
         here, records = self.sockets.user_ids(), self.sockets.watched_records()
@@ -281,6 +271,7 @@ def install(app: Flask) -> LiveUpdates:
         ("watch", sockets.watch),
         ("shown", sockets.toast_shown),
         ("typing", sockets.typing),
+        ("editing", sockets.editing),
         ("board", sockets.watch_board),
     ):
         socketio.on_event(name, handler)

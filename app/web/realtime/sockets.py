@@ -20,14 +20,23 @@ from app import access
 from app.domain import notices
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
-from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Ticket, User
+from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Task, Ticket, User
+from app.ops.event_bus import MAX_FIELD
 from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
 from app.web.realtime.transport import SocketTransport, close_tcp
 from app.web.security.sessions import hash_token, lives, own_transaction
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
-WATCHABLE: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer, "conversation": Conversation}
+WATCHABLE: dict[str, Any] = {
+    "lead": Lead,
+    "ticket": Ticket,
+    "customer": Customer,
+    "task": Task,
+    "conversation": Conversation,
+}
+#: Records whose pages show who else has them open.
+PRESENCE_KINDS = ("lead", "ticket", "customer", "task")
 #: Table -> the kind of records by which events name them; a board of tasks changes with its leads and tickets.
 BOARDS = {"leads": "lead", "ticket": "ticket", "task": "task"}
 #: Who types says so once in this time, whatever their page does.
@@ -71,6 +80,15 @@ class SocketConnection:
     typed_at: float = 0.0
     #: Whether the unread count was sent.
     bell_sent: bool = False
+    #: The field of the watched record that its person is editing; "" = none.
+    editing: str = ""
+    #: (user id, field) of the others at the record, as last pushed.
+    others: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a person looks at one of our pages through it, and not a program."""
+        return self.key_id is None and self.ends_on is None and self.scope is None
 
 
 @dataclass
@@ -101,6 +119,8 @@ class Sockets:
         #: Called for a new connection, and for a record that is watched.
         self.on_connect: Callable[[int], None] = lambda user: None
         self.on_watch: Callable[[RecordKey], None] = lambda record: None
+        #: Called for records to which somebody came, or which somebody left or edits.
+        self.on_seats: Callable[[Iterable[RecordKey]], None] = lambda records: None
 
     # --- connecting and disconnecting
 
@@ -150,6 +170,8 @@ class Sockets:
         connection = self.connections.pop(_sid(), None)
         if eio_sid is not None:
             self.pending[eio_sid] = PendingConnection(connection.user_id if connection else None)
+        if connection is not None and connection.watched is not None:
+            self.on_seats([connection.watched])
 
     # --- events of a page
 
@@ -158,14 +180,25 @@ class Sockets:
         connection, who = self._sender()
         if connection is None or who is None:
             return
-        connection.watched, record = None, parse_record_key(args[0] if args else None)
-        if record is None:
-            return
-        if can_see(db.session(), who, *record):
+        before, record = connection.watched, parse_record_key(args[0] if args else None)
+        connection.watched, connection.editing, connection.others = None, "", ()
+        if record is not None and can_see(db.session(), who, *record):
             connection.watched = record
             self.on_watch(record)
-        else:
+        elif record is not None:
             emit("gone", {"kind": record[0], "id": record[1]})
+        self.on_seats({each for each in (before, connection.watched) if each is not None})
+
+    def editing(self, *args: Any) -> None:
+        """Handle "editing": the person edits the {field} of the record {kind, id} on their page; "" = no longer."""
+        connection, payload = self.connections.get(_sid()), args[0] if args and isinstance(args[0], dict) else {}
+        field, record = payload.get("field"), parse_record_key(payload)
+        if connection is None or record is None or connection.watched != record or not isinstance(field, str):
+            return
+        is_name = not field or (field.isidentifier() and field.isascii() and len(field) <= MAX_FIELD)
+        if is_name and field != connection.editing:
+            connection.editing = field
+            self.on_seats([record])
 
     def watch_board(self, *args: Any) -> None:
         """Handle "board": the page shows a board of records of this {kind}."""
@@ -233,10 +266,12 @@ class Sockets:
 
     def close_connections(self, sids: Iterable[str]) -> None:
         """Close these connections now."""
-        for sid in [sid for sid in sids if self.connections.pop(sid, None)]:
+        closed = {sid: connection for sid in sids if (connection := self.connections.pop(sid, None))}
+        for sid in closed:
             eio_sid = socketio.server.manager.eio_sid_from_sid(sid, "/")
             socketio.server.disconnect(sid, ignore_queue=True)
             close_session(eio_sid)
+        self.on_seats({each.watched for each in closed.values() if each.watched is not None})
 
     def close_invalid(self, session: Session, now: datetime, users: Iterable[int] | None = None) -> None:
         """Close connections (of these users) whose sign-in, key or user is no longer valid; two statements at most."""

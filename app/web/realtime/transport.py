@@ -14,7 +14,7 @@ import simple_websocket
 from engineio.async_drivers.threading import SimpleWebSocketWSGI
 
 #: Events that our pages send; all others are ignored.
-CLIENT_EVENTS = ("watch", "shown", "typing", "board")
+CLIENT_EVENTS = ("watch", "shown", "typing", "editing", "board")
 #: Limit of one message from a client; those of our pages are shorter than 100 bytes. One with a token is longer.
 MAX_MESSAGE_BYTES = 4096
 #: Token bucket for the messages of one client; a client that exceeds it is disconnected.

@@ -27,8 +27,10 @@ from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import customer_link_actions, faces, merge_actions, related_lists, secret_guesses
+from app.web.records.disclosure_page import disclosure_page, seen_action
 from app.web.records.ledger_link import consents_action
 from app.web.records.merge_rest import MergeableResource
+from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealDoor, RevealTools
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -115,7 +117,7 @@ class CustomerService(RecordService):
         super().remove(session, row, viewer)
 
 
-class CustomerResource(MergeableResource, Resource):
+class CustomerResource(RevealDoor, MergeableResource, Resource):
     """/api/v1/customer/"""
 
     resource_name = "customer"
@@ -129,8 +131,8 @@ class CustomerResource(MergeableResource, Resource):
     edit_columns = [*add_columns, "owner"]
     search_exclude_columns = ["name", "address", "no_whatsapp", "no_sms", "no_email", "picture", "version"]
     order_columns = ["number", "created_on", "changed_on"]
-    VERBS = MergeableResource.VERBS | Resource.VERBS | {"links": "write", "decide_link": "write"}
-    documentation = MergeableResource.documentation | customer_link_actions.DOCUMENTATION
+    VERBS = MergeableResource.VERBS | Resource.VERBS | REVEAL_VERBS | {"links": "write", "decide_link": "write"}
+    documentation = MergeableResource.documentation | customer_link_actions.DOCUMENTATION | REVEAL_DOCUMENTATION
 
     @expose("/links", methods=["GET"])
     @protect()
@@ -154,7 +156,7 @@ class CustomerResource(MergeableResource, Resource):
     extra_schema = {"accounts": {"type": "array", "items": {"type": "object"}}}
 
 
-class CustomerScreen(Screen):
+class CustomerScreen(RevealTools, Screen):
     """/customers/"""
 
     route_base = "/customers"
@@ -186,10 +188,11 @@ class CustomerScreen(Screen):
     summary_columns = ("referral_code", "pan", "mobile", "kyc_status", "rekyc_on")
     timeline_column = "customer_id"
 
-    VERBS = Screen.VERBS | {"decide_link": "write"}
+    VERBS = Screen.VERBS | REVEAL_VERBS | {"decide_link": "write", "seen": "read"}
+    more_actions_verb = "read"
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Confirm or refuse the links that wait, for those who may change the customer."""
+        """Confirm or refuse the links that wait, for those who have the word; consents; who has seen the data."""
         offered = []
         for each in customer_link_actions.waiting(viewer, row["id"]):
             who = (each["requested_by"] or {}).get("full_name", "")
@@ -218,7 +221,15 @@ class CustomerScreen(Screen):
                 },
             ]
         merge = merge_actions.action("customer", row, self.module, viewer)
-        return [*offered, *consents_action("customer", row, viewer), *merge]
+        return [*offered, *consents_action("customer", row, viewer), *seen_action(row, viewer), *merge]
+
+    @expose("/seen/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("seen")
+    def seen(self, pk: str) -> Any:
+        """Who has seen this person's data in full."""
+        return disclosure_page(self.row_for(pk, "read"), current_viewer())
 
     @expose("/links/<pk>/<link>", methods=["POST"])
     @has_access

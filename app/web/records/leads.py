@@ -30,6 +30,7 @@ from app.web.records.about_field import OpenDueField, is_open_lead
 from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.ledger_link import consents_action
 from app.web.records.merge_rest import MergeableResource
+from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealDoor, RevealTools
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import FirstTaskField
@@ -135,10 +136,12 @@ class LeadService(RecordService):
         remarks.on_number(row, values)
 
 
-class LeadResource(MergeableResource, AssignableResource):
+class LeadResource(RevealDoor, MergeableResource, AssignableResource):
     """/api/v1/lead/"""
 
-    VERBS = AssignableResource.VERBS | MergeableResource.VERBS
+    VERBS = AssignableResource.VERBS | MergeableResource.VERBS | REVEAL_VERBS
+    documentation = MergeableResource.documentation | REVEAL_DOCUMENTATION
+
     resource_name = "lead"
     datamodel = SQLAInterface(Lead)
     module = "Leads"
@@ -201,7 +204,7 @@ class LeadResource(MergeableResource, AssignableResource):
     order_columns = ["number", "status", "next_follow_up_on", *CLOCK[:3], "created_on", "changed_on"]
 
 
-class LeadScreen(AssignableScreen):
+class LeadScreen(RevealTools, AssignableScreen):
     """/leads/"""
 
     route_base = "/leads"
@@ -256,6 +259,7 @@ class LeadScreen(AssignableScreen):
     quick_fields = ("first_name", "last_name", "mobile", "email", "pan", "source", "assign_to", "description")
     card_columns = ("mobile", "source", "next_follow_up_on", "sla", "assignee")
     bulk_edit_columns = ("source", "category", "account_type", "next_follow_up_on", "pod_id")
+    VERBS = AssignableScreen.VERBS | REVEAL_VERBS
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The lead's open tasks, and its customer's other records."""

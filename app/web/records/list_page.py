@@ -19,7 +19,7 @@ from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE
 from app.web.core.registry import kind_of
 from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
-from app.web.records import dial_targets, figure_filter, list_conditions, row_tools
+from app.web.records import dial_targets, editable, figure_filter, list_conditions
 from app.web.records.list_columns import Chosen
 
 
@@ -38,7 +38,7 @@ def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chos
         "count_text": f"{COUNT_CAP:,}+" if capped else f"{count:,}",
         "columns": [
             column_head(record_table.by_name[name], columns)
-            | {"editable": row_tools.is_editable(screen, record_table.by_name[name], viewer)}
+            | {"editable": editable.in_list(screen, record_table.by_name[name], viewer)}
             for name in names
         ],
         "rows": [list_row(screen, row, names, viewer) for row in rows],

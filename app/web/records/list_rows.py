@@ -77,7 +77,7 @@ class _Rows:
         return f"{self.full[place]}{cell(shown)}</td>"
 
     def _tools(self, row: Row, title: Markup) -> str:
-        """The buttons at the end: of the screen, call, edit. The icons of these two, in every row, are drawn by list.css."""
+        """The buttons at the end: of the screen, call, edit. The icons of the last two are drawn by list.css."""
         parts = [_button(each) for each in row.get("buttons") or ()]
         first = row["cells"][0] if row["cells"] else {}
         dial, url = first.get("dial"), first.get("call_url")

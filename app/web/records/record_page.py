@@ -15,7 +15,7 @@ from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
 from app.web.core.shipped_labels import shown_label
-from app.web.records import composer, dial_targets, related_lists, timeline_tabs
+from app.web.records import composer, dial_targets, editable, related_lists, reveals, timeline_tabs
 from app.web.records.task_inputs import tasks_input
 
 #: Names of records in live events.
@@ -30,6 +30,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
     wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0]
     dial_targets.link(cells, screen.service.record, wire["id"], viewer)
+    reveals.link(screen, cells, wire["id"], viewer)
     may_write = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     related = screen.related_parts(wire, viewer)
     title = cells.get(screen.title_column, {}).get("text") or wire.get("number") or str(screen.record_name)
@@ -54,7 +55,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
                 for name in screen.summary_columns
                 if name in cells
             ],
-            "sections": _sections(screen, cells),
+            "sections": _sections(screen, cells, editable.names_on_page(screen, wire["id"], viewer)),
             "related": related,
             "composer": composer.context(screen, wire, viewer),
             "conflict": None,
@@ -187,7 +188,7 @@ def _task_inputs() -> list[dict[str, Any]]:
     ]
 
 
-def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
+def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]) -> list[dict[str, Any]]:
     """Label and value pairs, grouped by `show_fieldsets`; without any, the columns and then the time stamps."""
     fieldsets = screen.show_fieldsets or _default_fieldsets(screen)
     named = screen.record_table.by_name
@@ -195,7 +196,13 @@ def _sections(screen: Any, cells: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "title": title or _("Details"),
             "fields": [
-                {"name": name, "label": named[name].label, "cell": cells[name], "help": named[name].help}
+                {
+                    "name": name,
+                    "label": named[name].label,
+                    "cell": cells[name],
+                    "help": named[name].help,
+                    "is_editable": name in editable_names,
+                }
                 for name in options["fields"]
                 if name in cells
             ],

@@ -99,6 +99,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
         "cell_form": "write",
         "save_cell": "write",
         "preview": "read",
+        "panel": "read",
         "bulk_preview": "bulk",
         "undo": "bulk",
         "quick": "create",

@@ -33,6 +33,7 @@ from app.web.records import caller_lookup, merge_actions, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField
 from app.web.records.merge_rest import MergeableResource
+from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealDoor, RevealTools
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
@@ -204,7 +205,7 @@ class TicketService(RecordService):
             tickets.change(session, row, values, context)
 
 
-class TicketResource(MergeableResource, MultiAssigneeResource):
+class TicketResource(RevealDoor, MergeableResource, MultiAssigneeResource):
     """/api/v1/ticket/"""
 
     resource_name = "ticket"
@@ -286,8 +287,8 @@ class TicketResource(MergeableResource, MultiAssigneeResource):
         "created_on",
         "changed_on",
     ]
-    VERBS = MultiAssigneeResource.VERBS | MergeableResource.VERBS | {"callers": "create"}
-    documentation = MergeableResource.documentation | {"callers": caller_lookup.OPERATION}
+    VERBS = MultiAssigneeResource.VERBS | MergeableResource.VERBS | REVEAL_VERBS | {"callers": "create"}
+    documentation = MergeableResource.documentation | REVEAL_DOCUMENTATION | {"callers": caller_lookup.OPERATION}
 
     @expose("/callers", methods=["POST"])
     @protect()
@@ -303,7 +304,7 @@ class TicketResource(MergeableResource, MultiAssigneeResource):
     }
 
 
-class TicketScreen(MultiAssigneeScreen):
+class TicketScreen(RevealTools, MultiAssigneeScreen):
     """/tickets/"""
 
     route_base = "/tickets"
@@ -377,7 +378,7 @@ class TicketScreen(MultiAssigneeScreen):
     #: Only a ticket that is logged as resolved has one.
     hidden_unless_needed = ("resolution",)
 
-    VERBS = MultiAssigneeScreen.VERBS | {"callers": "create"}
+    VERBS = MultiAssigneeScreen.VERBS | REVEAL_VERBS | {"callers": "create"}
 
     @expose("/callers", methods=["GET"])
     @has_access

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from app import access, create_app
 from app.extensions import db
-from app.models import ApiKey, Delivery, Notification, User
+from app.models import ApiKey, Delivery, Lead, Notification, User
 from tests.app_fixtures import settings_for
 from tests.offices import SOON, House, all_end, all_hear, open_house, watched
 from tests.raw_sockets import Ear
@@ -90,6 +90,36 @@ def test_a_notice_and_its_reading_reach_all_devices(house: House) -> None:
         eventually(lambda client=client: client.named("bell")[-1]["unread"] == 0, "the badge stays", SOON)
         assert len([bell for bell in client.named("bell") if "text" in bell]) == 1
     assert all(len(client.named("bell")) == 1 for client in other_clients)
+
+
+def test_who_has_a_record_open_is_known_on_every_worker(house: House) -> None:
+    if house.redis is None:
+        return  # servers that share only the database know of their own pages
+    one, other = house.somebody(), house.somebody()
+    lead = house.lead(one)
+    access_of_both(house, lead, other)
+    names = [{"id": house.world.id_of(each), "field": ""} for each in (one, other)]
+
+    def shown(ear: Ear) -> list[dict[str, Any]]:
+        said = ear.named("here")
+        return [{"id": each["id"], "field": each["field"]} for each in said[-1]["people"]] if said else []
+
+    first = [ear.watch("lead", lead.id) for ear in house.ears(one, "cookie", each=4)]
+    second = [ear.watch("lead", lead.id) for ear in house.ears(other, "cookie", each=4)]
+    for ear in first:
+        eventually(lambda ear=ear: shown(ear) == names[1:], "the other isn't shown", SOON)
+    for ear in second:
+        eventually(lambda ear=ear: shown(ear) == names[:1], "the first isn't shown", SOON)
+    for ear in second:
+        ear.close()
+    for ear in first:
+        eventually(lambda ear=ear: shown(ear) == [], "who has left is still shown", SOON)
+
+
+def access_of_both(house: House, lead: Any, owner: str) -> None:
+    """Let the owner see the lead beside its assignee."""
+    house.world.session.execute(update(Lead).where(Lead.id == lead.id).values(owner_id=house.world.id_of(owner)))
+    house.world.session.commit()
 
 
 def test_without_toasts_only_the_count_is_pushed(house: House) -> None:

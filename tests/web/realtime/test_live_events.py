@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from flask import Flask, g
 from flask import session as flask_session
@@ -22,7 +23,8 @@ from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.models import ChannelAccount, Lead, ModulePermission, Role, SignIn, User
-from app.web.realtime import live_events
+from app.ops.event_bus import LiveEvent, Seat, parse
+from app.web.realtime import live_events, presence
 from app.web.security.sessions import hash_token
 from tests import makers
 from tests.makers import NOW
@@ -374,3 +376,86 @@ def test_who_writes_is_shown_to_those_who_see_the_conversation_and_to_nobody_els
         "name"
     ]
     assert not [sql for sql in writes if sql.split()[0] in ("INSERT", "UPDATE", "DELETE")]
+
+
+# --- who is here
+
+
+def both_see_it(app: Flask, people: Any) -> None:
+    apply(app, lambda session: session.execute(update(Lead).values(owner_id=people["cleo"])))
+
+
+def here(app: Flask, client: Any) -> list[list[tuple[str, str]]]:
+    """(name, field) of the others, for each time that the page has heard of them."""
+    said = [payload["people"] for name, payload in received(app, client) if name == "here"]
+    return [[(each["name"].split()[0].lower(), each["field"]) for each in people] for people in said]
+
+
+def test_people_at_a_record_hear_of_each_other_and_of_what_is_edited(app, people):
+    both_see_it(app, people)
+    record = {"kind": "lead", "id": people["lead"]}
+    ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
+    ana.emit("watch", record)
+    assert here(app, ana) == []
+    cleo.emit("watch", record)
+    assert (here(app, ana), here(app, cleo)) == ([[("cleo", "")]], [[("ana", "")]])
+    cleo.emit("editing", record | {"field": "mobile"})
+    cleo.emit("editing", record | {"field": "no name!"})
+    assert (here(app, ana), here(app, cleo)) == ([[("cleo", "mobile")]], [])
+    second = socket(app, people["cleo"])
+    second.emit("watch", record)
+    cleo.disconnect()
+    assert here(app, ana) == [[("cleo", "")]]
+    second.emit("watch", None)
+    assert here(app, ana) == [[]]
+
+
+def test_who_does_not_see_the_record_is_neither_told_nor_named(app, people):
+    record = {"kind": "lead", "id": people["lead"]}
+    ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
+    for client in (ana, cleo):
+        client.emit("watch", record)
+    assert (here(app, ana), here(app, cleo)) == ([], [])
+
+
+def test_who_loses_the_record_is_gone_for_the_others_too(app, people):
+    both_see_it(app, people)
+    record = {"kind": "lead", "id": people["lead"]}
+    ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
+    for client in (ana, cleo):
+        client.emit("watch", record)
+    assert here(app, ana) == [[("cleo", "")]]
+    apply(app, lambda session: session.execute(update(Lead).values(owner_id=people["ana"])))
+    apply(app, add_note(people["lead"]))
+    assert here(app, ana) == [[]]
+
+
+def test_another_process_is_believed_until_it_falls_silent(app, people, monkeypatch):
+    both_see_it(app, people)
+    ana, live = socket(app, people["ana"]), app.extensions["crm_live"]
+    ana.emit("watch", {"kind": "lead", "id": people["lead"]})
+
+    def says(serial: int, *there: tuple[int, str]) -> None:
+        sent = LiveEvent(seats=frozenset([Seat("other", serial, "lead", people["lead"], there)]))
+        _origin, event = parse(sent.to_json("other"))
+        live._receive(event)
+
+    says(2, (people["cleo"], "email"))
+    says(1)  # late
+    assert here(app, ana) == [[("cleo", "email")]]
+    says(3)
+    assert here(app, ana) == [[]]
+    says(4, (people["cleo"], ""))
+    live.sweep()
+    assert here(app, ana) == [[("cleo", "")]]
+    monkeypatch.setattr(presence, "LAPSE_SECONDS", 0.0)
+    live.sweep()
+    assert here(app, ana) == [[]]
+
+
+@pytest.mark.parametrize(
+    "seat", [[1, "lead", 5], ["1", "lead", 5, []], [1, "lead", 5, [[7]]], [1, "lead", 5, [[7, 1]]]]
+)
+def test_what_is_no_seat_is_ignored(seat):
+    message = {"from": "x", "stirred": [], "told": [], "cut": [], "here": [seat]}
+    assert parse(orjson.dumps(message)) is None

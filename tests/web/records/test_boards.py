@@ -126,7 +126,7 @@ def test_a_cell_is_saved_refused_and_in_conflict(world: World) -> None:
     stale = cell(world, "ana", lead, "email", before="old@a.example", email="mine@a.example")
     assert stale.status_code == 409 and "mine@a.example" in stale.text and "new@a.example" in stale.text
     assert world.fresh(lead).email == "new@a.example"
-    won = cell(world, "ana", lead, "email", before="new@a.example", email="mine@a.example", overwrite="1")
+    won = cell(world, "ana", lead, "email", before="new@a.example", email="mine@a.example")
     assert won.status_code == 200 and world.fresh(lead).email == "mine@a.example"
 
 

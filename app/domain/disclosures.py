@@ -1,0 +1,65 @@
+"""Who has seen a person's data in full: what was revealed, heard and exported, as the audit has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain import audit
+from app.domain.audit import AuditEntry
+from app.domain.base import Stamp
+from app.domain.calls import CallLog
+from app.domain.customers import Customer
+from app.domain.leads import Lead
+from app.domain.recordings import CallRecording
+from app.domain.tickets import Ticket
+
+#: Events of the audit that name the record whose data somebody has seen.
+EVENTS = ("reveal", "recording", "export")
+#: Entries of one answer; records of a kind by which they are looked for.
+MAX_ENTRIES, MAX_RECORDS = 200, 500
+
+
+@dataclass(frozen=True)
+class Reveal:
+    """A field of a record that somebody is about to see in full, and why; never the value."""
+
+    #: As in "lead CRM-LEAD-2026-00001".
+    about: str
+    field: str
+    reason: str
+    #: The address of the browser.
+    address: str | None
+
+
+def write_reveal(session: Session, seen: Reveal, stamp: Stamp) -> None:
+    """Note in the audit that somebody reveals a value."""
+    what = {"field": seen.field, "reason": seen.reason}
+    audit.write(session, "reveal", stamp.by, stamp.now, seen.about, seen.address, **what)
+
+
+def of_customer(session: Session, customer: Customer) -> list[AuditEntry]:
+    """The newest MAX_ENTRIES entries about the customer, their leads and tickets, and the recordings of their calls.
+
+    The session must be allowed to read the audit.
+    """
+    query = select(AuditEntry).where(AuditEntry.about.in_(_abouts(session, customer)), AuditEntry.event.in_(EVENTS))
+    return list(session.scalars(query.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES)))
+
+
+def _abouts(session: Session, customer: Customer) -> list[str]:
+    """What the audit calls the customer and what belongs to them: by number, exports of consents by id."""
+    found = [f"customer {customer.number}", f"customer {customer.id}"]
+    for record, kind in ((Lead, "lead"), (Ticket, "ticket")):
+        for key, number in session.execute(_newest(record, record.customer_id == customer.id)):
+            found += [f"{kind} {number}", f"{kind} {key}"]
+    heard = select(CallRecording.id).join(CallLog, CallLog.id == CallRecording.call_id)
+    heard = heard.where(CallLog.customer_id == customer.id).order_by(CallRecording.id.desc()).limit(MAX_RECORDS)
+    return [*found, *(f"recording {key}" for key in session.scalars(heard))]
+
+
+def _newest(record: Any, rule: Any) -> Any:
+    return select(record.id, record.number).where(rule).order_by(record.id.desc()).limit(MAX_RECORDS)

@@ -1,0 +1,176 @@
+"""Who has the page of a record open, who edits which of its values, and who is writing in a conversation.
+
+Nothing is stored. Each process tells the others who is at its own pages, when that changes and every BEAT_SECONDS;
+what it says of a record replaces what it said before, and lapses by itself, so that a server that is killed leaves
+nobody behind. Without Redis there is one process, which knows all of its pages.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app import access
+from app.extensions import socketio
+from app.ops.event_bus import LiveEvent, Seat
+from app.web.core.personal_fields import initials
+from app.web.pages.widgets import tone_of
+from app.web.realtime.credentials import load_person
+from app.web.realtime.sockets import PRESENCE_KINDS, RecordKey, SocketConnection, Sockets, can_see
+
+#: How often a process says again who is at its pages, and after how long a silence nobody is there.
+BEAT_SECONDS, LAPSE_SECONDS = 2.0, 6.0
+
+#: User id -> the field that they edit, "" = none.
+People = dict[int, str]
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What another process has said of a record."""
+
+    seat: Seat
+    #: Monotonic seconds.
+    at: float
+
+
+class Presence:
+    """The people at the pages of records, of this process and as the others have told."""
+
+    def __init__(self, sockets: Sockets, send: Callable[[LiveEvent], None], origin: Callable[[], str]) -> None:
+        """`send` takes an event to all processes, this one included; `origin` names this process."""
+        self._sockets, self._send, self._origin = sockets, send, origin
+        #: Record -> other process -> what it said last.
+        self._heard: dict[RecordKey, dict[str, _Heard]] = {}
+        self._serial = itertools.count(1)
+        self._lock = threading.Lock()
+        self._beat_at = 0.0
+
+    # --- telling
+
+    def tell(self, records: Iterable[RecordKey]) -> None:
+        """Somebody came to these records, left, or edits another field: all processes hear who is there now."""
+        told = frozenset(self._seat(record) for record in records if record[0] in PRESENCE_KINDS)
+        if told:
+            self._send(LiveEvent(seats=told))
+
+    def _seat(self, record: RecordKey) -> Seat:
+        with self._lock:  # a later number goes with a later look
+            here = self._here(record)
+            return Seat(self._origin(), next(self._serial), *record, tuple(sorted(here.items())))
+
+    def _here(self, record: RecordKey) -> People:
+        """The people at the pages of this process."""
+        return _merged((each.user_id, each.editing) for each in self._pages(record).values())
+
+    def _pages(self, record: RecordKey) -> dict[str, SocketConnection]:
+        """The connections of people's pages that show the record; programs are not present."""
+        return {sid: each for sid, each in self._sockets.watching(record).items() if each.is_page}
+
+    def beat(self, has_others: bool) -> None:
+        """Once a second: say again who is here, and forget who has fallen silent. `has_others`: there is a bus."""
+        now = time.monotonic()
+        watched = {record for record in self._sockets.watched_records() if record[0] in PRESENCE_KINDS}
+        lapsed = self._forget(watched, now - LAPSE_SECONDS)
+        if has_others and now - self._beat_at >= BEAT_SECONDS:
+            self._beat_at = now
+            lapsed = watched
+        self.tell(lapsed)
+
+    def _forget(self, watched: set[RecordKey], before: float) -> set[RecordKey]:
+        """Drop records that no page here shows, and processes silent since then. Returns the records that lost some."""
+        lost = set()
+        with self._lock:
+            self._heard = {record: found for record, found in self._heard.items() if record in watched}
+            for record, found in self._heard.items():
+                for origin in [origin for origin, each in found.items() if each.at < before]:
+                    del found[origin]
+                    lost.add(record)
+        return lost
+
+    # --- hearing
+
+    def hear(self, session: Session, seats: Iterable[Seat]) -> None:
+        """Take in what processes say, and push to the pages here what has changed. A process new to us gets an answer.
+
+        `session` must act for the system.
+        """
+        changed, unanswered = set(), set()
+        for seat in sorted(seats, key=lambda each: each.serial):
+            if not self._pages(seat.record):
+                continue
+            changed.add(seat.record)
+            if seat.origin != self._origin() and self._take(seat):
+                unanswered.add(seat.record)
+        for record in changed:
+            self._push(session, record)
+        self.tell(unanswered)
+
+    def _take(self, seat: Seat) -> bool:
+        """Remember what another process says. Whether it has people there and was not known."""
+        with self._lock:
+            found = self._heard.setdefault(seat.record, {})
+            before = found.get(seat.origin)
+            if before is not None and before.seat.serial > seat.serial:
+                return False
+            if not seat.people:
+                found.pop(seat.origin, None)
+                return False
+            found[seat.origin] = _Heard(seat, time.monotonic())
+            return before is None
+
+    def _push(self, session: Session, record: RecordKey) -> None:
+        """Push "here" to the pages for which it has changed, if their person still may see the record."""
+        pages = self._pages(record)
+        with self._lock:
+            told = [pair for each in self._heard.get(record, {}).values() for pair in each.seat.people]
+        people = _merged([*told, *self._here(record).items()])
+        due = {}
+        for sid, page in pages.items():
+            others = tuple(sorted((user, field) for user, field in people.items() if user != page.user_id))
+            if others != page.others:
+                due[sid], page.others = others, others
+        for user in {pages[sid].user_id for sid in due}:
+            if not can_see(session, load_person(session, user), *record):
+                continue
+            for sid, others in due.items():
+                if pages[sid].user_id == user:
+                    cards = [_card(session, *other) for other in others]
+                    socketio.emit("here", {"kind": record[0], "id": record[1], "people": cards}, to=sid)
+
+    # --- who is writing
+
+    def hear_typing(self, session: Session, conversation: int, user: int) -> None:
+        """Push "typing" to the others who have the conversation open and still may see it."""
+        record = ("conversation", conversation)
+        others = {sid: each for sid, each in self._sockets.watching(record).items() if each.user_id != user}
+        if not others:
+            return
+        payload = {"kind": record[0], "id": conversation, "user": user, "name": load_person(session, user).full_name}
+        for viewer, scope in {(each.user_id, each.scope) for each in others.values()}:
+            who = load_person(session, viewer)
+            if can_see(session, replace(who, scope=scope) if scope else who, *record):
+                for sid, each in others.items():
+                    if (each.user_id, each.scope) == (viewer, scope):
+                        socketio.emit("typing", payload, to=sid)
+
+
+def _merged(pairs: Iterable[tuple[int, str]]) -> People:
+    """One entry for each person, with a field that they edit on one of their pages."""
+    found: People = {}
+    for user, field in pairs:
+        found[user] = field or found.get(user, "")
+    return found
+
+
+def _card(session: Session, user: int, field: str) -> dict[str, Any]:
+    """A colleague as the page shows them: the public card, as in any list of people."""
+    who: access.Person = load_person(session, user)
+    letters = initials(who.full_name)
+    return {"id": user, "name": who.full_name.strip(), "initials": letters, "tone": tone_of(letters), "field": field}

@@ -1,0 +1,38 @@
+"""Which values a person may edit in place: in the cells of a list, and on the page of a record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import access
+from app.extensions import db
+from app.web.core.fields import Field, Viewer
+
+#: Kinds of values that one small control can change; a record's page has room for larger ones.
+_SIMPLE = ("text", "phone", "email", "master", "choice", "person", "date", "moment", "number", "flag")
+_ROOMY = (*_SIMPLE, "textarea", "record", "time")
+
+
+def in_list(screen: Any, each: Field, viewer: Viewer) -> bool:
+    """Whether this person may change a column in the list: simple, offered by the form, and not masked for them."""
+    return _is_editable(screen, each, viewer, _SIMPLE)
+
+
+def on_page(screen: Any, each: Field, viewer: Viewer) -> bool:
+    """The same for the page of a record that is in their reach."""
+    return _is_editable(screen, each, viewer, _ROOMY)
+
+
+def names_on_page(screen: Any, key: int, viewer: Viewer) -> frozenset[str]:
+    """The columns that this person may change on the page of this record; none if it is out of their reach."""
+    named = [each.name for each in screen.record_table.fields if on_page(screen, each, viewer)]
+    if not named or not access.reaches_id(db.session(), viewer.person, screen.service.record, key, "write"):
+        return frozenset()
+    return frozenset(named)
+
+
+def _is_editable(screen: Any, each: Field, viewer: Viewer, kinds: tuple[str, ...]) -> bool:
+    is_offered = each.edit and each.kind in kinds and bool(each.columns) and not each.is_hidden(viewer)
+    if not is_offered or "edit" in screen.exclude_route_methods or not viewer.person.may(screen.module, "write"):
+        return False
+    return each.name != "owner" or viewer.person.may(screen.module, "assign")
