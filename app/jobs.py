@@ -99,9 +99,7 @@ _AT_ONCE = 200
 #: Rows of one transaction that are deleted for their age; what hangs on them goes with them.
 _FORGOTTEN_AT_ONCE = 500
 #: Days of calls that one pass counts, and one transaction: a day of 10,000 calls takes a tenth of a second.
-_DAYS_IN_A_PASS, _DAYS_AT_ONCE = 60, 5
-#: Seconds after which a transaction of a job has surely been committed.
-AFTER_COMMIT = 2.0
+_DAYS_IN_A_PASS, _DAYS_AT_ONCE = 30, 5
 #: A file to which no row refers may belong to a form that somebody still fills in.
 FORGOTTEN_AFTER = timedelta(days=1)
 

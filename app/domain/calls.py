@@ -70,6 +70,8 @@ class CallLog(Record):
         Index("ix_call_started", "started_on"),
         # Dashboards count the calls of a period without reading them.
         Index("ix_call_figures", "started_on", *_COUNTED),
+        # Missed calls of a period, of which each is looked up: has somebody called back?
+        Index("ix_call_missed", "direction", "status", "started_on", "employee_id", "other_e164"),
         Index("ix_call_changed", "changed_on"),
         Index("ix_call_created", "created_on"),
         Index("ix_call_other", "other_e164", "started_on"),

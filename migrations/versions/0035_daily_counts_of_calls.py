@@ -53,8 +53,10 @@ def upgrade() -> None:
     )
     for table in ("call_day_count", "call_hour_count", "call_day_numbers"):
         op.create_index(f"ix_{table}_day", table, ["day"])
+    op.create_index("ix_call_missed", "call_log", ["direction", "status", "started_on", "employee_id", "other_e164"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_call_missed", "call_log")
     for table in ("call_day_numbers", "call_hour_count", "call_day_count", "call_rollup_mark", "call_rollup_state"):
         op.drop_table(table)

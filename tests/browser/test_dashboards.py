@@ -56,7 +56,7 @@ def test_a_dashboard_works_without_scripts(seat: Sit) -> None:
 def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) -> None:
     asha = seat(MANAGER)
     page = asha.page
-    asha.go("/dashboard/sla")
+    asha.go("/dashboard/calls")
     page.locator(".dash-arrange").click()
     page.locator("#board-label").fill("Mornings")
     names = page.locator("[data-card] [data-name]")
