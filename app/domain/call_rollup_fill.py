@@ -148,7 +148,8 @@ def _insert(session: Session, day: int, found: DayFigures) -> None:
         {"person_id": who, "day": day, "numbers": packed(some), "fresh": found.fresh if who == EVERYBODY else None}
         for who, some in found.numbers.items()
     ]
-    for table, rows in zip(COUNTS, (counts, hours, numbers), strict=True):
+    made: list[tuple[Any, list[dict[str, Any]]]] = [(DayCount, counts), (HourCount, hours), (DayNumbers, numbers)]
+    for table, rows in made:
         if rows:
             session.execute(insert(table.__table__), rows)
 

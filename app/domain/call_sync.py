@@ -175,7 +175,7 @@ def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall],
     by_id: dict[str, _KnownCall] = {}
     by_natural_key: dict[Any, _KnownCall] = {}
     for row in session.execute(query, values | ({"numbers": numbers} if numbers else {})):
-        known = by_id.setdefault(row.device_call_id, _KnownCall(*row[:6], row.started_on))
+        known = by_id.setdefault(row.device_call_id, _KnownCall(*row[:7]))
         other = row.other_e164 or other_number(
             row.direction, row.from_number or "", row.to_number or "", batch.telephone
         )
@@ -196,10 +196,10 @@ def _known_calls_query(has_numbers: bool, has_unknown: bool) -> Any:
         CallLog.duration_seconds,
         CallLog.ended_on,
         CallLog.native,
+        CallLog.started_on,
         CallLog.from_number,
         CallLog.to_number,
         CallLog.other_e164,
-        CallLog.started_on,
     )
     within = and_(CallLog.started_on >= bindparam("first"), CallLog.started_on < bindparam("end"))
     rules: list[ColumnElement[bool]] = [CallLog.device_call_id.in_(bindparam("names", expanding=True))]

@@ -173,7 +173,6 @@ def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(world: World) 
     filled(session)
     state = session.get_one(RollupState, 1)
     assert call_rollups.date_of(state.filled_until or 0) == LAST - timedelta(days=1)
-    assert_equal(world)
     for n, step in enumerate(phones.chance.sample(STEPS * 2, 2 * len(STEPS))):
         step(phones, session)
         session.commit()
