@@ -100,6 +100,8 @@ _AT_ONCE = 200
 _FORGOTTEN_AT_ONCE = 500
 #: Days of calls that one pass counts, and one transaction: a day of 10,000 calls takes a tenth of a second.
 _DAYS_IN_A_PASS, _DAYS_AT_ONCE = 30, 5
+#: Seconds after which a transaction of a job has surely been committed.
+AFTER_COMMIT = 2.0
 #: A file to which no row refers may belong to a form that somebody still fills in.
 FORGOTTEN_AFTER = timedelta(days=1)
 
