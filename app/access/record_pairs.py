@@ -36,5 +36,6 @@ def reached_pairs(
         columns = [each.owner_id for each in (one, other)]
         columns += [each.assignee_id for each in (one, other) if hasattr(record, "assignee_id")]
         rules.append(or_(*[column == owner_id for column in columns]))
-    query: Select[Any] = select(pair.id, pair.first_id, pair.second_id, pair.reasons, pair.score)
+    wanted: list[Any] = [pair.id, pair.first_id, pair.second_id, pair.reasons, pair.score]
+    query: Select[Any] = select(*wanted)
     return query.join(one, one.id == pair.first_id).join(other, other.id == pair.second_id).where(*rules)

@@ -90,6 +90,6 @@ def _codes(session: Session, customers: list[int]) -> dict[str, int]:
         own = select(Customer.referral_code, Customer.id).where(Customer.referral_code.is_not(None))
         for code, key in session.execute(accounts.where(CustomerAccount.customer_id.in_(some))):
             found[code] = key
-        for code, key in session.execute(own.where(Customer.id.in_(some))):
-            found.setdefault(str(code), key)
+        for shared, key in session.execute(own.where(Customer.id.in_(some))):
+            found.setdefault(str(shared), key)
     return dict(found)

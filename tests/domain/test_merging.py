@@ -39,6 +39,10 @@ NO_REFERENCES = {
     "ticket.exhausted_task_id": "a task",
     "status_change.from_id": "a status",
     "status_change.to_id": "a status",
+    "call_day_count.person_id": "a colleague",
+    "call_day_numbers.person_id": "a colleague",
+    "call_hour_count.person_id": "a colleague",
+    "file_usage.user_id": "a colleague",
 }
 #: Keys of which a column that moves is a part.
 SHARED_KEYS = {("ticket_subjects", "ticket_id")}

@@ -146,6 +146,8 @@ BODIES: dict[tuple[str, str], Any] = {
         "close_tasks": [31],
     },
     ("lead", "assign"): {"assign_to": "ana"},
+    **{(kind, "merge"): {"with": [18], "fields": {}, "dry_run": True} for kind in ("lead", "ticket", "customer")},
+    **{(kind, "undo_merge"): {"merge": 4} for kind in ("lead", "ticket", "customer")},
     ("ticket", "assign"): {"assign_to_role": "Support User"},
     ("ticket", "join"): {"user": "ben"},
     ("ticket", "callers"): {"text": "9820012345"},
