@@ -11,7 +11,7 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
+from sqlalchemy import literal, select, union_all
 from sqlalchemy.orm import Session
 
 from app import access
@@ -244,13 +244,15 @@ class CustomerScreen(RevealTools, Screen):
         return redirect(self.url_of(row))
 
     def timeline_records(self, key: int, viewer: Viewer) -> tuple[tuple[str, int], ...]:
-        """The customer, with the newest of their leads and tickets that the person sees."""
-        found: list[tuple[str, int]] = []
+        """The customer, with the newest of their leads and tickets that the person sees; one statement."""
+        parts = []
         for kind, record, module in (("lead", Lead, "Leads"), ("ticket", Ticket, "Tickets")):
             if viewer.person.may(module, "read"):
-                query = select(record.id).where(record.customer_id == key).order_by(record.id.desc())
-                found += [(kind, row) for row in db.session().scalars(query.limit(MOST_RECORDS))]
-        return (("customer", key), *found)
+                query = select(literal(kind).label("kind"), record.id).where(record.customer_id == key)
+                newest = query.order_by(record.id.desc()).limit(MOST_RECORDS).subquery()
+                parts.append(select(newest.c.kind, newest.c.id))
+        found = db.session().execute(union_all(*parts)) if parts else ()
+        return (("customer", key), *((kind, row) for kind, row in found))
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The customer's leads, tickets and accounts."""
