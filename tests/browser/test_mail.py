@@ -94,12 +94,12 @@ def test_an_email_thread(seat: Sit, office: LiveServer, mail_server: MailServer,
     asha.go("/leads/")
     lead = re.findall(r"/leads/edit/(\d+)", page.content())[0]
     asha.go(f"/leads/show/{lead}")
-    page.locator("a[data-mail-open]").first.click()
+    page.locator("[data-compose=email]").first.click()
     type_email(page, "Your papers")
     page.select_option("[name=account]", label="Mail smtp")
     page.wait_for_timeout(400)  # the draft is kept a moment after the last key
     asha.go(f"/leads/show/{lead}")
-    page.locator("a[data-mail-open]").first.click()
+    page.locator("[data-compose=email]").first.click()
     expect(page.locator(".mail-note")).to_contain_text("Your draft was restored")
     expect(page.locator(".mail-file")).to_contain_text("list.csv")
     page.locator("[data-mail-editor]").click()

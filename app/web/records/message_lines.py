@@ -28,7 +28,7 @@ _COLUMNS = (
     *(Message.lead_id, Message.ticket_id, Message.customer_id),
 )
 #: What `files_of` wants to know of a file and its message.
-FILE_COLUMNS = (
+_FILE_COLUMNS = (
     *(MessageFile.id, MessageFile.place, MessageFile.state, MessageFile.error, MessageFile.size, MessageFile.preview),
     *(MessageFile.message_id, Message.media, Message.direction, Message.channel, Message.conversation_id),
     *(Message.created_by_id, Message.created_on, Message.happened_on),
@@ -44,9 +44,9 @@ def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     return dict(zip((row.id for row in rows), _lines(rows, viewer), strict=True))
 
 
-def newest(rules: list[Any], limit: int) -> list[Any]:
-    """The latest messages for which these conditions hold and that the viewer sees, for `entries`; one statement."""
-    return list(db.session.execute(select(*_COLUMNS).where(*rules).order_by(Message.id.desc()).limit(limit)))
+def newest(rules: list[Any], order: Any, limit: int) -> list[Any]:
+    """Messages for which these conditions hold and that the viewer sees, for `entries`; one statement."""
+    return list(db.session.execute(select(*_COLUMNS).where(*rules).order_by(order).limit(limit)))
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
@@ -145,8 +145,14 @@ def _headline(row: Any) -> str:
 # --- files
 
 
+def newest_files(rules: list[Any], order: Any, limit: int) -> list[Any]:
+    """Files of messages for which these conditions hold and that the viewer sees, for `files_of`; one statement."""
+    query = select(*_FILE_COLUMNS).join(Message, Message.id == MessageFile.message_id).where(*rules)
+    return list(db.session.execute(query.order_by(order, MessageFile.place).limit(limit)))
+
+
 def files_of(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """What the tab of files shows of these rows, see FILE_COLUMNS."""
+    """What the tab of files shows of these rows, see `newest_files`."""
     return [_file(row, viewer) for row in rows if row.place < len(row.media or ())]
 
 

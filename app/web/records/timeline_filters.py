@@ -54,7 +54,12 @@ class Asked:
 
     def query(self, tab: str, **changes: Any) -> str:
         """The query string of this page, or of one that differs from it; "" or "?…"."""
-        kept = {"tab": "" if tab == "activity" else tab, "who": self.who, "kind": self.kind, "part": self.part}
+        kept: dict[str, Any] = {
+            "tab": "" if tab == "activity" else tab,
+            "who": self.who,
+            "kind": self.kind,
+            "part": self.part,
+        }
         kept |= {"from": self.first, "to": self.last}
         return "".join(f"?{each}" for each in [urlencode({k: v for k, v in (kept | changes).items() if v})] if each)
 

@@ -67,6 +67,11 @@ def _of(column: Any, ids: list[int]) -> Any:
 # --- keysets
 
 
+def newest_first(column: Any, records: Records) -> Any:
+    """The order by a table's id. Of several records it is no index's, or MariaDB might read the table backwards."""
+    return column.desc() if len(records) == 1 else (column + 0).desc()
+
+
 def _page(query: KeptQuery, rules: Iterable[Any]) -> list[Any]:
     return query.where(db.session(), list(rules))
 
@@ -123,15 +128,25 @@ def _lines(asked: Asked, kinds: tuple[str, ...], viewer: Viewer) -> Page:
 def _activities(asked: Asked, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
     rule = belongs(Activity, asked.records)
     rules = [rule, *asked.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, asked)]
-    return _page(_newest_lines(), [*rules, Activity.kind.in_(kinds)] if kinds else rules)
+    query = _newest_lines() if len(asked.records) == 1 else _newest_of_several()
+    return _page(query, [*rules, Activity.kind.in_(kinds)] if kinds else rules)
 
 
 @lru_cache
 def _newest_lines() -> KeptQuery:
+    return _lines_by(Activity.id.desc())
+
+
+@lru_cache
+def _newest_of_several() -> KeptQuery:
+    return _lines_by((Activity.id + 0).desc())
+
+
+def _lines_by(order: Any) -> KeptQuery:
     line = Activity
     told = (line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on)
     query = select(*told, line.lead_id, line.ticket_id, line.customer_id)
-    return KeptQuery.of(query.order_by(line.id.desc()).limit(PAGE), Activity)
+    return KeptQuery.of(query.order_by(order).limit(PAGE), Activity)
 
 
 # --- tasks
@@ -206,7 +221,8 @@ def messages(channel: str) -> Callable[[Asked, Viewer], Page]:
     def page(asked: Asked, viewer: Viewer) -> Page:
         rules = [belongs(Message, asked.records), Message.channel == channel]
         rules += asked.rules(Message.created_by_id, Message.created_on, viewer)
-        rows = message_lines.newest([*rules, *_after_id(Message.id, asked)], PAGE)
+        order = newest_first(Message.id, asked.records)
+        rows = message_lines.newest([*rules, *_after_id(Message.id, asked)], order, PAGE)
         return Page(message_lines.entries(rows, viewer), _older(rows, lambda row: str(row.id)))
 
     return page
@@ -215,14 +231,17 @@ def messages(channel: str) -> Callable[[Asked, Viewer], Page]:
 def files(asked: Asked, viewer: Viewer) -> Page:
     """The files of messages."""
     rules = [belongs(Message, asked.records), *asked.rules(Message.created_by_id, Message.created_on, viewer)]
-    rows = _page(_files(), [*rules, *_after_id(MessageFile.id, asked)])
-    return Page(message_lines.files_of(rows, viewer), _older(rows, lambda row: str(row.id)))
+    rows = message_lines.newest_files([*rules, *_after_file(asked)], newest_first(Message.id, asked.records), PAGE)
+    return Page(message_lines.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}"))
 
 
-@lru_cache
-def _files() -> KeptQuery:
-    query = select(*message_lines.FILE_COLUMNS).join(Message, Message.id == MessageFile.message_id)
-    return KeptQuery.of(query.order_by(MessageFile.id.desc()).limit(PAGE), MessageFile, Message)
+def _after_file(asked: Asked) -> list[Any]:
+    """Files come by their message, the newest first, and by their place in it."""
+    if not asked.before:
+        return []
+    message, _dot, place = asked.before.partition(".")
+    key, after = whole(message, 0, 1, 2**31 - 1), whole(place, 0, 0, 1000)
+    return [or_(Message.id < key, and_(Message.id == key, MessageFile.place > after))]
 
 
 def of_record(row: Any) -> tuple[str, int] | None:
