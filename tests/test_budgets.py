@@ -163,7 +163,8 @@ def door(full: World, request: pytest.FixtureRequest) -> Door:
     return full.door(people[getattr(view, "module", "") == "Tickets"])
 
 
-PAGED = [each for each in views.RESOURCES if each.resource_name != "export"]  # one's newest fifty, without pages
+#: Not those without pages: one's newest fifty exports, and the reports that one sees.
+PAGED = [each for each in views.RESOURCES if each.resource_name not in ("export", "report")]
 
 
 @pytest.mark.parametrize("resource", PAGED, ids=name_of)

@@ -275,6 +275,7 @@ UNIMPORTED = {
     "marshmallow": "FAB imports it, and starts with this version only",
     "marshmallow-sqlalchemy": "FAB imports it, and starts with this version only",
     "python-socketio": "Flask-SocketIO brings it; ours is the version",
+    "uharfbuzz": "fpdf2 shapes text by it",
 }
 
 
@@ -288,7 +289,7 @@ def test_every_direct_package_is_used() -> None:
 
 
 def _is_imported(name: str, sources: str) -> bool:
-    module = {"PyMySQL": "pymysql", "python-socketio": "socketio", "Pillow": "PIL"}.get(
+    module = {"PyMySQL": "pymysql", "python-socketio": "socketio", "Pillow": "PIL", "fpdf2": "fpdf"}.get(
         name, name.lower().replace("-", "_")
     )
     return bool(re.search(rf"^\s*(import|from) {module}\b|mysql\+{module}", sources, re.M | re.I))

@@ -97,8 +97,8 @@ def downgrade() -> None:
 def _stamped():
     return [
         sa.Column("id", sa.Integer(), primary_key=True),
-        sa.Column("created_on", MOMENT, nullable=False),
-        sa.Column("changed_on", MOMENT, nullable=False),
+        sa.Column("created_on", MOMENT, nullable=False),  # small: a column of new tables only
+        sa.Column("changed_on", MOMENT, nullable=False),  # small: a column of new tables only
         sa.Column("created_by_id", *_key("ab_user.id")),
         sa.Column("changed_by_id", *_key("ab_user.id")),
     ]

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import g
-from sqlalchemy import select
+from sqlalchemy import literal, select, union_all
 
 from app.extensions import db
 from app.models import ListChoice, Report, ReportPin, SavedView, ViewPin
 from app.web.core.fields import Viewer
 
+#: What tells a pinned report from the choice for a list.
+_REPORT = "/report"
 #: People whose choices a process remembers.
 MAX_PEOPLE = 5000
 
@@ -59,7 +61,7 @@ _lock = threading.Lock()
 
 
 def choices_of(viewer: Viewer) -> Choices:
-    """The choices of this person; three statements where something has changed since they were asked last."""
+    """The choices of this person; two statements where something has changed since they were asked last."""
     if "list_choices" not in g:
         version = (viewer.person.version, g.get("lists_version"))
         key = (str(db.session().get_bind().engine.url), viewer.person.id)
@@ -81,6 +83,16 @@ def forget() -> None:
     g.lists_version = None
 
 
+def _own_choices(own: int) -> Any:
+    return select(ListChoice.module, ListChoice.view_id, ListChoice.columns).where(ListChoice.user_id == own)
+
+
+def _pinned_reports(own: int) -> Any:
+    """In the same columns: a marker, the id of a report, its name."""
+    pinned = select(literal(_REPORT), Report.id, Report.label).join(ReportPin, ReportPin.report_id == Report.id)
+    return pinned.where(ReportPin.user_id == own)
+
+
 def _load(viewer: Viewer) -> Choices:
     session, own = db.session(), viewer.person.id
     columns = (SavedView.id, SavedView.module, SavedView.label, SavedView.query, SavedView.owner_id)
@@ -94,14 +106,15 @@ def _load(viewer: Viewer) -> Choices:
         views[view.id] = view
         if is_pinned:
             pins.add(view.id)
-    pinned = select(Report.id, Report.label).join(ReportPin, ReportPin.report_id == Report.id)
-    mine = pinned.where(ReportPin.user_id == own).order_by(Report.label, Report.id)
-    reports = session.execute(mine).all() if viewer.person.may("Reports", "read") else ()
-    chosen = session.execute(select(ListChoice.module, ListChoice.view_id, ListChoice.columns)).all()
+    chosen = session.execute(union_all(_own_choices(own), _pinned_reports(own))).all()
+    reports = [(key, label) for module, key, label in chosen if module == _REPORT]
+    if not viewer.person.may("Reports", "read"):
+        reports = []
+    chosen = [row for row in chosen if row[0] != _REPORT]
     return Choices(
         views,
         frozenset(pins),
         {module: view for module, view, _columns in chosen if view in views},
         {module: columns for module, _view, columns in chosen if columns},
-        tuple((key, label) for key, label in reports),
+        tuple(sorted(reports, key=lambda each: (each[1].casefold(), each[0]))),
     )
