@@ -94,10 +94,8 @@ def test_a_lost_answer_and_a_refusal(seat: Sit) -> None:
         route.abort()
 
     page.route("**/leads/note/*", lose, times=1)
-    page.context.set_offline(False)
-    page.evaluate(ONLINE)
-    page.wait_for_function("() => document.querySelector('[data-outbox-open]').hidden || true")
-    page.evaluate(ONLINE)
+    with page.expect_navigation():  # once it is sent, the page loads anew
+        page.context.set_offline(False)
     waiting(page, 0)
     page.goto(rohan.url + href)
     expect(page.locator(".entry-note", has_text="Said twice?")).to_have_count(1)
@@ -108,8 +106,7 @@ def test_a_lost_answer_and_a_refusal(seat: Sit) -> None:
     page.locator("details[data-key=s] button[name=status]").first.click()
     waiting(page, 1)
     colleague.go(href)
-    colleague.page.locator(".status-button").click()
-    colleague.page.locator("details[data-key=s] button[name=status]").nth(1).click()
+    colleague.page.locator("details[data-key=s] button[name=status]").nth(1).dispatch_event("click")
     colleague.page.wait_for_load_state("load")
     page.context.set_offline(False)
     page.evaluate(ONLINE)

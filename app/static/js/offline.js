@@ -103,7 +103,7 @@ async function run() {
   }
   if (sent) toast(words.sent.replace('{}', sent));
   const left = await store.all(words.user);
-  if (left.some((each) => each.state !== 'waiting') && sent + waiting.length) open();
+  if (left.some((each) => each.state !== 'waiting') && sent + waiting.length) await open(); // before the page may load anew
   back(sent > 0 && left.length === 0);
 }
 // One tab sends at a time.
@@ -197,7 +197,10 @@ async function redraw() {
   if (!entries.length && dialog.open) dialog.close();
 }
 function changed() { redraw(); channel?.postMessage('changed'); }
-function open() { redraw().then(() => { if (!dialog.open && !document.querySelector('dialog[open]') && !opener.hidden) dialog.showModal(); }); }
+async function open() {
+  await redraw();
+  if (!dialog.open && !document.querySelector('dialog[open]') && !opener.hidden) dialog.showModal();
+}
 async function edit(row, entry) {
   const [name, value] = textOf(entry);
   const area = $('<textarea class="form-control" rows="3"></textarea>');

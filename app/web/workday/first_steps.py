@@ -23,7 +23,7 @@ COOKIE, COOKIE_SECONDS = "first_steps", 31_536_000
 _HOMES = ("/", "/dashboard/")
 _BACKED_UP = and_(BackupRun.kind == "backup", BackupRun.outcome.in_(("done", "partly")))
 #: One row; each part stops at the first row that it finds.
-_STATE = select(
+_STATE: Any = select(
     (select(func.count()).select_from(select(User.id).where(User.active).limit(2).subquery()).scalar_subquery() > 1),
     exists(select(Holiday.id)),
     exists(select(ChannelAccount.id).where(ChannelAccount.is_active, ChannelAccount.kind != "console")),
