@@ -40,6 +40,7 @@ class UnixTransport(xmlrpc.client.Transport):
         made = http.client.HTTPConnection("localhost", timeout=60)
         made.sock = socket.socket(socket.AF_UNIX)
         made.sock.connect(self._path)
+        self._connection = host, made  # to be closed with the proxy
         return made
 
 
