@@ -48,8 +48,9 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> No
     asha.go(f"/leads/{new_lead(rohan, 'Filewali', '9825012481')}")
     asha.await_socket()
     mine, theirs = rohan.page.locator(".file-row[data-file]"), asha.page.locator(".file-row[data-file]")
-    expect(rohan.page.locator(".files-drop")).to_be_visible()
+    asha.page.locator(".record-tabs a", has_text="Files").click()
     expect(asha.page.locator(".files-drop")).to_be_visible()
+    expect(rohan.page.locator(".files-drop")).to_have_count(1)  # behind another tab, until there is a file
     carry(rohan, "dragover", "form.pdf", "application/pdf", PDF)
     expect(rohan.page.locator("body.is-drop")).to_have_count(1)
     carry(rohan, "drop", "form.pdf", "application/pdf", PDF)
@@ -93,13 +94,16 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> No
     expect(theirs).to_have_count(1)
     rohan.page.get_by_role("button", name="Undo").click()
     expect(theirs).to_have_count(2)
-    assert [each for each in (*rohan.complaints, *asha.complaints) if "422" not in each] == []
+    # A refused file is an answer that the console counts; the browser's own viewer of PDFs styles its pages inline.
+    said = [each for each in (*rohan.complaints, *asha.complaints) if "422" not in each]
+    assert [each for each in said if not each.startswith("Applying inline style")] == []
 
 
 def test_files_are_attached_without_javascript(seat: Sit) -> None:
     rohan = seat(SELLER, java_script_enabled=False)
     rohan.go("/leads/")
     rohan.page.locator('.rows a[href*="CRM-LEAD-"]').first.click()
+    rohan.page.locator(".record-tabs a", has_text="Files").click()
     rohan.page.locator(".files-part a", has_text="Files").click()
     chosen = [{"name": "a.txt", "mimeType": "text/plain", "buffer": b"Hello"}]
     rohan.page.locator(".files-add input[type=file]").set_input_files(chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g
+from flask import g, has_app_context
 from flask_babel import lazy_gettext as _
 from sqlalchemy import false, or_, select
 
@@ -245,6 +245,6 @@ def person_card(card: dict[str, Any]) -> dict[str, Any]:
 
 def picture_of(user: int | None) -> str | None:
     """The address of a user's picture, which changes with it; None for those without."""
-    viewer = g.get("viewer") if g else None
+    viewer = g.get("viewer") if has_app_context() else None
     digest = viewer.lookups.pictures.get(user) if viewer is not None else None
     return f"/pictures/user/{user}/{digest}" if digest else None
