@@ -120,7 +120,7 @@ def test_who_leaves_is_gone(two: tuple[Seat, Seat]) -> None:
 
 def test_a_masked_value_is_revealed_for_a_moment(two: tuple[Seat, Seat], seat: Sit) -> None:
     asha, rohan = two
-    rohan.page.keyboard.press("e")
+    rohan.page.locator("[data-values] header a").first.click()
     rohan.page.fill("[name=pan]", PAN)
     rohan.page.click("main form[data-form] button[type=submit]")
     eye = asha.page.locator("[data-strip-item=pan] [data-reveal]")

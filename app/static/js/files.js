@@ -1,6 +1,6 @@
 // Files of a record: chosen, dropped or pasted; sent two at a time with progress and cancel; shown large; fresh for everybody.
 // Without this file the plain form sends them.
-const panel = () => document.querySelector('[data-files]');
+const panel = () => document.querySelector('[data-files][data-url]:not(.write-files)');
 const fill = (text, value) => text.replace('{}', value);
 const AT_ONCE = 2;
 const waiting = [];

@@ -76,18 +76,23 @@ function swapSide(fresh) {
   const names = (within) => $$('[data-pair]', within).map((pair) => `${pair.dataset.pair}${'inline' in pair.dataset}${Boolean($('[data-reveal]', pair))}`).join();
   if (names(fresh) !== names(side)) { swapAll(fresh); return; }
   $$('[data-pair]', fresh).forEach((pair) => swapValue(named(pair.dataset.pair), $('.inline-value', pair)));
-  const lists = (within) => $$('.side-part', within).filter((part) => !$('[data-pair]', part));
-  const kept = lists(side);
-  if (kept.some((part) => part.contains(document.activeElement))) return;
-  const last = $$('.side-part', side).filter((part) => !kept.includes(part)).pop();
-  kept.forEach((part) => part.remove());
-  if (last) last.after(...lists(fresh)); else side.prepend(...lists(fresh));
+  swapParts('[data-related]', fresh);
+}
+/** Parts of this kind as they are now; those that are loaded by themselves (files, duplicates) stay. */
+function swapParts(kind, fresh) {
+  const old = $$(kind, side);
+  if (old.some((part) => part.contains(document.activeElement) && kind === '[data-related]')) return;
+  const mark = document.createComment('');
+  if (old.length) old[0].before(mark); else side.append(mark);
+  old.forEach((part) => part.remove());
+  mark.replaceWith(...$$(kind, fresh));
 }
 /** Other values than before may be changed or revealed. */
 function swapAll(fresh) {
   if ($('[data-cell-form], [data-revealed]', side)) { missed = true; return; }
   const at = side.contains(document.activeElement) && document.activeElement.closest('[data-pair]')?.dataset.pair;
-  side.replaceChildren(...fresh.childNodes);
+  swapParts('[data-values]', fresh);
+  swapParts('[data-related]', fresh);
   if (at) $('.inline-edit', named(at) || side)?.focus({ preventScroll: true });
 }
 function swapValue(pair, fresh) {

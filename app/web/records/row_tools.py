@@ -132,7 +132,7 @@ class RowTools:
         shown = self.record_table.one(db.session(), row.id)
         if shown is None:
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-        return render_template("crm/_live.html", record=pages.record_page(self, shown, viewer, request.args))
+        return render_template("crm/_live.html", record=pages.record_page(self, shown, viewer, {}))
 
     @expose("/preview/<pk>", methods=["GET"])
     @has_access
