@@ -105,7 +105,10 @@ PUBLIC_TABLES = {
     "ab_view_menu",
     "access_version",
     "account_type",
+    "board_home",  # which board a role begins with; the board has a rule
     "business_setting",
+    # How many calls each person had on each day. What of it a person may see: dashboards/measure.py
+    *("call_day_count", "call_day_numbers", "call_hour_count", "call_rollup_mark", "call_rollup_state"),
     "delivery",
     "failed_try",
     "field_mask",
