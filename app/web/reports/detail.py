@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
-from app.web.records.list_page import row_url
+from app.web.core.local_links import row_url
 from app.web.reports import addresses, labels, statements
 from app.web.reports.catalogue import Column
 from app.web.reports.statements import Asked
