@@ -106,11 +106,10 @@ def _load(viewer: Viewer) -> Choices:
         views[view.id] = view
         if is_pinned:
             pins.add(view.id)
-    chosen = session.execute(union_all(_own_choices(own), _pinned_reports(own))).all()
-    reports = [(key, label) for module, key, label in chosen if module == _REPORT]
-    if not viewer.person.may("Reports", "read"):
-        reports = []
-    chosen = [row for row in chosen if row[0] != _REPORT]
+    found = session.execute(union_all(_own_choices(own), _pinned_reports(own))).all()
+    may_see = viewer.person.may("Reports", "read")
+    reports = [(key, label) for module, key, label in found if module == _REPORT and may_see]
+    chosen = [row for row in found if row[0] != _REPORT]
     return Choices(
         views,
         frozenset(pins),
