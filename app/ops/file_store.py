@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -25,6 +25,8 @@ MAX_BYTES = 25_000_000
 PREFIX = "file:"
 #: So much of a file is in memory at a time.
 CHUNK = 262_144
+#: Nobody writes one file for so long.
+LEFT_AFTER = timedelta(days=1)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -157,10 +159,19 @@ class FolderStore:
             if _DIGEST.fullmatch(digest):
                 with suppress(FileNotFoundError):
                     yield digest, _stored_on(path)
+            elif path.name.startswith("tmp"):
+                _remove_left(path)
 
     def _path(self, digest: str) -> Path:
         check_digest(digest)
         return self.folder / digest[:2] / digest[2:]
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what a process has left that was killed while it wrote a file; not what is being written now."""
+    with suppress(FileNotFoundError):
+        if datetime.now(UTC) - _stored_on(path) > LEFT_AFTER:
+            path.unlink()
 
 
 def _stored_on(path: Path) -> datetime:

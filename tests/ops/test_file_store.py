@@ -153,3 +153,14 @@ def test_a_wrong_place_is_told_at_the_start(tmp_path: Path, name: str, value: st
     with pytest.raises(config.WrongSetting, match=name):
         settings_for(tmp_path, **{name: value})
     assert settings_for(tmp_path, CRM_FILES="s3://crm-files/desk/").files == ("crm-files", "desk/")
+
+
+def test_what_a_killed_process_has_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    kept = store.put(b"whole").digest
+    old, new = (tmp_path / kept[:2] / name for name in ("tmpold", "tmpnew"))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    assert [digest for digest, _stored_on in store.list()] == [kept]
+    assert new.exists() and not old.exists()
