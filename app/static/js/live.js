@@ -51,11 +51,13 @@ function bell(news) {
 // --- somebody else changed the record on this page, or access to it was lost
 let soon = null;
 function refresh() {
-  const timeline = document.querySelector('[data-timeline]');
   clearTimeout(soon);
   const sound = [...document.querySelectorAll('[data-timeline] audio')].find((each) => !each.paused);
   if (sound) { sound.addEventListener('pause', refresh, { once: true }); return; } // not while somebody listens
-  soon = setTimeout(() => timeline && window.htmx?.ajax('GET', timeline.dataset.timeline, { target: timeline, swap: 'outerHTML' }), 250);
+  soon = setTimeout(() => {
+    const timeline = document.querySelector('[data-timeline]'); // another refresh may have replaced the one of before
+    if (timeline) window.htmx?.ajax('GET', timeline.dataset.timeline, { target: timeline, swap: 'outerHTML' });
+  }, 250);
 }
 const isOurs = (news) => news.id === undefined || !watchId || String(news.id) === watchId;
 function activity(news) {
