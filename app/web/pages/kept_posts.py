@@ -22,13 +22,13 @@ from app.web.core.gate import current_viewer, json_answer, now
 from app.web.pages.refusals import back
 
 #: Paths of the forms, as a regular expression of Python and of JavaScript.
-PATHS = (
+_PATHS = re.compile(
     r"^/(?:leads|tickets|customers)/note/[\w-]+$"
     r"|^/(?:leads|tickets)/move/[\w-]+$"
     r"|^/tasks/(?:add|(?:done|reopen|snooze|finish|move)/[\w-]+)$"
     r"|^/calls/(?:outcome|log/\w+)/[\w-]+$"
 )
-_PATHS = re.compile(PATHS)
+PATHS = _PATHS.pattern
 #: The field that holds the key where a form can send no header.
 FIELD = "once"
 #: Whose page sends it; the id of a user.

@@ -29,7 +29,8 @@ def columns_of(asked: Asked) -> tuple[list[Column], list[str]]:
         else:
             found.append(column)
     if not found:
-        raise RuleBroken(" ".join([_("None of the columns of this report can be shown."), *left_out]), "columns")
+        sentence = " ".join([_("None of the columns of this report can be shown."), *left_out])
+        raise RuleBroken(sentence, "columns")
     return found, left_out
 
 
