@@ -292,9 +292,13 @@ def test_every_direct_package_is_used() -> None:
 
 
 def _is_imported(name: str, sources: str) -> bool:
-    module = {"PyMySQL": "pymysql", "python-socketio": "socketio", "Pillow": "PIL", "fpdf2": "fpdf"}.get(
-        name, name.lower().replace("-", "_")
-    )
+    module = {
+        "PyMySQL": "pymysql",
+        "python-socketio": "socketio",
+        "Pillow": "PIL",
+        "fpdf2": "fpdf",
+        "markdown-it-py": "markdown_it",
+    }.get(name, name.lower().replace("-", "_"))
     return bool(re.search(rf"^\s*(import|from) {module}\b|mysql\+{module}", sources, re.M | re.I))
 
 

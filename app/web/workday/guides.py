@@ -11,7 +11,6 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 import config
-from app.lib import guide_html
 from app.web.core.gate import current_person, signed_in
 
 DOCS = config.ROOT / "docs"
@@ -59,7 +58,9 @@ def _page(name: str) -> str:
 
 
 @lru_cache
-def _guide(name: str) -> guide_html.Guide:
+def _guide(name: str) -> Any:
+    from app.lib import guide_html  # its library is needed for these pages only
+
     return guide_html.guide((DOCS / f"{name}.md").read_text(encoding="utf-8"), _place)
 
 
