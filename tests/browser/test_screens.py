@@ -45,8 +45,10 @@ FOCUS = "() => document.activeElement.tagName"
 
 #: What axe looks for that depends on colours. All else is the same in the other theme.
 OF_COLOURS = ["color-contrast", "link-in-text-block"]
-#: Let the colours of the other theme arrive: they are faded in.
-SETTLED = "() => Promise.all(document.getAnimations().map((each) => each.finished.catch(() => null)))"
+#: Let the colours of the other theme arrive: they are faded in. What turns for ever, or is held, is not waited for.
+SETTLED = """() => Promise.race([new Promise((done) => setTimeout(done, 2000)), Promise.all(document.getAnimations()
+  .filter((each) => each.effect?.getComputedTiming().endTime !== Infinity)
+  .map((each) => each.finished.catch(() => null)))])"""
 #: Dialog of a record's page -> how it opens. The last one is there when something typed offline waits.
 DIALOGS: dict[str, Callable[[Any], Any]] = {
     "#shortcuts": lambda page: page.keyboard.press("?"),
