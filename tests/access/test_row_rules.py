@@ -153,8 +153,11 @@ def test_history_is_seen_with_its_parent(office: Session, users: Any, module: st
         about = make(office)
         about.owner_id = owner
         lines.append(row(office, Attachment, **{parent: about.id}).id)
-    assert seen(office, person(users[0], {f"{module}.read": "own"}), Attachment) == {lines[0]}
-    assert seen(office, person(users[0]), Attachment) == set()
+    # A file is read like a note: by who sees its record, and may read notes.
+    notes = {"Notes.read": "own"}
+    assert seen(office, person(users[0], {f"{module}.read": "own"} | notes), Attachment) == {lines[0]}
+    assert seen(office, person(users[0], {f"{module}.read": "own"}), Attachment) == set()
+    assert seen(office, person(users[0], notes), Attachment) == set()
 
 
 @pytest.mark.parametrize("is_converted, expected", [(False, False), (True, True)])

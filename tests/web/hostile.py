@@ -141,7 +141,7 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
 
 
 #: Resources whose table has another name.
-TABLES = {"lead": "leads"}
+TABLES = {"lead": "leads", "file": "attachment"}
 
 
 def body_with_invalid_field(resource: str, field: str, raw: str) -> bytes:

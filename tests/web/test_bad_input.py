@@ -151,7 +151,9 @@ def test_a_body_that_is_not_a_record(hostile: Hostile, resource: str, verb: str)
 @pytest.mark.parametrize("resource, verb", WRITTEN)
 def test_a_body_of_13_megabytes_is_too_large(hostile: Hostile, resource: str, verb: str) -> None:
     path = f"{resource}/" if verb == "post" else f"{resource}/{hostile.records[resource]}"
-    assert hostile.ask(verb.upper(), path, b'{"a":"' + b"x" * 13_000_000 + b'"}').status_code == 413
+    # A body with a file has another limit, by its path: that of 25 MB in base64. Below it, JSON is refused unread.
+    size = 13_000_000 if resource != "file" else 35_000_000
+    assert hostile.ask(verb.upper(), path, b'{"a":"' + b"x" * size + b'"}').status_code == 413
 
 
 def test_a_version_that_is_not_a_number_is_not_a_conflict(hostile: Hostile) -> None:

@@ -121,6 +121,8 @@ def sample(table: Any, each: Any, op: str) -> Any:
         value = each.options[0]
     if each.kind == "person":
         value = "@me"
+    if each.kind == "place":
+        value = "lead:1"
     if op in ("null", "not_null"):
         return True
     return [value] if op in ("in", "not_in") else value

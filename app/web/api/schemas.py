@@ -286,9 +286,14 @@ def _description(each: Field) -> dict[str, Any]:
     schema: dict[str, Any] = {"description": f"{each.label}. {each.help}" if each.help else str(each.label)}
     if isinstance(each, ChoiceField):
         schema["example"] = each.options[0]
-    elif each.name in examples.FIELDS:
+    elif each.name in examples.FIELDS and _is_of_type(each.schema, examples.FIELDS[each.name]):
         schema["example"] = examples.FIELDS[each.name]
     return schema
+
+
+def _is_of_type(schema: dict[str, Any], example: Any) -> bool:
+    """Not a text for a number: the number of a lead is one that people read, that of a file counts versions."""
+    return not isinstance(example, str) or schema.get("type") not in ("integer", "number", "boolean")
 
 
 def register_schemas(api_spec: Any, shapes: dict[str, Any]) -> None:

@@ -31,6 +31,8 @@ from app.web.core.reference_fields import PersonField
 from app.web.records import files, message_files, record_files
 from app.web.records.record_files import PLACES, Place
 
+#: Of a file, whatever is in it: generators of clients know no type of pictures.
+_MIME = "application/octet-stream"
 _BINARY = {"type": "string", "format": "binary"}
 _FORM = shape(
     {
@@ -44,6 +46,8 @@ _FORM = shape(
 
 class PlaceField(Field):
     """To what a file is attached: {kind, id}; filtered as lead:5."""
+
+    kind = "place"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,11 +138,9 @@ class FileResource(Resource):
         "delete": OperationSpec(
             "Delete a file with all its versions; it can be restored for some days", (404,), ("pk",), answer=ref("Done")
         ),
-        "content": OperationSpec(
-            "The content of a file", (404,), ("pk",), answer=_BINARY, mime_type="application/octet-stream"
-        ),
+        "content": OperationSpec("The content of a file", (404,), ("pk",), answer=_BINARY, mime_type=_MIME),
         "preview": OperationSpec(
-            "The small picture of a picture", (404,), ("pk",), answer=_BINARY, mime_type="image/jpeg"
+            "The small picture (JPEG) of a picture", (404,), ("pk",), answer=_BINARY, mime_type=_MIME
         ),
         "restore": OperationSpec("Restore a deleted file", (404, 422), ("pk",)),
     }
@@ -212,9 +214,7 @@ class FileResource(Resource):
         """The content, always to be saved."""
         read_parameters(frozenset())
         row = files.openable(pk)
-        response = message_files.handed_out(message_files.open_digest(row.digest), {"name": row.name})
-        response.headers["Content-Type"] = "application/octet-stream"
-        return response
+        return _as_file(message_files.handed_out(message_files.open_digest(row.digest), {"name": row.name}))
 
     @expose("/<int:pk>/preview", methods=["GET"])
     @protect()
@@ -223,4 +223,10 @@ class FileResource(Resource):
     def preview(self, pk: Any) -> Response:
         """The small picture."""
         read_parameters(frozenset())
-        return files.preview_of(files.openable(pk))
+        return _as_file(files.preview_of(files.openable(pk)))
+
+
+def _as_file(response: Response) -> Response:
+    """With the type that the API documents."""
+    response.headers["Content-Type"] = _MIME
+    return response

@@ -47,6 +47,7 @@ BARE = (
     "/reopen",
     "/read",
     "/fetch",
+    "/restore",
 )
 ERROR = {"$ref": "#/components/schemas/Error"}
 VERBS = ("get", "post", "put", "patch", "delete")
@@ -250,11 +251,12 @@ def shape_of(spec: Any, told: Any, answer: Any) -> Any:
 def test_hundreds_of_real_records_have_the_shape_that_is_told(busy: World, spec: Any) -> None:
     door, looked_at = busy.door("root"), 0
     for path, told in (
-        (path, told)
-        for verb, path, told in operations(spec)
-        if verb == "get" and path.endswith("{pk}") and not path.startswith("/api/v1/export/")  # which has no pages
+        (path, told) for verb, path, told in operations(spec) if verb == "get" and path.endswith("{pk}")
     ):
-        rows = door.rest("GET", path.removesuffix("{pk}"), q={"page_size": 60}).json["ids"]
+        base = path.removesuffix("{pk}")
+        # Lists of reports and exports are short, and have no pages.
+        has_pages = "page_size" in str(spec["paths"][base]["get"]["parameters"])
+        rows = door.rest("GET", base, q={"page_size": 60} if has_pages else None).json["ids"]
         for asked in (path.replace("{pk}", str(key)) for key in rows):
             answer = door.rest("GET", asked)
             assert is_of(spec, shape_of(spec, told, answer), answer.json) == [], asked

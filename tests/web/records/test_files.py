@@ -369,6 +369,9 @@ def test_files_over_rest(world: World) -> None:
     got = ana.rest("GET", f"file/{key}/content")
     assert got.data == files.PDF and got.mimetype == "application/octet-stream"
     assert ana.rest("GET", f"file/{key}/preview").status_code == 404
+    picture = post("a.jpg", JPEG, record=f"lead:{lead.id}").json["id"]
+    small = ana.rest("GET", f"file/{picture}/preview")
+    assert small.data.startswith(b"\xff\xd8") and small.mimetype == "application/octet-stream"  # as the API says
     assert ana.rest("PUT", f"file/{key}", {"name": "x"}).status_code == 405
 
 

@@ -39,6 +39,7 @@ NO_FIELD = {
     "leave_to": "needs a start of the leave, so it is tried with leave_from",
     "password": "has a page of its own: see test_passwords_of_others",
     "notice_choices": "has a page of its own, about oneself only",
+    "picture": "has a page of its own, about oneself only",
     "roles": "see test_roles_and_groups",
     "groups": "see test_roles_and_groups",
 }
