@@ -234,6 +234,22 @@ def test_related_records_are_empty_beyond_ones_reach(world: World) -> None:
     assert all(row[1] is None for row in rows(world, "cleo", about))
 
 
+@pytest.mark.parametrize("level", ["none", "own"])
+def test_related_records_are_exported_only_by_who_may_export_them(world: World, level: str) -> None:
+    customer, lead = world.make.customer("ana", email="secret@x.in"), world.make.lead("ana")
+    world.session.execute(update(type(lead)).where(type(lead).id == lead.id).values(customer_id=customer.id))
+    world.session.commit()
+    made = report(world, "mia", "lead", {"columns": ["number", "customer.email"]})
+    grouped = report(world, "mia", "lead", {"groups": [by("customer.kyc_status")], "figures": [COUNT]}, label="Two")
+    mia = world.door("mia")
+    assert "secret@x.in" in mia.screen(f"/reports/{made.id}/file.csv").text
+    world.make.cell("Sales Manager", "Customers", "export", level)
+    assert rows(world, "mia", made) == [[lead.number, "secret@x.in"]], "to read it is another right"
+    file = mia.screen(f"/reports/{made.id}/file.csv")
+    assert lead.number in file.text and "secret" not in file.text and "Email" not in file.text
+    assert mia.screen(f"/reports/{grouped.id}/file.csv").status_code == 400
+
+
 def test_who_may_open_build_share_and_export(world: World) -> None:
     world.make.lead("ana")
     form = {"kind": "lead", "label": "Mine", "columns": ["number", "status"], "of0": "count", "limit": "50"}
