@@ -250,6 +250,21 @@ def test_related_records_are_exported_only_by_who_may_export_them(world: World, 
     assert mia.screen(f"/reports/{grouped.id}/file.csv").status_code == 400
 
 
+def test_conditions_on_what_is_masked_are_not_told(world: World) -> None:
+    world.make.mask("Sales Manager", mobile="last4")
+    where = ["all", ["status", "ne", "1"], ["any", ["mobile", "eq", "9820054321"], ["mobile", "null", "1"]]]
+    made = report(world, "root", "lead", {"columns": ["number"], "where": where})
+    for door, is_told in ((world.door("root"), True), (world.door("mia"), False)):
+        for path in ("report/", f"report/{made.id}"):
+            assert ("9820054321" in door.rest("GET", path).text) == is_told
+    told = world.door("mia").rest("GET", f"report/{made.id}").json["definition"]["where"]
+    assert told[1] == where[1] and told[2][1] == ["mobile", "eq", "······"]
+    world.door("mia").form(f"/reports/{made.id}/duplicate")
+    assert world.count(Report) == 1, "nor by a copy of one's own"
+    tickets = report(world, "root", "ticket", {"columns": ["number"], "where": ["all", ["number", "eq", "T-7"]]})
+    assert "T-7" not in world.door("ana").rest("GET", f"report/{tickets.id}").text
+
+
 def test_who_may_open_build_share_and_export(world: World) -> None:
     world.make.lead("ana")
     form = {"kind": "lead", "label": "Mine", "columns": ["number", "status"], "of0": "count", "limit": "50"}
