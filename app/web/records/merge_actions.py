@@ -23,10 +23,13 @@ from app.lib.ids import parse_id
 from app.ops.database_errors import Cause, cause_of
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
+from app.web.core.record_service import refuse_recipient
 from app.web.core.registry import kind_of, screen_of
 
 #: Attempts where another transaction was in the way.
 _ATTEMPTS = 4
+#: Field that says whose the record is -> its columns, the person first.
+_GIVEN = {"owner": ("owner_id",), "assignee": ("assignee_id", "assigned_role")}
 _Made = TypeVar("_Made")
 
 
@@ -91,9 +94,23 @@ def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> No
             )
 
 
+def refuse_given(view: Any, wish: Wish, viewer: Viewer) -> None:
+    """Raise Denied or RuleBroken for a choice by which the kept record would be given to somebody else."""
+    rows = stored_rows(wish.record, wish.ids)
+    by_id, proposed = {row.id: row for row in rows}, merge_fields.defaults(wish.record, rows) if rows else {}
+    for name, columns in _GIVEN.items():
+        choice = wish.chosen.get(name)
+        row = by_id.get(choice.record_id) if choice is not None and choice != proposed.get(name) else None
+        if row is None or all(getattr(row, each) == getattr(rows[0], each) for each in columns):
+            continue
+        viewer.person.refuse_unless(view.module, "assign")
+        refuse_recipient(getattr(row, columns[0]), view.module, viewer, name)
+
+
 def run(view: Any, wish: Wish, viewer: Viewer) -> RecordMerge:
     """Merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
     refuse_masked(view, wish.chosen, viewer)
+    refuse_given(view, wish, viewer)
 
     def step() -> RecordMerge:
         rows_for(view, wish.ids)
@@ -207,6 +224,7 @@ def refuse_other_record(key: int, kept: int) -> None:
 def try_out(view: Any, wish: Wish, viewer: Viewer) -> None:
     """Merge and roll back. Raises what the merge would raise."""
     refuse_masked(view, wish.chosen, viewer)
+    refuse_given(view, wish, viewer)
     session, context = db.session(), viewer.change_context(vault=vault())
     try:
         with access.as_system(session):

@@ -123,6 +123,20 @@ def test_who_does_not_see_a_value_cannot_choose_it_and_it_is_kept(world: World, 
     assert world.fresh(kept).email == "secret@x.in"
 
 
+def test_who_may_not_assign_gives_nothing_away_by_merging(world: World, door: Doors) -> None:
+    world.make.cell("Sales Manager", "Leads", "assign", "none")
+    kept, gone, mia = world.make.lead("mia"), world.make.lead("ana"), door("mia")
+    for name in ("owner", "assignee"):
+        body = {"with": [gone.id], "fields": {name: gone.id}}
+        assert mia.rest("POST", f"lead/{kept.id}/merge", body).status_code == 403, name
+        assert mia.rest("POST", f"lead/{kept.id}/merge", body | {"dry_run": True}).status_code == 403, name
+        form = {"ids": [str(kept.id), str(gone.id)], "keep": str(kept.id), f"f.{name}": str(gone.id)}
+        assert mia.form("/merge/lead", form).status_code == 403, name
+    assert world.fresh(gone) is not None and world.fresh(kept).assignee_id == world.id_of("mia")
+    own = {"with": [gone.id], "fields": {"owner": kept.id, "assignee": kept.id}}
+    assert mia.rest("POST", f"lead/{kept.id}/merge", own).status_code == 200
+
+
 def test_a_stale_page_is_shown_again_with_what_was_chosen(world: World, door: Doors) -> None:
     kept, gone = world.make.lead("ana", email="a@x.in"), world.make.lead("ana", email="b@x.in")
     form = {"ids": f"{kept.id},{gone.id}", "keep": str(gone.id), "f.email": str(kept.id), f"v.{kept.id}": "1"}
