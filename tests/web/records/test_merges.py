@@ -238,3 +238,21 @@ def test_the_overview_shows_figures_referrals_and_who_looked(world: World, door:
     assert door("ben").screen(f"/customer-overview/{asha.id}").status_code == 404
     part = door("ana").screen(f"/customer-overview/{asha.id}", headers={"HX-Request": "true"}).text
     assert "Talk time" in part and "<html" not in part
+
+
+def test_who_has_seen_a_record_is_known_after_it_was_merged(world: World, door: Doors) -> None:
+    make, mia = world.make, door("mia")
+    first, second, last = make.customer("ana", pan="ABCDE1234F"), make.customer("ana"), make.customer("ana")
+    mia.form(f"/customers/reveal/{first.id}/pan", {"reason": "The customer asks"})
+    for gone, kept in ((first, second), (second, last)):
+        assert mia.rest("POST", f"customer/{kept.id}/merge", {"with": [gone.id]}).status_code == 200
+    assert "The customer asks" in mia.screen(f"/customers/seen/{last.id}").text
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    world.session.execute(update(AuditEntry).where(AuditEntry.event == "reveal").values(at=long_ago))
+    world.session.commit()
+    assert "Revealed a masked value" in door("root").screen(f"/customer-overview/{last.id}").text
+    made = world.rows(select(RecordMerge.id).order_by(RecordMerge.id.desc()))
+    for merge, kept in zip(made, (last, second), strict=True):
+        assert mia.rest("POST", f"customer/{kept.id}/merge/undo", {"merge": merge}).status_code == 200
+    assert "The customer asks" not in mia.screen(f"/customers/seen/{last.id}").text
+    assert "The customer asks" in mia.screen(f"/customers/seen/{first.id}").text
