@@ -137,6 +137,16 @@ def test_who_may_not_assign_gives_nothing_away_by_merging(world: World, door: Do
     assert mia.rest("POST", f"lead/{kept.id}/merge", own).status_code == 200
 
 
+def test_numbers_that_are_none_are_refused(world: World, door: Doors) -> None:
+    kept, gone, mia = world.make.lead("ana"), world.make.lead("ana"), door("mia")
+    assert mia.screen("/duplicates/?kind=lead&after=².1").status_code == 200
+    for number in ("²", "9" * 5000):
+        body = {"with": [gone.id], "fields": {"status": number}}
+        assert mia.rest("POST", f"lead/{kept.id}/merge", body).status_code == 422
+    form = {"ids": [str(kept.id), str(gone.id)], "keep": str(kept.id), "f.status": "²"}
+    assert mia.form("/merge/lead", form).status_code == 302, "as if nothing was chosen"
+
+
 def test_a_stale_page_is_shown_again_with_what_was_chosen(world: World, door: Doors) -> None:
     kept, gone = world.make.lead("ana", email="a@x.in"), world.make.lead("ana", email="b@x.in")
     form = {"ids": f"{kept.id},{gone.id}", "keep": str(gone.id), "f.email": str(kept.id), f"v.{kept.id}": "1"}

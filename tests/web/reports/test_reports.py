@@ -310,6 +310,8 @@ def _role(world: World, name: str) -> int:
         {"groups": [{"column": "status"}] * 3},
         {"groups": [{"column": "created_on", "by": "hour"}]},
         {"groups": [{"column": "status"}], "sort": "figure:7"},
+        {"groups": [{"column": "status"}], "sort": "figure:0001"},
+        {"groups": [{"column": "status"}], "sort": "figure:²"},
         {"groups": [{"column": "status"}], "limit": 10**9},
         {"columns": ["number"], "sort": "group"},
         {"columns": "number"},
@@ -350,6 +352,17 @@ def test_a_form_that_is_wrong_keeps_what_was_typed(world: World) -> None:
     assert door.screen("/reports/999999/").status_code == 404
     flat = door.form("/reports/preview", typed | {"where": "", "_flt_null_source": "1"}, headers={"HX-Request": "true"})
     assert "Source is empty" in flat.text
+
+
+@pytest.mark.parametrize("number", ["²", "0001", "9" * 5000])
+def test_numbers_that_are_none_are_refused(world: World, number: str) -> None:
+    mia, made = world.door("mia"), report(world, "mia", "lead", {"columns": ["number"]})
+    form = {"kind": "lead", "group1": "status", "of0": "count", "sort": f"figure:{number}"}
+    shown = mia.form("/reports/preview", form, headers={"HX-Request": "true"})
+    assert shown.status_code == 200
+    times = {"rhythm": "monthly", "at": "09:00", "day": number, "format": "csv", "readers": str(world.id_of("mia"))}
+    assert mia.form(f"/reports/{made.id}/schedules", times).status_code == 422
+    assert world.count(ReportSchedule) == 0
 
 
 def test_a_report_that_takes_too_long_is_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
