@@ -114,7 +114,8 @@ def _field(
             "is_chosen": chosen[each.name] == Choice(row.id, each.name),
         }
         own["is_empty"] = each.value_of(row) is None
-        more = _second(each, row, rows, cells, chosen) if not is_hidden else []
+        is_apart = is_hidden or merge_actions.is_masked(screen, SECOND.get(each.name, ""), viewer)
+        more = _second(each, row, rows, cells, chosen) if not is_apart else []
         options.append([own, *more])
     return {
         "name": each.name,

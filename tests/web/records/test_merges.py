@@ -123,6 +123,18 @@ def test_who_does_not_see_a_value_cannot_choose_it_and_it_is_kept(world: World, 
     assert world.fresh(kept).email == "secret@x.in"
 
 
+def test_a_masked_number_does_not_become_one_that_is_seen(world: World, door: Doors) -> None:
+    world.make.mask("Sales Manager", mobile="last4", alternative_mobile="full")
+    kept, gone, mia = world.make.lead("ana"), world.make.lead("ana"), door("mia")
+    page = mia.screen(f"/merge/lead?ids={kept.id},{gone.id}").text
+    assert f'value="{gone.id}:mobile"' not in page
+    asked = {"with": [gone.id], "fields": {"alternative_mobile": f"{gone.id}:mobile"}}
+    assert mia.rest("POST", f"lead/{kept.id}/merge", asked).status_code == 422
+    done = mia.rest("POST", f"lead/{kept.id}/merge", {"with": [gone.id]})
+    assert done.status_code == 200 and done.json["result"]["alternative_mobile"] is None
+    assert not {kept.mobile, gone.mobile} & set(re.findall(r"\d{10}", mia.screen(f"/leads/{kept.number}").text))
+
+
 def test_who_may_not_assign_gives_nothing_away_by_merging(world: World, door: Doors) -> None:
     world.make.cell("Sales Manager", "Leads", "assign", "none")
     kept, gone, mia = world.make.lead("mia"), world.make.lead("ana"), door("mia")
