@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import audit
+from app.domain import audit, merges
 from app.domain.audit import AuditEntry
 from app.domain.base import Stamp
 from app.domain.calls import CallLog
@@ -46,16 +46,21 @@ def of_customer(session: Session, customer: Customer) -> list[AuditEntry]:
 
     The session must be allowed to read the audit.
     """
-    query = select(AuditEntry).where(AuditEntry.about.in_(_abouts(session, customer)), AuditEntry.event.in_(EVENTS))
+    query = select(AuditEntry).where(AuditEntry.about.in_(abouts(session, customer)), AuditEntry.event.in_(EVENTS))
     return list(session.scalars(query.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES)))
 
 
-def _abouts(session: Session, customer: Customer) -> list[str]:
-    """What the audit calls the customer and what belongs to them: by number, exports of consents by id."""
-    found = [f"customer {customer.number}", f"customer {customer.id}"]
-    for record, kind in ((Lead, "lead"), (Ticket, "ticket")):
-        for key, number in session.execute(_newest(record, record.customer_id == customer.id)):
-            found += [f"{kind} {number}", f"{kind} {key}"]
+def abouts(session: Session, customer: Customer) -> list[str]:
+    """What the audit calls the customer and what belongs to them: by number, exports of consents by id.
+
+    What was merged into one of these records was seen under its own number.
+    """
+    found = []
+    for record, kind in ((Customer, "customer"), (Lead, "lead"), (Ticket, "ticket")):
+        rule = record.id == customer.id if record is Customer else record.customer_id == customer.id
+        rows = [(key, number) for key, number in session.execute(_newest(record, rule))]
+        rows += merges.gone_into(session, record.__tablename__, [key for key, _number in rows])
+        found += [f"{kind} {name}" for row in rows for name in row]
     heard = select(CallRecording.id).join(CallLog, CallLog.id == CallRecording.call_id)
     heard = heard.where(CallLog.customer_id == customer.id).order_by(CallRecording.id.desc()).limit(MAX_RECORDS)
     return [*found, *(f"recording {key}" for key in session.scalars(heard))]

@@ -146,6 +146,15 @@ def defaults(record: Any, rows: Sequence[Any]) -> dict[str, Choice]:
     return chosen
 
 
+def newest_own(record: Any, rows: Sequence[Any], name: str) -> Choice | None:
+    """The choice of the newest value of one field, of no other one; None where it can't be chosen."""
+    field = next((each for each in offered(record, rows) if each.name == name), None)
+    if field is None:
+        return None
+    newest = sorted(rows, key=lambda row: (row.changed_on, row.id), reverse=True)
+    return Choice(next((row for row in newest if field.value_of(row) is not None), rows[0]).id, name)
+
+
 def _propose_one_name(newest: Sequence[Any], chosen: dict[str, Choice]) -> None:
     """First and last name come from one record, if one has both."""
     whole = next((row for row in newest if row.first_name and row.last_name), None)

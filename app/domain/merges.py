@@ -147,6 +147,19 @@ def follow(session: Session, kind: str, key: int | None, number: str | None = No
     return Kept(first.number, merge_id, key)
 
 
+def gone_into(session: Session, kind: str, keys: Sequence[int]) -> list[tuple[int, str]]:
+    """(id, number) of the records of this table that live on in these ones, also by way of others."""
+    found: list[tuple[int, str]] = []
+    query = select(MergedRecord.record_id, MergedRecord.number).join(RecordMerge).where(RecordMerge.kind == kind)
+    for _link in range(_LINKS):
+        rows = session.execute(query.where(RecordMerge.kept_id.in_(keys), MergedRecord.gone_key.is_not(None))).all()
+        if not rows:
+            break
+        found += [(int(key), number) for key, number in rows]
+        keys = [key for key, _number in rows]
+    return found
+
+
 class MergedAway(RuleBroken):
     """The record was merged into another one (410)."""
 

@@ -162,7 +162,7 @@ def read_times(rhythm: str, at: str, day: str) -> Times:
     if rhythm == "daily":
         return Times(rhythm, clock.replace(second=0, microsecond=0, tzinfo=None), 0)
     least, most = (0, 6) if rhythm == "weekly" else (1, 31)
-    if not (day.isascii() and day.isdigit() and least <= int(day[:3]) <= most):
+    if not (day.isascii() and day.isdigit() and len(day) <= 2 and least <= int(day) <= most):
         text = (
             "Please choose a day of the week." if rhythm == "weekly" else "Please choose a day of the month, 1 to 31."
         )

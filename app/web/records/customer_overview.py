@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import and_, func, or_, select
 
 from app import access
-from app.domain import referral_tree
+from app.domain import disclosures, referral_tree
 from app.domain.referral_tree import Referred
 from app.domain.tickets import ENDED
 from app.extensions import db
@@ -170,10 +170,9 @@ def seen_by(customer: Any, viewer: Viewer) -> list[dict[str, Any]]:
     with access.as_system(session):
         calls = select(CallLog.id).where(_of_customer(CallLog, customer.id))
         heard = session.scalars(select(CallRecording.id).where(CallRecording.call_id.in_(calls)).limit(500)).all()
-        leads = session.execute(select(Lead.id, Lead.number).where(Lead.customer_id == customer.id)).all()
-        numbers = [customer.number, *(number for _key, number in leads)]
-        exact = [f"customer {customer.id}", *(f"lead {key}" for key, _number in leads)]
-        exact += [*numbers, *(f"recording {key}" for key in heard)]
+        leads = session.scalars(select(Lead.number).where(Lead.customer_id == customer.id)).all()
+        numbers = [customer.number, *leads]
+        exact = [*disclosures.abouts(session, customer), *numbers, *(f"recording {key}" for key in heard)]
         mentions = [entry.about.like(f"%{number}%") for number in numbers[:20]]
         rule = or_(entry.about.in_(exact), and_(entry.at >= viewer.now - LOOK_BACK, or_(*mentions)))
         query = select(entry).where(entry.event.in_(SEEN), rule).order_by(entry.id.desc()).limit(LISTED)

@@ -139,12 +139,13 @@ def _screen(viewer: Viewer) -> Any:
 def _wanted(viewer: Viewer) -> Wanted:
     reason = request.args.get("reason", "")
     score, _dot, key = request.args.get("after", "").partition(".")
+    after = (parse_id(score), parse_id(key))
     return Wanted(
         _screen(viewer),
         reason if reason in REASONS else "",
         parse_id(request.args.get("owner")),
         request.args.get("dismissed") == "1",
-        (int(score[:4]), int(key[:12])) if score.isdigit() and key.isdigit() else None,
+        (after[0], after[1]) if after[0] is not None and after[1] is not None else None,
     )
 
 

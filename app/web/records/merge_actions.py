@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from flask_babel import gettext as _
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from app import access
 from app.domain import merge_fields, merge_rows, merge_undo, merging
 from app.domain.base import NotFound, RuleBroken
-from app.domain.merge_fields import Choice
+from app.domain.merge_fields import SECOND, Choice
 from app.domain.merge_undo import Undone
 from app.domain.merges import MOST, RecordMerge
 from app.domain.merging import RECORDS, Wish
@@ -23,10 +24,13 @@ from app.lib.ids import parse_id
 from app.ops.database_errors import Cause, cause_of
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault
+from app.web.core.record_service import refuse_recipient
 from app.web.core.registry import kind_of, screen_of
 
 #: Attempts where another transaction was in the way.
 _ATTEMPTS = 4
+#: Field that says whose the record is -> its columns, the person first.
+_GIVEN = {"owner": ("owner_id",), "assignee": ("assignee_id", "assigned_role")}
 _Made = TypeVar("_Made")
 
 
@@ -80,20 +84,50 @@ def rows_for(view: Any, ids: Sequence[int]) -> list[Any]:
     return rows
 
 
+def is_masked(view: Any, name: str, viewer: Viewer) -> bool:
+    """Whether the person doesn't see this field."""
+    each = view.record_table.by_name.get(name)
+    return each is not None and each.is_hidden(viewer)
+
+
+def unseen_apart(view: Any, wish: Wish, viewer: Viewer) -> Wish:
+    """The same wish; a main number that the person doesn't see becomes no second one, which they would see."""
+    rows, kept_apart = stored_rows(wish.record, wish.ids), dict[str, Choice]()
+    for name, main in SECOND.items():
+        if rows and is_masked(view, main, viewer) and not is_masked(view, name, viewer):
+            own = merge_fields.newest_own(wish.record, rows, name)
+            kept_apart |= {name: own} if own is not None else {}
+    return replace(wish, chosen=kept_apart | dict(wish.chosen)) if kept_apart else wish
+
+
 def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> None:
     """Raise RuleBroken for a choice between values that the person doesn't see."""
-    for name in chosen:
-        each = view.record_table.by_name.get(name)
-        if each is not None and each.is_hidden(viewer):
+    for name in (each for field, choice in chosen.items() for each in (field, choice.name)):
+        if is_masked(view, name, viewer):
             raise RuleBroken(
                 _("You can't see “%(name)s”, so you can't choose it. The merge keeps a value by itself.", name=name),
                 name,
             )
 
 
+def refuse_given(view: Any, wish: Wish, viewer: Viewer) -> None:
+    """Raise Denied or RuleBroken for a choice by which the kept record would be given to somebody else."""
+    rows = stored_rows(wish.record, wish.ids)
+    by_id, proposed = {row.id: row for row in rows}, merge_fields.defaults(wish.record, rows) if rows else {}
+    for name, columns in _GIVEN.items():
+        choice = wish.chosen.get(name)
+        row = by_id.get(choice.record_id) if choice is not None and choice != proposed.get(name) else None
+        if row is None or all(getattr(row, each) == getattr(rows[0], each) for each in columns):
+            continue
+        viewer.person.refuse_unless(view.module, "assign")
+        refuse_recipient(getattr(row, columns[0]), view.module, viewer, name)
+
+
 def run(view: Any, wish: Wish, viewer: Viewer) -> RecordMerge:
     """Merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
     refuse_masked(view, wish.chosen, viewer)
+    refuse_given(view, wish, viewer)
+    wish = unseen_apart(view, wish, viewer)
 
     def step() -> RecordMerge:
         rows_for(view, wish.ids)
@@ -207,6 +241,8 @@ def refuse_other_record(key: int, kept: int) -> None:
 def try_out(view: Any, wish: Wish, viewer: Viewer) -> None:
     """Merge and roll back. Raises what the merge would raise."""
     refuse_masked(view, wish.chosen, viewer)
+    refuse_given(view, wish, viewer)
+    wish = unseen_apart(view, wish, viewer)
     session, context = db.session(), viewer.change_context(vault=vault())
     try:
         with access.as_system(session):

@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext as _l
 from app.domain import merge_fields
 from app.domain.merge_fields import SECOND, Choice, MergeField
 from app.extensions import db
+from app.lib.ids import parse_id
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
@@ -113,7 +114,8 @@ def _field(
             "is_chosen": chosen[each.name] == Choice(row.id, each.name),
         }
         own["is_empty"] = each.value_of(row) is None
-        more = _second(each, row, rows, cells, chosen) if not is_hidden else []
+        is_apart = is_hidden or merge_actions.is_masked(screen, SECOND.get(each.name, ""), viewer)
+        more = _second(each, row, rows, cells, chosen) if not is_apart else []
         options.append([own, *more])
     return {
         "name": each.name,
@@ -140,7 +142,8 @@ def sent_choices(pairs: Mapping[str, str]) -> dict[str, Choice]:
     """The choices of a form: f.<field> = <id>, or <id>:<field>."""
     found = {}
     for name, value in pairs.items():
-        field, (key, _colon, other) = name.removeprefix("f."), value.partition(":")
-        if name.startswith("f.") and key.isdigit():
-            found[field] = Choice(int(key[:12]), other or field)
+        field, (number, _colon, other) = name.removeprefix("f."), value.partition(":")
+        key = parse_id(number)
+        if name.startswith("f.") and key is not None:
+            found[field] = Choice(key, other or field)
     return found

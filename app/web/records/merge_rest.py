@@ -121,10 +121,11 @@ def _choices(raw: Any) -> dict[str, Choice]:
         raise RuleBroken(_("“fields” must be an object: field → ID of a record."), "fields")
     found = {}
     for name, value in raw.items():
-        key, _colon, other = str(value).partition(":")
-        if isinstance(value, bool) or not key.isdigit() or other not in ("", SECOND.get(name)):
+        number, _colon, other = str(value).partition(":")
+        key = parse_id(number)
+        if isinstance(value, bool) or key is None or other not in ("", SECOND.get(name)):
             raise RuleBroken(
                 _("Please choose one of these records for “%(name)s”.", name=str(name)[:40]), str(name)[:40]
             )
-        found[str(name)] = Choice(int(key[:12]), other or str(name))
+        found[str(name)] = Choice(key, other or str(name))
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import gettext as _
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
 
@@ -98,9 +99,11 @@ def find(pk: Any, viewer: Viewer) -> Attachment:
 
 
 def refuse_unreached(row: Attachment, viewer: Viewer) -> None:
-    """Raise Denied for a file that the viewer sees and may not delete."""
+    """Raise Denied for a file that the viewer sees and may not delete: all of its versions go with it."""
     viewer.person.refuse_unless("Notes", "delete")
-    if not access.reaches_row(db.session(), viewer.person, row, "delete"):
+    session, within = db.session(), access.visible(viewer.person, Attachment, "delete")
+    versions = select(Attachment.id).where(Attachment.series == row.series)
+    if set(session.scalars(versions)) - set(session.scalars(versions.where(within))):
         raise access.Denied(_("You can see this file but not delete it. Ask who attached it, or a manager."))
 
 

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.domain.date_buckets import UNITS
+from app.lib.ids import parse_id
 from app.web.core.fields import Viewer
 from app.web.records.list_page import filter_field, filters_of
 from app.web.reports import labels, ready
@@ -51,8 +52,8 @@ def _settled(raw: Raw) -> Raw:
     """Without what the form keeps of another choice: an order of rows in a report of groups, a chart of rows."""
     if raw["groups"]:
         is_of_groups = raw["sort"] in ("", "group") or raw["sort"].startswith("figure:")
-        number = raw["sort"].removeprefix("figure:")
-        is_gone = number.isdigit() and int(number) >= len(raw["figures"])
+        number = parse_id(raw["sort"].removeprefix("figure:"))
+        is_gone = number is not None and number >= len(raw["figures"])
         return raw | {"sort": raw["sort"] if is_of_groups and not is_gone else ""}
     is_of_rows = raw["sort"] != "group" and not raw["sort"].startswith("figure:")
     return raw | {"sort": raw["sort"] if is_of_rows else "", "chart": "none"}

@@ -144,8 +144,11 @@ class Catalogue:
         return query
 
 
-def catalogue(kind: str, viewer: Viewer) -> Catalogue:
-    """The columns of this kind of record. Raises NotFound, and Denied for who may not read it."""
+def catalogue(kind: str, viewer: Viewer, verb: str = "read") -> Catalogue:
+    """The columns of this kind of record. Raises NotFound, and Denied for who may not read it.
+
+    `verb`: "export" hides related records that the person may read, but not export as far.
+    """
     screen = screen_of_kind(kind)
     if screen is None:
         raise NotFound(_("There are no records “%(kind)s” to report on.", kind=kind[:30]))
@@ -153,13 +156,16 @@ def catalogue(kind: str, viewer: Viewer) -> Catalogue:
     table = screen.record_table
     own = [Column(name, _label(table.by_name[name]), table.by_name[name]) for name in exports.offered(screen)]
     columns = {each.name: each for each in own}
-    joins = list(table.joins)
+    joins, closed = list(table.joins), set[str]()
     for relation, target, on in _relations(screen, viewer):
         known = next((each for model, each in joins if model is target.service.record), None)
         if known is None:
             joins.append((target.service.record, on))
-        columns |= {each.name: each for each in _of_related(relation, target)}
-    hidden = {name: each.label for name, each in columns.items() if each.field.is_hidden(viewer)}
+        some = {each.name: each for each in _of_related(relation, target)}
+        columns |= some
+        if viewer.person.level(target.module, verb) != viewer.person.level(target.module, "read"):
+            closed |= some.keys()
+    hidden = {name: each.label for name, each in columns.items() if name in closed or each.field.is_hidden(viewer)}
     return Catalogue(screen, viewer, columns, joins, hidden)
 
 

@@ -185,6 +185,7 @@ class ReportsView(ModulePermissions, BaseView):
         """A copy of one's own, for nobody else to see."""
         viewer, report = current_viewer(), seen_report(key)
         viewer.person.refuse_unless("Reports", "create")
+        refuse_unusable(definition_of(report), viewer)
         session = db.session()
         label = reports.free_label(session, viewer.person.id, report.label)
         values = {"label": label, "kind": report.kind, "definition": report.definition, "audience": "me"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -19,12 +20,15 @@ from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import OperationSpec, operation
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields import Viewer
-from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json
+from app.web.core.gate import REFUSABLE, SentenceResponses, current_viewer, json_answer, refuse_as_json
 from app.web.reports import running
+from app.web.reports.catalogue import catalogue
 from app.web.reports.pages import definition_of, seen_report
 from app.web.reports.table import Table
 from app.web.transfer.export_cells import Cell
 
+#: In the place of a value that the person may not see.
+HIDDEN = "······"
 _CELL = {"description": "Text, number, ISO date or moment on the person's clock; null = none.", "nullable": True}
 _ROW = {"type": "array", "items": _CELL}
 _REPORT = shape(
@@ -143,5 +147,24 @@ def _shown(row: Report, viewer: Viewer) -> dict[str, Any]:
         "kind": row.kind,
         "audience": row.audience,
         "is_own": row.owner_id == viewer.person.id,
-        "definition": row.definition,
+        "definition": _definition(row, viewer),
     }
+
+
+def _definition(row: Report, viewer: Viewer) -> dict[str, Any]:
+    """What it asks for, without values of columns that are hidden from the person."""
+    if row.owner_id == viewer.person.id or not row.definition.get("where"):
+        return row.definition
+    try:
+        hidden, where = catalogue(row.kind, viewer).hidden, definition_of(row).where
+        return row.definition | {"where": _without_values(where, hidden)}
+    except REFUSABLE:  # records that they may not read, or a report of another version
+        return row.definition | {"where": None}
+
+
+def _without_values(part: Any, hidden: Mapping[str, str]) -> Any:
+    if not isinstance(part, list) or not part:
+        return part
+    if isinstance(part[0], str) and part[0] in hidden:
+        return [*part[:2], *[HIDDEN] * len(part[2:])]
+    return [part[0], *[_without_values(each, hidden) for each in part[1:]]]

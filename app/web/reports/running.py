@@ -25,7 +25,7 @@ PAGE_SECONDS, FILE_SECONDS = 8.0, 14.0
 
 def check(definition: Definition, viewer: Viewer, verb: str = "read") -> Asked:
     """The report with its columns found. `verb`: "export" for files. Raises RuleBroken, NotFound, Denied."""
-    found = catalogue(definition.kind, viewer)
+    found = catalogue(definition.kind, viewer, verb)
     if verb == "export":
         viewer.person.refuse_unless(found.screen.module, "export")
     rules = _rules(found, definition, viewer)
@@ -52,8 +52,7 @@ def _rules(found: Catalogue, definition: Definition, viewer: Viewer) -> list[Any
 def _refuse_order(found: Catalogue, definition: Definition) -> None:
     """Raise RuleBroken for an order that this report can't have: none is ignored."""
     wanted, is_figure = definition.sort, definition.sort.startswith("figure:")
-    number = wanted.removeprefix("figure:")
-    is_known = number.isascii() and number.isdigit() and int(number[:3]) < len(definition.figures)
+    is_known = wanted in {f"figure:{place}" for place in range(len(definition.figures))}
     if definition.groups and wanted not in ("", "group") and not (is_figure and is_known):
         raise RuleBroken(_("A report of groups is sorted by “group” or by one of its figures."), "sort")
     if not definition.groups and (wanted == "group" or is_figure):

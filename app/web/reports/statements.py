@@ -129,8 +129,7 @@ def sorted_figure(asked: Asked) -> int | None:
     """The figure by which groups are sorted; None = by their own values. Dates are in their order unless told."""
     wanted = asked.definition.sort
     if wanted.startswith("figure:"):
-        number = wanted.removeprefix("figure:")
-        return int(number) if number.isascii() and number.isdigit() and int(number[:3]) < len(asked.figures) else None
+        return next((place for place in range(len(asked.figures)) if wanted == f"figure:{place}"), None)
     if wanted or not asked.figures:
         return None
     return None if asked.groups and asked.groups[0][1].is_date else 0

@@ -195,6 +195,24 @@ def test_versions_same_content_and_the_offer_to_join(world: World) -> None:
     assert page.status_code == 422
 
 
+def test_a_version_of_ones_own_deletes_no_version_of_others(world: World) -> None:
+    world.make.cell("Sales User", "Leads", "read", "all")
+    lead, ana, ben = world.make.lead("ana"), world.door("ana"), world.door("ben")
+    url = f"/files/of/lead/{lead.id}"
+    contract = by_script(ana, url, "contract.pdf", files.PDF).json["id"]
+    assert ben.form(f"/files/{contract}/delete").status_code == 403
+    newer = by_script(ben, f"/files/{contract}/version", "contract.pdf", files.PDF + b"2").json["id"]
+    joined = by_script(ben, url, "contract.pdf", files.PDF + b"3").json["id"]
+    assert ben.form(f"/files/{joined}/join/{newer}").status_code == 302
+    for key in (newer, joined):
+        assert ben.form(f"/files/{key}/delete").status_code == 403
+        assert ben.rest("DELETE", f"file/{key}").status_code == 403
+    assert [each.deleted_on for each in rows(world)] == [None] * 3
+    assert ana.form(f"/files/{newer}/delete").status_code == 302, "it is ana's lead"
+    assert ben.form(f"/files/{newer}/restore").status_code == 403
+    assert all(each.deleted_on for each in rows(world))
+
+
 def test_a_deleted_file_can_be_restored_until_it_is_gone_for_good(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
     made = by_script(ana, f"/files/of/lead/{lead.id}", "a.jpg", JPEG).json["id"]

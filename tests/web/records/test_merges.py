@@ -123,6 +123,42 @@ def test_who_does_not_see_a_value_cannot_choose_it_and_it_is_kept(world: World, 
     assert world.fresh(kept).email == "secret@x.in"
 
 
+def test_a_masked_number_does_not_become_one_that_is_seen(world: World, door: Doors) -> None:
+    world.make.mask("Sales Manager", mobile="last4", alternative_mobile="full")
+    kept, gone, mia = world.make.lead("ana"), world.make.lead("ana"), door("mia")
+    page = mia.screen(f"/merge/lead?ids={kept.id},{gone.id}").text
+    assert f'value="{gone.id}:mobile"' not in page
+    asked = {"with": [gone.id], "fields": {"alternative_mobile": f"{gone.id}:mobile"}}
+    assert mia.rest("POST", f"lead/{kept.id}/merge", asked).status_code == 422
+    done = mia.rest("POST", f"lead/{kept.id}/merge", {"with": [gone.id]})
+    assert done.status_code == 200 and done.json["result"]["alternative_mobile"] is None
+    assert not {kept.mobile, gone.mobile} & set(re.findall(r"\d{10}", mia.screen(f"/leads/{kept.number}").text))
+
+
+def test_who_may_not_assign_gives_nothing_away_by_merging(world: World, door: Doors) -> None:
+    world.make.cell("Sales Manager", "Leads", "assign", "none")
+    kept, gone, mia = world.make.lead("mia"), world.make.lead("ana"), door("mia")
+    for name in ("owner", "assignee"):
+        body = {"with": [gone.id], "fields": {name: gone.id}}
+        assert mia.rest("POST", f"lead/{kept.id}/merge", body).status_code == 403, name
+        assert mia.rest("POST", f"lead/{kept.id}/merge", body | {"dry_run": True}).status_code == 403, name
+        form = {"ids": [str(kept.id), str(gone.id)], "keep": str(kept.id), f"f.{name}": str(gone.id)}
+        assert mia.form("/merge/lead", form).status_code == 403, name
+    assert world.fresh(gone) is not None and world.fresh(kept).assignee_id == world.id_of("mia")
+    own = {"with": [gone.id], "fields": {"owner": kept.id, "assignee": kept.id}}
+    assert mia.rest("POST", f"lead/{kept.id}/merge", own).status_code == 200
+
+
+def test_numbers_that_are_none_are_refused(world: World, door: Doors) -> None:
+    kept, gone, mia = world.make.lead("ana"), world.make.lead("ana"), door("mia")
+    assert mia.screen("/duplicates/?kind=lead&after=².1").status_code == 200
+    for number in ("²", "9" * 5000):
+        body = {"with": [gone.id], "fields": {"status": number}}
+        assert mia.rest("POST", f"lead/{kept.id}/merge", body).status_code == 422
+    form = {"ids": [str(kept.id), str(gone.id)], "keep": str(kept.id), "f.status": "²"}
+    assert mia.form("/merge/lead", form).status_code == 302, "as if nothing was chosen"
+
+
 def test_a_stale_page_is_shown_again_with_what_was_chosen(world: World, door: Doors) -> None:
     kept, gone = world.make.lead("ana", email="a@x.in"), world.make.lead("ana", email="b@x.in")
     form = {"ids": f"{kept.id},{gone.id}", "keep": str(gone.id), "f.email": str(kept.id), f"v.{kept.id}": "1"}
@@ -224,3 +260,21 @@ def test_the_overview_shows_figures_referrals_and_who_looked(world: World, door:
     assert door("ben").screen(f"/customer-overview/{asha.id}").status_code == 404
     part = door("ana").screen(f"/customer-overview/{asha.id}", headers={"HX-Request": "true"}).text
     assert "Talk time" in part and "<html" not in part
+
+
+def test_who_has_seen_a_record_is_known_after_it_was_merged(world: World, door: Doors) -> None:
+    make, mia = world.make, door("mia")
+    first, second, last = make.customer("ana", pan="ABCDE1234F"), make.customer("ana"), make.customer("ana")
+    mia.form(f"/customers/reveal/{first.id}/pan", {"reason": "The customer asks"})
+    for gone, kept in ((first, second), (second, last)):
+        assert mia.rest("POST", f"customer/{kept.id}/merge", {"with": [gone.id]}).status_code == 200
+    assert "The customer asks" in mia.screen(f"/customers/seen/{last.id}").text
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    world.session.execute(update(AuditEntry).where(AuditEntry.event == "reveal").values(at=long_ago))
+    world.session.commit()
+    assert "Revealed a masked value" in door("root").screen(f"/customer-overview/{last.id}").text
+    made = world.rows(select(RecordMerge.id).order_by(RecordMerge.id.desc()))
+    for merge, kept in zip(made, (last, second), strict=True):
+        assert mia.rest("POST", f"customer/{kept.id}/merge/undo", {"merge": merge}).status_code == 200
+    assert "The customer asks" not in mia.screen(f"/customers/seen/{last.id}").text
+    assert "The customer asks" in mia.screen(f"/customers/seen/{first.id}").text

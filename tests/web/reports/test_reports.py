@@ -234,6 +234,37 @@ def test_related_records_are_empty_beyond_ones_reach(world: World) -> None:
     assert all(row[1] is None for row in rows(world, "cleo", about))
 
 
+@pytest.mark.parametrize("level", ["none", "own"])
+def test_related_records_are_exported_only_by_who_may_export_them(world: World, level: str) -> None:
+    customer, lead = world.make.customer("ana", email="secret@x.in"), world.make.lead("ana")
+    world.session.execute(update(type(lead)).where(type(lead).id == lead.id).values(customer_id=customer.id))
+    world.session.commit()
+    made = report(world, "mia", "lead", {"columns": ["number", "customer.email"]})
+    grouped = report(world, "mia", "lead", {"groups": [by("customer.kyc_status")], "figures": [COUNT]}, label="Two")
+    mia = world.door("mia")
+    assert "secret@x.in" in mia.screen(f"/reports/{made.id}/file.csv").text
+    world.make.cell("Sales Manager", "Customers", "export", level)
+    assert rows(world, "mia", made) == [[lead.number, "secret@x.in"]], "to read it is another right"
+    file = mia.screen(f"/reports/{made.id}/file.csv")
+    assert lead.number in file.text and "secret" not in file.text and "Email" not in file.text
+    assert mia.screen(f"/reports/{grouped.id}/file.csv").status_code == 400
+
+
+def test_conditions_on_what_is_masked_are_not_told(world: World) -> None:
+    world.make.mask("Sales Manager", mobile="last4")
+    where = ["all", ["status", "ne", "1"], ["any", ["mobile", "eq", "9820054321"], ["mobile", "null", "1"]]]
+    made = report(world, "root", "lead", {"columns": ["number"], "where": where})
+    for door, is_told in ((world.door("root"), True), (world.door("mia"), False)):
+        for path in ("report/", f"report/{made.id}"):
+            assert ("9820054321" in door.rest("GET", path).text) == is_told
+    told = world.door("mia").rest("GET", f"report/{made.id}").json["definition"]["where"]
+    assert told[1] == where[1] and told[2][1] == ["mobile", "eq", "······"]
+    world.door("mia").form(f"/reports/{made.id}/duplicate")
+    assert world.count(Report) == 1, "nor by a copy of one's own"
+    tickets = report(world, "root", "ticket", {"columns": ["number"], "where": ["all", ["number", "eq", "T-7"]]})
+    assert "T-7" not in world.door("ana").rest("GET", f"report/{tickets.id}").text
+
+
 def test_who_may_open_build_share_and_export(world: World) -> None:
     world.make.lead("ana")
     form = {"kind": "lead", "label": "Mine", "columns": ["number", "status"], "of0": "count", "limit": "50"}
@@ -279,6 +310,8 @@ def _role(world: World, name: str) -> int:
         {"groups": [{"column": "status"}] * 3},
         {"groups": [{"column": "created_on", "by": "hour"}]},
         {"groups": [{"column": "status"}], "sort": "figure:7"},
+        {"groups": [{"column": "status"}], "sort": "figure:0001"},
+        {"groups": [{"column": "status"}], "sort": "figure:²"},
         {"groups": [{"column": "status"}], "limit": 10**9},
         {"columns": ["number"], "sort": "group"},
         {"columns": "number"},
@@ -319,6 +352,17 @@ def test_a_form_that_is_wrong_keeps_what_was_typed(world: World) -> None:
     assert door.screen("/reports/999999/").status_code == 404
     flat = door.form("/reports/preview", typed | {"where": "", "_flt_null_source": "1"}, headers={"HX-Request": "true"})
     assert "Source is empty" in flat.text
+
+
+@pytest.mark.parametrize("number", ["²", "0001", "9" * 5000])
+def test_numbers_that_are_none_are_refused(world: World, number: str) -> None:
+    mia, made = world.door("mia"), report(world, "mia", "lead", {"columns": ["number"]})
+    form = {"kind": "lead", "group1": "status", "of0": "count", "sort": f"figure:{number}"}
+    shown = mia.form("/reports/preview", form, headers={"HX-Request": "true"})
+    assert shown.status_code == 200
+    times = {"rhythm": "monthly", "at": "09:00", "day": number, "format": "csv", "readers": str(world.id_of("mia"))}
+    assert mia.form(f"/reports/{made.id}/schedules", times).status_code == 422
+    assert world.count(ReportSchedule) == 0
 
 
 def test_a_report_that_takes_too_long_is_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
