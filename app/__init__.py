@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from app.extensions import compress, csrf, db, migrate  # first, so that the extensions load only what is used of them
+
+# isort: split
 import hmac
 import logging
 from collections.abc import Callable
@@ -20,7 +23,6 @@ from app.channels.email import Email, server_of
 from app.channels.webhook import WebhookClient
 from app.domain import audit_keys, health_samples
 from app.domain.audit_keys import AuditKeys
-from app.extensions import compress, csrf, db, migrate
 from app.lib.vault import Vault, audit_key, read_key
 from app.ops import database, error_reports, log_privacy, machine, measures, queue, request_log
 from app.ops.file_store import FileStore, FolderStore

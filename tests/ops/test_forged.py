@@ -78,7 +78,7 @@ def test_every_registered_function_is_one_of_the_contents_page(app: Any) -> None
 
 def test_sockets_know_these_events_only(app: Any) -> None:
     handled = {name for handlers in socketio.server.handlers.values() for name in handlers}
-    assert handled - {"connect", "disconnect"} == {"watch", "shown", "typing", "board"}
+    assert handled - {"connect", "disconnect"} == {"watch", "editing", "shown", "typing", "board"}
 
 
 # --- jobs

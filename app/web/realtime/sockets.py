@@ -195,8 +195,8 @@ class Sockets:
         field, record = payload.get("field"), parse_record_key(payload)
         if connection is None or record is None or connection.watched != record or not isinstance(field, str):
             return
-        is_name = not field or (field.isidentifier() and field.isascii() and len(field) <= MAX_FIELD)
-        if is_name and field != connection.editing:
+        is_name = not field or (len(field) <= MAX_FIELD and field.isascii() and field.isidentifier())
+        if is_name and field != connection.editing and self._sender()[0] is connection:
             connection.editing = field
             self.on_seats([record])
 

@@ -36,8 +36,9 @@ EXPENSIVE = {
     **{f"crm.api.whatsapp_support.{name}": 18 for name in ("send_support_page_whatsapp", "send_support_pages")},
     "crm.api.whatsapp_support.send_support_pages_without_ticket": 15,
     "crm.api.whatsapp_setup.send_local_whatsapp_message": 19,
-    # Whose number it is, the rules of consent, the person's line, the call with its card and audit; then it is read.
-    "crm.integrations.exotel.handler.make_a_call": 27,
+    # Whose number it is, the rules of consent, the person's line, the call with its card, the mark for the roll-up of
+    # its day and audit; then it is read.
+    "crm.integrations.exotel.handler.make_a_call": 28,
 }
 
 

@@ -25,8 +25,8 @@ from tests.domain.test_call_sync import ANYTHING, NAMES
 from tests.makers import NOW
 from tests.web.compat.test_telephone import SYNC, Phone, call_record
 
-#: Statements of a batch, and of authentication before it.
-BATCH_STATEMENTS, AUTHENTICATION_STATEMENTS = 12, 1
+#: Statements of a batch, with the one that marks the days of its calls for their roll-ups; and of authentication.
+BATCH_STATEMENTS, AUTHENTICATION_STATEMENTS = 13, 1
 #: Before the calls of `call_record`.
 EARLIER = NOW - timedelta(days=10)
 
@@ -243,10 +243,9 @@ def test_a_lock_timeout_is_503(no_lock_wait: World) -> None:
 
 
 def open_page(world: World, name: str, lead: Any) -> Any:
-    """A user's open page of the lead, which has received its notification count."""
+    """A user's open page of the lead."""
     client = socketio.test_client(world.app, flask_test_client=world.door(name).browser)
     client.emit("watch", {"kind": "lead", "id": lead.id})
-    events(world, client)
     return client
 
 
@@ -258,6 +257,8 @@ def events(world: World, client: Any) -> set[str]:
 def test_a_missed_call_notifies_the_assignee_and_refreshes_open_pages(world: World) -> None:
     lead = world.make.lead("ana", mobile="9820000001", at=EARLIER)
     pages = {name: open_page(world, name, lead) for name in ("ana", "mia", "cleo")}
+    for page in pages.values():
+        events(world, page)  # their notification counts, and who else is there
     now = datetime.now(ZoneInfo("Asia/Kolkata")) - timedelta(minutes=3)
     missed = call_record(1, type="Missed", duration=0, start_time=f"{now:%Y-%m-%d %H:%M:%S}")
     assert statuses(sign_in_phone(world, "ben").sync([missed])) == ["created"]

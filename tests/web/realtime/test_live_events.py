@@ -418,6 +418,42 @@ def test_who_does_not_see_the_record_is_neither_told_nor_named(app, people):
     assert (here(app, ana), here(app, cleo)) == ([], [])
 
 
+@pytest.mark.parametrize("field", [None, 7, ["email"], {"a": 1}, "x" * 41, "naïve", "a b", "<b>", "a.b", "\x00"])
+def test_a_forged_field_is_told_to_nobody(app, people, field):
+    both_see_it(app, people)
+    record = {"kind": "lead", "id": people["lead"]}
+    ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
+    for client in (ana, cleo):
+        client.emit("watch", record)
+    assert here(app, ana) == [[("cleo", "")]]
+    cleo.emit("editing", record | {"field": field})
+    assert here(app, ana) == []
+
+
+def test_nobody_edits_a_record_that_their_page_may_not_show(app, people):
+    record = {"kind": "lead", "id": people["lead"], "field": "email"}
+    ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
+    for client in (ana, cleo):  # Cleo doesn't see it
+        client.emit("watch", record)
+    cleo.emit("editing", record)
+    assert here(app, ana) == []
+
+
+def test_who_is_signed_out_edits_no_more_and_is_disconnected(app, people):
+    both_see_it(app, people)
+    record = {"kind": "lead", "id": people["lead"]}
+    ana, cleo = socket(app, people["ana"]), socket(app, people["cleo"])
+    for client in (ana, cleo):
+        client.emit("watch", record)
+    assert here(app, ana) == [[("cleo", "")]]
+    with app.app_context(), access.as_system(db.session()) as session:
+        session.execute(update(SignIn).where(SignIn.user_id == people["cleo"]).values(ended_on=NOW))
+        session.commit()
+    cleo.emit("editing", record | {"field": "email"})
+    assert not cleo.is_connected()
+    assert here(app, ana) == [[]]
+
+
 def test_who_loses_the_record_is_gone_for_the_others_too(app, people):
     both_see_it(app, people)
     record = {"kind": "lead", "id": people["lead"]}

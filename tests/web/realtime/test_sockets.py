@@ -38,6 +38,13 @@ UNEXPECTED_MESSAGES = (
     '42["shown",{"id":"1 or 1"}]',
     '42["shown",{"id":99999999999}]',
     '42["shown",{"id":true}]',
+    '42["editing"]',
+    '42["editing",[]]',
+    '42["editing",{"kind":"lead","id":1,"field":{}}]',
+    '42["editing",{"kind":"lead","id":1,"field":"email"}]',
+    '42["editing",{"kind":{},"id":[],"field":"' + "x" * 3000 + '"}]',
+    '42["typing",{"kind":"conversation","id":{}}]',
+    '42["board",{"kind":[]}]',
     '42["connect",{}]',
     '42["disconnect","x"]',
     '42/admin,["watch",{}]',
@@ -120,13 +127,14 @@ def frames(client: Any, frame: Any) -> None:
     [
         lambda client: [client.emit("watch", {"kind": "lead", "id": 1}) for _ in range(1500)],
         lambda client: [client.emit("shown", {"id": 1}) for _ in range(1500)],
+        lambda client: [client.emit("editing", {"kind": "lead", "id": 1, "field": "a"}) for _ in range(1500)],
         lambda client: client.say('42["watch","' + "x" * 500_000 + '"]'),
         lambda client: [client.say("40") for _ in range(1500)],
         lambda client: frames(client, Ping()),
         lambda client: frames(client, Pong()),
         lambda client: frames(client, TextMessage("", message_finished=False)),
     ],
-    ids=["watches", "toasts", "huge", "greetings", "pings", "pongs", "fragments"],
+    ids=["watches", "toasts", "edits", "huge", "greetings", "pings", "pongs", "fragments"],
 )
 def test_a_client_that_exceeds_the_rate_is_disconnected(house: House, send: Any) -> None:
     """Twelve of them: if every second one held a thread, there would be no room for twenty others."""
