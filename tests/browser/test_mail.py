@@ -68,6 +68,7 @@ def type_email(page: Any, subject: str) -> None:
     page.keyboard.type(".")
     page.set_input_files("[data-mail-pick]", {"name": "list.csv", "mimeType": "text/csv", "buffer": b"pan,aadhaar\n"})
     expect(page.locator(".mail-file [name=file]")).to_have_count(1)
+    expect(page.locator(".files-part.is-open")).to_have_count(0)  # it is no file of the record
 
 
 def reply_to(sent: Any) -> bytes:

@@ -150,8 +150,8 @@ def test_steps_of_my_day_and_the_sign_out(seat: Sit, cookies: Any) -> None:
     row.locator("[data-act=done]").click()
     waiting(page, 1)
     expect(row).to_have_attribute("data-waits", "")
-    page.context.set_offline(False)
-    page.evaluate(ONLINE)
+    with page.expect_navigation():  # the browser says that it is online; once all is sent, the page loads anew
+        page.context.set_offline(False)
     waiting(page, 0)
     expect(page.locator("#day [data-row]", has_text=title)).to_have_count(0)
     assert page.evaluate(KEPT) != []

@@ -113,7 +113,7 @@ function take(files, url, isPasted = false) {
 }
 
 document.addEventListener('change', (event) => {
-  const form = event.target.type === 'file' && event.target.closest('[data-upload]');
+  const form = event.target.type === 'file' && event.target.closest('[data-add-files]');
   if (!form) return;
   take([...event.target.files], form.action);
   event.target.value = '';
