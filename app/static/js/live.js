@@ -21,15 +21,23 @@ function isNew(id) {
   try { localStorage.setItem(KEPT, JSON.stringify([...kept, id].slice(-50))); } catch { /* private mode */ }
   return true;
 }
+// One tab alone gets the lock of an item. It holds it until the others have surely heard of what it keeps: the storage of tabs is not in step.
+const HELD = 10_000;
+function first(id, show) {
+  const take = () => { if (isNew(id)) show(); };
+  if (!navigator.locks) { take(); return; } // without HTTPS
+  navigator.locks.request(`crm-shown-${id}`, { ifAvailable: true }, (lock) => lock && new Promise((done) => { take(); setTimeout(done, HELD); })).catch(() => { /* the page is left */ });
+}
 let waiting = null;
 function claim(news) {
   // No tab is visible: the first one that becomes visible shows it.
   if (!seen() && window.Notification?.permission !== 'granted') { waiting = news; return; }
-  if (!isNew(news.id)) return;
-  tabs?.postMessage({ key: news.id, unread: news.unread });
-  if (seen()) dispatchEvent(new CustomEvent('crm:toast', { detail: news }));
-  else aloud(news);
-  socket?.emit('shown', { id: news.id });
+  first(news.id, () => {
+    tabs?.postMessage({ key: news.id, unread: news.unread });
+    if (seen()) dispatchEvent(new CustomEvent('crm:toast', { detail: news }));
+    else aloud(news);
+    socket?.emit('shown', { id: news.id });
+  });
 }
 function aloud(news) {
   const note = new Notification(document.title.split(' · ').pop(), { body: news.text, tag: String(news.id) });
