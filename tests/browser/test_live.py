@@ -65,6 +65,31 @@ def test_a_record_that_went_to_somebody_else_says_so(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
+def test_quick_refreshes_leave_one_timeline_and_the_tab_that_was_opened(seat: Sit) -> None:
+    asha, rohan = seat(MANAGER), seat(SELLER)
+    number = new_lead(rohan, "Twicewali", "9825012406")
+    watches(rohan, asha, number)
+    page = rohan.page
+    held: list[Any] = []
+    page.wait_for_timeout(1000)  # what the page heard before is shown
+    page.route("**/timeline/**", lambda route: held.append(route), times=2)
+    write_note(asha, "First of two")
+    page.wait_for_timeout(1000)
+    write_note(asha, "Second of two")
+    page.wait_for_timeout(1000)
+    assert len(held) == 1
+    page.locator(".record-tabs [data-tab=notes]").click()
+    page.wait_for_timeout(200)
+    for route in held:  # the answer for the tab before comes first
+        route.continue_()
+    expect(page.locator(".record-tabs [aria-current]")).to_have_attribute("data-tab", "notes")
+    expect(page.locator(".entry-note", has_text="Second of two")).to_have_count(1)
+    page.wait_for_timeout(1000)
+    assert page.locator("[data-timeline]").count() == page.locator("#feed").count() == 1
+    expect(page.locator(".record-tabs [aria-current]")).to_have_attribute("data-tab", "notes")
+    assert rohan.complaints == []
+
+
 def test_one_toast_an_item_and_the_same_badge_everywhere(seat: Sit) -> None:
     asha, desk, telephone = seat(MANAGER), seat(COLLEAGUE), seat(COLLEAGUE)
     tab = Seat(desk.page.context.new_page(), desk.url)

@@ -21,15 +21,23 @@ function isNew(id) {
   try { localStorage.setItem(KEPT, JSON.stringify([...kept, id].slice(-50))); } catch { /* private mode */ }
   return true;
 }
+// One tab alone gets the lock of an item. It holds it until the others have surely heard of what it keeps: the storage of tabs is not in step.
+const HELD = 10_000;
+function first(id, show) {
+  const take = () => { if (isNew(id)) show(); };
+  if (!navigator.locks) { take(); return; } // without HTTPS
+  navigator.locks.request(`crm-shown-${id}`, { ifAvailable: true }, (lock) => lock && new Promise((done) => { take(); setTimeout(done, HELD); })).catch(() => { /* the page is left */ });
+}
 let waiting = null;
 function claim(news) {
   // No tab is visible: the first one that becomes visible shows it.
   if (!seen() && window.Notification?.permission !== 'granted') { waiting = news; return; }
-  if (!isNew(news.id)) return;
-  tabs?.postMessage({ key: news.id, unread: news.unread });
-  if (seen()) dispatchEvent(new CustomEvent('crm:toast', { detail: news }));
-  else aloud(news);
-  socket?.emit('shown', { id: news.id });
+  first(news.id, () => {
+    tabs?.postMessage({ key: news.id, unread: news.unread });
+    if (seen()) dispatchEvent(new CustomEvent('crm:toast', { detail: news }));
+    else aloud(news);
+    socket?.emit('shown', { id: news.id });
+  });
 }
 function aloud(news) {
   const note = new Notification(document.title.split(' · ').pop(), { body: news.text, tag: String(news.id) });
@@ -50,14 +58,30 @@ function bell(news) {
 
 // --- somebody else changed the record on this page, or access to it was lost
 let soon = null;
+// One question for the timeline at a time: an answer for one that was replaced meanwhile would be lost. Whoever opens another tab goes first.
+const asking = new Set();
+const late = new WeakSet(); // their answers are not shown any more
+let isWanted = false;
+document.addEventListener('htmx:beforeSend', ({ detail: { xhr, elt, target } }) => {
+  if (!target.matches?.('[data-timeline]')) return;
+  if (elt !== target) for (const each of asking) { isWanted = true; late.add(each); }
+  asking.add(xhr);
+  xhr.addEventListener('loadend', () => {
+    asking.delete(xhr);
+    if (isWanted && !asking.size) { isWanted = false; refresh(); }
+  });
+});
+document.addEventListener('htmx:beforeSwap', ({ detail }) => { if (late.has(detail.xhr)) detail.shouldSwap = false; });
+function askAnew() {
+  const timeline = document.querySelector('[data-timeline]'); // another one may have come since
+  if (asking.size) isWanted = true;
+  else if (timeline) window.htmx?.ajax('GET', timeline.dataset.timeline, { source: timeline, target: timeline, swap: 'outerHTML' }).catch(() => { /* offline.js says so */ });
+}
 function refresh() {
   clearTimeout(soon);
   const sound = [...document.querySelectorAll('[data-timeline] audio')].find((each) => !each.paused);
   if (sound) { sound.addEventListener('pause', refresh, { once: true }); return; } // not while somebody listens
-  soon = setTimeout(() => {
-    const timeline = document.querySelector('[data-timeline]'); // another refresh may have replaced the one of before
-    if (timeline) window.htmx?.ajax('GET', timeline.dataset.timeline, { target: timeline, swap: 'outerHTML' });
-  }, 250);
+  soon = setTimeout(askAnew, 250);
 }
 const isOurs = (news) => news.id === undefined || !watchId || String(news.id) === watchId;
 function activity(news) {
