@@ -18,6 +18,7 @@ from app.models import Conversation, Message
 from app.web.channels import conversation_records, file_routes, page_routes, record_write, threads
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
+from app.web.core.named_records import PAGES
 from app.web.core.shipped_labels import shown_label
 from app.web.pages.refusals import back, refuse_as_page
 from app.web.records import conversation_list, uploads
@@ -26,7 +27,6 @@ from app.web.security.sessions import own_transaction
 
 #: A message that is sent again from the timeline of a record leads back to it.
 _PAGES_OF_RECORDS = ("/leads/", "/tickets/", "/customers/")
-_PAGES = {"lead": "/leads/show/", "ticket": "/tickets/show/", "customer": "/customers/show/"}
 
 
 class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.WriteRoutes, ModulePermissions, BaseView):
@@ -257,7 +257,7 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.Wri
             flash(sentence, "warning")
         label = _("Lead") if kind == "lead" else _("Ticket")
         flash(_("%(label)s %(number)s was created from this conversation.", label=label, number=made.number), "success")
-        return redirect(f"{_PAGES[kind]}{made.id}")
+        return redirect(f"{PAGES[kind]}{made.id}")
 
     # --- one message ---
 

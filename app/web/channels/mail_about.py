@@ -19,12 +19,10 @@ from app.domain import conversations
 from app.domain.base import NotFound, RuleBroken
 from app.lib.ids import parse_id
 from app.lib.mail_reports import takes_answers
-from app.models import ChannelAccount, Conversation, Customer, Lead, Mail, Message, Ticket
+from app.models import ChannelAccount, Conversation, Customer, Mail, Message
 from app.web.core.fields import Viewer
+from app.web.core.named_records import PAGES, RECORDS, links_of, named_record
 
-#: Kind of record in a form -> model.
-RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
-PAGES = {"lead": "/leads/show/", "ticket": "/tickets/show/", "customer": "/customers/show/"}
 #: How a mail is used.
 HOWS = ("reply", "all", "forward")
 
@@ -172,12 +170,9 @@ def _of_conversation(session: Session, key: str) -> About:
 
 def _of_record(session: Session, named: str) -> About:
     kind, _colon, key = named.partition(":")
-    model = RECORDS.get(kind)
-    row = access.get_visible(session, model, parse_id(key)) if model is not None else None
-    if row is None:
-        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+    row = named_record(kind, key)
     about = About({"record": f"{kind}:{row.id}"}, kind=kind, record=row)
-    about.records = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
+    about.records = links_of(kind, row)
     about.recipients = list(_of_people(session, row))
     about.to = about.recipients[0].key if about.recipients else ""
     return about

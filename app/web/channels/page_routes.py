@@ -12,22 +12,18 @@ from sqlalchemy.exc import IntegrityError
 
 from app import access
 from app.domain import outgoing, support_pages
-from app.domain.base import NotFound, RuleBroken
+from app.domain.base import RuleBroken
 from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.models import Customer, Lead, SupportPage, Ticket
+from app.models import SupportPage
 from app.web.core.fields import clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
+from app.web.core.named_records import PAGES, links_of, named_record
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.messages import peer_of_record, seen_by
 
 VERBS = {"pages": "create", "send_pages": "create"}
-RECORDS: dict[str, tuple[Any, str]] = {
-    "lead": (Lead, "/leads/show/"),
-    "ticket": (Ticket, "/tickets/show/"),
-    "customer": (Customer, "/customers/show/"),
-}
 
 
 class PageRoutes:
@@ -39,7 +35,7 @@ class PageRoutes:
     @permission_name("pages")
     def pages(self, kind: str, pk: str) -> Any:
         """The support pages, each with a button that sends it."""
-        return self._choose(kind, _record(kind, pk))
+        return self._choose(kind, named_record(kind, pk))
 
     @expose("/pages/<kind>/<pk>", methods=["POST"])
     @has_access
@@ -47,12 +43,12 @@ class PageRoutes:
     @permission_name("send_pages")
     def send_pages(self, kind: str, pk: str) -> Any:
         """Send the page of the button, or those that are ticked."""
-        row, viewer, form = _record(kind, pk), current_viewer(), request.form
+        row, viewer, form = named_record(kind, pk), current_viewer(), request.form
         key = clean_text(form.get("key"), "key", 64)
         try:
             chosen = _chosen([form["only"]] if form.get("only") else form.getlist("page"))
             with access.as_system(db.session()) as session:
-                records = {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
+                records = links_of(kind, row)
                 wish = Outgoing(
                     "whatsapp",
                     peer_of_record(session, "whatsapp", row) or _no_number(),
@@ -68,9 +64,9 @@ class PageRoutes:
             db.session.rollback()
             if not (isinstance(broken, IntegrityError) and "cause" in str(broken.orig)):
                 status, sentence, _errors = refusal(broken)
-                return self._choose(kind, _record(kind, pk), status, sentence)
+                return self._choose(kind, named_record(kind, pk), status, sentence)
         flash(_("The support pages are on their way by WhatsApp."), "success")
-        return redirect(f"{RECORDS[kind][1]}{row.id}")
+        return redirect(f"{PAGES[kind]}{row.id}")
 
     def _choose(self, kind: str, row: Any, status: int = 200, error: str = "") -> Any:
         ticked = {parse_id(each) for each in request.form.getlist("page")}
@@ -79,7 +75,7 @@ class PageRoutes:
         pages = db.session.scalars(support_pages.offered()).all()
         context = {
             "title": row.number,
-            "back_url": f"{RECORDS[kind][1]}{row.id}",
+            "back_url": f"{PAGES[kind]}{row.id}",
             "url": f"/inbox/pages/{kind}/{row.id}",
             "key": request.form.get("key") or support_pages.new_key(),
             "error": error,
@@ -87,14 +83,6 @@ class PageRoutes:
             "settings_url": "/settings/support-pages/" if viewer.person.may("Support Pages", "create") else None,
         }
         return self.render_template("inbox/pages.html", choice=context), status  # type: ignore[attr-defined]
-
-
-def _record(kind: str, pk: str) -> Any:
-    model, _url = RECORDS.get(kind, (None, ""))
-    row = access.get_visible(db.session(), model, parse_id(pk)) if model is not None else None
-    if row is None:
-        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-    return row
 
 
 def _chosen(given: list[str]) -> list[SupportPage]:

@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 
 from app import access
 from app.domain import conversations, messages, outgoing
-from app.domain.base import NotFound, RuleBroken
+from app.domain.base import RuleBroken
 from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.models import CallLog, Conversation, Customer, Lead, Ticket
+from app.models import CallLog, Conversation
 from app.web.channels import threads
+from app.web.core import named_records
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.local_links import local_path
@@ -27,8 +28,8 @@ from app.web.records import conversation_list, uploads
 from app.web.records.messages import peer_of_record, seen_by
 
 #: Kind of record in an address -> model.
-RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer, "call": CallLog}
-PAGES = {"lead": "/leads/show/", "ticket": "/tickets/show/", "customer": "/customers/show/"}
+RECORDS: dict[str, Any] = {**named_records.RECORDS, "call": CallLog}
+PAGES = {**named_records.PAGES, "call": "/calls/show/"}
 
 
 class WriteRoutes:
@@ -69,7 +70,7 @@ class WriteRoutes:
                 return _form(kind, record(kind, pk), channel, more), status
         label = conversation_list.channel_label(channel)
         flash(_("The message is on its way by %(channel)s.", channel=label), "success")
-        target = local_path(request.form.get("back")) or f"{PAGES.get(kind, '/calls/show/')}{row.id}"
+        target = local_path(request.form.get("back")) or f"{PAGES[kind]}{row.id}"
         if request.headers.get("HX-Request"):
             return Response(status=204, headers={"HX-Redirect": target})
         return redirect(target)
@@ -108,7 +109,7 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
     else:
         made = threads.composer(session, found, viewer, {"typed": {}} | more)
         peer = f"/inbox/{found.id}"
-    back = local_path(request.values.get("back")) or f"{PAGES.get(kind, '/calls/show/')}{row.id}"
+    back = local_path(request.values.get("back")) or f"{PAGES[kind]}{row.id}"
     hidden = [each for each in made["hidden"] if each[0] == "key"]
     url = f"/inbox/write/{kind}/{row.id}?channel={channel}"
     made |= {"url": url, "swaps": True, "place": f"-{channel}", "hidden": [*hidden, ("back", back)], "thread_url": peer}
@@ -143,11 +144,7 @@ def was_sent(broken: BaseException) -> bool:
 
 def record(kind: str, pk: str) -> Any:
     """The record of this kind that the viewer sees. Raises NotFound."""
-    model = RECORDS.get(kind)
-    row = access.get_visible(db.session(), model, parse_id(pk)) if model is not None else None
-    if row is None:
-        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-    return row
+    return named_records.named_record(kind, pk, RECORDS)
 
 
 def of_record(kind: str, row: Any) -> Any:
@@ -160,7 +157,7 @@ def records_of(kind: str, row: Any) -> dict[str, int | None]:
     """lead_id, ticket_id and customer_id of what is sent to the person of a record."""
     if kind == "call":
         return {name: getattr(row, name) for name in conversations.RECORDS}
-    return {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}
+    return named_records.links_of(kind, row)
 
 
 def peer_of(row: Any, channel: str) -> str:

@@ -18,14 +18,13 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import message_templates
-from app.domain.base import NotFound, RuleBroken
+from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS
 from app.extensions import db
-from app.lib.ids import parse_id
 from app.models import Consent, Conversation, Customer, Message, MessageTemplate, User
-from app.web.channels.mail_about import RECORDS
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer, json_answer, refuse_as_json
+from app.web.core.named_records import RECORDS, named_record
 
 MOST = 12
 #: Of notes and of the channels by which messages are sent.
@@ -63,7 +62,7 @@ class TemplatesView(ModulePermissions, BaseView):
         session, viewer, args = db.session(), current_viewer(), request.args
         if args.get("channel") not in OFFERED:
             raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
-        row = _about(session, args.get("about") or "")
+        row = _about(args.get("about") or "")
         person = _person(session, row)
         values = values_for(session, row, person, viewer)
         language = language_of(session, row, person)
@@ -73,16 +72,12 @@ class TemplatesView(ModulePermissions, BaseView):
         return json_answer(200, {"results": [_offered(each, values) for each in found[:MOST]], "language": language})
 
 
-def _about(session: Session, named: str) -> Any:
+def _about(named: str) -> Any:
     """The record or conversation, if the viewer sees it; None when none is named. Raises NotFound."""
     if not named:
         return None
     kind, _colon, key = named.partition(":")
-    model = {**RECORDS, "conversation": Conversation}.get(kind)
-    row = access.get_visible(session, model, parse_id(key)) if model is not None else None
-    if row is None:
-        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-    return row
+    return named_record(kind, key, {**RECORDS, "conversation": Conversation})
 
 
 def _person(session: Session, row: Any) -> Any:

@@ -9,27 +9,20 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
-from app import access
 from app.domain import calls
-from app.domain.base import NotFound, RuleBroken
+from app.domain.base import RuleBroken
 from app.domain.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.extensions import db
-from app.lib.ids import parse_id
-from app.models import CallLog, Customer, Lead, Ticket
+from app.models import CallLog
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.local_links import local_path
+from app.web.core.named_records import PAGES, named_record
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import call_outcomes
 from app.web.records.outcome_actions import log_outcome
 
-#: Kind in the address -> record, and the beginning of its page's address.
-RECORDS: dict[str, tuple[Any, str]] = {
-    "lead": (Lead, "/leads/show/"),
-    "ticket": (Ticket, "/tickets/show/"),
-    "customer": (Customer, "/customers/show/"),
-}
 VERBS = {"log": "create"}
 #: The outcome that says that nobody was reached, and the status of such a call by its direction.
 NO_ANSWER = "No answer"
@@ -46,7 +39,7 @@ class CallByHandRoutes:
     @permission_name("log")
     def log(self, kind: str, pk: str) -> Any:
         """Write down the call, what came of it and when it goes on; what was typed stays on any error."""
-        row, viewer = _record(kind, pk), current_viewer()
+        row, viewer = named_record(kind, pk), current_viewer()
         if request.method == "GET":
             return _form(kind, row, {"direction": "Outgoing"}, {}, "")
         try:
@@ -55,17 +48,9 @@ class CallByHandRoutes:
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, errors = refusal(broken)
-            return _form(kind, _record(kind, pk), request.form, errors, sentence), status
+            return _form(kind, named_record(kind, pk), request.form, errors, sentence), status
         flash(_("Call logged."), "success")
-        return call_outcomes.return_to(request.form.get("back"), f"{RECORDS[kind][1]}{row.id}")
-
-
-def _record(kind: str, pk: str) -> Any:
-    model, _url = RECORDS.get(kind, (None, ""))
-    row = access.get_visible(db.session(), model, parse_id(pk)) if model is not None else None
-    if row is None:
-        raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-    return row
+        return call_outcomes.return_to(request.form.get("back"), f"{PAGES[kind]}{row.id}")
 
 
 def _save(kind: str, row: Any, viewer: Viewer) -> None:
@@ -92,7 +77,7 @@ def _values(kind: str, row: Any, outcome: CallOutcome, viewer: Viewer) -> dict[s
 def _form(kind: str, row: Any, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
     viewer, has_place = current_viewer(), kind in ("lead", "ticket")
     is_part = bool(request.headers.get("HX-Request"))
-    page_url = f"{RECORDS[kind][1]}{row.id}"
+    page_url = f"{PAGES[kind]}{row.id}"
     planned = CallLog(employee_id=viewer.person.id, **{f"{kind}_id": row.id})  # never saved
     with db.session.no_autoflush:
         replaced = call_outcomes.replaced(planned, raw, viewer) if has_place else None

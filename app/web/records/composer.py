@@ -10,11 +10,11 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.models import Customer, Lead, Ticket
 from app.web.core.fields import Viewer
+from app.web.core.named_records import RECORDS
 
 #: Records whose pages have a composer, by the name that addresses give them.
-KINDS = {Lead: "lead", Ticket: "ticket", Customer: "customer"}
+KINDS = {record: kind for kind, record in RECORDS.items()}
 
 
 def context(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
