@@ -9,7 +9,7 @@ import prison
 
 from app.web.api import examples
 from app.web.api.list_parameters import MAX_LENGTH
-from app.web.api.schemas import _PAGE, ID, STRING, base_of, list_parameters, ref, shape
+from app.web.api.schemas import _PAGE, ID, SHARED, STRING, base_of, list_parameters, ref, register_schemas, shape
 
 #: Errors that any operation can return.
 _ALWAYS = (400, 401, 403, 429, 500, 503)
@@ -219,6 +219,21 @@ FUNCTIONS = {
         _BULK_DONE,
     ),
 }
+
+
+class DocumentedOperations:
+    """A REST view whose operations are documented as its `documentation` says, with their ids and all statuses."""
+
+    def add_apispec_components(self, api_spec: Any) -> None:
+        """Add the shared schemas."""
+        register_schemas(api_spec, SHARED)
+
+    def operation_helper(
+        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
+    ) -> None:
+        """Document one operation."""
+        for method in methods:
+            operations[method.lower()] = operation(self, func.__name__, method.lower())
 
 
 def operation(resource: Any, function: str, method: str) -> dict[str, Any]:

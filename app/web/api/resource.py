@@ -18,7 +18,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.list_parameters import RECORD_KEYS, page_of, read_parameters, triples
-from app.web.api.operations import operation
+from app.web.api.operations import DocumentedOperations
 from app.web.core import held_rows, remarks
 from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
@@ -34,7 +34,7 @@ from app.web.core.replica_lists import from_replica
 _METADATA = ("list_title", "list_columns", "label_columns", "description_columns", "order_columns")
 
 
-class Resource(SentenceResponses, RecordView, ModelRestApi):
+class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi):
     """One record over REST, declared as FAB documents a ModelRestApi: `datamodel`, `list_select_columns`,
     `show_columns`, `add_columns`, `edit_columns`, `search_columns`, `order_columns`, `add_query_rel_fields` and so on.
 
@@ -95,13 +95,6 @@ class Resource(SentenceResponses, RecordView, ModelRestApi):
     def add_apispec_components(self, api_spec: Any) -> None:
         """Add the schemas, derived from the RecordTable that also answers requests."""
         schemas.add(self, api_spec)
-
-    def operation_helper(
-        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
-    ) -> None:
-        """Document one operation with its id and all statuses."""
-        for method in methods:
-            operations[method.lower()] = operation(self, func.__name__, method.lower())
 
     # --- reading ---
 

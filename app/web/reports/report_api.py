@@ -15,9 +15,8 @@ from sqlalchemy import select
 from app.domain.permissions import VERBS
 from app.domain.reports import AUDIENCES, Report
 from app.extensions import db
-from app.web.api import schemas
 from app.web.api.list_parameters import read_parameters
-from app.web.api.operations import OperationSpec, operation
+from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, SentenceResponses, current_viewer, json_answer, refuse_as_json
@@ -61,7 +60,7 @@ _RESULT = shape(
 )
 
 
-class ReportResource(SentenceResponses, BaseApi):
+class ReportResource(SentenceResponses, DocumentedOperations, BaseApi):
     """/api/v1/report/"""
 
     resource_name = "report"
@@ -110,17 +109,6 @@ class ReportResource(SentenceResponses, BaseApi):
         viewer, report = current_viewer(), seen_report(pk)
         table = running.run(db.session(), definition_of(report), viewer)
         return json_answer(200, {"name": report.label} | as_json(table))
-
-    def add_apispec_components(self, api_spec: Any) -> None:
-        """The shared schemas."""
-        schemas.register_schemas(api_spec, schemas.SHARED)
-
-    def operation_helper(
-        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
-    ) -> None:
-        """With ids and statuses."""
-        for method in methods:
-            operations[method.lower()] = operation(self, func.__name__, method.lower())
 
 
 def as_json(table: Table) -> dict[str, Any]:

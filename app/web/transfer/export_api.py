@@ -18,9 +18,8 @@ from app.domain.permissions import VERBS
 from app.domain.transfers import EXPORT_STATES, FORMATS, ExportRun
 from app.extensions import db
 from app.ops.database import WRITES
-from app.web.api import schemas
 from app.web.api.list_parameters import read_parameters
-from app.web.api.operations import OperationSpec, operation
+from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.resource import sent
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields import Viewer
@@ -64,7 +63,7 @@ def _as_file(response: Response) -> Response:
     return response
 
 
-class ExportResource(SentenceResponses, BaseApi):
+class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
     """/api/v1/export/: whoever may read the dashboard may ask; the module's own right to export decides."""
 
     resource_name = "export"
@@ -144,17 +143,6 @@ class ExportResource(SentenceResponses, BaseApi):
         read_parameters(frozenset())
         viewer: Viewer = current_viewer()
         return _as_file(export_pages.download(pk, viewer))
-
-    def add_apispec_components(self, api_spec: Any) -> None:
-        """The shared schemas."""
-        schemas.register_schemas(api_spec, schemas.SHARED)
-
-    def operation_helper(
-        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
-    ) -> None:
-        """With ids and statuses."""
-        for method in methods:
-            operations[method.lower()] = operation(self, func.__name__, method.lower())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from app.domain.permissions import VERBS
 from app.extensions import db
 from app.web.api import schemas
 from app.web.api.list_parameters import page_of, read_parameters
-from app.web.api.operations import OperationSpec, operation
+from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, signed_in
 from app.web.records import mentions
 
@@ -41,7 +41,7 @@ class PeopleView(BaseView):
         return jsonify({"results": results})
 
 
-class UserResource(SentenceResponses, BaseApi):
+class UserResource(SentenceResponses, DocumentedOperations, BaseApi):
     """/api/v1/user/: public cards only."""
 
     resource_name = "user"
@@ -87,10 +87,3 @@ class UserResource(SentenceResponses, BaseApi):
         """The card."""
         card = schemas.SHARED["UserCard"]["properties"]
         schemas.register_schemas(api_spec, schemas.SHARED | {"User": schemas.shape(card, *card)})
-
-    def operation_helper(
-        self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
-    ) -> None:
-        """With ids and statuses."""
-        for method in methods:
-            operations[method.lower()] = operation(self, func.__name__, method.lower())
