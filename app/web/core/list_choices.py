@@ -1,12 +1,7 @@
-"""What a person sees and has chosen of lists: views, pins, defaults, columns. Cached until any of them changes.
-
-The version of these is read with the signed-in user (access.lists_version_query), so a page that finds its person in
-the cache asks nothing.
-"""
+"""What a person sees and has chosen of lists: views, pins, defaults, columns. Kept until any of them changes."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +11,10 @@ from sqlalchemy import literal, select, union_all
 from app.extensions import db
 from app.models import ListChoice, Report, ReportPin, SavedView, ViewPin
 from app.web.core.fields import Viewer
+from app.web.core.person_cache import PersonCache
 
 #: What tells a pinned report from the choice for a list.
 _REPORT = "/report"
-#: People whose choices a process remembers.
-MAX_PEOPLE = 5000
 
 
 @dataclass(frozen=True)
@@ -56,23 +50,10 @@ class Choices:
         return self.views.get(self.defaults.get(module, 0))
 
 
-_cache: dict[tuple[str, int], tuple[Any, Choices]] = {}
-_lock = threading.Lock()
-
-
 def choices_of(viewer: Viewer) -> Choices:
     """The choices of this person; two statements where something has changed since they were asked last."""
     if "list_choices" not in g:
-        version = (viewer.person.version, g.get("lists_version"))
-        key = (str(db.session().get_bind().engine.url), viewer.person.id)
-        found = _cache.get(key)
-        if found is None or found[0] != version or version[1] is None:
-            found = (version, _load(viewer))
-            with _lock:
-                if len(_cache) > MAX_PEOPLE:
-                    _cache.clear()
-                _cache[key] = found
-        g.list_choices = found[1]
+        g.list_choices = _cache.of(viewer)
     choices: Choices = g.list_choices
     return choices
 
@@ -117,3 +98,6 @@ def _load(viewer: Viewer) -> Choices:
         {module: columns for module, _view, columns in chosen if columns},
         tuple(sorted(reports, key=lambda each: (each[1].casefold(), each[0]))),
     )
+
+
+_cache = PersonCache(_load)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
-from flask import g
 from sqlalchemy import func, select
 
 from app import access
@@ -14,11 +12,10 @@ from app.domain import team
 from app.extensions import db
 from app.models import Board, BoardHome, Role
 from app.web.core.fields import Viewer
+from app.web.core.person_cache import PersonCache
 from app.web.dashboards.filters import Filters
 
 BASE = "/dashboard/boards/"
-#: People whose boards a process remembers.
-MAX_PEOPLE = 5000
 
 
 @dataclass(frozen=True)
@@ -55,22 +52,9 @@ def may_change(board: Any, viewer: Viewer) -> bool:
     return bool(is_own or (board.audience != "me" and viewer.person.may("Settings", "write")))
 
 
-_cache: dict[tuple[str, int], tuple[Any, list[Listed]]] = {}
-_lock = threading.Lock()
-
-
 def boards_of(viewer: Viewer) -> list[Listed]:
     """The boards for the person's tabs, by name: their own, and those given to them. Cached as saved views are."""
-    version = (viewer.person.version, g.get("lists_version"))
-    key = (str(db.session().get_bind().engine.url), viewer.person.id)
-    found = _cache.get(key)
-    if found is None or found[0] != version or version[1] is None:
-        found = (version, _load(viewer))
-        with _lock:
-            if len(_cache) > MAX_PEOPLE:
-                _cache.clear()
-            _cache[key] = found
-    return found[1]
+    return _cache.of(viewer)
 
 
 def _load(viewer: Viewer) -> list[Listed]:
@@ -78,6 +62,9 @@ def _load(viewer: Viewer) -> list[Listed]:
     home = select(func.min(BoardHome.role_id)).where(BoardHome.board_id == Board.id, BoardHome.role_id.in_(mine))
     query = select(Board.id, Board.label, home.scalar_subquery()).order_by(Board.label, Board.id)
     return [Listed(*row) for row in db.session.execute(query)]
+
+
+_cache = PersonCache(_load)
 
 
 def home_of(viewer: Viewer) -> int | None:
