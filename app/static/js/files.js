@@ -1,18 +1,12 @@
 // Files of a record: chosen, dropped or pasted; sent two at a time with progress and cancel; shown large; fresh for everybody.
 // Without this file the plain form sends them.
+import { fill, icon } from './drawn.js';
+
 const panel = () => document.querySelector('[data-files][data-url]:not(.write-files)');
-const fill = (text, value) => text.replace('{}', value);
 const AT_ONCE = 2;
 const waiting = [];
 let running = 0;
 
-function icon(name) {
-  const made = document.querySelector('.icon use').closest('svg').cloneNode(true);
-  const use = made.querySelector('use');
-  use.setAttribute('href', use.getAttribute('href').replace(/#.*/, `#${name}`));
-  made.setAttribute('class', 'icon');
-  return made;
-}
 function made(tag, more, ...inside) {
   const item = Object.assign(document.createElement(tag), more);
   item.append(...inside);

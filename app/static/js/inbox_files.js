@@ -1,13 +1,7 @@
 // Files of an answer: chosen, dropped or pasted; uploaded one by one with progress; removed before sending.
 // Without this file the plain field sends them with the form.
-function fill(text, value) { return text.replace('{}', value); }
-function icon(name) {
-  const made = document.querySelector('.icon use').closest('svg').cloneNode(true);
-  const use = made.querySelector('use');
-  use.setAttribute('href', use.getAttribute('href').replace(/#.*/, `#${name}`));
-  made.setAttribute('class', 'icon');
-  return made;
-}
+import { fill, icon } from './drawn.js';
+
 function shown(bytes) { return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.max(1, Math.round(bytes / 1000))} kB`; }
 export function armFiles(form) {
   const list = form.querySelector('[data-files]');
