@@ -25,7 +25,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import pymysql
 from aiosmtpd.controller import Controller
+from pymysql.constants import ER
 
 from bench import server, sizes, twilio_double
 from bench.load import Browser, Request
@@ -104,7 +106,15 @@ class House:
     hook: str = ""
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
-        """Query the database, as root."""
+        """Query the database, as root; again where a deadlock with the product ended the statement."""
+        while True:
+            try:
+                return self._rows_once(statement, *values)
+            except pymysql.err.OperationalError as broken:
+                if broken.args[0] != ER.LOCK_DEADLOCK:
+                    raise
+
+    def _rows_once(self, statement: str, *values: Any) -> list[Any]:
         with contextlib.closing(self.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             connection.commit()
