@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.exc import DBAPIError
 
-from app.ops.database_errors import summary_of
+from app.ops.database_errors import cause_of, summary_of
 
 log = logging.getLogger("crm.queue")
 
@@ -241,6 +241,8 @@ def registered(name: str) -> Callable[..., Any]:
 def record_failure(call: Call, number: int, error: BaseException, traceback: TracebackType | None) -> None:
     """Log that try `number` of a call failed, and store the last one as a dead letter.
 
+    The log has a traceback unless the reason lies outside of the call: trouble of the database meets every call, and
+    a thousand tracebacks a minute help nobody.
     Raises what storing raises: then the backend must not count the call as finished.
     """
     is_last = number >= _settings.tries
@@ -252,7 +254,7 @@ def record_failure(call: Call, number: int, error: BaseException, traceback: Tra
         number,
         _settings.tries,
         error_summary(error),
-        exc_info=(type(error), error, traceback or error.__traceback__),
+        exc_info=None if cause_of(error) else (type(error), error, traceback or error.__traceback__),
     )
     if is_last:
         with _settings.context():

@@ -15,10 +15,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 from redis import Redis as Client
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app.models import FailedCall
 from app.ops import queue, redis_queue
@@ -189,6 +190,15 @@ def test_a_call_that_failed_for_good_is_a_dead_letter(thread_queue, world, trace
     eventually(lambda: bool(failed(world)), "no failure was recorded")
     assert failed(world) == [("long", "tests.ops.calls:fail", [str(trace)], 3, WHERE_IT_FAILED)]
     assert len(calls.lines(trace)) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "has_traceback"),
+    [(ValueError(), True), (OperationalError("SELECT 1", {}, pymysql.err.OperationalError(2003, "")), False)],
+)
+def test_trouble_of_the_database_is_one_line_of_the_log(error, has_traceback, thread_queue, caplog):
+    queue.record_failure(queue.Call("short", "tests.ops.calls:fail", ()), 1, error, None)
+    assert [bool(each.exc_info) for each in caplog.records if each.name == "crm.queue"] == [has_traceback]
 
 
 def test_a_stopped_queue_takes_no_more_calls(thread_queue, trace):
