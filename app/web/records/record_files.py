@@ -166,7 +166,7 @@ def page_of(session: Session, place: Place, before: int | None, viewer: Viewer) 
     """The files of a record for the template; in a fixed number of statements."""
     rows = attachments.newest(session, place.column, place.key, before, MOST)
     versions = attachments.versions(session, [row.series for row in rows])
-    deleted = attachments.trash(session, place.column, place.key, MOST_DELETED) if before is None else []
+    deleted = _in_trash(session, place, viewer) if before is None else []
     names = _first_of_names(rows)
     person = viewer.person
     return {
@@ -181,6 +181,14 @@ def page_of(session: Session, place: Place, before: int | None, viewer: Viewer) 
         "most_mb": 25,
         "most_files": uploads.MAX_FILES,
     }
+
+
+def _in_trash(session: Session, place: Place, viewer: Viewer) -> list[Attachment]:
+    """The deleted files of a record, for who may restore them."""
+    if not viewer.person.may("Notes", "delete"):
+        return []
+    within = access.visible(viewer.person, Attachment, "delete")
+    return attachments.trash(session, (place.column, place.key), within, MOST_DELETED)
 
 
 def title_of(place: Place, viewer: Viewer) -> str:
