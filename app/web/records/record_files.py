@@ -127,8 +127,8 @@ def take(
     replaced, session = replaces.id if replaces is not None else None, db.session()
     session.commit()  # no transaction waits while the content is scanned and stored
     _refuse_program(file)
-    preview = _preview(file)
     kept = uploads.take(file, viewer)
+    preview = _preview(file)  # after it: while the storage is away, nobody waits for it twice
     place = place_of(place.kind, place.key, viewer)
     replaces = find(replaced, viewer) if replaced is not None else None
     new = NewFile(kept.name, kept.mime_type, kept.size, kept.digest, preview, kept.scan, replaces, place.note)
@@ -156,7 +156,7 @@ def _preview(file: FileStorage) -> str | None:
     try:
         return message_files.store_of_app().put(content).digest if content is not None else None
     except OSError:
-        return None  # storing the file itself says so
+        return None  # it went away just now; the file itself is kept
 
 
 # --- shown
