@@ -10,12 +10,12 @@ import click
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 
-from app.commands.transfers import user_named
+from app.commands.transfers import user_named, write_rows
 from app.domain.report_schedules import FORMATS
 from app.domain.reports import Report
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.reports import files
+from app.web.reports import files, long_files, running
 from app.web.reports.pages import definition_of
 from app.web.security.sessions import own_transaction
 from app.web.transfer.acting import acting_for
@@ -59,15 +59,22 @@ def write(wanted: str, user_id: int, format_: str, out: Path) -> int:
         viewer.person.refuse_unless("Reports", "read")
         found = _named(wanted)
         definition, key, label = definition_of(found), found.id, found.label
-        data, rows = files.make(db.session(), label, definition, viewer, format_)
+        if format_ != "pdf" and running.is_long(db.session(), definition, viewer):
+            rows = write_rows(long_files.source(definition, viewer), format_, viewer, out)
+        else:
+            data, rows = files.make(db.session(), label, definition, viewer, format_)
+            _write(out, data)
         with own_transaction() as session:
             files.note(session, viewer, definition, report=key, rows=rows, format=format_, door="command")
+    return rows
+
+
+def _write(out: Path, data: bytes) -> None:
     try:
         out.write_bytes(data)
         out.chmod(0o600)
     except OSError as error:
         raise click.ClickException(f"The file can't be written: {error.strerror}") from error
-    return rows
 
 
 def _named(wanted: str) -> Report:

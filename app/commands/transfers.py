@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from app.domain import audit
 from app.domain.transfers import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.models import User
+from app.web.core.fields import Viewer
 from app.web.security.sessions import own_transaction
 from app.web.transfer import export_all, exports, import_runs, import_work
 from app.web.transfer.acting import acting_for
@@ -70,31 +71,7 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
     kind, names, format_, query = asked
     with acting_for(user_id, f"/?{query}") as viewer:
         want = exports.wanted(exports.screen_for(kind, viewer), names, format_, viewer)
-        ids = exports.ids_of(want)
-        if len(ids) > exports.MAX_ROWS:
-            raise click.ClickException(
-                "This list has more than 1,000,000 rows. Please filter it and export it in parts."
-            )
-        count = 0
-
-        def pieces() -> Any:
-            nonlocal count
-            for start in range(0, max(1, len(ids)), PIECE):
-                rows = list(exports.rows_of(want, ids[start : start + PIECE], viewer))
-                is_sheet = format_ == "xlsx"
-                yield sheet_rows(rows, count + 2) if is_sheet else csv_rows(rows, None if start else want.heading)
-                count += len(rows)
-
-        try:
-            with out.open("wb") as file:
-                out.chmod(0o600)
-                if format_ == "xlsx":
-                    write_workbook(file, want.heading, pieces())
-                else:
-                    file.writelines(pieces())
-        except OSError as error:
-            raise click.ClickException(f"The file can't be written: {error.strerror}") from error
-        stamp = viewer.stamp
+        count, stamp = write_rows(want, format_, viewer, out), viewer.stamp
     with own_transaction() as session:
         what: dict[str, Any] = {
             "format": format_,
@@ -103,6 +80,35 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
             "door": "command",
         }
         audit.write(session, "export", stamp.by, stamp.now, f"list of {kind}", rows=count, **what)
+    return count
+
+
+def write_rows(want: exports.Source, format_: str, viewer: Viewer, out: Path) -> int:
+    """Write what an export holds to a file for its owner only. Returns the number of rows."""
+    whole = want.whole()
+    ids: Sequence[Any] = want.ids() if whole is None else whole
+    if len(ids) > exports.MAX_ROWS:
+        raise click.ClickException("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
+    count = 0
+
+    def pieces() -> Any:
+        nonlocal count
+        for start in range(0, max(1, len(ids)), PIECE):
+            part = ids[start : start + PIECE]
+            rows = list(want.rows(part, viewer)) if whole is None else part
+            is_sheet = format_ == "xlsx"
+            yield sheet_rows(rows, count + 2) if is_sheet else csv_rows(rows, None if start else want.heading)
+            count += len(rows)
+
+    try:
+        with out.open("wb") as file:
+            out.chmod(0o600)
+            if format_ == "xlsx":
+                write_workbook(file, want.heading, pieces())
+            else:
+                file.writelines(pieces())
+    except OSError as error:
+        raise click.ClickException(f"The file can't be written: {error.strerror}") from error
     return count
 
 

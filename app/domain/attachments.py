@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint, delete, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    delete,
+    func,
+    not_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import file_quotas, timeline
@@ -171,10 +183,16 @@ def newest(session: Session, column: str, key: int, before: int | None, most: in
     return list(session.scalars(query.order_by(Attachment.id.desc()).limit(most)))
 
 
-def trash(session: Session, column: str, key: int, most: int) -> list[Attachment]:
-    """The files of a record that were deleted and can be restored: the newest version of each, last deleted first."""
-    mine = (getattr(Attachment, column) == key, Attachment.deleted_on.is_not(None))
-    last = select(func.max(Attachment.id).label("id")).where(*mine).group_by(Attachment.series)
+def trash(session: Session, place: tuple[str, int], within: Any, most: int) -> list[Attachment]:
+    """The files of a record that were deleted and can be restored: the newest version of each, last deleted first.
+
+    `place`: column and id of the record; `within`: the rule of the files that the person may delete, all versions of
+    which are needed: to others not even the names are told.
+    """
+    mine = (getattr(Attachment, place[0]) == place[1], Attachment.deleted_on.is_not(None))
+    others = select(Attachment.series).where(*mine, not_(within)).correlate(None)
+    rules = (*mine, Attachment.series.not_in(others))
+    last = select(func.max(Attachment.id).label("id")).where(*rules).group_by(Attachment.series)
     query = select(Attachment).where(Attachment.id.in_(last)).order_by(Attachment.deleted_on.desc(), Attachment.id)
     return list(session.scalars(query.limit(most)))
 
@@ -225,6 +243,7 @@ def put_in_trash(session: Session, row: Attachment, about: Any, stamp: Stamp) ->
     if done.rowcount:
         _after_change(session, row, about)
         _tell(session, about, row, "deleted", stamp)
+        _name_in_timeline(session, row, about, is_gone=True)
     return bool(done.rowcount)
 
 
@@ -235,8 +254,21 @@ def restore(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool
     session.expire(row)
     if done.rowcount:
         _after_change(session, row, about)
+        _name_in_timeline(session, row, about, is_gone=False)
         _tell(session, about, row, "restored", stamp)
     return bool(done.rowcount)
+
+
+def _name_in_timeline(session: Session, row: Attachment, about: Any, is_gone: bool) -> None:
+    """Mark the lines of a file in the trash with whose it is: only who may delete it is told its name."""
+    versions = select(Attachment.id, Attachment.created_by_id).where(Attachment.series == row.series)
+    owners = {row[0]: row[1] for row in session.execute(versions)}
+    column = getattr(Activity, RECORD_COLUMNS[about.__tablename__])
+    for line in session.scalars(select(Activity).where(column == about.id, Activity.kind == "file")):
+        if line.payload.get("file") in owners:
+            rest = {name: value for name, value in line.payload.items() if name != "gone"}
+            line.payload = rest | ({"gone": sorted({each for each in owners.values() if each})} if is_gone else {})
+    session.flush()
 
 
 def _after_change(session: Session, row: Attachment, about: Any) -> None:

@@ -32,8 +32,9 @@ MAX_READERS, MAX_SCHEDULES = 50, 10
 MAX_FAILURES = 5
 #: How often a file is tried to be made, and after how long a worker without an end is taken for dead.
 MAX_TRIES, LOST_AFTER = 3, timedelta(minutes=5)
-#: How slots begin that somebody has asked for.
+#: How slots begin that somebody has asked for, and how often they may within which time.
 MANUAL_PREFIX = "by hand "
+MAX_BY_HAND, BY_HAND_WITHIN = 3, timedelta(hours=1)
 #: The text of a run that was made twice because its worker was killed, and of one that is given up.
 GIVEN_UP = "The report could not be made: its process ended several times. Please tell your administrator."
 
@@ -244,10 +245,19 @@ def open_slot(session: Session, key: int, now: datetime, zone: str) -> list[int]
 
 
 def send_now(session: Session, row: ReportSchedule, stamp: Stamp) -> list[int]:
-    """Write a row for each reader, out of turn. Returns their ids. Raises RuleBroken while the last is under way."""
+    """Write a row for each reader, out of turn. Returns their ids.
+
+    Raises RuleBroken while the last is under way, and above MAX_BY_HAND within BY_HAND_WITHIN.
+    """
+    session.refresh(row, with_for_update=True)  # of two at once the second one waits and is told
     under_way = (ReportRun.schedule_id == row.id, ReportRun.state.in_(("waiting", "making", "queued", "sending")))
     if session.execute(select(ReportRun.id).where(*under_way).limit(1)).first():
         raise RuleBroken("This report is being sent at this moment. Please wait until it has arrived.")
+    mine = (ReportRun.schedule_id == row.id, ReportRun.slot.startswith(MANUAL_PREFIX))
+    since = ReportRun.created_on > stamp.now - BY_HAND_WITHIN
+    if (session.scalar(select(func.count(ReportRun.slot.distinct())).where(*mine, since)) or 0) >= MAX_BY_HAND:
+        text = "This report was sent by hand %(most)s times within an hour. Please try again later, or download it."
+        raise RuleBroken(translatable(text, most=MAX_BY_HAND))
     return _add_runs(session, row, f"{MANUAL_PREFIX}{stamp.now:%Y-%m-%d %H:%M:%S.%f}", (0, stamp.now))
 
 

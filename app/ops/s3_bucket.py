@@ -6,6 +6,7 @@ attempt and each read; here every call ends in all, whatever the storage does.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ KEYS_AT_ONCE = 1000
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 T = TypeVar("T")
 _calls = threading.BoundedSemaphore(MAX_CALLS)
+log = logging.getLogger("crm.files")
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,15 @@ class Bucket:
             client = self.client
             return deadline.within(CALL_SECONDS if seconds is None else seconds, _calls, lambda: do(client, where))
         except TimeoutError as error:
+            log.warning("the storage of objects is too slow")
             raise StoreAway("the storage is too slow") from error
         except Exception as error:
             if isinstance(error, OSError) or not type(error).__module__.startswith(("boto", "urllib3", "s3transfer")):
                 raise
-            raise _told(error) from error
+            told = _told(error)
+            if isinstance(told, StoreAway):
+                log.warning("%s", told)
+            raise told from error
 
     @property
     def client(self) -> Any:

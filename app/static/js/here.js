@@ -3,7 +3,8 @@ const GRACE = 1500; // who goes from one page of ours to another is not gone
 let people = [], timer = null;
 const place = () => document.querySelector('[data-here]');
 
-function face({ name, initials, tone }) {
+function face({ name, initials, tone, picture }) {
+  if (picture) return Object.assign(document.createElement('img'), { className: 'avatar-round', src: picture, alt: '', title: name });
   const made = Object.assign(document.createElement('span'), { className: `avatar-round tone-${tone}`, textContent: initials || '?', title: name });
   made.setAttribute('aria-hidden', 'true');
   return made;

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, func, or_
 
 from app.domain.base import RuleBroken
 from app.lib import phone
@@ -14,19 +14,47 @@ from app.web.core.fields import Field, TextField, Viewer, clean_text
 
 
 class NameField(TextField):
-    """First and last name as one cell that opens the record: selects pairs of (first, last)."""
+    """First and last name as one cell that opens the record: selects pairs of (first, last).
+
+    `face`: two more columns that tell whether there is a picture; `face_url` makes its address of their values.
+    """
+
+    def __init__(self, *args: Any, face: tuple[Any, ...] = (), face_url: Any = None, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.face, self.face_url, self.columns = face, face_url, (*self.columns, *face)
+
+    @property
+    def names(self) -> tuple[Any, ...]:
+        """The columns that hold names."""
+        return self.columns[: len(self.columns) - len(self.face)]
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """First and last name; the customer's where the record has none."""
-        for first, last in zip(values[::2], values[1::2], strict=True):
+        named = values[: len(values) - len(self.face)]
+        for first, last in zip(named[::2], named[1::2], strict=True):
             if first or last:
                 return " ".join(part for part in (first, last) if part)
         return None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Name with initials."""
+        """Name with initials or, where there is one, the picture."""
         shown = self.value(values, viewer)
-        return {"kind": "missing"} if not shown else {"kind": "name", "text": shown, "initials": initials(shown)}
+        if not shown:
+            return {"kind": "missing"}
+        url = self.face_url(*values[-len(self.face) :]) if self.face else None
+        return {"kind": "name", "text": shown, "initials": initials(shown)} | ({"picture": url} if url else {})
+
+    def filter_columns(self) -> tuple[Any, ...]:
+        """The names."""
+        return self.names
+
+    def empty_columns(self) -> tuple[Any, ...]:
+        """The names."""
+        return self.names
+
+    def order(self) -> Any:
+        """By the last one of the names that is there."""
+        return func.coalesce(*reversed(self.names))
 
 
 class PhoneField(Field):

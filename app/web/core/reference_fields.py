@@ -247,4 +247,9 @@ def picture_of(user: int | None) -> str | None:
     """The address of a user's picture, which changes with it; None for those without."""
     viewer = g.get("viewer") if has_app_context() else None
     digest = viewer.lookups.pictures.get(user) if viewer is not None else None
+    return picture_url(user, digest)
+
+
+def picture_url(user: int | None, digest: str | None) -> str | None:
+    """The address of the picture of this digest of a user."""
     return f"/pictures/user/{user}/{digest}" if digest else None

@@ -159,9 +159,9 @@ def _coded(each: TextField, code: str) -> list[Any]:
 
 def _named(each: NameField, words: list[str]) -> Iterator[Any]:
     """By the beginning of first or last name; several words are split into both in every way, in either order."""
-    for column in each.columns:
+    for column in each.names:
         yield begins(column, " ".join(words))
-    for first, last in zip(each.columns[::2], each.columns[1::2], strict=True):
+    for first, last in zip(each.names[::2], each.names[1::2], strict=True):
         for cut in range(1, min(len(words), _MOST_WORDS)):
             head, tail = " ".join(words[:cut]), " ".join(words[cut:])
             for one, other in ((first, last), (last, first)):
@@ -180,5 +180,5 @@ def _pair(one: Any, head: str, other: Any, tail: str) -> Iterator[Any]:
 def best_first(record_table: RecordTable, typed: str) -> list[Any]:
     """The ORDER BY of hits: who is called exactly so, then the newest."""
     newest = record_table.record.id.desc()
-    names = [column for each in record_table.of_kind(NameField) for column in each.columns]
+    names = [column for each in record_table.of_kind(NameField) for column in each.names]
     return [case((or_(*[column == typed for column in names]), 0), else_=1), newest] if names else [newest]

@@ -13,6 +13,7 @@ from app.domain.figure_counts import mean
 from app.domain.figure_tables import ByPerson
 from app.models import CallLog, Lead, Task, Ticket
 from app.web.core.fields import Viewer, span
+from app.web.core.reference_fields import person_card
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.measure import kinds_of_people
 
@@ -62,6 +63,7 @@ def people_table(people: ByPerson, filters: Filters, viewer: Viewer) -> dict[str
     rows = [
         {
             "label": cards[key]["full_name"],
+            "face": person_card(cards[key]),
             "url": filters.address("/dashboard/mine", who=str(key)),
             "cells": [_cell(each, key, shown[key], filters) for each in columns],
         }

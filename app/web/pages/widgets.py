@@ -133,7 +133,8 @@ def _text(value: Cell) -> str:
 def _name(value: Cell) -> str:
     text, url = value.get("text", ""), value.get("url")
     link = f'<a class="clip strong" href="{escape(url)}"{_title(text)}>{escape(text)}</a>' if url else ""
-    return f'<span class="person">{avatar(value.get("initials"))}{link or _clip(text, "clip strong")}</span>'
+    face = avatar(value.get("initials"), "", value.get("picture"))
+    return f'<span class="person">{face}{link or _clip(text, "clip strong")}</span>'
 
 
 def _person(value: Cell) -> str:

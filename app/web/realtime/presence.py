@@ -10,16 +10,19 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
 from app.extensions import socketio
+from app.models import User
 from app.ops.event_bus import LiveEvent, Seat
 from app.web.core.personal_fields import initials
+from app.web.core.reference_fields import picture_url
 from app.web.pages.widgets import tone_of
 from app.web.realtime.credentials import load_person
 from app.web.realtime.sockets import PRESENCE_KINDS, RecordKey, SocketConnection, Sockets, can_see
@@ -136,12 +139,15 @@ class Presence:
             others = tuple(sorted((user, field) for user, field in people.items() if user != page.user_id))
             if others != page.others:
                 due[sid], page.others = others, others
+        shown = {user for others in due.values() for user, _field in others}
+        stored = select(User.id, User.picture).where(User.id.in_(shown), User.picture.is_not(None))
+        pictures = {row[0]: row[1] for row in session.execute(stored)} if shown else {}
         for user in {pages[sid].user_id for sid in due}:
             if not can_see(session, load_person(session, user), *record):
                 continue
             for sid, others in due.items():
                 if pages[sid].user_id == user:
-                    cards = [_card(session, *other) for other in others]
+                    cards = [_card(session, other, pictures) for other in others]
                     socketio.emit("here", {"kind": record[0], "id": record[1], "people": cards}, to=sid)
 
     # --- who is writing
@@ -169,8 +175,10 @@ def _merged(pairs: Iterable[tuple[int, str]]) -> People:
     return found
 
 
-def _card(session: Session, user: int, field: str) -> dict[str, Any]:
+def _card(session: Session, other: tuple[int, str], pictures: Mapping[int, str]) -> dict[str, Any]:
     """A colleague as the page shows them: the public card, as in any list of people."""
+    user, field = other
     who: access.Person = load_person(session, user)
-    letters = initials(who.full_name)
-    return {"id": user, "name": who.full_name.strip(), "initials": letters, "tone": tone_of(letters), "field": field}
+    letters, picture = initials(who.full_name), picture_url(user, pictures.get(user))
+    card = {"id": user, "name": who.full_name.strip(), "initials": letters, "tone": tone_of(letters), "field": field}
+    return card | ({"picture": picture} if picture else {})

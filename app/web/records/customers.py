@@ -34,7 +34,7 @@ from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealDo
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
-    *contact_fields(Customer),
+    *contact_fields(Customer, face=(Customer.picture, Customer.id), face_url=faces.address_of),
     faces.CustomerPictureField("picture"),
     ChoiceField("status", options=("Active", "Inactive"), colors={"Active": "green", "Inactive": "gray"}),
     ChoiceField("source", options=("Lead", "Ticket", "Direct", "Other")),

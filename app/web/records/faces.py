@@ -1,4 +1,7 @@
-"""Pictures of people and customers: uploaded, cropped to a square by us, shown where their initials were."""
+"""Pictures of people and customers: uploaded, cropped to a square by us, shown where their initials were.
+
+A person sets their own; those to whom they report and administrators set it for them, as the rules of accounts say.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app import access
-from app.domain import timeline
+from app.access.account_rules import is_admin_account
+from app.domain import team, timeline
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Customer, User
@@ -18,7 +22,7 @@ from app.outbox import pictures
 from app.web.core.fields import Field, Viewer
 from app.web.core.gate import current_viewer, refuse_unreached, signed_in
 from app.web.core.personal_fields import initials
-from app.web.core.reference_fields import picture_of
+from app.web.core.reference_fields import picture_of, picture_url
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import message_files, upload_limits, virus_checks
 
@@ -27,7 +31,7 @@ CACHE = "private, max-age=31536000, immutable"
 
 
 class PicturesView(BaseView):
-    """/pictures/me, /pictures/customer/<id>, and the pictures themselves"""
+    """/pictures/me, /pictures/of/<user>, /pictures/customer/<id>, and the pictures themselves"""
 
     route_base = "/pictures"
     default_view = "mine"
@@ -59,6 +63,28 @@ class PicturesView(BaseView):
         viewer = current_viewer()
         url = picture_of(viewer.person.id)
         return _page(_("My picture"), viewer.person.full_name, url, ("/pictures/me", "/me/"))
+
+    @expose("/of/<int:pk>", methods=["GET"])
+    @signed_in
+    @refuse_as_page
+    def of(self, pk: int) -> Any:
+        """The page of a colleague's picture, for who may change it."""
+        user = _colleague(pk)
+        name = user.get_full_name().strip()
+        return _page(_("Picture"), name, picture_url(pk, user.picture), (f"/pictures/of/{pk}", f"/users/can/{pk}"))
+
+    @expose("/of/<int:pk>", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def save_of(self, pk: int) -> Any:
+        """Take it, or remove it; the audit log tells, as of every change of somebody else's account."""
+        viewer, session = current_viewer(), db.session()
+        _colleague(pk)
+        digest = _posted(viewer)
+        _colleague(pk).picture = digest
+        session.commit()
+        flash(_("The picture is saved.") if digest else _("The picture is removed."), "success")
+        return redirect(f"/pictures/of/{pk}")
 
     @expose("/me", methods=["POST"])
     @signed_in
@@ -101,6 +127,25 @@ class PicturesView(BaseView):
         return redirect(f"/customers/show/{pk}")
 
 
+def may_change(user: Any, viewer: Viewer) -> bool:
+    """Whether the viewer may change the picture of this colleague: a flush checks the same."""
+    if viewer.person.is_admin:
+        return True
+    below = team.reporting_tree(db.session(), viewer.person.id) - {viewer.person.id}
+    return user.id in below and not is_admin_account(user)
+
+
+def _colleague(pk: int) -> Any:
+    """The user whose picture the viewer may change. Raises NotFound, Denied."""
+    user = db.session.get(User, pk) if pk < 2**31 else None
+    if user is None:
+        raise NotFound(_("There is no such person."))
+    if not may_change(user, current_viewer()):
+        text = _("You can't change the picture of %(name)s.", name=user.get_full_name().strip())
+        raise access.Denied(text)
+    return user
+
+
 def _customer(pk: int) -> Customer:
     row: Customer | None = access.get_visible(db.session(), Customer, pk)
     if row is None:
@@ -138,8 +183,13 @@ def _handed_out(digest: str) -> Response:
     return response
 
 
-def _url_of(key: int, digest: str | None) -> str | None:
+def _url_of(key: int | None, digest: str | None) -> str | None:
     return f"/pictures/customer/{key}/{digest}" if digest else None
+
+
+def address_of(digest: str | None, key: int | None) -> str | None:
+    """The address of a customer's picture, from the columns of a list."""
+    return _url_of(key, digest) if key is not None else None
 
 
 def _page(title: str, name: str, url: str | None, places: tuple[str, str]) -> str:

@@ -127,8 +127,8 @@ def take(
     replaced, session = replaces.id if replaces is not None else None, db.session()
     session.commit()  # no transaction waits while the content is scanned and stored
     _refuse_program(file)
-    preview = _preview(file)
     kept = uploads.take(file, viewer)
+    preview = _preview(file)  # after it: while the storage is away, nobody waits for it twice
     place = place_of(place.kind, place.key, viewer)
     replaces = find(replaced, viewer) if replaced is not None else None
     new = NewFile(kept.name, kept.mime_type, kept.size, kept.digest, preview, kept.scan, replaces, place.note)
@@ -156,7 +156,7 @@ def _preview(file: FileStorage) -> str | None:
     try:
         return message_files.store_of_app().put(content).digest if content is not None else None
     except OSError:
-        return None  # storing the file itself says so
+        return None  # it went away just now; the file itself is kept
 
 
 # --- shown
@@ -166,7 +166,7 @@ def page_of(session: Session, place: Place, before: int | None, viewer: Viewer) 
     """The files of a record for the template; in a fixed number of statements."""
     rows = attachments.newest(session, place.column, place.key, before, MOST)
     versions = attachments.versions(session, [row.series for row in rows])
-    deleted = attachments.trash(session, place.column, place.key, MOST_DELETED) if before is None else []
+    deleted = _in_trash(session, place, viewer) if before is None else []
     names = _first_of_names(rows)
     person = viewer.person
     return {
@@ -181,6 +181,14 @@ def page_of(session: Session, place: Place, before: int | None, viewer: Viewer) 
         "most_mb": 25,
         "most_files": uploads.MAX_FILES,
     }
+
+
+def _in_trash(session: Session, place: Place, viewer: Viewer) -> list[Attachment]:
+    """The deleted files of a record, for who may restore them."""
+    if not viewer.person.may("Notes", "delete"):
+        return []
+    within = access.visible(viewer.person, Attachment, "delete")
+    return attachments.trash(session, (place.column, place.key), within, MOST_DELETED)
 
 
 def title_of(place: Place, viewer: Viewer) -> str:

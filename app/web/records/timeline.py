@@ -237,20 +237,27 @@ def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
 
 
 def _file(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    name, what = str(payload.get("name") or ""), payload.get("what")
+    name, what = _file_name(payload, viewer), payload.get("what")
     texts = {
         "version": _("attached a new version of %(name)s", name=name),
         "deleted": _("deleted the file %(name)s", name=name),
         "restored": _("restored the file %(name)s", name=name),
         "infected": _("The virus scanner found %(threat)s in %(name)s", name=name, threat=payload.get("threat")),
     }
-    is_open = what not in ("deleted", "infected") and payload.get("file")
+    is_open = what not in ("deleted", "infected") and payload.get("file") and "gone" not in payload
     return {
         "headline": texts.get(what or "") or _("attached %(name)s", name=name),
         "open_url": f"/files/{payload['file']}" if is_open else None,
         "tone": "red" if what == "infected" else "",
         "is_sentence": what == "infected",
     }
+
+
+def _file_name(payload: dict[str, Any], viewer: Viewer) -> str:
+    """What a file is called; of one in the trash the name is for those who may delete it."""
+    reach = viewer.person.reach("Notes", "delete")
+    is_told = "gone" not in payload or reach is None or any(each in reach for each in payload["gone"])
+    return str(payload.get("name") or "") if is_told else _("(a deleted file)")
 
 
 def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:

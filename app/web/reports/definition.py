@@ -21,8 +21,10 @@ from app.domain.date_buckets import UNITS
 
 #: Bytes of a definition; columns, groups and figures of one report.
 MAX_BYTES, MAX_COLUMNS, MAX_GROUPS, MAX_FIGURES = 20_000, 30, 2, 6
-#: Groups or rows of a report, and those of one that does not say.
-MAX_LIMIT, DEFAULT_LIMIT = 10_000, 200
+#: Rows of a report, groups of one, and either of one that does not say.
+MAX_LIMIT, MAX_GROUP_ROWS, DEFAULT_LIMIT = 1_000_000, 100_000, 200
+#: Rows that are worked out while somebody waits; files with more of them are written in the background.
+AT_ONCE = 10_000
 FIGURES = ("count", "sum", "average", "median", "min", "max")
 CHARTS = ("none", "bar", "line", "pie")
 #: Spans of time that move with the day on which the report is read.
@@ -172,7 +174,7 @@ def _objects(raw: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 def _limit(given: Any) -> int:
     if given is None or given == "":
         return DEFAULT_LIMIT
-    number = int(given) if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 7 else given
+    number = int(given) if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 9 else given
     if type(number) is not int or not 1 <= number <= MAX_LIMIT:
         raise RuleBroken(_("A report shows 1 to %(most)s rows.", most=f"{MAX_LIMIT:,}"), "limit")
     return number
@@ -183,6 +185,8 @@ def _refuse_many(made: Definition) -> None:
         raise RuleBroken(_("A report shows at most %(most)s columns.", most=MAX_COLUMNS), "columns")
     if len(made.groups) > MAX_GROUPS:
         raise RuleBroken(_("A report is grouped by at most two columns."), "groups")
+    if made.groups and made.limit > MAX_GROUP_ROWS:
+        raise RuleBroken(_("A report of groups shows 1 to %(most)s groups.", most=f"{MAX_GROUP_ROWS:,}"), "limit")
     if len(made.figures) > MAX_FIGURES:
         raise RuleBroken(_("A report has at most %(most)s figures.", most=MAX_FIGURES), "figures")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flask_babel import gettext as _
@@ -14,7 +15,9 @@ from app.web.reports import addresses, labels, statements
 from app.web.reports.catalogue import Column
 from app.web.reports.statements import Asked
 from app.web.reports.table import Table, figures_of, text_of
+from app.web.transfer import exports
 from app.web.transfer.export_cells import reader_of
+from app.web.transfer.export_files import Row
 
 
 def columns_of(asked: Asked) -> tuple[list[Column], list[str]]:
@@ -38,7 +41,7 @@ def listed(session: Session, asked: Asked) -> Table:
     """The rows of a report, up to its limit, with the totals of all of them."""
     columns, left_out = columns_of(asked)
     order = _order(asked)
-    rows, limit = _rows(session, asked, columns, order), asked.definition.limit
+    rows, limit = _rows(session, asked, columns, order), asked.limit
     whole = session.execute(statements.totals(asked)).one()
     made = Table(
         title=str(asked.catalogue.screen.list_title),
@@ -70,12 +73,39 @@ def _order(asked: Asked) -> list[Any]:
 
 
 def _rows(session: Session, asked: Asked, columns: list[Column], order: list[Any]) -> list[Any]:
+    query = _selected(asked, columns, [*asked.rules, *order])
+    return list(session.execute(query.where(*asked.rules).order_by(*order).limit(asked.limit + 1)))
+
+
+def _selected(asked: Asked, columns: list[Column], parts: list[Any]) -> Any:
+    """The id and the columns of all rows, joined with what these expressions need, too."""
     record = asked.catalogue.record
     chosen = [record.id, *(each for column in columns for each in column.field.columns)]
     # One column may serve two fields: labels keep them apart.
     query = select(*[each.label(f"c{place}") for place, each in enumerate(chosen)]).select_from(record)
-    query = asked.catalogue.joined(query, [*chosen, *asked.rules, *order])
-    return list(session.execute(query.where(*asked.rules).order_by(*order).limit(asked.definition.limit + 1)))
+    return asked.catalogue.joined(query, [*chosen, *parts])
+
+
+def ids(session: Session, asked: Asked) -> list[int]:
+    """The rows of a report in its order, up to the limit that it asks for."""
+    order, key = _order(asked), asked.catalogue.record.id
+    query = asked.catalogue.joined(select(key).select_from(asked.catalogue.record), [key, *asked.rules, *order])
+    return list(session.scalars(query.where(*asked.rules).order_by(*order).limit(asked.definition.limit)))
+
+
+def of_ids(session: Session, asked: Asked, columns: list[Column], keys: Sequence[int]) -> Iterator[Row]:
+    """The cells of these rows in this order; those that are gone, or may not be exported by now, are left out."""
+    screen = asked.catalogue.screen
+    rules = [*screen.record_table.base_conditions(), *exports.reach(screen, asked.viewer)]
+    for start in range(0, len(keys), exports.STATEMENT):
+        part = keys[start : start + exports.STATEMENT]
+        rule = asked.catalogue.record.id.in_(part)
+        found = {row[0]: row for row in session.execute(_selected(asked, columns, rules).where(rule, *rules))}
+        rows = [found[key] for key in part if key in found]
+        readers = _readers(asked, columns, rows)
+        for row in rows:
+            yield [read(tuple(row)[cut]) for read, cut in readers]
+        asked.viewer.objects.clear()
 
 
 def _readers(asked: Asked, columns: list[Column], rows: list[Any]) -> list[tuple[Any, slice]]:

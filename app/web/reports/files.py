@@ -15,9 +15,9 @@ from app.domain.base import RuleBroken
 from app.domain.report_schedules import FORMATS
 from app.web.core.fields import Viewer
 from app.web.reports import pdf, ready, running
-from app.web.reports.definition import Definition
+from app.web.reports.definition import AT_ONCE, Definition
 from app.web.reports.table import Table
-from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
+from app.web.transfer.export_files import MIME, Row, csv_rows, sheet_rows, write_workbook
 
 MIMES = MIME | {"pdf": "application/pdf"}
 
@@ -28,27 +28,31 @@ def make(session: Session, label: str, definition: Definition, viewer: Viewer, f
         raise RuleBroken(_("Please choose CSV, XLSX or PDF."), "format")
     if definition.kind in ready.READY and format_ != "pdf":
         return ready.file_of(session, definition, viewer, format_)
+    if format_ != "pdf" and running.is_long(session, definition, viewer):
+        text = _("This report has more than %(most)s rows: please download its file on its page.", most=f"{AT_ONCE:,}")
+        raise RuleBroken(text)
     table = running.run(session, definition, viewer, "export")
     return _DATA[format_](table, label, viewer), len(table.rows)
 
 
-def _rows(table: Table) -> list[Any]:
+def all_rows(table: Table) -> list[Row]:
+    """The rows of a file: those of the table, then their totals."""
     return [*table.rows, table.totals] if table.totals else table.rows
 
 
-def _heading(table: Table) -> list[str]:
+def heading(table: Table) -> list[str]:
     """Durations are numbers in files."""
     seconds = _("seconds")
     return [f"{text} ({seconds})" if place in table.seconds else text for place, text in enumerate(table.heading)]
 
 
 def _csv(table: Table, _label: str, _viewer: Viewer) -> bytes:
-    return csv_rows(_rows(table), _heading(table))
+    return csv_rows(all_rows(table), heading(table))
 
 
 def _xlsx(table: Table, _label: str, _viewer: Viewer) -> bytes:
     target = BytesIO()
-    write_workbook(target, _heading(table), [sheet_rows(_rows(table), 2)])
+    write_workbook(target, heading(table), [sheet_rows(all_rows(table), 2)])
     return target.getvalue()
 
 
@@ -57,8 +61,12 @@ _DATA = {"csv": _csv, "xlsx": _xlsx, "pdf": pdf.document}
 
 def name_of(label: str, format_: str, day: date) -> str:
     """The name of the file: letters and digits of the report's name, and the day."""
-    words = re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-").lower()[:60] or "report"
-    return f"{words}-{day:%Y-%m-%d}.{format_}"
+    return f"{stem_of(label)}-{day:%Y-%m-%d}.{format_}"
+
+
+def stem_of(label: str) -> str:
+    """How the names of its files begin."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-").lower()[:60] or "report"
 
 
 def note(session: Session, viewer: Viewer, definition: Definition, **what: Any) -> None:

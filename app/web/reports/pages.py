@@ -26,8 +26,8 @@ from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refu
 from app.web.core.registry import screen_of_kind
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.saved_views import may_share
-from app.web.reports import builder, drawing, files, ready, running
-from app.web.reports.definition import Definition, read
+from app.web.reports import builder, drawing, files, long_files, ready, running
+from app.web.reports.definition import AT_ONCE, Definition, read
 from app.web.security.sessions import own_transaction
 
 BASE = "/reports/"
@@ -162,16 +162,21 @@ class ReportsView(ModulePermissions, BaseView):
             is_pinned=key in {each for each, _label in list_choices.choices_of(viewer).reports},
             may_create=viewer.person.may("Reports", "create"),
             formats=FORMATS if may_export(definition, viewer) else (),
+            may_be_long=definition.limit > AT_ONCE,
         )
 
-    @expose("/<int:key>/file.<any(csv, xlsx, pdf):format_>")
+    @expose("/<int:key>/file.<any(csv, xlsx, pdf):format_>", methods=["GET", "POST"])
     @has_access
     @refuse_as_page
     @permission_name("file")
     def file(self, key: int, format_: str) -> Any:
-        """A report as a file."""
+        """A report as a file; a long one is written in the background for who asks by POST."""
+        db.session.rollback()
+        WRITES.set(False)  # it reads for a while: on SQLite nobody else has to wait
         viewer, report = current_viewer(), seen_report(key)
         definition, label = definition_of(report), report.label
+        if request.method == "POST" and format_ != "pdf" and running.is_long(db.session(), definition, viewer):
+            return redirect(f"/exports/{long_files.ask(report, format_, definition, viewer)}/")
         data, rows = files.make(db.session(), label, definition, viewer, format_)
         with own_transaction() as session:
             files.note(session, viewer, definition, report=key, rows=rows, format=format_)

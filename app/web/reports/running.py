@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy.orm import Session
 
-from app import access
 from app.domain.base import RuleBroken
 from app.ops.statement_limit import StatementTooSlow, limited
 from app.web.core.fields import Viewer
 from app.web.records.list_page import list_query_from
 from app.web.reports import addresses, detail, labels, ready, statements
 from app.web.reports.catalogue import Catalogue, Column, catalogue
-from app.web.reports.definition import Definition, Figure, Group
+from app.web.reports.definition import AT_ONCE, Definition, Figure, Group
 from app.web.reports.statements import Asked
 from app.web.reports.table import Table, figures_of, heading_of_totals
+from app.web.transfer import exports
 
 #: Seconds that a statement of a report may take on a page, and for a file; an exchange with MariaDB ends after 15.
 PAGE_SECONDS, FILE_SECONDS = 8.0, 14.0
@@ -29,15 +31,14 @@ def check(definition: Definition, viewer: Viewer, verb: str = "read") -> Asked:
     if verb == "export":
         viewer.person.refuse_unless(found.screen.module, "export")
     rules = _rules(found, definition, viewer)
-    record, module = found.record, found.screen.module
-    if verb == "export" and viewer.person.level(module, "export") != viewer.person.level(module, "read"):
-        rules.append(access.visible(viewer.person, record, "export"))
+    if verb == "export":
+        rules += exports.reach(found.screen, viewer)
     groups = [_group(found, each) for each in definition.groups]
     figures = [(each, _figure(found, each)) for each in definition.figures]
     _refuse_order(found, definition)
     if not definition.groups and not definition.columns:
         raise RuleBroken(_("Please choose columns, or something to group by."), "columns")
-    return Asked(found, definition, viewer, rules, groups, figures)
+    return Asked(found, definition, viewer, rules, groups, figures, min(definition.limit, AT_ONCE))
 
 
 def _rules(found: Catalogue, definition: Definition, viewer: Viewer) -> list[Any]:
@@ -79,15 +80,31 @@ def _figure(found: Catalogue, figure: Figure) -> Column | None:
 
 
 def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "read") -> Table:
-    """What the report finds, under the viewer's rights. Raises RuleBroken, also where it takes too long."""
+    """What the report finds, at most AT_ONCE rows, as the viewer may see it. Raises RuleBroken, also if it is slow."""
     is_ready = definition.kind in ready.READY
     asked = None if is_ready else check(definition, viewer, verb)
-    seconds = PAGE_SECONDS if verb == "read" else FILE_SECONDS
+    with within(session, PAGE_SECONDS if verb == "read" else FILE_SECONDS):
+        if asked is None:
+            return ready.run(session, definition, viewer, verb)
+        return grouped(session, asked) if asked.groups else detail.listed(session, asked)
+
+
+def is_long(session: Session, definition: Definition, viewer: Viewer) -> bool:
+    """Whether its file has more rows than are written while somebody waits; counting ends there. Raises RuleBroken."""
+    if definition.limit <= AT_ONCE or definition.kind in ready.READY:
+        return False
+    asked, count = check(definition, viewer, "export"), statements.number_of_rows
+    with within(session, FILE_SECONDS):
+        counted = (statements.number_of_groups if asked.groups else count)(asked, AT_ONCE + 1)
+        return int(session.execute(counted).scalar() or 0) > AT_ONCE
+
+
+@contextmanager
+def within(session: Session, seconds: float) -> Iterator[None]:
+    """Inside, each statement may take so long. Raises RuleBroken for one that takes longer."""
     try:
         with limited(session, seconds):
-            if asked is None:
-                return ready.run(session, definition, viewer, verb)
-            return _grouped(session, asked) if asked.groups else detail.listed(session, asked)
+            yield
     except StatementTooSlow:
         text = _(
             "This report takes longer than %(seconds)s seconds. Please narrow it down, for example to a period.",
@@ -96,9 +113,10 @@ def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "r
         raise RuleBroken(text) from None
 
 
-def _grouped(session: Session, asked: Asked) -> Table:
+def grouped(session: Session, asked: Asked) -> Table:
+    """The groups of a report up to its limit, with their figures, and the totals of all of them."""
     found = session.execute(statements.grouped(asked)).all()
-    limit, made, keyed = asked.definition.limit, new_table(asked), len(asked.groups)
+    limit, made, keyed = asked.limit, new_table(asked), len(asked.groups)
     labels.load(asked, found)
     whole = None if len(found) > limit else statements.added_up(asked, [tuple(row)[keyed:] for row in found])
     if whole is None:

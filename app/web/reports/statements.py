@@ -32,6 +32,9 @@ class Asked:
     #: The column is None for the count.
     figures: list[tuple[Figure, Column | None]]
 
+    #: Rows or groups that are worked out.
+    limit: int
+
     @property
     def needs_middle(self) -> list[int]:
         """The places of the medians."""
@@ -104,7 +107,7 @@ def grouped(asked: Asked) -> Select[Any]:
     keys = [rows.c[name] for name in names]
     parts = _parts(asked, rows)
     query = select(*keys, func.count().label("rows"), *parts).group_by(*keys).order_by(*_order(asked, keys, rows))
-    return query.limit(asked.definition.limit + 1)
+    return query.limit(asked.limit + 1)
 
 
 def _order(asked: Asked, keys: list[Any], rows: Any) -> list[Any]:
@@ -135,11 +138,18 @@ def sorted_figure(asked: Asked) -> int | None:
     return None if asked.groups and asked.groups[0][1].is_date else 0
 
 
-def number_of_groups(asked: Asked) -> Select[Any]:
-    """How many groups there are."""
+def number_of_groups(asked: Asked, most: int | None = None) -> Select[Any]:
+    """How many groups there are; counting ends at `most`."""
     plain = _plain(asked, with_groups=True)
     keys = [plain.c[f"g{place}"] for place in range(len(asked.groups))]
-    return select(func.count()).select_from(select(*keys).distinct().subquery())
+    return select(func.count()).select_from(select(*keys).distinct().limit(most).subquery())
+
+
+def number_of_rows(asked: Asked, most: int) -> Select[Any]:
+    """How many rows there are; counting ends at `most`."""
+    key = asked.catalogue.record.id
+    rows = asked.catalogue.joined(select(key).select_from(asked.catalogue.record), [key, *asked.rules])
+    return select(func.count()).select_from(rows.where(*asked.rules).limit(most).subquery())
 
 
 def totals(asked: Asked) -> Select[Any]:

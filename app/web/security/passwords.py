@@ -95,7 +95,7 @@ def _names_in_request() -> set[str]:
 def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
     """Session hook, before a flush: a new password or a deactivation ends the sign-ins of its user.
 
-    A deactivation revokes their API keys, too.
+    A deactivation revokes their API keys and removes their picture, too.
 
     Also notes whether there is an admin, where the flush could take the last one away.
     """
@@ -106,6 +106,7 @@ def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
             if not user.active:
                 # For good: who is made active again makes new keys. The audit says so in the line of the deactivation.
                 _revoke_keys_unaudited(session, user.id, datetime.now(UTC))
+                user.picture = None  # who has left is no longer shown; the file goes when nobody refers to it
             note_sign_in_ended(session, user.id)
     gone = [row for row in session.deleted if isinstance(row, User | Role | Group)]
     if gone or any(_may_remove_admin(row) for row in changed):

@@ -16,8 +16,11 @@ from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS
 from app.extensions import db
 from app.models import User
 from app.web.core import gate
+from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
 from app.web.core.personal_fields import initials
+from app.web.core.reference_fields import picture_url
+from app.web.records import faces
 from app.web.security.sessions import signed_in
 from app.web.settings.role_matrix import translated
 
@@ -90,6 +93,8 @@ def _person_card(user: Any, matrices: dict[str, Matrix]) -> dict[str, Any]:
     card = {"id": user.id, "full_name": name, "initials": initials(name), "username": user.username}
     return card | {
         "email": user.email,
+        "picture": picture_url(user.id, user.picture),
+        "picture_change_url": f"/pictures/of/{user.id}" if faces.may_change(user, current_viewer()) else None,
         "roles": list(matrices),
         "reports_to": manager.get_full_name() if manager else "",
     }

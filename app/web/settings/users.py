@@ -14,6 +14,7 @@ from flask_appbuilder.security.decorators import has_access
 from flask_appbuilder.security.views import UserDBModelView
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
+from markupsafe import Markup
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import selectinload
 from wtforms import BooleanField, StringField
@@ -27,11 +28,18 @@ from app.lib import phone
 from app.models import User
 from app.web.core.gate import now
 from app.web.core.languages import translate_text
+from app.web.core.personal_fields import initials
+from app.web.core.reference_fields import picture_url
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, pick
+from app.web.pages.widgets import avatar
 from app.web.security.sessions import signed_in
 
 _MAX_PEOPLE = 1000
+
+
+def _picture(user: Any) -> str | None:
+    return picture_url(user.id, user.picture)
 
 
 class People(HardenedInterface):
@@ -48,7 +56,8 @@ class People(HardenedInterface):
 
     def _get_attr_value(self, item: Any, col: str) -> Any:
         if col == "name":
-            return item.get_full_name().strip()
+            name = item.get_full_name().strip()
+            return Markup('<span class="person">{}{}</span>').format(avatar(initials(name), "", _picture(item)), name)
         if col in ("manager", "delegate"):
             key = getattr(item, f"{col}_id")
             return self.session.get(User, key).get_full_name() if key else None

@@ -20,7 +20,6 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
-from app.web.core.registry import screen_of_kind
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction, signed_in
 from app.web.transfer import everything, export_work, exports
@@ -173,8 +172,7 @@ def _with_query(query: str) -> str:
 
 def at_once(kind: str, want: Wanted, viewer: Viewer) -> Response:
     """A short export as the answer to this request."""
-    ids = exports.ids_of(want)[: exports.AT_ONCE]
-    rows = list(exports.rows_of(want, ids, viewer))
+    rows = list(want.rows(want.ids()[: exports.AT_ONCE], viewer))
     is_csv = want.format == "csv"
     data = csv_rows(rows, want.heading) if is_csv else workbook(want, sheet_rows(rows, 2))
     query = exports.query_string()
@@ -190,9 +188,9 @@ def workbook(want: Wanted, piece: bytes) -> bytes:
     return target.getvalue()
 
 
-def file_headers(kind: str, format_: str, viewer: Viewer) -> dict[str, str]:
+def file_headers(stem: str, format_: str, viewer: Viewer) -> dict[str, str]:
     """The headers of a download: a name, and nothing that a browser runs or keeps."""
-    name = f"{kind}-{viewer.now.astimezone(viewer.zone):%Y-%m-%d}.{format_}"
+    name = f"{stem}-{viewer.now.astimezone(viewer.zone):%Y-%m-%d}.{format_}"
     return {
         "Content-Disposition": f'attachment; filename="{name}"',
         "X-Content-Type-Options": "nosniff",
@@ -202,10 +200,14 @@ def file_headers(kind: str, format_: str, viewer: Viewer) -> dict[str, str]:
 
 def in_background(kind: str, want: Wanted, viewer: Viewer) -> int:
     """Have the export written by a worker. Returns its id."""
-    scope = sorted(viewer.person.scope or ())
-    payload = {"columns": list(want.names), "query": exports.query_string(), "scope": scope}
+    return have_written(kind, want.format, {"columns": list(want.names), "query": exports.query_string()}, viewer)
+
+
+def have_written(kind: str, format_: str, payload: dict[str, Any], viewer: Viewer) -> int:
+    """Note an export of this kind and have a worker write it; `payload` has columns and query. Returns its id."""
+    payload = payload | {"scope": sorted(viewer.person.scope or ())}
     with own_transaction() as session:
-        key = transfers.new_export(session, kind, want.format, payload, viewer.stamp).id
+        key = transfers.new_export(session, kind, format_, payload, viewer.stamp).id
     export_work.enqueue(key)
     return key
 
@@ -221,7 +223,7 @@ def own_export(key: int, viewer: Viewer) -> ExportRun:
 def download(key: int, viewer: Viewer) -> Response:
     """The file of a finished export. Raises NotFound, Denied, RuleBroken."""
     run = own_export(key, viewer)
-    if run.kind != "all" and not exports.is_still_allowed(run.kind, viewer):
+    if run.kind != "all" and not exports.kind_of(run).is_allowed(run, viewer):
         raise access.Denied(_("Your role doesn't allow this export any more."))
     if run.kind == "all":
         everything.refuse_others(viewer)
@@ -232,7 +234,7 @@ def download(key: int, viewer: Viewer) -> Response:
     with own_transaction() as session:
         exports.note_download(session, run, viewer)
     mime = MIME.get(run.format, "application/zip")
-    headers = file_headers(run.kind, run.format, viewer) | {"Content-Length": str(run.size)}
+    headers = file_headers(exports.kind_of(run).stem(run), run.format, viewer) | {"Content-Length": str(run.size)}
     return Response(export_work.stream(run.id), 200, headers, content_type=mime)
 
 
@@ -248,11 +250,10 @@ def shown(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
     }
     is_over = run.expires_on is not None and run.expires_on <= viewer.now
     state = "expired" if run.outcome == "done" and is_over else run.outcome
-    screen = screen_of_kind(run.kind)
     return {
         "id": run.id,
         "url": f"{BASE}{run.id}/",
-        "title": str(screen.list_title) if screen is not None else _("Everything"),
+        "title": exports.kind_of(run).title(run),
         "format": run.format.upper(),
         "chip": {"kind": "status", "label": words[state], "color": _CHIPS[state]},
         "is_open": state in OPEN_EXPORTS,

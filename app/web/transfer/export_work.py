@@ -27,11 +27,10 @@ from app.ops.file_store import FileStore
 from app.outbox import engine
 from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
-from app.web.core.registry import screen_of_kind
 from app.web.transfer import everything, exports
 from app.web.transfer.acting import acting_for
-from app.web.transfer.export_files import csv_rows, sheet_rows, slices, write_workbook
-from app.web.transfer.exports import Wanted
+from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
+from app.web.transfer.exports import Source
 
 QUEUE = "long"
 #: Rows of one piece, and bytes of a piece of the finished file.
@@ -62,21 +61,20 @@ def step(run_id: int, worker: str) -> bool:
         if run.kind == "all":
             everything.work(run)
             return False
-        screen = screen_of_kind(run.kind)
-        if screen is None:
-            raise RuleBroken("There is no such list any more.")
         asked = run.payload
         with acting_for(run.created_by_id, f"/?{asked['query']}", scope=asked.get("scope", ())) as viewer:
-            exports.screen_for(run.kind, viewer)
-            want = exports.wanted(screen, run.payload["columns"], run.format, viewer)
-            return _advance(run, want, viewer)
+            return _advance(run, exports.kind_of(run).source(run, viewer), viewer)
     except RuleBroken as broken:
         _fail(run, broken.message)
         return False
 
 
-def _advance(run: ExportRun, want: Wanted, viewer: Viewer) -> bool:
+def _advance(run: ExportRun, want: Source, viewer: Viewer) -> bool:
     store: FileStore = current_app.extensions["crm_files"]
+    if run.rows and run.rows == run.total:
+        return _finish(run, want, viewer, store)
+    if (whole := want.whole()) is not None:
+        return _write_whole(run, want, whole, store) and _finish(run, want, viewer, store)
     if run.total is None:
         return _begin(run, want, store)
     ids = _ids(run, store)
@@ -84,12 +82,7 @@ def _advance(run: ExportRun, want: Wanted, viewer: Viewer) -> bool:
     part = ids[place * PIECE : (place + 1) * PIECE]
     if not len(part) and run.rows:
         return _finish(run, want, viewer, store)
-    rows = list(exports.rows_of(want, part, viewer))
-    is_first = place == 0
-    if run.format == "csv":
-        data = csv_rows(rows, want.heading if is_first else None)
-    else:
-        data = sheet_rows(rows, place * PIECE + 2)
+    data = _piece(run, want, list(want.rows(part, viewer)), place)
     # What counts is how far the list was read: rows that are gone by now leave a gap, not a doubled row.
     done = _count_piece(run, (place, data), run.rows + len(part), store)
     if done and run.rows + len(part) >= len(ids):
@@ -98,8 +91,30 @@ def _advance(run: ExportRun, want: Wanted, viewer: Viewer) -> bool:
     return done
 
 
-def _begin(run: ExportRun, want: Wanted, store: FileStore) -> bool:
-    ids = exports.ids_of(want)
+def _piece(run: ExportRun, want: Source, rows: list[Row], place: int) -> bytes:
+    if run.format == "csv":
+        return csv_rows(rows, want.heading if place == 0 else None)
+    return sheet_rows(rows, place * PIECE + 2)
+
+
+def _write_whole(run: ExportRun, want: Source, rows: list[Row], store: FileStore) -> bool:
+    """Store all pieces, which count together; a killed worker's are written anew."""
+    made = []
+    for place in range(max(1, -(-len(rows) // PIECE))):
+        stored = store.put(_piece(run, want, rows[place * PIECE : (place + 1) * PIECE], place))
+        made.append(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
+    values = {"rows": len(rows), "total": len(rows), "seen_on": datetime.now(UTC)}
+    with engine.writing() as session:
+        if not transfers.advance_export(session, run, values):
+            return False
+        transfers.drop_parts(session, run.id, "rows")
+        session.add_all(made)
+    run.rows = run.total = len(rows)
+    return True
+
+
+def _begin(run: ExportRun, want: Source, store: FileStore) -> bool:
+    ids = want.ids()
     if len(ids) > exports.MAX_ROWS:
         raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     stored = store.put(array("i", ids).tobytes())
@@ -132,7 +147,7 @@ def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: Fil
 # --- the end
 
 
-def _finish(run: ExportRun, want: Wanted, viewer: Viewer, store: FileStore) -> bool:
+def _finish(run: ExportRun, want: Source, viewer: Viewer, store: FileStore) -> bool:
     with engine.writing() as session:
         parts = transfers.parts_of(session, run.id, "rows")
     if run.format == "xlsx":
@@ -153,7 +168,7 @@ def _finish(run: ExportRun, want: Wanted, viewer: Viewer, store: FileStore) -> b
     return False
 
 
-def _workbook(run: ExportRun, want: Wanted, source: tuple[list[TransferPart], FileStore]) -> list[tuple[str, int]]:
+def _workbook(run: ExportRun, want: Source, source: tuple[list[TransferPart], FileStore]) -> list[tuple[str, int]]:
     """(digest, size) of the pieces of the finished file."""
     parts, store = source
     with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:

@@ -1,15 +1,18 @@
-"""What an export holds: the rows of a list that the person may export, in its order, and the columns that they see."""
+"""What an export holds: the rows of a list that the person may export, in its order, and the columns that they see.
+
+Whatever else is exported in the background, such as reports, registers its kind in KINDS.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
-from flask import g, request
+from flask import request
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
@@ -32,6 +35,38 @@ MAX_ROWS, STATEMENT = 1_000_000, 500
 _PERSONAL = re.compile(r"[0-9]{5}|@")
 
 
+class Source(Protocol):
+    """What a worker writes into the file of an export, under the person's rights of this moment."""
+
+    @property
+    def heading(self) -> list[str]:
+        """The first row."""
+
+    def whole(self) -> list[Row] | None:
+        """All rows, of what has no rows with ids; None = they are read by `ids` and `rows`."""
+
+    def ids(self) -> list[int]:
+        """The rows in their order, at most one more than MAX_ROWS."""
+
+    def rows(self, ids: Sequence[int], viewer: Viewer) -> Iterable[Row]:
+        """The cells of these rows in this order; rows that are gone, or out of sight by now, are left out."""
+
+
+@dataclass(frozen=True)
+class ExportKind:
+    """A kind of export that a worker writes."""
+
+    #: Raises RuleBroken, Denied, NotFound where the person can't have it any more.
+    source: Callable[[ExportRun, Viewer], Source]
+    #: Whether the person may still have the finished file.
+    is_allowed: Callable[[ExportRun, Viewer], bool]
+    #: What it is called on pages.
+    title: Callable[[ExportRun], str]
+    #: What it is called in the audit log, and how the name of its file begins.
+    about: Callable[[ExportRun], str]
+    stem: Callable[[ExportRun], str]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which list is exported, and how."""
@@ -51,6 +86,31 @@ class Wanted:
     def heading(self) -> list[str]:
         """The labels of the columns."""
         return [str(each.label or each.name) for each in self.fields]
+
+    def whole(self) -> None:
+        """A list has rows with ids."""
+        return None
+
+    def ids(self) -> list[int]:
+        """The rows of the list in its order, at most one more than MAX_ROWS."""
+        query = self.screen.record_table.ids(self.list_query).order_by(*self.list_query.order)
+        return list(db.session.scalars(query.limit(MAX_ROWS + 1)))
+
+    def rows(self, ids: Sequence[int], viewer: Viewer) -> Iterator[Row]:
+        """The cells of these rows in this order; those that are gone, or out of sight by now, are left out."""
+        table = self.screen.record_table
+        query, cuts = table.selection(self.names)
+        readers = [(reader_of(each, viewer), cut) for each, cut in cuts]
+        query = query.where(*table.base_conditions(), *reach(self.screen, viewer))
+        for start in range(0, len(ids), STATEMENT):
+            part = ids[start : start + STATEMENT]
+            selected = query.where(self.screen.service.record.id.in_(part))
+            found = {row[0]: tuple(row) for row in db.session.execute(selected)}
+            present = [found[key] for key in part if key in found]
+            table.prepare(present, self.names, viewer)
+            for row in present:
+                yield [read(row[cut]) for read, cut in readers]
+            viewer.objects.clear()
 
 
 def screen_for(kind: str, viewer: Viewer) -> Any:
@@ -85,46 +145,22 @@ def wanted(screen: Any, names: Sequence[str], format_: str, viewer: Viewer) -> W
 def list_query(screen: Any, viewer: Viewer) -> ListQuery:
     """The list of this request's arguments, without its page, as far as the right to export reaches."""
     query: ListQuery = screen._list_query(viewer)
-    record = screen.service.record
-    if viewer.person.level(screen.module, "export") != viewer.person.level(screen.module, "read"):
-        query.conditions.append(access.visible(viewer.person, record, "export"))
+    query.conditions.extend(reach(screen, viewer))
     return query
+
+
+def reach(screen: Any, viewer: Viewer) -> list[Any]:
+    """The rule of the rows that the person may export, where these are fewer than those that they see."""
+    person = viewer.person
+    if person.level(screen.module, "export") == person.level(screen.module, "read"):
+        return []
+    return [access.visible(person, screen.service.record, "export")]
 
 
 def query_string() -> str:
     """The arguments of the list in this request, without its page."""
     given = parse_qsl(request.query_string.decode(errors="replace"), keep_blank_values=True)
     return urlencode([(name, value) for name, value in given if not name.startswith(("page", "psize"))])
-
-
-def ids_of(want: Wanted) -> list[int]:
-    """The rows of the list in its order, at most one more than MAX_ROWS."""
-    query = want.screen.record_table.ids(want.list_query).order_by(*want.list_query.order)
-    return list(db.session.scalars(query.limit(MAX_ROWS + 1)))
-
-
-def rows_of(want: Wanted, ids: Sequence[int], viewer: Viewer) -> Iterator[Row]:
-    """The cells of these rows in this order; rows that are gone, or out of the person's sight now, are left out."""
-    table = want.screen.record_table
-    query, cuts = table.selection(want.names)
-    readers = [(reader_of(each, viewer), cut) for each, cut in cuts]
-    for start in range(0, len(ids), STATEMENT):
-        part = ids[start : start + STATEMENT]
-        found = {row[0]: tuple(row) for row in db.session.execute(_of_ids(want, query, part))}
-        present = [found[key] for key in part if key in found]
-        table.prepare(present, want.names, viewer)
-        for row in present:
-            yield [read(row[cut]) for read, cut in readers]
-        viewer.objects.clear()
-
-
-def _of_ids(want: Wanted, query: Any, ids: Sequence[int]) -> Any:
-    record = want.screen.service.record
-    rules = [record.id.in_(ids), *want.screen.record_table.base_conditions()]
-    person = g.person
-    if person.level(want.screen.module, "export") != person.level(want.screen.module, "read"):
-        rules.append(access.visible(person, record, "export"))
-    return query.where(*rules)
 
 
 def count(want: Wanted) -> int:
@@ -146,22 +182,16 @@ def impersonal(query: str) -> str:
     return urlencode([(name, "…" if name == "q" or _PERSONAL.search(value) else value) for name, value in parts])[:500]
 
 
-def is_still_allowed(kind: str, viewer: Viewer) -> bool:
-    """Whether the person may still export these records."""
-    screen = screen_of_kind(kind)
-    return screen is not None and all(viewer.person.may(screen.module, verb) for verb in ("read", "export"))
-
-
 def note_in(session: Session, run: ExportRun, now: datetime) -> None:
     """The same for an export that a worker has written."""
     what = {"format": run.format, "query": impersonal(run.payload["query"]), "columns": run.payload["columns"]}
-    about = f"list of {run.kind}"
+    about = kind_of(run).about(run)
     audit.write(session, "export", run.created_by_id, now, about, rows=run.rows, export=run.id, **what)
 
 
 def note_download(session: Session, run: ExportRun, viewer: Viewer) -> None:
     """Note that the file was downloaded."""
-    about = f"list of {run.kind}" if run.kind != "all" else "everything"
+    about = "everything" if run.kind == "all" else kind_of(run).about(run)
     audit.write(session, "export", viewer.person.id, viewer.now, about, what="downloaded", rows=run.rows, export=run.id)
 
 
@@ -170,3 +200,32 @@ def tell(session: Session, run: ExportRun, payload: dict[str, Any], now: datetim
     payload = {"export": run.id, **payload}
     event = notices.NoticeEvent("export", f"export:{run.id}", (run.created_by_id,), payload)
     notices.notify(session, event, now)
+
+
+# --- kinds of exports
+
+
+def _list_of(run: ExportRun, viewer: Viewer) -> Wanted:
+    return wanted(screen_for(run.kind, viewer), run.payload["columns"], run.format, viewer)
+
+
+def _may_export_list(run: ExportRun, viewer: Viewer) -> bool:
+    screen = screen_of_kind(run.kind)
+    return screen is not None and all(viewer.person.may(screen.module, verb) for verb in ("read", "export"))
+
+
+def _title_of_list(run: ExportRun) -> str:
+    screen = screen_of_kind(run.kind)
+    return str(screen.list_title) if screen is not None else _("Everything")
+
+
+_LISTS = ExportKind(
+    _list_of, _may_export_list, _title_of_list, lambda run: f"list of {run.kind}", lambda run: str(run.kind)
+)
+#: What is exported besides lists: the kind of the run -> what it is.
+KINDS: dict[str, ExportKind] = {}
+
+
+def kind_of(run: ExportRun) -> ExportKind:
+    """What kind of export a run is."""
+    return KINDS.get(run.kind, _LISTS)

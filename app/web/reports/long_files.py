@@ -1,0 +1,106 @@
+"""Files of reports with many rows: written in the background, as exports of lists are, by what the report asks now.
+
+What was asked is kept with the export: a report that is changed meanwhile doesn't change the file in the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from flask_babel import gettext as _
+
+from app.domain.base import RuleBroken, translatable
+from app.domain.reports import Report
+from app.domain.transfers import ExportRun
+from app.extensions import db
+from app.web.core.fields import Viewer
+from app.web.core.registry import screen_of_kind
+from app.web.reports import detail, files, running
+from app.web.reports.catalogue import Column
+from app.web.reports.definition import Definition, read
+from app.web.reports.statements import Asked
+from app.web.transfer import export_pages, exports
+from app.web.transfer.export_files import Row
+
+#: The kind of such exports.
+KIND = "report"
+
+
+@dataclass(frozen=True, eq=False)
+class ReportSource:
+    """What such a file holds: rows of records by their ids, or groups all at once."""
+
+    asked: Asked
+    #: Of a report that lists rows.
+    columns: list[Column]
+
+    @property
+    def heading(self) -> list[str]:
+        """The labels of the columns."""
+        if self.asked.groups:
+            return files.heading(running.new_table(self.asked))
+        return [column.label for column in self.columns]
+
+    def whole(self) -> list[Row] | None:
+        """The groups with their figures, and the totals."""
+        if not self.asked.groups:
+            return None
+        with running.within(db.session(), running.FILE_SECONDS):
+            return files.all_rows(running.grouped(db.session(), self.asked))
+
+    def ids(self) -> list[int]:
+        """The rows in the order of the report."""
+        with running.within(db.session(), running.FILE_SECONDS):
+            return detail.ids(db.session(), self.asked)
+
+    def rows(self, ids: Sequence[int], viewer: Viewer) -> Iterable[Row]:
+        """The cells of these rows."""
+        return detail.of_ids(db.session(), self.asked, self.columns, ids)
+
+
+def source(definition: Definition, viewer: Viewer) -> ReportSource:
+    """What the file of a report holds, under the viewer's rights. Raises RuleBroken, NotFound, Denied."""
+    asked = replace(running.check(definition, viewer, "export"), limit=definition.limit)
+    return ReportSource(asked, [] if asked.groups else detail.columns_of(asked)[0])
+
+
+def ask(report: Report, format_: str, definition: Definition, viewer: Viewer) -> int:
+    """Have the file of a report written. Returns the id of the export. Raises RuleBroken, NotFound, Denied."""
+    payload = {"report": report.id, "label": report.label, "definition": definition.as_json(), "query": ""}
+    payload["columns"] = _names(source(definition, viewer))
+    return export_pages.have_written(KIND, format_, payload, viewer)
+
+
+def _names(found: ReportSource) -> list[str]:
+    """What its columns are; another rule for a column must not move the others amid the file."""
+    return [group.column for group, _column in found.asked.groups] + [column.name for column in found.columns]
+
+
+def _source_of(run: ExportRun, viewer: Viewer) -> ReportSource:
+    found = source(read(run.payload["definition"]), viewer)
+    if _names(found) != run.payload["columns"]:
+        text = "What you may see of this report has changed while its file was written. Please download it again."
+        raise RuleBroken(translatable(text))
+    return found
+
+
+def _is_allowed(run: ExportRun, viewer: Viewer) -> bool:
+    screen, person = screen_of_kind(run.payload["definition"]["kind"]), viewer.person
+    is_reader = person.may("Reports", "read")
+    return is_reader and screen is not None and all(person.may(screen.module, verb) for verb in ("read", "export"))
+
+
+def _title(run: ExportRun) -> str:
+    return _("Report “%(name)s”", name=run.payload["label"])
+
+
+def _about(run: ExportRun) -> str:
+    return f"report of {run.payload['definition']['kind']}"
+
+
+def _stem(run: ExportRun) -> str:
+    return files.stem_of(run.payload["label"])
+
+
+exports.KINDS[KIND] = exports.ExportKind(_source_of, _is_allowed, _title, _about, _stem)

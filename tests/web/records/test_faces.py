@@ -1,0 +1,103 @@
+"""Pictures of people and customers: who sets them, where they are shown, and when they go."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.test import encode_multipart
+
+from app.domain.audit import AuditEntry
+from app.models import Customer, User
+from tests import files
+from tests.app_fixtures import World
+from tests.web.records.test_files import by_script
+
+JPEG = files.picture((400, 300))
+
+
+def post(world: World, who: str, url: str, content: bytes = JPEG) -> Any:
+    """Send a picture."""
+    door = world.door(who)
+    sent = {"csrf_token": door.token, "picture": FileStorage(io.BytesIO(content), "face.jpg")}
+    boundary, body = encode_multipart(MultiDict(sent))
+    return door.browser.post(url, data=body, content_type=f"multipart/form-data; boundary={boundary}")
+
+
+def picture_of(world: World, who: str) -> str:
+    """The address of a user's picture; "" without one."""
+    world.session.rollback()
+    (digest,) = world.rows(select(User.picture).where(User.id == world.id_of(who)))
+    return f"/pictures/user/{world.id_of(who)}/{digest}" if digest else ""
+
+
+def test_a_picture_is_set_by_those_above_and_goes_with_the_account(world: World) -> None:
+    ana = f"/pictures/of/{world.id_of('ana')}"
+    for who, url, status in (
+        ("mia", ana, 302),
+        ("root", ana, 302),
+        ("ben", ana, 403),
+        ("ana", f"/pictures/of/{world.id_of('mia')}", 403),
+        ("mia", f"/pictures/of/{world.id_of('root')}", 403),
+        ("root", "/pictures/of/999999", 404),
+    ):
+        assert post(world, who, url).status_code == status, (who, url)
+        assert world.door(who).screen(url).status_code == (200 if status == 302 else status)
+    shown = picture_of(world, "ana")
+    post(world, "root", ana, b"<svg onload=alert(1)>")
+    assert picture_of(world, "ana") == shown != ""
+    answer = world.door("ben").screen(shown)
+    assert (answer.mimetype, answer.data[:3]) == ("image/jpeg", b"\xff\xd8\xff")
+    assert "immutable" in answer.headers["Cache-Control"]
+    told = world.rows(select(AuditEntry).where(AuditEntry.event == "user change"))
+    assert any("picture" in each.payload for each in told)
+    assert ana in world.door("mia").screen(f"/users/can/{world.id_of('ana')}").text
+    user = world.session.get(User, world.id_of("ana"))
+    user.active = False
+    world.session.commit()
+    assert picture_of(world, "ana") == ""
+    assert world.door("ben").screen(shown).status_code == 404
+
+
+def test_pictures_are_shown_where_people_and_customers_are(world: World) -> None:
+    make = world.make
+    lead, customer = make.lead("ana"), make.customer("ana", first_name="Asha", last_name="Rao")
+    make.task(lead)
+    post(world, "ana", "/pictures/me")
+    post(world, "root", f"/pictures/customer/{customer.id}")
+    world.door("ana").rest("POST", "note/", {"text": "Called", "lead": lead.id})
+    face = f'src="{picture_of(world, "ana")}"'
+    for url in (
+        "/leads/",
+        f"/leads/show/{lead.id}",
+        f"/leads/show/{lead.id}?tab=tasks",
+        "/users/list/",
+        f"/users/can/{world.id_of('ana')}",
+        "/dashboard/team",
+    ):
+        assert face in world.door("root").screen(url).text, url
+    (digest,) = world.rows(select(Customer.picture).where(Customer.id == customer.id))
+    for url in ("/customers/", f"/customers/show/{customer.id}", "/customers/?q=Asha+Rao"):
+        assert f"/pictures/customer/{customer.id}/{digest}" in world.door("root").screen(url).text, url
+    assert world.door("root").rest("GET", f"customer/{customer.id}").json["result"]["name"] == "Asha Rao"
+    exported = world.door("root").form("/exports/customer?", {"format": "csv", "columns": ["name"]})
+    assert "Asha Rao" in exported.text and digest not in exported.text
+
+
+@pytest.mark.parametrize("who", ["ben", "ana"])
+def test_names_in_the_trash_are_for_those_who_may_delete_them(world: World, who: str) -> None:
+    lead = world.make.lead("mia")
+    world.make.cell("Sales User", "Leads", "read", "all")
+    url = f"/files/of/lead/{lead.id}"
+    made = by_script(world.door("ana"), url, "PAN-of-somebody-else.pdf", files.PDF).json["id"]
+    pages = (url, f"/leads/show/{lead.id}")
+    assert all("PAN-of-somebody-else" in world.door(who).screen(each).text for each in pages)
+    world.door("ana").form(f"/files/{made}/delete")
+    for each in pages:
+        shown = world.door(who).screen(each).text
+        assert ("PAN-of-somebody-else" in shown) is (who == "ana"), each
+    world.door("ana").form(f"/files/{made}/restore")
+    assert all("PAN-of-somebody-else" in world.door(who).screen(each).text for each in pages)

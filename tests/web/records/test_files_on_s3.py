@@ -1,0 +1,85 @@
+"""Files of records on a storage that speaks S3 and fails in every way: said clearly, nothing lost, soon over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from app.models import Attachment, FileUsage
+from app.ops import s3_bucket
+from app.ops.s3_bucket import S3Place
+from app.ops.s3_store import S3Store
+from app.outbox import file_work
+from tests import files
+from tests.app_fixtures import World
+from tests.ops.test_file_store import endpoint  # noqa: F401
+from tests.storage_faults import FAULTS, Way, way_to
+from tests.web.records.test_faces import JPEG, post
+from tests.web.records.test_files import by_script, send
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
+    """The files of the house are on the double of S3, behind a way that fails as told."""
+    monkeypatch.setattr(s3_bucket, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(s3_bucket, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3_bucket, "FILE_SECONDS", 1.5)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with way_to(request.getfixturevalue("endpoint")) as made:
+        store = S3Store(S3Place("crm", f"{time.monotonic_ns()}/", made.url, "ap-south-1"))
+        monkeypatch.setitem(world.app.extensions, "crm_files", store)
+        yield made
+
+
+def used(world: World) -> int:
+    world.session.rollback()
+    return int(world.rows(select(func.coalesce(func.sum(FileUsage.bytes), 0)))[0])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_a_failing_storage_does_is_said_and_nothing_is_lost(world: World, way: Way, fault: str) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    url = f"/files/of/lead/{lead.id}"
+    kept = by_script(ana, url, "kept.jpg", files.picture()).json
+    before = used(world)
+    way.fault, began = fault, time.monotonic()
+    answer = by_script(ana, url, "new.jpg", files.picture((640, 480)))
+    assert (answer.status_code, time.monotonic() - began < 8) == (503, True)
+    assert answer.json["message"] == (
+        "“new.jpg” could not be kept: the storage of files can't be reached. Please try again."
+    )
+    assert "secret-host" not in answer.text
+    page = send(ana, url, ("a.txt", b"a"), ("b.txt", b"b"))
+    told = ana.screen(page.headers["Location"]).text
+    assert told.count("could not be kept") == 2 and "kept.jpg" in told
+    for part in ("", "/preview"):
+        opened = ana.screen(f"/files/{kept['id']}{part}")
+        assert opened.status_code == 503 and "storage of files can" in opened.text
+    assert post(world, "ana", "/pictures/me", JPEG).status_code in (302, 503)
+    assert ana.screen(f"/leads/show/{lead.id}").status_code == 200
+    assert (world.count(Attachment), used(world)) == (1, before)
+    way.fault = ""
+    assert by_script(ana, url, "new.jpg", files.picture((640, 480))).status_code == 201
+    assert ana.screen(f"/files/{kept['id']}").data == files.picture()
+
+
+def test_versions_previews_and_what_nobody_names_on_s3(world: World, way: Way) -> None:
+    lead, ana = world.make.lead("ana"), world.door("ana")
+    url, store = f"/files/of/lead/{lead.id}", world.app.extensions["crm_files"]
+    first = by_script(ana, url, "plan.jpg", files.picture()).json["id"]
+    second = by_script(ana, f"/files/{first}/version", "plan.jpg", files.picture((300, 200))).json["id"]
+    assert ana.screen(f"/files/{first}").data == files.picture()
+    assert ana.screen(f"/files/{second}/preview").data.startswith(b"\xff\xd8\xff")
+    orphan, named = store.put(b"nobody's").digest, {row.digest for row in world.rows(select(Attachment))}
+    late: Any = datetime.now(UTC) + timedelta(days=2)
+    with world.app.app_context():
+        gone = [
+            digest for digest, _stored in store.list() if file_work.remove_forgotten(world.session, store, digest, late)
+        ]
+    assert gone == [orphan] and named <= {digest for digest, _stored in store.list()}
