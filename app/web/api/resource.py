@@ -346,8 +346,9 @@ def sent() -> dict[str, Any]:
 
 def _numbers_in(filters: Any) -> list[str]:
     """The record numbers for which a list was filtered."""
-    wanted = [value for name, operator, value in triples(filters) if (name, operator) in _BY_NUMBER]
-    return [each for value in wanted for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    asked = [value for name, operator, value in triples(filters) if (name, operator) in _BY_NUMBER]
+    values = [each for value in asked for each in (value if isinstance(value, list) else [value])]
+    return [each for each in values if isinstance(each, str)]
 
 
 def _choices(each: Any, which: str) -> dict[str, Any]:

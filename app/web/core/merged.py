@@ -15,7 +15,6 @@ from app.domain.merges import MergedAway
 from app.domain.merging import RECORDS
 from app.extensions import db
 
-
 #: Table -> the kind in the numbers of its records.
 _KINDS = {"leads": "LEAD", "ticket": "TICKET", "customer": "CUST"}
 
@@ -37,7 +36,7 @@ def kept_of_number(record: Any, typed: str) -> int | None:
 
 
 def where_numbers_went(record: Any, numbers: Iterable[str]) -> list[dict[str, Any]]:
-    """Of these numbers, those that were merged into a record that the person sees: {number, merged_into: {id, number}}."""
+    """Of these numbers, those merged into a record that the person sees: {number, merged_into: {id, number}}."""
     kept = {number: key for number in numbers if (key := kept_of_number(record, number)) is not None}
     if not kept:
         return []

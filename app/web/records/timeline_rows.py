@@ -209,7 +209,8 @@ def calls(asked: Asked, viewer: Viewer) -> Page:
         earlier = and_(CallLog.started_on == at, CallLog.id < key)
         rules.append(or_(CallLog.started_on < at, earlier) if at is not None else CallLog.id < key)
     rows = call_lines.newest(rules, PAGE)
-    return Page(_owned(call_lines.entries(rows, viewer), rows), _older(rows, lambda row: _cursor(row.started_on, row.id)))
+    entries = _owned(call_lines.entries(rows, viewer), rows)
+    return Page(entries, _older(rows, lambda row: _cursor(row.started_on, row.id)))
 
 
 # --- messages and their files
