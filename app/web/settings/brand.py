@@ -9,6 +9,7 @@ from flask import current_app, flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
+from werkzeug.datastructures import FileStorage
 
 from app import access, branding
 from app.domain import brand
@@ -153,11 +154,19 @@ def _logo(viewer: Viewer) -> str | None:
         row = brand.stored(db.session())
         return None if request.form.get("remove_logo") or row is None else row.logo
     db.session.commit()  # no transaction waits while it is scanned and stored
+    try:
+        return _taken(sent, viewer)
+    finally:
+        sent.close()
+
+
+def _taken(sent: FileStorage, viewer: Viewer) -> str:
+    """The digest of an uploaded logo. Raises RuleBroken."""
     size = sent.stream.seek(0, 2)
     if size > MAX_BYTES:
         raise RuleBroken(_("A logo can have up to %(most)s MB. Please choose a smaller one.", most=MAX_BYTES // 10**6))
     upload_limits.count(size, viewer)
-    virus_checks.state_of(sent.stream, sent.filename[:80], viewer)  # type: ignore[arg-type]
+    virus_checks.state_of(sent.stream, str(sent.filename)[:80], viewer)  # type: ignore[arg-type]
     sent.stream.seek(0)
     try:
         content = brand_icons.logo(sent.stream)  # type: ignore[arg-type]
