@@ -10,6 +10,7 @@ from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, A
 from app.domain.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.boards import Board, BoardHome  # figures as somebody arranges them; the home of a role
+from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # what a bulk action has replaced
 from app.domain.call_cards import CallCard  # one call on the pages of one user
 from app.domain.call_requests import CallRequest  # a call to be dialled by a provider
@@ -90,6 +91,7 @@ __all__ = [
     "BackupRun",
     "Board",
     "BoardHome",
+    "Brand",
     "BulkChange",
     "BusinessSetting",
     "CallCard",

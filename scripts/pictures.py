@@ -39,7 +39,7 @@ _ADDRESSES = """
 first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /requests/ /campaigns/ /exports/ /imports/
 /imports/new /search?q=mehta /views/leads /bell/ /bell/choices/ /me/ /phone/ /sessions/ /keys/ /signature/
 /users/userinfo/ /help/ /offline/ /settings/ /users/list/ /users/add /roles/list/ /roles/matrix/ /users/can/
-/groups/list/ /settings/business/ /settings/hours/ /settings/holidays/list/ /turns/ /settings/sla/list/
+/groups/list/ /settings/brand/ /settings/business/ /settings/hours/ /settings/holidays/list/ /turns/ /settings/sla/list/
 /settings/lists/ /settings/files/ /duplicates/ /reports/
 /settings/lead-statuses/list/ /settings/ticket-statuses/list/ /settings/ticket-subjects/list/
 /settings/account-types/list/ /settings/lead-sources/list/ /settings/support-pages/list/

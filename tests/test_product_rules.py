@@ -105,6 +105,7 @@ PUBLIC_TABLES = {
     "ab_view_menu",
     "access_version",
     "account_type",
+    "brand",  # what everybody sees, also who has not signed in
     "board_home",  # which board a role begins with; the board has a rule
     "business_setting",
     # How many calls each person had on each day. What of it a person may see: dashboards/measure.py

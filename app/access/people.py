@@ -134,6 +134,7 @@ _STATISTICS = {"last_login", "login_count", "fail_login_count", "changed_on"}
 def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
+    from app.domain.brand import Brand
     from app.domain.channel_accounts import ChannelAccount
     from app.domain.saved_views import ListSetup
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
@@ -154,6 +155,7 @@ def _cached_records() -> tuple[Any, ...]:
         Webhook,
         ChannelAccount,
         ListSetup,
+        Brand,
     )
 
 

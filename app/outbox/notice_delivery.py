@@ -11,7 +11,7 @@ from flask_babel import force_locale, gettext
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session, object_session
 
-from app import access
+from app import access, branding
 from app.channels.base import Channel, Content
 from app.domain import notices
 from app.domain.pending import pending, take
@@ -66,7 +66,7 @@ def _content(session: Session, notice: Any, user: Any) -> Content:
     link = chosen.public_url + link_of(notice, cards)
     why = gettext(
         "You receive this email because you turned on email for this kind of notification in %(brand)s.",
-        brand=chosen.brand,
+        brand=branding.current(current_app, session).name,
     )
     return Content(
         about=f"user {user.id}: notice {notice.id}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from io import BytesIO
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from app.ops.file_store import FileStore
 
@@ -48,7 +48,28 @@ def shrink(file: BinaryIO) -> bytes | None:
     return _made(file)
 
 
+def opened(file: BinaryIO, edges: tuple[int, int]) -> Any:
+    """The picture, upright and no larger than this, with its see-through parts; None as in `shrink`."""
+    with _turn:
+        return _unpacked(file, edges)
+
+
 def _made(file: BinaryIO, is_square: bool = False) -> bytes | None:
+    upright = _unpacked(file, (EDGE, EDGE))
+    if upright is None:
+        return None
+    from PIL import Image, ImageOps
+
+    if is_square:
+        upright = ImageOps.fit(upright, (FACE, FACE))
+    paper = Image.new("RGB", upright.size, "white")
+    paper.paste(upright, mask=upright)
+    made = BytesIO()
+    paper.save(made, "JPEG", quality=QUALITY, optimize=True)
+    return made.getvalue()
+
+
+def _unpacked(file: BinaryIO, edges: tuple[int, int]) -> Any:
     from PIL import Image, ImageOps  # loaded where the first picture is made small: 10 MB
 
     Image.MAX_IMAGE_PIXELS = None  # ours are checked below, before anything is unpacked
@@ -57,18 +78,11 @@ def _made(file: BinaryIO, is_square: bool = False) -> bytes | None:
             pixels = picture.width * picture.height
             if pixels > (MAX_JPEG_PIXELS if picture.format == "JPEG" else MAX_PIXELS):
                 return None
-            picture.draft("RGB", (EDGE, EDGE))
+            picture.draft("RGB", edges)
             if picture.width * picture.height > MAX_PIXELS:
                 return None
-            picture.thumbnail((EDGE, EDGE))
-            upright = ImageOps.exif_transpose(picture).convert("RGBA")
-            if is_square:
-                upright = ImageOps.fit(upright, (FACE, FACE))
-            paper = Image.new("RGB", upright.size, "white")
-            paper.paste(upright, mask=upright)
-            made = BytesIO()
-            paper.save(made, "JPEG", quality=QUALITY, optimize=True)
-            return made.getvalue()
+            picture.thumbnail(edges)
+            return ImageOps.exif_transpose(picture).convert("RGBA")
     except Exception as error:  # noqa: BLE001  # whatever a damaged file makes the library raise
         log.info("a picture has no preview (%s)", type(error).__name__)
         return None

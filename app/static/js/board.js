@@ -1,6 +1,6 @@
 // A board: a card dragged to another column gets that status at once; if the server refuses, it goes back and says why; if the
 // status asks for something, a dialog does. Without a pointer: arrows go from card to card, Shift with ← and → moves it, M chooses.
-import { open as sheet, say, sentenceOf, send, show } from './sheet.js';
+import { ask, lost, open as sheet, say, sentenceOf, send, show } from './sheet.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const board = () => document.querySelector('[data-board]');
@@ -58,14 +58,15 @@ function replace(card, html, column) {
 let sorting = null;
 function load() {
   sorting ??= new Promise((ready, failed) => {
-    document.head.append(Object.assign(document.createElement('script'), { src: board().dataset.sortable, onload: () => ready(window.Sortable), onerror: failed }));
+    document.head.append(Object.assign(document.createElement('script'), { src: board().dataset.sortable, onload: () => ready(window.Sortable), onerror: () => { sorting = null; failed(); } }));
   });
   return sorting;
 }
 let after = null;
 async function arm() {
   if (!mayMove()) return;
-  const Sortable = await load();
+  let Sortable;
+  try { Sortable = await load(); } catch { lost(arm); return; }
   $$('[data-cards]').filter((place) => !place.crmSortable).forEach((place) => {
     place.crmSortable = new Sortable(place, {
       group: 'board', draggable: '[data-card]', filter: '.card-move', preventOnFilter: false, animation: 120, delay: 180, delayOnTouchOnly: true, ghostClass: 'is-ghost', dragClass: 'is-dragged', emptyInsertThreshold: 40,
@@ -107,7 +108,7 @@ document.addEventListener('keydown', (event) => {
 async function choose(card) {
   const link = card.querySelector('[data-card-move]');
   if (!link) return;
-  const form = await sheet(link.href);
+  const form = await sheet(link.href, null, () => choose(card));
   form?.addEventListener('click', (event) => {
     const button = event.target.closest('[data-move-form] button[name=status]');
     if (!button) return;
@@ -139,11 +140,11 @@ async function next(place) {
   if (!link || 'asked' in place.dataset) return;
   place.dataset.asked = '';
   watcher.unobserve(place);
-  const answer = await fetch(link.dataset.moreUrl, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
-  if (!answer.ok) { say(sentenceOf(answer)); delete place.dataset.asked; return; }
+  const answer = await ask(link.dataset.moreUrl, () => next(place));
+  if (!answer?.ok) { if (answer) say(sentenceOf(answer)); delete place.dataset.asked; return; }
   const known = new Set(cards(columnOf(place)).map((card) => card.dataset.card));
   const made = document.createElement('template');
-  made.innerHTML = await answer.text();
+  made.innerHTML = answer.html;
   place.replaceWith(...[...made.content.children].filter((each) => !known.has(each.dataset.card)));
   watch();
 }
@@ -158,10 +159,12 @@ async function redraw() {
   if (document.visibilityState !== 'visible') { document.addEventListener('visibilitychange', redraw, { once: true }); return; }
   if (busy || document.querySelector('dialog[open]')) { due = setTimeout(redraw, 1000); return; }
   asked = Date.now();
-  const answer = await fetch(location.pathname + location.search, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
-  if (!answer.ok || busy) return;
   const made = document.createElement('template');
-  made.innerHTML = await answer.text();
+  try {
+    const answer = await fetch(location.pathname + location.search, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
+    if (!answer.ok || busy) return;
+    made.innerHTML = await answer.text();
+  } catch { due ??= setTimeout(redraw, 20_000); return; } // the bar says that the server is away
   for (const fresh of made.content.querySelectorAll('[data-column]')) {
     const old = document.querySelector(`[data-column="${CSS.escape(fresh.dataset.column)}"]`);
     if (!old || old.innerHTML === fresh.innerHTML) continue;

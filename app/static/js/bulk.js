@@ -1,5 +1,5 @@
 // What a bulk action would do, before it is done: asked when its dialog opens and whenever something in it changes.
-import { send } from './sheet.js';
+import { send, sentenceOf } from './sheet.js';
 
 const bar = () => document.querySelector('[data-bulk]');
 async function preview(place, name, fields) {
@@ -10,10 +10,14 @@ async function preview(place, name, fields) {
   place.crmMark = mark;
   place.dataset.waits = '';
   let html = '';
-  try { const answer = await send(`${bar().getAttribute('action').replace(/action_post$/, '')}bulk/preview`, form); html = answer.ok ? await answer.text() : ''; } catch { /* the action itself will say */ }
+  let sentence = '';
+  try {
+    const answer = await send(`${bar().getAttribute('action').replace(/action_post$/, '')}bulk/preview`, form);
+    if (answer.ok) html = await answer.text(); else sentence = sentenceOf(answer);
+  } catch { sentence = document.querySelector('[data-toasts]').dataset.unreached; }
   if (place.crmMark !== mark) return;
   delete place.dataset.waits;
-  place.innerHTML = html;
+  if (sentence) place.replaceChildren(Object.assign(document.createElement('p'), { className: 'tone-ink tone-red small', textContent: sentence })); else place.innerHTML = html;
 }
 const isFilled = (dialog) => [...dialog.querySelectorAll('[required]')].every((each) => each.value);
 function ask(dialog) {

@@ -117,10 +117,12 @@ async function redraw() {
   if (document.visibilityState !== 'visible') { document.addEventListener('visibilitychange', redraw, { once: true }); return; }
   if (busy || document.querySelector('dialog[open]')) { soon(); return; }
   const asked = location.href;
-  const answer = await fetch(asked, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
-  if (!answer.ok) return;
   const made = document.createElement('template');
-  made.innerHTML = await answer.text();
+  try {
+    const answer = await fetch(asked, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
+    if (!answer.ok) return;
+    made.innerHTML = await answer.text();
+  } catch { due ??= setTimeout(redraw, 20_000); return; } // the bar says that the server is away
   const fresh = made.content.querySelector('[data-cal-scroll]');
   const old = document.querySelector('[data-cal-scroll]');
   if (busy || location.href !== asked || !fresh || !old) { if (busy) soon(); return; }

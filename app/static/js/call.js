@@ -18,7 +18,8 @@ const shown = () => [...list.querySelectorAll('[data-card]')];
 async function send(url, body) {
   const token = document.querySelector('meta[name="csrf-token"]')?.content || '';
   const headers = { 'HX-Request': 'true', 'X-CSRFToken': token };
-  const answer = await fetch(url, { method: body ? 'POST' : 'GET', body, headers, credentials: 'same-origin', redirect: 'error' });
+  let answer;
+  try { answer = await fetch(url, { method: body ? 'POST' : 'GET', body, headers, credentials: 'same-origin', redirect: 'error' }); } catch { throw new Error(document.querySelector('[data-toasts]').dataset.offline); }
   if (!answer.ok) throw new Error(decodeURIComponent(answer.headers.get('X-Sentence') || ''));
   return answer.text();
 }
@@ -97,7 +98,7 @@ function isNew(id) {
   return true;
 }
 async function openOutcome(link) {
-  await Promise.all([keepAll(), style(home.dataset.outcomeCss), import(home.dataset.outcomeJs)]);
+  try { await Promise.all([keepAll(), style(home.dataset.outcomeCss), import(home.dataset.outcomeJs)]); } catch { location.assign(link.href); return; }
   link.dataset.ready = '1';
   link.click();
 }

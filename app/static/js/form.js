@@ -3,12 +3,14 @@ const root = document.documentElement;
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const PICKS = 'select[data-lookup], select[data-pick], select.my_select2, input.my_select2_ajax, input.my_select2_ajax_slave';
 
+const lost = (again = null) => dispatchEvent(new CustomEvent('crm:toast', { detail: { text: document.querySelector('[data-toasts]')?.dataset.unreached, again } }));
+
 let loading = null;
 function tomSelect() {
   loading ??= new Promise((ready, failed) => {
     const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: root.dataset.pickCss });
     document.head.prepend(sheet);
-    const script = Object.assign(document.createElement('script'), { src: root.dataset.pickJs, onload: () => ready(window.TomSelect), onerror: failed });
+    const script = Object.assign(document.createElement('script'), { src: root.dataset.pickJs, onload: () => ready(window.TomSelect), onerror: () => { loading = null; failed(); } });
     document.head.append(script);
   });
   return loading;
@@ -30,8 +32,9 @@ function option(item, escape) {
 async function hits(control, typed) {
   const url = new URL(control.dataset.lookup || control.getAttribute('endpoint'), location.href);
   url.searchParams.set('q', typed);
-  const answer = await fetch(url, { headers: { Accept: 'application/json' }, credentials: 'same-origin' });
-  if (!answer.ok) return [];
+  let answer;
+  try { answer = await fetch(url, { headers: { Accept: 'application/json' }, credentials: 'same-origin' }); } catch { lost(); return []; }
+  if (!answer.ok) { lost(); return []; } // an empty list would say that there is nobody
   const found = await answer.json();
   // Ours: {results: [{value, label, hint}]}; FAB's: [{id, text}].
   return (found.results || found).map((hit) => ({ value: String(hit.value ?? hit.id), label: hit.label ?? hit.text, hint: hit.hint }));
@@ -61,7 +64,8 @@ function settings(control) {
 async function boot(within = document) {
   const seen = $$(PICKS, within).filter((control) => !control.tomselect && !control.disabled && control.offsetParent && control.checkVisibility());
   if (!seen.length) return;
-  const Pick = await tomSelect();
+  let Pick;
+  try { Pick = await tomSelect(); } catch { lost(() => boot(within)); return; }
   seen.filter((control) => !control.tomselect).forEach((control) => {
     const error = control.getAttribute('aria-describedby');
     const waited = document.activeElement === control;

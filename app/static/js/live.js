@@ -104,7 +104,7 @@ async function ask() {
     if (!answer.ok) return;
     badge((await answer.json()).unread);
     dispatchEvent(new Event('crm:call'));
-    if (!socket.active) socket.connect();
+    if (!socket) start().catch(down); else if (!socket.active) socket.connect();
   } catch { /* the next minute asks again */ }
 }
 function down() {
@@ -148,4 +148,4 @@ async function start() {
   socket.on('disconnect', (why) => { later(); if (why === 'io server disconnect') { setTimeout(ask, 1500); dispatchEvent(new Event('crm:ended')); } });
   socket.on('connect_error', later);
 }
-start();
+start().catch(down); // the part for it did not come: the page asks every minute

@@ -9,7 +9,7 @@ document.addEventListener('click', (event) => {
   if (!link || !window.htmx || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
   const here = location.pathname + location.search;
-  window.htmx.ajax('GET', `${link.pathname}?back=${encodeURIComponent(here)}`, { target: dialog, swap: 'innerHTML' });
+  window.htmx.ajax('GET', `${link.pathname}?back=${encodeURIComponent(here)}`, { target: dialog, swap: 'innerHTML', event });
 });
 dialog.addEventListener('click', (event) => { if (event.target.closest('[data-cancel]')) event.preventDefault(); });
 

@@ -1,14 +1,16 @@
 // Next and previous record, in the order of the list from which this one was opened: K and J, or the arrows in the head.
+import { ask, say, sentenceOf } from './sheet.js';
+
 const place = document.querySelector('[data-record-nav]');
 const key = place && `crm-list:${place.dataset.recordNav}`;
 const read = () => { try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; } };
 const here = decodeURI(location.pathname);
 
 async function more(kept, side) {
-  const answer = await fetch(kept[side], { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
-  if (!answer.ok) return null;
+  const answer = await ask(kept[side], () => go(side === 'next' ? 1 : -1));
+  if (!answer?.ok) { if (answer) say(sentenceOf(answer)); return null; }
   const made = document.createElement('template');
-  made.innerHTML = await answer.text();
+  made.innerHTML = answer.html;
   const hrefs = [...made.content.querySelectorAll('tr[data-href]')].map((row) => row.dataset.href);
   const link = made.content.querySelector(`.pager [rel=${side}]`)?.getAttribute('href') || null;
   if (side === 'next') kept.hrefs.push(...hrefs); else kept.hrefs.unshift(...hrefs);

@@ -1,12 +1,11 @@
 // Rows of a list: a click shows the record beside the list, its name opens it; cells are edited in place; columns have the width
 // that was chosen; the record's page knows which row comes next.
 import { edit as editPlace } from './cells.js';
-import { say, sentenceOf } from './sheet.js';
+import { ask, say, sentenceOf } from './sheet.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const list = () => document.querySelector('[data-list]');
 const base = () => document.querySelector('[data-list-form]')?.getAttribute('action') || location.pathname;
-const get = (url) => fetch(url, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
 
 // --- width of columns
 function widths() { $$('[data-list] th[data-width]').forEach((head) => { head.style.width = `${head.dataset.width}px`; }); }
@@ -31,10 +30,14 @@ async function preview(row) {
   shown?.classList.remove('is-shown');
   shown = row;
   row.classList.add('is-shown');
-  const answer = await get(`${row.dataset.base || base()}preview/${row.dataset.id}`);
+  const answer = await ask(`${row.dataset.base || base()}preview/${row.dataset.id}`, () => preview(row));
   if (shown !== row) return;
-  if (!answer.ok) { say(sentenceOf(answer)); close(); return; }
-  panel.innerHTML = await answer.text();
+  if (!answer?.ok) {
+    if (answer) say(sentenceOf(answer));
+    if (!close()) { row.classList.remove('is-shown'); shown = null; }
+    return;
+  }
+  panel.innerHTML = answer.html;
   panel.hidden = false;
   panel.setAttribute('aria-label', panel.querySelector('h2')?.textContent || '');
 }

@@ -2,7 +2,17 @@
 // in it with what was typed, and when all is well the browser goes where the answer says. Without JavaScript the link leads to the page.
 const token = () => document.querySelector('meta[name="csrf-token"]')?.content || '';
 const sentenceOf = (answer) => { try { return decodeURIComponent(answer.headers.get('X-Sentence') || '') || String(answer.status); } catch { return String(answer.status); } };
-const say = (text) => dispatchEvent(new CustomEvent('crm:toast', { detail: { text } }));
+const say = (text, again = null) => dispatchEvent(new CustomEvent('crm:toast', { detail: { text, again } }));
+/** Say that the server could not be reached; `again` is offered as a button. */
+const lost = (again = null) => say(document.querySelector('[data-toasts]').dataset.unreached, again);
+
+/** The answer to a GET, its text as `html`; null when the server could not be reached, which is said, with `again` to try it again. */
+async function ask(url, again) {
+  try {
+    const answer = await fetch(url, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
+    return Object.assign(answer, { html: await answer.text() });
+  } catch { lost(again); return null; }
+}
 
 function dialog() {
   let made = document.getElementById('sheet');
@@ -28,15 +38,16 @@ export function show(html, done = null) {
   first?.focus();
   return made;
 }
-export async function open(url, done = null) {
-  const answer = await fetch(url, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
+export async function open(url, done = null, again = () => open(url, done)) {
+  const answer = await ask(url, again);
+  if (!answer) return null;
   if (!answer.ok) { say(sentenceOf(answer)); return null; }
-  return show(await answer.text(), done);
+  return show(answer.html, done);
 }
 export async function send(url, body) {
   return fetch(url, { method: 'POST', body, headers: { 'HX-Request': 'true', 'X-CSRFToken': token() }, credentials: 'same-origin' });
 }
-export { say, sentenceOf };
+export { ask, lost, say, sentenceOf };
 
 document.addEventListener('click', (event) => {
   const link = event.target.closest('a[data-sheet]');

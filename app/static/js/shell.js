@@ -121,6 +121,12 @@ function sentenceOf(xhr) {
   try { return decodeURIComponent(sent || '') || String(xhr.status); } catch { return sent; }
 }
 document.addEventListener('htmx:responseError', (event) => toast({ text: sentenceOf(event.detail.xhr) }));
+// What a person has asked for can be asked again; what refreshes itself does so by itself, and offline.js tells what was not saved.
+document.addEventListener('htmx:sendError', ({ detail: { requestConfig: { verb, triggeringEvent } = {}, elt } }) => {
+  if (verb !== 'get' || !triggeringEvent) return;
+  const again = () => { if (triggeringEvent.type === 'submit') elt.requestSubmit(); else elt.dispatchEvent(new Event(triggeringEvent.type, { bubbles: true, cancelable: true })); };
+  toast({ text: document.querySelector('[data-toasts]').dataset.unreached, again: elt.isConnected ? again : null });
+});
 
 // --- what refreshes itself waits while the pointer is down in it: a click counts only if it begins and ends on the same element
 let held = null;
@@ -134,13 +140,33 @@ document.addEventListener('htmx:beforeSwap', ({ detail }) => {
   addEventListener('crm:released', () => target.isConnected && window.htmx.ajax('GET', path, again), { once: true });
 });
 
-// --- toasts: dispatchEvent(new CustomEvent('crm:toast', {detail: {text, url}}))
-function toast({ text, url }) {
+// --- toasts: dispatchEvent(new CustomEvent('crm:toast', {detail: {text, url, again}})); `again`: what “Try again” does
+// An open dialog covers the page, and nothing beside it can be clicked: what is said then stands in it.
+function placeOf(home) {
+  const dialog = [...document.querySelectorAll('dialog:modal')].at(-1);
+  if (!dialog) return home;
+  let place = dialog.querySelector(':scope > .toasts');
+  if (!place) {
+    place = Object.assign(document.createElement('div'), { className: 'toasts', role: 'status' });
+    dialog.append(place);
+    dialog.addEventListener('close', () => { home.append(...place.children); place.remove(); }, { once: true });
+  }
+  return place;
+}
+function toast({ text, url, again }) {
+  const home = document.querySelector('[data-toasts]');
+  if (!home || !text) return;
   const note = document.createElement(url ? 'a' : 'div');
   note.className = 'toast-note';
   note.textContent = text;
   if (url) note.href = url;
-  document.querySelector('[data-toasts]')?.append(note);
-  setTimeout(() => note.remove(), 8000);
+  if (again) {
+    const button = Object.assign(document.createElement('button'), { type: 'button', className: 'btn btn-small', textContent: home.dataset.again });
+    button.addEventListener('click', () => { note.remove(); again(); });
+    note.append(button);
+  }
+  document.querySelectorAll('.toast-note').forEach((old) => { if (old.textContent === note.textContent) old.remove(); });
+  placeOf(home).append(note);
+  setTimeout(() => note.remove(), again ? 20_000 : 8000);
 }
 addEventListener('crm:toast', (event) => toast(event.detail));

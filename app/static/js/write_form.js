@@ -46,6 +46,11 @@ function keep(write, text) {
   write.addEventListener('htmx:beforeOnLoad', ({ detail }) => { if (detail.xhr.status === 204) store(''); });
 }
 
+// As times are written elsewhere: “5 h” in English, else as the language writes it.
+function inUnit(number, unit) {
+  const { lang } = document.documentElement;
+  return unit === 'hour' && lang.startsWith('en') ? `${number} h` : new Intl.NumberFormat(lang, { style: 'unit', unit, unitDisplay: 'short' }).format(number);
+}
 function count(write) {
   const left = $('[data-window]', write);
   if (!left) return;
@@ -54,7 +59,7 @@ function count(write) {
     if (!left.isConnected) { clearInterval(timer); return; }
     const minutes = Math.floor((ends - Date.now()) / 60_000);
     if (minutes < 0) { left.textContent = left.dataset.over; return; }
-    left.textContent = left.dataset.left.replace('{}', minutes >= 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes} min`);
+    left.textContent = left.dataset.left.replace('{}', `${minutes >= 60 ? `${inUnit(Math.floor(minutes / 60), 'hour')} ` : ''}${inUnit(minutes % 60, 'minute')}`);
   };
   const timer = setInterval(tick, 20_000);
   tick();

@@ -314,6 +314,12 @@ _LIST_METADATA = {
 }
 
 
+_MERGED = shape(
+    {"number": STRING, "merged_into": shape({"id": ID, "number": STRING}, "id", "number")}, "number", "merged_into"
+)
+_MERGED_ABOUT = "In an empty list that was filtered by number: where records of these numbers went."
+
+
 def _answer(which: Any, base: str) -> dict[str, Any]:
     if which == "row":
         row = {"allOf": [ref(base)], "nullable": True, "description": "null if you can no longer see the record."}
@@ -326,6 +332,7 @@ def _answer(which: Any, base: str) -> dict[str, Any]:
                 "count_capped": {"type": "boolean", "description": "True if there are more records than counted."},
                 "ids": {"type": "array", "items": ID},
                 "cursor": {**ID, "description": "Cursor of the next page; missing on the last page."},
+                "merged": {"type": "array", "items": _MERGED, "description": _MERGED_ABOUT},
                 "result": {"type": "array", "items": ref(base)},
                 **_LIST_METADATA,
             },

@@ -22,7 +22,7 @@ from app.web.api.operations import DocumentedOperations
 from app.web.core import held_rows, remarks
 from app.web.core.declarations import pretty
 from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
-from app.web.core.merged import refuse_merged
+from app.web.core.merged import refuse_merged, where_numbers_went
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 from app.web.core.record_view import RecordView
@@ -32,6 +32,8 @@ from app.web.core.replica_lists import from_replica
 
 #: What a list answers besides its rows where its record is a generic one, as in FAB; others are told on request.
 _METADATA = ("list_title", "list_columns", "label_columns", "description_columns", "order_columns")
+#: Filters that ask for one record, or some, by number.
+_BY_NUMBER = (("number", "eq"), ("number", "in"))
 
 
 class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi):
@@ -152,6 +154,8 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
         body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
         if list_query.newest and len(rows) == list_query.size:
             body["cursor"] = result[-1]["id"]
+        if not rows and (gone := where_numbers_went(self.service.record, _numbers_in(query.get("filters")))):
+            body["merged"] = gone
         return json_answer(200, body | self._list_metadata(names, query.get("keys")))
 
     def _list_metadata(self, names: tuple[str, ...] | None, wanted: Any) -> dict[str, Any]:
@@ -338,6 +342,13 @@ def sent() -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RuleBroken(_("Please send a JSON object."))
     return body
+
+
+def _numbers_in(filters: Any) -> list[str]:
+    """The record numbers for which a list was filtered."""
+    asked = [value for name, operator, value in triples(filters) if (name, operator) in _BY_NUMBER]
+    values = [each for value in asked for each in (value if isinstance(value, list) else [value])]
+    return [each for each in values if isinstance(each, str)]
 
 
 def _choices(each: Any, which: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from flask import current_app, flash, redirect, request
+from flask import flash, redirect, request
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
@@ -52,7 +52,7 @@ def variables(session: Session, mine: MailSignature | None, viewer: Viewer) -> d
         "title": mine.title if mine is not None else "",
         "mobile": user.mobile,
         "email": user.email,
-        "company": current_app.config["CRM"].brand,
+        "company": viewer.lookups.brand.name,
     }
 
 

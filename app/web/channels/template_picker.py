@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flask import current_app, request
+from flask import request
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
@@ -107,7 +107,7 @@ def values_for(session: Session, row: Any, person: Any, viewer: Viewer) -> dict[
         "title": getattr(row, "title", "") or "",
         "my_name": viewer.person.full_name,
         "my_mobile": user.mobile or "",
-        "company": current_app.config["CRM"].brand,
+        "company": viewer.lookups.brand.name,
         "today": f"{viewer.now.astimezone(viewer.zone):%-d %B %Y}",
     }
     return {name: " ".join(str(value).split()) for name, value in found.items() if value}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from babel.units import format_unit
 from flask_babel import format_date
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -32,6 +33,7 @@ from app.web.channels.composer_parts import (
     who_of,
 )
 from app.web.core.fields import Viewer, clean_text
+from app.web.core.languages import ENGLISH, spoken
 from app.web.core.local_dates import written
 from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list, dial_targets, message_files, message_lines
@@ -316,8 +318,17 @@ def _window(conversation: Any, viewer: Viewer) -> dict[str, str] | None:
     if ends <= viewer.now:
         return {"text": over, "ends": "", "over": over}
     minutes = int((ends - viewer.now).total_seconds() // 60)
-    left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-    return {"text": _("%(time)s left to answer freely", time=left), "ends": ends.isoformat(), "over": over}
+    return {"text": _("%(time)s left to answer freely", time=_left(minutes)), "ends": ends.isoformat(), "over": over}
+
+
+def _left(minutes: int) -> str:
+    """“11 h 39 min”, in the language of the page."""
+    language, _territory = spoken()
+    hours, rest = divmod(minutes, 60)
+    if language in ("", ENGLISH):
+        return f"{hours} h {rest} min" if hours else f"{rest} min"
+    units = ((hours, "duration-hour"), (rest, "duration-minute")) if hours else ((rest, "duration-minute"),)
+    return " ".join(format_unit(number, unit, "short", locale=language) for number, unit in units)
 
 
 def _not_written_yet() -> dict[str, str]:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.util import identity_key
 
-from app import access
-from app.domain import channel_accounts, office_hours, settings, sla
+from app import access, branding
+from app.branding import ShownBrand
+from app.domain import brand, channel_accounts, office_hours, settings, sla
 from app.lib.ids import parse_id
 from app.models import (
     AccountType,
@@ -67,6 +69,8 @@ class Lookups:
     business: dict[str, Any] = field(default_factory=dict)
     #: List -> what an admin has chosen for it: {quick_filters, create_fields}, each None for what is declared.
     list_setups: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: What the CRM is called and looks like.
+    brand: ShownBrand | None = None
     #: Whether an account is on by which calls can be made.
     has_voice: bool = False
     #: Terms of the SLA clocks, with the office hours.
@@ -166,6 +170,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "quick_filters": setup.quick_filters,
                 "create_fields": setup.create_fields,
             }
+        fresh.brand = branding.note(current_app, brand.stored(session))
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
     _add_people(fresh, users)

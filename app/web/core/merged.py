@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask_babel import gettext as _
@@ -9,9 +10,43 @@ from sqlalchemy import select
 
 from app import access
 from app.domain import merges
+from app.domain.base import kind_of_number
 from app.domain.merges import MergedAway
 from app.domain.merging import RECORDS
 from app.extensions import db
+
+#: Table -> the kind in the numbers of its records.
+_KINDS = {"leads": "LEAD", "ticket": "TICKET", "customer": "CUST"}
+
+
+def is_number_of(record: Any, typed: str) -> bool:
+    """Whether the text is a whole number of such records, of which one may have been merged."""
+    table = getattr(record, "__tablename__", "")
+    return RECORDS.get(table) is record and kind_of_number(typed) == _KINDS[table]
+
+
+def kept_of_number(record: Any, typed: str) -> int | None:
+    """The id of the record that the one of this whole number was merged into; None if it was not, or is no number."""
+    if not is_number_of(record, typed):
+        return None
+    session = db.session()
+    with access.as_system(session):
+        found = merges.follow(session, record.__tablename__, None, typed.upper()[:24])
+    return found.kept_id if found is not None else None
+
+
+def where_numbers_went(record: Any, numbers: Iterable[str]) -> list[dict[str, Any]]:
+    """Of these numbers, those merged into a record that the person sees: {number, merged_into: {id, number}}."""
+    kept = {number: key for number in numbers if (key := kept_of_number(record, number)) is not None}
+    if not kept:
+        return []
+    query = select(record.id, record.number).where(record.id.in_(set(kept.values())))
+    seen = dict(tuple(row) for row in db.session().execute(query))
+    return [
+        {"number": number.upper(), "merged_into": {"id": key, "number": seen[key]}}
+        for number, key in kept.items()
+        if key in seen
+    ]
 
 
 def refuse_merged(record: Any, key: int | None, number: str | None = None) -> None:

@@ -15,6 +15,7 @@ from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Customer, CustomerAccount
 from app.web.core.fields import Field, Viewer
+from app.web.core.merged import where_numbers_went
 from app.web.core.personal_fields import initials
 from app.web.core.registry import screen_of
 from app.web.core.shipped_labels import shown_label
@@ -170,8 +171,15 @@ class RecordField(Field):
             several = _("Several records match “%(value)s”. Please choose one from the list.", value=text[:60])
             raise RuleBroken(several, self.name)
         if not found:
-            raise RuleBroken(_("There is no such record: %(value)s.", value=text[:60]), self.name)
+            raise RuleBroken(self._why_not(text), self.name)
         return int(found[0])
+
+    def _why_not(self, text: str) -> str:
+        """The sentence for a text that names no record that the person sees."""
+        for gone in where_numbers_went(self.record, [text]):
+            kept = gone["merged_into"]["number"]
+            return _("%(number)s was merged into %(kept)s. Please enter that one.", number=gone["number"], kept=kept)
+        return _("There is no such record: %(value)s.", value=text[:60])
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """The id for an id or number; -1, which matches nothing, if there is none."""

@@ -22,6 +22,7 @@ from app.models import Customer, Lead, Message, Ticket
 from app.web.core import capped_counts
 from app.web.core.fields import Field, TextField, Viewer, clean_text
 from app.web.core.filter_operators import compare
+from app.web.core.merged import kept_of_number
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.record_table import COUNT_CAP, RecordTable
 
@@ -123,7 +124,7 @@ def _titled(column: Any, text: str) -> Any:
 
 
 def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
-    """By the whole number, or by the serial at its end, of any year."""
+    """By the whole number, also of a record that was merged into another one, or by the serial, of any year."""
     column = each.columns[0]
     is_serial = text.isascii() and text.isdigit() and len(text) <= _MOST_OF_SERIAL
     kind = _KINDS.get(column.class_)
@@ -131,7 +132,8 @@ def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
         return [column == text.upper(), column.endswith(f"-{int(text):05d}")]
     years = range(_FIRST_YEAR, viewer.now.year + 2) if is_serial and kind else ()
     if not years:
-        return [column == text.upper()]
+        kept = kept_of_number(column.class_, text)
+        return [column == text.upper()] + ([column.class_.id == kept] if kept is not None else [])
     return [column.in_([text.upper(), *(f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years)])]
 
 

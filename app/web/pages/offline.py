@@ -15,8 +15,9 @@ import orjson
 from flask import Flask, Response, current_app, g, render_template, request
 from flask_wtf.csrf import generate_csrf
 
+from app.branding import ShownBrand
 from app.web.core.gate import json_answer
-from app.web.pages import kept_posts
+from app.web.pages import brand, kept_posts
 from app.web.pages.static_files import static_url
 
 #: They load no person.
@@ -32,13 +33,9 @@ _SHELL = (
     *("vendor/base.css", "css/crm.css", "vendor/icons.svg", "vendor/inter.woff2", "img/mark.svg"),
     *("js/theme.js", "js/offline_store.js", "js/offline_page.js"),
 )
-#: (size in pixels, file, purpose), of the manifest; made by scripts/icons.py.
-_ICONS = (
-    ("192x192", "img/icon-192.png", "any"),
-    ("512x512", "img/icon-512.png", "any"),
-    ("512x512", "img/icon-maskable-512.png", "maskable"),
-)
-_THEME, _BACKGROUND = "#1f5fd0", "#ffffff"
+#: (size in pixels, column of the brand, purpose), of the manifest; the product's own are made by scripts/icons.py.
+_ICONS = (("192x192", "icon_192", "any"), ("512x512", "icon_512", "any"), ("512x512", "icon_maskable", "maskable"))
+_BACKGROUND = "#ffffff"
 
 
 def install(app: Flask) -> None:
@@ -53,19 +50,19 @@ def install(app: Flask) -> None:
 
 def manifest() -> Response:
     """What the app is called and looks like, from the brand."""
-    brand = current_app.config["CRM"].brand
+    found = brand.refreshed()
     icons = [
-        {"src": static_url(file), "sizes": size, "type": "image/png", "purpose": purpose}
-        for size, file, purpose in _ICONS
+        {"src": brand.icon_url(found, name), "sizes": size, "type": "image/png", "purpose": purpose}
+        for size, name, purpose in _ICONS
     ]
     body = {
         "id": "/",
-        "name": brand,
-        "short_name": brand if len(brand) <= 12 else brand.split()[0][:12],
+        "name": found.name,
+        "short_name": found.name if len(found.name) <= 12 else found.name.split()[0][:12],
         "start_url": "/",
         "scope": "/",
         "display": "standalone",
-        "theme_color": _THEME,
+        "theme_color": found.colour,
         "background_color": _BACKGROUND,
         "icons": icons,
     }
@@ -78,7 +75,8 @@ def worker() -> Response:
     """The service worker, which is new whenever a static file is."""
     config = current_app.config["CRM"]
     given = {
-        "version": _version(current_app.static_folder or ""),
+        # The page for what was not kept shows the brand, too.
+        "version": f"{_version(current_app.static_folder or '')}-{_mark_of(brand.refreshed())}",
         "store": static_url("js/offline_store.js"),
         "shell": [*map(static_url, _SHELL)],
         "page": "/offline/",
@@ -93,6 +91,7 @@ def worker() -> Response:
 
 def page() -> str:
     """What is shown where no page was kept: which ones are. Kept by the worker, so it names no person."""
+    brand.refreshed()
     return render_template("shell/offline_page.html")
 
 
@@ -114,6 +113,10 @@ def _mark(response: Response) -> Response:
         if kind is not None:
             response.headers[KEEP] = kind
     return response
+
+
+def _mark_of(found: ShownBrand) -> str:
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:8]
 
 
 @lru_cache(maxsize=2)

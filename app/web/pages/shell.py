@@ -22,7 +22,7 @@ from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_of
-from app.web.pages import kept_posts, probes, widgets
+from app.web.pages import brand, kept_posts, probes, widgets
 from app.web.pages.static_files import static_url
 
 #: {socket}: where pages may open their socket, which is the site itself.
@@ -49,6 +49,7 @@ def install(app: Flask, menu: Any) -> None:
     app.after_request(_after)
     app.teardown_request(_teardown)
     probes.install(app)
+    brand.install(app)
 
 
 def _before() -> None:
@@ -98,7 +99,7 @@ def _context(menu: Any) -> dict[str, Any]:
     person = g.get("person")
     languages = [(code, row["name"]) for code, row in current_app.config["LANGUAGES"].items()]
     base = {
-        "brand": {"name": current_app.config["CRM"].brand, "logo_url": None, "accent": None},
+        "brand": brand.for_pages(),
         "languages": languages,
         "person": None,
         "menu": [],

@@ -168,7 +168,10 @@ def _phone(value: Cell) -> str:
 
 def _email(value: Cell) -> str:
     text = value.get("text")
-    return f'<a class="clip" href="mailto:{escape(text)}"{_title(text)}>{escape(text)}</a>' if text else missing()
+    if not text:
+        return missing()
+    shown = str(escape(text)).replace("@", "@<wbr>")  # where there is no room, it breaks there and not within a word
+    return f'<a class="clip" href="mailto:{escape(text)}"{_title(text)}>{shown}</a>'
 
 
 def _moment(value: Cell) -> str:

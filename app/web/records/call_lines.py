@@ -134,6 +134,7 @@ def _lines() -> Any:
         CallLog.outcome,
         CallLog.employee_id,
         CallLog.started_on,
+        *(CallLog.lead_id, CallLog.ticket_id, CallLog.customer_id),
         recordings.listed().label("recordings"),
     )
     return query.outerjoin(Customer, Customer.id == CallLog.customer_id).outerjoin(Lead, Lead.id == CallLog.lead_id)

@@ -243,10 +243,10 @@ class CustomerScreen(RevealTools, Screen):
         flash(_g("The link is confirmed.") if is_confirmed else _g("The link is refused."), "success")
         return redirect(self.url_of(row))
 
-    def timeline_records(self, key: int, viewer: Viewer) -> tuple[tuple[str, int], ...]:
+    def timeline_records(self, key: int, viewer: Viewer) -> dict[tuple[str, int], str | None]:
         """The customer, with the newest of their leads and tickets that the person sees."""
         parts = [
-            select(literal(kind).label("kind"), record.id.label("row")).where(
+            select(literal(kind).label("kind"), record.id.label("row"), record.number).where(
                 record.customer_id == key, access.visible(viewer.person, record)
             )
             for kind, record in (("lead", Lead), ("ticket", Ticket))
@@ -254,7 +254,7 @@ class CustomerScreen(RevealTools, Screen):
         both = union_all(*parts)
         with access.as_system(db.session()):  # the rules are in the statement, which is one for both
             found = db.session().execute(both.order_by(both.selected_columns.row.desc()).limit(MOST_RECORDS)).all()
-        return (("customer", key), *((kind, row) for kind, row in found))
+        return {("customer", key): None} | {(kind, row): number for kind, row, number in found}
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
         """The customer's leads, tickets and accounts."""

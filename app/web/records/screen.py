@@ -283,11 +283,14 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
             answer.headers["HX-Push-Url"] = context["page_url"]
         return answer
 
-    def timeline_records(self, key: int, viewer: Viewer) -> tuple[tuple[str, int], ...]:
-        """(kind, id) of the records whose timelines the page shows as one, its own first; none = it has no timeline."""
+    def timeline_records(self, key: int, viewer: Viewer) -> dict[tuple[str, int], str | None]:
+        """(kind, id) of the records whose timelines the page shows as one, its own first; none = it has no timeline.
+
+        Each with its number, by which lines of the other records name it; null for its own.
+        """
         if self.timeline_column:
-            return ((self.timeline_column.removesuffix("_id"), key),)
-        return ((self.service.record.__tablename__, key),) if self.service.is_generic else ()
+            return {(self.timeline_column.removesuffix("_id"), key): None}
+        return {(self.service.record.__tablename__, key): None} if self.service.is_generic else {}
 
     def url_of(self, row: Any) -> str:
         """The URL of a row's page."""

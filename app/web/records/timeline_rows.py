@@ -209,7 +209,8 @@ def calls(asked: Asked, viewer: Viewer) -> Page:
         earlier = and_(CallLog.started_on == at, CallLog.id < key)
         rules.append(or_(CallLog.started_on < at, earlier) if at is not None else CallLog.id < key)
     rows = call_lines.newest(rules, PAGE)
-    return Page(call_lines.entries(rows, viewer), _older(rows, lambda row: _cursor(row.started_on, row.id)))
+    entries = _owned(call_lines.entries(rows, viewer), rows)
+    return Page(entries, _older(rows, lambda row: _cursor(row.started_on, row.id)))
 
 
 # --- messages and their files
@@ -223,9 +224,14 @@ def messages(channel: str) -> Callable[[Asked, Viewer], Page]:
         rules += asked.rules(Message.created_by_id, Message.created_on, viewer)
         order = newest_first(Message.id, asked.records)
         rows = message_lines.newest([*rules, *_after_id(Message.id, asked)], order, PAGE)
-        return Page(message_lines.entries(rows, viewer), _older(rows, lambda row: str(row.id)))
+        return Page(_owned(message_lines.entries(rows, viewer), rows), _older(rows, lambda row: str(row.id)))
 
     return page
+
+
+def _owned(entries: list[Entry], rows: list[Any]) -> list[Entry]:
+    """The entries, each with the record that its row belongs to."""
+    return [entry | {"of": of_record(row)} for entry, row in zip(entries, rows, strict=True)]
 
 
 def files(asked: Asked, viewer: Viewer) -> Page:

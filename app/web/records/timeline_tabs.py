@@ -18,7 +18,7 @@ A timeline may be that of several records: a screen's `timeline_records` names t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask_babel import gettext as _
@@ -152,16 +152,19 @@ class Place:
     part_url: str
     records: Records
     has_tabs: bool
+    #: Of the other records, the numbers: their lines name them.
+    numbers: Mapping[tuple[str, int], str | None] = field(default_factory=dict)
     #: Whether the counts of the tabs are wanted.
     is_counted: bool = True
 
     @classmethod
     def of(cls, screen: Any, key: int, number: Any, viewer: Viewer) -> Place:
         """The place of a record's timeline on its own page."""
-        records = screen.timeline_records(key, viewer)
+        numbers = screen.timeline_records(key, viewer)
+        records = tuple(numbers)
         page = row_url(screen.route_base, key, number)
         has_tabs = bool(records) and records[0][0] in WITH_TABS
-        return cls(page, f"{screen.route_base}/timeline/{key}", records, has_tabs)
+        return cls(page, f"{screen.route_base}/timeline/{key}", records, has_tabs, numbers)
 
 
 def offered(place: Place, viewer: Viewer) -> dict[str, Tab]:
@@ -184,6 +187,7 @@ def context(place: Place, args: Mapping[str, Any], viewer: Viewer) -> dict[str, 
     tab, asked = tabs[name], timeline_filters.parse(args, place.records, viewer)
     _refuse_unused(name, tab, asked)
     page = tab.page(asked, viewer) if place.records else Page()
+    _name_owners(page, place)
     older = asked.query(name, before=page.older) if page.older else ""
     counts = counts_of(tabs, place.records, viewer) if place.has_tabs and place.is_counted else {}
     return {
@@ -201,6 +205,18 @@ def context(place: Place, args: Mapping[str, Any], viewer: Viewer) -> dict[str, 
         "parts": _parts(place, name, asked),
         "empty_text": _("Nothing fits the filters.") if asked.is_filtered else str(tab.empty),
     }
+
+
+#: Kind of a record -> where its pages are.
+_BASES = {"lead": "/leads", "ticket": "/tickets", "customer": "/customers"}
+
+
+def _name_owners(page: Page, place: Place) -> None:
+    """Say of each line of another record than the page's own which one it belongs to."""
+    for entry in page.entries:
+        owner = entry.get("of")
+        if owner is not None and (number := place.numbers.get(owner)):
+            entry["owner"] = {"number": number, "url": row_url(_BASES[owner[0]], owner[1], number)}
 
 
 def _refuse_unused(name: str, tab: Tab, asked: Asked) -> None:

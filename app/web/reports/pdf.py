@@ -16,8 +16,10 @@ from typing import Any
 from flask import current_app
 from flask_babel import gettext as _
 
+from app.branding import ShownBrand
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
+from app.web.records import message_files
 from app.web.reports.table import Table, text_of
 
 #: Rows of a PDF: it is for reading, not for working on.
@@ -35,6 +37,8 @@ FONTS = {
 _VARIATIONS = ("fvar", "gvar", "avar", "HVAR", "MVAR", "STAT")
 #: Points of text; millimetres of a line, of the margin of a page and of a cell.
 _TITLE, _SIZE, _LINE, _MARGIN, _PAD = 14, 8, 4.2, 12.0, 1.2
+#: Width and height of the room for the logo, in millimetres.
+_LOGO = (24.0, 6.0)
 #: Lines of one cell.
 _MOST_LINES = 3
 #: Text up to here needs no shaping.
@@ -63,6 +67,7 @@ def document(table: Table, label: str, viewer: Viewer) -> bytes:
     """The PDF: name, what it is about, the table with its totals, and what was left out."""
     paper = _Paper(_new(table))
     paper.pdf.set_title(label)
+    _head(paper, viewer.lookups.brand)
     paper.write(label, _TITLE)
     for line in _lines(table, viewer):
         paper.write(line, _SIZE)
@@ -84,6 +89,19 @@ def _new(table: Table) -> Any:
     pdf.c_margin = 0
     pdf.add_page()
     return pdf
+
+
+def _head(paper: _Paper, brand: ShownBrand | None) -> None:
+    """The logo and the name, to the right above the title."""
+    if brand is None:
+        return
+    pdf, top = paper.pdf, paper.pdf.get_y()
+    paper.put(brand.name, (pdf.l_margin, top, paper.room), _SIZE, to_end=True)
+    if brand.logo is not None:
+        with message_files.open_digest(brand.logo) as file:
+            left = pdf.l_margin + paper.room - paper.width(brand.name, _SIZE) - _LOGO[0] - 2
+            pdf.image(file.read(), left, top - 1, *_LOGO, keep_aspect_ratio=True)
+    pdf.set_y(top)
 
 
 def _lines(table: Table, viewer: Viewer) -> Iterable[str]:

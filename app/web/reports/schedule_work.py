@@ -18,7 +18,7 @@ from flask import current_app
 from flask_babel import force_locale, gettext, ngettext
 from sqlalchemy.orm import Session
 
-from app import access
+from app import access, branding
 from app.channels.base import AttachedFile, Channel, Content
 from app.domain import report_schedules
 from app.domain.base import RuleBroken
@@ -132,6 +132,7 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
         schedule = session.get_one(ReportSchedule, row.schedule_id)
         report = session.get_one(Report, schedule.report_id)
         author = session.get(User, report.owner_id)
+        brand = branding.current(current_app, session).name
     if not user.active:
         raise NotToBeSent(IS_GONE)
     if not user.email:
@@ -143,13 +144,15 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
     name = files.name_of(report.label, schedule.format, datetime.now(office).date())
     mime = files.MIMES[schedule.format].partition(";")[0]
     with force_locale(user.locale or "en"):
-        content = _content(row, report, f"{author.first_name} {author.last_name}".strip() if author else "")
+        by = f"{author.first_name} {author.last_name}".strip() if author else ""
+        content = _content(row, report, by, brand)
     content = replace(content, files=(AttachedFile(name, mime, data),))
     channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]
     return channels["email"], user.email, content
 
 
-def _content(row: ReportRun, report: Report, author: str) -> Content:
+def _content(row: ReportRun, report: Report, author: str, name: str) -> Content:
+    """`name`: of the brand."""
     chosen = current_app.config["CRM"]
     lines = [
         gettext("The report “%(name)s” is attached. It shows what you may see.", name=report.label),
@@ -162,9 +165,7 @@ def _content(row: ReportRun, report: Report, author: str) -> Content:
             row.missed,
         )
         lines.append(text)
-    why = gettext(
-        "%(author)s has chosen you as a reader of this report in %(brand)s.", author=author, brand=chosen.brand
-    )
+    why = gettext("%(author)s has chosen you as a reader of this report in %(brand)s.", author=author, brand=name)
     link = f"{chosen.public_url}/reports/{report.id}/"
     return Content(
         about=f"user {row.user_id}: report run {row.id}",

@@ -23,7 +23,7 @@ from app.extensions import csrf, db
 from app.models import BoardHome, Role
 from app.web.core.gate import now
 from app.web.core.local_links import local_path
-from app.web.pages import errors
+from app.web.pages import brand, errors
 from app.web.security import api_keys, login_throttle, rate_limits, sessions
 
 #: No username or email address is longer.
@@ -61,6 +61,7 @@ class AuthDBView(fab_views.AuthDBView):
         return self.appbuilder.sm.auth_user_db(form.username.data, form.password.data, "form")
 
     def form_page(self, form: LoginForm_db, sentence: str | None = None, status: int = 200, wait: int = 0) -> Response:
+        brand.refreshed()
         """The form, with the entered username kept and one sentence about what went wrong."""
         form.username.data = (form.username.data or "")[:MAX_USERNAME_LENGTH]
         form.password.errors = [sentence] if sentence else []

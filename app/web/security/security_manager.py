@@ -26,10 +26,12 @@ from app.domain.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User
-from app.web.pages import offline, probes
+from app.web.pages import brand, offline, probes
 from app.web.security import api_keys, fab_permissions, login, login_throttle, passwords, rate_limits, sessions
 from app.web.security.fab_permissions import sync_permissions
 from app.web.security.sessions import Credential, own_transaction
+
+_PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS)
 
 __all__ = ["Security", "ensure_admin", "sync_permissions"]
 
@@ -115,7 +117,7 @@ class Security(SecurityManager):
         access.act_as(db.session(), None)
         session_context(db.session()).address = request.remote_addr
         endpoint = request.endpoint or ""
-        if not endpoint.endswith("static") and endpoint not in (*probes.ENDPOINTS, *offline.ENDPOINTS):
+        if not endpoint.endswith("static") and endpoint not in _PERSONLESS:
             bool(current_user.is_authenticated)  # loads the person
 
     def load_user(self, pk: Any) -> Any:

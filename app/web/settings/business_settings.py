@@ -90,11 +90,12 @@ class Business(SettingsPage):
 
     def _page(self, posted: Any, errors: dict[str, list[str]], error: str) -> str:
         stored = _stored_values(db.session())
-        sections = [_section(key, value, posted, errors) for key, value in stored.items()]
         form = {
             "title": _("Business settings"),
+            "back_label": _("Settings"),
+            "cancel_url": "/settings/",
             "action": url_for("Business.save"),
-            "sections": sections,
+            "sections": _sections(stored, posted, errors),
             "version": gate.mark_of(stored),
             "error": error,
             "conflict": None,
@@ -109,6 +110,34 @@ def _stored_values(session: Session) -> dict[str, Any]:
 def _parts(key: str, value: Any) -> dict[str, Any]:
     """Field name -> value: one field for a plain setting, one per priority for a table."""
     return {f"{key}.{part}": each for part, each in value.items()} if isinstance(value, dict) else {key: value}
+
+
+#: What the settings are about; those of no topic come last.
+_TOPICS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (lazy_gettext("Tasks and assignment"), ("grace_minutes", "retry_minutes", "request_expiry_days")),
+    ("", ("first_task_minutes",)),
+    (lazy_gettext("Leads"), ("lead_expiry_days", "opened_expiry_days", "default_referral")),
+    (lazy_gettext("SLA"), ("sla_warning_percent", "sla_escalation_minutes")),
+    (
+        lazy_gettext("Messages and calls"),
+        ("promotional_hours", "quiet_hours", "caller_id_rule", "dnd_valid_days", "sms_link_hosts"),
+    ),
+    (lazy_gettext("Consents"), ("consent_transaction_days", "consent_ask_again_days", "promotional_needs_consent")),
+    (lazy_gettext("Phone app"), ("phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force")),
+)
+
+
+def _sections(stored: dict[str, Any], posted: Any, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """The settings by topic: one section each, and one for a setting of several parts."""
+    named = {key for _title, keys in _TOPICS for key in keys}
+    topics = [*_TOPICS, ("", tuple(key for key in stored if key not in named))]
+    made = []
+    for title, keys in topics:
+        found = [_section(key, stored[key], posted, errors) for key in keys if key in stored]
+        if found:
+            fields = [each for section in found for each in section["fields"]]
+            made.append({"title": str(title) or found[0]["title"], "fields": fields})
+    return made
 
 
 def _section(key: str, value: Any, posted: Any, errors: dict[str, list[str]]) -> dict[str, Any]:

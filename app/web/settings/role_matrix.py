@@ -97,7 +97,7 @@ class RoleMatrix(SettingsPage):
             add_url=url_for("Roles.add"),
             advanced_url=url_for("Roles.edit", pk=role.id),
             list_url=url_for("Roles.list"),
-            settings_url="",
+            settings_url="/settings/",
         )
 
 

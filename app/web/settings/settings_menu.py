@@ -14,6 +14,7 @@ from app.web.channels.undelivered import UndeliveredView
 from app.web.channels.unplaced import UnplacedMailsView
 from app.web.settings.audit import Audit
 from app.web.settings.backups import BackupsView
+from app.web.settings.brand import BrandView
 from app.web.settings.business_settings import Business
 from app.web.settings.caller_report import CallerReportView
 from app.web.settings.dead_letters import QueueView
@@ -60,6 +61,7 @@ USERS_AND_ROLES = (
 #: Part of Settings, except for "Support pages", which has permissions of its own.
 BUSINESS = (
     Entry("settings-business", _("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
+    Entry("settings-brand", _("Brand"), BrandView, "palette", "/settings/brand/"),
     Entry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
     Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
     Entry("settings-lists", _("Lists"), ListSetupsView, "layout-list", "/settings/lists/"),

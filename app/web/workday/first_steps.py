@@ -12,9 +12,11 @@ from sqlalchemy import and_, exists, func, or_, select
 
 import config
 from app import access
+from app.branding import ShownBrand
 from app.extensions import db
 from app.models import BackupRun, ChannelAccount, Customer, Holiday, Lead, PhoneSync, User
 from app.web.core.gate import signed_in
+from app.web.pages import brand
 from app.web.pages.refusals import back
 
 #: Says that this browser does not want to see the card.
@@ -32,7 +34,7 @@ _STATE: Any = select(
     exists(select(BackupRun.id).where(_BACKED_UP)),
 )
 _STEPS = (
-    ("brand", _("Give the CRM your company's name"), "palette", "/help/admin#first-start"),
+    ("brand", _("Give the CRM your company's name, logo and colour"), "palette", "/settings/brand/"),
     ("people", _("Add your people and their roles"), "users", "/users/list/"),
     ("hours", _("Set the office hours and enter the holidays"), "clock", "/settings/hours/"),
     ("channels", _("Connect WhatsApp, SMS, email or a telephone line"), "plug", "/settings/channels/"),
@@ -61,7 +63,7 @@ def shown() -> list[Step]:
         return []
     people, hours, channels, records, phones, backups = access.answer_as_system(db.session(), _STATE, {})[0]
     states = (
-        current_app.config["CRM"].brand != config.DEFAULT_BRAND,
+        brand.shown() != ShownBrand(config.DEFAULT_BRAND),
         people,
         hours,
         channels,

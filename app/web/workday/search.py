@@ -18,6 +18,7 @@ from app.models import CallLog, Message
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.local_links import row_url
+from app.web.core.merged import is_number_of
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
@@ -126,6 +127,7 @@ def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[s
         group["rows"].append(
             {
                 "url": row_url(screen.route_base, values[0], number),
+                "note": _note(record, text, number),
                 "cells": list(cells.values()),
                 "title": (cells[title].get("text") or number or str(values[0]))[:MAX_TITLE],
             }
@@ -133,9 +135,16 @@ def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[s
     return group
 
 
+def _note(record: Any, text: str, number: str | None) -> str:
+    """Why a record is found by the whole number of another one: that one was merged into it."""
+    is_other = number is not None and number != text.upper() and is_number_of(record, text)
+    return _("%(number)s was merged into %(kept)s.", number=text.upper(), kept=number) if is_other else ""
+
+
 def _line(row: dict[str, Any]) -> dict[str, str]:
     """A hit in the palette: what its cells say, in one line."""
-    said = [str(cell.get("label") or cell.get("text") or "") for cell in row["cells"][1:] if cell["kind"] != "missing"]
+    said = [row["note"]]
+    said += [str(cell.get("label") or cell.get("text") or "") for cell in row["cells"][1:] if cell["kind"] != "missing"]
     return {"title": row["title"], "hint": " · ".join(filter(None, said)), "url": row["url"]}
 
 

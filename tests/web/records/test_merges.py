@@ -43,6 +43,21 @@ def test_a_manager_merges_two_leads_and_undoes_it(world: World, door: Doors) -> 
         assert mia.screen(address).location == f"/leads/{kept.number}", address
     assert mia.rest("GET", f"lead/{gone.id}").json["merged_into"] == {"id": kept.id, "number": kept.number}
     assert [mia.rest(how, f"lead/{gone.id}", {}).status_code for how in ("GET", "PUT")] == [410, 410]
+    # So does its number, wherever one types it.
+    number = gone.number.lower()
+    (hits,) = mia.screen("/search/hits", query_string={"q": number}).json["groups"]
+    hint = f"{gone.number} was merged into {kept.number}."
+    assert [(row["url"], row["hint"].startswith(hint)) for row in hits["rows"]] == [(f"/leads/{kept.number}", True)]
+    assert hint in mia.screen("/search", query_string={"q": number}).text
+    assert kept.number in mia.screen("/leads/", query_string={"q": number}).text
+    listed = mia.rest("GET", f"lead/?filter.number={gone.number}").json
+    merged_into = {"id": kept.id, "number": kept.number}
+    assert (listed["count"], listed["merged"]) == (0, [{"number": gone.number, "merged_into": merged_into}])
+    refused = mia.rest("POST", "task/", {"title": "Call", "lead": gone.number})
+    assert refused.status_code == 422 and hint in refused.json["message"]
+    ben = door("ben")
+    assert ben.screen("/search/hits", query_string={"q": number}).json["groups"] == []
+    assert "merged" not in ben.rest("GET", f"lead/?filter.number={gone.number}").json
     typed = mia.form(f"/leads/edit/{gone.id}", {"description": "two hours of work"})
     assert typed.status_code == 410 and "two hours of work" in typed.text and kept.number in typed.text
     assert door("ben").screen(f"/leads/{gone.number}").status_code == 404, "nothing is told of what one doesn't see"

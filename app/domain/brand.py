@@ -1,0 +1,88 @@
+"""What the CRM is called and looks like: name, colour, logo. One row; without it the settings of the server count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Integer, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain.base import Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
+from app.domain.stored_files import STORED_FILE
+from app.lib import colours
+
+#: Characters of the name, as in CRM_BRAND.
+MAX_NAME = 60
+#: The colour of the product, where none is chosen.
+ACCENT = "#1f5fd0"
+#: The only row.
+_ID = 1
+
+
+class Brand(Versioned, Record):
+    """The brand, as an admin has set it; null = as the server's settings and the product say."""
+
+    __tablename__ = "brand"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    name: Mapped[str | None] = mapped_column(String(MAX_NAME))
+    #: #rrggbb; white words can be read on it.
+    accent: Mapped[str | None] = mapped_column(String(7))
+    #: A PNG of any shape, and the icons made of it, or of the product's mark in the colour: names in the file store.
+    logo: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
+    icon_192: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
+    icon_512: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
+    icon_maskable: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is to be stored; icons by column."""
+
+    name: str | None
+    accent: str | None
+    logo: str | None
+    icons: dict[str, str]
+
+
+def stored(session: Session) -> Brand | None:
+    """The row; None while nothing is set."""
+    return session.scalars(select(Brand).where(Brand.id == _ID)).first()
+
+
+def checked_name(typed: str) -> str | None:
+    """The name; None for an empty one. Raises RuleBroken."""
+    name = " ".join(typed.split())
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise RuleBroken(translatable("Please enter at most %(most)s characters.", most=MAX_NAME), "name")
+    return name or None
+
+
+def checked_accent(typed: str) -> str | None:
+    """The colour in lower case; None for an empty one, or for the product's own. Raises RuleBroken."""
+    accent = typed.strip().lower()
+    if accent in ("", ACCENT):
+        return None
+    if not colours.is_colour(accent):
+        raise RuleBroken("Please enter a colour such as #1f5fd0: # and six digits or letters from a to f.", "accent")
+    found = colours.contrast(accent, "#ffffff")
+    if found < colours.LEAST_CONTRAST:
+        text = "White words can't be read on this colour: its contrast is %(found)s, not 4.5. %(other)s would do."
+        other = colours.darker_until_readable(accent)
+        raise RuleBroken(translatable(text, found=f"{int(found * 10) / 10:.1f}", other=other), "accent")
+    return accent
+
+
+def save(session: Session, look: Look, version: int | None, stamp: Stamp) -> Brand:
+    """Store it; the caller commits. `version`: what the person saw, null for none. Raises Conflict."""
+    row = stored(session)
+    if row is not None:
+        refuse_stale(row, version or 0)
+    else:
+        row = Brand(id=_ID)
+    row.name, row.accent, row.logo = look.name, look.accent, look.logo
+    for column in ("icon_192", "icon_512", "icon_maskable"):
+        setattr(row, column, look.icons.get(column))
+    row.stamp(stamp)
+    session.add(row)
+    session.flush()
+    return row

@@ -1,0 +1,42 @@
+"""Colours as #rrggbb: how well words can be read on them (WCAG 2.2)."""
+
+from __future__ import annotations
+
+import re
+
+#: The contrast that words of ordinary size need.
+LEAST_CONTRAST = 4.5
+_HEX = re.compile(r"#[0-9a-f]{6}")
+#: Below this part of full light the curve of sRGB is a line.
+_KNEE = 0.03928
+
+
+def is_colour(text: str) -> bool:
+    """Whether the text is #rrggbb in lower case."""
+    return _HEX.fullmatch(text) is not None
+
+
+def _parts(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance, 0 (black) to 1 (white)."""
+    light = [part / 255 for part in _parts(colour)]
+    red, green, blue = (x / 12.92 if x <= _KNEE else ((x + 0.055) / 1.055) ** 2.4 for x in light)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def darker_until_readable(colour: str) -> str:
+    """The colour, darkened as little as is needed so that white words can be read on it."""
+    for step in range(100, -1, -1):
+        shade = "#" + "".join(f"{part * step // 100:02x}" for part in _parts(colour))
+        if contrast(shade, "#ffffff") >= LEAST_CONTRAST:
+            return shade
+    return "#000000"

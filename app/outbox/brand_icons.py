@@ -1,0 +1,88 @@
+"""The pictures of a brand: its logo made anew from the pixels, and the icons of the installed app."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from app.outbox import pictures
+
+#: Width and height of a stored logo in pixels, at most; sides of an uploaded one, at least.
+LOGO, LEAST = (480, 120), 48
+#: The mark of the product: lines of (start, y, end) in a square of 32 units.
+LINES = ((11, 9, 21), (11, 16, 19), (11, 23, 21))
+#: Drawings are made so many times larger, for smooth edges.
+_FINE = 4
+#: Column of the brand -> (pixels, part of the icon that is filled); a maskable icon is cut to any shape in the middle.
+ICONS = {"icon_192": (192, 0.86), "icon_512": (512, 0.86), "icon_maskable": (512, 0.62)}
+
+
+class TooSmall(ValueError):
+    """The picture has too few pixels for an icon."""
+
+
+def logo(file: BinaryIO) -> bytes | None:
+    """The picture as a PNG of at most LOGO, see-through where it was; None if it can't be shown. Raises TooSmall."""
+    picture = pictures.opened(file, LOGO)
+    if picture is None:
+        return None
+    box = picture.getbbox()  # the empty border of a logo would only make it small
+    cut = picture.crop(box) if box else picture
+    if min(cut.size) < 16 or max(cut.size) < LEAST:
+        raise TooSmall
+    return _png(cut)
+
+
+def of_logo(content: bytes) -> dict[str, bytes]:
+    """Icons with a logo on white, by column."""
+    from PIL import Image
+
+    with Image.open(BytesIO(content)) as opened:
+        picture = opened.convert("RGBA")
+    made = {}
+    for name, (size, part) in ICONS.items():
+        room = int(size * part)
+        scale = min(room / picture.width, room / picture.height)
+        fitted = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+        paper = _paper(size, "#ffffff", name != "icon_maskable")
+        paper.alpha_composite(fitted, ((size - fitted.width) // 2, (size - fitted.height) // 2))
+        made[name] = _png(paper)
+    return made
+
+
+def of_colour(colour: str) -> dict[str, bytes]:
+    """Icons with the product's mark on a colour, by column."""
+    return {
+        name: _png(mark(size, colour, 0.75 if name == "icon_maskable" else 1.0))
+        for name, (size, _part) in ICONS.items()
+    }
+
+
+def mark(size: int, colour: str, part: float) -> Any:
+    """The mark in the middle of a square of `size` pixels, filling this part; around a smaller one, its colour."""
+    from PIL import ImageDraw
+
+    whole = size * _FINE
+    unit, left = whole * part / 32, whole * (1 - part) / 2
+    image = _paper(whole, colour, part == 1)
+    pen = ImageDraw.Draw(image)
+    for start, y, end in LINES:
+        box = (left + (start - 1.5) * unit, left + (y - 1.5) * unit, left + (end + 1.5) * unit, left + (y + 1.5) * unit)
+        pen.rounded_rectangle(box, 1.5 * unit, "white")
+    return image.resize((size, size))
+
+
+def _paper(size: int, colour: str, is_rounded: bool) -> Any:
+    from PIL import Image, ImageDraw
+
+    if not is_rounded:
+        return Image.new("RGBA", (size, size), colour)
+    image = Image.new("RGBA", (size, size), (0, 0, 0, 0))
+    ImageDraw.Draw(image).rounded_rectangle((0, 0, size - 1, size - 1), size / 4, colour)
+    return image
+
+
+def _png(picture: Any) -> bytes:
+    made = BytesIO()
+    picture.save(made, "PNG", optimize=True)
+    return made.getvalue()

@@ -1,0 +1,74 @@
+"""The brand on pages: name, colour, logo and icons, also for who has not signed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, current_app, g
+
+from app import branding
+from app.branding import ShownBrand
+from app.domain.base import NotFound
+from app.extensions import db
+from app.web.pages.static_files import static_url
+
+#: They load no person.
+ENDPOINTS = ("brand_file",)
+#: Column of the brand -> what is shown where there is none.
+_OWN_ICONS = {
+    "icon_192": "img/icon-192.png",
+    "icon_512": "img/icon-512.png",
+    "icon_maskable": "img/icon-maskable-512.png",
+}
+YEAR_SECONDS = 31_536_000
+
+
+def install(app: Flask) -> None:
+    """Add the address of the pictures."""
+    app.add_url_rule("/brand/<digest>.png", "brand_file", picture)
+
+
+def shown() -> ShownBrand:
+    """The brand of this page; no statement: the lookups of who is signed in have it, and else what was read last."""
+    viewer = g.get("viewer")
+    found: ShownBrand | None = viewer.lookups.brand if viewer is not None else None
+    return found or branding.last(current_app)
+
+
+def refreshed() -> ShownBrand:
+    """The same for pages that nobody need be signed in for: at most half a minute old."""
+    return branding.current(current_app, db.session())
+
+
+def for_pages() -> dict[str, Any]:
+    """The variable `brand` of the templates."""
+    found = shown()
+    return {
+        "name": found.name,
+        "accent": found.accent,
+        "logo_url": file_url(found.logo) if found.logo else None,
+        "mark_url": icon_url(found, "icon_192") if found.logo else None,
+        "icon_url": icon_url(found, "icon_192"),
+        "has_icons": bool(found.icons),
+    }
+
+
+def file_url(digest: str) -> str:
+    """The address of a picture of the brand, which changes with it."""
+    return f"/brand/{digest}.png"
+
+
+def icon_url(found: ShownBrand, name: str) -> str:
+    """The address of an icon: the brand's, else the product's."""
+    return file_url(found.icons[name]) if name in found.icons else static_url(_OWN_ICONS[name])
+
+
+def picture(digest: str) -> Response:
+    """A picture of the brand of now; of no other file, for anybody may ask."""
+    if digest not in branding.last(current_app).files and digest not in branding.read(current_app, db.session()).files:
+        raise NotFound("This picture no longer exists.")
+    with current_app.extensions["crm_files"].open(digest) as file:
+        response = Response(file.read(), mimetype="image/png")
+    response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    return response

@@ -1,0 +1,195 @@
+"""The page of the brand: name, logo and colour, for everybody, set by admins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import current_app, flash, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from werkzeug.datastructures import FileStorage
+
+from app import access, branding
+from app.domain import brand
+from app.domain.base import RuleBroken
+from app.domain.brand import ACCENT, Look
+from app.extensions import db
+from app.outbox import brand_icons
+from app.web.core import gate
+from app.web.core.fields import Viewer
+from app.web.core.gate import current_viewer
+from app.web.core.languages import translate_text
+from app.web.pages.brand import file_url
+from app.web.pages.refusals import refuse_as_page
+from app.web.pages.settings_page import SettingsPage
+from app.web.records import message_files, upload_limits, virus_checks
+from app.web.security.sessions import own_transaction
+
+#: Bytes of an uploaded logo.
+MAX_BYTES = 2_000_000
+
+
+class BrandView(SettingsPage):
+    """/settings/brand/"""
+
+    route_base = "/settings/brand"
+    VERBS = {"index": "read", "save": "write"}
+
+    @expose("/")
+    @has_access
+    @refuse_as_page
+    @permission_name("index")
+    def index(self) -> Any:
+        """The form with what is shown now."""
+        _refuse_others()
+        return self._page({}, {}, "")
+
+    @expose("/", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("save")
+    def save(self) -> Any:
+        """Store it, or show the errors by field."""
+        _refuse_others()
+        try:
+            look, version = _posted(current_viewer()), _version()
+            with own_transaction() as session:
+                row = brand.save(session, look, version, current_viewer().stamp)
+                session.commit()
+                branding.note(current_app, row)
+        except RuleBroken as broken:
+            return self._page(request.form, broken.errors, translate_text(broken.message)), gate.refusal(broken)[0]
+        flash(_("The brand is saved. Everybody sees it with the next page that they open."), "success")
+        return redirect("/settings/brand/")
+
+    def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
+        row, settings = brand.stored(db.session()), current_app.config["CRM"]
+        form = {
+            "title": _("Brand"),
+            "back_label": _("Settings"),
+            "cancel_url": "/settings/",
+            "action": "/settings/brand/",
+            "multipart": True,
+            "sections": [{"title": "", "fields": _fields(row, posted, errors)}],
+            "version": row.version if row is not None else 0,
+            "error": error,
+            "conflict": None,
+        }
+        shown = {
+            "logo_url": file_url(row.logo) if row is not None and row.logo else None,
+            "logo_errors": errors.get("logo", []),
+            "default_name": settings.brand,
+        }
+        return self.render_template("settings/brand.html", title=form["title"], form=form, shown=shown)
+
+
+def _refuse_others() -> None:
+    if not current_viewer().person.is_admin:
+        raise access.Denied(_("Only an admin can see and change the brand."))
+
+
+def _fields(row: Any, posted: Mapping[str, str], errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+    name = row.name if row is not None else None
+    accent = row.accent if row is not None else None
+    return [
+        {
+            "name": "name",
+            "label": _("Name"),
+            "kind": "text",
+            "value": posted.get("name", name or current_app.config["CRM"].brand),
+            "maxlength": brand.MAX_NAME,
+            "help": _(
+                "Shown in the menu, in the title of pages, at the sign-in, in emails, and as the name of the app."
+            ),
+            "errors": errors.get("name", []),
+        },
+        {
+            "name": "accent",
+            "label": _("Colour"),
+            "kind": "color",
+            "value": posted.get("accent", accent or ACCENT),
+            "help": _("Of buttons and links. White words must be readable on it."),
+            "errors": errors.get("accent", []),
+        },
+    ]
+
+
+def _version() -> int:
+    sent = request.form.get("version", "")
+    return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 9 else -1
+
+
+def _posted(viewer: Viewer) -> Look:
+    """What was sent, checked, its pictures stored. Raises RuleBroken with an error for each field."""
+    found: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}
+    steps = {
+        "name": lambda: _own_name(brand.checked_name(request.form.get("name", ""))),
+        "accent": lambda: brand.checked_accent(request.form.get("accent", "")),
+        "logo": lambda: _logo(viewer),
+    }
+    for field, step in steps.items():
+        try:
+            found[field] = step()
+        except message_files.StorageAway:
+            raise
+        except RuleBroken as broken:
+            errors[field] = [translate_text(broken.message)]
+    if errors:
+        raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
+    return Look(found["name"], found["accent"], found["logo"], _icons(found["logo"], found["accent"]))
+
+
+def _own_name(name: str | None) -> str | None:
+    """None for the name that the server's settings give: it then follows them."""
+    return None if name == current_app.config["CRM"].brand else name
+
+
+def _logo(viewer: Viewer) -> str | None:
+    """The digest of the logo: a new one, the one of now, or none. Raises RuleBroken."""
+    sent = request.files.get("logo")
+    if sent is None or not sent.filename:
+        row = brand.stored(db.session())
+        return None if request.form.get("remove_logo") or row is None else row.logo
+    db.session.commit()  # no transaction waits while it is scanned and stored
+    try:
+        return _taken(sent, viewer)
+    finally:
+        sent.close()
+
+
+def _taken(sent: FileStorage, viewer: Viewer) -> str:
+    """The digest of an uploaded logo. Raises RuleBroken."""
+    size = sent.stream.seek(0, 2)
+    if size > MAX_BYTES:
+        raise RuleBroken(_("A logo can have up to %(most)s MB. Please choose a smaller one.", most=MAX_BYTES // 10**6))
+    upload_limits.count(size, viewer)
+    virus_checks.state_of(sent.stream, str(sent.filename)[:80], viewer)  # type: ignore[arg-type]
+    sent.stream.seek(0)
+    try:
+        content = brand_icons.logo(sent.stream)  # type: ignore[arg-type]
+    except brand_icons.TooSmall as small:
+        raise RuleBroken(_("This logo is too small. Please choose one of at least 48 pixels.")) from small
+    if content is None:
+        raise RuleBroken(_("This is no picture that can be shown. Please choose a JPEG, PNG, GIF or WebP."))
+    return _kept(content)
+
+
+def _icons(logo: str | None, accent: str | None) -> dict[str, str]:
+    """Column -> digest of the icons: of the logo, else of the product's mark in the colour, else none of its own."""
+    if logo is not None:
+        with message_files.open_digest(logo) as file:
+            made = brand_icons.of_logo(file.read())
+    else:
+        made = brand_icons.of_colour(accent) if accent else {}
+    return {name: _kept(content) for name, content in made.items()}
+
+
+def _kept(content: bytes) -> str:
+    try:
+        return message_files.store_of_app().put(content).digest
+    except OSError as away:
+        text = _("The storage of files can't be reached. Please try again in a few minutes.")
+        raise message_files.StorageAway(text) from away

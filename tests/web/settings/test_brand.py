@@ -1,0 +1,85 @@
+"""The brand: an admin sets name, colour and logo; everybody sees them, also who has not signed in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app import branding
+from app.lib import colours
+from tests.app_fixtures import Door, World
+
+Doors = Callable[[str | None], Door]
+PAGE = "/settings/brand/"
+
+
+def logo(size: tuple[int, int] = (200, 60), kind: str = "PNG") -> io.BytesIO:
+    made = io.BytesIO()
+    Image.new("RGBA" if kind == "PNG" else "RGB", size, "#aa3311").save(made, kind)
+    made.seek(0)
+    return made
+
+
+def sent(door: Any, version: int, **values: Any) -> Any:
+    return door.form(PAGE, {"version": str(version), "name": "Acme Broking", "accent": "#1f5fd0"} | values)
+
+
+def test_who_may_set_it(world: World, door: Doors) -> None:
+    assert [door(who).screen(PAGE).status_code for who in ("root", "mia", "ana")] == [200, 403, 403]
+    assert sent(door("ana"), 0).status_code == 403
+
+
+def test_it_is_shown_everywhere(world: World, door: Doors) -> None:
+    root = door("root")
+    answer = sent(root, 0, accent="#7A1FA2", logo=(logo(), "acme.png"))
+    assert (answer.status_code, answer.location) == (302, PAGE), answer.text[:500]
+    page, client = door("ana").screen("/leads/").text, world.app.test_client()
+    assert "Acme Broking" in page and 'name="accent" content="#7a1fa2"' in page and "/brand/" in page
+    signed_out = client.get("/login/").text
+    assert "<title>Sign in · Acme Broking</title>" in signed_out and 'class="brand-logo"' in signed_out
+    manifest = client.get("/manifest.webmanifest").get_json(force=True)
+    assert (manifest["name"], manifest["short_name"], manifest["theme_color"]) == (
+        "Acme Broking",
+        "Acme Broking",
+        "#7a1fa2",
+    )
+    for icon, side in zip(manifest["icons"], (192, 512, 512), strict=True):
+        got = client.get(icon["src"])
+        assert got.status_code == 200 and got.mimetype == "image/png" and "immutable" in got.headers["Cache-Control"]
+        assert Image.open(io.BytesIO(got.data)).size == (side, side)
+    assert client.get("/brand/" + "0" * 64 + ".png").status_code == 404, "no other stored file is handed out"
+    # What was typed comes back with the reason; another save meanwhile is a conflict; the logo can go.
+    stale = sent(root, 0, name="Old tab")
+    assert stale.status_code == 409 and "Old tab" in stale.text
+    assert sent(root, 1, name="", accent="#1f5fd0", remove_logo="1").status_code == 302
+    assert branding.last(world.app) == branding.ShownBrand(world.app.config["CRM"].brand)
+
+
+WRONG: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"accent": "#ffcc00"}, "can&#39;t be read on this colour: its contrast is 1.5"),
+    ({"accent": "red"}, "Please enter a colour such as #1f5fd0"),
+    ({"name": "x" * 61}, "at most 60 characters"),
+    ({"logo": (logo((20, 20)), "tiny.png")}, "too small"),
+    ({"logo": (io.BytesIO(b"<svg onload=alert(1)>"), "x.svg")}, "no picture that can be shown"),
+    ({"logo": (io.BytesIO(b"0" * 2_000_001), "big.png")}, "up to 2 MB"),
+)
+
+
+@pytest.mark.parametrize(("values", "sentence"), WRONG, ids=[sentence for _values, sentence in WRONG])
+def test_what_cannot_be_shown_is_refused_with_the_reason(
+    world: World, door: Doors, values: dict[str, Any], sentence: str
+) -> None:
+    answer = sent(door("root"), 0, **values)
+    assert answer.status_code == 422 and sentence in answer.text
+    assert 'value="Acme Broking"' in answer.text or "name" in values
+
+
+def test_a_colour_that_would_do_is_named() -> None:
+    for colour in ("#ffcc00", "#00ff00", "#ff0000", "#1f5fd0"):
+        other = colours.darker_until_readable(colour)
+        assert colours.contrast(other, "#ffffff") >= colours.LEAST_CONTRAST
+    assert colours.darker_until_readable("#1f5fd0") == "#1f5fd0" and round(colours.contrast("#000000", "#ffffff")) == 21
