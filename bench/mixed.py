@@ -202,6 +202,9 @@ def watch(values: dict[str, str], pid: int, log: Log, ends: float) -> None:
             time.sleep(2)
 
 
+_OTHERS = ("nginx", "mariadbd", "redis-server", "supervisord")
+
+
 def _memory(pid: int) -> tuple[float, float]:
     """(MB of the CRM's own processes, MB with nginx, MariaDB and Redis), shared pages divided."""
     own = whole = 0.0
@@ -211,7 +214,7 @@ def _memory(pid: int) -> tuple[float, float]:
             rollup = Path(f"/proc/{each}/smaps_rollup").read_text()
             size = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
             whole += size
-            own += size * name.startswith("python")
+            own += size * (name.strip() not in _OTHERS)
     return own, whole
 
 
