@@ -33,6 +33,11 @@ POOL_SECONDS, LOCK_WAIT_SECONDS = 5, 5
 IDLE_TRANSACTION_SECONDS = 20
 
 
+#: Connections of one process: of a web process; (kept, at most) of the sockets, and of each worker or the schedule.
+#: With two web processes, five workers, sockets and schedule they are 30 at most.
+WEB_CONNECTIONS, SOCKETS_CONNECTIONS, WORKER_CONNECTIONS = 7, (2, 3), (1, 2)
+
+
 #: Where files are sent to, and how long such a request may be: longer than a file that is taken (25 MB), so that
 #: one that is a little too large is refused in words, beside what was typed with it.
 UPLOAD_PATHS = (
@@ -160,6 +165,10 @@ class Settings:
     replica_urls: tuple[str, ...] = ()
     #: A replica that is further behind than so many seconds isn't read from.
     replica_lag_seconds: int = 10
+    #: The most connections to MariaDB that one process holds for its work; None = by what it does.
+    database_connections: int | None = None
+    #: The file from which deploy/crm-role has read these settings; None = they come from elsewhere.
+    settings_file: Path | None = None
     #: CRM_… variables that mean nothing to this version, with what may have been meant ("" if nothing is close).
     unknown: tuple[tuple[str, str], ...] = ()
 
@@ -231,6 +240,10 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         sentry_dsn=_dsn(env.get("CRM_SENTRY_DSN")),
         replica_urls=_replicas(env, database_url),
         replica_lag_seconds=_int("CRM_REPLICA_LAG_SECONDS", env.get("CRM_REPLICA_LAG_SECONDS"), 10, 1, 300),
+        database_connections=_int("CRM_DATABASE_CONNECTIONS", env.get("CRM_DATABASE_CONNECTIONS"), 0, 2, 200)
+        if env.get("CRM_DATABASE_CONNECTIONS")
+        else None,
+        settings_file=Path(file) if (file := env.get("CRM_SETTINGS_FILE")) else None,
     )
     return replace(settings, unknown=env.unknown())
 
@@ -298,18 +311,14 @@ def flask_config(settings: Settings) -> dict[str, object]:
 
 
 def engine_options(settings: Settings) -> dict[str, object]:
-    """SQLAlchemy engine options: a pool sized for the threads, and no parameters in errors and logs.
+    """SQLAlchemy engine options: a pool sized for what the process does, and no parameters in errors and logs.
 
     On MariaDB: READ COMMITTED, and a lock is waited for less long than a request may take.
     """
-    shared: dict[str, object] = {
-        "hide_parameters": True,
-        "pool_size": min(settings.threads, 20),
-        "max_overflow": 10,
-        "pool_timeout": POOL_SECONDS,
-    }
+    shared: dict[str, object] = {"hide_parameters": True, "pool_timeout": POOL_SECONDS}
     if settings.database_url.startswith("sqlite"):
-        return shared | {"connect_args": {"timeout": 10}}
+        return shared | {"pool_size": min(settings.threads, 20), "max_overflow": 10, "connect_args": {"timeout": 10}}
+    kept, most = pool_of(settings)
     init_command = (
         f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
         f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}, "
@@ -317,11 +326,31 @@ def engine_options(settings: Settings) -> dict[str, object]:
         "optimizer_switch = 'exists_to_in=off'"
     )
     return shared | {
+        "pool_size": kept,
+        "max_overflow": most - kept,
         "isolation_level": "READ COMMITTED",
         "pool_recycle": 1800,
         "pool_pre_ping": False,
         "connect_args": {"charset": "utf8mb4", "connect_timeout": 5, "init_command": init_command},
     }
+
+
+def pool_of(settings: Settings) -> tuple[int, int]:
+    """(connections that one process keeps open, the most that it has) of MariaDB.
+
+    A web process has one core, which a few statements under way keep busy: more of them only wait in the database
+    instead of in the process. In a process of the queue or the schedule one call or job runs at a time, with a second
+    session now and then; the children of one process share these settings, each has its own pool.
+    """
+    roles = {*settings.roles}
+    kept, most = WEB_CONNECTIONS, WEB_CONNECTIONS
+    if "web" not in roles:
+        kept, most = SOCKETS_CONNECTIONS if "sockets" in roles else WORKER_CONNECTIONS
+    elif settings.roles == ROLES:
+        most += sum(settings.queue_workers.values())  # threads of this process where there is no Redis
+    if settings.database_connections is not None:
+        most = settings.database_connections
+    return min(kept, most), most
 
 
 def _languages() -> dict[str, dict[str, str]]:
@@ -378,6 +407,7 @@ def _redis(url: str | None) -> str | None:
     try:
         if url:
             server_urls.redis_house(url)
+            server_urls.refuse_missing_files(url)
     except server_urls.BadUrl as error:
         raise WrongSetting(str(error)) from None
     return url or None

@@ -18,7 +18,10 @@ _KINDS = {
 }
 _PORTS = {"sentinel": 26379, "cluster": 6379}
 #: Options of TLS, as redis-py names them.
-TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+#: Those that name a file.
+_FILES = TLS_OPTIONS[:3]
+_WORDS = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
 _SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 SHAPES = (
     "CRM_REDIS_URL must be redis://, rediss:// or unix:// for one server, "
@@ -52,7 +55,7 @@ class RedisHouse:
     sentinel_username: str | None = None
     sentinel_password: str | None = None
     #: (name, value) of TLS_OPTIONS.
-    tls: tuple[tuple[str, str], ...] = ()
+    tls: tuple[tuple[str, str | bool], ...] = ()
 
 
 def redis_house(url: str) -> RedisHouse | None:
@@ -60,6 +63,7 @@ def redis_house(url: str) -> RedisHouse | None:
     scheme, _colon, rest = url.partition("://")
     if scheme not in _KINDS:
         if url.startswith(SINGLE):
+            _refuse_tls_options(url)
             return None
         raise BadUrl(SHAPES)
     kind, is_tls = _KINDS[scheme]
@@ -82,7 +86,7 @@ def redis_house(url: str) -> RedisHouse | None:
         db=db,
         sentinel_username=options.get("sentinel_username"),
         sentinel_password=options.get("sentinel_password"),
-        tls=tuple((each, options[each]) for each in TLS_OPTIONS if each in options),
+        tls=tuple((each, _tls_value(each, options[each])) for each in TLS_OPTIONS if each in options),
     )
 
 
@@ -124,7 +128,43 @@ def _options(kind: str, is_tls: bool, query: str) -> dict[str, str]:
         if name not in known:
             shown = ", ".join(known) or "none"
             raise BadUrl(f"CRM_REDIS_URL has an option that is not known here. Known are: {shown}.")
+        _refuse_value(name, options[name])
     return options
+
+
+def _refuse_tls_options(url: str) -> None:
+    """Raise BadUrl for options of TLS, in the URL of one server, that would not be read."""
+    known = TLS_OPTIONS if url.startswith("rediss://") else ()
+    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        if name.startswith("ssl_") and name not in known:
+            shown = ", ".join(TLS_OPTIONS)
+            raise BadUrl(
+                f"CRM_REDIS_URL has an option of TLS that is not known here. With rediss:// there are: {shown}."
+            )
+        _refuse_value(name, value)
+
+
+def _refuse_value(name: str, value: str) -> None:
+    if name in _WORDS and value.lower() not in _WORDS[name]:
+        raise BadUrl(f"In CRM_REDIS_URL, {name} must be one of {', '.join(_WORDS[name])}.")
+
+
+def _tls_value(name: str, value: str) -> str | bool:
+    return value.lower() == "true" if name == "ssl_check_hostname" else value
+
+
+def refuse_missing_files(url: str) -> None:
+    """Raise BadUrl if the URL names a certificate or key that can't be read."""
+    for name, value in parse_qsl(url.partition("?")[2]):
+        if name in _FILES:
+            try:
+                with open(value, "rb"):
+                    pass
+            except OSError as error:
+                raise BadUrl(
+                    f"{value}, which {name} of CRM_REDIS_URL names, can't be read: {error.strerror}. "
+                    "Put the file there, or make it readable for the CRM's user."
+                ) from None
 
 
 # --- MariaDB

@@ -24,7 +24,7 @@ from app.channels.webhook import WebhookClient
 from app.domain import audit_keys, health_samples
 from app.domain.audit_keys import AuditKeys
 from app.lib.vault import Vault, audit_key, read_key
-from app.ops import database, error_reports, log_privacy, machine, measures, queue, request_log
+from app.ops import database, error_reports, log_privacy, machine, measures, primary_place, queue, request_log
 from app.ops.file_store import FileStore, FolderStore
 from app.ops.redis_queue import RedisQueue
 from app.ops.s3_bucket import S3Place
@@ -69,6 +69,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     session_hooks.install()
     with app.app_context():
         _use_keys(app, settings)
+        primary_place.follow(settings.database_url, settings.settings_file)
         database.tune(db.engine)
         measures.bind(app, db.engine, _measures_store(settings))
         replica_lists.install(app, settings)

@@ -11,7 +11,9 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pymysql.cursors import DictCursor
 from redis import Redis as Client
@@ -91,22 +93,71 @@ def replicated(folder: Path, cache: Path, replicas: int = 1, semi_sync: bool = T
         yield [primary, *followers]
 
 
+# --- TLS
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """An authority of its own, a certificate of 127.0.0.1 and one of a client, with their keys: files of PEM."""
+
+    folder: Path
+
+    @classmethod
+    def made(cls, folder: Path) -> Certificates:
+        """Made by openssl, valid for a day."""
+        folder.mkdir(parents=True, exist_ok=True)
+        new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
+        _openssl(folder, "req", "-x509", *new, "-subj", "/CN=Authority", "-keyout", "ca.key", "-out", "ca.pem")
+        for name, alternative in (("server", "IP:127.0.0.1"), ("client", "DNS:client")):
+            signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", f"subjectAltName={alternative}")
+            files = ("-keyout", f"{name}.key", "-out", f"{name}.pem")
+            _openssl(folder, "req", "-x509", *new, "-subj", f"/CN={name}", *signed, *files)
+        return cls(folder)
+
+    def path(self, name: str) -> str:
+        """The path of a file: ca.pem, server.pem, server.key, client.pem, client.key."""
+        return str(self.folder / name)
+
+    @property
+    def query(self) -> str:
+        """The options of CRM_REDIS_URL."""
+        files = (("ssl_ca_certs", "ca.pem"), ("ssl_certfile", "client.pem"), ("ssl_keyfile", "client.key"))
+        return "&".join(f"{name}={self.path(file)}" for name, file in files)
+
+    def options_of_redis(self, port: int) -> tuple[str, ...]:
+        """For a server that is reached by TLS only, by clients with a certificate."""
+        files = (("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "ca.pem"))
+        named = [part for option, file in files for part in (f"--tls-{option}-file", self.path(file))]
+        return ("--port", "0", "--tls-port", str(port), *named, "--tls-replication", "yes")
+
+    @property
+    def options_of_client(self) -> dict[str, Any]:
+        """For redis-py."""
+        files = {"ssl_ca_certs": "ca.pem", "ssl_certfile": "client.pem", "ssl_keyfile": "client.key"}
+        return {"ssl": True} | {name: self.path(file) for name, file in files.items()}
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run([program("openssl"), *arguments], cwd=folder, check=True, capture_output=True)
+
+
 # --- Redis
 
 
 class Member(Redis):
     """A Redis with a password and options of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, tls: Certificates | None = None) -> None:
         super().__init__(folder)
-        self.options = options
+        self.options, self.tls = options, tls
 
     def command(self) -> Sequence[str]:
-        return (*super().command(), "--requirepass", PASSWORD, "--masterauth", PASSWORD, *self.options)
+        plain = (*super().command(), "--requirepass", PASSWORD, "--masterauth", PASSWORD, *self.options)
+        return (*plain, *self.tls.options_of_redis(self.port)) if self.tls else plain
 
     def client(self) -> Client:
         """A client of this one alone."""
-        return Client(port=self.port, password=PASSWORD)
+        return Client(port=self.port, password=PASSWORD, host="127.0.0.1", **_of_client(self.tls))
 
     def answers(self) -> bool:
         with contextlib.suppress(RedisError, OSError), self.client() as client:
@@ -119,14 +170,20 @@ class Member(Redis):
             return bool(client.info("replication").get("master_link_status") == "up")
 
 
+def _of_client(tls: Certificates | None) -> dict[str, Any]:
+    return tls.options_of_client if tls else {}
+
+
 class Sentinel(Server):
     """One Sentinel; it keeps what it learns in its file."""
 
     def __init__(self, folder: Path, master: Member) -> None:
         super().__init__(folder)
-        self.file = folder / "sentinel.conf"
+        self.file, self.tls = folder / "sentinel.conf", master.tls
+        options = self.tls.options_of_redis(self.port) if self.tls else ("--port", str(self.port))
+        ports = "\n".join(f"{name[2:]} {value}" for name, value in zip(options[::2], options[1::2], strict=True))
         lines = (
-            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\nrequirepass {SENTINEL_PASSWORD}",
+            f"{ports}\nbind 127.0.0.1\ndir {folder}\nrequirepass {SENTINEL_PASSWORD}",
             f"sentinel sentinel-pass {SENTINEL_PASSWORD}",
             f"sentinel monitor crm 127.0.0.1 {master.port} 2\nsentinel auth-pass crm {PASSWORD}",
             "sentinel down-after-milliseconds crm 1000\nsentinel failover-timeout crm 5000\n",
@@ -137,13 +194,16 @@ class Sentinel(Server):
         return (program("redis-server"), str(self.file), "--sentinel")
 
     def answers(self) -> bool:
-        with contextlib.suppress(RedisError, OSError), Client(port=self.port, password=SENTINEL_PASSWORD) as client:
+        with contextlib.suppress(RedisError, OSError), self._client() as client:
             return bool(client.ping())
         return False
 
+    def _client(self) -> Client:
+        return Client(port=self.port, password=SENTINEL_PASSWORD, host="127.0.0.1", **_of_client(self.tls))
+
     def knows_all(self) -> bool:
         """Whether it has found a replica and two other Sentinels."""
-        with Client(port=self.port, password=SENTINEL_PASSWORD) as client:
+        with self._client() as client:
             state = client.execute_command("SENTINEL", "MASTER", "crm")
             fields = state if isinstance(state, dict) else dict(zip(state[::2], state[1::2], strict=True))
             named = {(k.decode() if isinstance(k, bytes) else k): v for k, v in fields.items()}
@@ -166,27 +226,29 @@ class SeveralRedis:
 
 
 @contextlib.contextmanager
-def behind_sentinels(folder: Path) -> Iterator[SeveralRedis]:
+def behind_sentinels(folder: Path, tls: Certificates | None = None) -> Iterator[SeveralRedis]:
     """A master and a replica, watched by three Sentinels; all with passwords."""
     with contextlib.ExitStack() as stack:
-        master = stack.enter_context(Member(folder / "r1"))
-        replica = stack.enter_context(Member(folder / "r2", "--replicaof", "127.0.0.1", str(master.port)))
+        master = stack.enter_context(Member(folder / "r1", tls=tls))
+        replica = stack.enter_context(Member(folder / "r2", "--replicaof", "127.0.0.1", str(master.port), tls=tls))
         eventually(replica.follows, "the replica doesn't follow")
         sentinels = [stack.enter_context(Sentinel(folder / f"s{n}", master)) for n in range(3)]
         for each in sentinels:
             eventually(each.knows_all, "the Sentinels don't find each other")
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in sentinels)
         url = f"redis+sentinel://:{PASSWORD}@{hosts}/crm/0?sentinel_password={SENTINEL_PASSWORD}"
-        yield SeveralRedis(url, [master, replica])
+        yield SeveralRedis(f"{url.replace('redis+', 'rediss+')}&{tls.query}" if tls else url, [master, replica])
 
 
 class Node(Member):
     """A node of a Cluster."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, tls: Certificates | None = None) -> None:
+        super().__init__(folder, tls=tls)
         self.port = _low_port()
         self.options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+        if tls:
+            self.options += ("--tls-cluster", "yes")
 
 
 def _low_port() -> int:
@@ -202,10 +264,10 @@ def _is_free(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[SeveralRedis]:
+def cluster(folder: Path, tls: Certificates | None = None) -> Iterator[SeveralRedis]:
     """Three masters, and a replica of the one that has the CRM's keys."""
     with contextlib.ExitStack() as stack:
-        nodes = [stack.enter_context(Node(folder / f"n{n}")) for n in range(4)]
+        nodes = [stack.enter_context(Node(folder / f"n{n}", tls)) for n in range(4)]
         clients = [stack.enter_context(each.client()) for each in nodes]
         bounds = [(0, 5460), (5461, 10922), (10923, 16383)]
         for client, (first, last) in zip(clients, bounds, strict=False):
@@ -222,7 +284,8 @@ def cluster(folder: Path) -> Iterator[SeveralRedis]:
             eventually(lambda c=client: _info(c)["cluster_state"] == "ok", "the Cluster isn't complete")
         eventually(lambda: nodes[3].follows(), "the replica doesn't follow")
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in nodes[:2])
-        yield SeveralRedis(f"redis+cluster://:{PASSWORD}@{hosts}", list(nodes))
+        url = f"redis+cluster://:{PASSWORD}@{hosts}"
+        yield SeveralRedis(f"{url.replace('redis+', 'rediss+')}?{tls.query}" if tls else url, list(nodes))
 
 
 def _info(client: Client) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -92,8 +93,8 @@ def connect_unix(path: str, seconds: float) -> DeadlineSocket:
     return made
 
 
-class DeadlineSocket(socket.socket):
-    """A connection on which an exchange ends in time: a message that is sent, and all that is read until the next.
+class _Exchanges:
+    """Before a class of sockets: an exchange ends in time: a message that is sent, and all that is read until the next.
 
     Without `limit`, it is a plain socket. Raises TimeoutError when the time is over or the partner sends too much.
     """
@@ -113,39 +114,67 @@ class DeadlineSocket(socket.socket):
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Begin an exchange by sending this."""
         self.begin_exchange()
-        self._within_time(lambda: super(DeadlineSocket, self).sendall(data, flags))
+        self._within_time(lambda: super(_Exchanges, self).sendall(data, flags))  # type: ignore[misc]
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Read, within the exchange."""
-        data: bytes = self._within_time(lambda: super(DeadlineSocket, self).recv(size, flags))
+        data: bytes = self._within_time(lambda: super(_Exchanges, self).recv(size, flags))  # type: ignore[misc]
         self._count(len(data))
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read, within the exchange; what `makefile` uses."""
-        count: int = self._within_time(lambda: super(DeadlineSocket, self).recv_into(buffer, nbytes, flags))
+        count: int = self._within_time(lambda: super(_Exchanges, self).recv_into(buffer, nbytes, flags))  # type: ignore[misc]
         self._count(count)
         return count
 
     def _within_time(self, call: Callable[[], Any]) -> Any:
         if self._end is None:
             return call()
-        own, left = self.gettimeout(), self._end - time.monotonic()
+        line = cast(socket.socket, self)
+        own, left = line.gettimeout(), self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the partner takes too long")
         if own is not None and own <= left:
             return call()
-        self.settimeout(max(_LEAST_SECONDS, left))
+        line.settimeout(max(_LEAST_SECONDS, left))
         try:
             return call()
         finally:
             with suppress(OSError):
-                self.settimeout(own)
+                line.settimeout(own)
 
     def _count(self, count: int) -> None:
         self._read += count
         if self.max_bytes is not None and self._read > self.max_bytes:
             raise TimeoutError("the partner sends too much")
+
+
+class DeadlineSocket(_Exchanges, socket.socket):
+    """A connection on which an exchange ends in time."""
+
+
+class DeadlineTlsSocket(_Exchanges, ssl.SSLSocket):
+    """The same over TLS; made by `over_tls`."""
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send a part; what `sendall` of TLS does again and again, each time with the whole time-out."""
+        return int(self._within_time(lambda: super(_Exchanges, self).send(data, flags)))  # type: ignore[misc]
+
+
+def over_tls(context: ssl.SSLContext, made: DeadlineSocket, host: str) -> DeadlineTlsSocket:
+    """The connection over TLS, with the limits that it had; the handshake is part of the exchange that is going on.
+
+    Raises OSError, also where the certificate is not one that the context accepts for this host.
+    """
+    context.sslsocket_class = DeadlineTlsSocket
+    kept, own = (made.limit, made.max_bytes, made._end, made._read), made.gettimeout()
+    if made._end is not None:
+        made.settimeout(max(_LEAST_SECONDS, made._end - time.monotonic()))
+    secured = cast(DeadlineTlsSocket, context.wrap_socket(made, server_hostname=host))
+    secured.limit, secured.max_bytes, secured._end, secured._read = kept
+    secured.settimeout(own)
+    return secured
 
 
 class Cutter:

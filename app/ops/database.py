@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session
 
 from app.lib import deadline
+from app.ops import primary_place
 from app.ops.database_errors import summary_of
 from app.ops.gtids import COMMITTED, UNKNOWN
 from app.ops.quick_results import QuickResult
@@ -83,9 +84,14 @@ def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_s
     """Connect to MariaDB over sockets on which an exchange takes no longer than `limit` says at its beginning."""
 
     def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+        place = primary_place.place_of(engine)
+        if place is not None:
+            place.look()
+            options = place.options(options)
         return _connect_mariadb(dialect, (arguments, options), limit, connect_seconds or CONNECT_SECONDS)
 
     event.listen(engine, "do_connect", connect)
+    primary_place.drop_former(engine)
 
 
 def _connect_mariadb(
@@ -103,13 +109,25 @@ def _connect_mariadb(
     made.limit = lambda: seconds
     made.begin_exchange()  # the server speaks first
     connection.connect(made)
-    made.limit, made.max_bytes = limit, MAX_RESULT_BYTES
+    line: Any = connection._sock  # another one, if it is over TLS
+    line.limit, line.max_bytes = limit, MAX_RESULT_BYTES
     return connection
 
 
+class _Tls:
+    """What PyMySQL asks of a context of TLS; the deadlines of the connection stay."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def wrap_socket(self, made: deadline.DeadlineSocket, server_hostname: str) -> deadline.DeadlineTlsSocket:
+        """The connection over TLS."""
+        return deadline.over_tls(self._context, made, server_hostname)
+
+
 @cache
-def _usual_tls() -> Any:
-    return Connection._create_ssl_ctx(None, {})
+def _usual_tls() -> _Tls:
+    return _Tls(Connection._create_ssl_ctx(None, {}))
 
 
 class MariaDBConnection(Connection):  # type: ignore[misc]
@@ -126,7 +144,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
     def _create_ssl_ctx(self, sslp: Any) -> Any:
         """What TLS needs. Without settings of it, the same for all: it reads the certificates of the machine, which
         takes most of the CPU time of a connection (20 ms), and checks none."""
-        return super()._create_ssl_ctx(sslp) if sslp else _usual_tls()
+        return _Tls(super()._create_ssl_ctx(sslp)) if sslp else _usual_tls()
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
         self._is_used = True

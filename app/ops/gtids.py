@@ -29,6 +29,11 @@ def covers(position: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
     return all(position.get(domain, 0) >= number for domain, number in wanted.items())
 
 
+def later(one: Mapping[int, int], other: Mapping[int, int]) -> Position:
+    """The position that has all of both."""
+    return {domain: max(one.get(domain, 0), other.get(domain, 0)) for domain in {*one, *other}}
+
+
 def as_text(position: Mapping[int, int]) -> str:
     """The position as MASTER_GTID_WAIT takes it; it compares domain and number only."""
     return ",".join(f"{domain}-1-{number}" for domain, number in sorted(position.items()))

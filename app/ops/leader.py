@@ -16,6 +16,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.ops import primary_place
 from app.ops.database import limit_exchanges
 
 #: How often each process looks whether there is a leader.
@@ -167,6 +168,8 @@ class DatabaseLeader(Election):
         return None if host is None else str(host).rpartition(":")[0] or str(host)
 
     def _connected(self) -> Connection:
+        if self._connection is not None and primary_place.is_former(self._connection):
+            self.release()
         if self._connection is None:
             self._connection = self._engine.connect()
             # If this process freezes or its machine vanishes, the server frees the lock after this time.

@@ -14,6 +14,7 @@ from redis.retry import Retry
 import server_urls
 from app.lib import deadline
 from app.ops.redis_house import Finder, Finding
+from app.ops.redis_tls import OverTls
 from server_urls import RedisHouse
 
 #: How long connecting may take where no time-out is given.
@@ -61,8 +62,20 @@ class BriefMasterConnection(Finding, BriefConnection):
     """The same for a listener."""
 
 
-class TlsMasterConnection(Finding, SSLConnection):
-    """The same over TLS."""
+class BoundedTlsConnection(OverTls, BoundedConnection):
+    """A bounded connection over TLS."""
+
+
+class BriefTlsConnection(OverTls, BriefConnection):
+    """The same for a listener."""
+
+
+class TlsMasterConnection(Finding, BoundedTlsConnection):
+    """To the present master of several servers, over TLS."""
+
+
+class BriefTlsMasterConnection(Finding, BriefTlsConnection):
+    """The same for a listener."""
 
 
 def _limited(made: deadline.DeadlineSocket, seconds: float, max_bytes: int) -> deadline.DeadlineSocket:
@@ -72,7 +85,7 @@ def _limited(made: deadline.DeadlineSocket, seconds: float, max_bytes: int) -> d
 
 
 def connect(url: str, seconds: float, bounded: type[BoundedConnection] = BoundedConnection, **options: Any) -> Redis:
-    """A client of this Redis. Over TLS, `seconds` are for each read, and any number of bytes is read.
+    """A client of this Redis.
 
     It connects at the first call. Nothing is retried: callers go on without Redis.
     """
@@ -84,6 +97,8 @@ def connect(url: str, seconds: float, bounded: type[BoundedConnection] = Bounded
     pool = ConnectionPool.from_url(url, **limits, **options)
     if pool.connection_class is Connection:
         pool.connection_class = bounded
+    elif pool.connection_class is SSLConnection:
+        pool.connection_class = BriefTlsConnection if bounded is BriefConnection else BoundedTlsConnection
     elif pool.connection_class is UnixDomainSocketConnection:
         pool.connection_class = type("BoundedUnix", (BoundedUnixConnection,), {"max_bytes": bounded.max_bytes})
     return Redis.from_pool(pool)
@@ -102,9 +117,10 @@ def _pool_of_master(
     house: RedisHouse, seconds: float, bounded: type[BoundedConnection], options: dict[str, Any]
 ) -> ConnectionPool:
     tls: dict[str, Any] = dict(house.tls)
-    kind: type[Connection] = TlsMasterConnection if house.is_tls else MasterConnection
-    if not house.is_tls and bounded is BriefConnection:
-        kind = BriefMasterConnection
+    kinds: tuple[type[Connection], ...] = (MasterConnection, BriefMasterConnection)
+    if house.is_tls:
+        kinds = (TlsMasterConnection, BriefTlsMasterConnection)
+    kind = kinds[bounded is BriefConnection]
     asks_sentinels = house.kind == "sentinel"
     asking = {
         "username": house.sentinel_username if asks_sentinels else house.username,

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis.connection import Connection, SSLConnection
+from redis.connection import Connection
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.lib import deadline
 from app.ops import TAG
+from app.ops.redis_tls import OverTls
 from server_urls import Address, RedisHouse
 
 #: The slot of all keys.
@@ -109,8 +110,8 @@ class _Asked(Connection):
         return made
 
 
-class _AskedOverTls(SSLConnection):
-    """The same over TLS, with a time-out for each read."""
+class _AskedOverTls(OverTls, _Asked):
+    """The same over TLS."""
 
 
 class Finding:

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.ops import gtids
+from app.ops import gtids, primary_place
 from app.ops.database_errors import cause_of, number_of, summary_of
 from app.ops.gtids import Position
 from app.ops.saved_positions import SavedPositions
@@ -146,20 +146,25 @@ class Primary:
 
     def look(self) -> None:
         """See where it is. Raises SQLAlchemyError."""
+        if self._connection is not None and primary_place.is_former(self._connection[1]):
+            self._let_go()
         try:
             connection = self._watching()
             position = gtids.parsed(connection.execute(text("SELECT @@global.gtid_binlog_pos")).scalar_one())
             self.revision = connection.execute(text("SELECT MAX(version_num) FROM alembic_version")).scalar()
             status = connection.execute(text("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'")).first()
         except SQLAlchemyError:
-            held, self._connection = self._connection, None
-            if held is not None and held[0] == os.getpid():
-                held[1].invalidate()
-                held[1].close()
+            self._let_go()
             raise
         self.is_semi_sync = None if status is None else status[1] == "ON"
         if not self._history or self._history[-1][1] != position:
             self._history.append((time.monotonic(), position))
+
+    def _let_go(self) -> None:
+        held, self._connection = self._connection, None
+        if held is not None and held[0] == os.getpid():
+            held[1].invalidate()
+            held[1].close()
 
     def lag_of(self, position: Position, now: float) -> float | None:
         """How long ago the primary has left this position, in seconds; None if it was never seen anywhere."""
@@ -186,15 +191,19 @@ class Replicas:
         self._thread: tuple[int, threading.Thread] | None = None
         self._lock, self._looking = threading.Lock(), threading.Lock()
 
-    def chosen_for(self, user_id: int) -> Replica | None:
-        """A replica that has all that this person has saved; None = read from the primary. Never raises."""
+    def chosen_for(self, user_id: int, brought: Position | None) -> Replica | None:
+        """A replica that has all that this person has saved; None = read from the primary. Never raises.
+
+        `brought`: what their browser knows of it; None = that it can't be told.
+        """
         self.watch()
         usable = [each for each in self.all if each.is_usable]
         if not usable:
             return self._count("no replica", None)
-        wanted = self.saved.of(user_id)
-        if wanted is None:
+        known = self.saved.of(user_id)
+        if known is None or brought is None:
             return self._count("not known", None)
+        wanted = gtids.later(known, brought)
         chosen = usable[user_id % len(usable)]  # the same one again, lest time go backwards
         return self._count(chosen.name, chosen) if chosen.wait_for(wanted) else self._count("not there yet", None)
 
@@ -233,6 +242,7 @@ class Replicas:
         while True:
             try:
                 self.look()
+                self.saved.tell_again()
             except Exception:
                 log.exception("the replicas could not be looked at")  # what was seen grows old, and is not used then
             time.sleep(CHECK_SECONDS)

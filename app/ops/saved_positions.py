@@ -28,6 +28,8 @@ class SavedPositions:
         self._redis = redis_client.connect(url, TIMEOUT_SECONDS)
         #: user id -> (until when, monotonic; position or None where it can't be told).
         self._own: dict[int, tuple[float, Position | None]] = {}
+        #: user id -> scores that Redis has not taken.
+        self._untold: dict[int, dict[str, int]] = {}
         self._lock = Lock()
         self._backoff_until = 0.0
 
@@ -41,7 +43,17 @@ class SavedPositions:
         try:
             self._tried_twice(lambda: self._store(f"{PREFIX}{user_id}", scores))
         except redis_client.TROUBLE as error:
+            self._untold[user_id] = scores
             self._back_off(error)
+
+    def tell_again(self) -> None:
+        """Tell Redis what it has not taken, for those who bring no cookie. Never raises."""
+        for user_id in list(self._untold):
+            try:
+                self._store(f"{PREFIX}{user_id}", self._untold[user_id])
+            except redis_client.TROUBLE:
+                return
+            self._untold.pop(user_id, None)
 
     def of(self, user_id: int) -> Position | None:
         """What the person has last saved, {} if nothing of late; None where that is not known. Never raises."""

@@ -3,6 +3,7 @@ primary when the replica won't do."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -29,6 +30,17 @@ class House:
     primary: Follower
     replica: Follower
     replicas: Replicas
+    redis: Redis
+
+    def forget_saved(self) -> dict[int, dict[str, int]]:
+        """Forget what this process knows of what people have saved, as if it were another server; what it would have
+        told Redis."""
+        saved = self.replicas.saved
+        untold = dict(saved._untold)
+        saved._own.clear()
+        saved._untold.clear()
+        saved._backoff_until = 0.0
+        return untold
 
     def list_of(self, who: str, query: str = "") -> tuple[str, list[int]]:
         """(where the list came from, ids of the leads that REST shows this person)."""
@@ -73,7 +85,7 @@ def house(
         with app.app_context():
             found = replica_lists.installed()
         assert found is not None
-        made = House(World(app), primary, replica, found)
+        made = House(World(app), primary, replica, found, redis)
         made.caught_up()
         made.becomes(replicas.OK)
         yield made
@@ -125,6 +137,42 @@ def test_a_replica_far_behind_is_left_out(house: House) -> None:
     house.becomes(replicas.BEHIND)
     house.replica.say("STOP SLAVE", "CHANGE MASTER TO master_delay=0", "START SLAVE")
     house.becomes(replicas.OK)
+
+
+def test_a_browser_brings_what_redis_has_not_taken(house: House) -> None:
+    """A server that Redis doesn't tell what a person has saved on another one learns it from their browser."""
+    house.becomes(replicas.OK)
+    house.replicas.limit_seconds = 1000
+    with contextlib.closing(house.replica.connect()) as held, held.cursor() as cursor:
+        cursor.execute("FLUSH TABLES WITH READ LOCK")  # it receives all, and takes over nothing
+        house.redis.kill()
+        door = house.world.door("ana")
+        body = {"first_name": "Brought", "mobile": house.world.make.mobile()}
+        assert door.form("/leads/add", body).status_code == 302
+        untold, browser = house.forget_saved(), door.browser
+        assert list(untold) == [house.world.id_of("ana")]
+        house.redis.start()
+        cookie = browser.get_cookie(replica_lists.COOKIE)
+        assert cookie is not None and cookie.http_only
+        before = dict(house.replicas.served)
+        assert "Brought" in browser.get("/leads/").text
+        assert house.replicas.served.get("not there yet", 0) > before.get("not there yet", 0)
+        for value in ("", "x.y.z", replica_lists_of_another(house)):
+            browser.set_cookie(replica_lists.COOKIE, value)
+            assert "Brought" not in browser.get("/leads/").text, "it did not come from the replica: nothing is proved"
+        browser.set_cookie(replica_lists.COOKIE, cookie.value)
+        house.replicas.saved._untold.update(untold)
+        house.replicas.saved.tell_again()  # for those without a browser
+        browser.delete_cookie(replica_lists.COOKIE)
+        assert "Brought" in browser.get("/leads/").text
+    house.replicas.limit_seconds = 2
+    house.becomes(replicas.OK)
+
+
+def replica_lists_of_another(house: House) -> str:
+    """A position that somebody else has saved."""
+    with house.world.app.test_request_context():
+        return str(replica_lists._serializer().dumps([house.world.id_of("ben"), "0-1-999999"]))
 
 
 def test_access_rules_hold_on_both_ways(house: House) -> None:

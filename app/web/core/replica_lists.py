@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
+from itsdangerous import BadSignature, URLSafeTimedSerializer
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
@@ -19,15 +20,17 @@ from app import access
 from app.extensions import db
 from app.ops import database, gtids, measures, replicas
 from app.ops.database_errors import Cause, cause_of, number_of
-from app.ops.gtids import COMMITTED
+from app.ops.gtids import COMMITTED, Position
 from app.ops.replicas import Primary, Replica, Replicas
-from app.ops.saved_positions import SavedPositions
+from app.ops.saved_positions import KEPT_SECONDS, SavedPositions
 from app.web.core.gate import current_viewer
 from server_urls import database_place
 
 #: A replica that doesn't answer within this time is not waited for; the primary is asked instead.
 READ_SECONDS, LOOK_SECONDS = 5.0, 1.0
 _KEY = "crm_replicas"
+#: What its browser has last saved, as a signed position; only where there are replicas.
+COOKIE = "crm_saved"
 #: No such table or column: the replica has not taken a change of the schema yet.
 _OLD_SCHEMA = (1054, 1146)
 _TROUBLE = frozenset({Cause.AWAY, Cause.CROWDED, Cause.DAMAGED, Cause.CLOSED, Cause.READ_ONLY, Cause.COLLIDED})
@@ -70,7 +73,8 @@ def _begin() -> None:
 
 
 def _remember(response: Response) -> Response:
-    """Before a person learns that something was saved, all servers know up to where."""
+    """Before a person learns that something was saved, all servers know up to where: through Redis, and a browser
+    brings it along, should Redis not have taken it in time."""
     committed, found = COMMITTED.get(), installed()
     COMMITTED.set(None)
     person = g.get("person")
@@ -78,7 +82,36 @@ def _remember(response: Response) -> Response:
         position = gtids.latest(committed)
         if position != {}:
             found.saved.remember(person.id, position)
+            if current_app.config["SESSION_COOKIE_NAME"] in request.cookies:
+                _hand_over(response, person.id, position)
     return response
+
+
+def _hand_over(response: Response, user_id: int, position: Position | None) -> None:
+    """Give the browser the position, signed, in a cookie of its own: the session's would be written by two at once."""
+    value = _serializer().dumps([user_id, gtids.UNKNOWN if position is None else gtids.as_text(position)])
+    is_https = current_app.config["CRM"].is_https
+    text = value.decode() if isinstance(value, bytes) else value
+    response.set_cookie(COOKIE, text, KEPT_SECONDS, secure=is_https, httponly=True, samesite="Lax")
+
+
+def _brought(user_id: int) -> Position | None:
+    """What the browser brings of this person's; {} for nothing, None for a position that can't be told."""
+    value = request.cookies.get(COOKIE)
+    if not value:
+        return {}
+    try:
+        owner, text = _serializer().loads(value, max_age=KEPT_SECONDS)
+        if owner != user_id:
+            return {}
+        return None if text == gtids.UNKNOWN else gtids.parsed(text)
+    except (BadSignature, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _serializer() -> URLSafeTimedSerializer:
+    settings = current_app.config["CRM"]
+    return URLSafeTimedSerializer([*settings.secret_keys_old[::-1], settings.secret_key], salt="saved position")
 
 
 def from_replica(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,4 +140,4 @@ def _chosen() -> Replica | None:
     if found is None or request.method not in ("GET", "HEAD") or g.get("person") is None:
         return None
     viewer = current_viewer()  # the masters are read from the primary, before anything else
-    return found.chosen_for(viewer.person.id)
+    return found.chosen_for(viewer.person.id, _brought(viewer.person.id))

@@ -1,0 +1,127 @@
+"""Where the primary of MariaDB is now: as the settings said at the start, or as their file says since.
+
+deploy/promote rewrites that file when another server becomes the primary. A running process sees it with its next
+connection, so that nobody has to restart it before people can save again: a start takes seconds. Only the operator's
+file decides; no process looks for a primary by itself, so no two of them can differ in what they find.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
+
+from server_urls import database_place
+
+log = logging.getLogger("crm.database")
+
+_LINE = re.compile(r"^CRM_DATABASE_URL=(['\"]?)(.*)\1\s*$", re.MULTILINE)
+#: In the notes of a connection: which of the primaries it was made to.
+_KEY = "crm_primary"
+
+
+class Place:
+    """The primary that the settings file names; safe for threads."""
+
+    def __init__(self, url: str, file: Path) -> None:
+        self._file, self._url = file, make_url(url)
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int] | None = None
+        #: Grows by one when another server is the primary.
+        self.serial = 0
+        #: What was started with another server than the file's was told so on purpose.
+        self.is_followed = _server(_url_in(file)) == _server(self._url)
+        self.look()
+
+    def look(self) -> int:
+        """See whether the file names another server; the serial number of the present one. Never raises."""
+        if not self.is_followed:
+            return self.serial
+        try:
+            stat = os.stat(self._file)
+            seen = (stat.st_mtime_ns, stat.st_ino)
+            if seen != self._seen:
+                with self._lock:
+                    self._read()
+                    self._seen = seen
+        except (OSError, ValueError, ArgumentError) as error:
+            log.warning("the file of settings can't be read: %s", type(error).__name__)
+        return self.serial
+
+    def _read(self) -> None:
+        url = _url_in(self._file)
+        if url is None or _server(url) == _server(self._url):
+            return
+        if url.database != self._url.database:
+            log.error("the file of settings names another database; only a restart takes that over")
+            return
+        log.warning("the primary is %s now", database_place(_key(url)))
+        self._url, self.serial = url, self.serial + 1
+
+    def options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a connection to it, given those of the settings at the start."""
+        if not self.serial:
+            return given
+        url: URL = self._url
+        who = {"host": url.host, "port": url.port or 3306, "user": url.username, "password": url.password}
+        return given | {name: value for name, value in who.items() if value is not None}
+
+
+def _url_in(file: Path) -> URL | None:
+    """The URL of MariaDB in a file of settings; None if it has none. Raises OSError, ValueError, ArgumentError."""
+    found = _LINE.findall(file.read_text())
+    return make_url(found[-1][1]) if found and found[-1][1].startswith("mysql+pymysql://") else None
+
+
+def _server(url: URL | None) -> tuple[str | None, int, str | None] | None:
+    return None if url is None else (url.host, url.port or 3306, url.database)
+
+
+#: URL at the start -> where that primary is now.
+_places: dict[str, Place] = {}
+
+
+def follow(url: str, file: Path | None) -> None:
+    """Let all engines of this URL follow what the file says; without a file, or on SQLite, nothing is followed."""
+    if file is not None and url.startswith("mysql+pymysql://"):
+        with suppress(OSError, ValueError, ArgumentError):
+            _places[_key(make_url(url))] = Place(url, file)
+
+
+def _key(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def place_of(engine: Engine) -> Place | None:
+    """Where the primary of this engine is; None if it is not that of one, or nothing is followed."""
+    return _places.get(_key(engine.url)) if _places else None
+
+
+def drop_former(engine: Engine) -> None:
+    """Don't use what the pool holds of connections to a server that is not the primary any more."""
+
+    def note(_connection: Any, record: Any) -> None:
+        place = place_of(engine)
+        if place is not None:
+            record.info[_KEY] = place.serial
+
+    def check(_connection: Any, record: Any, _proxy: Any) -> None:
+        place = place_of(engine)
+        if place is not None and record.info.get(_KEY) != place.look():
+            raise InvalidatePoolError
+
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkout", check)
+
+
+def is_former(connection: Connection) -> bool:
+    """Whether a connection that is held for long leads to a server that is not the primary any more."""
+    place = place_of(connection.engine)
+    return place is not None and connection.info.get(_KEY) != place.look()
