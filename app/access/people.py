@@ -135,6 +135,7 @@ def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
     from app.domain.channel_accounts import ChannelAccount
+    from app.domain.custom_fields import CustomField
     from app.domain.saved_views import ListSetup
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
     from app.domain.webhooks import Webhook
@@ -154,6 +155,7 @@ def _cached_records() -> tuple[Any, ...]:
         Webhook,
         ChannelAccount,
         ListSetup,
+        CustomField,
     )
 
 
