@@ -282,9 +282,7 @@ def name_from(label: str) -> str:
 def _checked_name(typed: str, taken: Mapping[str, CustomField]) -> str:
     name = typed if typed.startswith(PREFIX) else f"{PREFIX}{typed}"
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
-        text = (
-            "The name for programs begins with x_ and has small Latin letters, digits and _, at most %(most)s in all."
-        )
+        text = "The name for programs begins with x_ and has small Latin letters, digits and _: at most %(most)s."
         raise RuleBroken(translatable(text, most=MAX_NAME), "name")
     if name in taken:
         text = "“%(name)s” is the name of another field, in use or removed. Please choose another one."
@@ -296,7 +294,7 @@ def _checked_name(typed: str, taken: Mapping[str, CustomField]) -> str:
 
 
 def _choices(wish: Wish, stored: Sequence[Mapping[str, Any]], used: frozenset[str]) -> list[dict[str, Any]]:
-    """The choices as they are stored. Raises RuleBroken for none, for equal ones, and for a used one that is dropped."""
+    """The choices as they are stored. Raises RuleBroken for none, equal ones, and a used one that is dropped."""
     former = {each["value"] for each in stored}
     made = [_choice(each, former) for each in wish.choices if _cleaned(str(each.get("label") or ""))]
     kept = {each["value"] for each in made}
@@ -316,11 +314,10 @@ def _choice(given: Mapping[str, Any], former: set[str]) -> dict[str, Any]:
     label = _cleaned(str(given["label"]))
     _refuse_long(label, MAX_LABEL, "choices")
     value = str(given.get("value") or "")
-    labels = {code: text for code, text in _languages(given.get("labels") or {}).items()}
     return {
         "value": value if value in former else label,
         "label": label,
-        "labels": labels,
+        "labels": _languages(given.get("labels") or {}),
         "is_offered": bool(given.get("is_offered", True)),
     }
 

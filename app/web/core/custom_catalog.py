@@ -60,5 +60,11 @@ def use(catalog: Catalog) -> None:
 
 def current() -> Catalog:
     """The fields of this request; none before it is known who asks."""
-    found: Catalog = g.get("custom_catalog", _NONE) if has_app_context() else _NONE
+    if not has_app_context():
+        return _NONE
+    if "custom_catalog" not in g and g.get("person") is not None:
+        from app.web.core.gate import current_viewer
+
+        current_viewer()  # loads them
+    found: Catalog = g.get("custom_catalog", _NONE)
     return found

@@ -134,7 +134,6 @@ def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
 
 def masked_fields() -> list[tuple[str, str]]:
     """(name of the mask, label) of the fields that roles see in part: those of the product, then custom ones."""
-    gate.current_viewer()
     custom = custom_catalog.current().restricted
     return [*translated(FIELD_LABELS), *((mask_name(each.id), custom_columns.label_of(each)) for each in custom)]
 
