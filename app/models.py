@@ -20,6 +20,8 @@ from app.domain.campaigns import Campaign, CampaignRecipient  # one message to m
 from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
 from app.domain.consents import Consent, DoNotDisturb  # who wants which messages; numbers on a do-not-disturb list
 from app.domain.conversations import Conversation  # all that was said with one number or address
+from app.domain.custom_fields import CustomField  # a field that an admin has added
+from app.domain.custom_values import CustomValue  # a value of such a field, for filters and sorting
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
@@ -103,6 +105,8 @@ __all__ = [
     "ChannelAccount",
     "Consent",
     "Conversation",
+    "CustomField",
+    "CustomValue",
     "Customer",
     "CustomerAccount",
     "CustomerKey",

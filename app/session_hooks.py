@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, people, role_rules, session_filter
-from app.domain import audit_chain, call_rollups, consents, login_names, numbering, stored_text
+from app.domain import audit_chain, call_rollups, consents, custom_values, login_names, numbering, stored_text
 from app.models import Delivery
 from app.outbox import (
     call_delivery,
@@ -62,6 +62,7 @@ HOOKS = (
     Hook("after_flush", people.bump_version_on_change, "All processes reload people and masters after a change."),
     Hook("after_flush", passwords.refuse_without_admin, "The last active administrator keeps the role."),
     Hook("after_flush", change_capture.capture_changes, "Webhooks are sent new and changed records."),
+    Hook("after_flush", custom_values.index_changed, "Lists filter and sort by the custom values that were written."),
     Hook("after_flush", call_rollups.note_flushed, "Days whose calls change are counted anew."),
     Hook("after_flush_postexec", role_rules.add_cells_of_new_roles, "A new role gets matrix cells once it has an id."),
     Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed together with its change."),

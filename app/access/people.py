@@ -136,6 +136,7 @@ def _cached_records() -> tuple[Any, ...]:
 
     from app.domain.brand import Brand
     from app.domain.channel_accounts import ChannelAccount
+    from app.domain.custom_fields import CustomField
     from app.domain.saved_views import ListSetup
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
     from app.domain.webhooks import Webhook
@@ -156,6 +157,7 @@ def _cached_records() -> tuple[Any, ...]:
         ChannelAccount,
         ListSetup,
         Brand,
+        CustomField,
     )
 
 

@@ -90,8 +90,8 @@ class Person:
         return {"none": frozenset(), "own": self.own_ids, "team": self.team_ids, "all": None}[level]
 
     def mask(self, field_name: str) -> str:
-        """hidden, last4 or full for a masked field; every other field is full."""
-        if field_name not in permissions.MASKED:
+        """hidden, last4 or full for a masked field, or for a custom one that is limited; every other field is full."""
+        if not permissions.is_masked(field_name):
             return "full"
         return "full" if self.is_admin else self.masks.get(field_name, "hidden")
 

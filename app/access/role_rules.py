@@ -21,7 +21,7 @@ from app.domain import permissions
 from app.domain.base import translatable
 from app.domain.pending import pending
 from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
-from app.models import FieldMask, Group, ModulePermission, Role, User
+from app.models import CustomField, FieldMask, Group, ModulePermission, Role, User
 
 
 def enforce(session: Session, _context: Any, _instances: Any) -> None:
@@ -115,12 +115,19 @@ def _refuse_excess(session: Session, actor: Person) -> None:
             _deny(module_labels()[cell.module], VERB_LABELS[cell.verb])
     for mask in changed_rows(session, FieldMask):
         if mask not in session.deleted and _unmasks_more(actor, mask.field, mask.level):
-            _deny(FIELD_LABELS[mask.field], MASK_LABELS[mask.level])
+            _deny(FIELD_LABELS.get(mask.field) or _custom_label(session, mask.field), MASK_LABELS[mask.level])
     for role in changed_rows(session, Role):
         _refuse_role_change(actor, role)
     for role in _granted_roles(session):
         _refuse_role_grant(session, actor, role)
     account_rules.refuse_foreign_changes(session, actor)
+
+
+def _custom_label(session: Session, name: str) -> str:
+    """What people call the custom field of this mask."""
+    with session.no_autoflush:
+        label = session.execute(select(CustomField.label).where(CustomField.id == int(name[2:]))).scalar()
+    return label or name
 
 
 def _exceeds(actor: Person, module: str, verb: str, level: str) -> bool:
@@ -178,6 +185,6 @@ def _refuse_role_grant(session: Session, actor: Person, role: Any) -> None:
             _deny(role.name, module_labels()[module])
     for field, mask in matrix.masks.items():
         if _unmasks_more(actor, field, mask):
-            _deny(role.name, FIELD_LABELS[field])
+            _deny(role.name, FIELD_LABELS.get(field) or _custom_label(session, field))
     if any(_lacks(actor, permission) for permission in role.permissions):
         _deny(role.name, translatable("pages"))

@@ -36,6 +36,7 @@ from app.models import (
     CustomerAccount,
     CustomerKey,
     CustomerLink,
+    CustomField,
     Delivery,
     DndUpload,
     DndWrongLine,
@@ -459,6 +460,8 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     DndUpload: _settings_readers,
     DndWrongLine: _settings_readers,
     ChannelAccount: _settings_readers,
+    # Everybody has them by the lookups. CustomValue has no rule: it stands in conditions on records, whose rules count.
+    CustomField: _settings_readers,
     InboundEvent: _settings_readers,
     Activity: _activities,
     AssignmentRequest: _requests,

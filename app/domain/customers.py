@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import bulk, codes, customer_keys, timeline
+from app.domain import bulk, codes, custom_values, customer_keys, timeline
 from app.domain.base import (
     AlreadyExists,
     Code,
@@ -23,6 +23,7 @@ from app.domain.base import (
     translatable,
 )
 from app.domain.change_context import ChangeContext
+from app.domain.custom_values import HasCustomFields
 from app.domain.numbering import next_number
 from app.domain.settings import AccountType
 from app.domain.stored_files import STORED_FILE
@@ -99,7 +100,7 @@ _INVALID_SECRET = {
 }
 
 
-class Customer(Contact, Versioned, Record):
+class Customer(Contact, HasCustomFields, Versioned, Record):
     """A person who is a customer of the broker."""
 
     #: What other records show of it: the number, and behind it what people call it.
@@ -217,7 +218,7 @@ _TAKEN_BY = {
 
 def change(session: Session, customer: Customer, values: dict[str, Any], context: ChangeContext) -> None:
     """Change a customer and write to the timeline what changed (PAN and Aadhaar without their values)."""
-    before = {name: getattr(customer, name, None) for name in (*CONTACT_FIELDS, *_FIELDS) if name in values}
+    before = {name: getattr(customer, name, None) for name in (*CONTACT_FIELDS, *_FIELDS, "custom") if name in values}
     held = customer_keys.values_of(customer)
     with session.no_autoflush, refusing_taken(session, context):
         _set_checked_contact(customer, values, context)
@@ -257,6 +258,7 @@ def _set_fields(customer: Customer, values: dict[str, Any]) -> None:
     for name in _FIELDS:
         if name in values and not (name == "owner_id" and values[name] is None):
             setattr(customer, name, values[name])
+    custom_values.put(customer, values)
 
 
 _HAS_MOBILE = (

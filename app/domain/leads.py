@@ -14,6 +14,7 @@ from app.domain import (
     assignment,
     client_ids,
     codes,
+    custom_values,
     customer_linking,
     customer_links,
     customers,
@@ -28,6 +29,7 @@ from app.domain import (
 )
 from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
+from app.domain.custom_values import HasCustomFields
 from app.domain.customer_linking import Match
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
 from app.domain.numbering import next_number
@@ -60,7 +62,7 @@ TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
 REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
 
 
-class Lead(Contact, SlaRecord, Versioned, Record):
+class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
     """Somebody who may become a customer. It holds contact fields only until it is linked to a customer."""
 
     #: What other records show of it: the number, and behind it what people call it.
@@ -398,6 +400,7 @@ def _set_fields(lead: Lead, values: dict[str, Any]) -> None:
     for name in _FIELDS:
         if name in values:
             setattr(lead, name, values[name])
+    custom_values.put(lead, values)
     if lead.category is not None and lead.category not in CATEGORIES:
         raise RuleBroken("The category must be Direct or Indirect.", "category")
 
@@ -435,7 +438,7 @@ def _change(session: Session, lead: Lead, values: dict[str, Any], context: Chang
 
 def _logged_fields(lead: Lead, values: dict[str, Any], has_new_status: bool) -> dict[str, Any]:
     """The present values of the fields whose change goes to the timeline."""
-    names = [*_FIELDS, "owner_id", *customer_linking.TIMELINE_FIELDS]
+    names = [*_FIELDS, "custom", "owner_id", *customer_linking.TIMELINE_FIELDS]
     if not has_new_status:  # else the line of the new status contains the client id
         names.append("client_id")
     return {name: getattr(lead, name, None) for name in names if name in values}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain import custom_values
 from app.domain.base import RuleBroken, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -194,6 +195,8 @@ def values(record: Any, rows: Sequence[Any], chosen: Mapping[str, Choice]) -> di
         source = by_id[choice.record_id]
         for column, theirs in zip(named[name].columns, named[choice.name].columns, strict=True):
             found[column] = getattr(source, theirs), source.id
+    newest = sorted(rows, key=lambda row: (row.changed_on, row.id), reverse=True)
+    found["custom"] = custom_values.merged(newest), newest[0].id
     if record is Customer:
         for column in OPT_OUTS:
             asked = next((row for row in rows if getattr(row, column)), rows[0])

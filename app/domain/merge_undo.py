@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import audit, change_events, customer_keys, timeline
+from app.domain import audit, change_events, custom_values, customer_keys, timeline
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
@@ -176,6 +176,7 @@ class _Undo:
             row |= {"changed_on": self.context.now, "changed_by_id": self.context.by}
             known = {name: value for name, value in row.items() if name in self.table.c}
             self._insert(self.table, known)
+        custom_values.reindex(self.session, self.table.name, [each.record_id for each in self.gone])
 
     def _insert(self, table: Any, row: dict[str, Any]) -> None:
         """Raises RuleBroken where something of the row belongs to another record by now."""

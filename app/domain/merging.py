@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.domain import (
     audit,
     change_events,
+    custom_values,
     customer_keys,
     customer_linking,
     duplicate_pairs,
@@ -264,7 +265,12 @@ class _Merge:
                 if theirs in (None, "", now) or (name in _NUMBERS and theirs in own) or isinstance(theirs, bool):
                     continue
                 found.append([name, timeline.as_json(theirs), timeline.as_json(now)])
+            found += self._lost_custom(columns)
         return found
+
+    def _lost_custom(self, columns: dict[str, Any]) -> list[list[Any]]:
+        theirs = columns.get("custom") or {}
+        return [[name, old, new] for name, new, old in custom_values.changes(self.kept, theirs) if new is not None]
 
     def _write_lines(self, made: RecordMerge) -> None:
         session, context = self.session, self.context
@@ -275,6 +281,7 @@ class _Merge:
             for name in made.fields
             if name not in SECRET_COLUMNS and name in _TOLD and old[name] != getattr(self.kept, name)
         ]
+        changes += custom_values.changes(self.kept, old.get("custom")) if "custom" in old else []
         changes += [[name, None, None] for name in SECRET_FIELDS if f"{name}_blind" in made.fields]
         if changes:
             timeline.write(session, self.kept, "field_change", context, changes=changes)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, RelationshipDirection, Session, make_transient_to_detached
 
-from app.domain import bulk, change_events, stored_text
+from app.domain import bulk, change_events, custom_values, stored_text
 
 
 def store(session: Session, row: Any) -> None:
@@ -31,6 +31,8 @@ def store(session: Session, row: Any) -> None:
     held["id"] = bulk.insert_row(session, type(row), values)
     make_transient_to_detached(row)
     session.add(row)
+    if getattr(row, "custom", None):
+        custom_values.index(session, [row])
     kind = change_events.KINDS.get(row.__tablename__)
     if kind is not None:
         assigned = ("assigned",) if values.get("assignee_id") is not None else ()

@@ -60,6 +60,11 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
 WITHOUT_OWNER = ("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log")
 
 
+def is_masked(name: str) -> bool:
+    """Whether roles say how much is seen of a field of this name: x_ and a number is a custom one that is limited."""
+    return name in MASKED or (name.startswith("x_") and name[2:].isdigit())
+
+
 def mask_of(column: str) -> str | None:
     """The name of the mask that applies to a column of this name, or None."""
     return column if column in MASKED else _MASKED_AS.get(column)

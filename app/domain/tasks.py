@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import history_rows, new_rows, settings, timeline
+from app.domain import custom_values, history_rows, new_rows, settings, timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
+from app.domain.custom_values import HasCustomFields
 
 STATUSES = ("Backlog", "Todo", "In Progress", "Done", "Canceled")
 OPEN = ("Backlog", "Todo", "In Progress")
@@ -19,7 +20,7 @@ ACTIVE = ("Todo", "In Progress")
 PRIORITIES = ("Low", "Medium", "High")
 
 
-class Task(Versioned, Record):
+class Task(HasCustomFields, Versioned, Record):
     """One thing to do."""
 
     __tablename__ = "task"
@@ -89,6 +90,7 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     fields = ("title", "description", "status", "priority", "lead_id", "ticket_id")
     task = Task(version=1, **{name: values[name] for name in fields if values.get(name) is not None})
     task.title = task.title.strip()
+    custom_values.put(task, values)
     task.status, task.priority = task.status or "Todo", task.priority or "Medium"
     task.assignee_id = values.get("assignee_id", context.by)
     task.owner_id, task.exhausted, task.tried = context.by, False, []
@@ -111,6 +113,9 @@ def change(session: Session, task: Task, values: dict[str, Any], context: Change
     was_exhausted = task.exhausted
     for name, _, new in changes:
         setattr(task, name, new)
+    custom = task.custom
+    custom_values.put(task, values)
+    changes += custom_values.changes(task, custom)
     changed = {name for name, _, _ in changes}
     if changed & {"due_on", "assignee_id", "status"}:
         task.set_due(task.due_on, context.reminder_minutes, context.now)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain import (
     assignment,
+    custom_values,
     customer_linking,
     customer_links,
     history_rows,
@@ -22,6 +23,7 @@ from app.domain import (
 )
 from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
+from app.domain.custom_values import HasCustomFields
 from app.domain.customer_linking import Match
 from app.domain.customers import CONTACT_FIELDS, Contact, Customer
 from app.domain.leads import Lead
@@ -91,7 +93,7 @@ ticket_subjects = Table(
 )
 
 
-class Ticket(Contact, SlaRecord, Versioned, Record):
+class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
     """A request for help. It holds contact fields only until it is linked to a customer."""
 
     #: What other records show of it: the number, and behind it what people call it.
@@ -233,6 +235,7 @@ def _set_fields(session: Session, ticket: Ticket, values: dict[str, Any]) -> Non
     for name in _FIELDS:
         if name in values:
             setattr(ticket, name, values[name])
+    custom_values.put(ticket, values)
     if ticket.priority not in PRIORITIES:
         raise RuleBroken("The priority of a ticket must be Low, Medium, High or Urgent.", "priority")
     if ticket.source not in SOURCES:
@@ -306,7 +309,7 @@ def change(session: Session, ticket: Ticket, values: dict[str, Any], context: Ch
 
 
 def _change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
-    before = {name: getattr(ticket, name) for name in (*_FIELDS, "customer_id", "title", "owner_id")}
+    before = {name: getattr(ticket, name) for name in (*_FIELDS, "custom", "customer_id", "title", "owner_id")}
     _set_fields(session, ticket, values)
     if "customer_id" in values and values["customer_id"] != ticket.customer_id:
         _change_customer(session, ticket, values["customer_id"], context)

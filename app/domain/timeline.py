@@ -11,7 +11,7 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk, history_rows
+from app.domain import bulk, custom_values, history_rows
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
 from app.domain.pending import pending
 
@@ -172,8 +172,10 @@ def mark_changed(
 
 def field_changes(record: Any, before: Mapping[str, Any]) -> list[list[Any]]:
     """The fields whose value differs from `before`, as a payload keeps them: [[field, old, new]]."""
-    pairs = [[name, as_json(old), as_json(getattr(record, name, None))] for name, old in before.items()]
-    return [change for change in pairs if change[1] != change[2]]
+    plain = {name: old for name, old in before.items() if name != "custom"}
+    pairs = [[name, as_json(old), as_json(getattr(record, name, None))] for name, old in plain.items()]
+    found = [change for change in pairs if change[1] != change[2]]
+    return [*found, *custom_values.changes(record, before["custom"])] if "custom" in before else found
 
 
 def as_json(value: Any) -> Any:

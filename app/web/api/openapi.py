@@ -18,6 +18,7 @@ from flask_babel import gettext as _
 from app.domain.base import NotFound
 from app.web.api.operations import HEADERS, PARAMETERS, OperationSpec, body, responses, shared_responses
 from app.web.api.schemas import SHARED, ref, register_schemas
+from app.web.core import custom_catalog
 from app.web.core.gate import SentenceResponses, json_answer, refuse_as_json
 
 _ABOUT = """The records of the CRM, under the same rules as its pages: the same rows, the same masks, the same gates.
@@ -38,13 +39,15 @@ class OpenApi(SentenceResponses, fab.OpenApi):
     @protect()
     @refuse_as_json
     def get(self, version: str) -> Response:
-        """The document, built once per process, in English."""
+        """The document, built once per process and set of custom fields, in English."""
         if version != "v1":
             raise NotFound(_("This page or record doesn't exist."))
-        cached = current_app.extensions.setdefault("crm_openapi", {})
-        if not cached:
+        fields = custom_catalog.current().fields
+        kept, cached = current_app.extensions.get("crm_openapi", (None, {}))
+        if not cached or kept != fields:
             with force_locale("en"):
-                cached.update(_document(self.appbuilder))
+                cached = _document(self.appbuilder)
+            current_app.extensions["crm_openapi"] = (fields, cached)
         return json_answer(200, {**cached, "servers": [{"url": request.script_root or "/"}]})
 
 

@@ -88,7 +88,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
     def brief(self) -> tuple[str, ...] | None:
         """The default columns of a list; None = all fields."""
         if self.list_select_columns is not None:
-            return tuple(self.list_select_columns)
+            return (*self.list_select_columns, *self.record_table.declared.custom)
         shown = tuple(self.record_table.declared.list)
         if shown == tuple(self.record_table.declared.show):
             return self.record_table.shown

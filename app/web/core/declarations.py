@@ -40,6 +40,8 @@ class Declaration:
     #: Whether rows are made by setting columns, so that a column that needs a value is a required field.
     is_generic: bool = True
     descriptions: dict[str, Any] = field(default_factory=dict)
+    #: The custom fields among them.
+    custom: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

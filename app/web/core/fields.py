@@ -83,6 +83,8 @@ class Field:
     kind = "text"
     #: Whether a value may have several lines.
     has_lines: ClassVar[bool] = False
+    #: Whether its one column is that of other fields, too.
+    shares_column: ClassVar[bool] = False
     #: The model whose object the field needs beside the selected columns; None = the columns are enough.
     needs: ClassVar[Any] = None
     #: WTForms or marshmallow validators of the view, run on the parsed value.

@@ -62,7 +62,7 @@ def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tup
 def _readers(table: RecordTable, names: Names, dialect: Dialect) -> tuple[_Reader, ...] | None:
     """How each column is read; None where one is no plain column."""
     chosen = table.fields if names is None else [table.by_name[name] for name in names]
-    columns = [table.record.id, *(column for each in chosen for column in each.columns)]
+    columns = table.placed(chosen)[0]
     keys = {other: _own_key(on, table) for other, on in table.joins}
     found = [_reader(column, table, keys, dialect) for column in columns]
     return None if None in found else tuple(found)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from sqlalchemy.orm.util import identity_key
 
 from app import access, branding
 from app.branding import ShownBrand
-from app.domain import brand, channel_accounts, office_hours, settings, sla
+from app.domain import brand, channel_accounts, custom_fields, office_hours, settings, sla
 from app.lib.ids import parse_id
 from app.models import (
     AccountType,
@@ -27,6 +27,7 @@ from app.models import (
     TicketSubject,
     User,
 )
+from app.web.core import custom_catalog
 
 MASTERS = {
     "lead_status": LeadStatus,
@@ -73,6 +74,8 @@ class Lookups:
     brand: ShownBrand | None = None
     #: Whether an account is on by which calls can be made.
     has_voice: bool = False
+    #: The custom fields.
+    custom: custom_catalog.Catalog = field(default_factory=custom_catalog.Catalog)
     #: Terms of the SLA clocks, with the office hours.
     terms: sla.SlaTerms = sla.NO_TERMS
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -147,7 +150,11 @@ def load_lookups(session: Session, version: int, zone: str) -> Lookups:
     key = str(session.get_bind().engine.url)
     lookups = _cache.get(key)
     if lookups is None or lookups.version != version:
-        lookups = _cache[key] = _load(session, version, zone)
+        former, lookups = lookups, _load(session, version, zone)
+        if former is not None and former.custom.fields == lookups.custom.fields:
+            lookups.custom = former.custom  # with the tables that were made for it
+        _cache[key] = lookups
+    custom_catalog.use(lookups.custom)
     return lookups
 
 
@@ -171,6 +178,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "create_fields": setup.create_fields,
             }
         fresh.brand = branding.note(current_app, brand.stored(session))
+        fresh.custom = custom_catalog.Catalog(custom_fields.load(session))
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
     _add_people(fresh, users)

@@ -113,17 +113,34 @@ class RecordTable:
 
     def _make(self, names: tuple[str, ...] | None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
         chosen = self.fields if names is None else [self.by_name[name] for name in names]
-        columns: list[Any] = [self.record.id]
-        slices = []
-        for each in chosen:
-            slices.append((each, slice(len(columns), len(columns) + len(each.columns))))
-            columns.extend(each.columns)
+        columns, slices = self.placed(chosen)
         # The same column may serve two fields (name and first name): labels keep them apart.
         labelled = [column.label(f"c{n}") for n, column in enumerate(columns)]
         query = select(*labelled).select_from(self.record)
         for table, on in self.joins_for(columns):
             query = query.outerjoin(table, on)
         return query, slices
+
+    def placed(self, chosen: list[Field]) -> tuple[list[Any], list[tuple[Field, slice]]]:
+        """The columns to select for these fields, the id first, and where each finds its own."""
+        columns: list[Any] = [self.record.id]
+        slices, shared = [], dict[Any, int]()
+        for each in chosen:
+            start = len(columns)
+            if each.shares_column:  # selected once, however many fields read it
+                start = shared.setdefault(each.columns[0].key, start)
+            slices.append((each, slice(start, start + len(each.columns))))
+            columns.extend(each.columns if start == len(columns) else ())
+        return columns, slices
+
+    def extended(self, more: list[Field], declared: Any) -> RecordTable:
+        """This table with more fields behind its own."""
+        made = RecordTable(self.record, [*self.input_fields, *more], joins=self.joins, many=self.many)
+        made.declared, made.base_filters, made.base_order = declared, self.base_filters, self.base_order
+        made.plain_texts = self.plain_texts
+        made.shown = None if self.shown is None else (*self.shown, *(each.name for each in more))
+        made.readable = made.fields if self.readable is self.fields else [*self.readable, *more]
+        return made
 
     def joins_for(self, columns: list[Any]) -> list[tuple[Any, Any]]:
         """The joins whose tables the columns come from."""

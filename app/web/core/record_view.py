@@ -16,6 +16,7 @@ from app.domain.settings import Master
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CORE_TABLES
+from app.web.core import custom_columns
 from app.web.core.column_compiler import compile_table
 from app.web.core.declaration_checks import refuse_malformed, refuse_taken_module, refuse_unknown_names
 from app.web.core.declarations import pretty
@@ -30,14 +31,16 @@ log = logging.getLogger("crm.views")
 
 
 class CompiledTable:
-    """The view's RecordTable, compiled from its declaration when it is first asked for."""
+    """The view's RecordTable, compiled from its declaration when it is first asked for; with the custom fields that the
+    record has as of this request.
+    """
 
     def __get__(self, view: Any, owner: type) -> RecordTable:
         table = owner.__dict__.get("_record_table")
         if table is None:
             table = compile_table(owner)
             owner._record_table = table  # type: ignore[attr-defined]
-        return table
+        return custom_columns.extended(owner, table)
 
 
 class RecordView(ModulePermissions):
@@ -107,6 +110,7 @@ class RecordView(ModulePermissions):
 
     def create_row(self, values: dict[str, Any], viewer: Viewer) -> Any:
         """Create the record; `pre_add` sees it before it is inserted. Not committed."""
+        custom_columns.refuse_missing(self.record_table, values)
         if self.service.is_generic:
             row = self.service.build(values, viewer)
             self._call(self.pre_add, row)  # type: ignore[attr-defined]

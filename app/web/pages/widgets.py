@@ -253,6 +253,10 @@ _KINDS: dict[str, Callable[[Cell], str]] = {
     "tags": _tags,
     "html": lambda value: f'<span class="clip">{escape(value["html"])}</span>',
     "link": lambda value: f'<a class="cell-link" href="{escape(value["url"])}">{escape(value["text"])}</a>',
+    "web": lambda value: (
+        f'<a class="cell-link clip" href="{escape(value["url"])}" target="_blank" rel="noopener noreferrer nofollow">'
+        f"{escape(value['text'])}</a>"
+    ),
     "call": _call,
     "picture": _picture,
 }

@@ -122,7 +122,8 @@ def _column_setter(screen: Any, name: str, value: Any = None) -> Callable[[Any, 
 def _editor(screen: Any, viewer: Viewer) -> BulkAction:
     """Change several columns at once; those that are left empty stay as they are."""
     named = screen.record_table.by_name
-    fields = [named[name] for name in screen.bulk_edit_columns if not named[name].is_hidden(viewer)]
+    names = (*screen.bulk_edit_columns, *screen.record_table.declared.custom)
+    fields = [named[name] for name in names if not named[name].is_hidden(viewer)]
     inputs = [each.form_input(None, [], viewer) | {"required": False} for each in fields]
     if inputs:
         inputs[-1]["help"] = _("Only what you fill in is changed.")
@@ -133,7 +134,7 @@ def _editor(screen: Any, viewer: Viewer) -> BulkAction:
             raise RuleBroken(_("Please fill in what is to be changed."))
         screen.change_row(row, screen.record_table.parse(raw, "edit", viewer), None, viewer)
 
-    keys = tuple(each.key for each in fields)
+    keys = tuple(dict.fromkeys("custom" if each.shares_column else each.key for each in fields))
     return BulkAction("edit", _("Edit"), "pencil", run, fields=tuple(inputs), done=_("Changed"), undo=keys)
 
 

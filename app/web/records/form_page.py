@@ -59,6 +59,7 @@ def form_page(
         if name in inputs and not raw.get(name) and name not in errors:
             del inputs[name]
     fieldsets = getattr(screen, f"{which}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
+    fieldsets = [*fieldsets, *custom_part(screen)]
     parts = [
         {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
         for title, options in fieldsets
@@ -79,6 +80,12 @@ def form_page(
         "conflict": None,
         "error": sentence if sentence and (left or not errors) else None,
     }
+
+
+def custom_part(screen: Any) -> list[Any]:
+    """The fieldset of the custom fields, where the record has any."""
+    names = screen.record_table.declared.custom
+    return [(_("More fields"), {"fields": names})] if names and screen.show_fieldsets else []
 
 
 def default_values(screen: Any, fields: list[Field], viewer: Viewer) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.identity import is_pan
 from app.models import Customer, Lead
-from app.web.core import remarks
+from app.web.core import custom_columns, remarks
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.local_links import row_url
@@ -41,6 +41,7 @@ _KINDS = (
     "moment",
     "flag",
     "many",
+    "number",
 )
 #: What identifies a person: a field, and what makes its value worth looking up.
 _IDENTIFYING = ("mobile", "email", "pan")
@@ -51,13 +52,14 @@ def offered(screen: Any) -> list[str]:
     if not screen.quick_fields:
         return []
     named = screen.record_table.by_name
-    return [name for name in screen.add_columns if named[name].kind in _KINDS]
+    return [name for name in screen.record_table.declared.add if named[name].kind in _KINDS]
 
 
 def names_of(screen: Any, viewer: Viewer) -> list[str]:
     """The fields of the quick form: the admin's choice, else the declared ones."""
     chosen = viewer.lookups.list_setups.get(screen.list_key, {}).get("create_fields")
-    return [name for name in (chosen or screen.quick_fields) if name in offered(screen)]
+    names = [name for name in (chosen or screen.quick_fields) if name in offered(screen)]
+    return [*names, *(name for name in custom_columns.quick_names(screen.record_table) if name not in names)]
 
 
 def refuse_incomplete(screen: Any, names: list[str]) -> None:

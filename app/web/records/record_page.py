@@ -15,7 +15,7 @@ from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
 from app.web.core.shipped_labels import shown_label
-from app.web.records import composer, dial_targets, editable, related_lists, reveals, timeline_tabs
+from app.web.records import composer, dial_targets, editable, form_page, related_lists, reveals, timeline_tabs
 from app.web.records.task_inputs import tasks_input
 
 #: Names of records in live events.
@@ -191,7 +191,7 @@ def _task_inputs() -> list[dict[str, Any]]:
 
 def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]) -> list[dict[str, Any]]:
     """Label and value pairs, grouped by `show_fieldsets`; without any, the columns and then the time stamps."""
-    fieldsets = screen.show_fieldsets or _default_fieldsets(screen)
+    fieldsets = [*(screen.show_fieldsets or _default_fieldsets(screen)), *form_page.custom_part(screen)]
     named = screen.record_table.by_name
     return [
         {

@@ -321,7 +321,9 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
     def add(self) -> Any:
         """The form of a new record; on an error it keeps what was typed."""
         viewer = current_viewer()
-        raw: dict[str, Any] = {name: request.args.get(name) for name in self.add_columns if request.args.get(name)}
+        raw: dict[str, Any] = {
+            name: request.args.get(name) for name in self.record_table.declared.add if request.args.get(name)
+        }
         if request.method == "GET":
             return self._form("add", raw, {}, viewer)
         raw |= self._typed("add")  # a form on a record's page names the record in its URL
@@ -376,8 +378,8 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
             form_page.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
 
     def _inputs(self, which: str) -> Fields:
-        named = self.record_table.by_name
-        return [named[name] for name in (self.add_columns if which == "add" else self.edit_columns)]
+        named, declared = self.record_table.by_name, self.record_table.declared
+        return [named[name] for name in (declared.add if which == "add" else declared.edit)]
 
     def _typed(self, which: str) -> dict[str, Any]:
         """The submitted values by field."""

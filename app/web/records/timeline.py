@@ -16,6 +16,7 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
+from app.web.core import custom_columns
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
 from app.web.core.gate import current_viewer
@@ -205,6 +206,10 @@ _MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}
 
 def _change(change: list[Any], viewer: Viewer, master: str) -> dict[str, Any]:
     name, old, new = change
+    definition = viewer.lookups.custom.named(name)
+    if definition is not None:
+        shown = [custom_columns.in_words(definition, value, viewer) for value in (old, new)]
+        return {"label": custom_columns.label_of(definition), "old": shown[0], "new": shown[1]}
     return {
         "label": name.removesuffix("_id").replace("_", " "),
         "old": _shown(name, old, viewer, master),

@@ -17,6 +17,7 @@ from sqlalchemy import String, func, inspect
 from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.domain.date_buckets import UNITS
+from app.web.core.custom_columns import CustomColumn
 from app.web.core.date_fields import DateField, DateTimeField, NaiveDateTimeField
 from app.web.core.fields import BooleanField, ChoiceField, DurationField, Field, NumberField, TextField, Viewer
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
@@ -78,6 +79,8 @@ class Column:
     def value(self) -> Any:
         """SQL of what is grouped, compared and worked out; an empty text counts as none."""
         each = self.field
+        if isinstance(each, CustomColumn):
+            return func.nullif(each.sql, "", type_=each.sql.type) if isinstance(each.sql.type, String) else each.sql
         column = each.columns[1] if isinstance(each, RecordField) else each.columns[0]
         return func.nullif(column, "", type_=column.type) if _is_text(column) else column
 
@@ -88,7 +91,7 @@ class Column:
             not self.is_related
             and self.field.filter
             and not self.field.custom_filters
-            and type(self.field).where in _PLAIN_FILTERS
+            and (type(self.field).where in _PLAIN_FILTERS or isinstance(self.field, CustomColumn))
         )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from app import access
 from app.access.role_matrix import Matrix, load_matrix
 from app.domain import permissions, team
-from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
+from app.domain.permission_labels import LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import User
 from app.web.core import gate
@@ -22,7 +22,7 @@ from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_url
 from app.web.records import faces
 from app.web.security.sessions import signed_in
-from app.web.settings.role_matrix import translated
+from app.web.settings.role_matrix import masked_fields, translated
 
 
 class EffectiveRightsView(BaseView):
@@ -116,7 +116,7 @@ def _effective_cells(person: access.Person, matrices: dict[str, Matrix]) -> dict
 
 def _effective_masks(person: access.Person, matrices: dict[str, Matrix]) -> list[dict[str, str]]:
     rows = []
-    for name, word in translated(FIELD_LABELS):
+    for name, word in masked_fields():
         level = person.mask(name)
         sources = [role for role, matrix in matrices.items() if matrix.mask(name) == level and level != "hidden"]
         rows.append(

@@ -14,10 +14,11 @@ from app import access
 from app.access.role_matrix import FIXED_ROLES, Matrix, load_matrix, refuse_fixed_role, save_matrix
 from app.domain import permissions
 from app.domain.base import Conflict, RuleBroken, join_texts
+from app.domain.custom_fields import mask_name
 from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import Role
-from app.web.core import gate
+from app.web.core import custom_catalog, custom_columns, gate
 from app.web.core.languages import translate_text
 from app.web.pages.hardened import protect
 from app.web.pages.settings_page import SettingsPage
@@ -128,7 +129,13 @@ def _level_choices(module: str, current: str) -> list[tuple[str, str]]:
 
 
 def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
-    return [{"field": name, "label": label, "level": shown.mask(name)} for name, label in translated(FIELD_LABELS)]
+    return [{"field": name, "label": label, "level": shown.mask(name)} for name, label in masked_fields()]
+
+
+def masked_fields() -> list[tuple[str, str]]:
+    """(name of the mask, label) of the fields that roles see in part: those of the product, then custom ones."""
+    custom = custom_catalog.current().restricted
+    return [*translated(FIELD_LABELS), *((mask_name(each.id), custom_columns.label_of(each)) for each in custom)]
 
 
 def _posted(stored: Matrix) -> Matrix:
@@ -136,7 +143,7 @@ def _posted(stored: Matrix) -> Matrix:
     form = request.form
     keys = [(m, v) for m in permissions.all_modules() for v in permissions.VERBS_OF[m]]
     cells = {(m, v): form.get(f"level_{m}_{v}", stored.level(m, v)) for m, v in keys}
-    masks = {name: form.get(f"mask_{name}", stored.mask(name)) for name in permissions.MASKED}
+    masks = {name: form.get(f"mask_{name}", stored.mask(name)) for name, _label in masked_fields()}
     return Matrix(cells, masks)
 
 

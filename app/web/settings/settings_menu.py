@@ -17,6 +17,7 @@ from app.web.settings.backups import BackupsView
 from app.web.settings.brand import BrandView
 from app.web.settings.business_settings import Business
 from app.web.settings.caller_report import CallerReportView
+from app.web.settings.custom_fields import CustomFieldsView
 from app.web.settings.dead_letters import QueueView
 from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.files import FileSettingsView
@@ -64,6 +65,7 @@ BUSINESS = (
     Entry("settings-brand", _("Brand"), BrandView, "palette", "/settings/brand/"),
     Entry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
     Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
+    Entry("settings-fields", _("Custom fields"), CustomFieldsView, "writing", "/settings/fields/"),
     Entry("settings-lists", _("Lists"), ListSetupsView, "layout-list", "/settings/lists/"),
     Entry("turns", _("Round robin"), TurnsView, "repeat", "/turns/"),
     Entry("settings-sla", _("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),

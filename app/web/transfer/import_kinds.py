@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
 from typing import Any, ClassVar
 
 from sqlalchemy import select
@@ -20,6 +19,7 @@ from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS
 from app.lib import phone
 from app.lib.identity import is_masked
 from app.models import CustomerAccount
+from app.web.core import custom_columns
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.registry import registered
@@ -51,6 +51,7 @@ class Kind:
     assignee = ""
     #: The module whose right "import" it needs, where that isn't its own.
     right = ""
+    _known: tuple[Any, dict[str, Field]] | None = None
 
     @property
     def resource(self) -> Any:
@@ -75,13 +76,16 @@ class Kind:
     def fields(self) -> dict[str, Field]:
         """The fields that a column can fill, by name."""
         named = self.resource.record_table.by_name
-        names = [name for name in self.resource.add_columns if name not in _NEVER]
+        names = [name for name in self.resource.record_table.declared.add if name not in _NEVER]
         return {name: named[name] for name in dict.fromkeys([*names, *self.more]) if name in named} | self.extra()
 
-    @cached_property
+    @property
     def known(self) -> dict[str, Field]:
-        """The same, made once."""
-        return self.fields()
+        """The same, made once for a table of columns."""
+        table = self.resource.record_table
+        if self._known is None or self._known[0] is not table:
+            self._known = (table, self.fields())
+        return self._known[1]
 
     def extra(self) -> dict[str, Field]:
         """Fields of no form."""
@@ -103,6 +107,8 @@ class Kind:
                 errors[name] = [broken.message]
         if errors:
             raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
+        if which == "add":
+            custom_columns.refuse_missing(self.resource.record_table, values)
         return values
 
     def is_edited(self, each: Field) -> bool:
@@ -164,6 +170,8 @@ class Kind:
         for name in values:
             if name in SECRET_FIELDS:
                 made[name] = getattr(holder, f"{name}_sealed")
+            elif name == "custom":
+                made[name] = {each: (row.custom or {}).get(each) for each in values[name]}
             elif hasattr(type(row), name):
                 made[name] = as_json(getattr(holder if name in CONTACT_FIELDS else row, name))
         return made
@@ -178,6 +186,8 @@ class Kind:
     def is_unchanged(self, row: Any, values: dict[str, Any], viewer: Viewer) -> bool:
         """Whether the record has these values already; never, if one is masked: the answer would confirm a guess."""
         if any(viewer.person.mask(name) != "full" for name in values):
+            return False
+        if any(self.known[name].is_hidden(viewer) for name in values.get("custom") or ()):
             return False
         kept = self.before(row, values)
         for name, value in values.items():

@@ -1,0 +1,332 @@
+"""Custom fields: what an admin adds to leads, customers, tickets and tasks, and the rules of its definition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, Integer, String, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain import audit
+from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, hold_name, refuse_stale, translatable
+
+#: Table -> what programs call its records.
+RECORDS = {"leads": "lead", "customer": "customer", "ticket": "ticket", "task": "task"}
+KINDS = ("text", "number", "date", "choice", "link")
+#: Names begin with it, so that no field of a later version can have the name of a custom one.
+PREFIX = "x_"
+#: Languages into which labels can be translated, beside the one in which they are typed.
+LANGUAGES = ("hi", "gu", "mr")
+MAX_LABEL, MAX_HELP, MAX_NAME = 60, 200, 32
+#: Fields of one record that are in use; choices of one field.
+MAX_FIELDS, MAX_CHOICES = 100, 200
+_NAME = re.compile(r"x_[a-z0-9][a-z0-9_]*")
+
+
+class CustomField(Versioned, Record):
+    """One custom field. A removed one keeps its row and its values, so that it can be brought back."""
+
+    __tablename__ = "custom_field"
+    __table_args__ = (UniqueConstraint("record_table", "name", name="uq_custom_field_name"),)
+    #: One of RECORDS.
+    record_table: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: What programs call it; never changes, for records keep values by it.
+    name: Mapped[str] = mapped_column(String(MAX_NAME), nullable=False)
+    #: One of KINDS; never changes.
+    kind: Mapped[str] = mapped_column(String(8), nullable=False)
+    label: Mapped[str] = mapped_column(String(MAX_LABEL), nullable=False)
+    #: Language -> label.
+    labels: Mapped[dict[str, str]] = mapped_column(JSON, nullable=False, default=dict)
+    help: Mapped[str | None] = mapped_column(String(MAX_HELP))
+    #: [{value, label, labels, is_offered}], in order. `value` is what records keep.
+    choices: Mapped[list[dict[str, Any]]] = mapped_column(JSON, nullable=False, default=list)
+    #: Whether a new record needs a value.
+    is_required: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
+    #: Whether the role matrix says who sees it; else everybody who sees the record.
+    is_restricted: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
+    #: Whether the quick form of a new record asks for it.
+    is_quick: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
+    position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: When it was removed, UTC; null = it is in use.
+    removed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def mask_name(self) -> str:
+        """By which name the role matrix knows it."""
+        return mask_name(self.id)
+
+
+def mask_name(key: int) -> str:
+    """The name of the mask of the field with this id."""
+    return f"{PREFIX}{key}"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A custom field as requests read it; shared by all of them until a field changes."""
+
+    id: int
+    table: str
+    name: str
+    kind: str
+    label: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    help: str | None = None
+    #: (value, label, labels, whether it is offered)
+    choices: tuple[tuple[str, str, Mapping[str, str], bool], ...] = ()
+    is_required: bool = False
+    is_restricted: bool = False
+    is_quick: bool = False
+    is_removed: bool = False
+
+    def label_in(self, language: str) -> str:
+        """What people call it in this language."""
+        return self.labels.get(language) or self.label
+
+
+def definition_of(row: Any) -> Definition:
+    """The definition that a row of the table holds."""
+    return Definition(
+        id=row.id,
+        table=row.record_table,
+        name=row.name,
+        kind=row.kind,
+        label=row.label,
+        labels=row.labels or {},
+        help=row.help,
+        choices=tuple((c["value"], c["label"], c.get("labels") or {}, c["is_offered"]) for c in row.choices or ()),
+        is_required=bool(row.is_required),
+        is_restricted=bool(row.is_restricted),
+        is_quick=bool(row.is_quick),
+        is_removed=row.removed_on is not None,
+    )
+
+
+def load(session: Session) -> tuple[Definition, ...]:
+    """All fields in their order, removed ones too. The session acts for the system."""
+    query = select(CustomField.__table__).order_by(CustomField.position, CustomField.id)
+    return tuple(definition_of(row) for row in session.execute(query))
+
+
+# --- rules
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an admin has entered for a field; texts as they were typed."""
+
+    label: str
+    kind: str
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    help: str = ""
+    #: As in CustomField; those without a `value` are new.
+    choices: Sequence[Mapping[str, Any]] = ()
+    is_required: bool = False
+    is_restricted: bool = False
+    is_quick: bool = False
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the record has already."""
+
+    table: str
+    #: Labels of the fields of the product, in small letters.
+    labels: frozenset[str]
+    #: Choices of this field that records have.
+    used: frozenset[str] = frozenset()
+
+
+def create(session: Session, wish: Wish, known: Known, stamp: Stamp) -> CustomField:
+    """Add a field. Raises RuleBroken for whatever can't be stored."""
+    if known.table not in RECORDS:
+        raise RuleBroken("Please choose the record that gets the field.", "record_table")
+    if wish.kind not in KINDS:
+        raise RuleBroken("Please choose what the field holds.", "kind")
+    hold_name(session, f"custom fields of {known.table}")
+    others = _others(session, known.table, None)
+    if sum(1 for each in others if each.removed_on is None) >= MAX_FIELDS:
+        text = "A record can have %(most)s fields of your own. Please remove one that nobody uses first."
+        raise RuleBroken(translatable(text, most=MAX_FIELDS))
+    made = CustomField(record_table=known.table, kind=wish.kind, version=1)
+    made.name = _free_name(wish, others)
+    _apply(made, wish, known, others)
+    made.stamp(stamp)
+    session.add(made)
+    session.flush()
+    _note(session, made, stamp, "added")
+    return made
+
+
+def change(session: Session, row: CustomField, wish: Wish, known: Known, stamp: Stamp) -> None:
+    """Change a field; its kind and its name stay. Raises RuleBroken."""
+    if wish.kind and wish.kind != row.kind:
+        raise RuleBroken(
+            "What a field holds can't be changed, for records have values of it. Please add another field, take over "
+            "the values with an export and an import, and remove this one.",
+            "kind",
+        )
+    if wish.name and wish.name != row.name:
+        raise RuleBroken("The name for programs can't be changed: exports, reports and programs use it.", "name")
+    _apply(row, wish, known, _others(session, row.record_table, row.id))
+    row.stamp(stamp)
+    session.flush()
+    _note(session, row, stamp, "changed")
+
+
+def remove(session: Session, row: CustomField, version: int | None, stamp: Stamp) -> None:
+    """Take the field off every page. Its values stay with the records. Raises Conflict."""
+    refuse_stale(row, version)
+    row.removed_on = stamp.now
+    row.stamp(stamp)
+    _note(session, row, stamp, "removed")
+
+
+def restore(session: Session, row: CustomField, version: int | None, stamp: Stamp) -> None:
+    """Bring a removed field back with its values. Raises RuleBroken where its label has been taken since."""
+    refuse_stale(row, version)
+    others = _others(session, row.record_table, row.id)
+    if any(each.label.casefold() == row.label.casefold() for each in others if each.removed_on is None):
+        raise RuleBroken(
+            translatable(
+                "There is another field “%(label)s” by now. Please rename or remove that one first.", label=row.label
+            )
+        )
+    row.removed_on = None
+    row.stamp(stamp)
+    _note(session, row, stamp, "restored")
+
+
+def _others(session: Session, table: str, key: int | None) -> list[CustomField]:
+    rows = session.scalars(select(CustomField).where(CustomField.record_table == table).order_by(CustomField.id))
+    return [row for row in rows if row.id != key]
+
+
+def _note(session: Session, row: CustomField, stamp: Stamp, state: str) -> None:
+    said = {"state": state, "label": row.label, "kind": row.kind, "restricted": row.is_restricted}
+    audit.write(session, "custom field", stamp.by, stamp.now, f"{row.record_table} {row.name}", **said)
+
+
+def _apply(row: CustomField, wish: Wish, known: Known, others: Sequence[CustomField]) -> None:
+    label = _cleaned(wish.label)
+    if not label:
+        raise RuleBroken("Please enter what people call the field.", "label")
+    _refuse_long(label, MAX_LABEL, "label")
+    _refuse_taken_label(label, known, others)
+    row.label, row.labels = label, _languages(wish.labels)
+    row.help = _cleaned(wish.help) or None
+    _refuse_long(row.help or "", MAX_HELP, "help")
+    row.choices = _choices(wish, row.choices or [], known.used) if row.kind == "choice" else []
+    row.is_required, row.is_restricted, row.is_quick = wish.is_required, wish.is_restricted, wish.is_quick
+    row.position = wish.position
+
+
+def _cleaned(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _refuse_long(text: str, most: int, name: str) -> None:
+    if len(text) > most:
+        raise RuleBroken(translatable("This is too long: at most %(most)s characters.", most=most), name)
+
+
+def _refuse_taken_label(label: str, known: Known, others: Sequence[CustomField]) -> None:
+    if label.casefold() in known.labels:
+        text = "There is a field “%(label)s” already. Please choose another name, so that people can tell them apart."
+        raise RuleBroken(translatable(text, label=label), "label")
+    same = next((each for each in others if each.label.casefold() == label.casefold()), None)
+    if same is not None and same.removed_on is None:
+        text = "There is a field “%(label)s” already. Please choose another name, so that people can tell them apart."
+        raise RuleBroken(translatable(text, label=label), "label")
+    if same is not None:
+        text = "A field “%(label)s” was removed. Please bring it back below, with its values, or choose another name."
+        raise RuleBroken(translatable(text, label=label), "label")
+
+
+def _languages(given: Mapping[str, str]) -> dict[str, str]:
+    made = {language: _cleaned(given.get(language) or "") for language in LANGUAGES}
+    for language, text in made.items():
+        _refuse_long(text, MAX_LABEL, f"label_{language}")
+    return {language: text for language, text in made.items() if text}
+
+
+# --- names
+
+
+def _free_name(wish: Wish, others: Sequence[CustomField]) -> str:
+    """The name that was entered, else one made of the label. Raises RuleBroken."""
+    taken = {each.name: each for each in others}
+    if wish.name.strip():
+        return _checked_name(wish.name.strip().lower(), taken)
+    base = name_from(wish.label)
+    if base == PREFIX:  # a label without Latin letters, such as one in Devanagari
+        base = f"{PREFIX}field"
+    number = 1
+    while (found := base if number == 1 else f"{base[: MAX_NAME - 4]}_{number}") in taken:
+        number += 1
+    return found
+
+
+def name_from(label: str) -> str:
+    """ "Risk profile (KYC)" → x_risk_profile_kyc; "" for what has no Latin letter or digit gives x_ alone."""
+    ascii_words = re.findall(r"[a-z0-9]+", label.lower())
+    return (PREFIX + "_".join(ascii_words))[:MAX_NAME].rstrip("_") if ascii_words else PREFIX
+
+
+def _checked_name(typed: str, taken: Mapping[str, CustomField]) -> str:
+    name = typed if typed.startswith(PREFIX) else f"{PREFIX}{typed}"
+    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        text = "The name for programs begins with x_ and has small Latin letters, digits and _: at most %(most)s."
+        raise RuleBroken(translatable(text, most=MAX_NAME), "name")
+    if name in taken:
+        text = "“%(name)s” is the name of another field, in use or removed. Please choose another one."
+        raise RuleBroken(translatable(text, name=name), "name")
+    return name
+
+
+# --- choices
+
+
+def _choices(wish: Wish, stored: Sequence[Mapping[str, Any]], used: frozenset[str]) -> list[dict[str, Any]]:
+    """The choices as they are stored. Raises RuleBroken for none, equal ones, and a used one that is dropped."""
+    former = {each["value"] for each in stored}
+    made = [_choice(each, former) for each in wish.choices if _cleaned(str(each.get("label") or ""))]
+    kept = {each["value"] for each in made}
+    lost = sorted(used - kept)
+    if lost:
+        text = "Records have “%(value)s”, so it can't be deleted. Take the tick off “Offered” instead: they keep it."
+        raise RuleBroken(translatable(text, value=lost[0]), "choices")
+    if not any(each["is_offered"] for each in made):
+        raise RuleBroken("Please enter at least one choice.", "choices")
+    if len(made) > MAX_CHOICES:
+        raise RuleBroken(translatable("A field can have %(most)s choices.", most=MAX_CHOICES), "choices")
+    _refuse_equal(made)
+    return made
+
+
+def _choice(given: Mapping[str, Any], former: set[str]) -> dict[str, Any]:
+    label = _cleaned(str(given["label"]))
+    _refuse_long(label, MAX_LABEL, "choices")
+    value = str(given.get("value") or "")
+    return {
+        "value": value if value in former else label,
+        "label": label,
+        "labels": _languages(given.get("labels") or {}),
+        "is_offered": bool(given.get("is_offered", True)),
+    }
+
+
+def _refuse_equal(made: Sequence[Mapping[str, Any]]) -> None:
+    for what in ("label", "value"):
+        seen: dict[str, Any] = {}
+        for each in made:
+            other = seen.setdefault(each[what].casefold(), each)
+            if other is not each:
+                text = "“%(label)s” is there twice. A choice that was renamed keeps its first name for programs."
+                raise RuleBroken(translatable(text, label=each["label"]), "choices")

@@ -1,0 +1,252 @@
+"""Values of custom fields: kept in the record's own row, and once more in a table by which lists filter and sort.
+
+The row's JSON is what counts: whoever reads, merges, exports or restores the row has the values with it. The table is
+made from it by a session hook, and by `reindex` for statements that bypass the session's objects (ADR 0083).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import Date, ForeignKey, Index, Integer, Numeric, String, Text, delete, inspect, select
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from app.domain import bulk
+from app.domain.base import RuleBroken, translatable
+from app.domain.custom_fields import RECORDS, CustomField
+
+#: Kind of a field -> the column of its values in the table.
+COLUMNS = {
+    "text": "text_value",
+    "link": "text_value",
+    "choice": "text_value",
+    "number": "number_value",
+    "date": "date_value",
+}
+Doc = Mapping[str, Any]
+#: Rows of one statement.
+_STEP = 500
+
+
+class JsonText(TypeDecorator[Any]):
+    """JSON in a plain text column: MariaDB's own type comes with a check, which can't be added without copying the
+    table; and its texts compare letter by letter, where people expect a and A to stand together.
+    """
+
+    impl = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+    cache_ok = True
+    hashable = False
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:
+        """Null for None and for what is empty."""
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else None
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        """What was stored."""
+        return None if value is None else json.loads(value)
+
+
+class HasCustomFields:
+    """A record that can have custom fields."""
+
+    #: {name of the field: text, number or ISO date}; null = none has a value. Never changed in place.
+    custom: Mapped[dict[str, Any] | None] = mapped_column(JsonText, nullable=True)
+
+
+class CustomValue(Model):  # type: ignore[misc]
+    """The value of one field of one record, in the column of its kind. Each index answers a filter by itself."""
+
+    __tablename__ = "custom_value"
+    __table_args__ = (
+        Index("ix_custom_value_text", "field_id", "text_value", "record_id"),
+        Index("ix_custom_value_number", "field_id", "number_value", "record_id"),
+        Index("ix_custom_value_date", "field_id", "date_value", "record_id"),
+    )
+    field_id: Mapped[int] = mapped_column(
+        ForeignKey("custom_field.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    #: The id in the table that the field belongs to.
+    record_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    text_value: Mapped[str | None] = mapped_column(String(500))
+    number_value: Mapped[float | None] = mapped_column(Numeric(20, 4, asdecimal=False))
+    date_value: Mapped[date | None] = mapped_column(Date)
+
+
+class Retired(str):
+    """A choice that isn't offered any more: a record that has it keeps it, and no other one gets it."""
+
+
+# --- a record's values
+
+
+def put(record: Any, values: Mapping[str, Any]) -> None:
+    """Set the values of `values["custom"]`: {name: value, None to empty it}. The other fields keep theirs.
+
+    Raises RuleBroken for a choice that isn't offered any more.
+    """
+    given: Doc = values.get("custom") or {}
+    if not given:
+        return
+    old = record.custom or {}
+    for name, value in given.items():
+        if isinstance(value, Retired) and old.get(name) != value:
+            text = "“%(value)s” isn't offered any more. Please choose another one."
+            raise RuleBroken(translatable(text, value=str(value)), name)
+    new = _without_empty({**old, **given})
+    if new != old:
+        record.custom = new or None
+
+
+def _without_empty(doc: Doc) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, Retired) else value for name, value in doc.items() if value is not None
+    }
+
+
+def changes(record: Any, before: Doc | None) -> list[list[Any]]:
+    """What differs from `before`, as a timeline keeps it: [["leads.x_risk", old, new]]."""
+    old, new = before or {}, record.custom or {}
+    names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
+    return [[f"{record.__tablename__}.{name}", old.get(name), new.get(name)] for name in names]
+
+
+def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
+    """The values of records that become one: of each field the newest one. `rows`: newest first."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        for name, value in (row.custom or {}).items():
+            found.setdefault(name, value)
+    return found or None
+
+
+# --- the table
+
+
+def index_changed(session: Session, _context: Any) -> None:
+    """Session hook, after a flush: the table follows what was written into the records."""
+    written = [row for row in (*session.new, *session.dirty) if isinstance(row, HasCustomFields) and _has_changed(row)]
+    gone = [row for row in session.deleted if isinstance(row, HasCustomFields)]
+    if written:
+        index(session, written)
+    for table in {row.__tablename__ for row in gone}:
+        _forget(session, table, [row.id for row in gone if row.__tablename__ == table])
+
+
+def _has_changed(row: Any) -> bool:
+    state: Any = inspect(row)
+    return "custom" in state.dict and state.attrs.custom.history.has_changes() and not _is_empty_again(state)
+
+
+def _is_empty_again(state: Any) -> bool:
+    """Whether a new row was only told that it has none."""
+    history = state.attrs.custom.history
+    return not any(history.added) and not any(history.deleted)
+
+
+def index(session: Session, rows: Iterable[Any]) -> None:
+    """Write the values of these records, which are stored, into the table."""
+    by_table: dict[str, dict[int, Doc]] = {}
+    for row in rows:
+        by_table.setdefault(row.__tablename__, {})[row.id] = row.custom or {}
+    for table, docs in by_table.items():
+        _write(session, table, docs)
+
+
+def reindex(session: Session, table: str, ids: Sequence[int]) -> None:
+    """The same for rows that statements have written: what stands in them is read again."""
+    own = _table(table)
+    for start in range(0, len(ids), _STEP):
+        part = list(ids[start : start + _STEP])
+        found = session.connection().execute(select(own.c.id, own.c.custom).where(own.c.id.in_(part)))
+        docs = {key: doc or {} for key, doc in found}
+        _write(session, table, {key: docs.get(key, {}) for key in part})
+
+
+def _table(table: str) -> Any:
+    """The bare table of a record that can have custom fields. Raises KeyError for any other."""
+    if table not in RECORDS:
+        raise KeyError(table)
+    return Model.metadata.tables[table]
+
+
+def _write(session: Session, table: str, docs: Mapping[int, Doc]) -> None:
+    fields = _fields_of(session, table)
+    if not fields:
+        return
+    _delete(session, [key for key, _kind in fields.values()], list(docs))
+    rows = [
+        _row(*fields[name], record_id, value)
+        for record_id, doc in docs.items()
+        for name, value in doc.items()
+        if name in fields and value is not None
+    ]
+    bulk.insert_rows(session, CustomValue, rows)
+
+
+def _forget(session: Session, table: str, ids: Sequence[int]) -> None:
+    _delete(session, [key for key, _kind in _fields_of(session, table).values()], ids)
+
+
+def _fields_of(session: Session, table: str) -> dict[str, tuple[int, str]]:
+    """Name -> (id, kind) of the table's fields, removed ones as well."""
+    own: Any = CustomField.__table__
+    query = select(own.c.name, own.c.id, own.c.kind).where(own.c.record_table == table)
+    return {name: (int(key), kind) for name, key, kind in session.connection().execute(query)}
+
+
+def _delete(session: Session, fields: Sequence[int], records: Sequence[int]) -> None:
+    own: Any = CustomValue.__table__
+    for start in range(0, len(records), _STEP):
+        part = list(records[start : start + _STEP])
+        if fields:
+            session.connection().execute(delete(own).where(own.c.field_id.in_(fields), own.c.record_id.in_(part)))
+
+
+def _row(field_id: int, kind: str, record_id: int, value: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {"field_id": field_id, "record_id": record_id}
+    made |= {"text_value": None, "number_value": None, "date_value": None}
+    return made | {COLUMNS[kind]: typed(kind, value)}
+
+
+def typed(kind: str, value: Any) -> Any:
+    """A value of the JSON as the table has it."""
+    if kind == "number":
+        return value
+    return date.fromisoformat(value) if kind == "date" else str(value)
+
+
+def rebuild(session: Session, table: str) -> int:
+    """Write the whole table of one record anew, in steps. Returns how many records have values."""
+    own, count, last = _table(table), 0, 0
+    while True:
+        query = select(own.c.id, own.c.custom).where(own.c.id > last).order_by(own.c.id).limit(_STEP)
+        found = session.connection().execute(query).all()
+        if not found:
+            return count
+        last = found[-1].id
+        _write(session, table, {key: doc or {} for key, doc in found})
+        count += sum(1 for _key, doc in found if doc)
+
+
+def used(session: Session, field: CustomField) -> int:
+    """How many records have a value of this field."""
+    own: Any = CustomValue.__table__
+    query = select(own.c.record_id).where(own.c.field_id == field.id)
+    return len(session.connection().execute(query.limit(_MOST_COUNTED)).all())
+
+
+#: Counting stops here.
+_MOST_COUNTED = 10_001
+
+
+def used_choices(session: Session, field: CustomField) -> set[str]:
+    """The choices of this field that records have."""
+    own: Any = CustomValue.__table__
+    query = select(own.c.text_value).where(own.c.field_id == field.id).distinct()
+    return {value for (value,) in session.connection().execute(query) if value is not None}

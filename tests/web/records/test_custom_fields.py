@@ -1,0 +1,415 @@
+"""Custom fields: what an admin adds is at once in forms, lists, filters, REST, imports, exports and reports."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+
+from app.domain import custom_fields, merge_undo, merging
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
+from app.domain.custom_fields import CustomField, Known, Wish, name_from
+from app.domain.custom_values import CustomValue, rebuild
+from app.lib import numbers
+from app.lib.web_links import link_of
+from app.models import Activity, AuditEntry, BulkChange, FieldMask, Lead, RecordMerge, Report, Role
+from tests.app_fixtures import World
+from tests.makers import NOW
+from tests.web.transfer.test_imports import Importer
+
+ROOT = "/settings/fields"
+RISK = {"kind": "choice", "label": "Risk profile", "name": "x_risk"} | {
+    f"choice_label_{n}": label for n, label in enumerate(("Low", "Medium", "High"))
+}
+RISK |= {f"choice_offered_{n}": "1" for n in range(3)} | {"label_hi": "जोखिम", "choice_label_hi_2": "ऊँचा"}
+
+
+def add(world: World, table: str = "leads", **sent: Any) -> CustomField:
+    """A field that the admin adds by the page."""
+    answer = world.door("root").form(f"{ROOT}/add?record={table}", sent)
+    assert answer.status_code == 302, answer.text
+    found: CustomField = world.rows(select(CustomField).order_by(CustomField.id.desc()).limit(1))[0]
+    return found
+
+
+def made(world: World, table: str, *wishes: Wish) -> None:
+    """Fields that the domain adds, without a page."""
+    session = world.new_session()
+    for wish in wishes:
+        custom_fields.create(session, wish, Known(table, frozenset()), Stamp(world.id_of("root"), NOW))
+    session.commit()
+
+
+def five(world: World, table: str = "leads") -> None:
+    """One field of each kind."""
+    choices = [{"label": label} for label in ("Low", "Medium")] + [{"label": "High", "labels": {"hi": "ऊँचा"}}]
+    labels = {"number": "Income", "date": "Review date", "text": "Hobby", "link": "Web page"}
+    names = {"number": "x_income", "date": "x_review", "text": "x_hobby", "link": "x_web"}
+    risk = Wish("Risk profile", "choice", "x_risk", {"hi": "जोखिम"}, choices=choices)
+    made(world, table, risk, *(Wish(label, kind, names[kind]) for kind, label in labels.items()))
+
+
+VALUES = {
+    "x_risk": "High",
+    "x_income": 1200000.5,
+    "x_review": "2026-12-24",
+    "x_hobby": "Cricket",
+    "x_web": "https://example.com/a",
+}
+
+
+def change(world: World, row: CustomField, **sent: Any) -> Any:
+    return world.door("root").form(f"{ROOT}/{row.id}", {"label": row.label, "version": row.version, **sent})
+
+
+def custom_of(world: World, rule: Any, record: Any = Lead) -> dict[str, Any]:
+    """The custom values of the one record for which this holds."""
+    return dict(world.rows(select(record).where(rule))[0].custom or {})
+
+
+@pytest.fixture(params=["world", "maria"])
+def either(request: pytest.FixtureRequest) -> World:
+    """On SQLite and on MariaDB."""
+    found: World = request.getfixturevalue(request.param)
+    return found
+
+
+def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(either: World) -> None:
+    ana, resource = either.door("ana"), {"leads": "lead", "customer": "customer", "ticket": "ticket", "task": "task"}
+    lead = either.make.lead()
+    other, third = either.make.lead(), either.make.lead()
+    rows = {"leads": lead, "customer": either.make.customer(), "task": either.make.task(lead)}
+    for table, row in rows.items():
+        assert ana.rest("GET", f"{resource[table]}/{row.id}").json["result"].get("x_risk", "none") == "none"
+        five(either, table)
+        body = ana.rest("PUT", f"{resource[table]}/{row.id}", json=VALUES)
+        assert body.status_code == 200, body.text
+        read = ana.rest("GET", f"{resource[table]}/{row.id}").json["result"]
+        assert {name: read[name] for name in VALUES} == VALUES == {n: body.json["result"][n] for n in VALUES}
+    five(either, "ticket")
+    subject = ana.rest("GET", "ticket/_info").status_code
+    ticket = either.make.ticket("cleo")
+    assert either.door("cleo").rest("PUT", f"ticket/{ticket.id}", json=VALUES).status_code == 200, subject
+    ana.rest("PUT", f"lead/{other.id}", json={"x_income": 5, "x_hobby": "Bridge", "x_risk": "low"})
+    found = {
+        '[{"col":"x_risk","opr":"eq","value":"high"}]': [lead.id],
+        '[{"col":"x_risk","opr":"neq","value":"High"}]': [other.id, third.id],
+        '[{"col":"x_risk","opr":"in","value":["Low","High"]}]': [lead.id, other.id],
+        '[{"col":"x_income","opr":"ge","value":5}]': [lead.id, other.id],
+        '[{"col":"x_income","opr":"lt","value":1200000.5}]': [other.id],
+        '[{"col":"x_income","opr":"null","value":true}]': [third.id],
+        '[{"col":"x_review","opr":"le","value":"2026-12-24"}]': [lead.id],
+        '[{"col":"x_hobby","opr":"ct","value":"RICK"}]': [lead.id],
+        '[{"col":"x_hobby","opr":"not_null","value":true}]': [lead.id, other.id],
+        '[{"col":"x_web","opr":"sw","value":"https://example"}]': [lead.id],
+    }
+    for filters, ids in found.items():
+        answer = ana.rest("GET", "lead/", q={"filters": json.loads(filters)})
+        assert (answer.status_code, sorted(answer.json["ids"])) == (200, ids), (filters, answer.text)
+    for name, up in (("x_income", [other.id, lead.id, third.id]), ("x_hobby", [other.id, lead.id, third.id])):
+        for direction in ("asc", "desc"):
+            answer = ana.rest("GET", "lead/", q={"order_column": name, "order_direction": direction})
+            expected = up if direction == "asc" else [lead.id, other.id, third.id]
+            assert answer.json["ids"] == expected, (name, direction, answer.text)
+    info = ana.rest("GET", "lead/_info").json
+    assert {"x_risk", "x_web"} <= {each["name"] for each in info["add_columns"]} and "x_income" in info["filters"]
+    shown = ana.rest("GET", "/api/v1/_openapi").json["components"]["schemas"]["Lead"]["properties"]
+    assert shown["x_risk"]["enum"] == ["Low", "Medium", "High", None] and shown["x_income"]["type"] == "number"
+    assert either.rows(select(CustomValue.number_value).where(CustomValue.number_value == 5)) == [5]
+
+
+def test_the_pages_show_take_and_filter_them(world: World) -> None:
+    ana, lead = world.door("ana"), world.make.lead()
+    assert "x_risk" not in ana.screen("/leads/add").text
+    five(world)
+    add(world, kind="text", label="Nickname", name="x_nick", is_required="1", is_quick="1")
+    form = ana.screen("/leads/add").text
+    assert 'name="x_risk"' in form and 'name="x_review"' in form and "More fields" in form
+    assert 'name="x_nick"' in ana.screen("/leads/quick").text and 'name="x_web"' not in ana.screen("/leads/quick").text
+    typed = {"first_name": "Uma", "mobile": world.make.mobile()}
+    for path in ("/leads/add", "/leads/quick"):
+        answer = ana.form(path, typed)
+        assert answer.status_code == 422 and "Nickname" in answer.text, path
+    filled = {"x_nick": "U", "x_income": "12,34,567.50", "x_review": "2026-12-24", "x_web": "www.example.com"}
+    assert ana.form("/leads/add", typed | filled).status_code == 302
+    kept = custom_of(world, Lead.first_name == "Uma")
+    assert kept == filled | {"x_income": 1234567.5, "x_web": "https://www.example.com"}
+    # an old lead without the required value can still be changed, but a value can't be emptied
+    row = ana.screen(f"/leads/show/{lead.id}").text
+    assert ("Risk profile" in row and 'data-name="x_risk"' in row) or "x_risk" in row
+    assert ana.form(f"/leads/edit/{lead.id}", {"first_name": "Ravi", "x_risk": "Low"}).status_code == 302
+    assert ana.form(f"/leads/edit/{lead.id}", {"first_name": "Ravi", "x_nick": "R"}).status_code == 302
+    emptied = ana.form(f"/leads/edit/{lead.id}", {"first_name": "Ravi", "x_nick": ""})
+    assert emptied.status_code == 422 and "be emptied" in emptied.text
+    assert ana.form(f"/leads/cell/{lead.id}/x_hobby", {"x_hobby": "Chess"}).status_code in (200, 204, 302)
+    assert custom_of(world, Lead.id == lead.id)["x_hobby"] == "Chess"
+    listed = ana.screen("/leads/?cols=name,x_risk,x_web,x_income&_flt_eq_x_hobby=Chess&_oc_LeadScreen=x_income")
+    assert listed.status_code == 200 and ">Low<" in listed.text and "Uma" not in listed.text
+    nested = json.dumps(["any", ["x_income", "gt", "1000"], ["x_risk", "eq", "High"]])
+    found = ana.screen("/leads/", query_string={"where": nested})
+    assert "Uma" in found.text and "Ravi" not in found.text and "Income" in ana.screen("/leads/filters").text
+    assert 'rel="noopener' in ana.screen("/leads/?cols=name,x_web").text
+    hindi = ana.rest("GET", "lead/_info", headers={"Accept-Language": "hi"}).json["add_columns"]
+    assert "जोखिम" in [each["label"] for each in hindi] and "Income" in [each["label"] for each in hindi]
+    lines = world.rows(select(Activity).where(Activity.lead_id == lead.id, Activity.kind == "field_change"))
+    assert [["leads.x_risk", None, "Low"]] in [each.payload["changes"] for each in lines]
+    timeline = ana.screen(f"/leads/show/{lead.id}?tab=changes").text
+    assert "Risk profile" in timeline and "Nickname" in timeline
+
+
+def test_only_whom_the_role_matrix_names_sees_a_limited_field(world: World) -> None:
+    """Masked in lists, pages, exports and timelines; never filtered, sorted or grouped by."""
+    lead, ana, mia = world.make.lead(), world.door("ana"), world.door("mia")
+    five(world)
+    field = add(world, kind="text", label="Bank", name="x_bank", is_restricted="1")
+    root = world.door("root")
+    assert root.rest("PUT", f"lead/{lead.id}", json={"x_bank": "HDFC 998877", "x_hobby": "Chess"}).status_code == 200
+    assert "998877" not in ana.rest("GET", f"lead/{lead.id}").text + ana.screen(f"/leads/show/{lead.id}").text
+    assert "998877" not in ana.screen(f"/leads/show/{lead.id}?tab=changes").text
+    for q in ({"filters": [{"col": "x_bank", "opr": "eq", "value": "HDFC 998877"}]}, {"order_column": "x_bank"}):
+        assert ana.rest("GET", "lead/", q=q).status_code == 400
+    definition = {"groups": [{"column": "x_bank", "by": ""}], "figures": [{"of": "count", "column": ""}]}
+    assert made_report(world, "ana", definition).status_code == 400
+    role = world.rows(select(Role).where(Role.name == "Sales Manager"))[0]
+    page = root.screen(f"/roles/matrix/{role.id}").text
+    assert f'name="mask_x_{field.id}"' in page and "Bank" in page
+    seen = page.split("?seen=")[1].split('"')[0]
+    assert root.form(f"/roles/matrix/{role.id}?seen={seen}", {f"mask_x_{field.id}": "full"}).status_code == 302
+    assert world.rows(select(FieldMask.level).where(FieldMask.field == f"x_{field.id}")) == ["full"]
+    assert mia.rest("GET", f"lead/{lead.id}").json["result"]["x_bank"] == "HDFC 998877"
+    shown = ana.rest("GET", f"lead/{lead.id}").json["result"]["x_bank"]
+    assert ana.rest("PUT", f"lead/{lead.id}", json={"x_bank": shown}).status_code == 200  # a mask changes nothing
+    assert custom_of(world, Lead.id == lead.id)["x_bank"] == "HDFC 998877"
+    assert "Bank" in ana.screen("/users/can/").text
+
+
+def made_report(world: World, who: str, definition: dict[str, Any]) -> Any:
+    """What REST answers for a new report of leads."""
+    report = Report(owner_id=world.id_of(who), label="R", kind="lead", definition=definition, audience="all")
+    report.created_on = report.changed_on = NOW
+    world.session.add(report)
+    world.session.commit()
+    return world.door(who).rest("GET", f"report/{report.id}/run")
+
+
+def test_reports_group_sum_and_show_custom_fields(either: World) -> None:
+    five(either)
+    root = either.door("root")
+    given = (("High", 10, "2026-11-30"), ("High", 5.5, "2026-12-01"), ("Low", 1, None), (None, 0.25, None))
+    for risk, income, day in given:
+        values = {"x_risk": risk, "x_income": income, "x_review": day, "x_hobby": risk and f"{risk} hobby"}
+        lead = either.make.lead()
+        assert root.rest("PUT", f"lead/{lead.id}", json=values).status_code == 200
+    figures = [{"of": "count", "column": ""}, *({"of": of, "column": "x_income"} for of in ("sum", "median"))]
+    definition = {"groups": [{"column": "x_risk", "by": ""}], "figures": figures}
+    answer = made_report(either, "root", definition)
+    assert answer.status_code == 200, answer.text
+    assert {tuple(row) for row in answer.json["rows"]} >= {("High", 2, 15.5, 7.75), ("Low", 1, 1, 1)}, answer.text
+    by_month = {"groups": [{"column": "x_review", "by": "month"}], "figures": [{"of": "max", "column": "x_income"}]}
+    months = {tuple(row) for row in made_report(either, "root", by_month).json["rows"]}
+    assert {("Nov 2026", 10), ("Dec 2026", 5.5)} <= months
+    columns = {"columns": ["number", "x_risk", "x_income", "x_review"], "where": ["all", ["x_income", "ge", "5"]]}
+    assert len(made_report(either, "root", columns).json["rows"]) == 2
+
+
+def test_a_file_brings_and_takes_custom_values_and_a_revert_takes_them_back(world: World) -> None:
+    five(world)
+    mia = Importer(world)
+    run = mia.imported(
+        "First name,Mobile,Risk profile,Income,Review date,Web page,Hobby\n"
+        'Uma,9820011111,ऊँचा,"12,34,567.5",24/12/2026,www.example.com/x,Chess\n'
+        "Bad,9820022222,Extreme,many,2026-12-24,javascript:alert(1),\n"
+    )
+    wrong = mia.problems(run)
+    assert (run.created, list(wrong)) == (1, [2]), wrong
+    assert all(word in wrong[2] for word in ("Risk profile", "Income", "Web page"))
+    expected = {"x_risk": "High", "x_income": 1234567.5, "x_review": "2026-12-24"}
+    expected |= {"x_web": "https://www.example.com/x", "x_hobby": "Chess"}
+    assert custom_of(world, Lead.first_name == "Uma") == expected
+    again = mia.imported("Mobile,Income,Hobby\n9820011111,7,\n", duplicates="update")
+    assert again.updated == 1 and custom_of(world, Lead.first_name == "Uma")["x_income"] == 7
+    assert mia.act(again, "revert").outcome and custom_of(world, Lead.first_name == "Uma") == expected
+    root = world.door("root")
+    form = {"format": "csv", "column": ["name", "x_risk", "x_income", "x_review", "x_web"]}
+    sent = root.form("/exports/lead", form)
+    text = sent.get_data(as_text=True)
+    assert sent.status_code == 200 and "Risk profile" in text and "High" in text and "1234567.5" in text, text[:400]
+    assert mia.act(mia.worked(run), "revert").outcome and world.rows(select(CustomValue.record_id)) == []
+
+
+def test_a_merge_takes_custom_values_along_and_its_undo_brings_them_back(world: World) -> None:
+    five(world)
+    root, kept, gone = world.door("root"), world.make.lead(), world.make.lead()
+    root.rest("PUT", f"lead/{kept.id}", json={"x_hobby": "Chess", "x_income": 1})
+    root.rest("PUT", f"lead/{gone.id}", json={"x_hobby": "Cricket", "x_risk": "High"})
+    context = ChangeContext(world.id_of("root"), NOW, vault=world.vault)
+    session = world.new_session()
+    done = merging.merge(session, merging.Wish(Lead, (kept.id, gone.id)), context)
+    session.commit()
+    assert custom_of(world, Lead.id == kept.id) == {"x_hobby": "Cricket", "x_income": 1, "x_risk": "High"}
+    assert set(world.rows(select(CustomValue.record_id))) == {kept.id}
+    merge_undo.undo(session, world.rows(select(RecordMerge.id))[0], context)
+    session.commit()
+    assert done.id and custom_of(world, Lead.id == kept.id) == {"x_hobby": "Chess", "x_income": 1}
+    assert custom_of(world, Lead.id == gone.id) == {"x_hobby": "Cricket", "x_risk": "High"}
+    assert set(world.rows(select(CustomValue.record_id))) == {kept.id, gone.id}
+    before = sorted(world.rows(select(CustomValue.field_id, CustomValue.record_id)))
+    assert rebuild(session, "leads") == 2
+    session.commit()
+    assert sorted(world.rows(select(CustomValue.field_id, CustomValue.record_id))) == before
+    assert root.form(f"/leads/delete/{gone.id}").status_code == 302
+    assert set(world.rows(select(CustomValue.record_id))) == {kept.id}
+
+
+def test_a_bulk_change_of_custom_fields_can_be_undone(world: World) -> None:
+    five(world)
+    root, lead = world.door("root"), world.make.lead()
+    root.rest("PUT", f"lead/{lead.id}", json={"x_hobby": "Chess"})
+    assert root.form("/leads/action_post", {"action": "edit", "rowid": [lead.id], "x_risk": "Low", "x_hobby": "Go"})
+    assert custom_of(world, Lead.id == lead.id) == {"x_risk": "Low", "x_hobby": "Go"}
+    change_id = world.rows(select(BulkChange.id))[0]
+    root.form("/leads/undo", {"change": change_id})
+    assert custom_of(world, Lead.id == lead.id) == {"x_hobby": "Chess"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"label": ""}, "what people call"),
+        ({"label": "Status"}, "There is a field “Status” already"),
+        ({"label": "risk PROFILE"}, "There is a field “risk PROFILE” already"),
+        ({"label": "A", "name": "x_risk"}, "the name of another field"),
+        ({"label": "A", "name": "Größe"}, "small Latin letters"),
+        ({"label": "A", "name": "x_" + "a" * 40}, "small Latin letters"),
+        ({"label": "L" * 61}, "too long"),
+        ({"label": "A", "kind": "formula"}, "what the field holds"),
+        ({"label": "A", "kind": "choice"}, "at least one choice"),
+        (
+            {"label": "A", "kind": "choice", "choice_label_0": "x", "choice_label_1": "X", "choice_offered_0": "1"},
+            "twice",
+        ),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused_and_what_was_typed_stays(
+    world: World, sent: dict[str, str], said: str
+) -> None:
+    add(world, **RISK)
+    answer = world.door("root").form(f"{ROOT}/add?record=leads", {"kind": "text", "help": "Kept text", **sent})
+    assert (answer.status_code, said in answer.text, "Kept text" in answer.text) == (422, True, True), answer.text
+    assert world.count(CustomField) == 1
+
+
+def test_choices_and_fields_that_records_use_are_never_lost(world: World) -> None:
+    field, root, lead = add(world, **RISK), world.door("root"), world.make.lead()
+    devanagari = add(world, kind="text", label="जन्म स्थान")
+    assert devanagari.name == "x_field" and name_from("Risk (KYC) – é") == "x_risk_kyc"
+    root.rest("PUT", f"lead/{lead.id}", json={"x_risk": "High", "x_field": "पुणे"})
+    assert change(world, field, kind="number").status_code == 422
+    kept = {"choice_value_0": "Low", "choice_label_0": "Low", "choice_offered_0": "1"}
+    refused = change(world, field, **kept)
+    assert refused.status_code == 422 and "Records have “High”" in refused.text
+    retired = kept | {"choice_value_1": "High", "choice_label_1": "Very high"}  # renamed, and no longer offered
+    assert change(world, field, **retired).status_code == 302
+    assert change(world, field, **retired).status_code == 409  # somebody else has saved since
+    assert "Very high" in root.screen(f"/leads/edit/{lead.id}").text
+    assert root.rest("PUT", f"lead/{lead.id}", json={"x_risk": "High", "x_field": "नाशिक"}).status_code == 200
+    other = root.rest("PUT", f"lead/{world.make.lead().id}", json={"x_risk": "High"})
+    assert other.status_code == 422 and "offered any more" in other.text
+    found = root.rest("GET", "lead/", q={"filters": [{"col": "x_risk", "opr": "eq", "value": "Very high"}]})
+    assert found.json["ids"] == [lead.id]
+    assert root.form(f"{ROOT}/{field.id}/remove").status_code == 302
+    assert "x_risk" not in root.rest("GET", f"lead/{lead.id}").json["result"]
+    assert root.screen("/leads/?cols=name,x_risk").status_code == 400
+    gone = {"filters": [{"col": "x_risk", "opr": "eq", "value": "High"}]}
+    assert root.rest("GET", "lead/", q=gone).status_code == 400
+    again = root.form(f"{ROOT}/add?record=leads", {"kind": "text", "label": "Risk profile"})
+    assert again.status_code == 422 and "was removed" in again.text
+    assert root.form(f"{ROOT}/{field.id}/restore").status_code == 302
+    assert root.rest("GET", f"lead/{lead.id}").json["result"]["x_risk"] == "High"
+    noted = world.rows(select(AuditEntry).where(AuditEntry.event == "custom field").order_by(AuditEntry.id))
+    assert [each.payload["state"] for each in noted] == ["added", "added", "changed", "removed", "restored"]
+    for who, code in (("ana", 403), ("mia", 403), (None, 302)):
+        assert world.door(who).form(f"{ROOT}/{field.id}/remove").status_code == code
+
+
+def test_sixty_fields_cost_no_statement_more(world: World) -> None:
+    lead = world.make.lead()
+    made(world, "leads", Wish("Field 0", "text", "x_f0"))
+    counted = [statements(world, path) for path in (f"lead/{lead.id}", "lead/")]
+    made(world, "leads", *(Wish(f"Field {number}", "text", f"x_f{number}") for number in range(1, 60)))
+    body = {f"x_f{number}": "क" * 255 for number in range(60)}
+    assert world.door("ana").rest("PUT", f"lead/{lead.id}", json=body).status_code == 200
+    assert [statements(world, path) for path in (f"lead/{lead.id}", "lead/")] == counted
+    assert world.door("ana").screen(f"/leads/show/{lead.id}").status_code == 200
+
+
+def statements(world: World, path: str) -> int:
+    """How many statements the second of two requests sends."""
+    seen: list[str] = []
+    world.door("ana").rest("GET", path)
+    event.listen(world.engine, "before_cursor_execute", note := lambda *args: seen.append(args[2]))
+    try:
+        assert world.door("ana").rest("GET", path).status_code == 200
+    finally:
+        event.remove(world.engine, "before_cursor_execute", note)
+    return len(seen)
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [
+        ("12,34,567.50", 1234567.5),
+        ("1,234,567", 1234567),
+        ("1.234,50", 1234.5),
+        ("₹ 1,234", 1234),
+        ("१२.५", 12.5),
+        ("-0.0001", -0.0001),
+        ("−5", -5),
+        (7, 7),
+        ("1,5", None),
+        ("1.23456", None),
+        ("1e5", None),
+        ("NaN", None),
+        ("12 lakh", None),
+        ("", None),
+        (True, None),
+        (10**12, None),
+        ([], None),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(typed: Any, number: Any) -> None:
+    if number is None:
+        with pytest.raises(ValueError):
+            numbers.read(typed)
+    else:
+        assert numbers.read(typed) == number
+
+
+@pytest.mark.parametrize(
+    ("typed", "link"),
+    [
+        ("example.com", "https://example.com"),
+        ("HTTP://example.com:8080/a?b=c#d", "HTTP://example.com:8080/a?b=c#d"),
+        ("//example.com/x", "https://example.com/x"),
+        ("https://उदाहरण.भारत/", "https://उदाहरण.भारत/"),
+        ("javascript:alert(1)", None),
+        ("JaVaScRiPt://example.com/%0aalert(1)", None),
+        ("data:text/html,x", None),
+        ("https://user:secret@example.com", None),
+        ("https://", None),
+        ("nonsense", None),
+        ("https://exa mple.com", None),
+        ('https://example.com/"onclick=', None),
+        ("https://example.com:99999/", None),
+        ("ftp://example.com", None),
+    ],
+)
+def test_only_web_addresses_are_links(typed: str, link: str | None) -> None:
+    if link is None:
+        with pytest.raises(ValueError):
+            link_of(typed)
+    else:
+        assert link_of(typed) == link
