@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, self_test, wording
-from app.commands import backups, channels, files, keys, mail, reports, retention, rollups, transfers
+from app.commands import backups, channels, files, keys, mail, moves, reports, retention, rollups, transfers
 from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db, migrate
@@ -69,6 +69,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(backups.commands())
     app.cli.add_command(version_command)
     transfers.register(app.cli, readable_errors)
+    moves.register(app.cli, readable_errors)
     app.cli.add_command(worker)
     app.cli.add_command(self_test_command)
     if demo is not None:

@@ -28,6 +28,7 @@ from app.domain.customers import Customer, CustomerAccount  # a customer; a brok
 from app.domain.dnd_uploads import DndUpload, DndWrongLine  # an uploaded do-not-disturb list; a line that is wrong
 from app.domain.duplicate_pairs import DuplicatePair, DuplicateScan  # records that look like duplicates
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
+from app.domain.former_names import FormerName, FormerPerson  # what records were called in the former system
 from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
@@ -125,6 +126,8 @@ __all__ = [
     "FailedLogin",
     "FieldMask",
     "FileUsage",
+    "FormerName",
+    "FormerPerson",
     "Group",
     "HealthCrossing",
     "HealthSample",

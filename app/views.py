@@ -40,6 +40,7 @@ from app.web.settings import jobs, settings_menu
 from app.web.settings.master_resources import MASTER_RESOURCES
 from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
+from app.web.transfer.former.pages import FormerPeopleView
 from app.web.transfer.import_pages import ImportsView
 from app.web.workday import (
     bell,
@@ -104,6 +105,7 @@ PLAIN = (
     SignatureView,
     TemplatesView,
     jobs.SettingsView,
+    FormerPeopleView,
     ImportsView,
     ReportSchedulesView,
     guides.HelpView,

@@ -47,6 +47,8 @@ from app.models import (
     ExportRun,
     FailedCall,
     FileUsage,
+    FormerName,
+    FormerPerson,
     HealthCrossing,
     HealthSample,
     ImportRow,
@@ -506,6 +508,9 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     BackupRun: _admins,
     RetentionRule: _admins,
     RetentionRun: _admins,
+    # What a record was called is told by pages that check the record.
+    FormerName: lambda _person: false(),
+    FormerPerson: lambda _person: false(),
     ImportRun: lambda person: true() if person.is_admin else ImportRun.created_by_id == person.id,
     ImportRow: lambda person: _of_own_run(person, ImportRun, ImportRow.run_id),
     ExportRun: lambda person: true() if person.is_admin else ExportRun.created_by_id == person.id,

@@ -162,7 +162,7 @@ def _import(readable_errors: Callable[[_Command], _Command]) -> click.Command:
     def import_(file: Path, kind: str, map_: Path | None, name: str, dry_run: bool, **options: Any) -> None:
         """Import a CSV, XLSX or JSON file, as this user may. Rows with errors are left out and printed."""
         run_id = begin_import(file, kind, _mapping(map_), (user_named(name), options))
-        shown = _until(run_id, "checked")
+        shown = work_until(run_id, "checked")
         if shown.outcome != "checked":
             raise click.ClickException(shown.error or "The file can't be imported.")
         if dry_run:
@@ -173,8 +173,8 @@ def _import(readable_errors: Callable[[_Command], _Command]) -> click.Command:
             )
             click.echo(f"{figures.get('wrong', 0)} rows have errors; nothing was written.")
             return
-        _start(run_id)
-        shown = _until(run_id, "done")
+        start_import(run_id)
+        shown = work_until(run_id, "done")
         _print_problems(run_id, is_trial=False)
         click.echo(f"{shown.created} created, {shown.updated} updated, {shown.skipped} skipped, {shown.wrong} wrong.")
         if shown.outcome != "done":
@@ -214,9 +214,10 @@ def begin_import(file: Path, kind: str, mapping: dict[str, str] | None, asked: t
             return run.id
 
 
-def _until(run_id: int, state: str) -> ImportRun:
+def work_until(run_id: int, state: str) -> ImportRun:
     """Work on an import here until it has this state, or is over."""
     source = import_work.Source(run_id)
+    source.is_command = True
     try:
         while import_work.step(run_id, source):
             pass
@@ -231,7 +232,8 @@ def _until(run_id: int, state: str) -> ImportRun:
         return run
 
 
-def _start(run_id: int) -> None:
+def start_import(run_id: int) -> None:
+    """Start an import that was checked. Raises RuleBroken."""
     with Session(db.engine) as session, access.as_system(session):
         author = session.get_one(ImportRun, run_id).created_by_id
     with acting_for(author, "/imports/", writes=True) as viewer:

@@ -21,9 +21,22 @@ from app.domain.merges import MergeChange, as_json
 #: Tables of merges themselves: they tell of records, they don't belong to them.
 BOOKKEEPING = ("record_merge", "merged_record", "merge_change", "duplicate_pair")
 #: (column with a table's name, column with an id): rows that refer to a record without a foreign key.
-PAIRS = (("activity", "record_kind", "record_id"),)
+PAIRS = (
+    ("activity", "record_kind", "record_id"),
+    ("former_name", "kind", "record_id"),
+    ("former_person", "kind", "record_id"),
+)
 #: Tables whose rows are no thing that a person would count.
-UNCOUNTED = ("status_change", "assignment", "customer_key", "customer_link", "ticket_subjects", "notification")
+UNCOUNTED = (
+    "former_name",
+    "former_person",
+    "status_change",
+    "assignment",
+    "customer_key",
+    "customer_link",
+    "ticket_subjects",
+    "notification",
+)
 #: Ids of one statement.
 _AT_ONCE = 1000
 

@@ -157,6 +157,22 @@ def _create_series(session: Session, kind: str, year: int) -> None:
         session.execute(select(NumberSeries.id).where(NumberSeries.kind == kind, NumberSeries.year == year))
 
 
+def raise_to(session: Session, kind: str, year: int, last: int) -> int:
+    """Set all numbers of a series up to this one aside. Returns the last one that may have been given out before."""
+    rule = (NumberSeries.kind == kind, NumberSeries.year == year)
+    query = select(NumberSeries.last).where(*rule).with_for_update()
+    before = session.execute(query).scalar()
+    if before is None:
+        _create_series(session, kind, year)
+        before = session.execute(query).scalar() or 0
+    if before < last:
+        session.execute(update(NumberSeries).where(*rule).values(last=last), execution_options=_UNSYNCHRONIZED)
+    return int(before)
+
+
+_UNSYNCHRONIZED = {"synchronize_session": False}
+
+
 # --- the end of a transaction: session hooks
 
 

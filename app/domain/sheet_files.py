@@ -92,7 +92,7 @@ def recognise(file: BinaryIO) -> Dialect:
         raise RuleBroken(_NO_TABLE, "file")
     if text.lstrip("\ufeff \r\n\t")[:1] in ("{", "["):
         return Dialect("json", encoding)
-    return Dialect("csv", encoding, _separator(text))
+    return Dialect("csv", encoding, separator_of(text))
 
 
 def _encoding(content: bytes) -> str:
@@ -129,7 +129,7 @@ def _decodable(content: bytes, name: str) -> str:
     return name
 
 
-def _separator(text: str) -> str:
+def separator_of(text: str) -> str:
     """What stands between the cells of the first line, outside quotation marks."""
     plain = "".join(part for n, part in enumerate(text[:20_000].lstrip("\ufeff\r\n").split('"')) if n % 2 == 0)
     first = plain.lstrip("\r\n").splitlines()[:1] or [""]
@@ -141,7 +141,7 @@ def _separator(text: str) -> str:
 
 def headers(file: BinaryIO, dialect: Dialect) -> list[str]:
     """The names of the columns: the first row. Raises RuleBroken."""
-    found = [" ".join(str(cell).split()) for cell in next(_raw(file, dialect), [])]
+    found = [" ".join(str(cell).split()) for cell in next(raw_rows(file, dialect), [])]
     while found and not found[-1]:
         found.pop()
     if not any(found):
@@ -161,7 +161,7 @@ def headers(file: BinaryIO, dialect: Dialect) -> list[str]:
 
 def rows(file: BinaryIO, dialect: Dialect, skip: int = 0) -> Iterator[list[str]]:
     """The rows below the heading, empty ones too, but the first `skip`. Raises RuleBroken for more than MAX_ROWS."""
-    every = _raw(file, dialect)
+    every = raw_rows(file, dialect)
     next(every, None)
     for number, row in enumerate(every, 1):
         if number > MAX_ROWS:
@@ -185,7 +185,8 @@ def count_rows(file: BinaryIO, dialect: Dialect) -> int:
     return last
 
 
-def _raw(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
+def raw_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
+    """All rows, the heading too. Raises RuleBroken."""
     file.seek(0)
     if dialect.kind == "xlsx":
         return _sheet_rows(file)

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import and_, case, inspect, or_
 
 from app import access
-from app.domain.base import NUMBER_PREFIXES
+from app.domain import former_names
+from app.domain.base import NUMBER_PREFIXES, kind_of_number
 from app.domain.search_columns import reversed_column
 from app.extensions import db
 from app.lib import phone
@@ -126,15 +127,28 @@ def _titled(column: Any, text: str) -> Any:
 def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
     """By the whole number, also of a record that was merged into another one, or by the serial, of any year."""
     column = each.columns[0]
+    former = _by_former_name(column.class_, text)
     is_serial = text.isascii() and text.isdigit() and len(text) <= _MOST_OF_SERIAL
     kind = _KINDS.get(column.class_)
     if is_serial and kind is None:
-        return [column == text.upper(), column.endswith(f"-{int(text):05d}")]
+        return [*former, column == text.upper(), column.endswith(f"-{int(text):05d}")]
     years = range(_FIRST_YEAR, viewer.now.year + 2) if is_serial and kind else ()
     if not years:
         kept = kept_of_number(column.class_, text)
-        return [column == text.upper()] + ([column.class_.id == kept] if kept is not None else [])
-    return [column.in_([text.upper(), *(f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years)])]
+        return [*former, column == text.upper()] + ([column.class_.id == kept] if kept is not None else [])
+    return [
+        *former,
+        column.in_([text.upper(), *(f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years)]),
+    ]
+
+
+def _by_former_name(record: Any, text: str) -> list[Any]:
+    """By what the record was called in the former system, where its number here is another one."""
+    if record not in _KINDS or kind_of_number(text) != _KINDS[record]:
+        return []
+    with access.as_system(db.session()) as session:  # which of them the person sees is the list's own rule
+        ids = former_names.ids_of(session, record.__tablename__, text)
+    return [record.id.in_(ids)] if ids else []
 
 
 def _numbered(each: PhoneField, text: str) -> list[Any]:

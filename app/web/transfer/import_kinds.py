@@ -1,4 +1,4 @@
-"""CONTENTS: what can be imported: leads, customers, tickets, tasks, calls, users; how a row is found, made and changed.
+"""CONTENTS: what can be imported: leads, customers, tickets, tasks, calls, users, a whole house; how a row is found.
 
 A row goes through the same functions as a form: the fields of the record's REST resource, and its service.
 """
@@ -256,6 +256,7 @@ def refuse_masked_keys(keys: Iterable[str], viewer: Viewer) -> None:
 def kinds() -> dict[str, Kind]:
     """Name → kind, in the order of the page."""
     from app.web.transfer import import_records, import_users
+    from app.web.transfer.former.kind import MoveKind
 
-    every: tuple[Kind, ...] = (*import_records.KINDS, import_users.UserKind())
+    every: tuple[Kind, ...] = (*import_records.KINDS, import_users.UserKind(), MoveKind())
     return {each.name: each for each in every}

@@ -21,6 +21,8 @@ from app.web.security.sessions import own_transaction, signed_in
 from app.web.transfer import import_kinds, import_runs, import_shown, import_work
 from app.web.transfer.export_files import MIME
 from app.web.transfer.export_pages import may_transfer, tabs
+from app.web.transfer.former import kind as move_kind
+from app.web.transfer.former.work import KIND
 
 BASE = "/imports/"
 #: Imports that are listed.
@@ -63,6 +65,9 @@ class ImportsView(BaseView):
         viewer, kind = _importer(), request.form.get("kind", "")
         try:
             key = _begin(kind, viewer)
+            if kind == KIND:
+                import_work.enqueue(key)
+                return redirect(f"{BASE}{key}/")
         except RuleBroken as broken:
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
@@ -171,4 +176,6 @@ def _begin(kind_name: str, viewer: Viewer) -> int:
     kind = import_runs.kind_named(kind_name, viewer)
     upload_limits.count(request.content_length or 0, viewer)
     with own_transaction() as session, file.stream:
+        if kind_name == KIND:
+            return move_kind.begin(session, file.stream, file.filename, viewer).id  # type: ignore[arg-type]
         return import_runs.begin(session, file.stream, file.filename, kind, viewer).id  # type: ignore[arg-type]

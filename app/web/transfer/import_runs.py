@@ -20,6 +20,7 @@ from app.ops.file_store import FileStore
 from app.web.core.fields import Viewer
 from app.web.transfer import import_kinds, import_words, import_work
 from app.web.transfer.export_files import csv_rows
+from app.web.transfer.former.work import KIND
 from app.web.transfer.import_kinds import Kind
 from app.web.transfer.import_plan import Options, Plan, default_options, fitting, guessed, refuse_options, sample
 
@@ -125,6 +126,8 @@ def revert(session: Session, run: ImportRun, viewer: Viewer) -> None:
 
 def refuse_revert(run: ImportRun, now: datetime) -> None:
     """Raise RuleBroken for an import that can't be undone."""
+    if run.kind == KIND:
+        raise RuleBroken(_("A move can't be reverted. Please restore the backup that was made before it."))
     if run.outcome not in ("done", "cancelled", "failed") or not run.created + run.updated:
         raise Conflict(_("There is nothing to revert."))
     if run.changed_on < now - REVERTED_WITHIN:
@@ -142,6 +145,8 @@ def own(session: Session, key: int, viewer: Viewer) -> ImportRun:
 def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0) -> list[Any]:
     """The next rows of which there is something to say: (line, result, problem, cells)."""
     results = ("wrong",) if is_trial else ("wrong", "skipped", "kept")
+    if run.kind == KIND:  # whatever has a remark
+        results = ("wrong", "skipped", "created")
     row = ImportRow
     query = select(row.line, row.result, row.problem, row.cells).where(
         row.run_id == run.id, row.is_trial.is_(is_trial), row.result.in_(results), row.line > after

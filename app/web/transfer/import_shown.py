@@ -14,6 +14,8 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.transfer import import_kinds, import_runs
+from app.web.transfer.former import shown as move_shown
+from app.web.transfer.former.work import KIND
 from app.web.transfer.import_plan import Options
 
 #: Problems that the page names; the file has all of them.
@@ -92,7 +94,11 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         ],
         "problems_url": f"/imports/{run.id}/problems.csv" + ("?trial=1" if is_trial else ""),
         "works": figures.get("created", 0) + figures.get("updated", 0) if is_trial else 0,
-        "can_revert": run.outcome in ("done", "cancelled", "failed") and run.created + run.updated > 0 and is_young,
+        "move": move_shown.page(run) if run.kind == KIND else None,
+        "can_revert": run.kind != KIND
+        and run.outcome in ("done", "cancelled", "failed")
+        and run.created + run.updated > 0
+        and is_young,
         "former": former.name if former is not None else "",
         "encoding": _encoding(run),
     }

@@ -33,8 +33,10 @@ from app.outbox import engine
 from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
 from app.web.core.registry import screen_of_kind
-from app.web.transfer import import_rows, import_undo
+from app.web.transfer import import_kinds, import_rows, import_undo
 from app.web.transfer.acting import acting_for
+from app.web.transfer.former import work as moves
+from app.web.transfer.former.source import MoveSource
 from app.web.transfer.import_plan import Plan
 from app.web.transfer.import_rows import Chunk, Line, Seen
 
@@ -59,6 +61,10 @@ class Source:
         self.run_id = run_id
         self.position = -1
         self.seen: Seen = {}
+        #: Of a move from the former system.
+        self.move = MoveSource()
+        #: Whether a command works on it: only that has the folder of a move.
+        self.is_command = False
         self._file: BinaryIO | None = None
         self._rows: Iterator[list[str]] = iter(())
 
@@ -86,6 +92,7 @@ class Source:
 
     def close(self) -> None:
         """Let go of the file."""
+        self.move.close()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -135,6 +142,8 @@ def _step(run_id: int, source: Source) -> bool:
             run = session.scalars(select(ImportRun).where(*mine).with_for_update(skip_locked=True)).first()
         if run is None:
             return False
+        if run.kind == moves.KIND:
+            return _move_some(session, run, source, viewer)
         if run.outcome == "reverting":
             return import_undo.step(session, run, viewer)
         return _import_some(session, run, source, viewer)
@@ -163,6 +172,18 @@ def _import_some(session: Session, run: ImportRun, source: Source, viewer: Viewe
     if not lines:
         _finished(run.id, viewer)
     return bool(lines)
+
+
+def _move_some(session: Session, run: ImportRun, source: Source, viewer: Viewer) -> bool:
+    """Some rows of a move; one of a folder belongs to the command that has it."""
+    if run.payload.get("folder") and not source.is_command:
+        return False
+    import_kinds.kinds()[run.kind].refuse_others(viewer)
+    is_trial = run.outcome == "checking"
+    has_more = moves.step(session, run, source.move, viewer)
+    if not has_more and not is_trial:
+        _finished(run.id, viewer)
+    return has_more
 
 
 Counted = tuple[list[Line], list[import_rows.Outcome], datetime]
@@ -227,6 +248,8 @@ def _finished(run_id: int, viewer: Viewer) -> None:
         payload = {"import": run.id, "name": run.name, **_figures(run)}
         event = notices.NoticeEvent("import", f"import:{run.id}", (run.created_by_id,), payload)
         notices.notify(session, event, now)
+        if run.kind == moves.KIND:
+            return  # of old data nobody is told
         plan = Plan.of(run)
         if plan.options.notifies and plan.kind.assignee:
             _tell_takers(session, run, plan, now)
@@ -257,7 +280,10 @@ def _fail(run_id: int, why: str) -> None:
         if run is None or run.outcome not in OPEN_IMPORTS:
             return
         # A dry run leaves nothing behind: the mapping can be corrected.
-        run.outcome, run.error = ("mapping" if run.outcome == "checking" else "failed"), why[:300]
+        run.outcome, run.error = (
+            ("mapping" if run.outcome == "checking" and run.kind != moves.KIND else "failed"),
+            why[:300],
+        )
         run.finished_on = run.changed_on = now
         payload = {"import": run.id, "name": run.name, "error": run.error}
         event = notices.NoticeEvent("import", f"import:{run.id}:failed:{now:%s}", (run.created_by_id,), payload)
@@ -277,7 +303,9 @@ def begin_trial(session: Session, run: ImportRun) -> None:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """Imports that no worker is at."""
-    return transfers.lost(session, ImportRun, OPEN_IMPORTS, now, limit)
+    found = transfers.lost(session, ImportRun, OPEN_IMPORTS, now, limit)
+    folders = select(ImportRun.id).where(ImportRun.kind == moves.KIND, ImportRun.digest.is_(None))
+    return [key for key in found if key not in set(session.scalars(folders))]
 
 
 def enqueue(run_id: int) -> str:

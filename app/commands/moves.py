@@ -1,0 +1,82 @@
+"""The command `flask import-predecessor`: a folder of exports of the former system becomes records with history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy.orm import Session
+
+from app import access
+from app.commands.transfers import start_import, user_named, work_until
+from app.domain.transfers import ImportRun
+from app.extensions import db
+from app.web.transfer import import_runs
+from app.web.transfer.acting import acting_for
+from app.web.transfer.former import bundle, kind, shown
+
+_Command = Callable[..., Any]
+
+
+def register(group: Any, readable_errors: Callable[[_Command], _Command]) -> None:
+    """Add the command; `readable_errors` reports expected errors as one sentence."""
+
+    @click.command("import-predecessor")
+    @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+    @click.option("--as", "name", required=True, help="An administrator, in whose name it is done.")
+    @click.option("--dry-run", is_flag=True, help="Only check the files.")
+    @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write all remarks to this CSV.")
+    @with_appcontext
+    @readable_errors
+    def import_predecessor(folder: Path, name: str, dry_run: bool, report: Path | None) -> None:
+        """Move in from the predecessor: all its exports (CSV, JSON, XLSX) in FOLDER, with their history.
+
+        What is there already is skipped, so it can be run again: after a cut, or with newer exports.
+        """
+        run = move(folder, user_named(name), dry_run)
+        for line in shown.lines(run):
+            click.echo(line)
+        _report(run.id, is_trial=run.outcome == "checked", path=report)
+        if run.outcome not in ("done", "checked"):
+            raise click.ClickException(run.error or "The move was stopped.")
+        click.echo("Nothing was written." if dry_run else "Done.")
+
+    group.add_command(import_predecessor)
+
+
+def move(folder: Path, user_id: int, dry_run: bool) -> ImportRun:
+    """Check the files and, unless it is a dry run, take them over. Returns the run. Raises RuleBroken."""
+    parts = bundle.of_folder(folder)
+    print_ = bundle.fingerprint(parts)
+    with acting_for(user_id, "/imports/", writes=True) as viewer:
+        import_runs.kind_named(kind.KIND, viewer)
+        session = db.session()
+        with access.as_system(session):
+            kind.match_people(session)
+            run_id = kind.begin_folder(session, str(folder.resolve()), print_, viewer).id
+            session.commit()
+    run = work_until(run_id, "checked")
+    if dry_run or run.outcome != "checked":
+        return run
+    start_import(run_id)
+    return work_until(run_id, "done")
+
+
+def _report(run_id: int, is_trial: bool, path: Path | None) -> None:
+    """Write the rows with remarks to a file, or say how to get them."""
+    with Session(db.engine) as session, access.as_system(session):
+        run = session.get_one(ImportRun, run_id)
+        if path is None:
+            click.echo(
+                f"Remarks: --report FILE, or {run.payload.get('problems', 0)} rows on the page of import {run_id}."
+            )
+            return
+        try:
+            with path.open("wb") as file:
+                path.chmod(0o600)
+                file.writelines(import_runs.problem_file(session, run, is_trial))
+        except OSError as error:
+            raise click.ClickException(f"The file can't be written: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""The move from the former system: a folder of its exports becomes records with their history."""

@@ -1,0 +1,82 @@
+"""The files of a move: a folder on the server, or a ZIP that was uploaded."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from app.domain.base import RuleBroken, translatable
+
+#: Files of one move, bytes of an unpacked ZIP, and how much more than itself it may unpack to.
+MAX_FILES, MAX_UNPACKED, MAX_RATIO, HARMLESS = 500, 2_000_000_000, 150, 5_000_000
+_ENDINGS = (".csv", ".tsv", ".txt", ".json", ".xlsx")
+_BROKEN = "This ZIP file is damaged. Please make it again, and upload that."
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file."""
+
+    #: As people know it, without folders.
+    name: str
+    #: In bytes.
+    size: int
+    #: Opens it for reading.
+    open: Callable[[], BinaryIO]
+
+
+def of_folder(folder: Path) -> list[Part]:
+    """The tables of a folder, in the order of their names. Raises RuleBroken without any."""
+    paths = sorted(each for each in folder.iterdir() if each.is_file() and each.suffix.lower() in _ENDINGS)
+    return _some([Part(each.name, each.stat().st_size, lambda path=each: path.open("rb")) for each in paths])
+
+
+def of_zip(file: BinaryIO) -> list[Part]:
+    """The tables of a ZIP. Raises RuleBroken for what is none, or unpacks to far more than it should."""
+    try:
+        archive = zipfile.ZipFile(file)
+        members = [each for each in archive.infolist() if not each.is_dir()]
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise RuleBroken(_BROKEN, "file") from error
+    unpacked, packed = sum(each.file_size for each in members), sum(each.compress_size for each in members)
+    if unpacked > MAX_UNPACKED or (unpacked > HARMLESS and unpacked > MAX_RATIO * max(1, packed)):
+        raise RuleBroken("This ZIP file unpacks to far more than it should. It was not read.", "file")
+    if any(each.flag_bits & 1 for each in members):
+        raise RuleBroken("This ZIP file is protected by a password. Please make one without.", "file")
+    parts = [
+        Part(Path(each.filename).name[:140], each.file_size, lambda each=each: _opened(archive, each))
+        for each in sorted(members, key=lambda each: each.filename)
+        if each.filename.lower().endswith(_ENDINGS) and "__MACOSX" not in each.filename
+    ]
+    return _some(parts)
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    try:
+        return archive.open(member)  # type: ignore[return-value]
+    except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError) as error:
+        raise RuleBroken(_BROKEN, "file") from error
+
+
+def _some(parts: list[Part]) -> list[Part]:
+    if not parts:
+        text = "There is no table in it. Please put the exports of the former system there, as CSV, JSON or XLSX."
+        raise RuleBroken(text, "file")
+    if len(parts) > MAX_FILES:
+        raise RuleBroken(translatable("There are more than %(most)s files. Please put them together.", most=MAX_FILES))
+    return parts
+
+
+def fingerprint(parts: list[Part]) -> str:
+    """Identifies these files by their names and contents."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{part.name}\0{part.size}\0".encode())
+        with part.open() as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,213 @@
+"""The move from the predecessor: its exports come in with their history, once."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from app.commands import moves, transfers
+from app.domain.transfers import ImportRow, ImportRun
+from app.models import (
+    Activity,
+    Assignment,
+    CallLog,
+    Customer,
+    CustomerAccount,
+    Delivery,
+    FormerName,
+    FormerPerson,
+    Lead,
+    Message,
+    Notification,
+    StatusChange,
+    Task,
+    Ticket,
+)
+from app.web.transfer import import_work
+from app.web.transfer.former import shapes
+from tests.app_fixtures import World
+from tests.web.transfer import former_house as house
+from tests.web.transfer.test_imports import Importer
+
+
+@pytest.fixture
+def folder(world: World, tmp_path: Path) -> Path:
+    """The exports; two of their people are users."""
+    for name, data in house.files().items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def moved(world: World, folder: Path, dry_run: bool = False) -> ImportRun:
+    """What the command does."""
+    with world.app.app_context():
+        return moves.move(folder, world.people["root"].id, dry_run)
+
+
+def figures(run: ImportRun, name: str = "kinds") -> dict[str, tuple[int, ...]]:
+    """Kind → created, skipped, wrong."""
+    return {
+        kind: tuple(found[each] for each in ("created", "skipped", "wrong"))
+        for kind, found in run.payload[name].items()
+    }
+
+
+def everything(world: World) -> list[int]:
+    """How many rows there are of all that a move makes."""
+    models = (Lead, Customer, Ticket, Task, CallLog, Activity, StatusChange, Assignment, Message, CustomerAccount)
+    return [world.count(model) for model in (*models, FormerName, FormerPerson)]
+
+
+def test_a_folder_comes_in_with_its_history_and_once(world: World, folder: Path) -> None:
+    checked = moved(world, folder, dry_run=True)
+    assert figures(checked, "checked") == house.FIGURES
+    assert world.count(Lead) == 0
+    run = moved(world, folder)
+    assert (run.outcome, run.error) == ("done", None)
+    assert figures(run) == house.FIGURES
+    _look_at_the_lead(world)
+    _look_at_the_rest(world)
+    assert world.count(Notification, Notification.kind != "import") == 0
+    assert world.count(Delivery) == 0
+    before = everything(world)
+    again = moved(world, folder)
+    assert (again.created, everything(world)) == (0, before)
+
+
+def _look_at_the_lead(world: World) -> None:
+    lead = world.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00007"))[0]
+    ana, mia = world.people["ana"].id, world.people["mia"].id
+    assert (lead.owner_id, lead.assignee_id, lead.client_id) == (mia, ana, "E1001")
+    assert lead.created_on == datetime(2025, 3, 4, 4, 45, tzinfo=UTC)
+    assert (lead.created_by_id, lead.changed_by_id) == (ana, mia)
+    assert lead.description == "Wants a HUF account\nsoon"
+    assert lead.customer_id is not None
+    assert world.rows(select(CustomerAccount.lead_id)) == [lead.id]
+    changes = world.rows(select(StatusChange).where(StatusChange.lead_id == lead.id).order_by(StatusChange.at))
+    assert [(each.by_id, each.seconds) for each in changes] == [(ana, None), (ana, 86400), (ana, 0)]
+    found = world.rows(select(Activity.id, Activity.kind).where(Activity.lead_id == lead.id))
+    assert sorted(kind for _key, kind in found) == sorted(
+        ["status_change", "status_change", "field_change", "note", "assignment", "task", "message", "message", "system"]
+    )
+    note = world.rows(select(Activity).where(Activity.kind == "note", Activity.lead_id == lead.id))[0]
+    assert (note.payload["text"], note.actor_id, note.customer_id) == ("He agreed", ana, lead.customer_id)
+    texts = str([each.payload for each in world.rows(select(Activity))])
+    assert "ABCDE1234F" not in texts
+    assert "Lead source: On Call" in texts
+    assert "Organization: Rao & Sons" in texts
+
+
+def _look_at_the_rest(world: World) -> None:
+    task = world.rows(select(Task))[0]
+    assert (task.status, task.exhausted, task.remind_on) == ("Todo", True, None)
+    ticket = world.rows(select(Ticket))[0]
+    assert (ticket.title, ticket.priority, ticket.resolution) == ("Fund transfer, Odd lot", "Urgent", "Sent again")
+    call = world.rows(select(CallLog))[0]
+    assert (call.duration_seconds, call.lead_id, call.customer_id is not None) == (75, call.lead_id, True)
+    assert {each.state for each in world.rows(select(Message))} == {"noted"}
+    wrong = world.rows(select(ImportRow.problem).where(ImportRow.result == "wrong", ImportRow.is_trial.is_(False)))
+    assert any("neither a name nor a mobile number" in each for each in wrong)
+    assert any("CRM-LEAD-2020-00001 wasn't taken over" in each for each in wrong)
+
+
+def test_a_move_that_is_cut_goes_on(world: World, folder: Path) -> None:
+    run = moved(world, folder, dry_run=True)
+    with world.app.app_context():
+        transfers.start_import(run.id)
+        source = import_work.Source(run.id)
+        source.is_command = True
+        for _ in range(4):
+            assert import_work.step(run.id, source)
+        source.close()  # whoever was at it has died
+        assert import_work.find_due(world.session, datetime.now(UTC), 9) == []  # a server has not its folder
+    assert world.count(FormerName) == 7
+    run = moved(world, folder)
+    assert (run.outcome, figures(run)) == ("done", house.FIGURES)
+    assert world.count(ImportRun) == 1
+
+
+def test_people_are_matched_later(world: World, folder: Path) -> None:
+    moved(world, folder)
+    assert dict(world.rows(select(FormerPerson.email, func.count()).group_by(FormerPerson.email))) == {house.GONE: 3}
+    root = world.door("root")
+    assert house.GONE in root.screen("/imports/people").text
+    assert world.door("mia").screen("/imports/people").status_code == 403
+    answer = root.form("/imports/people", {"email": house.GONE, "user_id": str(world.people["sam"].id)})
+    assert answer.status_code == 302
+    sam = world.people["sam"].id
+    lead = world.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00008"))[0]
+    assert (lead.owner_id, lead.assignee_id) == (sam, sam)
+    assert world.rows(select(Activity.actor_id).where(Activity.kind == "note", Activity.lead_id == lead.id)) == [sam]
+    assert world.count(FormerPerson) == 0
+
+
+def test_numbers_that_are_taken_are_found_by_the_former_one(world: World, folder: Path) -> None:
+    own = world.make.lead("mia").number
+    lead = {**house.LEADS[1], "name": own, "first_name": "Zubin"}
+    (folder / "Lead.json").write_text(json.dumps({"data": [lead]}))
+    moved(world, folder)
+    made = world.rows(select(Lead).where(Lead.first_name == "Zubin"))[0]
+    assert made.number != own
+    found = world.door("root").screen(f"/search/hits?q={own}").text
+    assert "Zubin" in found
+    assert own in found
+
+
+def test_the_page_takes_a_zip(world: World, folder: Path) -> None:
+    root = Importer(world, "root")
+    answer = root.upload(house.zipped(house.files()), "predecessor")
+    assert answer.status_code == 302, answer.text
+    run = root.worked(root.newest())
+    assert run.outcome == "checked"
+    page = root.door.screen(f"/imports/{run.id}/").text
+    assert "CRM Lead" in page
+    assert "odd.csv" in page
+    run = root.act(run, "start")
+    assert (run.outcome, figures(run)) == ("done", house.FIGURES)
+    assert "neither a name" in root.door.screen(f"/imports/{run.id}/problems.csv").text
+    assert root.door.form(f"/imports/{run.id}/revert").status_code == 302
+    assert world.count(Lead) == 2
+    assert Importer(world, "mia").upload(house.zipped(house.files()), "predecessor").status_code == 403
+
+
+def test_a_data_export_and_a_log_of_its_own_tell_the_same(world: World, folder: Path) -> None:
+    (folder / "Lead.json").unlink()
+    (folder / "export.csv").write_bytes(house.data_export(house.LEADS))
+    run = moved(world, folder)
+    assert figures(run)["CRM Lead"] == (2, 0, 0)
+    lead = world.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00007"))[0]
+    changes = world.rows(select(StatusChange.seconds).where(StatusChange.lead_id == lead.id))
+    assert 86400 in changes
+
+
+BAD = [
+    (b"not a zip", "damaged"),
+    (house.zipped({"readme.md": b"x"}), "no table in it"),
+    (house.zipped({"Lead.csv": b"a," * 6_000_000}), "unpacks to far more"),
+]
+
+
+@pytest.mark.parametrize(("content", "sentence"), BAD)
+def test_what_is_no_move_is_refused(world: World, content: bytes, sentence: str) -> None:
+    answer = Importer(world, "root").upload(content, "predecessor")
+    assert answer.status_code in (409, 422)
+    assert sentence in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "doctype"),
+    [
+        ("CRM Lead.csv", "CRM Lead"),
+        ("crm_call_log (2).json", "CRM Call Log"),
+        ("Leads 2025-11-30.csv", "CRM Lead"),
+        ("FCRM Note.json", "FCRM Note"),
+        ("status change log.csv", "CRM Status Change Log"),
+        ("holiday photos.csv", ""),
+    ],
+)
+def test_files_are_known_by_their_names(name: str, doctype: str) -> None:
+    assert shapes.doctype_of_file(name) == doctype
