@@ -75,7 +75,7 @@ from app.domain.timeline import Activity, StatusChange  # the timeline
 from app.domain.transfers import ExportRun, ImportRow, ImportRun, TransferPart  # imports and exports, with their files
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
-for _record in (Lead, Customer, Ticket):
+for _record in (Lead, Customer, Ticket, CallLog, Message):
     add_reversed(_record.__table__)
 remove_sequence_defaults()
 never_reuse_ids()

@@ -140,6 +140,22 @@ def test_rows_from_before_are_found_by_the_ends_of_their_numbers(passage: Passag
         assert str(connection.execute(named).scalar()).count("NOCASE") == 2
 
 
+@at("0036")
+def numbers_of_calls_and_messages(connection: Connection, laid: Laid) -> None:
+    for name, column in (("call_log", "other_e164"), ("message", "peer")):
+        own = table(connection, name)
+        connection.execute(own.update().where(own.c.id == laid[name]).values({column: "+919820012345"}))
+
+
+def test_calls_and_messages_from_before_are_found_by_the_ends_of_their_numbers(
+    passage: Passage, connection: Connection
+) -> None:
+    for name, column in (("call_log", "other_reversed"), ("message", "peer_reversed")):
+        rows = table(connection, name).c
+        found = connection.execute(select(rows[column]).where(rows.id == passage.laid["0036"][name]))
+        assert found.scalar_one() == "543210028919+"
+
+
 @at("0002")
 def assignments(connection: Connection, laid: Laid) -> None:
     shared = {"user_id": laid["ab_user"], "started_on": MOMENT, "reason": "direct", "decision": {}}

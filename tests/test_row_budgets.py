@@ -175,6 +175,13 @@ def test_a_number_in_a_filter_and_in_a_list(house: House, who: str) -> None:
 
 
 @pytest.mark.parametrize("who", WHO)
+def test_the_last_digits_of_a_number_in_the_list_of_calls(house: House, who: str) -> None:
+    called = CallLog.__table__.select().with_only_columns(CallLog.other_e164).where(CallLog.other_e164 > "").limit(1)
+    found = house.cost(who, f"/calls/?q={house.world.rows(called)[0][-5:]}")
+    assert found.total <= 500, found.dearest
+
+
+@pytest.mark.parametrize("who", WHO)
 def test_a_pick_list_while_a_common_name_is_typed(house: House, who: str) -> None:
     found = house.cost(who, "/leads/lookup?q=Aa")
     assert found.total <= 2000, found.dearest

@@ -30,6 +30,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.elements import BinaryExpression
+from sqlalchemy.sql.operators import eq, in_op
 from sqlalchemy.sql.visitors import iterate
 
 from app.access.finished import Question, answer_for
@@ -80,7 +82,7 @@ def page_by_person(session: Session, person: Person, record: Any, wanted: PageQu
 
     None where the access rule has no such shape: the person reaches all rows, none, or those of many people.
     """
-    if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
+    if not _has_shape(person, record) or _is_of_few(record, wanted):
         return None
     if not is_scanned(record):
         return page_of_union(person, record, wanted)
@@ -101,7 +103,7 @@ def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any]
     if reads_all(person, record):
         parts = by_value(record, wanted)
         return page_of(parts, wanted) if parts else None
-    if is_scanned(record) or not _has_shape(person, record) or _is_of_one_parent(record, wanted):
+    if is_scanned(record) or not _has_shape(person, record) or _is_of_few(record, wanted):
         return None
     return page_of([newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
 
@@ -120,7 +122,7 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
 
     When the first branch alone reaches the cap, the database never reads the others.
     """
-    if not _has_shape(person, record) or _is_of_one_parent(record, wanted):
+    if not _has_shape(person, record) or _is_of_few(record, wanted):
         return None
     plain = PageQuery(wanted.conditions, wanted.size)
     first, *others = _apart(person, record, plain)
@@ -185,11 +187,21 @@ def _has_shape(person: Person, record: Any) -> bool:
     return all(_is_few(person.reach(MODULE_OF[each])) for each in {record, *_sources(person, record)})
 
 
-def _is_of_one_parent(record: Any, wanted: PageQuery) -> bool:
-    """Whether a condition names the lead, ticket or customer of the rows: these are few, and have an index."""
+def _is_of_few(record: Any, wanted: PageQuery) -> bool:
+    """Whether a condition names the ids of the rows, as a search does, or their lead, ticket or customer: few rows."""
+    if any(_names_ids(record, condition) for condition in wanted.conditions):
+        return True
     names = _PARENTS.get(record, {})
     nodes = (node for condition in wanted.conditions for node in iterate(condition))
     return any(isinstance(node, Column) and node.name in names for node in nodes)
+
+
+def _names_ids(record: Any, condition: Any) -> bool:
+    """Whether it is "id = …" or "id IN (…)" on the record's own table."""
+    if not (isinstance(condition, BinaryExpression) and condition.operator in (eq, in_op)):
+        return False
+    column = condition.left
+    return isinstance(column, Column) and column.name == "id" and column.table is record.__table__
 
 
 def _is_few(reach: frozenset[int] | None) -> bool:

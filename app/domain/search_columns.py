@@ -19,6 +19,8 @@ REVERSED = {
     "client_id": "client_id_reversed",
     "pod_id": "pod_id_reversed",
     "referral_code": "referral_code_reversed",
+    "other_e164": "other_reversed",
+    "peer": "peer_reversed",
 }
 #: Characters of a text that are written backwards; MariaDB has a function and needs no limit.
 MOST = 40

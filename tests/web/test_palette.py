@@ -59,6 +59,13 @@ def test_each_role_finds_what_it_sees(known: World, who: str) -> None:
     assert [row["url"] for row in pages] == ["https://help.example/reset"]
 
 
+def test_calls_and_messages_are_found_by_the_last_digits(known: World) -> None:
+    assert set(groups(known, "ana", "54321")) == SALES and groups(known, "ana", "4321") == {}
+    assert groups(known, "ben", "54321") == {}
+    for digits, is_found in (("54321", True), ("20054321", True), ("54320", False)):
+        assert ("98200 54321" in known.door("ana").screen(f"/calls/?q={digits}").text) is is_found
+
+
 def test_a_hit_says_what_its_list_says_and_leads_to_its_page(known: World) -> None:
     (row,) = groups(known, "ana", "54321")["Leads"]
     assert row["title"] == "Ravi Kumar" and row["hint"].startswith("CRM-LEAD-") and MOBILE in row["hint"]

@@ -106,6 +106,10 @@ class PhoneField(Field):
         """The normalised columns."""
         return self.columns[1::2]
 
+    def searched_columns(self) -> tuple[Any, ...]:
+        """The normalised columns in which a search looks; each has an index of its end."""
+        return self.filter_columns()
+
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """Formatted for reading."""
         shown = self.value(values, viewer)

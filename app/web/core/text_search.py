@@ -154,12 +154,10 @@ def _by_former_name(record: Any, text: str) -> list[Any]:
 def _numbered(each: PhoneField, text: str) -> list[Any]:
     """By the whole number in any spelling, or by its last digits."""
     normal = phone.normalize(text)
-    rules = [column == normal for column in each.filter_columns()] if normal else []
-    if each.columns[0].class_ is Message:
-        return rules  # the ends of numbers have no index there
+    rules = [column == normal for column in each.searched_columns()] if normal else []
     digits = text.replace(" ", "")
     if digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER:
-        rules += [_ends(column, digits) for column in each.filter_columns()]
+        rules += [_ends(column, digits) for column in each.searched_columns()]
     return rules
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.calls import CallLog
+from app.domain.search_columns import reversed_column
 from app.lib import phone
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import PhoneField
@@ -89,6 +90,10 @@ class CallNumberField(PhoneField):
     def filter_columns(self) -> tuple[Any, ...]:
         """The normalized number of the other party, if there is one."""
         return self.columns[-1:]
+
+    def searched_columns(self) -> tuple[Any, ...]:
+        """The other party's number; both numbers as they were sent have no index."""
+        return tuple(each for each in self.filter_columns() if reversed_column(each) is not None)
 
 
 class OtherPartyField(Field):

@@ -12,7 +12,6 @@ from flask_babel import gettext as _
 
 from app import access
 from app.extensions import db
-from app.lib import phone
 from app.lib.text import folded
 from app.models import CallLog, Message
 from app.web.core.fields import Viewer
@@ -89,17 +88,9 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read."""
     screens = [screen for screen in searched() if viewer.person.may(screen.module, "read")]
-    asked = [access.Asked(screen.record_table.record, _parts(screen, text, viewer)) for screen in screens]
+    asked = [access.Asked(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in screens]
     access.look_up(db.session(), [each for each in asked if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
     return [_hits(screen, text, each, viewer) for screen, each in zip(screens, asked, strict=True)]
-
-
-def _parts(screen: Any, text: str, viewer: Viewer) -> list[Any]:
-    """The rules of which any makes a hit. Calls are many and have one index for it: that of the whole number."""
-    if screen.record_table.record is not CallLog:
-        return parts(screen.record_table, text, viewer)
-    number = None if screen.record_table.by_name["other_number"].is_hidden(viewer) else phone.normalize(text)
-    return [CallLog.other_e164 == number] if number else []
 
 
 def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[str, Any]:
