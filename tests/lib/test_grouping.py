@@ -29,9 +29,7 @@ def test_a_count_that_stopped_says_so() -> None:
 
 
 #: A format such as {count:,} or {size:,.1f}, Babel's own, and the browser's own language.
-OWN_GROUPING = re.compile(
-    r"\{[^{}\n]*:[<>^]?[0-9]*,[.0-9df]*\}|format_decimal|toLocaleString\((?!'en-IN')"
-)
+OWN_GROUPING = re.compile(r"\{[^{}\n]*:[<>^]?[0-9]*,[.0-9df]*\}|format_decimal|toLocaleString\((?!'en-IN')")
 
 
 def test_no_page_groups_numbers_by_itself() -> None:
