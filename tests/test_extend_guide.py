@@ -66,7 +66,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "app/domain/branches.py",
         "app/models.py",
         "app/models.py",
-        "migrations/versions/0040_branches.py",
+        "migrations/versions/0050_branches.py",
         "app/access/row_rules.py",
         "app/access/row_rules.py",
         "app/web/records/branches.py",

@@ -15,6 +15,7 @@ from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, tr
 from app.domain.message_templates import MessageTemplate
 from app.domain.messages import CHANNELS, PURPOSES, Message, is_of_campaign
 from app.domain.pending import pending
+from app.lib.grouping import grouped
 
 #: draft → scheduled → running ⇄ paused → done or stopped.
 STATES = ("draft", "scheduled", "running", "paused", "stopped", "done")
@@ -172,7 +173,7 @@ def _refuse_source(kind: str, items: list[Any]) -> None:
         raise RuleBroken("Nobody is chosen yet. Please select leads or customers, or upload a file.", "kind")
     if len(items) > MAX_RECIPIENTS:
         text = "A campaign goes to at most %(most)s people; these are more. Please narrow the list down."
-        raise RuleBroken(translatable(text, most=f"{MAX_RECIPIENTS:,}"), "kind")
+        raise RuleBroken(translatable(text, most=grouped(MAX_RECIPIENTS)), "kind")
 
 
 def _plan(session: Session, campaign: Campaign, plan: Plan) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Integer, case, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import RuleBroken, translatable
+from app.lib.grouping import grouped
 
 #: The row of the whole house; other rows have the id of a user.
 HOUSE = 0
@@ -50,10 +51,10 @@ def take(session: Session, user: int | None, size: int, quotas: Quotas) -> None:
     """
     if user is not None and not _add(session, user, size, quotas.person):
         sentence = "You have attached files of %(most)s MB, which is all that one person may. Please delete some first."
-        raise RuleBroken(translatable(sentence, most=f"{quotas.person // _MB:,}"), "files")
+        raise RuleBroken(translatable(sentence, most=grouped(quotas.person // _MB)), "files")
     if not _add(session, HOUSE, size, quotas.house):
         sentence = "There is no room for more files: the house has used its %(most)s MB. Please tell your admin."
-        raise RuleBroken(translatable(sentence, most=f"{quotas.house // _MB:,}"), "files")
+        raise RuleBroken(translatable(sentence, most=grouped(quotas.house // _MB)), "files")
 
 
 def _add(session: Session, key: int, size: int, most: int) -> bool:

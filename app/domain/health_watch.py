@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import health_samples, notices, team
 from app.domain.health_samples import Change
+from app.lib.grouping import grouped
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,5 @@ def said(value: float | None, unit: str) -> str:
     """A value with its unit: 240 ms, 1.5 %, 1,200."""
     if value is None:
         return "–"
-    number = f"{value:,.1f}".removesuffix(".0")
+    number = grouped(round(value, 1))
     return f"{number}\u00a0{unit}".strip()

@@ -16,6 +16,7 @@ from datetime import date, datetime, time
 from typing import Any, BinaryIO
 
 from app.domain.base import RuleBroken, translatable
+from app.lib.grouping import grouped
 
 #: Bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
 MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 10_000_000, 200_000_000, 200_000, 150, 32_767
@@ -173,7 +174,7 @@ def rows(file: BinaryIO, dialect: Dialect, skip: int = 0) -> Iterator[list[str]]
 def too_many() -> RuleBroken:
     """The refusal of a file with too many rows."""
     text = "This file has more than %(most)s rows. Please split it, or remove empty rows at its end."
-    return RuleBroken(translatable(text, most=f"{MAX_ROWS:,}"), "file")
+    return RuleBroken(translatable(text, most=grouped(MAX_ROWS)), "file")
 
 
 def count_rows(file: BinaryIO, dialect: Dialect) -> int:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from app.domain import dnd_uploads
 from app.domain.base import RuleBroken, translatable
 from app.domain.dnd_uploads import DndUpload
+from app.lib.grouping import grouped
 from app.ops import queue
 from app.ops.file_store import FileStore, TooLarge
 from app.outbox import engine
@@ -143,7 +144,7 @@ def _read_some(session: Session, upload: DndUpload, file: BinaryIO, now: datetim
         if not is_end:
             upload.error = translatable(
                 "Only the first %(most)s lines were read. Please upload the others as another file.",
-                most=f"{dnd_uploads.MAX_LINES:,}",
+                most=grouped(dnd_uploads.MAX_LINES),
             )
         return False
     return True

@@ -13,7 +13,7 @@ let busy = 0; // moves on their way: nothing is redrawn meanwhile
 function recount(column, by) {
   const place = column.querySelector('[data-column-count]');
   const now = Number(place.textContent.replace(/[^0-9]/g, ''));
-  if (!place.textContent.includes('+')) place.textContent = (now + by).toLocaleString(document.documentElement.lang);
+  if (!place.textContent.includes('+')) place.textContent = (now + by).toLocaleString('en-IN');
   column.classList.toggle('is-empty', !cards(column).length);
 }
 function announce(text) { const place = document.querySelector('[data-board-said]'); if (place) place.textContent = text; }

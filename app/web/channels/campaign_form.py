@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain import campaigns, channel_accounts, message_templates
 from app.domain.base import RuleBroken
 from app.domain.campaigns import FIELDS, MAX_PER_MINUTE, Campaign, Plan
+from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, MessageTemplate
 from app.web.core.fields import clean_text
@@ -97,7 +98,7 @@ def form_of(
     if variables := _variable_fields(session, campaign, typed, errors):
         sections.insert(1, {"title": _("Variables"), "fields": variables})
     return {
-        "title": _("Message to %(count)s people", count=f"{campaign.total:,}"),
+        "title": _("Message to %(count)s people", count=grouped(campaign.total)),
         "action": f"/campaigns/{campaign.id}/edit",
         "sections": sections,
         "error": error,

@@ -19,6 +19,7 @@ from app.domain.base import RuleBroken
 from app.domain.campaign_recipients import SHOWN_STATE
 from app.domain.campaigns import Campaign, CampaignRecipient
 from app.lib import phone
+from app.lib.grouping import grouped
 from app.lib.sms_parts import count_parts
 from app.models import Customer, Lead, Message
 from app.web.channels.campaign_form import accounts_named, first_account
@@ -74,7 +75,7 @@ def campaign_row(campaign: Campaign, viewer: Viewer) -> dict[str, Any]:
         "name": campaign.name,
         "chip": chip(campaign.state),
         "channel": str(CHANNEL_WORDS.get(campaign.channel, campaign.channel)),
-        "total": f"{campaign.total:,}",
+        "total": grouped(campaign.total),
         "author": author.get("full_name", ""),
         "at": moment_cell(campaign.started_on or campaign.start_on or campaign.created_on, viewer),
     }
@@ -108,7 +109,7 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
         "is_planned": bool(campaign.body),
         "is_checked": campaigns.is_checked(campaign),
         "is_live": campaign.state in ("running", "scheduled") or has_queued or is_filling,
-        "filled": f"{campaign.filled:,}",
+        "filled": grouped(campaign.filled),
         "able": by_state.get("waiting", 0),
         "able_text": ngettext("%(num)s person gets it", "%(num)s people get it", by_state.get("waiting", 0)),
         "tiles": [] if is_draft else _tiles(by_state),

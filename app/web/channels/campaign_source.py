@@ -15,6 +15,7 @@ from app import access
 from app.domain.base import RuleBroken
 from app.domain.campaigns import MAX_RECIPIENTS, Source
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.models import Customer, Lead
 from app.web.core.fields import Viewer
@@ -92,7 +93,7 @@ def of_rows(rows: list[list[str]]) -> Source:
     body = rows[1:] if has_heading else rows
     items = [[row[0][:MAX_CELL], _values(names, row)] for row in body]
     if len(items) > MAX_RECIPIENTS:
-        most = f"{MAX_RECIPIENTS:,}"
+        most = grouped(MAX_RECIPIENTS)
         raise RuleBroken(_("This file has more than %(most)s rows. Please split it.", most=most), "file")
     return Source("numbers", items)
 

@@ -20,6 +20,7 @@ from app.domain import campaigns
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.campaigns import MAX_RECIPIENTS, Campaign, Source
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.lib.iso_time import read_moment
 from app.outbox import campaign_work
 from app.web.channels import campaign_rows, campaign_source
@@ -81,7 +82,7 @@ class CampaignsView(ModulePermissions, BaseView):
 
     def _new(self, error: str, status: int = 200) -> Any:
         campaign_work.refuse_unless_allowed(current_viewer().person)
-        page = self.render_template("campaigns/new.html", error=error, most=f"{MAX_RECIPIENTS:,}")
+        page = self.render_template("campaigns/new.html", error=error, most=grouped(MAX_RECIPIENTS))
         return page, status
 
     @expose("/choose/<any(leads, customers):kind>", methods=["POST"])
@@ -102,9 +103,9 @@ class CampaignsView(ModulePermissions, BaseView):
             keys=keys,
             address=address,
             selected_text=ngettext("The %(num)s selected record", "The %(num)s selected records", len(keys)),
-            all_text=_("All %(count)s records of the list", count=f"{all_of_it:,}"),
+            all_text=_("All %(count)s records of the list", count=grouped(all_of_it)),
             is_too_long=all_of_it > MAX_RECIPIENTS,
-            most=f"{MAX_RECIPIENTS:,}",
+            most=grouped(MAX_RECIPIENTS),
         )
 
     @expose("/create/<any(leads, customers, numbers):kind>", methods=["POST"])

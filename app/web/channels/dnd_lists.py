@@ -18,6 +18,7 @@ from app.domain import dnd_uploads, settings
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.dnd_uploads import DndUpload
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.lib.iso_time import read_moment
 from app.models import DoNotDisturb
 from app.outbox import dnd_reading
@@ -81,7 +82,7 @@ class DndListsView(SettingsPage):
         writer.writerow(["line", "text", "problem"])
         writer.writerows([n, _safe(text), problem] for n, text, problem in lines)
         if row.wrong > len(lines):
-            writer.writerow(["", "", f"The file has {row.wrong:,} wrong lines; these are the first."])
+            writer.writerow(["", "", f"The file has {grouped(row.wrong)} wrong lines; these are the first."])
         headers = {"Content-Disposition": f'attachment; filename="wrong-lines-{key}.csv"'}
         return Response(content.getvalue(), 200, headers, content_type="text/csv; charset=utf-8")
 
@@ -92,7 +93,7 @@ class DndListsView(SettingsPage):
         return self.render_template(
             "campaigns/dnd.html",
             uploads=[_row(each, viewer) for each in rows],
-            numbers=f"{numbers:,}",
+            numbers=grouped(numbers),
             days=settings.value_of(session, "dnd_valid_days"),
             may_write=viewer.person.may("Settings", "write"),
             is_reading=any(each.state == "reading" for each in rows),
@@ -137,9 +138,9 @@ def _row(upload: DndUpload, viewer: Viewer) -> dict[str, Any]:
         "chip": {"kind": "status", "label": words[upload.state], "color": _CHIPS[upload.state]},
         "percent": min(100, upload.position * 100 // upload.size) if upload.size else 100,
         "is_reading": upload.state == "reading",
-        "lines": f"{upload.lines:,}",
-        "stored": f"{upload.stored:,}",
-        "wrong": f"{upload.wrong:,}" if upload.wrong else "",
+        "lines": grouped(upload.lines),
+        "stored": grouped(upload.stored),
+        "wrong": grouped(upload.wrong) if upload.wrong else "",
         "error": translate_text(upload.error or ""),
         "by": author.get("full_name", ""),
         "at": moment_cell(upload.created_on, viewer),

@@ -17,6 +17,7 @@ from app import access
 from app.domain import inbound_events, messages, permissions
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import inbound_work
@@ -71,8 +72,10 @@ class UndeliveredView(BaseView):
             most=MOST,
             chosen=chosen,
             accounts=sorted(names.items(), key=lambda each: each[1]),
-            reasons=[(reason, f"{translate_text(reason or '') or _('No reason')} ({n:,})") for reason, n in reasons],
-            count=f"{count:,}",
+            reasons=[
+                (reason, f"{translate_text(reason or '') or _('No reason')} ({grouped(n)})") for reason, n in reasons
+            ],
+            count=grouped(count),
             older=f"{BASE}?{urlencode({**chosen, 'before': rows[MOST - 1].id})}" if len(rows) > MOST else "",
         )
 

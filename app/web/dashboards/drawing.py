@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Any
 
-from flask_babel import format_decimal
 from flask_babel import gettext as _
 
 from app.domain.figure_counts import Counted, mean, rate
 from app.domain.periods import Point
+from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
 from app.web.core.shipped_labels import shown_label
@@ -60,7 +60,7 @@ def draw(name: str, widget: Widget, canvas: Canvas) -> Drawn:
 
 def whole(number: int) -> str:
     """A count as the language groups it."""
-    return str(format_decimal(number))
+    return grouped(number)
 
 
 # --- numbers
@@ -77,7 +77,7 @@ def _rate(_name: str, widget: Rate, canvas: Canvas) -> Drawn:
     part, all_of_it = canvas.found.counts[widget.part], canvas.found.counts[widget.whole]
     now = rate(part.now, all_of_it.now)
     before = None if part.before is None else rate(part.before, all_of_it.before or 0)
-    text = "–" if now is None else f"{format_decimal(now)} %"
+    text = "–" if now is None else f"{grouped(now)} %"
     shown = _card(text, canvas.filters.list_of(widget.part))
     shown["detail"] = _("%(part)s of %(whole)s", part=whole(part.now), whole=whole(all_of_it.now))
     shown["detail_url"] = canvas.filters.list_of(widget.whole)
@@ -116,7 +116,7 @@ def _changed(amount: float, unit: str, is_bad: bool) -> Drawn:
         tone = "red" if amount > 0 else "green"
     return {
         "change": {
-            "text": f"{'+' if amount > 0 else '−'}{format_decimal(abs(amount))} {unit}",
+            "text": f"{'+' if amount > 0 else '−'}{grouped(abs(amount))} {unit}",
             "icon": icon,
             "tone": tone,
         }

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flask_babel import format_decimal
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain.figure_counts import mean
 from app.domain.figure_tables import ByPerson
+from app.lib.grouping import grouped
 from app.models import CallLog, Lead, Task, Ticket
 from app.web.core.fields import Viewer, span
 from app.web.core.reference_fields import person_card
@@ -88,7 +88,7 @@ def _cell(column: _Column, key: int, values: dict[str, int], filters: Filters) -
     if column.over:
         average = mean(number, values.get(column.over, 0))
         return {"text": "–" if average is None else duration(average), "value": average or 0, "url": url}
-    text = duration(number) if column.is_time else str(format_decimal(number))
+    text = duration(number) if column.is_time else grouped(number)
     return {"text": text, "value": number, "url": url}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_babel import format_decimal
 from flask_babel import gettext as _
 
 from app.domain.figure_counts import rate
+from app.lib.grouping import grouped
 from app.web.dashboards.filters import Filters
 
 
@@ -27,7 +27,7 @@ def _row(each: dict[str, Any], filters: Filters) -> dict[str, Any]:
     percent = rate(each["converted"], each["leads"])
     counts = [
         {
-            "text": str(format_decimal(each[key])),
+            "text": grouped(each[key]),
             "value": each[key],
             "url": filters.list_of(name, **by) if each[key] else "",
         }
@@ -40,6 +40,6 @@ def _row(each: dict[str, Any], filters: Filters) -> dict[str, Any]:
         "cells": [
             {"text": code, "value": None, "url": ""},
             *counts,
-            {"text": f"{format_decimal(percent or 0)} %", "value": None, "url": ""},
+            {"text": f"{grouped(percent or 0)} %", "value": None, "url": ""},
         ],
     }

@@ -9,6 +9,7 @@ from flask import render_template, request
 from flask_babel import gettext as _
 
 from app.domain.base import NotFound
+from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
@@ -38,7 +39,7 @@ def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) ->
     total = sum(group.count for group in found)
     shown |= {
         "tabs": [],
-        "count_text": f"{total:,}+" if any(group.is_capped for group in found) else f"{total:,}",
+        "count_text": grouped(total) + ("+" if any(group.is_capped for group in found) else ""),
         "may_move": viewer.person.may(screen.module, "write"),
         "columns": [_column(screen, group, names, viewer) for group in found],
         "kind": screen.record_table.name,

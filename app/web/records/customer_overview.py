@@ -17,6 +17,7 @@ from app.domain import disclosures, referral_tree
 from app.domain.referral_tree import Referred
 from app.domain.tickets import ENDED
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.models import (
     AuditEntry,
     CallLog,
@@ -112,7 +113,7 @@ def _of_customer(record: Any, key: int) -> Any:
 
 
 def _figure(label: str, value: Any) -> dict[str, Any]:
-    return {"label": label, "cell": {"kind": "text", "text": f"{value:,}" if isinstance(value, int) else value}}
+    return {"label": label, "cell": {"kind": "text", "text": grouped(value) if isinstance(value, int) else value}}
 
 
 def _duration(seconds: int) -> str:

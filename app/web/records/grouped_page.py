@@ -8,6 +8,7 @@ from typing import Any
 from flask import render_template, request
 from flask_babel import gettext as _
 
+from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
@@ -32,7 +33,7 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer:
 
 def _total(found: list[Group]) -> str:
     total = sum(group.count for group in found)
-    return f"{total:,}+" if any(group.is_capped for group in found) else f"{total:,}"
+    return grouped(total) + ("+" if any(group.is_capped for group in found) else "")
 
 
 def _drawn(found: list[Group], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain.base import RuleBroken
 from app.domain.date_buckets import UNITS
+from app.lib.grouping import grouped
 
 #: Bytes of a definition; columns, groups and figures of one report.
 MAX_BYTES, MAX_COLUMNS, MAX_GROUPS, MAX_FIGURES = 20_000, 30, 2, 6
@@ -176,7 +177,7 @@ def _limit(given: Any) -> int:
         return DEFAULT_LIMIT
     number = int(given) if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 9 else given
     if type(number) is not int or not 1 <= number <= MAX_LIMIT:
-        raise RuleBroken(_("A report shows 1 to %(most)s rows.", most=f"{MAX_LIMIT:,}"), "limit")
+        raise RuleBroken(_("A report shows 1 to %(most)s rows.", most=grouped(MAX_LIMIT)), "limit")
     return number
 
 

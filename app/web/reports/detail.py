@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
+from app.lib.grouping import grouped
 from app.web.core.local_links import row_url
 from app.web.reports import addresses, labels, statements
 from app.web.reports.catalogue import Column
@@ -56,7 +57,7 @@ def listed(session: Session, asked: Asked) -> Table:
         made.rows.append([read(values[cut]) for read, cut in readers])
         made.urls.append(row_url(asked.catalogue.screen.route_base, values[0], None))
     if len(rows) > limit:
-        text = _("Only the first %(shown)s of %(all)s rows are shown.", shown=f"{limit:,}", all=f"{made.count:,}")
+        text = _("Only the first %(shown)s of %(all)s rows are shown.", shown=grouped(limit), all=grouped(made.count))
         made.notes.append(text)
     made.total_url = addresses.address(asked.catalogue, addresses.where(asked.definition, asked.viewer), [])
     made.summary = _summary(asked, tuple(whole)[1:])

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from app.lib.grouping import grouped
 from app.web.dashboards.drawing import chart
 from app.web.reports.table import Table, text_of
 
@@ -24,7 +25,7 @@ def shown(table: Table) -> Drawn:
         "heading": [{"label": text, "to_end": _is_figure(table, place)} for place, text in enumerate(table.heading)],
         "rows": [_row(table, row, url) for row, url in zip(table.rows[:MAX_ROWS], table.urls, strict=False)],
         "totals": _row(table, table.totals, table.total_url) if table.totals else None,
-        "count": f"{table.count:,}",
+        "count": grouped(table.count),
         "total_url": table.total_url,
         "summary": table.summary,
         "notes": notes,

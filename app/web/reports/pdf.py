@@ -17,6 +17,7 @@ from flask import current_app
 from flask_babel import gettext as _
 
 from app.branding import ShownBrand
+from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
 from app.web.records import message_files
@@ -108,11 +109,11 @@ def _lines(table: Table, viewer: Viewer) -> Iterable[str]:
     yield f"{table.title} · {table.about}"
     made = written(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
     person = viewer.person.full_name
-    yield _("%(count)s records; made for %(name)s on %(moment)s.", count=f"{table.count:,}", name=person, moment=made)
+    yield _("%(count)s records; made for %(name)s on %(moment)s.", count=grouped(table.count), name=person, moment=made)
     yield from (f"{label}: {text}" for label, text in table.summary)
     yield from table.notes
     if len(table.rows) > MAX_ROWS:
-        yield _("The PDF has the first %(most)s rows; XLSX and CSV have all.", most=f"{MAX_ROWS:,}")
+        yield _("The PDF has the first %(most)s rows; XLSX and CSV have all.", most=grouped(MAX_ROWS))
     if len(table.heading) > MAX_COLUMNS:
         yield _("The PDF has the first %(most)s columns; XLSX and CSV have all.", most=MAX_COLUMNS)
 

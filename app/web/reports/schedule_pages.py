@@ -15,6 +15,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.report_schedules import FORMATS, MANUAL_PREFIX, RHYTHMS, ReportRun, ReportSchedule, Wish
 from app.domain.reports import Report
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
@@ -204,8 +205,8 @@ def _shown_run(row: ReportRun, viewer: Viewer) -> dict[str, Any]:
         "slot": _("Sent by hand") if is_manual else row.slot,
         "reader": (viewer.lookups.person(row.user_id) or {}).get("full_name", ""),
         "chip": {"kind": "status", "label": words[row.state], "color": _CHIPS[row.state]},
-        "rows": f"{row.rows:,}",
-        "size": f"{max(1, row.size // 1000):,} kB" if row.size else "–",
+        "rows": grouped(row.rows),
+        "size": f"{grouped(max(1, row.size // 1000))} kB" if row.size else "–",
         "took": f"{row.took_ms / 1000:.1f} s" if row.took_ms else "–",
         "at": moment_cell(row.at, viewer),
         "error": translate_text(row.error or ""),

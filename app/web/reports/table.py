@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from flask_babel import format_decimal
 from flask_babel import gettext as _
 
+from app.lib.grouping import grouped
 from app.web.core.fields import span
 from app.web.core.local_dates import written
 from app.web.reports import statements
@@ -67,7 +67,7 @@ def text_of(value: Cell, is_seconds: bool = False) -> str:
     if isinstance(value, date):
         return written(value, "%-d %b %Y")
     if isinstance(value, int | float):
-        return span(round(value)) if is_seconds else str(format_decimal(value))
+        return span(round(value)) if is_seconds else grouped(value)
     return value
 
 

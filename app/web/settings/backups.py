@@ -20,6 +20,7 @@ from app.domain import backup_runs
 from app.domain.backup_runs import BackupRun
 from app.domain.base import Conflict, NotFound, Stamp
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
@@ -148,7 +149,7 @@ def _backup_row(row: BackupRun, proof: BackupRun | None, viewer: Viewer) -> dict
         "age": span(int((viewer.now - row.ended_on) / timedelta(seconds=1))) if row.ended_on else "",
         "cause": _CAUSES.get(details.get("cause", ""), ""),
         "database": _bytes(parts.get("database")),
-        "rows": f"{details.get('rows', 0):,}",
+        "rows": grouped(details.get("rows", 0)),
         "files": details.get("files"),
         "files_size": _bytes(details.get("files_size")),
         "encryption": details.get("encryption"),

@@ -19,6 +19,7 @@ from app.domain import health_samples
 from app.domain.health_samples import HOUSE, MEASURES, Measure, Point
 from app.domain.health_watch import said
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.lib.product_version import product_version
 from app.models import ErrorReport, HealthCrossing, SlowStatement
 from app.ops import health, queue
@@ -273,7 +274,7 @@ def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]
         "server": state.server if state.server != HOUSE else "–",
         "role": _("Sockets") if state.role == "sockets" else _("Pages"),
         "last": moment_cell(state.last_on, viewer),
-        "requests": f"{state.requests:,}",
+        "requests": grouped(state.requests),
         "memory": said(state.memory_percent, "%"),
     }
 

@@ -16,6 +16,7 @@ from app.domain import permissions, transfers
 from app.domain.base import NotFound, RuleBroken
 from app.domain.transfers import FORMATS, OPEN_EXPORTS, ExportRun
 from app.extensions import db
+from app.lib.grouping import capped, grouped
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
@@ -101,7 +102,7 @@ class ExportsView(BaseView):
             back=f"{screen.route_base}/" + _with_query(exports.query_string()),
             action=f"{BASE}{kind}" + _with_query(exports.query_string()),
             columns=[(name, str(_label(screen, name)), name in want.names) for name in exports.offered(screen)],
-            count=f"{found:,}" if found <= exports.AT_ONCE else f"{exports.AT_ONCE:,}+",
+            count=capped(found, exports.AT_ONCE),
             is_long=found > exports.AT_ONCE,
             is_filtered=bool(exports.query_string()),
             formats=FORMATS,
@@ -259,8 +260,8 @@ def shown(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
         "is_open": state in OPEN_EXPORTS,
         "is_ready": state == "done",
         "is_filtered": bool(run.payload.get("query")),
-        "rows": f"{run.rows:,}",
-        "total": f"{run.total:,}" if run.total is not None else "",
+        "rows": grouped(run.rows),
+        "total": grouped(run.total) if run.total is not None else "",
         "percent": min(100, run.rows * 100 // run.total) if run.total else 0,
         "size": _size(run.size),
         "error": translate_text(run.error or ""),
@@ -270,4 +271,4 @@ def shown(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
 
 
 def _size(bytes_: int) -> str:
-    return f"{bytes_ / 1_000_000:,.1f} MB" if bytes_ >= 100_000 else f"{max(1, bytes_ // 1000)} kB"
+    return f"{grouped(round(bytes_ / 1_000_000, 1))} MB" if bytes_ >= 100_000 else f"{max(1, bytes_ // 1000)} kB"

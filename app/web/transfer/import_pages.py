@@ -13,6 +13,7 @@ from app.domain import sheet_files
 from app.domain.base import RuleBroken
 from app.domain.transfers import OPEN_IMPORTS, ImportRun
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, refusal
 from app.web.pages.refusals import refuse_as_page
@@ -82,7 +83,7 @@ class ImportsView(BaseView):
             kind=kind,
             error=error,
             tabs=tabs("imports", viewer.person),
-            most=f"{sheet_files.MAX_ROWS:,}",
+            most=grouped(sheet_files.MAX_ROWS),
             megabytes=sheet_files.MAX_BYTES // 1_000_000,
         )
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import sheet_files, transfers
 from app.domain.transfers import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
+from app.lib.grouping import grouped
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
@@ -57,11 +58,11 @@ def shown(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "chip": {"kind": "status", "label": words[run.outcome], "color": _CHIPS[run.outcome]},
         "is_open": run.outcome in OPEN_IMPORTS,
         "percent": min(100, run.position * 100 // run.total) if run.total else 0,
-        "position": f"{run.position:,}",
-        "total": f"{run.total:,}" if run.total is not None else "",
-        "created": f"{run.created:,}",
-        "updated": f"{run.updated:,}",
-        "wrong": f"{run.wrong:,}",
+        "position": grouped(run.position),
+        "total": grouped(run.total) if run.total is not None else "",
+        "created": grouped(run.created),
+        "updated": grouped(run.updated),
+        "wrong": grouped(run.wrong),
         "error": translate_text(run.error or ""),
         "at": moment_cell(run.created_on, viewer),
     }
@@ -86,7 +87,7 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "count": figures.get("wrong", 0),
         "problems": [
             {
-                "line": f"{import_runs.row_number(run, line):,}",
+                "line": grouped(import_runs.row_number(run, line)),
                 "problem": problem or "",
                 "cells": ", ".join(filter(None, cells or ()))[:200],
             }
@@ -120,7 +121,8 @@ def _tiles(figures: dict[str, int], is_trial: bool) -> list[dict[str, Any]]:
         "wrong": (_("With errors"), "red"),
     }
     return [
-        {"label": label, "color": color, "count": f"{figures.get(name, 0):,}"} for name, (label, color) in words.items()
+        {"label": label, "color": color, "count": grouped(figures.get(name, 0))}
+        for name, (label, color) in words.items()
     ]
 
 
@@ -153,7 +155,7 @@ def mapping_form(run: ImportRun, chosen: dict[str, Any], viewer: Viewer) -> dict
         "roles": viewer.lookups.roles if kind.name in ("lead", "ticket") else [],
         "may_assign": viewer.person.may(kind.module, "assign"),
         "has_tasks": kind.name in ("lead", "ticket"),
-        "most": f"{sheet_files.MAX_ROWS:,}",
+        "most": grouped(sheet_files.MAX_ROWS),
     }
 
 

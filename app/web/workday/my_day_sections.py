@@ -16,6 +16,7 @@ from sqlalchemy import func, select, true
 from app.domain import leads, tickets
 from app.domain.tasks import ACTIVE, OPEN, Task
 from app.extensions import db
+from app.lib.grouping import capped
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
@@ -57,7 +58,7 @@ class DaySection:
     @property
     def count_text(self) -> str:
         """The number for the heading; 1,000+ where counting stopped."""
-        return f"{COUNT_CAP:,}+" if self.count > COUNT_CAP else str(self.count)
+        return capped(self.count, COUNT_CAP)
 
 
 def sections(viewer: Viewer, only: str = "") -> list[DaySection]:

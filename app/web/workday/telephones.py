@@ -17,6 +17,7 @@ from app.domain import office_hours
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import phone
+from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.models import PhoneSync, QuarantinedCall
 from app.web.core.date_fields import moment_cell
@@ -141,7 +142,7 @@ def _own_phone(sync: PhoneSync, viewer: Viewer) -> dict[str, Any]:
         "synced": moment_cell(sync.synced_on, viewer),
         "newest": moment_cell(sync.newest_call_on, viewer),
         "agent": sync.agent,
-        "figures": counted,
+        "figures": [(label, grouped(count)) for label, count in counted],
         "gap": gap,
     }
 

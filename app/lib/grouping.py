@@ -1,0 +1,18 @@
+"""Numbers grouped as in India: thousands, lakh, crore. All languages of the product group them so."""
+
+from __future__ import annotations
+
+
+def grouped(number: float) -> str:
+    """Such as 12,34,567; with up to three decimals, as many as it has: 1,250.5."""
+    text = f"{abs(number):.3f}".rstrip("0").rstrip(".") if isinstance(number, float) else str(abs(number))
+    digits, point, decimals = text.partition(".")
+    sign = "-" if number < 0 and text != "0" else ""
+    rest, last = digits[:-3], digits[-3:]
+    pairs = [rest[max(0, end - 2) : end] for end in range(len(rest), 0, -2)]
+    return sign + ",".join([*reversed(pairs), last]) + point + decimals
+
+
+def capped(number: int, most: int) -> str:
+    """A count that stopped at a cap says so: 1,000+."""
+    return f"{grouped(most)}+" if number > most else grouped(number)
