@@ -11,7 +11,7 @@ from flask_babel import ngettext
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
-from app.lib.grouping import grouped
+from app.lib import grouping
 from app.ops.statement_limit import StatementTooSlow, limited
 from app.web.core.fields import Viewer
 from app.web.records.list_page import list_query_from
@@ -128,7 +128,7 @@ def grouped(session: Session, asked: Asked) -> Table:
             "Only the first %(shown)s of %(num)s group are shown. The totals are of all of them.",
             "Only the first %(shown)s of %(num)s groups are shown. The totals are of all of them.",
             groups,
-            shown=grouped(limit),
+            shown=grouping.grouped(limit),
         )
         made.notes.append(text)
     else:
