@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from app.domain.base import NotFound
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
+from app.web.core.local_numbers import grouped
 from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
 from app.web.records.groups import Group
@@ -38,7 +39,7 @@ def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) ->
     total = sum(group.count for group in found)
     shown |= {
         "tabs": [],
-        "count_text": f"{total:,}+" if any(group.is_capped for group in found) else f"{total:,}",
+        "count_text": f"{grouped(total)}+" if any(group.is_capped for group in found) else grouped(total),
         "may_move": viewer.person.may(screen.module, "write"),
         "columns": [_column(screen, group, names, viewer) for group in found],
         "kind": screen.record_table.name,

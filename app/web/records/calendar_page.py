@@ -14,6 +14,7 @@ from app.domain.calendar_range import SPANS, Range
 from app.web.core.date_fields import DateField
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
+from app.web.core.local_numbers import grouped
 from app.web.core.record_table import ListQuery
 from app.web.records import calendar_items, list_views
 from app.web.records.calendar_items import Items
@@ -58,7 +59,7 @@ def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) ->
     shown = list_page(screen, ListQuery(list_query.conditions, [], 1), [], columns, viewer)
     shown |= list_views.switcher(screen, viewer) | {"tabs": []}
     shown["kind"] = screen.record_table.name
-    shown["count_text"] = f"{found.count:,}" + ("+" if found.is_cut else "")
+    shown["count_text"] = grouped(found.count) + ("+" if found.is_cut else "")
     shown["calendar"] = _head(wanted, viewer) | _body(wanted, found, viewer)
     shown["calendar"] |= {"notes": _notes(wanted, found), "may_move": viewer.person.may(screen.module, "write")}
     return render_template(
@@ -159,12 +160,12 @@ def _notes(wanted: Range, found: Items) -> list[str]:
             _(
                 "These are the first %(count)s tasks, up to %(day)s. "
                 "Choose a shorter time or filter by assignee to see all.",
-                count=f"{found.most:,}",
+                count=grouped(found.most),
                 day=until,
             )
         )
     if found.is_filtered:
         notes.append(_("Follow-ups of leads are left out while tasks are filtered by anything but their assignee."))
     if found.leads_cut:
-        notes.append(_("Only the first %(count)s follow-ups are shown.", count=f"{found.most:,}"))
+        notes.append(_("Only the first %(count)s follow-ups are shown.", count=grouped(found.most)))
     return notes

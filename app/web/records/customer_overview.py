@@ -32,6 +32,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
 from app.web.core.local_links import row_url
+from app.web.core.local_numbers import grouped
 from app.web.core.registry import screen_of
 from app.web.pages.refusals import refuse_as_page
 
@@ -112,7 +113,7 @@ def _of_customer(record: Any, key: int) -> Any:
 
 
 def _figure(label: str, value: Any) -> dict[str, Any]:
-    return {"label": label, "cell": {"kind": "text", "text": f"{value:,}" if isinstance(value, int) else value}}
+    return {"label": label, "cell": {"kind": "text", "text": grouped(value) if isinstance(value, int) else value}}
 
 
 def _duration(seconds: int) -> str:

@@ -21,6 +21,7 @@ from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer, signed_in
+from app.web.core.local_numbers import grouped
 from app.web.core.registry import kind_of
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import duplicate_list, merge_actions
@@ -65,7 +66,7 @@ class DuplicatesView(BaseView):
             "groups": duplicate_list.shown(want.screen, duplicate_list.groups(rows[:PAGE]), viewer),
             "count": ngettext("%(num)s pair", "%(num)s pairs", found)
             if found <= duplicate_list.MOST_COUNTED
-            else _("More than %(num)s pairs", num=f"{duplicate_list.MOST_COUNTED:,}"),
+            else _("More than %(num)s pairs", num=grouped(duplicate_list.MOST_COUNTED)),
             "reasons": [(name, duplicate_list.LABELS[name]) for name in _offered_reasons(want, viewer)],
             "reason": want.reason,
             "owners": _owners(viewer),

@@ -9,6 +9,7 @@ from flask import render_template, request
 from flask_babel import gettext as _
 
 from app.web.core.fields import Viewer
+from app.web.core.local_numbers import grouped
 from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
 from app.web.records.groups import Group
@@ -32,7 +33,7 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer:
 
 def _total(found: list[Group]) -> str:
     total = sum(group.count for group in found)
-    return f"{total:,}+" if any(group.is_capped for group in found) else f"{total:,}"
+    return f"{grouped(total)}+" if any(group.is_capped for group in found) else grouped(total)
 
 
 def _drawn(found: list[Group], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:

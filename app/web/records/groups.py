@@ -16,6 +16,7 @@ from app import access
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.core.fields import Viewer
+from app.web.core.local_numbers import grouped
 from app.web.core.record_pages import sort_of, tables_in
 from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
 from app.web.core.reference_fields import person_card
@@ -43,7 +44,7 @@ class Group:
     @property
     def count_text(self) -> str:
         """As the list's own count: “1,000+” where counting stopped."""
-        return f"{COUNT_CAP:,}+" if self.is_capped else f"{self.count:,}"
+        return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
 
 
 def columns_of(screen: Any) -> dict[str, Any]:

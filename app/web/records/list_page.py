@@ -15,6 +15,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
 from app.web.core.local_links import row_url
+from app.web.core.local_numbers import grouped
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.registry import kind_of
 from app.web.core.shipped_labels import shown_label
@@ -35,7 +36,7 @@ def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chos
         "module": screen.route_base.strip("/"),
         "base_url": f"{screen.route_base}/",
         "search": request.args.get("q", ""),
-        "count_text": f"{COUNT_CAP:,}+" if capped else f"{count:,}",
+        "count_text": f"{grouped(COUNT_CAP)}+" if capped else grouped(count),
         "columns": [
             column_head(record_table.by_name[name], columns)
             | {"editable": editable.in_list(screen, record_table.by_name[name], viewer)}

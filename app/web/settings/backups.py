@@ -24,6 +24,7 @@ from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fields import Viewer, span
 from app.web.core.gate import current_viewer
 from app.web.core.local_dates import written
+from app.web.core.local_numbers import grouped
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
@@ -148,7 +149,7 @@ def _backup_row(row: BackupRun, proof: BackupRun | None, viewer: Viewer) -> dict
         "age": span(int((viewer.now - row.ended_on) / timedelta(seconds=1))) if row.ended_on else "",
         "cause": _CAUSES.get(details.get("cause", ""), ""),
         "database": _bytes(parts.get("database")),
-        "rows": f"{details.get('rows', 0):,}",
+        "rows": grouped(details.get("rows", 0)),
         "files": details.get("files"),
         "files_size": _bytes(details.get("files_size")),
         "encryption": details.get("encryption"),

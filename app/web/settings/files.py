@@ -21,6 +21,7 @@ from app.models import Attachment, BusinessSetting
 from app.web.core import gate
 from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
+from app.web.core.local_numbers import grouped
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -125,7 +126,7 @@ def _posted() -> dict[str, Any]:
         elif text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_MB:
             values[key] = int(text)
         else:
-            errors[key] = [_("Please enter a whole number from 1 to %(most)s.", most=f"{MAX_MB:,}")]
+            errors[key] = [_("Please enter a whole number from 1 to %(most)s.", most=grouped(MAX_MB))]
     if errors:
         raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
     return values
@@ -157,9 +158,9 @@ def _used(stored: dict[str, Any]) -> dict[str, Any]:
     scanner = current_app.extensions["crm_scanner"]
     return {
         "house": _share(used.get(HOUSE, 0), stored["file_house_mb"]),
-        "files": f"{files:,}",
-        "deleted": f"{deleted:,}",
-        "waiting": f"{waiting:,}",
+        "files": grouped(files),
+        "deleted": grouped(deleted),
+        "waiting": grouped(waiting),
         "has_scanner": scanner is not None,
         "people": [
             {"person": person_card(card), **_share(size, stored["file_person_mb"])}
@@ -172,6 +173,6 @@ def _used(stored: dict[str, Any]) -> dict[str, Any]:
 def _share(size: int, most_mb: int) -> dict[str, Any]:
     return {
         "size": f"{size / 1_000_000:,.1f}",
-        "most": f"{most_mb:,}",
+        "most": grouped(most_mb),
         "percent": min(100, round(100 * size / (most_mb * 1_000_000))),
     }

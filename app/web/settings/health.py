@@ -26,6 +26,7 @@ from app.ops.database import open_connections
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
+from app.web.core.local_numbers import grouped
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
@@ -273,7 +274,7 @@ def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]
         "server": state.server if state.server != HOUSE else "–",
         "role": _("Sockets") if state.role == "sockets" else _("Pages"),
         "last": moment_cell(state.last_on, viewer),
-        "requests": f"{state.requests:,}",
+        "requests": grouped(state.requests),
         "memory": said(state.memory_percent, "%"),
     }
 

@@ -23,6 +23,7 @@ from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
+from app.web.core.local_numbers import grouped
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
@@ -177,7 +178,7 @@ def _help(kind: Kind, facts: tuple[Any, int], viewer: Viewer) -> str:
         str(LABELS[kind.name][1]),
         _("Minimum: %(least)s. %(why)s", least=kind.least, why=translate_text(kind.why)),
         _("The oldest is from %(when)s.", when=relative(first, viewer)) if first is not None else "",
-        _("Deleted so far: %(count)s.", count=f"{deleted:,}") if deleted else "",
+        _("Deleted so far: %(count)s.", count=grouped(deleted)) if deleted else "",
     ]
     return " ".join(part for part in parts if part)
 
@@ -187,7 +188,7 @@ def _run_row(run: RetentionRun, viewer: Viewer) -> dict[str, Any]:
     return {
         "kind": label,
         "at": moment_cell(run.began_on, viewer),
-        "days": f"{run.days:,}",
-        "deleted": f"{run.deleted:,}",
+        "days": grouped(run.days),
+        "deleted": grouped(run.deleted),
         "goes_on": run.open_key is not None,
     }

@@ -19,6 +19,7 @@ from app.extensions import db
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
+from app.web.core.local_numbers import grouped
 from app.web.core.record_table import COUNT_CAP
 from app.web.workday import my_day_queries as queries
 from app.web.workday import requests
@@ -57,7 +58,7 @@ class DaySection:
     @property
     def count_text(self) -> str:
         """The number for the heading; 1,000+ where counting stopped."""
-        return f"{COUNT_CAP:,}+" if self.count > COUNT_CAP else str(self.count)
+        return f"{grouped(COUNT_CAP)}+" if self.count > COUNT_CAP else str(self.count)
 
 
 def sections(viewer: Viewer, only: str = "") -> list[DaySection]:
