@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import brand
-from app.domain.brand import ACCENT, Brand
+from app.domain.brand import ACCENT, Brand, Logo
 
 #: For so long a process goes by what it has read; the one that has stored a new brand reads it at once.
 SECONDS = 30.0
@@ -27,8 +27,8 @@ class ShownBrand:
     name: str
     #: #rrggbb; null = the product's own.
     accent: str | None = None
-    #: Digest of the logo; null = the first letter of the name in its place.
-    logo: str | None = None
+    #: Null = the first letter of the name in its place.
+    logo: Logo | None = None
     #: Column of Brand -> digest; empty = the product's own icons.
     icons: dict[str, str] = field(default_factory=dict)
 
@@ -40,7 +40,7 @@ class ShownBrand:
     @property
     def files(self) -> frozenset[str]:
         """The pictures that anybody may see."""
-        return frozenset({*self.icons.values(), *([self.logo] if self.logo else [])})
+        return frozenset({*self.icons.values(), *([self.logo.digest] if self.logo else [])})
 
 
 def last(app: Flask) -> ShownBrand:
@@ -75,4 +75,4 @@ def _default(app: Flask) -> ShownBrand:
 def _shown(app: Flask, row: Brand) -> ShownBrand:
     icons = {"icon_192": row.icon_192, "icon_512": row.icon_512, "icon_maskable": row.icon_maskable}
     made = {name: digest for name, digest in icons.items() if digest}
-    return ShownBrand(row.name or app.config["CRM"].brand, row.accent, row.logo, made)
+    return ShownBrand(row.name or app.config["CRM"].brand, row.accent, brand.logo_of(row), made)

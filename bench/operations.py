@@ -197,6 +197,7 @@ def _pages(who: str) -> list[Operation]:
     return [
         page("page: leads", who, "/leads/"),
         page("page: rows of the leads (htmx)", who, "/leads/", **{"HX-Request": "true"}),
+        page("page: board of leads", who, "/leads/?layout=board"),
         page("page: a lead", who, "/leads/show/{id}"),
         page("page: tasks", who, "/tasks/"),
         page("page: customers", who, "/customers/"),

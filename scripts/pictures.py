@@ -37,7 +37,7 @@ _ADDRESSES = """
 /tickets/ /tickets/?layout=board first:/tickets/ /tickets/add /customers/ first:/customers/ /customers/add
 /tasks/ /tasks/?layout=board /tasks/?layout=calendar /tasks/?layout=calendar&span=day /tasks/?layout=calendar&span=month
 first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /requests/ /campaigns/ /exports/ /imports/
-/imports/new /search?q=mehta /views/leads /bell/ /bell/choices/ /me/ /phone/ /sessions/ /keys/ /signature/
+/imports/new /search?q=mehta /views/ /bell/ /bell/choices/ /me/ /phone/ /sessions/ /keys/ /signature/
 /users/userinfo/ /help/ /offline/ /settings/ /users/list/ /users/add /roles/list/ /roles/matrix/ /users/can/
 /groups/list/ /settings/brand/ /settings/business/ /settings/hours/ /settings/holidays/list/ /turns/ /settings/sla/list/
 /settings/lists/ /settings/files/ /duplicates/ /reports/

@@ -29,9 +29,26 @@ class Brand(Versioned, Record):
     accent: Mapped[str | None] = mapped_column(String(7))
     #: A PNG of any shape, and the icons made of it, or of the product's mark in the colour: names in the file store.
     logo: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
+    #: In pixels.
+    logo_width: Mapped[int | None] = mapped_column(Integer)
+    logo_height: Mapped[int | None] = mapped_column(Integer)
     icon_192: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     icon_512: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     icon_maskable: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
+
+
+@dataclass(frozen=True)
+class Logo:
+    """A picture in the file store; sides in pixels."""
+
+    digest: str
+    width: int
+    height: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it says the name itself, as wide logos do, and stands instead of it."""
+        return self.width > 2 * self.height
 
 
 @dataclass(frozen=True)
@@ -40,13 +57,20 @@ class Look:
 
     name: str | None
     accent: str | None
-    logo: str | None
+    logo: Logo | None
     icons: dict[str, str]
 
 
 def stored(session: Session) -> Brand | None:
     """The row; None while nothing is set."""
     return session.scalars(select(Brand).where(Brand.id == _ID)).first()
+
+
+def logo_of(row: Brand | None) -> Logo | None:
+    """The logo of the row; None without one."""
+    if row is None or row.logo is None:
+        return None
+    return Logo(row.logo, row.logo_width or 1, row.logo_height or 1)
 
 
 def checked_name(typed: str) -> str | None:
@@ -79,7 +103,8 @@ def save(session: Session, look: Look, version: int | None, stamp: Stamp) -> Bra
         refuse_stale(row, version or 0)
     else:
         row = Brand(id=_ID)
-    row.name, row.accent, row.logo = look.name, look.accent, look.logo
+    row.name, row.accent, logo = look.name, look.accent, look.logo
+    row.logo, row.logo_width, row.logo_height = (logo.digest, logo.width, logo.height) if logo else (None, None, None)
     for column in ("icon_192", "icon_512", "icon_maskable"):
         setattr(row, column, look.icons.get(column))
     row.stamp(stamp)

@@ -21,8 +21,11 @@ class TooSmall(ValueError):
     """The picture has too few pixels for an icon."""
 
 
-def logo(file: BinaryIO) -> bytes | None:
-    """The picture as a PNG of at most LOGO, see-through where it was; None if it can't be shown. Raises TooSmall."""
+def logo(file: BinaryIO) -> tuple[bytes, tuple[int, int]] | None:
+    """The picture as a PNG of at most LOGO, see-through where it was, and its sides; None if it can't be shown.
+
+    Raises TooSmall.
+    """
     picture = pictures.opened(file, LOGO)
     if picture is None:
         return None
@@ -30,7 +33,7 @@ def logo(file: BinaryIO) -> bytes | None:
     cut = picture.crop(box) if box else picture
     if min(cut.size) < 16 or max(cut.size) < LEAST:
         raise TooSmall
-    return _png(cut)
+    return _png(cut), cut.size
 
 
 def of_logo(content: bytes) -> dict[str, bytes]:

@@ -25,6 +25,8 @@ def upgrade() -> None:
         sa.Column("name", sa.String(60)),
         sa.Column("accent", sa.String(7)),
         sa.Column("logo", sa.String(64)),
+        sa.Column("logo_width", sa.Integer()),
+        sa.Column("logo_height", sa.Integer()),
         sa.Column("icon_192", sa.String(64)),
         sa.Column("icon_512", sa.String(64)),
         sa.Column("icon_maskable", sa.String(64)),

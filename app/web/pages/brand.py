@@ -46,7 +46,8 @@ def for_pages() -> dict[str, Any]:
     return {
         "name": found.name,
         "accent": found.accent,
-        "logo_url": file_url(found.logo) if found.logo else None,
+        "logo_url": file_url(found.logo.digest) if found.logo else None,
+        "logo": found.logo,
         "mark_url": icon_url(found, "icon_192") if found.logo else None,
         "icon_url": icon_url(found, "icon_192"),
         "has_icons": bool(found.icons),

@@ -99,7 +99,7 @@ def _head(paper: _Paper, brand: ShownBrand | None) -> None:
     pdf, top = paper.pdf, paper.pdf.get_y()
     paper.put(brand.name, (pdf.l_margin, top, paper.room), _SIZE, to_end=True)
     if brand.logo is not None:
-        with message_files.open_digest(brand.logo) as file:
+        with message_files.open_digest(brand.logo.digest) as file:
             left = pdf.l_margin + paper.room - paper.width(brand.name, _SIZE) - _LOGO[0] - 2
             pdf.image(file.read(), left, top - 1, *_LOGO, keep_aspect_ratio=True)
     pdf.set_y(top)

@@ -14,7 +14,7 @@ from werkzeug.datastructures import FileStorage
 from app import access, branding
 from app.domain import brand
 from app.domain.base import RuleBroken
-from app.domain.brand import ACCENT, Look
+from app.domain.brand import ACCENT, Brand, Logo, Look
 from app.extensions import db
 from app.outbox import brand_icons
 from app.web.core import gate
@@ -65,7 +65,7 @@ class BrandView(SettingsPage):
         return redirect("/settings/brand/")
 
     def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
-        row, settings = brand.stored(db.session()), current_app.config["CRM"]
+        row, settings = _stored(), current_app.config["CRM"]
         form = {
             "title": _("Brand"),
             "back_label": _("Settings"),
@@ -79,6 +79,7 @@ class BrandView(SettingsPage):
         }
         shown = {
             "logo_url": file_url(row.logo) if row is not None and row.logo else None,
+            "logo": brand.logo_of(row),
             "logo_errors": errors.get("logo", []),
             "default_name": settings.brand,
         }
@@ -116,6 +117,11 @@ def _fields(row: Any, posted: Mapping[str, str], errors: dict[str, list[str]]) -
     ]
 
 
+def _stored() -> Brand | None:
+    with access.as_system(db.session()):
+        return brand.stored(db.session())
+
+
 def _version() -> int:
     sent = request.form.get("version", "")
     return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 9 else -1
@@ -147,12 +153,11 @@ def _own_name(name: str | None) -> str | None:
     return None if name == current_app.config["CRM"].brand else name
 
 
-def _logo(viewer: Viewer) -> str | None:
-    """The digest of the logo: a new one, the one of now, or none. Raises RuleBroken."""
+def _logo(viewer: Viewer) -> Logo | None:
+    """A new logo, the one of now, or none. Raises RuleBroken."""
     sent = request.files.get("logo")
     if sent is None or not sent.filename:
-        row = brand.stored(db.session())
-        return None if request.form.get("remove_logo") or row is None else row.logo
+        return None if request.form.get("remove_logo") else brand.logo_of(_stored())
     db.session.commit()  # no transaction waits while it is scanned and stored
     try:
         return _taken(sent, viewer)
@@ -160,8 +165,8 @@ def _logo(viewer: Viewer) -> str | None:
         sent.close()
 
 
-def _taken(sent: FileStorage, viewer: Viewer) -> str:
-    """The digest of an uploaded logo. Raises RuleBroken."""
+def _taken(sent: FileStorage, viewer: Viewer) -> Logo:
+    """An uploaded logo, kept. Raises RuleBroken."""
     size = sent.stream.seek(0, 2)
     if size > MAX_BYTES:
         raise RuleBroken(_("A logo can have up to %(most)s MB. Please choose a smaller one.", most=MAX_BYTES // 10**6))
@@ -169,18 +174,19 @@ def _taken(sent: FileStorage, viewer: Viewer) -> str:
     virus_checks.state_of(sent.stream, str(sent.filename)[:80], viewer)  # type: ignore[arg-type]
     sent.stream.seek(0)
     try:
-        content = brand_icons.logo(sent.stream)  # type: ignore[arg-type]
+        made = brand_icons.logo(sent.stream)  # type: ignore[arg-type]
     except brand_icons.TooSmall as small:
         raise RuleBroken(_("This logo is too small. Please choose one of at least 48 pixels.")) from small
-    if content is None:
+    if made is None:
         raise RuleBroken(_("This is no picture that can be shown. Please choose a JPEG, PNG, GIF or WebP."))
-    return _kept(content)
+    content, (width, height) = made
+    return Logo(_kept(content), width, height)
 
 
-def _icons(logo: str | None, accent: str | None) -> dict[str, str]:
+def _icons(logo: Logo | None, accent: str | None) -> dict[str, str]:
     """Column -> digest of the icons: of the logo, else of the product's mark in the colour, else none of its own."""
     if logo is not None:
-        with message_files.open_digest(logo) as file:
+        with message_files.open_digest(logo.digest) as file:
             made = brand_icons.of_logo(file.read())
     else:
         made = brand_icons.of_colour(accent) if accent else {}

@@ -19,6 +19,7 @@ from app.extensions import db
 from app.models import BusinessSetting
 from app.web.core import gate
 from app.web.core.languages import translate_text
+from app.web.core.shipped_labels import shown_label
 from app.web.pages.hardened import protect
 from app.web.pages.settings_page import SettingsPage
 
@@ -148,7 +149,7 @@ def _section(key: str, value: Any, posted: Any, errors: dict[str, list[str]]) ->
         "fields": [
             {
                 "name": name,
-                "label": name.partition(".")[2] or label,
+                "label": shown_label(name.partition(".")[2]) or label,
                 "value": posted.get(name, each),
                 "required": name not in _OPTIONAL and not isinstance(each, bool),
                 "kind": _kind(each),
