@@ -48,6 +48,7 @@ EVENTS = (
     "retention",
     "infected file",
     "merge",
+    "legal hold",
 )
 
 

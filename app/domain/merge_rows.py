@@ -23,7 +23,10 @@ BOOKKEEPING = ("record_merge", "merged_record", "merge_change", "duplicate_pair"
 #: (column with a table's name, column with an id): rows that refer to a record without a foreign key.
 PAIRS = (("activity", "record_kind", "record_id"),)
 #: Tables whose rows are no thing that a person would count.
-UNCOUNTED = ("status_change", "assignment", "customer_key", "customer_link", "ticket_subjects", "notification")
+UNCOUNTED = (
+    *("status_change", "assignment", "customer_key", "customer_link", "ticket_subjects", "notification"),
+    "legal_hold",
+)
 #: Ids of one statement.
 _AT_ONCE = 1000
 
