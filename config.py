@@ -28,7 +28,7 @@ ROLES = ("web", "sockets", "worker", "scheduler")
 DEFAULT_BRAND = "Eshin CRM"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: How long a request waits for a database connection of its process, and for a lock of another transaction.
-POOL_SECONDS, LOCK_WAIT_SECONDS = 5, 5
+POOL_SECONDS, LOCK_WAIT_SECONDS = 10, 5
 #: A transaction that does nothing for so long belongs to a frozen process: MariaDB rolls it back and frees its locks.
 IDLE_TRANSACTION_SECONDS = 20
 

@@ -35,6 +35,7 @@ from app.domain.inbound_events import InboundEvent  # a request of a provider, a
 from app.domain.job_runs import FailedCall, JobRun
 from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.leads import Lead  # a person who may become a customer
+from app.domain.legal_holds import LegalHold  # a record of which nothing is deleted
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
 from app.domain.mail_signatures import MailSignature  # the signature of a person or an account
 from app.domain.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
@@ -141,6 +142,7 @@ __all__ = [
     "Lead",
     "LeadSource",
     "LeadStatus",
+    "LegalHold",
     "ListChoice",
     "ListSetup",
     "LoginName",

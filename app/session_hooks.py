@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import account_rules, people, role_rules, session_filter
+from app.access import account_rules, hold_guard, people, role_rules, session_filter
 from app.domain import audit_chain, call_rollups, consents, custom_values, login_names, numbering, stored_text
 from app.models import Delivery
 from app.outbox import (
@@ -48,6 +48,7 @@ HOOKS = (
     Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
     Hook("before_flush", consents.refuse_change, "The consent ledger is append-only, also for admins and jobs."),
+    Hook("before_flush", hold_guard.refuse_deletions, "Nothing that is under a legal hold is deleted."),
     Hook("before_flush", stored_text.keep_storable, "No door stores control characters or decomposed letters."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
     Hook("before_flush", login_names.refuse_taken_names, "A name that looks like another's is refused with its field."),

@@ -31,6 +31,8 @@ class Logins:
 
     admin: tuple[str, str]
     replication: tuple[str, str]
+    #: ca, cert and key: files by which the servers are reached over TLS; {} = as they offer it, and unchecked.
+    tls: dict[str, str] = field(default_factory=dict)
 
 
 def position_of(text: str | None) -> Position:
@@ -94,6 +96,7 @@ class Server:
                 read_timeout=ANSWER_SECONDS,
                 autocommit=True,
                 cursorclass=DictCursor,
+                ssl=self.logins.tls or None,
             )
         with self._connection.cursor() as cursor:
             cursor.execute(sql, values or None)
@@ -162,7 +165,7 @@ class Server:
             self.rows("SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos")
         self.rows(
             "CHANGE MASTER TO master_host = %s, master_port = %s, master_user = %s, master_password = %s, "
-            "master_use_gtid = slave_pos, master_connect_retry = 1",
+            f"master_use_gtid = slave_pos, master_connect_retry = 1{', master_ssl = 1' if self.logins.tls else ''}",
             *(host.strip("[]"), int(port), user, password),
         )
         self.set_quietly("rpl_semi_sync_master_enabled", 0)

@@ -5,7 +5,8 @@
     deploy/promote HOST:PORT --rejoin    a server that was away follows the primary again
 
 HOST:PORT is written as in CRM_REPLICA_URLS. The settings (--env, by default /etc/crm/env) say which servers there are,
-and are rewritten. Run it on each server of the CRM: what is done already is found done. Then restart the CRM there.
+and are rewritten. Run it on each server of the CRM: what is done already is found done. Running processes see the file
+with their next connection, and people can save again; restart the CRM when there is time, for replicas and backups.
 --admin names a file (by default /etc/crm/promote, mode 0600):
 
     [admin]
@@ -26,9 +27,9 @@ import configparser
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -96,6 +97,12 @@ def place_of(url: str) -> str:
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{host}:{parts.port or 3306}"
+
+
+def tls_of(url: str) -> dict[str, str]:
+    """The files of TLS that a database's URL names, as PyMySQL calls them; the same for all servers."""
+    given = dict(parse_qsl(urlsplit(url).query))
+    return {name: given[f"ssl_{name}"] for name in ("ca", "cert", "key") if given.get(f"ssl_{name}")}
 
 
 def moved(url: str, place: str) -> str:
@@ -270,6 +277,7 @@ class Promotion:
 def promote(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None:
     """Promote the server and rewrite the settings. Raises Refused."""
     primary, replicas = env.urls()
+    logins = replace(logins, tls=tls_of(primary))
     by_place = {place_of(url): url for url in (primary, *replicas)}
     if arguments.server not in by_place:
         known = ", ".join(by_place)
@@ -291,6 +299,7 @@ def promote(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None
 def rejoin(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None:
     """Let a server follow the primary again. Raises Refused."""
     primary, replicas = env.urls()
+    logins = replace(logins, tls=tls_of(primary))
     if arguments.server == place_of(primary):
         raise Refused(f"{arguments.server} is the primary of {env.path}. Promote another server first.")
     leader, server = Server(place_of(primary), logins).look(), Server(arguments.server, logins).look()
@@ -310,7 +319,10 @@ def rejoin(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None:
 def write_settings(env: EnvFile, primary: str, replicas: list[str]) -> None:
     """Rewrite the settings, and say what is left to do."""
     if env.write(primary, replicas):
-        say(f"{env.path} names {place_of(primary)} as the primary. Restart the CRM on this server.")
+        say(
+            f"{env.path} names {place_of(primary)} as the primary, and the CRM on this server follows. "
+            "Restart it when there is time, so that it reads from the replicas that there are now."
+        )
     else:
         say(f"{env.path} is right already.")
 

@@ -20,6 +20,7 @@ APP = Path(session_hooks.__file__).parent
 LISTENS_TOO = {
     "ops/database.py": "engines, not sessions",
     "ops/measures.py": "engines, not sessions",
+    "ops/primary_place.py": "engines, not sessions",
     "dry_run.py": "a connection, for one transaction",
 }
 #: The two accessors of Session.info.

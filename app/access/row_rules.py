@@ -57,6 +57,7 @@ from app.models import (
     JobRun,
     KeptKey,
     Lead,
+    LegalHold,
     ListChoice,
     LoginName,
     Mail,
@@ -511,6 +512,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     # What a record was called is told by pages that check the record.
     FormerName: lambda _person: false(),
     FormerPerson: lambda _person: false(),
+    LegalHold: lambda person: true() if person.may("Legal Holds", "read") else false(),
     ImportRun: lambda person: true() if person.is_admin else ImportRun.created_by_id == person.id,
     ImportRow: lambda person: _of_own_run(person, ImportRun, ImportRow.run_id),
     ExportRun: lambda person: true() if person.is_admin else ExportRun.created_by_id == person.id,

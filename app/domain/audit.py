@@ -49,6 +49,7 @@ EVENTS = (
     "infected file",
     "merge",
     "custom field",
+    "legal hold",
 )
 
 

@@ -36,6 +36,7 @@ UNCOUNTED = (
     "customer_link",
     "ticket_subjects",
     "notification",
+    "legal_hold",
 )
 #: Ids of one statement.
 _AT_ONCE = 1000

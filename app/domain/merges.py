@@ -11,10 +11,24 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint, delete, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    delete,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.domain import legal_holds
 from app.domain.base import Code, RuleBroken, UtcDateTime
+from app.domain.legal_holds import HELD_COLUMNS
 
 #: For so long a merge can be undone; what is needed for it is forgotten afterwards, where the number leads is not.
 UNDO_FOR = timedelta(days=30)
@@ -171,8 +185,15 @@ class MergedAway(RuleBroken):
 
 
 def forget_old(session: Session, now: datetime, most: int) -> int:
-    """Delete what is needed to undo merges that can't be undone any more. Returns of how many merges."""
-    old = (RecordMerge.at < now - UNDO_FOR, RecordMerge.forgotten_on.is_(None))
+    """Delete what is needed to undo merges that can't be undone any more, unless the record is under a legal hold.
+
+    Returns of how many merges.
+    """
+    old = [RecordMerge.at < now - UNDO_FOR, RecordMerge.forgotten_on.is_(None)]
+    for column, ids in legal_holds.held(session, now).ids.items():
+        kind = next((name for name, own in HELD_COLUMNS.items() if own == column), None)
+        if kind is not None and ids:
+            old.append(or_(RecordMerge.kind != kind, RecordMerge.kept_id.not_in(sorted(ids))))
     keys: Sequence[int] = session.scalars(select(RecordMerge.id).where(*old).order_by(RecordMerge.id).limit(most)).all()
     if not keys:
         return 0

@@ -16,6 +16,7 @@ from app.domain import (
     customer_keys,
     customer_linking,
     duplicate_pairs,
+    legal_holds,
     merge_fields,
     merge_rows,
     timeline,
@@ -139,7 +140,8 @@ class _Merge:
             self.session.expire(row)
             self.session.delete(row)
             timeline.mark_changed(self.session, **({"lead_id": None} | {_COLUMN[self.kind]: row.id}))
-        self.session.flush()
+        with legal_holds.moved_by_merge(self.session):
+            self.session.flush()
         duplicate_pairs.forget(self.session, self.kind, [key for key in self.before if key != self.kept.id])
 
     # --- the kept record

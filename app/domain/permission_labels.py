@@ -20,6 +20,7 @@ MODULE_LABELS = {
     "Settings": translatable("Settings"),
     "Sign-ins": translatable("Sessions and API keys of others"),
     "Audit Log": translatable("Audit"),
+    "Legal Holds": translatable("Legal holds"),
 }
 VERB_LABELS = {
     "read": translatable("View"),

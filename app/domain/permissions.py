@@ -21,6 +21,7 @@ MODULES = (
     "Settings",
     "Sign-ins",
     "Audit Log",
+    "Legal Holds",
 )
 VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings", "reveal", "export", "import", "merge")
 #: Lowest first.
@@ -55,9 +56,11 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     # Of others: everybody sees and ends their own.
     "Sign-ins": ("read", "delete"),
     "Audit Log": ("read",),
+    # "create": to put records under a hold; "write": to release it.
+    "Legal Holds": ("read", "create", "write"),
 }
 #: Modules whose rows have no owner: only the levels none and all apply.
-WITHOUT_OWNER = ("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log")
+WITHOUT_OWNER = ("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log", "Legal Holds")
 
 
 def is_masked(name: str) -> bool:
@@ -186,7 +189,7 @@ DEFAULTS: dict[str, dict[str, dict[str, str]]] = {
         "Support Pages": _ALL,
     },
     "Compliance": {module: dict(_ALL) for module in MODULES if module not in ("Settings", "Sign-ins")}
-    | {"Call Logs": _ALL | {"recordings": "all"}},
+    | {"Call Logs": _ALL | {"recordings": "all"}, "Legal Holds": _cells("all", "read", "create", "write")},
 }
 _OPEN = dict.fromkeys(MASKED, "full") | {"pan": "last4", "aadhaar": "last4"}
 DEFAULT_MASKS: dict[str, dict[str, str]] = {

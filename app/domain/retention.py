@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, delete, func, select, true, update
 from sqlalchemy.orm import Session
 
-from app.domain import audit
+from app.domain import audit, legal_holds
 from app.domain.base import RuleBroken, Stamp, translatable
+from app.domain.legal_holds import Held
 from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, Kind, Store
 from app.domain.retention_runs import RetentionRule, RetentionRun
 
@@ -87,15 +88,18 @@ def _change_rule(session: Session, name: str, values: dict[str, Any]) -> None:
 
 
 def find(session: Session, now: datetime, limit: int) -> Found:
-    """The rows that are too old, at most so many."""
+    """The rows that are too old and under no legal hold, at most so many."""
     found, days, reached = Found(), days_of(session), _reached(session)
-    for kind in KINDS:
+    held = legal_holds.held(session, now)
+    for kind in _open_kinds(held):
         before = now - timedelta(days=days[kind.name])
         for place, store in enumerate(kind.stores):
             end = _last_old_key(session, store, store.as_stored(before)) if store.in_order else None
-            if kind.remembers and end is not None:
+            # Rows that are held now are looked at again when they are free.
+            if kind.remembers and end is not None and not held:
                 found.ends[kind.name] = end
-            span = _Span(store, store.as_stored(before), reached.get(kind.name, 0) if kind.remembers else None, end)
+            after = reached.get(kind.name, 0) if kind.remembers else None
+            span = _Span(store, store.as_stored(before), after, end, held)
             for key in span.keys(session, limit - len(found.rows)):
                 found.rows.append(Old(kind.name, place, key))
         if len(found.rows) >= limit:
@@ -103,11 +107,12 @@ def find(session: Session, now: datetime, limit: int) -> Found:
     return found
 
 
-def count(session: Session, now: datetime) -> dict[str, int]:
-    """Kind -> how many rows are too old now; nothing is deleted."""
+def count(session: Session, now: datetime, with_held: bool = False) -> dict[str, int]:
+    """Kind -> how many rows are too old now and under no legal hold, or also those that are; nothing is deleted."""
     days, reached = days_of(session), _reached(session)
-    counts: dict[str, int] = {}
-    for kind in KINDS:
+    held = Held() if with_held else legal_holds.held(session, now)
+    counts: dict[str, int] = dict.fromkeys(BY_NAME, 0)
+    for kind in _open_kinds(held):
         before = now - timedelta(days=days[kind.name])
         spans = (
             _Span(
@@ -115,11 +120,18 @@ def count(session: Session, now: datetime) -> dict[str, int]:
                 store.as_stored(before),
                 reached.get(kind.name, 0) if kind.remembers else None,
                 _last_old_key(session, store, store.as_stored(before)) if store.in_order else None,
+                held,
             )
             for store in kind.stores
         )
         counts[kind.name] = sum(span.count(session) for span in spans)
     return counts
+
+
+def _open_kinds(held: Held) -> list[Kind]:
+    """The kinds of which rows can be deleted: of what tells of everybody in one row after the other, none is while
+    anybody is under a hold."""
+    return [kind for kind in KINDS if not (held and kind.is_one_whole)]
 
 
 def oldest(session: Session) -> dict[str, datetime]:
@@ -167,6 +179,8 @@ class _Span:
     after: int | None
     #: None = to the last row; of tables in order, there is no old row.
     end: int | None
+    #: What is under a legal hold, and stays.
+    held: Held
 
     def keys(self, session: Session, limit: int) -> list[Any]:
         """Their keys, in order."""
@@ -175,7 +189,12 @@ class _Span:
         for part in self._parts(session):
             if len(found) >= limit:
                 break
-            query = select(key).where(part, _is_old(self.store, self.before)).order_by(key).limit(limit - len(found))
+            query = (
+                select(key)
+                .where(part, _is_old(self.store, self.before, self.held))
+                .order_by(key)
+                .limit(limit - len(found))
+            )
             found += session.execute(query).scalars()
         return found
 
@@ -183,7 +202,7 @@ class _Span:
         """How many there are."""
         rows = select(func.count()).select_from(self.store.table)
         return sum(
-            session.execute(rows.where(part, _is_old(self.store, self.before))).scalar() or 0
+            session.execute(rows.where(part, _is_old(self.store, self.before, self.held))).scalar() or 0
             for part in self._parts(session)
         )
 
@@ -202,9 +221,10 @@ class _Span:
             low = high
 
 
-def _is_old(store: Store, before: Any) -> ColumnElement[bool]:
-    is_old = store.table.c[store.time] < before
-    return is_old if store.only is None else and_(is_old, store.only)
+def _is_old(store: Store, before: Any, held: Held) -> ColumnElement[bool]:
+    """The rows of a table that go: old, of the kind, and not held."""
+    parts = (store.table.c[store.time] < before, store.only, held.spares(store.table))
+    return and_(*(part for part in parts if part is not None))
 
 
 # --- deleting
@@ -212,20 +232,29 @@ def _is_old(store: Store, before: Any) -> ColumnElement[bool]:
 
 def forget(session: Session, rows: Sequence[Old], now: datetime) -> int:
     """Delete these rows if they still are too old, and count them in the run. Returns how many were there."""
-    days, total = days_of(session), 0
+    days, total, held = days_of(session), 0, legal_holds.held(session, now)
     for (name, place), group in groupby(rows, key=lambda row: row[:2]):
         kind, keys = BY_NAME[name], [row.key for row in group]
         before = now - timedelta(days=days[name])
-        if kind.delete is not None:
-            deleted = kind.delete(session, keys, before)
+        store = kind.stores[place]
+        chosen = store.table.c[store.key].in_(keys)
+        if kind not in _open_kinds(held):
+            deleted = 0
+        elif kind.delete is not None:
+            deleted = kind.delete(session, _not_held(session, store, keys, held), before)
         else:
-            store = kind.stores[place]
-            chosen = store.table.c[store.key].in_(keys)
-            step = delete(store.table).where(chosen, _is_old(store, store.as_stored(before)))
+            step = delete(store.table).where(chosen, _is_old(store, store.as_stored(before), held))
             deleted = session.execute(step).rowcount  # type: ignore[attr-defined]
         _count_in_run(session, name, (deleted, days[name]), now)
         total += deleted
     return total
+
+
+def _not_held(session: Session, store: Store, keys: list[Any], held: Held) -> list[Any]:
+    spared, key = held.spares(store.table), store.table.c[store.key]
+    if spared is None:
+        return keys
+    return list(session.execute(select(key).where(key.in_(keys), spared).order_by(key)).scalars())
 
 
 def _count_in_run(session: Session, name: str, counted: tuple[int, int], now: datetime) -> None:

@@ -81,6 +81,8 @@ class Kind:
     remembers: bool = False
     #: Deletes rows instead of a plain DELETE: (session, keys, oldest moment that stays) -> how many.
     delete: Callable[[Session, Sequence[int], datetime], int] | None = None
+    #: Whether its rows tell of everybody and only go from the beginning, so that a legal hold on one keeps all.
+    is_one_whole: bool = False
 
     @property
     def is_by_law(self) -> bool:
@@ -213,6 +215,7 @@ KINDS = (
         (Store(AuditEntry, "at", key="seq"),),
         _BOOKS,
         delete=audit_chain.forget,
+        is_one_whole=True,
     ),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -33,6 +33,8 @@ class SessionContext:
     notice_batch: NoticeBatch | None = None
     #: Gathers a change's rows of history by class, see history_rows; None = each is written by itself.
     history_rows: dict[Any, list[dict[str, Any]]] | None = None
+    #: Whether records leave their tables because a merge has moved all that they had.
+    is_merging: bool = False
 
 
 def session_context(session: Session) -> SessionContext:

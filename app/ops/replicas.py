@@ -50,6 +50,8 @@ class Seen:
     position: Position = field(default_factory=dict)
     #: How long ago the primary was where this one is now; None = not known.
     lag_seconds: float | None = None
+    #: The same of what it has received, taken over or not; None = not known, or it receives nothing.
+    received_lag: float | None = None
     #: Kind and number of the error, if there was one.
     detail: str = ""
     #: time.monotonic()
@@ -81,7 +83,7 @@ class Replica:
     def leave_out(self, state: str, error: BaseException | None = None) -> None:
         """Don't read from it until the next look says otherwise."""
         detail = summary_of(error) if error is not None else ""
-        self.seen = replace(self.seen, state=state, detail=detail, seen_at=time.monotonic())
+        self.seen = replace(self.seen, state=state, received_lag=None, detail=detail, seen_at=time.monotonic())
 
     def close(self) -> None:
         """Let go of the connection that looks at it."""
@@ -113,13 +115,15 @@ class Replica:
         status = connection.execute(text("SHOW SLAVE STATUS")).mappings().first()
         position = gtids.parsed(connection.execute(text("SELECT @@global.gtid_slave_pos")).scalar_one())
         revision = connection.execute(text("SELECT MAX(version_num) FROM alembic_version")).scalar()
-        seen = Seen(OK, position, primary.lag_of(position, now), "", now)
+        seen = Seen(OK, position, primary.lag_of(position, now), None, "", now)
         if status is None:
             return replace(seen, state=UNSET)
         if status["Slave_SQL_Running"] != "Yes":
             return replace(seen, state=BROKEN, detail=str(status["Last_SQL_Errno"] or ""))
         if status["Slave_IO_Running"] != "Yes":
             return replace(seen, state=CUT_OFF, detail=str(status["Last_IO_Errno"] or ""))
+        received = primary.lag_of(gtids.later(position, gtids.parsed(status["Gtid_IO_Pos"])), now)
+        seen = replace(seen, received_lag=received)
         if revision != primary.revision:
             return replace(seen, state=OUTDATED)
         if seen.lag_seconds is None or seen.lag_seconds > limit_seconds:
@@ -152,11 +156,14 @@ class Primary:
             connection = self._watching()
             position = gtids.parsed(connection.execute(text("SELECT @@global.gtid_binlog_pos")).scalar_one())
             self.revision = connection.execute(text("SELECT MAX(version_num) FROM alembic_version")).scalar()
-            status = connection.execute(text("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'")).first()
+            rows = connection.execute(text("SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_master\\_%'")).all()
         except SQLAlchemyError:
             self._let_go()
             raise
-        self.is_semi_sync = None if status is None else status[1] == "ON"
+        status = {str(row[0]).lower().removeprefix("rpl_semi_sync_master_"): str(row[1]) for row in rows}
+        # With nobody who could confirm, it stays on until a commit has waited in vain.
+        is_on = status.get("status") == "ON" and status.get("clients", "0") != "0"
+        self.is_semi_sync = is_on if "status" in status else None
         if not self._history or self._history[-1][1] != position:
             self._history.append((time.monotonic(), position))
 
@@ -206,6 +213,16 @@ class Replicas:
         wanted = gtids.later(known, brought)
         chosen = usable[user_id % len(usable)]  # the same one again, lest time go backwards
         return self._count(chosen.name, chosen) if chosen.wait_for(wanted) else self._count("not there yet", None)
+
+    def loss_seconds(self) -> float | None:
+        """What was saved in so many last seconds is lost if the primary is lost now; None = nobody receives anything.
+
+        As of the last look, so it may be a second more.
+        """
+        if self.primary.is_semi_sync:
+            return 0.0
+        known = [each.seen.received_lag for each in self.all]
+        return min((lag for lag in known if lag is not None), default=None)
 
     def _count(self, where: str, replica: Replica | None) -> Replica | None:
         self.served[where] = self.served.get(where, 0) + 1

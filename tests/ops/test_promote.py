@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pymysql
 import pytest
 
-from tests.houses import ADMIN, REPLICATION, ROUNDS, Follower, figures, replicated
-from tests.servers import ROOT, eventually
+from tests.app_fixtures import FIELD_KEY
+from tests.houses import ADMIN, REPLICATION, ROUNDS, Follower, dumped_into, figures, replicated
+from tests.servers import ROOT, Databases, LiveServer, eventually
 
 TABLE = (
     "CREATE DATABASE crm",
@@ -58,9 +62,9 @@ class Operator:
     admin: Path
 
     @classmethod
-    def of(cls, folder: Path, servers: list[Follower]) -> Operator:
+    def of(cls, folder: Path, servers: list[Follower], database: str = "crm") -> Operator:
         made = cls(folder / "env", folder / "promote")
-        urls = [f"mysql+pymysql://crm:p%40ss@{each.place}/crm?charset=utf8mb4" for each in servers]
+        urls = [f"mysql+pymysql://crm:p%40ss@{each.place}/{database}?charset=utf8mb4" for each in servers]
         made.env.write_text(f"# settings\nCRM_DATABASE_URL='{urls[0]}'\nCRM_PORT='8000'\n")
         with made.env.open("a") as file:
             file.write(f"CRM_REPLICA_URLS='{','.join(urls[1:])}'\n")
@@ -139,6 +143,91 @@ def test_the_primary_is_killed_under_writes(_round: int, tmp_path: Path, mariadb
         first.say("INSERT INTO crm.t VALUES (-2)")
         assert "holds changes that" in operator.is_refused(first, "--rejoin")
         assert first.say("SELECT @@global.read_only")[0][0] == 1
+
+
+@dataclass
+class Savers:
+    """People who save through a running server of the CRM until they are told to stop."""
+
+    web: LiveServer
+    #: Phone numbers of leads that were answered with 201, and when.
+    saved: dict[str, float] = field(default_factory=dict)
+    #: Answers of other statuses.
+    other: list[int] = field(default_factory=list)
+    is_over: bool = False
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Savers]:
+        threads = [threading.Thread(target=self._save, args=(number,)) for number in range(3)]
+        for each in threads:
+            each.start()
+        try:
+            yield self
+        finally:
+            self.is_over = True
+            for each in threads:
+                each.join()
+
+    def _save(self, number: int) -> None:
+        serial = number * 1_000_000
+        while not self.is_over:
+            serial += 1
+            body = json.dumps({"first_name": "Saved", "mobile": f"97{serial:08d}"})
+            headers = {"Authorization": "token keyana:secret-ana", "Content-Type": "application/json"}
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.web.port, timeout=60)) as line:
+                line.request("POST", "/api/v1/lead/", body, headers)
+                answer = line.getresponse()
+                answer.read()
+            if answer.status == 201:
+                self.saved[f"97{serial:08d}"] = time.monotonic()
+            else:
+                self.other.append(answer.status)
+                time.sleep(0.05)
+
+    def since(self, moment: float) -> float | None:
+        """How many seconds after this moment somebody could save again."""
+        later = [at for at in list(self.saved.values()) if at > moment]
+        return min(later) - moment if later else None
+
+
+def test_a_running_server_saves_again_without_a_restart(
+    tmp_path: Path, mariadb_cache: Path, mariadb_server: Databases, settled_mariadb: str
+) -> None:
+    """deploy/promote rewrites the file of settings; lost primary, then a planned switch back."""
+    with replicated(tmp_path, mariadb_cache) as servers:
+        first, second = servers
+        name = settled_mariadb
+        dumped_into(mariadb_server.port, name, first)
+        first.say("CREATE USER crm@'127.0.0.1' IDENTIFIED BY 'p@ss'", f"GRANT ALL ON {name}.* TO crm@'127.0.0.1'")
+        operator = Operator.of(tmp_path, servers, name)
+        url = operator.primary().partition("=")[2].strip("'")
+        more = {"CRM_SETTINGS_FILE": str(operator.env), "CRM_FIELD_KEY": FIELD_KEY, "CRM_SCHEDULER": "on"}
+        web = LiveServer(tmp_path / "web", CRM_DATABASE_URL=url, CRM_API_LIMIT="off", CRM_API_WRITE_LIMIT="off", **more)
+        with web, Savers(web).running() as savers:
+            eventually(lambda: len(savers.saved) > 20, "nobody can save")
+            pid = web.pid
+            first.kill()
+            killed = time.monotonic()
+            operator.promotes(second)
+            promoted = time.monotonic()
+            eventually(lambda: savers.since(promoted) is not None, "nobody can save again")
+            figures.info("promoted after %.1f s, saving %.1f s later", promoted - killed, savers.since(promoted))
+            first.options = (*first.options, "--read-only=1")
+            first.start()
+            operator.promotes(first, "--rejoin")
+            operator.promotes(first, "--switch")
+            switched = time.monotonic()
+            eventually(lambda: savers.since(switched) is not None, "nobody can save after the switch")
+            figures.info("saving %.1f s after the switch", savers.since(switched))
+            eventually(lambda: _leads_on(first, name), "nobody leads the schedule there")
+        assert web.process is None and pid
+        assert {*savers.other} <= {503}, savers.other
+        there = {row[0] for row in first.say(f"SELECT mobile FROM {name}.leads WHERE first_name = 'Saved'")}  # noqa: S608
+        assert {*savers.saved} <= there, {*savers.saved} - there
+
+
+def _leads_on(server: Follower, name: str) -> bool:
+    return server.say(f"SELECT IS_USED_LOCK('crm-scheduler:{name}')")[0][0] is not None
 
 
 def test_a_planned_switch_and_back(tmp_path: Path, mariadb_cache: Path) -> None:

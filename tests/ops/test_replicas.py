@@ -130,6 +130,28 @@ def test_behind_the_wait_the_primary_answers(house: House) -> None:
     house.becomes(replicas.OK)
 
 
+def test_the_health_page_says_what_would_be_lost_with_the_primary(house: House) -> None:
+    house.becomes(replicas.OK)
+    assert house.replicas.primary.is_semi_sync and house.replicas.loss_seconds() == 0
+    house.primary.say("SET GLOBAL rpl_semi_sync_master_enabled = 0")
+    house.look()
+    seconds = house.replicas.loss_seconds()
+    assert seconds is not None and not house.replicas.primary.is_semi_sync
+    assert "saved in the last" in _health(house)
+    house.primary.say("SET GLOBAL rpl_semi_sync_master_enabled = 1")
+    house.replica.say("STOP SLAVE")
+    eventually(lambda: house.look() != replicas.OK and not house.replicas.primary.is_semi_sync, "it is still safe")
+    assert house.replicas.loss_seconds() is None
+    assert "No replica receives what is saved here" in _health(house)
+    house.replica.say("START SLAVE")
+    eventually(lambda: bool(house.look() == replicas.OK and house.replicas.primary.is_semi_sync), "it is not safe")
+    assert "counts as saved once a replica has it" in _health(house)
+
+
+def _health(house: House) -> str:
+    return re.sub(r"\s+", " ", house.world.door("root").screen("/health/").text)
+
+
 def test_a_replica_far_behind_is_left_out(house: House) -> None:
     house.becomes(replicas.OK)
     house.replica.say("STOP SLAVE", "CHANGE MASTER TO master_delay=60", "START SLAVE")

@@ -179,6 +179,9 @@ def _replica_gauges() -> list[Gauge]:
     if replicas.primary.is_semi_sync is not None:
         said = "Whether a commit waits until a replica has it."
         found.append(Gauge("crm_database_semi_sync", said, replicas.primary.is_semi_sync))
+    if (seconds := replicas.loss_seconds()) is not None:
+        said = "What was saved in so many last seconds is lost if the primary is lost now."
+        found.append(Gauge("crm_database_loss_seconds", said, seconds))
     return found
 
 

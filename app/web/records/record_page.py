@@ -15,7 +15,16 @@ from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
 from app.web.core.reference_fields import person_card
 from app.web.core.shipped_labels import shown_label
-from app.web.records import composer, dial_targets, editable, form_page, related_lists, reveals, timeline_tabs
+from app.web.records import (
+    composer,
+    dial_targets,
+    editable,
+    form_page,
+    hold_action,
+    related_lists,
+    reveals,
+    timeline_tabs,
+)
 from app.web.records.task_inputs import tasks_input
 
 #: Names of records in live events.
@@ -48,9 +57,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "moves": _other_statuses(screen, wire, related, viewer) if may_write and screen.status_master else [],
             "assignees": _assignees(wire),
             "primary": screen.main_action(wire, viewer),
-            "more": screen.more_actions(wire, viewer)
-            if viewer.person.may(screen.module, screen.more_actions_verb)
-            else [],
+            "more": _more(screen, wire, viewer),
             "strip": [
                 {"name": name, "label": record_table.by_name[name].label, "cell": cells[name]}
                 for name in screen.summary_columns
@@ -75,6 +82,13 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
         | timeline_tabs.context(timeline_tabs.Place.of(screen, wire["id"], wire.get("number"), viewer), args, viewer)
         | screen.context_overrides(wire, viewer)
     )
+
+
+def _more(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """The entries of the record's menu."""
+    may = viewer.person.may(screen.module, screen.more_actions_verb)
+    offered = screen.more_actions(wire, viewer) if may else []
+    return [*offered, *hold_action.action(screen.record_table.record, wire, viewer)]
 
 
 def _files_url(record: Any, key: int, viewer: Viewer) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from flask import current_app
@@ -34,7 +35,7 @@ def rows() -> list[dict[str, Any]]:
     made = []
     if found is not None:
         found.look()
-        made.append(_primary(settings.database_url, found.primary.is_semi_sync))
+        made.append(_primary(settings.database_url, found))
         made += [_replica(each) for each in found.all]
     house = server_urls.redis_house(settings.redis_url) if settings.redis_url else None
     if house is not None:
@@ -63,19 +64,34 @@ def _background() -> list[dict[str, Any]]:
     return [*made, {"server": leader, "note": note} | in_use | role]
 
 
-def _primary(url: str, is_semi_sync: bool | None) -> dict[str, Any]:
+def _loss(found: replicas.Replicas) -> str:
+    """What would be lost with the primary now."""
+    seconds = found.loss_seconds()
+    if found.primary.is_semi_sync:
+        return _("A change counts as saved once a replica has it, too.")
+    if seconds is None:
+        return _(
+            "No replica receives what is saved here. If this server is lost now, all of that since the last replica "
+            "went is lost with it."
+        )
+    return _(
+        "Semi-synchronous replication is off, or no replica confirms in time. If this server is lost now, what was "
+        "saved in the last %(seconds)s s is lost with it.",
+        seconds=math.ceil(seconds + replicas.CHECK_SECONDS),
+    )
+
+
+def _primary(url: str, found: replicas.Replicas) -> dict[str, Any]:
     state = probes.database_state()
     word = (_("In use"), "green") if state == "ok" else (_("Doesn't answer"), "red")
-    if is_semi_sync:
-        note = _("A change counts as saved once a replica has it, too.")
-    else:
-        note = _("If this server is lost, the last changes may be lost with it: semi-synchronous replication is off.")
+    if state == "ok" and not found.primary.is_semi_sync:
+        word = (_("In use"), "amber")
     return {
         "server": server_urls.database_place(url),
         "role": _("Database: primary"),
         "word": word[0],
         "tone": word[1],
-        "note": note,
+        "note": _loss(found),
     }
 
 
@@ -100,7 +116,7 @@ def check() -> health.Finding:
         sentence = _("Replicas that lists are not read from: %(names)s.", names=names)
         return health.Finding(health.DEGRADED, sentence, _("See “Replicas” in docs/operate.md for each of these."))
     if not found.primary.is_semi_sync:
-        sentence = _("The replicas are in use, but semi-synchronous replication is off.")
+        sentence = _("The replicas are in use.") + " " + _loss(found)
         advice = _("Turn it on, or the last changes may be lost with the primary; see “Replicas” in docs/operate.md.")
         return health.Finding(health.DEGRADED, sentence, advice)
     return health.Finding(health.OK, _("The replicas are in use, and a change counts once one of them has it."))

@@ -111,7 +111,19 @@ class RetentionView(SettingsPage):
             "conflict": None,
         }
         runs = [_run_row(run, viewer) for run in retention.recent(session, MAX_RUNS)]
-        return self.render_template("settings/retention.html", title=form["title"], form=form, runs=runs)
+        counts = _counts(session, viewer) if request.args.get("count") else None
+        words = {"title": form["title"], "form": form, "runs": runs, "counts": counts}
+        return self.render_template("settings/retention.html", **words)
+
+
+def _counts(session: Session, viewer: Viewer) -> list[dict[str, str]]:
+    """{kind, rows, held} of each kind of which something would go now, or would but for a legal hold."""
+    open_rows, old = retention.count(session, viewer.now), retention.count(session, viewer.now, with_held=True)
+    return [
+        {"kind": LABELS[name][0], "rows": f"{open_rows[name]:,}", "held": f"{old[name] - open_rows[name]:,}"}
+        for name in old
+        if old[name]
+    ]
 
 
 def _refuse_others() -> None:

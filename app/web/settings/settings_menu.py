@@ -23,6 +23,7 @@ from app.web.settings.effective_rights import EffectiveRightsView
 from app.web.settings.files import FileSettingsView
 from app.web.settings.health import HealthView, SelfTestView
 from app.web.settings.jobs import JobsView
+from app.web.settings.legal_holds import LegalHoldsView
 from app.web.settings.list_setups import ListSetupsView
 from app.web.settings.masters import (
     AccountTypes,
@@ -100,6 +101,7 @@ SYSTEM = (
     Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
     Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),
     Entry("files", _("Files"), FileSettingsView, "paperclip", "/settings/files/"),
+    Entry("legal-holds", _("Legal holds"), LegalHoldsView, "lock", "/settings/legal-holds/"),
     Entry("retention", _("Retention"), RetentionView, "archive", "/settings/retention/"),
     Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
     Entry("audit", _("Audit"), Audit, "history", "/audit/"),

@@ -28,6 +28,7 @@ _HIDDEN = "Security"
 #: The icon of an entry whose own icon is not among ours.
 _DEFAULT_ICON = "layout-list"
 Entry = dict[str, Any]
+_HOLDS = "/settings/legal-holds/"
 
 
 def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
@@ -37,17 +38,12 @@ def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
     if any(entry["active"] for entry in pinned):
         entries = [entry | {"active": entry["active"] and entry["group"] == "views"} for entry in entries]
     if person.may("Settings", "read"):
-        entries.append(
-            {
-                "name": "settings",
-                "label": _("Settings"),
-                "icon": "settings",
-                "url": "/settings/",
-                "badge": None,
-                "group": "settings",
-                "active": _is_settings(path),
-            }
-        )
+        shown = {"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/"}
+        entries.append(shown | {"badge": None, "group": "settings", "active": _is_settings(path)})
+    elif person.may("Legal Holds", "read"):
+        # The only page of the settings for which somebody without them has a right of its own.
+        shown = {"name": "legal-holds", "label": _("Legal holds"), "icon": "lock", "url": _HOLDS}
+        entries.append(shown | {"badge": None, "group": "settings", "active": path.startswith(_HOLDS)})
     return entries, list(_new(person))
 
 

@@ -1,0 +1,16 @@
+"""Nothing that is under a legal hold is deleted by an object, whoever asks for it and through whatever door."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.domain import legal_holds
+
+
+def refuse_deletions(session: Session, _context: Any, _instances: Any) -> None:
+    """Before a flush: look at what it would delete; no statement where that is nothing that can be held."""
+    if session.deleted:
+        legal_holds.refuse_deletions(session, session.deleted, datetime.now(UTC))

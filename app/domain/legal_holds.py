@@ -1,0 +1,182 @@
+"""Legal holds: of a customer, lead or ticket under a hold, nothing is deleted, by whatever way.
+
+A hold on a customer covers their leads and tickets; a hold on any of these covers its tasks, calls, messages, notes,
+files and the rest of its timeline. It ends on its last day, or when somebody releases it; several may stand at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import ColumnElement, Date, ForeignKey, Index, Integer, String, Table, and_, or_, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain import audit
+from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime, translatable
+from app.domain.session_context import session_context
+
+#: Characters of a reason.
+MOST = 500
+#: Tables whose records can be put under a hold -> the column that names one.
+HELD_COLUMNS = {name: RECORD_COLUMNS[name] for name in ("customer", "leads", "ticket")}
+#: Tables of which nothing is deleted that belongs to a record under a hold.
+GUARDED = (*HELD_COLUMNS, "task", "call_log", "message", "attachment", "activity")
+
+
+class LegalHold(Model):  # type: ignore[misc]
+    """One hold on one record."""
+
+    __tablename__ = "legal_hold"
+    __table_args__ = (Index("ix_legal_hold_released", "released_on"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: One of the three is set. A record goes only after its holds have ended, and they with it; the audit keeps them.
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), index=True)
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
+    #: Why, in words.
+    reason: Mapped[str] = mapped_column(String(MOST), nullable=False)
+    #: The last day, of the office; null = until it is released.
+    until: Mapped[date | None] = mapped_column(Date)
+    placed_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    placed_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    released_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    released_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    released_why: Mapped[str | None] = mapped_column(String(MOST))
+
+
+_HOLD: Any = LegalHold.__table__
+
+
+def stands(row: Any, today: date) -> bool:
+    """Whether a hold is in force on this day of the office."""
+    return row.released_on is None and (row.until is None or row.until >= today)
+
+
+# --- placing and releasing
+
+
+def place(session: Session, record: Any, reason: str, until: date | None, stamp: Stamp, today: date) -> LegalHold:
+    """Put a customer, lead or ticket under a hold, which is audited. Raises RuleBroken."""
+    text = _reason(reason, "reason")
+    if until is not None and until < today:
+        raise RuleBroken("Please choose a last day that is not over, or leave it empty.", "until")
+    hold = LegalHold(reason=text, until=until, placed_on=stamp.now, placed_by_id=stamp.by)
+    setattr(hold, HELD_COLUMNS[record.__tablename__], record.id)
+    session.add(hold)
+    session.flush()
+    about = f"{record.__tablename__} {record.number}"
+    said = until.isoformat() if until else None
+    audit.write(session, "legal hold", stamp.by, stamp.now, about=about, hold=hold.id, what="placed", until=said)
+    return hold
+
+
+def release(session: Session, hold: LegalHold, reason: str, stamp: Stamp, number: str) -> None:
+    """End a hold, which is audited; `number`: of the record. Raises RuleBroken, Conflict if it was ended already."""
+    text = _reason(reason, "reason")
+    if hold.released_on is not None:
+        raise Conflict("Somebody has released this hold already.")
+    hold.released_on, hold.released_by_id, hold.released_why = stamp.now, stamp.by, text
+    session.flush()
+    audit.write(session, "legal hold", stamp.by, stamp.now, about=number, hold=hold.id, what="released")
+
+
+def _reason(text: str, name: str) -> str:
+    text = text.strip()
+    if not text:
+        raise RuleBroken("Please say why, so that others can understand it years later.", name)
+    if len(text) > MOST:
+        raise RuleBroken(translatable("Please say it in at most %(most)s characters.", most=MOST), name)
+    return text
+
+
+# --- what is held
+
+
+@dataclass(frozen=True)
+class Held:
+    """Ids of all that is under a hold, by the column that names it."""
+
+    ids: dict[str, frozenset[int]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(self.ids.values())
+
+    def covers(self, row: Any) -> bool:
+        """Whether a row is one of these records, or belongs to one."""
+        own = RECORD_COLUMNS.get(str(row.__tablename__))
+        if own is not None and row.id in self.ids.get(own, ()):
+            return True
+        return any(getattr(row, column, None) in ids for column, ids in self.ids.items())
+
+    def spares(self, table: Table) -> ColumnElement[bool] | None:
+        """The condition of rows of this table that are not held; None where none of it can be."""
+        parts = [
+            or_(table.c[column].is_(None), table.c[column].not_in(sorted(ids)))
+            for column, ids in self.ids.items()
+            if ids and column in table.c
+        ]
+        return and_(*parts) if parts else None
+
+
+def held(session: Session, now: datetime) -> Held:
+    """All that is under a hold now: one statement where nothing is.
+
+    A last day is over when it is over everywhere, whatever the office's time zone.
+    """
+    today = (now - timedelta(hours=12)).date()
+    columns = [_HOLD.c[name] for name in HELD_COLUMNS.values()]
+    is_in_force = and_(_HOLD.c.released_on.is_(None), or_(_HOLD.c.until.is_(None), _HOLD.c.until >= today))
+    rows = session.execute(select(*columns).where(is_in_force)).all()
+    if not rows:
+        return Held()
+    found = {name: {row[n] for row in rows if row[n] is not None} for n, name in enumerate(HELD_COLUMNS.values())}
+    for name, column in (("leads", "lead_id"), ("ticket", "ticket_id")):
+        found[column] |= _of(session, name, {"customer_id": found["customer_id"]})
+    found["task_id"] = _of(session, "task", {key: found[key] for key in ("lead_id", "ticket_id")})
+    return Held({column: frozenset(ids) for column, ids in found.items()})
+
+
+def _of(session: Session, name: str, parents: dict[str, set[int]]) -> set[int]:
+    """The ids of the rows of a table that belong to these parents."""
+    table = Model.metadata.tables[name]
+    rules = [table.c[column].in_(sorted(ids)) for column, ids in parents.items() if ids]
+    return {*session.execute(select(table.c.id).where(or_(*rules))).scalars()} if rules else set()
+
+
+def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> None:
+    """Raise RuleBroken if one of these rows, about to be deleted, is held or belongs to what is held."""
+    guarded = [row for row in rows if getattr(row, "__tablename__", "") in GUARDED]
+    if not guarded or session_context(session).is_merging:
+        return
+    found = held(session, now)
+    if found and any(found.covers(row) or _has_held_part(session, row, found) for row in guarded):
+        raise RuleBroken(
+            "This is under a legal hold, so nothing of it can be deleted. Ask the compliance officer, who can see why "
+            "and until when, and can release it."
+        )
+
+
+def _has_held_part(session: Session, row: Any, found: Held) -> bool:
+    """Whether a customer has a lead or ticket that is held by itself."""
+    if row.__tablename__ != "customer":
+        return False
+    for name, column in (("leads", "lead_id"), ("ticket", "ticket_id")):
+        if _of(session, name, {"customer_id": {row.id}}) & found.ids.get(column, frozenset()):
+            return True
+    return False
+
+
+@contextmanager
+def moved_by_merge(session: Session) -> Iterator[None]:
+    """Inside, records may leave their tables: all that they had is at the record that was kept, the hold with it."""
+    context = session_context(session)
+    context.is_merging = True
+    try:
+        yield
+    finally:
+        context.is_merging = False

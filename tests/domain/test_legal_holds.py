@@ -1,0 +1,177 @@
+"""Legal holds: of what is held nothing goes, by hand, by age, from the trash or after a merge, until the hold ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app import session_hooks
+from app.domain import audit_keys, legal_holds, merges, merging, retention, timeline
+from app.domain.audit_keys import AuditKeys
+from app.domain.base import Conflict, RuleBroken, Stamp
+from app.domain.change_context import ChangeContext
+from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, LegalHold, MergedRecord
+from tests import makers
+from tests.makers import NOW
+
+TODAY = NOW.date()
+YEARS = timedelta(days=4000)
+_serial = count(1)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    session_hooks.install()
+    engine = makers.database()
+    audit_keys.use(engine, AuditKeys(b"k" * 32))
+    with makers.opened(engine) as session:
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
+def stamp(session: Session) -> Stamp:
+    return Stamp(makers.user(session, "rhea").id, NOW)
+
+
+def hold(session: Session, record: Any, stamp: Stamp, until: date | None = None) -> LegalHold:
+    return legal_holds.place(session, record, "SCORES 2026/77", until, stamp, TODAY)
+
+
+def customer(session: Session) -> Customer:
+    row = Customer(number=f"CRM-CUST-2026-{session.scalar(select(func.count(Customer.id))):05d}", first_name="Asha")
+    row.stamp(Stamp(None, NOW))
+    session.add(row)
+    session.flush()
+    return row
+
+
+def file_of(session: Session, **about: Any) -> Attachment:
+    row = Attachment(
+        name="pan.pdf", mime_type="application/pdf", size=1, digest="d" * 64, number=1, scan="off", **about
+    )
+    row.series = f"{next(_serial)}"
+    row.stamp(Stamp(None, NOW - YEARS))
+    row.deleted_on = NOW - YEARS
+    session.add(row)
+    session.flush()
+    return row
+
+
+def refuses(session: Session, row: Any) -> bool:
+    """Whether the row can't be deleted."""
+    try:
+        with session.begin_nested():
+            session.delete(row)
+            session.flush()
+            raise LookupError
+    except RuleBroken as broken:
+        assert "under a legal hold" in broken.message
+        return True
+    except LookupError:
+        return False
+
+
+def test_what_belongs_to_a_held_record_cannot_be_deleted(session: Session, stamp: Stamp) -> None:
+    person = customer(session)
+    lead, other = makers.lead(session, customer_id=person.id), makers.lead(session)
+    ticket = makers.ticket(session, customer_id=person.id)
+    task = makers.task(session, ticket)
+    held = hold(session, person, stamp)
+    for row in (person, lead, ticket, task, file_of(session, lead_id=lead.id), file_of(session, task_id=task.id)):
+        assert refuses(session, row), row
+    assert not refuses(session, other)
+    legal_holds.release(session, held, "settled", stamp, person.number)
+    assert not refuses(session, ticket) and not refuses(session, task)
+    hold(session, lead, stamp)
+    assert refuses(session, lead) and refuses(session, person), "a part of the customer is held by itself"
+    assert not refuses(session, ticket)
+    events = [(row.payload["what"], row.about) for row in _audited(session)]
+    assert events == [
+        ("placed", f"customer {person.number}"),
+        ("released", person.number),
+        ("placed", f"leads {lead.number}"),
+    ]
+
+
+def _audited(session: Session) -> list[AuditEntry]:
+    session.commit()
+    return list(session.scalars(select(AuditEntry).where(AuditEntry.event == "legal hold").order_by(AuditEntry.seq)))
+
+
+def test_a_hold_ends_with_its_last_day(session: Session, stamp: Stamp) -> None:
+    lead = makers.lead(session)
+    hold(session, lead, stamp, TODAY)
+    assert legal_holds.held(session, NOW).covers(lead)
+    assert legal_holds.held(session, NOW + timedelta(hours=12)).covers(lead), "the day is not over everywhere"
+    assert not legal_holds.held(session, NOW + timedelta(days=2))
+    with pytest.raises(RuleBroken, match="not over"):
+        hold(session, lead, stamp, TODAY - timedelta(days=1))
+    with pytest.raises(RuleBroken, match="say why"):
+        legal_holds.place(session, lead, " ", None, stamp, TODAY)
+    with pytest.raises(RuleBroken, match="at most 500"):
+        legal_holds.place(session, lead, "x" * 501, None, stamp, TODAY)
+    held = hold(session, lead, stamp)
+    legal_holds.release(session, held, "over", stamp, lead.number)
+    with pytest.raises(Conflict):
+        legal_holds.release(session, held, "over", stamp, lead.number)
+
+
+def test_what_is_held_stays_however_old_it_is_and_goes_afterwards(session: Session, stamp: Stamp) -> None:
+    """Timelines, the trash, files by age, and all of the audit; what would go is told beside what is held."""
+    mine, other = makers.lead(session), makers.lead(session)
+    for lead in (mine, other):
+        timeline.write(session, lead, "system", Stamp(None, NOW - YEARS), event="created")
+        file_of(session, lead_id=lead.id)
+    held = hold(session, mine, stamp)
+    session.execute(update(Activity).values(at=NOW - YEARS))
+    session.commit()
+    session.execute(update(AuditEntry).values(at=NOW - YEARS))
+    open_rows, old = retention.count(session, NOW), retention.count(session, NOW, with_held=True)
+    for kind, counted in (("timeline of leads", (1, 2)), ("deleted files", (1, 2)), ("audit", (0, 1))):
+        assert (open_rows[kind], min(old[kind], counted[1])) == counted, kind
+    _forget(session)
+    assert {row.lead_id for row in session.scalars(select(Attachment))} == {mine.id}
+    assert {row.lead_id for row in session.scalars(select(Activity).where(Activity.kind == "system"))} == {mine.id}
+    assert session.scalar(select(func.count(AuditEntry.id)))
+    # A hold that comes after the rows were found
+    legal_holds.release(session, held, "settled", stamp, mine.number)
+    found = retention.find(session, NOW, 500)
+    again = hold(session, mine, stamp)
+    retention.forget(session, found.rows, NOW)
+    assert {row.lead_id for row in session.scalars(select(Attachment))} == {mine.id}
+    legal_holds.release(session, again, "settled", stamp, mine.number)
+    _forget(session)
+    assert session.scalar(select(func.count(Attachment.id))) == 0
+    assert session.scalar(select(func.count(Activity.id)).where(Activity.kind == "system")) == 0
+
+
+def _forget(session: Session) -> None:
+    found = retention.find(session, NOW, 500)
+    retention.forget(session, [row for row in found.rows if row.kind != "audit"], NOW)
+    retention.close(session, found.ends, NOW)
+    session.expire_all()
+
+
+def test_a_merge_takes_the_hold_along_and_can_be_undone_as_long_as_it_stands(session: Session, stamp: Stamp) -> None:
+    kept, gone = makers.lead(session, first_name="A"), makers.lead(session, first_name="A")
+    held = hold(session, gone, stamp)
+    call = CallLog(direction="Outgoing", status="Completed", started_on=NOW, medium="manual", lead_id=gone.id)
+    call.stamp(stamp)
+    session.add(call)
+    session.flush()
+    wish = merging.Wish(type(kept), (kept.id, gone.id))
+    merging.merge(session, wish, ChangeContext(stamp.by, NOW))
+    session.expire_all()
+    assert held.lead_id == kept.id and refuses(session, kept) and refuses(session, call)
+    later = NOW + timedelta(days=60)
+    assert merges.forget_old(session, later, 10) == 0
+    legal_holds.release(session, held, "settled", stamp, kept.number)
+    assert merges.forget_old(session, later, 10) == 1
+    assert all(row.row is None for row in session.scalars(select(MergedRecord)))
