@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.ops.file_store import StoreAway
+
 
 class BackupTrouble(Exception):
     """Something can't be done. The message is for the operator: what is wrong, what was left as it is, what to do."""
@@ -27,6 +29,11 @@ def readable_disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _sentence(error: OSError, folder: Path) -> str:
+    if isinstance(error, StoreAway):
+        return (
+            f"The storage of files (CRM_FILES) can't be read: {error}. Nothing was kept of this run, and the earlier "
+            "backups are as they were. Try again when it answers: flask self-test tells."
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         left = _free_megabytes(folder)
         return (

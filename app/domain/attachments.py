@@ -51,6 +51,7 @@ class Attachment(Record):
         Index("ix_attachment_preview", "preview"),
         Index("ix_attachment_scan", "scan", "id"),
         Index("ix_attachment_deleted", "deleted_on"),
+        Index("ix_attachment_words", "name", mysql_prefix="FULLTEXT"),
     )
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)

@@ -29,7 +29,7 @@ class FilesView(ModulePermissions, BaseView):
     default_view = "index"
     module = "Notes"
     VERBS = {
-        **dict.fromkeys(("index", "file", "preview", "view"), "read"),
+        **dict.fromkeys(("index", "file", "preview", "view", "place"), "read"),
         **dict.fromkeys(("upload", "version", "join"), "create"),
         **dict.fromkeys(("delete", "restore"), "delete"),
     }
@@ -84,6 +84,15 @@ class FilesView(ModulePermissions, BaseView):
         """The content, always to be saved and never to be run."""
         row = openable(pk)
         return message_files.handed_out(message_files.open_digest(row.digest), _as_media(row))
+
+    @expose("/<int:pk>/place", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("place")
+    def place(self, pk: int) -> Any:
+        """Lead to the files of the first of its records that the viewer sees."""
+        viewer = current_viewer()
+        return redirect(record_files.place_of_file(record_files.find(pk, viewer), viewer).url)
 
     @expose("/<int:pk>/preview", methods=["GET"])
     @has_access

@@ -1,5 +1,5 @@
 """The search page and the palette: find visible records by number, name, phone number in any format, or email address,
-and, in the palette, support pages and settings by words of their names."""
+files of records by their names and, in the palette, support pages and settings by words of their names."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
 from app.web.core.text_search import MAX_LOOKED_UP, best_first, parts
 from app.web.pages.refusals import refuse_as_page
+from app.web.records import file_search
 from app.web.settings import settings_menu
 from app.web.workday.sidebar import may_open
 
@@ -89,8 +90,10 @@ def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read."""
     screens = [screen for screen in searched() if viewer.person.may(screen.module, "read")]
     asked = [access.Asked(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in screens]
-    access.look_up(db.session(), [each for each in asked if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
-    return [_hits(screen, text, each, viewer) for screen, each in zip(screens, asked, strict=True)]
+    files = file_search.asked(text, viewer)
+    access.look_up(db.session(), [each for each in (*asked, files) if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
+    groups = [_hits(screen, text, each, viewer) for screen, each in zip(screens, asked, strict=True)]
+    return [*groups, {"title": _("Files"), "url": "", "rows": file_search.hits(files, MAX_HITS, viewer)}]
 
 
 def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[str, Any]:

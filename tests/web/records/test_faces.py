@@ -101,3 +101,29 @@ def test_names_in_the_trash_are_for_those_who_may_delete_them(world: World, who:
         assert ("PAN-of-somebody-else" in shown) is (who == "ana"), each
     world.door("ana").form(f"/files/{made}/restore")
     assert all("PAN-of-somebody-else" in world.door(who).screen(each).text for each in pages)
+
+
+def test_files_are_found_by_words_of_their_names_as_far_as_one_sees_their_records(maria: World) -> None:
+    lead = maria.make.lead("ana")
+    url = f"/files/of/lead/{lead.id}"
+    made = by_script(maria.door("ana"), url, "Signed contract Rao.pdf", files.PDF).json["id"]
+    by_script(maria.door("ana"), f"/files/{made}/version", "Signed contract Rao.pdf", files.PDF + b"2")
+
+    def found(who: str, typed: str) -> list[str]:
+        groups = maria.door(who).screen(f"/search/hits?q={typed}").json["groups"]
+        return [row["title"] for group in groups if group["title"] == "Files" for row in group["rows"]]
+
+    for who, typed, count in (
+        ("ana", "contract", 1),
+        ("ana", "contract rao", 1),
+        ("mia", "signed", 1),
+        ("ben", "contract", 0),
+        ("ana", "nothing", 0),
+    ):
+        assert len(found(who, typed)) == count, (who, typed)
+    shown = maria.door("ana").screen("/search/?q=contract").text
+    assert f"/files/{made + 1}/place" in shown
+    assert maria.door("ana").screen(f"/files/{made}/place").location == url
+    assert maria.door("ben").screen(f"/files/{made}/place").status_code == 404
+    maria.door("ana").form(f"/files/{made}/delete")
+    assert found("ana", "contract") == []

@@ -1,0 +1,35 @@
+"""Files of records by their names, for the search: of visible records only, without the trash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from app import access
+from app.extensions import db
+from app.models import Attachment
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.records import record_files, uploads
+
+
+def asked(text: str, viewer: Viewer) -> access.Asked:
+    """The question for the files with this text in their names; no parts for who may read none."""
+    may = viewer.person.may("Notes", "read")
+    return access.Asked(Attachment, [access.TitlePart(Attachment.__table__.c.name, text)] if may else [])
+
+
+def hits(found: access.Asked, most: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """The newest files that were found, one row for all versions of each; at most one statement."""
+    if not found.parts or found.ids == set():
+        return []
+    columns = [getattr(Attachment, name) for name in ("id", "name", "mime_type", "size", "series", "created_on")]
+    rules = (found.rule(), Attachment.deleted_on.is_(None))
+    newest = select(*columns).where(*rules).order_by(Attachment.id.desc()).limit(4 * most)
+    rows: dict[str, dict[str, Any]] = {}
+    for key, name, mime_type, size, series, created_on in db.session.execute(newest):
+        kind = f"{record_files.kind_word(mime_type, name)} · {uploads.shown_size(size)}"
+        cells = [{"kind": "text", "text": name}, {"kind": "text", "text": kind}, moment_cell(created_on, viewer)]
+        rows.setdefault(series, {"url": f"/files/{key}/place", "title": name, "cells": cells, "note": ""})
+    return list(rows.values())[:most]
