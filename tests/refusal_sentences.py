@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
@@ -49,16 +50,18 @@ ANSWERING_FUNCTIONS = {
 TRANSLATING_FUNCTIONS = {"_", "_g", "gettext", "translatable"}
 
 
+@cache
 def exception_names(kind: type = RuleBroken) -> set[str]:
     """The names of an exception class and of all its subclasses."""
     return {kind.__name__} | {name for each in kind.__subclasses__() for name in exception_names(each)}
 
 
-def sources() -> Iterator[tuple[Path, ast.Module]]:
+@cache
+def sources() -> tuple[tuple[Path, ast.Module], ...]:
     """The product's modules, parsed."""
-    for path in sorted((ROOT / "app").rglob("*.py")):
-        if not EXCLUDED_PARTS & set(path.relative_to(ROOT / "app").parts):
-            yield path, ast.parse(path.read_text())
+    paths = sorted((ROOT / "app").rglob("*.py"))
+    wanted = [path for path in paths if not EXCLUDED_PARTS & set(path.relative_to(ROOT / "app").parts)]
+    return tuple((path, ast.parse(path.read_text())) for path in wanted)
 
 
 def name_of(node: ast.AST) -> str:
@@ -142,6 +145,7 @@ def translated_texts(node: ast.AST) -> Iterator[str]:
     )
 
 
+@cache
 def all_messages() -> set[str]:
     """Every message of a refusal, and every reason why a provider did not send a message."""
     found = {text for _path, tree in sources() for text in messages_of(tree)}

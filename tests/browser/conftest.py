@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,17 +28,28 @@ PATIENCE = 45_000
 class Seat:
     """A person's browser; `complaints` are errors of scripts, refused resources and what the CSP forbids."""
 
-    page: Any
+    tab: Any
     url: str
     complaints: list[str] = field(default_factory=list)
     #: Whether a socket of the page has heard the count of its bell since it was opened.
     is_live: bool = False
+    #: What is opened if the page is asked for before any other is.
+    home: str = ""
+    #: Of the forms, while the same person is signed in.
+    _token: str = ""
 
     def __post_init__(self) -> None:
-        self.page.on("websocket", lambda socket: socket.on("framereceived", self._hear))
-        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.set_default_timeout(PATIENCE)
+        self.tab.on("websocket", lambda socket: socket.on("framereceived", self._hear))
+        self.tab.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.tab.set_default_timeout(PATIENCE)
+
+    @property
+    def page(self) -> Any:
+        """The page as playwright has it; at My day if nothing else was opened."""
+        if self.home:
+            self.go(self.home)
+        return self.tab
 
     def _hear(self, frame: Any) -> None:
         self.is_live = self.is_live or str(frame).startswith('42["bell"')
@@ -52,10 +63,21 @@ class Seat:
 
     def go(self, path: str) -> Any:
         """Open the page and wait until its scripts are at rest."""
-        self.is_live = False
-        answer = self.page.goto(self.url + path)
-        self.page.wait_for_load_state("load")
+        self.is_live, self.home = False, ""
+        answer = self.tab.goto(self.url + path)
+        self.tab.wait_for_load_state("load")
         return answer
+
+    def create(self, kind: str, **values: Any) -> dict[str, Any]:
+        """Create a record over REST, as who is signed in here; answers it, with its id. A form takes two pages."""
+        if not self._token:
+            html = self.tab.context.request.get(f"{self.url}/me/").text()
+            self._token = html.partition('name="csrf-token" content="')[2].partition('"')[0]
+        url, headers = f"{self.url}/api/v1/{kind}/", {"X-CSRFToken": self._token}
+        answer = self.tab.context.request.post(url, data=values, headers=headers)
+        assert answer.status == 201, answer.text()
+        made = answer.json()
+        return {**made["result"], "id": made["id"]}
 
     def sign_in(self, name: str, password: str = PASSWORD) -> None:
         """Through the form, as everybody does."""
@@ -86,30 +108,72 @@ def cookies(office: LiveServer) -> Cookies:
     return {}
 
 
+class Contexts:
+    """The browser's contexts, which keep for the tests after what they have cached and compiled, and nothing else.
+
+    The first page of a new context takes three times the CPU of a page.
+    """
+
+    #: What a page can store, in the words of Chromium's protocol.
+    STORES = "local_storage,indexeddb,cache_storage,file_systems,websql"
+
+    def __init__(self, browser: Any, url: str) -> None:
+        self._browser, self.url = browser, url
+        self._free: dict[str, list[Any]] = defaultdict(list)
+        self._lent: list[tuple[str, Any]] = []
+
+    def new_page(self, options: dict[str, Any]) -> Any:
+        """A page of a context with these options, where nobody is signed in and nothing is stored."""
+        key = repr(sorted(options.items()))
+        free = self._free[key]
+        context = free.pop() if free else self._browser.new_context(**options)
+        self._lent.append((key, context))
+        page = context.new_page()
+        context.clear_cookies()
+        session = context.new_cdp_session(page)
+        session.send("Storage.clearDataForOrigin", {"origin": self.url, "storageTypes": self.STORES})
+        session.detach()
+        return page
+
+    def take_back(self) -> None:
+        """Close the pages of the test. What has, or may have, a service worker at work is not used again."""
+        for key, context in self._lent:
+            if "'service_workers', 'block'" not in key:
+                context.close()
+                continue
+            for page in context.pages:
+                page.close()
+            self._free[key].append(context)
+        self._lent.clear()
+
+
+@pytest.fixture(scope="session")
+def contexts(chromium: Any, office: LiveServer) -> Contexts:
+    """The contexts that the tests of this process share."""
+    return Contexts(chromium, office.url)
+
+
 @pytest.fixture
-def seat(chromium: Any, office: LiveServer, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
+def seat(contexts: Contexts, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
     """seat("rohan.parikh") is his signed-in browser; seat(None) a stranger's. Further arguments: playwright's."""
-    contexts, names = [], Counter[str]()
+    names = Counter[str]()
     expect.set_options(timeout=PATIENCE)
 
     def sit(name: str | None, **options: Any) -> Seat:
         # Requests that a service worker answers can't be intercepted: where it is at work, a test says so.
         usual = {"viewport": {"width": 1440, "height": 900}, "service_workers": "block"}
-        context = chromium.new_context(**usual | options)
-        contexts.append(context)
-        made = Seat(context.new_page(), office.url)
+        made = Seat(contexts.new_page(usual | options), contexts.url)
         if name is None:
             return made
         names[name] += 1
-        key = (name, names[name])
+        key, context = (name, names[name]), made.tab.context
         context.add_cookies(cookies.get(key, []))
-        made.go("/")
-        if "/login/" in made.page.url:  # the first time, and when a test before signed out
+        answer = context.request.get(f"{made.url}/", max_redirects=0)
+        if "/login/" in answer.headers.get("location", ""):  # the first time, and when a test before signed out
             made.sign_in(name)
             cookies[key] = context.cookies()
-            made.go("/")
+        made.home = "/"
         return made
 
     yield sit
-    for context in contexts:
-        context.close()
+    contexts.take_back()

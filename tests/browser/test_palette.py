@@ -7,8 +7,8 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from tests.browser.axe import faults
 from tests.browser.conftest import SELLER, Seat
-from tests.browser.test_screens import faults
 
 Sit = Callable[..., Seat]
 PAGES = ("/", "/leads/", "/tasks/?layout=board", "/dashboard/", "/me/")
