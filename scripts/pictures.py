@@ -40,7 +40,7 @@ first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /re
 /imports/new /search?q=mehta /views/ /bell/ /bell/choices/ /me/ /phone/ /sessions/ /keys/ /signature/
 /users/userinfo/ /help/ /offline/ /settings/ /users/list/ /users/add /roles/list/ /roles/matrix/ /users/can/
 /groups/list/ /settings/brand/ /settings/business/ /settings/hours/ /settings/holidays/list/ /turns/ /settings/sla/list/
-/settings/lists/ /settings/files/ /duplicates/ /reports/
+/settings/lists/ /settings/fields/ /settings/fields/add /settings/files/ /duplicates/ /reports/
 /settings/lead-statuses/list/ /settings/ticket-statuses/list/ /settings/ticket-subjects/list/
 /settings/account-types/list/ /settings/lead-sources/list/ /settings/support-pages/list/
 /settings/message-templates/list/ /settings/channels/ /undelivered/ /mails/ /settings/do-not-disturb/
@@ -72,6 +72,18 @@ def _preview(page: Any) -> None:
     page.wait_for_selector(".preview h2")
 
 
+def _custom_fields(page: Any) -> None:
+    """Add some, for the demo house has none."""
+    for kind, name in (("choice", "Risk profile"), ("number", "Yearly income"), ("date", "Next review")):
+        page.goto(page.url.partition("/settings/")[0] + "/settings/fields/add?record=leads")
+        page.fill("[name=label]", name)
+        page.select_option("[name=kind]", kind)
+        for place, choice in enumerate(("Low", "Medium", "High") if kind == "choice" else ()):
+            page.fill(f"[name=choice_label_{place}]", choice)
+        page.click("main .form-foot button[type=submit]")
+        page.wait_for_load_state("load")
+
+
 #: Picture of docs/pictures -> how it is taken.
 SHOTS = {
     "day": Shot("/", SELLER),
@@ -86,6 +98,7 @@ SHOTS = {
     "phone": Shot("/leads/", SELLER, PHONE),
     "matrix": Shot("/roles/matrix/", ADMIN),
     "channels": Shot("/settings/channels/", ADMIN),
+    "custom-fields": Shot("/settings/fields/add", ADMIN, act=_custom_fields),
 }
 
 

@@ -56,7 +56,8 @@ def upgrade() -> None:
     for kind in ("text", "number", "date"):
         op.create_index(f"ix_custom_value_{kind}", "custom_value", ["field_id", f"{kind}_value", "record_id"])
     for table in RECORDS:
-        # At the end of the row and without a check: MariaDB only changes the description of the table.
+        # Without a check, so that MariaDB doesn't copy the table. Its reversed columns and its index of words keep it
+        # from only changing the description: it rebuilds the rows in place, seconds per 100,000; others can read.
         op.add_column(table, sa.Column("custom", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")))
 
 

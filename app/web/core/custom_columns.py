@@ -14,7 +14,7 @@ from typing import Any
 from flask_babel import get_locale
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
-from sqlalchemy import ColumnElement, not_, select
+from sqlalchemy import ColumnElement, and_, not_, select
 
 from app.domain.base import RuleBroken
 from app.domain.custom_fields import Definition, mask_name
@@ -28,6 +28,7 @@ from app.web.core.date_fields import DateField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer, clean_text, validated
 from app.web.core.filter_operators import NEGATED, compare, wants_empty
 from app.web.core.local_dates import written
+from app.web.core.record_pages import SORTED_BY
 from app.web.core.typed_fields import DecimalField
 
 MAX_TEXT, MAX_LINK = 255, 500
@@ -112,7 +113,17 @@ class CustomColumn(Field):
     def order(self) -> Any:
         """The value in the table, found by its primary key."""
         same = (_VALUES.c.field_id == self.definition.id, _VALUES.c.record_id == self.record.id)
-        return select(self.stored).where(*same).correlate(self.record.__table__).scalar_subquery()
+        found = select(self.stored).where(*same).correlate(self.record.__table__).scalar_subquery()
+        return found._annotate({SORTED_BY: self})
+
+    def present(self) -> ColumnElement[bool]:
+        """Whether the record has a value."""
+        return self._among()
+
+    @property
+    def same(self) -> ColumnElement[bool]:
+        """The join of the record with its value."""
+        return and_(_VALUES.c.field_id == self.definition.id, _VALUES.c.record_id == self.record.id)
 
     @property
     def sql(self) -> Any:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: From this offset on, the page of ids is selected on the index before rows are fetched.
 DEEP_OFFSET = 400
+#: Annotation of an expression to sort by: the custom column whose values stand in a table of their own.
+SORTED_BY = "sorted_by"
 Names = tuple[str, ...] | None
 
 
@@ -107,6 +109,9 @@ def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None
 
     Where rows without a value come last, those with one are read first: that is the order of an index.
     """
+    apart = _sorted_apart(query)
+    if apart is not None:
+        return _rows_by_value(table, session, query, names, apart)
     column = _empty_last(table, query)
     if column is None:
         return _rows(table, session, query, names)
@@ -119,6 +124,52 @@ def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None
     rest = [*query.conditions, is_empty(column)]
     size = query.size - len(found)
     return [*found, *_rows(table, session, replace(query, conditions=rest, size=size, page=0, start=0), names)]
+
+
+def _sorted_apart(query: ListQuery) -> tuple[Any, bool] | None:
+    """(custom column, whether descending) of a list that is sorted by one."""
+    for each in query.order if query.before is None else ():
+        column = getattr(getattr(each, "element", None), "_annotations", {}).get(SORTED_BY)
+        if column is not None:
+            return column, each.modifier is desc_op
+    return None
+
+
+def _rows_by_value(table: RecordTable, session: Any, query: ListQuery, names: Names, by: tuple[Any, bool]) -> list[Any]:
+    """A page in the order of the index of values; rows without one come last."""
+    column, turned = by
+    key = table.record.id
+
+    def statement() -> Select[Any]:
+        ids = _ids_by_value(table, query, column, turned).subquery("page")
+        found = table.selection(names)[0].join(ids, ids.c.id == key)
+        return found.order_by(*_turned([ids.c.value, ids.c.id], turned))
+
+    found = access.answer(session, access.Question(None, statement, _guarded(table, query)), {})
+    if len(found) == query.size:
+        return found
+    if not found and query.offset:  # how many rows have a value is not known
+        return _rows(table, session, query, names)
+    rest = replace(
+        query, conditions=[*query.conditions, not_(column.present())], order=_turned([key], turned), page=0, start=0
+    )
+    return [*found, *_rows(table, session, replace(rest, size=query.size - len(found)), names)]
+
+
+def _turned(columns: list[Any], is_down: bool) -> list[Any]:
+    return [each.desc() if is_down else each.asc() for each in columns]
+
+
+def _ids_by_value(table: RecordTable, query: ListQuery, column: Any, turned: bool) -> Select[Any]:
+    """The ids of the page: the index of values first, in its order; MariaDB would sort all records instead."""
+    values = column.stored.table
+    found = select(values.c.record_id.label("id"), column.stored.label("value")).select_from(values)
+    found = found.join(table.record, table.record.id == values.c.record_id)
+    found = table.joined_for(found, query.conditions).where(column.same, *query.conditions)
+    found = found.order_by(*_turned([column.stored, values.c.record_id], turned))
+    found = found.prefix_with("STRAIGHT_JOIN", dialect="mysql")
+    index = f"FORCE INDEX (ix_custom_value_{column.stored.name.removesuffix('_value')})"
+    return found.with_hint(values, index, "mysql").limit(query.size).offset(query.offset)
 
 
 def _empty_last(table: RecordTable, query: ListQuery) -> Any:

@@ -167,6 +167,10 @@ class RecordTable:
                 query = query.outerjoin(table, on)
         return query
 
+    def joined_for(self, query: Select[Any], conditions: list[Any]) -> Select[Any]:
+        """Join the tables that only these conditions need."""
+        return self._join_missing(query, ListQuery(conditions, [], 0), set())
+
     def ids(self, list_query: ListQuery) -> Select[Any]:
         """SELECT of the ids of all matching rows."""
         return self._join_missing(select(self.record.id), list_query, set()).where(*list_query.conditions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import request
@@ -59,7 +60,7 @@ def form_page(
         if name in inputs and not raw.get(name) and name not in errors:
             del inputs[name]
     fieldsets = getattr(screen, f"{which}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
-    fieldsets = [*fieldsets, *custom_part(screen)]
+    fieldsets = with_custom_part(screen, fieldsets)
     parts = [
         {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
         for title, options in fieldsets
@@ -82,10 +83,15 @@ def form_page(
     }
 
 
-def custom_part(screen: Any) -> list[Any]:
-    """The fieldset of the custom fields, where the record has any."""
+#: The fieldsets before the one of the custom fields: who it is about, and what.
+_BEFORE_CUSTOM = 2
+
+
+def with_custom_part(screen: Any, fieldsets: Sequence[Any]) -> list[Any]:
+    """The fieldsets with the one of the custom fields, where the record has any."""
     names = screen.record_table.declared.custom
-    return [(_("More fields"), {"fields": names})] if names and screen.show_fieldsets else []
+    own = [(_("More fields"), {"fields": names})] if names and screen.show_fieldsets else []
+    return [*fieldsets[:_BEFORE_CUSTOM], *own, *fieldsets[_BEFORE_CUSTOM:]]
 
 
 def default_values(screen: Any, fields: list[Field], viewer: Viewer) -> dict[str, Any]:

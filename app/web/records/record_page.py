@@ -205,7 +205,7 @@ def _task_inputs() -> list[dict[str, Any]]:
 
 def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]) -> list[dict[str, Any]]:
     """Label and value pairs, grouped by `show_fieldsets`; without any, the columns and then the time stamps."""
-    fieldsets = [*(screen.show_fieldsets or _default_fieldsets(screen)), *form_page.custom_part(screen)]
+    fieldsets = form_page.with_custom_part(screen, screen.show_fieldsets or _default_fieldsets(screen))
     named = screen.record_table.by_name
     return [
         {
