@@ -1,7 +1,7 @@
 """The statuses that a record had: by its own log, by a file of logs, and by versions where the log has a gap.
 
-The former system wrote a log row when a status began, and completed it when the next one came; some of its doors changed
-the status without a row, so that only the version tells.
+The former system wrote a log row when a status began, and completed it when the next one came; some of its doors
+changed the status without a row, so that only the version tells.
 """
 
 from __future__ import annotations
