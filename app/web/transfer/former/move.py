@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import String, func, select
+from sqlalchemy import String, func, inspect, select
 from sqlalchemy.orm import Session
 
 from app.domain import former_names
@@ -168,7 +168,7 @@ class Move:
 
     def put(self, draft: Draft, owner: Any, column: str, text: str) -> None:
         """Set a text; one that is too long is cut, with a remark."""
-        kind = type(owner).__table__.c[column].type
+        kind = inspect(type(owner)).columns[column].type
         most = kind.length if isinstance(kind, String) and kind.length else 60_000
         if len(text) > most:
             draft.remark(translatable("%(name)s had %(count)s characters and was cut.", name=column, count=len(text)))
