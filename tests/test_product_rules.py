@@ -51,6 +51,7 @@ UNGUARDED_VIEWS = {
     "CustomerOverview": "the right to view is asked for the customer; its queries follow the access rules",
     "ExportsView": "one's own exports; the right to export is asked for each kind of record",
     "ImportsView": "one's own imports; the right to import is asked for each kind of record",
+    "FormerPeopleView": "asks for the right to import everything",
     "ExportResource": "the same over REST",
     "ReportResource": "FAB's permission to read Reports; which records a report reads is asked for each of them",
 }

@@ -32,6 +32,7 @@ from app.ops.file_store import FileStore
 from app.outbox import engine
 from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
+from app.web.core.languages import translate_text
 from app.web.core.registry import screen_of_kind
 from app.web.transfer import import_kinds, import_rows, import_undo
 from app.web.transfer.acting import acting_for
@@ -140,13 +141,18 @@ def _step(run_id: int, source: Source) -> bool:
         with access.as_system(session):
             mine = (ImportRun.id == run_id, ImportRun.outcome.in_(OPEN_IMPORTS))
             run = session.scalars(select(ImportRun).where(*mine).with_for_update(skip_locked=True)).first()
-        if run is None:
-            return False
-        if run.kind == moves.KIND:
-            return _move_some(session, run, source, viewer)
-        if run.outcome == "reverting":
-            return import_undo.step(session, run, viewer)
-        return _import_some(session, run, source, viewer)
+        try:
+            return run is not None and _work_on(session, run, source, viewer)
+        except RuleBroken as broken:
+            raise RuleBroken(translate_text(broken.message)) from broken  # here it is still the person's language
+
+
+def _work_on(session: Session, run: ImportRun, source: Source, viewer: Viewer) -> bool:
+    if run.kind == moves.KIND:
+        return _move_some(session, run, source, viewer)
+    if run.outcome == "reverting":
+        return import_undo.step(session, run, viewer)
+    return _import_some(session, run, source, viewer)
 
 
 def _import_some(session: Session, run: ImportRun, source: Source, viewer: Viewer) -> bool:

@@ -124,7 +124,7 @@ def test_a_move_that_is_cut_goes_on(world: World, folder: Path) -> None:
             assert import_work.step(run.id, source)
         source.close()  # whoever was at it has died
         assert import_work.find_due(world.session, datetime.now(UTC), 9) == []  # a server has not its folder
-    assert world.count(FormerName) == 7
+    assert world.count(FormerName) == 6
     run = moved(world, folder)
     assert (run.outcome, figures(run)) == ("done", house.FIGURES)
     assert world.count(ImportRun) == 1

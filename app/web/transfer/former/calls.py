@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, translatable
 from app.domain.calls import STATUSES, timeline_payload
 from app.lib import phone
 from app.models import CallLog, Customer, Lead, Ticket
@@ -64,7 +64,7 @@ class Calls:
         if name and (call.employee_id, name) in self.there:
             draft.people.clear()
             draft.there = self.there[call.employee_id, name]
-            draft.remark("A phone has brought this call here already.")
+            draft.remark(translatable("A phone has brought this call here already."))
             return
         draft.record = call
         self.there[call.employee_id, name] = 0
@@ -81,7 +81,7 @@ class Calls:
         status = values.line_of(given.get("status"))
         call.status = _STATUSES.get(status.lower(), "")
         if not call.status:
-            draft.remark("The status “%(value)s” isn't known; it became Completed.", value=status[:40])
+            draft.remark(translatable("The status “%(value)s” isn't known; it became Completed.", value=status[:40]))
             call.status = "Completed"
         call.from_number = values.line_of(given.get("from"))[:40] or None
         call.to_number = values.line_of(given.get("to"))[:40] or None

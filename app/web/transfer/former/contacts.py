@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.domain import bulk, client_ids, customer_keys
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, TranslatableText, translatable
 from app.domain.customer_keys import CustomerKey
 from app.domain.former_names import FormerName
 from app.lib import phone
@@ -95,7 +95,7 @@ def set_contact(draft: Draft, record: Any, wanted: dict[str, str], vault: Any) -
             record.set_contact({name: text}, vault)
         except RuleBroken as broken:
             shown = "…" if name in ("pan", "aadhaar") else text[:40]
-            draft.remarks.append(f"{name} ({shown}): {broken.message}")
+            draft.remark(translatable("%(name)s (%(value)s): %(why)s", name=name, value=shown, why=broken.message))
 
 
 def rest_of(given: dict[str, Any], taken: Iterable[str]) -> str:
@@ -141,7 +141,7 @@ class Customers:
         number = phone.normalize(values.line_of(given.get("mobile_no")))
         if number and (holder := self._of_this_house(number)):
             draft.there = holder
-            draft.remark("A customer with this mobile number is there already: they stay as they are.")
+            draft.remark(translatable("A customer with this mobile number is there already: they stay as they are."))
             return
         draft.record = record = Customer(version=1)
         wanted = {name: values.line_of(given.get(theirs)) for name, theirs in CONTACT.items()}
@@ -179,7 +179,7 @@ class Customers:
             numbers = {"mobile": ("mobile", "mobile_e164")}
             for column in columns.get(name) or numbers.get(name) or ("alternative_mobile", "alternative_e164"):
                 setattr(record, column, None)
-            draft.remark("%(name)s was left out: another customer has the same.", name=name)
+            draft.remark(translatable("%(name)s was left out: another customer has the same.", name=name))
         for key in customer_keys.values_of(record):
             self.taken[key] = -1
 
@@ -196,7 +196,7 @@ class Customers:
             text = values.line_of(draft.row.values.get(name)).upper()
             found.append(code(text))
             if text and found[-1] is None:
-                draft.remark("%(name)s isn't a client ID and was left out: %(value)s", name=name, value=text[:40])
+                draft.remark(no_code(name, text))
         return found[0], found[1]
 
     def _accounts(self, draft: Draft) -> None:
@@ -206,7 +206,9 @@ class Customers:
             if not isinstance(given, dict) or (client := code(values.line_of(given.get("client_id")))) is None:
                 continue
             if ("client", client) in self.taken or self._has_account(client):
-                draft.remark("The client ID %(code)s belongs to another customer, and was left out.", code=client)
+                draft.remark(
+                    translatable("The client ID %(code)s belongs to another customer, and was left out.", code=client)
+                )
                 continue
             self.taken["client", client] = -1
             account = CustomerAccount(
@@ -223,6 +225,11 @@ class Customers:
     def _has_account(self, client: str) -> bool:
         query = select(CustomerAccount.id).where(CustomerAccount.client_id == client)
         return self.move.session.scalar(query) is not None
+
+
+def no_code(name: str, text: str) -> TranslatableText:
+    """The remark on a client ID that is none."""
+    return translatable("%(name)s isn't a client ID and was left out: %(value)s", name=name, value=text[:40])
 
 
 def code(text: str) -> str | None:

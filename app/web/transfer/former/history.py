@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.assignment import Assignment
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, translatable
 from app.domain.messages import clean_peer
 from app.models import Message
 from app.web.transfer.former import shapes, status_log, values
@@ -63,7 +63,7 @@ def _about(move: Move, draft: Draft) -> dict[str, int]:
         raise RuleBroken("It names no record that it belongs to.")
     table, key = move.about(doctype, name)
     if table not in shapes.COLUMNS:
-        raise Skipped("It belongs to a call, which has its own outcome.")
+        raise Skipped(translatable("It belongs to a call, which has its own outcome."))
     draft.there = key
     return {shapes.COLUMNS[table]: key}
 
@@ -85,14 +85,14 @@ def _note(move: Move, draft: Draft) -> None:
     title, text = values.line_of(given.get("title")), values.from_html(given.get("content"))
     whole = "\n".join(filter(None, (title, text if text != title else "")))
     if not whole:
-        raise Skipped("It is empty.")
+        raise Skipped(translatable("It is empty."))
     line = move.line(draft, "note", _at(move, draft, "creation"), given.get("owner"), text=_cut(draft, whole))
     _place(line, about)
 
 
 def _cut(draft: Draft, text: str) -> str:
     if len(text) > _MOST:
-        draft.remark("%(name)s had %(count)s characters and was cut.", name="text", count=len(text))
+        draft.remark(translatable("%(name)s had %(count)s characters and was cut.", name="text", count=len(text)))
     return text[:_MOST]
 
 
@@ -101,10 +101,10 @@ def _comment(move: Move, draft: Draft) -> None:
     what = values.line_of(given.get("comment_type")) or "Comment"
     kind = _KINDS_OF_COMMENTS.get(what, "system")
     if not kind:
-        raise Skipped("It is a like, a label, or the trace of a file.")
+        raise Skipped(translatable("It is a like, a label, or the trace of a file."))
     about, text = _about(move, draft), values.from_html(given.get("content"))
     if not text:
-        raise Skipped("It is empty.")
+        raise Skipped(translatable("It is empty."))
     who = given.get("comment_email") or given.get("owner")
     if values.line_of(who).lower() in NOBODY:
         who = given.get("owner")
@@ -131,7 +131,7 @@ def _version(move: Move, draft: Draft) -> None:
     if changes:
         move.line(draft, "field_change", at, given.get("owner"), changes=changes)
     if not draft.lines:
-        raise Skipped("It changed nothing that is shown.")
+        raise Skipped(translatable("It changed nothing that is shown."))
     for line in draft.lines:
         _place(line, about)
 
@@ -187,13 +187,13 @@ def _request(move: Move, draft: Draft) -> None:
     )
     _place(line, about)
     if status == "Pending":
-        draft.remark("It waited for a decision. Please make it again if it is still wanted.")
+        draft.remark(translatable("It waited for a decision. Please make it again if it is still wanted."))
 
 
 def _mail(move: Move, draft: Draft) -> None:
     given = draft.row.values
     if values.line_of(given.get("communication_medium")) not in ("", "Email"):
-        raise Skipped("It is no email.")
+        raise Skipped(translatable("It is no email."))
     is_in = values.line_of(given.get("sent_or_received")) == "Received"
     peer = clean_peer("email", _address(given.get("sender") if is_in else given.get("recipients")))
     texts = (values.line_of(given.get("subject")), values.from_html(given.get("content") or given.get("text_content")))
@@ -221,7 +221,7 @@ def _message(move: Move, draft: Draft, way: tuple[str, str, str], texts: tuple[s
     if not peer:
         raise RuleBroken("It has no number or address that can be read.")
     if "task_id" in about:
-        raise Skipped("It belongs to a task, which has no messages.")
+        raise Skipped(translatable("It belongs to a task, which has no messages."))
     at = _at(move, draft, "communication_date", "creation")
     message = Message(channel=channel, direction=direction, peer=peer, state="noted", purpose="service")
     message.tries = message.asks = 0

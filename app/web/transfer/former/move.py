@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import String, func, select
+from sqlalchemy import String, func, inspect, select
 from sqlalchemy.orm import Session
 
 from app.domain import former_names
@@ -33,6 +33,10 @@ _RENAMED = {"sent to bangalore": "sent to ho", "account active": "account activa
 class Skipped(Exception):
     """The row needs nothing: why."""
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
 
 @dataclass
 class Draft:
@@ -54,9 +58,9 @@ class Draft:
     #: Called with the stored record.
     after: list[Callable[[Any], None]] = field(default_factory=list)
 
-    def remark(self, text: str, **given: Any) -> None:
+    def remark(self, sentence: str) -> None:
         """Note what was not taken over."""
-        self.remarks.append(str(translatable(text, **given)))
+        self.remarks.append(sentence)
 
 
 @dataclass
@@ -159,15 +163,15 @@ class Move:
         try:
             return values.moment(draft.row.values.get(name), self.zone)
         except RuleBroken as broken:
-            draft.remarks.append(f"{name}: {broken.message}")
+            draft.remark(translatable("%(name)s: %(why)s", name=name, why=broken.message))
             return None
 
     def put(self, draft: Draft, owner: Any, column: str, text: str) -> None:
         """Set a text; one that is too long is cut, with a remark."""
-        kind = type(owner).__table__.c[column].type
+        kind = inspect(type(owner)).columns[column].type
         most = kind.length if isinstance(kind, String) and kind.length else 60_000
         if len(text) > most:
-            draft.remark("%(name)s had %(count)s characters and was cut.", name=column, count=len(text))
+            draft.remark(translatable("%(name)s had %(count)s characters and was cut.", name=column, count=len(text)))
         setattr(owner, column, text[:most] or None)
 
     def master(self, table: str, label: Any) -> int | None:

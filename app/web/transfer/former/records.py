@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.domain import tasks as task_rules
 from app.domain import team
 from app.domain.assignment import Assignment, record_user_key
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, translatable
 from app.domain.leads import CATEGORIES
 from app.domain.tickets import ENDED, PRIORITIES
 from app.lib import phone
@@ -44,7 +44,7 @@ def link_customer(move: Move, draft: Draft, record: Any, holders: dict[str, int]
     key = move.find("CRM Customer", given.get("customer_id"))
     if key is None and values.name_of(given.get("customer_id")):
         name = values.name_of(given.get("customer_id"))
-        draft.remark("Its customer %(name)s wasn't taken over, so it stands alone.", name=name[:60])
+        draft.remark(translatable("Its customer %(name)s wasn't taken over, so it stands alone.", name=name[:60]))
     if key is None:
         key = holders.get(phone.normalize(values.line_of(given.get("mobile_no"))) or "")
     record.customer_id = key or None
@@ -127,7 +127,7 @@ class Leads:
             text = values.line_of(draft.row.values.get(name)).upper()
             setattr(lead, column, contacts.code(text))
             if text and getattr(lead, column) is None:
-                draft.remark("%(name)s isn't a client ID and was left out: %(value)s", name=name, value=text[:40])
+                draft.remark(contacts.no_code(name, text))
 
     def _people(self, draft: Draft, lead: Lead) -> None:
         given, move = draft.row.values, self.move

@@ -19,12 +19,13 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import audit, bulk, former_names, numbering
-from app.domain.base import NUMBER_PREFIXES, RuleBroken
+from app.domain.base import NUMBER_PREFIXES, RuleBroken, translatable
 from app.domain.former_names import FormerName, FormerPerson
 from app.domain.pending import pending
 from app.domain.transfers import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
+from app.web.core.languages import translate_text
 from app.web.core.personal_fields import vault
 from app.web.transfer.former import calls, contacts, history, records, shapes, source, values
 from app.web.transfer.former.move import Draft, Move, Skipped
@@ -134,7 +135,7 @@ class _Chunk:
             if source.BROKEN in row.values:
                 self.outcomes.append((row, "wrong", [str(row.values[source.BROKEN])]))
             elif name in before or (self.doctype, name) in self.reader.seen:
-                self.outcomes.append((row, "skipped", ["The files have this row twice."]))
+                self.outcomes.append((row, "skipped", [translatable("The files have this row twice.")]))
             elif name in there:
                 self.outcomes.append((row, "skipped", []))
             else:
@@ -147,10 +148,10 @@ class _Chunk:
             with self.move.session.no_autoflush:
                 maker.draft(draft)
         except RuleBroken as broken:
-            self.outcomes.append((draft.row, "wrong", [str(broken.message)]))
+            self.outcomes.append((draft.row, "wrong", [broken.message]))
             return False
         except Skipped as why:
-            self.outcomes.append((draft.row, "skipped", [str(why)]))
+            self.outcomes.append((draft.row, "skipped", [why.sentence]))
             return False
         return True
 
@@ -268,11 +269,10 @@ class _Users:
         given = draft.row.values
         email = values.line_of(given.get("email") or given.get("name")).lower()
         if email in ("administrator", "guest", "admin@example.com") or given.get("user_type") == "Website User":
-            raise Skipped("It is no person who works here.")
+            raise Skipped(translatable("It is no person who works here."))
         draft.name, draft.there = email[:140], self.move.users.get(email)
         if draft.there is None:
-            text = "There is no user with this address. Please add them, or match the address by hand."
-            raise RuleBroken(text)
+            raise RuleBroken("There is no user with this address. Please add them, or match the address by hand.")
 
 
 # --- counting
@@ -356,7 +356,7 @@ def _problems(run: ImportRun, outcomes: Iterable[Outcome], at: datetime, positio
             "record_id": None,
             "at": at,
             "before": None,
-            "problem": " ".join(remarks)[:500],
+            "problem": " ".join(translate_text(each) for each in remarks)[:500],
             "cells": [row.file[:120], str(row.line), row.doctype, _name(row)[:140]],
         }
         for place, (row, result, remarks) in enumerate(outcomes, 1)
