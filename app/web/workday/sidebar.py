@@ -159,7 +159,9 @@ def _counts(person: access.Person) -> dict[str, int]:
         return {}
     if "sidebar_counts" not in g:
         known = {"Requests": g.waiting} if "waiting" in g else {}  # the page of requests has counted them
-        shown = [name for name, (module, verb, *_) in _COUNTED.items() if person.may(module, verb) and name not in known]
+        shown = [
+            name for name, (module, verb, *_) in _COUNTED.items() if person.may(module, verb) and name not in known
+        ]
         has_unread = "unread" in g
         question = access.Question(("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES)
         asks = bool(shown) or not has_unread
