@@ -20,6 +20,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     SelectBase,
+    bindparam,
     case,
     false,
     func,
@@ -30,8 +31,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
-from sqlalchemy.sql.elements import BinaryExpression
-from sqlalchemy.sql.operators import eq, in_op
 from sqlalchemy.sql.visitors import iterate
 
 from app.access.finished import Question, answer_for
@@ -43,9 +42,11 @@ from app.access.page_parts import (
     index_in_order,
     index_of,
     index_on,
+    names_ids,
     newest,
     ordered,
     page_of,
+    value_index,
 )
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible_alias
@@ -189,19 +190,11 @@ def _has_shape(person: Person, record: Any) -> bool:
 
 def _is_of_few(record: Any, wanted: PageQuery) -> bool:
     """Whether a condition names the ids of the rows, as a search does, or their lead, ticket or customer: few rows."""
-    if any(_names_ids(record, condition) for condition in wanted.conditions):
+    if any(names_ids(record, condition) for condition in wanted.conditions):
         return True
     names = _PARENTS.get(record, {})
     nodes = (node for condition in wanted.conditions for node in iterate(condition))
     return any(isinstance(node, Column) and node.name in names for node in nodes)
-
-
-def _names_ids(record: Any, condition: Any) -> bool:
-    """Whether it is "id = …" or "id IN (…)" on the record's own table."""
-    if not (isinstance(condition, BinaryExpression) and condition.operator in (eq, in_op)):
-        return False
-    column = condition.left
-    return isinstance(column, Column) and column.name == "id" and column.table is record.__table__
 
 
 def _is_few(reach: frozenset[int] | None) -> bool:
@@ -346,6 +339,7 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
         return None
     if index_in_order(record, "id" if wanted.key is None else wanted.key.key) is None:
         return None
+    wanted = _up_to_own(session, person, record, wanted)
     question = _question("scan", record, wanted, partial(_scanning, person, record, wanted))
     if (rows := _unless_too_many(session, person, question, wanted)) is not None:
         return [row[0] for row in rows]
@@ -354,6 +348,30 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
             person.slow_scans.clear()
         person.slow_scans[name] = time.monotonic() + SLOW_SECONDS
     return None
+
+
+def _up_to_own(session: Session, person: Person, record: Any, wanted: PageQuery) -> PageQuery:
+    """The query up to where the person's own rows fill the page; else each of its values is read to fill it alone."""
+    (holder,) = HOLDERS[record]
+    if value_index(record, wanted) is None or value_index(record, wanted, holder) is None:
+        return wanted
+    question = _question("own end", record, wanted, partial(_own_end, person, record, wanted))
+    rows, _warnings = answer_for(session, person, question, wanted.late)
+    if not rows:
+        return wanted
+    key = getattr(wanted.key, "expression", wanted.key)
+    end = bindparam("own_end", None, type_=key.type)
+    rule = key >= end if wanted.descending else key <= end
+    name = None if wanted.name is None else (wanted.name, "own end")
+    return replace(wanted, conditions=[*wanted.conditions, rule], name=name, late=wanted.late | {"own_end": rows[0][0]})
+
+
+def _own_end(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
+    """The key of the last row of the page if it had the person's own rows only; each of them is of one way."""
+    (holder,) = HOLDERS[record]
+    parts = [part for way in _ways(person, record) for part in by_value(record, wanted, way, held_by=holder)]
+    key = union_all(*parts).subquery("own").c.key
+    return select(key).order_by(*ordered([key], wanted.descending)).limit(1).offset(wanted.limit - 1)
 
 
 def _unless_too_many(session: Session, person: Person, question: Question, wanted: PageQuery) -> list[Any] | None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Select, inspect, select, union_all
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter
-from sqlalchemy.sql.operators import in_op
+from sqlalchemy.sql.operators import eq, in_op
 from sqlalchemy.sql.util import ClauseAdapter
 
 
@@ -81,21 +81,32 @@ def page_of(parts: list[Select[Any]], wanted: PageQuery) -> Select[Any]:
 MAX_VALUES = 8
 
 
-def by_value(record: Any, wanted: PageQuery, *rules: Any) -> list[Select[Any]]:
+def by_value(record: Any, wanted: PageQuery, *rules: Any, held_by: str = "") -> list[Select[Any]]:
     """For a condition "one of these values" the first rows of each value, in the order of an index.
 
-    [] where no condition has an index of its column and the key. No index has the rows of several values in order.
+    `held_by`: a column for which a rule has one value; the index begins with it. [] where no condition has an index of
+    its column and the key. No index has the rows of several values in order.
     """
+    found = value_index(record, wanted, held_by)
+    if found is None:
+        return []
+    place, index = found
+    condition, others = wanted.conditions[place], [*wanted.conditions[:place], *wanted.conditions[place + 1 :]]
+    return [
+        _of_value(record, replace(wanted, conditions=[condition.left == value, *others]), index, rules)
+        for value in _values_of(record, condition) or ()
+    ]
+
+
+def value_index(record: Any, wanted: PageQuery, held_by: str = "") -> tuple[int, str] | None:
+    """The place of the first condition "one of these values" with an index of its column and the key, and that."""
+    before = (held_by,) if held_by else ()
     for place, condition in enumerate(wanted.conditions if wanted.key is not None else ()):
         values = _values_of(record, condition)
-        index = None if values is None else index_of(record, condition.left.name, wanted.key.name)
+        index = None if values is None else index_of(record, *before, condition.left.name, wanted.key.name)
         if index is not None:
-            others = [*wanted.conditions[:place], *wanted.conditions[place + 1 :]]
-            return [
-                _of_value(record, replace(wanted, conditions=[condition.left == value, *others]), index, rules)
-                for value in values or ()
-            ]
-    return []
+            return place, index
+    return None
 
 
 def _values_of(record: Any, condition: Any) -> list[Any] | None:
@@ -134,3 +145,11 @@ def index_in_order(record: Any, column: str) -> str | None:
 def index_of(record: Any, *columns: str) -> str | None:
     """The index of these columns; None if there is none."""
     return next((str(each.name) for each in record.__table__.indexes if each.columns.keys() == [*columns]), None)
+
+
+def names_ids(record: Any, condition: Any) -> bool:
+    """Whether it is "id = …" or "id IN (…)" on the record's own table."""
+    if not (isinstance(condition, BinaryExpression) and condition.operator in (eq, in_op)):
+        return False
+    column = condition.left
+    return isinstance(column, Column) and column.name == "id" and column.table is record.__table__

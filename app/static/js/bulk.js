@@ -1,7 +1,37 @@
-// What a bulk action would do, before it is done: asked when its dialog opens and whenever something in it changes.
-import { send, sentenceOf } from './sheet.js';
+// What a bulk action asks for, fetched when the first row is chosen; and what it would do, before it is done: asked when its dialog
+// opens and whenever something in it changes.
+import { say, send, sentenceOf } from './sheet.js';
 
 const bar = () => document.querySelector('[data-bulk]');
+
+// --- the dialogs: the same for each page of the list, whose bar htmx draws anew
+let forms = null;
+async function fetchForms() {
+  const answer = await fetch(bar().dataset.bulkForms, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' });
+  if (!answer.ok) throw new Error(sentenceOf(answer));
+  return answer.text();
+}
+async function complete() {
+  if (!bar()?.querySelector('[data-dialog]') || bar().querySelector('dialog')) return;
+  forms ??= fetchForms();
+  try {
+    const html = await forms;
+    if (bar() && !bar().querySelector('dialog')) bar().insertAdjacentHTML('beforeend', html);
+  } catch (error) { forms = null; throw error; }
+}
+document.addEventListener('change', (event) => { if (event.target.closest?.('[data-list] :is([name="rowid"], [data-check-all])')) complete().catch(() => {}); });
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-bulk] [data-dialog]');
+  if (!button || document.getElementById(button.dataset.dialog)) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  try {
+    await complete();
+    if (document.getElementById(button.dataset.dialog)) button.click();
+  } catch (error) { say(error instanceof TypeError ? document.querySelector('[data-toasts]').dataset.offline : error.message); }
+}, true);
+
+// --- what it would do
 async function preview(place, name, fields) {
   const form = new FormData(bar());
   form.set('action', name);

@@ -30,6 +30,8 @@ CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     "connect-src 'self' {socket}; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
+#: The records that `unread_columns` counts.
+UNREAD = (Notification, CallCard)
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Paths with authentication or CSRF checks of their own.
@@ -103,6 +105,8 @@ def _context(menu: Any) -> dict[str, Any]:
         "languages": languages,
         "person": None,
         "menu": [],
+        "menu_names": frozenset(),
+        "categories": [],
         "new_items": [],
         "unread": 0,
         "has_calls": False,
@@ -123,11 +127,22 @@ def _context(menu: Any) -> dict[str, Any]:
             "url": "/users/userinfo/",
         },
         "menu": entries,
+        "menu_names": {entry["name"] for entry in entries},
+        "categories": _categories(entries),
         "new_items": new,
         "unread": _unread(person.id),
         "has_calls": g.has_calls,
         "kept_forms": kept_posts.PATHS,
     }
+
+
+def _categories(entries: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The entries of add-ons by their category: (its name, its entries)."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        if entry["group"] == "category":
+            found.setdefault(entry["category"], []).append(entry)
+    return sorted(found.items())
 
 
 def _unread(user_id: int) -> int:
@@ -142,13 +157,22 @@ def _unread(user_id: int) -> int:
 
 def count_unread(user_id: int) -> int:
     """The number of unread notices, for the badge of the page too; the same statement says whether a call is on."""
-    late = {"user": user_id, "now": now(), "since": now() - call_cards.LASTS}
-    g.unread, g.has_calls = _unread_query().ask(db.session(), {}, late)[0]
+    g.unread, g.has_calls = _unread_query().ask(db.session(), {}, unread_values(user_id))[0]
     return int(g.unread)
+
+
+def unread_columns() -> tuple[Any, Any]:
+    """The number of unread notices, and whether a call is on, as columns; their parameters are `unread_values`."""
+    unread = notices.unread_query(bindparam("user"), bindparam("now")).scalar_subquery()
+    is_shown = call_cards.open_query(bindparam("user"), bindparam("since")).exists()
+    return unread.label("unread"), is_shown.label("has_calls")
+
+
+def unread_values(user_id: int) -> dict[str, Any]:
+    """The parameters of `unread_columns`."""
+    return {"user": user_id, "now": now(), "since": now() - call_cards.LASTS}
 
 
 @lru_cache
 def _unread_query() -> KeptQuery:
-    unread = notices.unread_query(bindparam("user"), bindparam("now")).scalar_subquery()
-    is_shown = call_cards.open_query(bindparam("user"), bindparam("since")).exists()
-    return KeptQuery.of(select(unread.label("unread"), is_shown.label("has_calls")), Notification, CallCard)
+    return KeptQuery.of(select(*unread_columns()), *UNREAD)

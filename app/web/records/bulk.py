@@ -61,7 +61,7 @@ class BulkAction:
             "label": self.label,
             "icon": self.icon,
             "confirm": self.confirm,
-            "fields": list(self.fields),
+            "asks": bool(self.fields),
             "is_tried": self.can_be_tried and self.opens is None,
         }
 

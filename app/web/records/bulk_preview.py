@@ -33,6 +33,15 @@ class BulkPreview:
     bulk_actions: Any
     list_key: str
 
+    @expose("/bulk/forms", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("action_post")
+    def bulk_forms(self) -> Any:
+        """What the viewer's bulk actions ask for: a fragment, fetched when the first row is chosen."""
+        asking = [action for action in self.bulk_actions(current_viewer()) if action.fields]
+        return render_template("crm/_bulk_forms.html", page={"actions": asking})
+
     @expose("/bulk/preview", methods=["POST"])
     @has_access
     @refuse_as_page

@@ -15,7 +15,7 @@ from app.web.records import groups, list_views
 from app.web.records.groups import Group
 from app.web.records.list_columns import Chosen
 from app.web.records.list_page import list_page, list_row, url
-from app.web.records.list_rows import has_tools, rows_html
+from app.web.records.list_rows import rows_html, tools_look
 
 
 def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer: Viewer) -> Any:
@@ -27,7 +27,7 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer:
     left_out = groups.people_left_out(screen, name, viewer)
     if left_out:
         shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
-    shown |= {"has_tools": has_tools(shown), "groups": _drawn(found, name, shown)}
+    shown |= {"tools": tools_look(shown), "groups": _drawn(found, name, shown)}
     return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=shown)
 
 

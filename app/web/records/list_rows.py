@@ -21,16 +21,21 @@ def rows_html(page: Mapping[str, Any]) -> Markup:
     return Markup("\n".join(drawn.row(row) for row in page["rows"]))
 
 
-def has_tools(page: Mapping[str, Any]) -> bool:
-    """Whether the rows have buttons at their end."""
-    return any(row.get("may_edit") or "buttons" in row for row in page["rows"])
+def tools_look(page: Mapping[str, Any]) -> str:
+    """The classes of the column of buttons at the end of the rows, by what they need room for; "" = there is none."""
+    rows = page["rows"]
+    has_buttons = any("buttons" in row for row in rows)
+    if not (has_buttons or any(row.get("may_edit") for row in rows)):
+        return ""
+    has_call = any(row["cells"] and row["cells"][0].get("dial") for row in rows)
+    return f"col-tools{' has-buttons' if has_buttons else ''}{' has-call' if has_call else ''}"
 
 
 class _Rows:
     """What is the same in all rows of one page."""
 
     def __init__(self, page: Mapping[str, Any]) -> None:
-        self.has_bulk, self.has_tools = bool(page["actions"]), has_tools(page)
+        self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_look(page))
         looks = [f"col-{escape(each['name'].replace('.', '-'))} kind-{each['kind']}" for each in page["columns"]]
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
         labels = [
@@ -40,7 +45,8 @@ class _Rows:
         self.first = f'<th scope="row" class="first {looks[0]}"{labels[0]}>' if looks else ""
         parts = list(zip(looks, ends, labels, strict=True))[1:]
         self.full = [f'<td class="{look}{end}"{label}>' for look, end, label in parts]
-        self.empty = [f'<td class="{look}{end} is-missing"{label}>{cell(None)}</td>' for look, end, label in parts]
+        # A phone doesn't show them, so it needs no label of theirs.
+        self.empty = [f'<td class="{look}{end} is-missing">{cell(None)}</td>' for look, end, _label in parts]
         self.select, self.edit, self.call = escape(_("Select")), escape(_("Edit")), escape(_("Call"))
 
     def row(self, row: Row) -> str:

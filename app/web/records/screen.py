@@ -40,7 +40,7 @@ from app.web.records import (
 from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
 from app.web.records.list_page import filters_page, hits, list_page, list_query_from
-from app.web.records.list_rows import has_tools, rows_html
+from app.web.records.list_rows import rows_html, tools_look
 from app.web.records.quick_create import QuickCreate
 from app.web.records.row_tools import RowTools
 from app.web.records.status_moves import StatusMoves
@@ -208,7 +208,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
         page["tabs"] = self.tabs(viewer)
         buttons = self.row_buttons(rows, names, viewer)
         page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
-        page |= {"has_tools": has_tools(page), "rows_html": rows_html(page)}
+        page |= {"tools": tools_look(page), "rows_html": rows_html(page)}
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
 
     @expose("/filters", methods=["GET"])

@@ -17,6 +17,7 @@ from app.models import AssignmentRequest, Conversation
 from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.list_choices import choices_of
 from app.web.core.registry import registered
+from app.web.pages import shell
 from app.web.records.conversation_list import own_unread
 from app.web.records.list_views import view_url
 from app.web.security.fab_permissions import is_allowed
@@ -106,7 +107,7 @@ def may_open(person: access.Person, item: Any) -> bool:
 
 
 def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
-    url = item.get_url()
+    url = _url_of(item)
     badge = _badge(item.name, person) if item.name in _COUNTED else {}
     base = url.removesuffix("list/")
     return {
@@ -121,6 +122,13 @@ def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
     } | badge
 
 
+def _url_of(item: Any) -> str:
+    """The address of a menu entry; FAB builds it from the routes each time, and it is the same for everybody."""
+    if not hasattr(item, "known_url"):
+        item.known_url = item.get_url()
+    return str(item.known_url)
+
+
 #: Menu entry -> (module, verb, SELECT of what is counted, where its link leads; None = as always).
 _COUNTED: dict[str, tuple[str, str, Callable[[access.Person], Any], str | None]] = {
     "Requests": ("Requests", "write", waiting, "/requests/?tab=waiting"),
@@ -129,7 +137,7 @@ _COUNTED: dict[str, tuple[str, str, Callable[[access.Person], Any], str | None]]
 
 
 #: The tables of what is counted.
-_TABLES = frozenset(each.__tablename__ for each in (AssignmentRequest, Conversation))
+_TABLES = frozenset(each.__tablename__ for each in (AssignmentRequest, Conversation, *shell.UNREAD))
 
 
 def _badge(name: str, person: access.Person) -> Entry:
@@ -142,24 +150,30 @@ def _badge(name: str, person: access.Person) -> Entry:
 
 
 def _counts(person: access.Person) -> dict[str, int]:
-    """All counts of the sidebar, up to MAX_COUNTED; one statement, once per full page."""
+    """All counts of the sidebar, up to MAX_COUNTED; one statement, once per full page, with those of its top."""
     if request.headers.get("HX-Request"):
         return {}
     if "sidebar_counts" not in g:
-        shown = {name: rows(person) for name, (module, verb, rows, _) in _COUNTED.items() if person.may(module, verb)}
         known = {"Requests": g.waiting} if "waiting" in g else {}  # the page of requests has counted them
-        shown = {name: rows for name, rows in shown.items() if name not in known}
-        question = access.Question(("sidebar", tuple(shown)), partial(_count, list(shown.values())), _TABLES)
-        row = access.answer(db.session(), question, {})[0] if shown else ()
+        shown = [
+            name for name, (module, verb, *_) in _COUNTED.items() if person.may(module, verb) and name not in known
+        ]
+        has_unread = "unread" in g
+        question = access.Question(("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES)
+        asks = bool(shown) or not has_unread
+        row = access.answer(db.session(), question, shell.unread_values(person.id))[0] if asks else ()
+        if not has_unread:
+            (g.unread, g.has_calls), row = row[:2], row[2:]
         g.sidebar_counts = known | dict(zip(shown, row, strict=True))
     counts: dict[str, int] = g.sidebar_counts
     return counts
 
 
-def _count(shown: list[Any]) -> Any:
-    """SELECT of how many rows each of these has."""
-    parts = [select(func.count()).select_from(rows.limit(MAX_COUNTED).subquery()) for rows in shown]
-    return select(*[part.scalar_subquery() for part in parts])
+def _count(shown: list[str], person: access.Person, has_unread: bool) -> Any:
+    """SELECT of how many rows each of these has; before them what the top of the page counts, unless that is known."""
+    rows = [_COUNTED[name][2](person).limit(MAX_COUNTED).subquery() for name in shown]
+    parts = [select(func.count()).select_from(each).scalar_subquery() for each in rows]
+    return select(*(() if has_unread else shell.unread_columns()), *parts)
 
 
 #: Beginnings of the addresses of settings.

@@ -175,6 +175,13 @@ def test_groups_count_and_show_only_what_the_person_sees(world: World, who: str,
     assert ("Ben Shah" in people.split("<table")[1]) == (who in ("ben", "root"))
 
 
+def test_what_bulk_actions_ask_for_is_no_part_of_the_list(world: World) -> None:
+    world.make.lead("ana")
+    shown, forms = page(world, "mia", "/leads/"), page(world, "mia", "/leads/bulk/forms")
+    assert 'data-dialog="bulk-status"' in shown and 'data-bulk-forms="/leads/bulk/forms"' in shown
+    assert 'id="bulk-status"' in forms and 'id="bulk-status"' not in shown
+
+
 def test_a_bulk_action_is_previewed_and_undone(world: World) -> None:
     leads = [world.make.lead("ana") for _ in range(3)]
     other = world.make.lead("ben")
