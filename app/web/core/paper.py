@@ -125,6 +125,8 @@ class Paper:
         x, y, wide = place
         self.shape(line)
         self.pdf.set_font_size(size)
+        # A line that begins in one font and goes on in another leaves fpdf2 with a wrong idea of the size on the page.
+        self.pdf.current_font_is_set_on_page = False
         self.pdf.set_xy(x, y)
         self.pdf.cell(wide, LINE, line, align="R" if to_end else "L")
         self.pdf.set_xy(self.pdf.l_margin, y)
