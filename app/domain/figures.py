@@ -235,6 +235,9 @@ _ticket_answered: Rule = lambda _scope: Ticket.replied_on.is_not(None)  # noqa: 
 _referred: Rule = lambda _scope: and_(Lead.referral.is_not(None), Lead.referral != "")  # noqa: E731
 _converted, _lost, _ended = _lead_means(*CONVERTED), _lead_means(*LOST), _ticket_means(*tickets.ENDED)
 _done: Rule = lambda _scope: Task.status == "Done"  # noqa: E731
+_incoming: Rule = lambda _scope: CallLog.direction == "Incoming"  # noqa: E731
+_outgoing: Rule = lambda _scope: CallLog.direction == "Outgoing"  # noqa: E731
+_cold: Rule = lambda _scope: CallLog.cold.is_(True)  # noqa: E731
 
 
 def _has_sla(record: Any) -> ColumnElement[bool]:
@@ -270,6 +273,7 @@ FIGURES: dict[str, Figure] = {
     "leads_taken": Figure(Lead, "", _taken, has_people=True),
     "leads_taken_contacted": Figure(Lead, "", _all(_taken, _lead_answered), has_people=True),
     "leads_taken_converted": Figure(Lead, "", _all(_taken, _converted), has_people=True),
+    "leads_with_sla": Figure(Lead, "created_on", lambda _scope: _has_sla(Lead)),
     "lead_replies_in_time": Figure(Lead, "created_on", _in_time(Lead)),
     "lead_replies_late": Figure(Lead, "created_on", _late(Lead, "reply_late_on")),
     "lead_replies_waiting": Figure(Lead, "created_on", _waiting(Lead)),
@@ -278,6 +282,7 @@ FIGURES: dict[str, Figure] = {
     "tickets_resolved": Figure(Ticket, "resolved_on"),
     "tickets_answered": Figure(Ticket, "created_on", _ticket_answered),
     "ticket_reply_seconds": Figure(Ticket, "created_on", _ticket_answered, TICKET_REPLY),
+    "tickets_with_sla": Figure(Ticket, "created_on", lambda _scope: _has_sla(Ticket)),
     "ticket_replies_in_time": Figure(Ticket, "created_on", _in_time(Ticket)),
     "ticket_replies_late": Figure(Ticket, "created_on", _late(Ticket, "reply_late_on")),
     "ticket_replies_waiting": Figure(Ticket, "created_on", _waiting(Ticket)),
@@ -293,14 +298,17 @@ FIGURES: dict[str, Figure] = {
     "tasks_done_late": Figure(Task, "done_on", _all(_done, lambda _scope: Task.done_on > Task.due_on)),
     "tasks_overdue": Figure(Task, "", lambda scope: and_(Task.status.in_(OPEN), Task.due_on < scope.now)),
     "calls": Figure(CallLog, "started_on"),
-    "calls_in": Figure(CallLog, "started_on", lambda _scope: CallLog.direction == "Incoming"),
-    "calls_out": Figure(CallLog, "started_on", lambda _scope: CallLog.direction == "Outgoing"),
+    "calls_in": Figure(CallLog, "started_on", _incoming),
+    "calls_out": Figure(CallLog, "started_on", _outgoing),
     "calls_completed": Figure(CallLog, "started_on", lambda _scope: CallLog.status == "Completed"),
     "calls_missed": Figure(CallLog, "started_on", lambda _scope: is_missed()),
     "calls_missed_returned": Figure(CallLog, "started_on", lambda _scope: and_(is_missed(), is_called_back())),
     "calls_not_picked": Figure(CallLog, "started_on", lambda _scope: is_not_picked()),
-    "calls_cold": Figure(CallLog, "started_on", lambda _scope: CallLog.cold.is_(True)),
+    "calls_cold": Figure(CallLog, "started_on", _cold),
     "talk_seconds": Figure(CallLog, "started_on", value=CallLog.duration_seconds),
+    "talk_seconds_in": Figure(CallLog, "started_on", _incoming, CallLog.duration_seconds),
+    "talk_seconds_out": Figure(CallLog, "started_on", _outgoing, CallLog.duration_seconds),
+    "talk_seconds_cold": Figure(CallLog, "started_on", _cold, CallLog.duration_seconds),
     "numbers": Figure(CallLog, "started_on", lambda scope: _first_of_number(scope, False)),
     "numbers_new": Figure(CallLog, "started_on", lambda scope: _first_of_number(scope, True)),
     "messages_out": Figure(Message, "created_on", _is_out()),

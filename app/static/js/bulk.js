@@ -28,7 +28,7 @@ document.addEventListener('click', async (event) => {
   try {
     await complete();
     if (document.getElementById(button.dataset.dialog)) button.click();
-  } catch (error) { say(error instanceof TypeError ? document.querySelector('[data-toasts]').dataset.offline : error.message); }
+  } catch (error) { say(error instanceof TypeError ? document.querySelector('[data-toasts]').dataset.unreached : error.message); }
 }, true);
 
 // --- what it would do

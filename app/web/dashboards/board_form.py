@@ -25,24 +25,24 @@ from app.models import Board, FieldMask, ModulePermission, Role
 from app.web.core.fields import Viewer
 from app.web.dashboards import measure
 from app.web.dashboards.board_list import offered_audiences
-from app.web.dashboards.widgets import (
-    CATALOG,
-    PAGES,
+from app.web.dashboards.widget_kinds import (
     Breakdown,
     HeatMap,
     Mean,
     Number,
+    PeopleBars,
     PeopleTable,
     Rate,
     ReferralTable,
     Steps,
     Trend,
 )
+from app.web.dashboards.widgets import CATALOG, PAGES
 
 #: What a kind of widget is called.
 KINDS: dict[Any, Any] = {
     **dict.fromkeys((Number, Rate, Mean), _l("Figure")),
-    **dict.fromkeys((Steps, Breakdown), _l("Bars")),
+    **dict.fromkeys((Steps, Breakdown, PeopleBars), _l("Bars")),
     **dict.fromkeys((PeopleTable, ReferralTable), _l("Table")),
     Trend: _l("Line chart"),
     HeatMap: _l("Heat map"),

@@ -18,7 +18,7 @@ from app.extensions import db
 from app.models import Board, BoardHome
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.dashboards import board_form, board_list, shown
+from app.web.dashboards import board_form, board_list, pdf, shown
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.board_form import Draft
 from app.web.dashboards.board_list import BASE
@@ -32,7 +32,7 @@ class BoardsView(ModulePermissions, BaseView):
     route_base = "/dashboard/boards"
     default_view = "show"
     module = "Dashboard"
-    VERBS = {"show": "read", "new": "read", "edit": "read", "delete": "read"}
+    VERBS = {"show": "read", "paper": "read", "new": "read", "edit": "read", "delete": "read"}
 
     @expose("/<int:key>")
     @has_access
@@ -43,6 +43,15 @@ class BoardsView(ModulePermissions, BaseView):
         viewer = current_viewer()
         context = shown.board_page(_found(key), url_filters.parse(viewer), viewer)
         return self.render_template("dashboards/board.html", **context)
+
+    @expose("/<int:key>.pdf")
+    @has_access
+    @refuse_as_page
+    @permission_name("paper")
+    def paper(self, key: int) -> Any:
+        """A board as PDF, with the same arguments."""
+        viewer = current_viewer()
+        return pdf.answer(shown.board_page(_found(key), url_filters.parse(viewer), viewer), f"board-{key}", viewer)
 
     @expose("/new", methods=["GET", "POST"])
     @has_access

@@ -10,6 +10,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.figure_counts import Counted, mean, rate
+from app.domain.figures import FIGURES
 from app.domain.periods import Point
 from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
@@ -17,13 +18,14 @@ from app.web.core.local_dates import written
 from app.web.core.shipped_labels import shown_label
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.measure import Measured, trend_names
-from app.web.dashboards.people_table import duration, people_table
+from app.web.dashboards.people_table import duration, people_bars, people_table, waiting_time
 from app.web.dashboards.referral_table import referral_table
-from app.web.dashboards.widgets import (
+from app.web.dashboards.widget_kinds import (
     Breakdown,
     HeatMap,
     Mean,
     Number,
+    PeopleBars,
     PeopleTable,
     Rate,
     ReferralTable,
@@ -37,8 +39,10 @@ from app.web.records.figure_labels import LABELS
 #: Shades of a heat map, besides none.
 SHADES = 5
 #: Figures of which more is worse, and of which it says nothing.
-_BAD = ("leads_lost", "calls_missed", "calls_not_picked", "tasks_overdue", "tasks_done_late", "messages_failed")
-_SECONDS = ("talk_seconds", "lead_reply_seconds", "ticket_reply_seconds")
+_BAD = (
+    *("leads_lost", "calls_missed", "calls_not_picked", "tasks_overdue", "tasks_done_late", "messages_failed"),
+    *("lead_replies_late", "ticket_replies_late", "ticket_resolutions_late"),
+)
 Drawn = dict[str, Any]
 
 
@@ -58,18 +62,13 @@ def draw(name: str, widget: Widget, canvas: Canvas) -> Drawn:
     return {"name": name, "label": str(widget.label), "help": help_, "size": widget.size} | made
 
 
-def whole(number: int) -> str:
-    """A count as the language groups it."""
-    return grouped(number)
-
-
 # --- numbers
 
 
 def _number(_name: str, widget: Number, canvas: Canvas) -> Drawn:
     counted = canvas.found.counts[widget.name]
-    is_time = widget.name in _SECONDS
-    shown = _card(duration(counted.now) if is_time else whole(counted.now), canvas.filters.list_of(widget.name))
+    is_time = FIGURES[widget.name].value is not None
+    shown = _card(duration(counted.now) if is_time else grouped(counted.now), canvas.filters.list_of(widget.name))
     return shown | _change(counted.change, counted, widget.name in _BAD)
 
 
@@ -79,18 +78,18 @@ def _rate(_name: str, widget: Rate, canvas: Canvas) -> Drawn:
     before = None if part.before is None else rate(part.before, all_of_it.before or 0)
     text = "–" if now is None else f"{grouped(now)} %"
     shown = _card(text, canvas.filters.list_of(widget.part))
-    shown["detail"] = _("%(part)s of %(whole)s", part=whole(part.now), whole=whole(all_of_it.now))
+    shown["detail"] = _("%(part)s of %(whole)s", part=grouped(part.now), whole=grouped(all_of_it.now))
     shown["detail_url"] = canvas.filters.list_of(widget.whole)
     if now is None or before is None:
         return shown | {"change": None}
-    return shown | _changed(round(now - before, 1), _("points"), False)
+    return shown | _changed(round(now - before, 1), _("points"), widget.part in _BAD)
 
 
 def _mean(_name: str, widget: Mean, canvas: Canvas) -> Drawn:
     seconds, count = canvas.found.counts[widget.seconds], canvas.found.counts[widget.count]
     now, before = mean(seconds.now, count.now), mean(seconds.before or 0, count.before or 0)
-    shown = _card("–" if now is None else duration(now), canvas.filters.list_of(widget.count))
-    shown["detail"] = _("mean of %(count)s", count=whole(count.now))
+    shown = _card("–" if now is None else waiting_time(now), canvas.filters.list_of(widget.count))
+    shown["detail"] = _("mean of %(count)s", count=grouped(count.now))
     if not now or not before:
         return shown | {"change": None}
     return shown | _changed(round(100 * (now - before) / before, 1), "%", True)
@@ -134,14 +133,18 @@ def chart(kind: str, columns: list[str], rows: list[Drawn]) -> Drawn:
 
 def counted_cell(number: int, url: str) -> Drawn:
     """A count that opens its list; none is no link."""
-    return {"text": whole(number), "value": number, "url": url if number else ""}
+    return {"text": grouped(number), "value": number, "url": url if number else ""}
 
 
 def _steps(_name: str, widget: Steps, canvas: Canvas) -> Drawn:
     rows = []
-    for name in widget.names:
+    first = canvas.found.counts[widget.names[0]].now
+    for place, name in enumerate(widget.names):
         number = canvas.found.counts[name].now
-        rows.append({"label": str(LABELS[name]), "cells": [counted_cell(number, canvas.filters.list_of(name))]})
+        cell = counted_cell(number, canvas.filters.list_of(name))
+        if widget.is_funnel and place and first:
+            cell["note"] = f"({grouped(rate(number, first) or 0)} %)"
+        rows.append({"label": str(LABELS[name]), "cells": [cell]})
     return chart("bar", ["", _("Count")], rows)
 
 
@@ -173,7 +176,9 @@ def _trend(_name: str, widget: Trend, canvas: Canvas) -> Drawn:
         }
         for place, point in enumerate(points)
     ]
-    return chart("line", [_("Hour") if len(points) == 24 else _("Day"), *[str(LABELS[name]) for name in names]], rows)
+    labels = [str(LABELS[name]) for name in names]
+    shown = chart("line", [_("Hour") if len(points) == 24 else _("Day"), *labels], rows)
+    return shown if len(names) == len(widget.names) else shown | {"label": ", ".join(labels)}
 
 
 def _point_label(point: Point) -> str:
@@ -222,6 +227,10 @@ def _people(_name: str, _widget: PeopleTable, canvas: Canvas) -> Drawn:
     return people_table(canvas.found.people, canvas.filters, canvas.viewer)
 
 
+def _people_bars(_name: str, widget: PeopleBars, canvas: Canvas) -> Drawn:
+    return people_bars(widget.names, canvas.found.people, canvas.filters, canvas.viewer)
+
+
 def _referrals(_name: str, _widget: ReferralTable, canvas: Canvas) -> Drawn:
     return referral_table(canvas.found.referrals, canvas.filters)
 
@@ -235,5 +244,6 @@ _DRAWN: dict[type[Widget], Callable[[str, Any, Canvas], Drawn]] = {
     Trend: _trend,
     HeatMap: _heat_map,
     PeopleTable: _people,
+    PeopleBars: _people_bars,
     ReferralTable: _referrals,
 }

@@ -17,7 +17,7 @@ from app.domain.figure_counts import Counted
 from app.domain.figures import BY_NUMBER, FIGURES, Scope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.web.core.fields import Viewer
-from app.web.dashboards.widgets import Breakdown, HeatMap, PeopleTable, ReferralTable, Trend, Widget
+from app.web.dashboards.widget_kinds import Breakdown, HeatMap, PeopleBars, PeopleTable, ReferralTable, Trend, Widget
 
 #: For how long figures are kept, and how many dashboards.
 KEEP_SECONDS, MAX_KEPT = 60.0, 500
@@ -77,14 +77,23 @@ def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) ->
             found.series |= figure_counts.series(session, trend_names(each, viewer), scope)
         elif isinstance(each, HeatMap):
             found.slots[name] = figure_counts.by_slot(session, each.name, scope)
-        elif isinstance(each, PeopleTable):
-            within = _within_reach(scope, viewer)
-            if within is not scope:
-                within = _with_rollups(session, widgets, within, viewer)
-            found.people = figure_tables.by_person(session, within, kinds_of_people(viewer))
         elif isinstance(each, ReferralTable):
             found.referrals = figure_tables.referrals(session, scope)
+    kinds = _kinds_counted(widgets, viewer)
+    if kinds:
+        within = _within_reach(scope, viewer)
+        if within is not scope:
+            within = _with_rollups(session, widgets, within, viewer)
+        found.people = figure_tables.by_person(session, within, kinds)
     return found
+
+
+def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
+    """The records that are counted by person: those of the table, or of the bars."""
+    kinds = kinds_of_people(viewer)
+    if any(isinstance(each, PeopleTable) for each in widgets.values()):
+        return kinds
+    return [kind for kind in kinds if any(isinstance(w, PeopleBars) and w.record is kind for w in widgets.values())]
 
 
 def _with_rollups(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> Scope:

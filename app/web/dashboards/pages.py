@@ -14,10 +14,10 @@ from app.extensions import db
 from app.models import Board
 from app.web.core.fields import Viewer
 from app.web.core.gate import ModulePermissions, current_viewer
-from app.web.dashboards import board_list, call_export, shown
+from app.web.dashboards import board_list, call_export, pdf, shown
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.filters import Filters
-from app.web.dashboards.widgets import PAGES, Page
+from app.web.dashboards.widgets import PAGES
 from app.web.pages.refusals import refuse_as_page
 
 
@@ -27,7 +27,7 @@ class DashboardView(ModulePermissions, BaseView):
     route_base = "/dashboard"
     default_view = "index"
     module = "Dashboard"
-    VERBS = {"index": "read", "page": "read", "monthly": "read"}
+    VERBS = {"index": "read", "page": "read", "paper": "read", "monthly": "read"}
 
     @expose("/")
     @has_access
@@ -51,6 +51,15 @@ class DashboardView(ModulePermissions, BaseView):
         """One page: `period`, `from`, `to`, `who`."""
         return self._page(name, current_viewer())
 
+    @expose("/<any(analytics, mine, team, calls, referrals, sla, messages):name>.pdf")
+    @has_access
+    @refuse_as_page
+    @permission_name("paper")
+    def paper(self, name: str) -> Any:
+        """One page as PDF, with the same arguments."""
+        viewer = current_viewer()
+        return pdf.answer(_context(name, viewer), name, viewer)
+
     @expose("/calls/monthly.<any(xlsx, csv):kind>")
     @has_access
     @refuse_as_page
@@ -61,16 +70,20 @@ class DashboardView(ModulePermissions, BaseView):
         return call_export.summary_file(kind, url_filters.parse(viewer), viewer)
 
     def _page(self, name: str, viewer: Viewer) -> Any:
-        page = next(each for each in PAGES if each.name == name)
-        if not shown.may_open(page, viewer):
-            raise NotFound(_("This dashboard shows records that your role doesn't see."))
-        filters = url_filters.parse(viewer, str(viewer.person.id) if name == "mine" else "")
-        context = shown.standard_page(page, filters, viewer)
-        return self.render_template("dashboards/page.html", files=_files(page, filters, viewer), **context)
+        context = _context(name, viewer)
+        return self.render_template("dashboards/page.html", files=_files(name, context["filters"], viewer), **context)
 
 
-def _files(page: Page, filters: Filters, viewer: Viewer) -> list[tuple[str, str]]:
+def _context(name: str, viewer: Viewer) -> dict[str, Any]:
+    """What a page shows. Raises NotFound where it has nothing for the viewer."""
+    page = next(each for each in PAGES if each.name == name)
+    if not shown.may_open(page, viewer):
+        raise NotFound(_("This dashboard shows records that your role doesn't see."))
+    return shown.standard_page(page, url_filters.parse(viewer, str(viewer.person.id) if name == "mine" else ""), viewer)
+
+
+def _files(name: str, filters: Filters, viewer: Viewer) -> list[tuple[str, str]]:
     """(label, address) of the files of a page."""
-    if page.name != "calls" or not call_export.may_export(viewer):
+    if name != "calls" or not call_export.may_export(viewer):
         return []
     return [(kind.upper(), filters.address(f"{shown.BASE}calls/monthly.{kind}")) for kind in ("xlsx", "csv")]

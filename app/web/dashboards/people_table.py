@@ -16,6 +16,7 @@ from app.web.core.fields import Viewer, span
 from app.web.core.reference_fields import person_card
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.measure import kinds_of_people
+from app.web.dashboards.widget_kinds import MAX_BARS
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,15 @@ _COLUMNS: dict[Any, tuple[_Column, ...]] = {
 
 
 def people_table(people: ByPerson, filters: Filters, viewer: Viewer) -> dict[str, Any]:
-    """{kind, columns, rows, is_empty}: who took or converted most comes first; who did nothing is left out."""
+    """{kind, columns, rows, is_empty}: who took or converted most comes first.
+
+    Who did nothing stands at the end if a person or team is chosen, and is left out of everybody.
+    """
     columns = [column for record in kinds_of_people(viewer) for column in _COLUMNS[record]]
     cards = viewer.lookups.people
+    expected = (filters.people or frozenset()) & viewer.lookups.active
     shown = {key: values for key, values in people.items() if key in cards and any(values.values())}
+    shown |= {key: {} for key in expected - shown.keys() if key in cards}
     order = sorted(shown, key=lambda key: (*[-shown[key].get(name, 0) for name in _ORDER], cards[key]["full_name"]))
     rows = [
         {
@@ -77,6 +83,24 @@ def people_table(people: ByPerson, filters: Filters, viewer: Viewer) -> dict[str
     }
 
 
+def people_bars(names: tuple[str, ...], people: ByPerson, filters: Filters, viewer: Viewer) -> dict[str, Any]:
+    """{kind, columns, rows, is_empty}: some columns of the table, of those with the most."""
+    known = {column.name: column for columns in _COLUMNS.values() for column in columns}
+    columns, cards = [known[name] for name in names], viewer.lookups.people
+    found = {key: values for key, values in people.items() if key in cards and values.get(names[0])}
+    most = sorted(found, key=lambda key: (-found[key][names[0]], cards[key]["full_name"]))[:MAX_BARS]
+    rows = [
+        {
+            "label": cards[key]["full_name"],
+            "url": "",
+            "cells": [_cell(each, key, found[key], filters) for each in columns],
+        }
+        for key in most
+    ]
+    heading = [_("Person"), *[str(each.label) for each in columns]]
+    return {"kind": "bar", "columns": heading, "rows": rows, "is_empty": not rows}
+
+
 _ORDER = ("leads_taken_converted", "leads_taken", "tickets", "calls")
 
 
@@ -87,7 +111,7 @@ def _cell(column: _Column, key: int, values: dict[str, int], filters: Filters) -
     url = filters.list_of(name, **who) if values.get(name) else ""
     if column.over:
         average = mean(number, values.get(column.over, 0))
-        return {"text": "–" if average is None else duration(average), "value": average or 0, "url": url}
+        return {"text": "–" if average is None else waiting_time(average), "value": average or 0, "url": url}
     text = duration(number) if column.is_time else grouped(number)
     return {"text": text, "value": number, "url": url}
 
@@ -96,3 +120,9 @@ def duration(seconds: float) -> str:
     """Seconds in words, without the seconds once there are hours."""
     whole_seconds = round(seconds)
     return span(whole_seconds if whole_seconds < 3600 else whole_seconds // 60 * 60)
+
+
+def waiting_time(seconds: float) -> str:
+    """As `duration`, with days where there are two or more."""
+    hours = round(seconds) // 3600
+    return duration(seconds) if hours < 48 else f"{hours // 24}d {hours % 24}h".removesuffix(" 0h")

@@ -20,6 +20,8 @@ from app.web.dashboards.widgets import CATALOG, PAGES, Page
 from app.web.records.figure_filter import REACH, dates, scope_of, who_words
 
 BASE = "/dashboard/"
+#: The width of a page, in twelfths.
+FULL = 12
 PERIOD_LABELS = {
     periods.TODAY: _l("Today"),
     periods.WEEK: _l("7 days"),
@@ -52,16 +54,38 @@ def standard_page(page: Page, filters: Filters, viewer: Viewer) -> dict[str, Any
     """The context of a page of the product: numbers first, then what is larger."""
     found = widgets(page.widgets, filters, viewer)
     cards: list[Drawn] = found.pop("cards")
+    numbers = [each for each in cards if each["kind"] == "number"]
     return {
         "title": page.label,
         "tabs": tabs(page.name, None, filters, viewer),
-        "numbers": [each for each in cards if each["kind"] == "number"],
-        "parts": [each for each in cards if each["kind"] != "number"],
+        "numbers": numbers,
+        "columns": columns_of(len(numbers)),
+        "parts": filled([each for each in cards if each["kind"] != "number"]),
         "may_arrange": board_list.may_arrange(viewer),
         "new_url": f"{board_list.BASE}new?from={page.name}",
         **found,
         **filter_bar(page.name, filters, viewer),
     }
+
+
+def columns_of(count: int) -> int:
+    """In how many columns so many numbers leave at most one place of the last row empty, if any does."""
+    return next((columns for columns in (5, 4) if -count % columns <= 1), 3)
+
+
+def filled(parts: list[Drawn]) -> list[Drawn]:
+    """The parts, the last one of each row as wide as the row has room."""
+    made: list[Drawn] = []
+    used = 0
+    for part in parts:
+        if used + part["size"] > FULL:
+            made[-1] = made[-1] | {"size": made[-1]["size"] + FULL - used}
+            used = 0
+        made.append(part)
+        used = (used + part["size"]) % FULL
+    if used:
+        made[-1] = made[-1] | {"size": made[-1]["size"] + FULL - used}
+    return made
 
 
 def board_page(board: Any, filters: Filters, viewer: Viewer) -> dict[str, Any]:
@@ -98,6 +122,8 @@ def filter_bar(name: str, filters: Filters, viewer: Viewer) -> dict[str, Any]:
     people, teams = url_filters.offered(viewer)
     return {
         "path": path,
+        "pdf_url": filters.address(f"{path}.pdf"),
+        "filters": filters,
         "spans": [
             {"label": label, "url": filters.address(path, period=key), "active": key == filters.name}
             for key, label in PERIOD_LABELS.items()

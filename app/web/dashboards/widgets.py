@@ -1,178 +1,43 @@
-"""What a dashboard can show: numbers, charts and tables, declared by the figures that they need."""
+"""What dashboards show: each number, chart and table by the figures that it needs; and the pages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from flask_babel import lazy_gettext as _
 
-from app.domain import figures
 from app.domain.calls import STATUSES as CALL_STATUSES
 from app.domain.messages import CHANNELS
-from app.models import CallLog, Customer, Lead, Message, Task, Ticket
+from app.models import CallLog, Lead, Message, Task, Ticket
+from app.web.dashboards.widget_kinds import (
+    MAX_BARS,
+    Breakdown,
+    HeatMap,
+    Mean,
+    Number,
+    PeopleBars,
+    PeopleTable,
+    Rate,
+    ReferralTable,
+    Steps,
+    Trend,
+    Widget,
+)
 from app.web.records.call_fields import STATUS_WORDS
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.figure_labels import LABELS
-
-#: Widths of a widget on a page, in twelfths: S, M, L, and the full width.
-SIZES = (3, 6, 8, 12)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Widget:
-    """One thing on a dashboard."""
-
-    #: The fields that name the figures counted for it in the period.
-    FIGURES: ClassVar[tuple[str, ...]] = ()
-    label: Any = None
-    #: What its figure says, in a sentence; the guide has the whole formula.
-    help: Any = None
-    size: int = 6
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """The figures that are counted in the period for it."""
-        return tuple(getattr(self, name) for name in self.FIGURES)
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """All figures that it shows; those beyond `figures` are measured in statements of its own."""
-        return self.figures
-
-    @property
-    def counted(self) -> set[Any]:
-        """The records whose rows it counts."""
-        return {figures.FIGURES[name].record for name in self.shown}
-
-    @property
-    def records(self) -> set[Any]:
-        """The records that a person must be able to read to see it."""
-        return self.counted
-
-
-@dataclass(frozen=True, kw_only=True)
-class OneFigure(Widget):
-    """What shows a single figure."""
-
-    name: str
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The one."""
-        return (self.name,)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Number(OneFigure):
-    """One figure: a count, or a sum of seconds."""
-
-    FIGURES: ClassVar[tuple[str, ...]] = ("name",)
-    size: int = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rate(Widget):
-    """How many percent of the whole are the part."""
-
-    FIGURES: ClassVar[tuple[str, ...]] = ("part", "whole")
-    part: str
-    whole: str
-    size: int = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mean(Widget):
-    """Seconds by how many rows they were summed over."""
-
-    FIGURES: ClassVar[tuple[str, ...]] = ("seconds", "count")
-    seconds: str
-    count: str
-    size: int = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Steps(Widget):
-    """Several figures beside each other: a funnel, or parts of a whole."""
-
-    names: tuple[str, ...]
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """All of them."""
-        return self.names
-
-
-@dataclass(frozen=True, kw_only=True)
-class Breakdown(OneFigure):
-    """The rows of a figure by a column."""
-
-    column: Any
-    #: The filter of the list, and where its words come from: a master, words, or the value itself.
-    filter: str
-    master: str = ""
-    words: Any = None
-    options: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trend(Widget):
-    """Figures over the points of the period."""
-
-    names: tuple[str, ...]
-    size: int = 12
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """All of them."""
-        return self.names
-
-    @property
-    def records(self) -> set[Any]:
-        """None: it shows as many of its figures as the person may read."""
-        return set()
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeatMap(OneFigure):
-    """A figure by weekday and hour."""
-
-    size: int = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeopleTable(Widget):
-    """What each person has done."""
-
-    size: int = 12
-
-    @property
-    def counted(self) -> set[Any]:
-        """Those that it has columns for."""
-        return {Lead, Ticket, Task, CallLog}
-
-    @property
-    def records(self) -> set[Any]:
-        """None: it shows as many of its columns as the person may read."""
-        return set()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReferralTable(Widget):
-    """Who refers whom."""
-
-    size: int = 12
-
-    @property
-    def counted(self) -> set[Any]:
-        """Leads name the code, customers whose it is."""
-        return {Lead, Customer}
 
 
 def _number(name: str, help_: Any = None) -> Number:
     return Number(name=name, label=LABELS[name], help=help_)
 
 
+def _breach(late: str, whole: str) -> Rate:
+    return Rate(part=late, whole=whole, label=LABELS[late], help=_("Of those created with an SLA clock."))
+
+
+_MOST = _("At most %(most)s people: those with the most.", most=MAX_BARS)
 #: Name -> widget. The names stand in saved boards.
 CATALOG: dict[str, Widget] = {
     # leads
@@ -189,7 +54,9 @@ CATALOG: dict[str, Widget] = {
     ),
     "lead_reply": Mean(seconds="lead_reply_seconds", count="leads_contacted", label=LABELS["lead_reply_seconds"]),
     "lead_funnel": Steps(
-        names=("leads", "leads_contacted", "leads_converted", "leads_lost"), label=_("From lead to account")
+        names=("leads", "leads_contacted", "leads_converted", "leads_lost"),
+        label=_("From lead to account"),
+        is_funnel=True,
     ),
     "leads_by_status": Breakdown(
         name="leads", column=Lead.status_id, filter="status", master="lead_status", label=_("Leads by status")
@@ -241,6 +108,9 @@ CATALOG: dict[str, Widget] = {
     "calls_not_picked": _number("calls_not_picked", _("Outgoing calls that nobody picked up.")),
     "calls_cold": _number("calls_cold"),
     "talk_time": _number("talk_seconds"),
+    "talk_time_in": _number("talk_seconds_in"),
+    "talk_time_out": _number("talk_seconds_out"),
+    "talk_time_cold": _number("talk_seconds_cold"),
     "numbers": _number("numbers", _("Different numbers in the period.")),
     "numbers_new": _number("numbers_new", _("Numbers of which no call is known before.")),
     "callback": Rate(part="calls_missed_returned", whole="calls_missed", label=_("Called back")),
@@ -268,7 +138,9 @@ CATALOG: dict[str, Widget] = {
         label=_("Referred among the converted"),
     ),
     "referral_funnel": Steps(
-        names=("leads", "leads_referred", "leads_referred_converted"), label=_("From lead to referred account")
+        names=("leads", "leads_referred", "leads_referred_converted"),
+        label=_("From lead to referred account"),
+        is_funnel=True,
     ),
     "referred_by_source": Breakdown(
         name="leads_referred",
@@ -280,6 +152,12 @@ CATALOG: dict[str, Widget] = {
     "referral_trend": Trend(names=("leads_referred", "leads_referred_converted"), label=_("Referred leads over time")),
     "referral_table": ReferralTable(label=_("Who refers")),
     # SLA
+    "lead_breach": _breach("lead_replies_late", "leads_with_sla"),
+    "ticket_breach": _breach("ticket_replies_late", "tickets_with_sla"),
+    "resolution_breach": _breach("ticket_resolutions_late", "tickets_with_sla"),
+    "late_trend": Trend(
+        names=("lead_replies_late", "ticket_replies_late", "ticket_resolutions_late"), label=_("Missed due times")
+    ),
     "lead_replies": Steps(
         names=("lead_replies_in_time", "lead_replies_late", "lead_replies_waiting"), label=_("First response to leads")
     ),
@@ -312,6 +190,7 @@ CATALOG: dict[str, Widget] = {
             "messages_answered_quick",
         ),
         label=_("Answered within"),
+        is_funnel=True,
     ),
     "messages_by_channel": Breakdown(
         name="messages_out",
@@ -327,6 +206,16 @@ CATALOG: dict[str, Widget] = {
     "messages_trend": Trend(names=("messages_out", "messages_in"), label=_("Written and received")),
     # people
     "people": PeopleTable(label=_("Each person")),
+    "people_leads": PeopleBars(
+        record=Lead, names=("leads_taken", "leads_taken_converted"), label=_("Leads by person"), help=_MOST
+    ),
+    "people_tickets": PeopleBars(
+        record=Ticket, names=("tickets", "tickets_ended"), label=_("Tickets by person"), help=_MOST
+    ),
+    "people_tasks": PeopleBars(
+        record=Task, names=("tasks_done", "tasks_done_late"), label=_("Tasks by person"), help=_MOST
+    ),
+    "people_calls": PeopleBars(record=CallLog, names=("calls",), label=_("Calls by person"), help=_MOST),
 }
 
 
@@ -363,13 +252,19 @@ PAGES = (
             *("created_trend", "leads_by_status", "tickets_by_status", "tasks_by_priority", "calls_heat_map"),
         ),
     ),
-    Page("team", _("Team"), ("people",), is_of_team=True),
+    Page(
+        "team",
+        _("Team"),
+        ("people", "people_leads", "people_calls", "people_tickets", "people_tasks"),
+        is_of_team=True,
+    ),
     Page(
         "calls",
         _("Calls"),
         (
-            *("calls", "talk_time", "calls_in", "calls_out", "calls_completed", "calls_missed", "callback"),
-            *("calls_missed_returned", "calls_not_picked", "calls_cold", "numbers", "numbers_new"),
+            *("calls", "calls_in", "calls_out", "calls_completed", "calls_cold"),
+            *("talk_time", "talk_time_in", "talk_time_out", "talk_time_cold", "calls_not_picked"),
+            *("calls_missed", "calls_missed_returned", "callback", "numbers", "numbers_new"),
             *("calls_heat_map", "calls_trend", "calls_by_status"),
         ),
         ("Call Logs",),
@@ -387,8 +282,9 @@ PAGES = (
         "sla",
         _("SLA"),
         (
+            *("lead_breach", "ticket_breach", "resolution_breach"),
             *("lead_reply", "ticket_reply", "resolution", "tickets_resolved"),
-            *("lead_replies", "ticket_replies", "ticket_resolutions", "late_by_priority"),
+            *("late_trend", "lead_replies", "ticket_replies", "ticket_resolutions", "late_by_priority"),
         ),
         ("Leads", "Tickets"),
     ),

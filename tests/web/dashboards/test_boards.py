@@ -65,7 +65,7 @@ def test_a_board_is_arranged_without_scripts(world: World) -> None:
     assert "choose a card" in sentences(mia.form("/dashboard/boards/new", form(do="add")).text)
     assert "already" in sentences(mia.form("/dashboard/boards/new", form(do="add", add="leads")).text)
     reset = mia.form("/dashboard/boards/new", form(do="reset", origin="sla")).text
-    assert shown(reset)[0] == ("lead_reply", "3") and world.count(Board) == 0
+    assert shown(reset)[0] == ("lead_breach", "3") and world.count(Board) == 0
     board = made(world)
     assert shown(mia.screen(f"/dashboard/boards/{board.id}").text) == [
         ("3", "leads"),

@@ -13,7 +13,7 @@ from openpyxl import load_workbook
 from sqlalchemy import select
 
 from app.domain.figures import FIGURES
-from app.models import AuditEntry, User
+from app.models import AuditEntry, Board, User
 from app.web.dashboards import measure
 from app.web.dashboards.widgets import CATALOG, PAGES
 from app.web.records.figure_labels import LABELS
@@ -127,6 +127,30 @@ def test_a_manager_sees_their_team_and_nobody_elses(busy: World) -> None:
         for name in ("mine", "analytics", "calls"):
             answer = busy.door(who).screen(f"/dashboard/{name}?who={whom}")
             assert (answer.status_code, "your own team" in answer.text) == (403, True)
+
+
+def test_who_did_nothing_stands_in_the_table_of_their_team(busy: World) -> None:
+    idle = "from=2020-01-01&to=2020-01-02"
+    page = opened(busy, "mia", f"/dashboard/team?{idle}")
+    assert "Ana Shah" in page and "Ben Shah" not in page.split("<tbody>")[1]
+
+
+def test_a_page_and_a_board_as_pdf(busy: World) -> None:
+    pages = [("root", "team"), ("mia", "calls"), ("cleo", "sla"), ("ana", "mine"), ("ana", "referrals")]
+    for who, name in pages:
+        answer = busy.door(who).screen(f"/dashboard/{name}.pdf?{PERIOD}")
+        assert (answer.status_code, answer.mimetype) == (200, "application/pdf"), (who, name)
+        assert answer.get_data().startswith(b"%PDF-") and f"dashboard-{name}-2" in answer.headers["Content-Disposition"]
+    noted = busy.rows(select(AuditEntry).where(AuditEntry.event == "export"))
+    assert [each.about for each in noted] == [f"dashboard {name}" for _who, name in pages]
+    assert noted[1].user_id == busy.people["mia"].id and noted[1].payload["format"] == "pdf"
+    busy.door("mia").form("/dashboard/boards/new", {"label": "X", "audience": "me", "card": ["calls"], "size": ["3"]})
+    board = busy.session.scalars(select(Board)).one()
+    assert busy.door("mia").screen(f"/dashboard/boards/{board.id}.pdf").mimetype == "application/pdf"
+    refused = {("ana", "team.pdf"): 404, ("ana", f"boards/{board.id}.pdf"): 404, ("mia", "calls.pdf?from=x&to=y"): 400}
+    ben = busy.people["ben"].id
+    for (who, path), status in (refused | {("mia", f"mine.pdf?who={ben}"): 403}).items():
+        assert busy.door(who).screen(f"/dashboard/{path}").status_code == status, path
 
 
 def test_a_role_without_dashboards_has_none(busy: World) -> None:

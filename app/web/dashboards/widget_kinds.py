@@ -1,0 +1,178 @@
+"""The kinds of what a dashboard can show: numbers, charts and tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from app.domain import figures
+from app.models import CallLog, Customer, Lead, Task, Ticket
+
+
+@dataclass(frozen=True, kw_only=True)
+class Widget:
+    """One thing on a dashboard."""
+
+    #: The fields that name the figures counted for it in the period.
+    FIGURES: ClassVar[tuple[str, ...]] = ()
+    label: Any = None
+    #: What its figure says, in a sentence; the guide has the whole formula.
+    help: Any = None
+    size: int = 6
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures that are counted in the period for it."""
+        return tuple(getattr(self, name) for name in self.FIGURES)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """All figures that it shows; those beyond `figures` are measured in statements of its own."""
+        return self.figures
+
+    @property
+    def counted(self) -> set[Any]:
+        """The records whose rows it counts."""
+        return {figures.FIGURES[name].record for name in self.shown}
+
+    @property
+    def records(self) -> set[Any]:
+        """The records that a person must be able to read to see it."""
+        return self.counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneFigure(Widget):
+    """What shows a single figure."""
+
+    name: str
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.name,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number(OneFigure):
+    """One figure: a count, or a sum of seconds."""
+
+    FIGURES: ClassVar[tuple[str, ...]] = ("name",)
+    size: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate(Widget):
+    """How many percent of the whole are the part."""
+
+    FIGURES: ClassVar[tuple[str, ...]] = ("part", "whole")
+    part: str
+    whole: str
+    size: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Widget):
+    """Seconds by how many rows they were summed over."""
+
+    FIGURES: ClassVar[tuple[str, ...]] = ("seconds", "count")
+    seconds: str
+    count: str
+    size: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Widget):
+    """Several figures beside each other: a funnel, or parts of a whole."""
+
+    names: tuple[str, ...]
+    #: Whether each is a part of the first.
+    is_funnel: bool = False
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakdown(OneFigure):
+    """The rows of a figure by a column."""
+
+    column: Any
+    #: The filter of the list, and where its words come from: a master, words, or the value itself.
+    filter: str
+    master: str = ""
+    words: Any = None
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend(Widget):
+    """Figures over the points of the period."""
+
+    names: tuple[str, ...]
+    size: int = 12
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.names
+
+    @property
+    def records(self) -> set[Any]:
+        """None: it shows as many of its figures as the person may read."""
+        return set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatMap(OneFigure):
+    """A figure by weekday and hour."""
+
+    size: int = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleTable(Widget):
+    """What each person has done."""
+
+    size: int = 12
+
+    @property
+    def counted(self) -> set[Any]:
+        """Those that it has columns for."""
+        return {Lead, Ticket, Task, CallLog}
+
+    @property
+    def records(self) -> set[Any]:
+        """None: it shows as many of its columns as the person may read."""
+        return set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleBars(Widget):
+    """Some columns of the table of people, as bars."""
+
+    record: Any
+    names: tuple[str, ...]
+
+    @property
+    def counted(self) -> set[Any]:
+        """Theirs."""
+        return {self.record}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferralTable(Widget):
+    """Who refers whom."""
+
+    size: int = 12
+
+    @property
+    def counted(self) -> set[Any]:
+        """Leads name the code, customers whose it is."""
+        return {Lead, Customer}
+
+
+#: Bars of people: as many as fit on a page.
+MAX_BARS = 20
