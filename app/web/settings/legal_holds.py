@@ -73,7 +73,7 @@ class LegalHoldsView(SettingsPage):
             with own_transaction() as session:
                 row = session.get(type(record), record.id)
                 if row is None:
-                    raise NotFound("This record doesn't exist any more.")
+                    raise NotFound("This record doesn't exist.")
                 reason = request.form.get("reason", "")
                 legal_holds.place(session, row, reason, until, viewer.stamp, _today(viewer))
                 number = row.number
@@ -104,7 +104,7 @@ class LegalHoldsView(SettingsPage):
             with own_transaction() as session:
                 row = session.get(LegalHold, hold.id, with_for_update=True, populate_existing=True)
                 if row is None:
-                    raise NotFound("This record doesn't exist any more.")
+                    raise NotFound("This record doesn't exist.")
                 legal_holds.release(session, row, request.form.get("reason", ""), viewer.stamp, _number(row))
         except RuleBroken as broken:
             form = _release_form(hold, request.form, broken.errors, translate_text(broken.message))
@@ -146,7 +146,7 @@ def _record(text: str) -> Any:
 def _hold(pk: int) -> Any:
     found = access.get_visible(db.session(), LegalHold, pk)
     if found is None:
-        raise NotFound("This record doesn't exist any more.")
+        raise NotFound("This record doesn't exist.")
     return found
 
 
@@ -162,7 +162,7 @@ def _about(hold: Any) -> tuple[Any, int]:
         key = getattr(hold, HELD_COLUMNS[model.__tablename__])
         if key is not None:
             return model, key
-    raise NotFound("This record doesn't exist any more.")
+    raise NotFound("This record doesn't exist.")
 
 
 def _rows(viewer: Viewer) -> list[dict[str, Any]]:
