@@ -224,7 +224,7 @@ def client_settings(url: URL) -> str:
         **{option: url.query.get(name) for name, option in _SSL.items()},
     }
     # As PyMySQL does: whoever names an authority wants the server's name checked, too.
-    if url.query.get("ssl_ca") and url.query.get("ssl_check_hostname", "true").lower() != "false":
+    if url.query.get("ssl_ca") and str(url.query.get("ssl_check_hostname")).lower() != "false":
         settings["ssl-verify-server-cert"] = "1"
     lines = [f'{name}="{_escaped(str(value))}"' for name, value in settings.items() if value]
     return "\n".join(["[client]", *lines, ""])

@@ -154,12 +154,12 @@ class DeadlineSocket(_Exchanges, socket.socket):
     """A connection on which an exchange ends in time."""
 
 
-class DeadlineTlsSocket(_Exchanges, ssl.SSLSocket):
+class DeadlineTlsSocket(_Exchanges, ssl.SSLSocket):  # type: ignore[misc]  # it takes fewer kinds of buffers
     """The same over TLS; made by `over_tls`."""
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Send a part; what `sendall` of TLS does again and again, each time with the whole time-out."""
-        return int(self._within_time(lambda: super(_Exchanges, self).send(data, flags)))  # type: ignore[misc]
+        return int(self._within_time(lambda: super(_Exchanges, self).send(data, flags)))
 
 
 def over_tls(context: ssl.SSLContext, made: DeadlineSocket, host: str) -> DeadlineTlsSocket:
