@@ -165,7 +165,6 @@ def test_boards_fit_the_window(seat: Sit, width: int) -> None:
 FETCHED = (
     ("tbody tr:nth-child(2) td.col-created_on", ".preview h2"),
     ("a[data-sheet][data-with-query]", "dialog#sheet[open]"),
-    (".pager [rel=next]", ".pager [rel=prev]"),
 )
 
 
@@ -175,10 +174,12 @@ def test_what_could_not_be_fetched_is_said_and_tried_again(seat: Sit) -> None:
     page = sits.page
     for clicked, shown in FETCHED:
         page.context.set_offline(True)
-        page.locator(clicked).first.click()
-        note = page.locator(".toast-note", has_text="could not be reached")
-        expect(note).to_be_visible()
-        page.context.set_offline(False)
+        try:
+            page.locator(clicked).first.click()
+            note = page.locator(".toast-note", has_text="could not be reached")
+            expect(note).to_be_visible()
+        finally:  # the context is kept for the next test
+            page.context.set_offline(False)
         note.locator("button").click()
         expect(page.locator(shown)).to_be_visible()
         page.keyboard.press("Escape")
