@@ -159,3 +159,27 @@ def test_boards_fit_the_window(seat: Sit, width: int) -> None:
         over = sits.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert over == 0, path
     assert sits.complaints == []
+
+
+#: What is clicked, and what comes then.
+FETCHED = (
+    ("tbody tr:nth-child(2) td.col-created_on", ".preview h2"),
+    ("a[data-sheet][data-with-query]", "dialog#sheet[open]"),
+)
+
+
+def test_what_could_not_be_fetched_is_said_and_tried_again(seat: Sit) -> None:
+    sits = seat(SELLER)
+    sits.go("/leads/?view=all")
+    page = sits.page
+    for clicked, shown in FETCHED:
+        page.context.set_offline(True)
+        try:
+            page.locator(clicked).first.click()
+            note = page.locator(".toast-note", has_text="could not be reached")
+            expect(note).to_be_visible()
+        finally:  # the context is kept for the next test
+            page.context.set_offline(False)
+        note.locator("button").click()
+        expect(page.locator(shown)).to_be_visible()
+        page.keyboard.press("Escape")

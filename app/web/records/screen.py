@@ -101,6 +101,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
         "preview": "read",
         "panel": "read",
         "bulk_preview": "bulk",
+        "bulk_forms": "bulk",
         "undo": "bulk",
         "quick": "create",
         "known": "create",
