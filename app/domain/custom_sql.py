@@ -64,7 +64,7 @@ class json_date(FunctionElement[Any]):
 
 def custom_value(column: Any, name: str, kind: str) -> Any:
     """The value of the field of this name, which has only small letters, digits and _."""
-    path = literal_column(f"'$.{name}'")
+    path: Any = literal_column(f"'$.{name}'")
     return {"number": json_number, "date": json_date}.get(kind, json_text)(column, path)
 
 
