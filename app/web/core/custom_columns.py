@@ -6,7 +6,7 @@ indexes answer them (see app/domain/custom_values.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -309,11 +309,10 @@ def _declared(base: Any, names: tuple[str, ...]) -> Any:
     return replace(base, list=base.list if is_page else (*base.list, *names), custom=names, **parts)
 
 
-def refuse_missing(table: Any, values: dict[str, Any]) -> None:
+def refuse_missing(fields: Iterable[Field], values: dict[str, Any]) -> None:
     """Raise RuleBroken, naming all of them, for a new record without a value of a required custom field."""
     given = values.get("custom") or {}
-    names = table.declared.custom if table.declared is not None else ()
-    missing = [table.by_name[name] for name in names if table.by_name[name].required and given.get(name) is None]
+    missing = [each for each in fields if each.shares_column and each.required and given.get(each.name) is None]
     if missing:
         errors = {each.name: [str(_("Please fill this in."))] for each in missing}
         listed = ", ".join(str(each.label) for each in missing)
