@@ -37,6 +37,7 @@ from app.models import (
     CustomerKey,
     CustomerLink,
     CustomField,
+    CustomValue,
     Delivery,
     DndUpload,
     DndWrongLine,
@@ -463,8 +464,10 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     DndUpload: _settings_readers,
     DndWrongLine: _settings_readers,
     ChannelAccount: _settings_readers,
-    # Everybody has them by the lookups. CustomValue has no rule: it stands in conditions on records, whose rules count.
+    # Everybody has them by the lookups.
     CustomField: _settings_readers,
+    # Conditions on records name its bare table, and the records' rules count (app/domain/custom_sql.py).
+    CustomValue: lambda _person: false(),
     InboundEvent: _settings_readers,
     Activity: _activities,
     AssignmentRequest: _requests,

@@ -209,7 +209,7 @@ def _others(session: Session, table: str, key: int | None) -> list[CustomField]:
 
 
 def _note(session: Session, row: CustomField, stamp: Stamp, state: str) -> None:
-    said = {"state": state, "label": row.label, "kind": row.kind, "restricted": row.is_restricted}
+    said: dict[str, Any] = {"state": state, "label": row.label, "kind": row.kind, "restricted": row.is_restricted}
     audit.write(session, "custom field", stamp.by, stamp.now, f"{row.record_table} {row.name}", **said)
 
 

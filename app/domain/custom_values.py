@@ -131,7 +131,7 @@ def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
 def index_changed(session: Session, _context: Any) -> None:
     """Session hook, after a flush: the table follows what was written into the records."""
     written = [row for row in (*session.new, *session.dirty) if isinstance(row, HasCustomFields) and _has_changed(row)]
-    gone = [row for row in session.deleted if isinstance(row, HasCustomFields)]
+    gone: list[Any] = [row for row in session.deleted if isinstance(row, HasCustomFields)]
     if written:
         index(session, written)
     for table in {row.__tablename__ for row in gone}:

@@ -6,7 +6,7 @@ indexes answer them (see app/domain/custom_values.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -14,16 +14,16 @@ from typing import Any
 from flask_babel import get_locale
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
-from sqlalchemy import ColumnElement, and_, not_, select
+from sqlalchemy import ColumnElement, and_, not_
 
+from app.domain import custom_sql
 from app.domain.base import RuleBroken
 from app.domain.custom_fields import Definition, mask_name
-from app.domain.custom_values import COLUMNS, CustomValue, HasCustomFields, Retired
+from app.domain.custom_values import HasCustomFields, Retired
 from app.lib import numbers
 from app.lib.identity import is_masked
 from app.lib.web_links import link_of
 from app.web.core import custom_catalog
-from app.web.core.custom_sql import custom_value
 from app.web.core.date_fields import DateField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer, clean_text, validated
 from app.web.core.filter_operators import NEGATED, compare, wants_empty
@@ -57,7 +57,7 @@ class CustomColumn(Field):
     @property
     def stored(self) -> Any:
         """Its column in the table of values."""
-        return _VALUES.c[COLUMNS[self.definition.kind]]
+        return custom_sql.stored(self.definition.kind)
 
     # reading
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -105,15 +105,11 @@ class CustomColumn(Field):
 
     def _among(self, *rules: Any) -> ColumnElement[bool]:
         """Whether the record is one of those with a value for which this holds."""
-        found: ColumnElement[bool] = self.record.id.in_(
-            select(_VALUES.c.record_id).where(_VALUES.c.field_id == self.definition.id, *rules)
-        )
-        return found
+        return custom_sql.among(self.record, self.definition.id, *rules)
 
     def order(self) -> Any:
-        """The value in the table, found by its primary key."""
-        same = (_VALUES.c.field_id == self.definition.id, _VALUES.c.record_id == self.record.id)
-        found = select(self.stored).where(*same).correlate(self.record.__table__).scalar_subquery()
+        """The value in the table; the annotation tells lists that its index has the order."""
+        found = custom_sql.looked_up(self.record, self.definition.id, self.definition.kind)
         return found._annotate({SORTED_BY: self})
 
     def present(self) -> ColumnElement[bool]:
@@ -123,15 +119,12 @@ class CustomColumn(Field):
     @property
     def same(self) -> ColumnElement[bool]:
         """The join of the record with its value."""
-        return and_(_VALUES.c.field_id == self.definition.id, _VALUES.c.record_id == self.record.id)
+        return and_(*custom_sql.same(self.record, self.definition.id))
 
     @property
     def sql(self) -> Any:
         """The value as an expression on the record's own row, for reports."""
-        return custom_value(self.columns[0], self.name, self.definition.kind)
-
-
-_VALUES: Any = CustomValue.__table__
+        return custom_sql.custom_value(self.columns[0], self.name, self.definition.kind)
 
 
 class CustomText(CustomColumn, TextField):
@@ -316,11 +309,10 @@ def _declared(base: Any, names: tuple[str, ...]) -> Any:
     return replace(base, list=base.list if is_page else (*base.list, *names), custom=names, **parts)
 
 
-def refuse_missing(table: Any, values: dict[str, Any]) -> None:
+def refuse_missing(fields: Iterable[Field], values: dict[str, Any]) -> None:
     """Raise RuleBroken, naming all of them, for a new record without a value of a required custom field."""
     given = values.get("custom") or {}
-    names = table.declared.custom if table.declared is not None else ()
-    missing = [table.by_name[name] for name in names if table.by_name[name].required and given.get(name) is None]
+    missing = [each for each in fields if each.shares_column and each.required and given.get(each.name) is None]
     if missing:
         errors = {each.name: [str(_("Please fill this in."))] for each in missing}
         listed = ", ".join(str(each.label) for each in missing)

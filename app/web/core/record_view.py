@@ -110,7 +110,7 @@ class RecordView(ModulePermissions):
 
     def create_row(self, values: dict[str, Any], viewer: Viewer) -> Any:
         """Create the record; `pre_add` sees it before it is inserted. Not committed."""
-        custom_columns.refuse_missing(self.record_table, values)
+        custom_columns.refuse_missing(self.record_table.fields, values)
         if self.service.is_generic:
             row = self.service.build(values, viewer)
             self._call(self.pre_add, row)  # type: ignore[attr-defined]

@@ -89,8 +89,9 @@ _BEFORE_CUSTOM = 2
 
 def with_custom_part(screen: Any, fieldsets: Sequence[Any]) -> list[Any]:
     """The fieldsets with the one of the custom fields, where the record has any."""
-    names = screen.record_table.declared.custom
-    own = [(_("More fields"), {"fields": names})] if names and screen.show_fieldsets else []
+    shown = {name for _title, options in fieldsets for name in options["fields"]}
+    names = [name for name in screen.record_table.declared.custom if name not in shown]
+    own = [(_("More fields"), {"fields": names})] if names else []
     return [*fieldsets[:_BEFORE_CUSTOM], *own, *fieldsets[_BEFORE_CUSTOM:]]
 
 

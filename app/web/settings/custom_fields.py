@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import custom_fields, custom_values
-from app.domain.base import NotFound
+from app.domain.base import NotFound, refuse_stale
 from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, Known, Wish
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket
@@ -188,7 +188,7 @@ def _field(session: Session, key: int | None, version: int | None = None) -> Cus
     row = session.get(CustomField, min(key or 0, 2**31 - 1))
     if row is None:
         raise NotFound(_("This field doesn't exist."))
-    custom_fields.refuse_stale(row, version)
+    refuse_stale(row, version)
     return row
 
 

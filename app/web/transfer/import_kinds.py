@@ -19,7 +19,7 @@ from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS
 from app.lib import phone
 from app.lib.identity import is_masked
 from app.models import CustomerAccount
-from app.web.core import custom_columns
+from app.web.core import custom_catalog, custom_columns
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.registry import registered
@@ -81,10 +81,10 @@ class Kind:
 
     @property
     def known(self) -> dict[str, Field]:
-        """The same, made once for a table of columns."""
-        table = self.resource.record_table
-        if self._known is None or self._known[0] is not table:
-            self._known = (table, self.fields())
+        """The same, made once for a set of custom fields."""
+        catalog = custom_catalog.current()
+        if self._known is None or self._known[0] is not catalog:
+            self._known = (catalog, self.fields())
         return self._known[1]
 
     def extra(self) -> dict[str, Field]:
@@ -108,7 +108,7 @@ class Kind:
         if errors:
             raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
         if which == "add":
-            custom_columns.refuse_missing(self.resource.record_table, values)
+            custom_columns.refuse_missing(self.known.values(), values)
         return values
 
     def is_edited(self, each: Field) -> bool:

@@ -89,6 +89,8 @@ def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(either: World
         assert body.status_code == 200, body.text
         read = ana.rest("GET", f"{resource[table]}/{row.id}").json["result"]
         assert {name: read[name] for name in VALUES} == VALUES == {n: body.json["result"][n] for n in VALUES}
+        assert 'data-pair="x_risk"' in ana.screen(f"/{table.removesuffix('s')}s/show/{row.id}").text
+        assert ana.screen(f"/{table.removesuffix('s')}s/edit/{row.id}").text.count('name="x_risk"') == 1
     five(either, "ticket")
     subject = ana.rest("GET", "ticket/_info").status_code
     ticket = either.make.ticket("cleo")

@@ -1,14 +1,44 @@
-"""SQL: the value of a custom field from the JSON of the record's row, on both databases."""
+"""SQL of custom fields: conditions by the table of values, and the value from the JSON of the record's row.
+
+The table of values is named bare, without an access rule of its own: each of these expressions stands in a statement on
+the record, whose rule decides (see app/access/row_rules.py).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Date, Numeric, String, literal_column
+from sqlalchemy import ColumnElement, Date, Numeric, String, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from app.domain.custom_values import COLUMNS, CustomValue
+
+_VALUES: Any = CustomValue.__table__
 _TYPES: dict[str, Any] = {"number": Numeric(20, 4, asdecimal=False), "date": Date()}
+
+
+def stored(kind: str) -> Any:
+    """The column of the table that has the values of this kind."""
+    return _VALUES.c[COLUMNS[kind]]
+
+
+def among(record: Any, field_id: int, *rules: Any) -> ColumnElement[bool]:
+    """Whether the record is one of those with a value of this field for which the rules hold."""
+    found = select(_VALUES.c.record_id).where(_VALUES.c.field_id == field_id, *rules)
+    is_one: ColumnElement[bool] = record.id.in_(found)
+    return is_one
+
+
+def same(record: Any, field_id: int) -> tuple[Any, Any]:
+    """What joins the record with its value of this field."""
+    return _VALUES.c.field_id == field_id, _VALUES.c.record_id == record.id
+
+
+def looked_up(record: Any, field_id: int, kind: str) -> Any:
+    """The value in the table, found by its primary key; None for none."""
+    found = select(stored(kind)).where(*same(record, field_id))
+    return found.correlate(record.__table__).scalar_subquery()
 
 
 class json_text(FunctionElement[Any]):
@@ -34,7 +64,7 @@ class json_date(FunctionElement[Any]):
 
 def custom_value(column: Any, name: str, kind: str) -> Any:
     """The value of the field of this name, which has only small letters, digits and _."""
-    path = literal_column(f"'$.{name}'")
+    path: Any = literal_column(f"'$.{name}'")
     return {"number": json_number, "date": json_date}.get(kind, json_text)(column, path)
 
 
