@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain import audit, merges
@@ -54,7 +54,7 @@ def of_customer(
     read the audit.
     """
     found = abouts(session, customer)
-    rule = AuditEntry.about.in_(found)
+    rule: ColumnElement[bool] = AuditEntry.about.in_(found)
     if mentioned_since is not None:
         numbers = list(dict.fromkeys(name for name in (each.partition(" ")[2] for each in found) if "-" in name))
         mentioned = or_(*[AuditEntry.about.like(f"%{number}%") for number in numbers[:MAX_MENTIONED]])
