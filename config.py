@@ -27,6 +27,9 @@ ROLES = ("web", "sockets", "worker", "scheduler")
 #: What the CRM is called until somebody gives it a name.
 DEFAULT_BRAND = "Eshin CRM"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: Code -> name, as speakers of the language call it: of pages (where a catalogue of its texts is there) and of message
+#: templates. All but English need a catalogue in translations/: `make check-translations`.
+LANGUAGE_NAMES = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
 #: How long a request waits for a database connection of its process, and for a lock of another transaction.
 POOL_SECONDS, LOCK_WAIT_SECONDS = 10, 5
 #: A transaction that does nothing for so long belongs to a frozen process: MariaDB rolls it back and frees its locks.
@@ -355,9 +358,10 @@ def pool_of(settings: Settings) -> tuple[int, int]:
 
 def _languages() -> dict[str, dict[str, str]]:
     """English, and the other languages for which there is a catalogue."""
-    names = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
     available = {path.parent.parent.name for path in (ROOT / "translations").glob("*/LC_MESSAGES/messages.po")}
-    return {code: {"flag": code, "name": name} for code, name in names.items() if code == "en" or code in available}
+    return {
+        code: {"flag": code, "name": name} for code, name in LANGUAGE_NAMES.items() if code == "en" or code in available
+    }
 
 
 def _api_languages() -> list[str]:

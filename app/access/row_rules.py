@@ -342,41 +342,44 @@ def _own_deliveries(person: Person) -> ColumnElement[bool]:
 
 def _saved_views(person: Person) -> ColumnElement[bool]:
     """The person's own, and those shared with everybody or with a role of theirs; all of lists that they may open."""
-    roles = select(Role.id).where(Role.name.in_(sorted(person.roles)))
-    shared = or_(SavedView.audience == "all", and_(SavedView.audience == "role", SavedView.role_id.in_(roles)))
+    of_a_role = and_(SavedView.audience == "role", SavedView.role_id.in_(_roles_of(person)))
+    shared = or_(SavedView.audience == "all", of_a_role)
     return or_(SavedView.owner_id == person.id, shared)
+
+
+def _roles_of(person: Person) -> Any:
+    """The ids of the person's roles, as a query."""
+    return select(Role.id).where(Role.name.in_(sorted(person.roles)))
+
+
+def _teams_of(person: Person) -> Any:
+    """Whose teams the person belongs to, as a query: their own id and those of all managers above them."""
+    above = select(User.id, User.manager_id).where(User.id == person.id).cte(recursive=True)
+    above = above.union(select(User.id, User.manager_id).join(above, User.id == above.c.manager_id))
+    return select(above.c.id)
 
 
 def _boards(person: Person) -> ColumnElement[bool]:
     """The person's own, and those given to their roles or to a manager above them; settings readers: all given."""
-    above = select(User.id, User.manager_id).where(User.id == person.id).cte("above", recursive=True)
-    above = above.union(select(User.id, User.manager_id).join(above, User.id == above.c.manager_id))
-    roles = select(Role.id).where(Role.name.in_(sorted(person.roles)))
     given = or_(
-        and_(Board.audience == "role", Board.role_id.in_(roles)),
-        and_(Board.audience == "team", Board.manager_id.in_(select(above.c.id))),
+        and_(Board.audience == "role", Board.role_id.in_(_roles_of(person))),
+        and_(Board.audience == "team", Board.manager_id.in_(_teams_of(person))),
     )
     if person.may("Settings", "read"):
         given = Board.audience != "me"
     return or_(Board.owner_id == person.id, given)
 
 
-#: So many managers above a person share their reports with them.
-_MANAGERS_ABOVE = 6
-
-
 def _reports(person: Person, report: Any = Report) -> ColumnElement[bool]:
     """The person's own, and those shared with everybody, a role of theirs, or the team of a manager above them."""
     if not person.may("Reports", "read"):
         return false()
-    roles = select(Role.id).where(Role.name.in_(sorted(person.roles)))
-    shared = or_(report.audience == "all", and_(report.audience == "role", report.role_id.in_(roles)))
-    above, chain = None, []
-    for _step in range(_MANAGERS_ABOVE):
-        user = aliased(User)
-        above = select(user.manager_id).where(user.id == person.id if above is None else user.id.in_(above))
-        chain.append(report.owner_id.in_(above))
-    return or_(report.owner_id == person.id, shared, and_(report.audience == "team", or_(*chain)))
+    shared = or_(
+        report.audience == "all",
+        and_(report.audience == "role", report.role_id.in_(_roles_of(person))),
+        and_(report.audience == "team", report.owner_id.in_(_teams_of(person))),
+    )
+    return or_(report.owner_id == person.id, shared)
 
 
 def _of_own_report(person: Person, column: Any) -> ColumnElement[bool]:

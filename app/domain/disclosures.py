@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain import audit, merges
@@ -21,6 +23,8 @@ from app.domain.tickets import Ticket
 EVENTS = ("reveal", "recording", "export")
 #: Entries of one answer; records of a kind by which they are looked for.
 MAX_ENTRIES, MAX_RECORDS = 200, 500
+#: Numbers of records that are looked for within what the audit says.
+MAX_MENTIONED = 20
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,21 @@ def write_reveal(session: Session, seen: Reveal, stamp: Stamp) -> None:
     audit.write(session, "reveal", stamp.by, stamp.now, seen.about, seen.address, **what)
 
 
-def of_customer(session: Session, customer: Customer) -> list[AuditEntry]:
+def of_customer(
+    session: Session, customer: Customer, events: Collection[str] = EVENTS, mentioned_since: datetime | None = None
+) -> list[AuditEntry]:
     """The newest MAX_ENTRIES entries about the customer, their leads and tickets, and the recordings of their calls.
 
-    The session must be allowed to read the audit.
+    `mentioned_since`: since then, those too in which one of their numbers only stands. The session must be allowed to
+    read the audit.
     """
-    query = select(AuditEntry).where(AuditEntry.about.in_(abouts(session, customer)), AuditEntry.event.in_(EVENTS))
+    found = abouts(session, customer)
+    rule: ColumnElement[bool] = AuditEntry.about.in_(found)
+    if mentioned_since is not None:
+        numbers = list(dict.fromkeys(name for name in (each.partition(" ")[2] for each in found) if "-" in name))
+        mentioned = or_(*[AuditEntry.about.like(f"%{number}%") for number in numbers[:MAX_MENTIONED]])
+        rule = or_(rule, AuditEntry.about.in_(numbers), and_(AuditEntry.at >= mentioned_since, mentioned))
+    query = select(AuditEntry).where(rule, AuditEntry.event.in_(events))
     return list(session.scalars(query.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES)))
 
 
@@ -62,7 +75,10 @@ def abouts(session: Session, customer: Customer) -> list[str]:
         rows += merges.gone_into(session, record.__tablename__, [key for key, _number in rows])
         found += [f"{kind} {name}" for row in rows for name in row]
     heard = select(CallRecording.id).join(CallLog, CallLog.id == CallRecording.call_id)
-    heard = heard.where(CallLog.customer_id == customer.id).order_by(CallRecording.id.desc()).limit(MAX_RECORDS)
+    calls = [CallLog.customer_id == customer.id]
+    for column, record in ((CallLog.lead_id, Lead), (CallLog.ticket_id, Ticket)):
+        calls.append(column.in_(select(record.id).where(record.customer_id == customer.id)))
+    heard = heard.where(or_(*calls)).order_by(CallRecording.id.desc()).limit(MAX_RECORDS)
     return [*found, *(f"recording {key}" for key in session.scalars(heard))]
 
 

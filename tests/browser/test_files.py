@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests import files
 from tests.browser.conftest import MANAGER, SELLER, Seat
-from tests.browser.test_journeys import new_lead
+from tests.browser.test_journeys import lead_by_form
 
 Sit = Callable[..., Seat]
 PICTURES = os.environ.get("CRM_TEST_PICTURES")
@@ -45,7 +45,7 @@ def look(seat: Any, name: str) -> None:
 
 def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> None:
     rohan, asha = seat(SELLER), seat(MANAGER)
-    asha.go(f"/leads/{new_lead(rohan, 'Filewali', '9825012481')}")
+    asha.go(f"/leads/{lead_by_form(rohan, 'Filewali', '9825012481')}")
     asha.await_socket()
     mine, theirs = rohan.page.locator(".file-row[data-file]"), asha.page.locator(".file-row[data-file]")
     asha.page.locator(".record-tabs a", has_text="Files").click()

@@ -16,6 +16,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+import config
 from app import access
 from app.domain import message_templates
 from app.domain.base import RuleBroken
@@ -42,7 +43,6 @@ _WORD_ENDS = re.compile(r"[.,!?;:।]")
 _GUJARATI, _DEVANAGARI = re.compile(r"[\u0a80-\u0aff]"), re.compile(r"[\u0900-\u097f]")
 #: Marathi and Hindi share a script; these words tell Marathi.
 _MARATHI = frozenset({"आहे", "आहेत", "नाही", "मला", "माझे", "माझा", "तुम्ही", "हवे", "हवी", "पाहिजे"})
-_NAMES = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
 
 
 class TemplatesView(ModulePermissions, BaseView):
@@ -175,7 +175,7 @@ def _offered(template: Any, values: Mapping[str, str]) -> dict[str, Any]:
         "id": template.id,
         "label": template.label,
         "language": template.language,
-        "language_name": _NAMES.get(language, template.language),
+        "language_name": config.LANGUAGE_NAMES.get(language, template.language),
         "subject": message_templates.subject_of(template, values) or None,
         "preview": message_templates.fill(template, values),
         "values": {name: values[name] for name in names if name in values},

@@ -10,7 +10,7 @@ from flask import render_template, request
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, or_, select
 
 from app import access
 from app.domain import disclosures, referral_tree
@@ -19,9 +19,7 @@ from app.domain.tickets import ENDED
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.models import (
-    AuditEntry,
     CallLog,
-    CallRecording,
     Customer,
     CustomerAccount,
     Lead,
@@ -167,17 +165,8 @@ def seen_by(customer: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """Who has seen the customer's data, from the audit, for who may read it: the newest first."""
     if not viewer.person.may("Audit Log", "read"):
         return []
-    session, entry = db.session(), AuditEntry
-    with access.as_system(session):
-        calls = select(CallLog.id).where(_of_customer(CallLog, customer.id))
-        heard = session.scalars(select(CallRecording.id).where(CallRecording.call_id.in_(calls)).limit(500)).all()
-        leads = session.scalars(select(Lead.number).where(Lead.customer_id == customer.id)).all()
-        numbers = [customer.number, *leads]
-        exact = [*disclosures.abouts(session, customer), *numbers, *(f"recording {key}" for key in heard)]
-        mentions = [entry.about.like(f"%{number}%") for number in numbers[:20]]
-        rule = or_(entry.about.in_(exact), and_(entry.at >= viewer.now - LOOK_BACK, or_(*mentions)))
-        query = select(entry).where(entry.event.in_(SEEN), rule).order_by(entry.id.desc()).limit(LISTED)
-        rows = session.scalars(query).all()
+    with access.as_system(db.session()) as session:
+        rows = disclosures.of_customer(session, customer, SEEN, viewer.now - LOOK_BACK)[:LISTED]
     return [
         {
             "at": moment_cell(row.at, viewer),

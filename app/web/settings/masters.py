@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import select
 
+import config
 from app.domain import leads, settings, tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -228,7 +229,6 @@ _CHANNELS = [
     ("email", lazy_gettext("Email")),
     ("note", lazy_gettext("Note")),
 ]
-_LANGUAGES = [("en", "English"), ("hi", "हिन्दी"), ("gu", "ગુજરાતી"), ("mr", "मराठी")]
 
 
 class MessageTemplates(MasterScreen):
@@ -242,7 +242,7 @@ class MessageTemplates(MasterScreen):
     columns = (*("label", "channel", "language", "purpose", "header", "body", "provider_id", "position", "is_active"),)
     fields = {
         "channel": pick(lazy_gettext("Channel"), _CHANNELS),
-        "language": pick(lazy_gettext("Language"), _LANGUAGES),
+        "language": pick(lazy_gettext("Language"), list(config.LANGUAGE_NAMES.items())),
         "purpose": pick(lazy_gettext("Purpose"), list(PURPOSE_WORDS.items()), default="service"),
     }
     description_columns = {
