@@ -40,7 +40,7 @@ first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /re
 /imports/new /search?q=mehta /views/ /bell/ /bell/choices/ /me/ /phone/ /sessions/ /keys/ /signature/
 /users/userinfo/ /help/ /offline/ /settings/ /users/list/ /users/add /roles/list/ /roles/matrix/ /users/can/
 /groups/list/ /settings/brand/ /settings/business/ /settings/hours/ /settings/holidays/list/ /turns/ /settings/sla/list/
-/settings/lists/ /settings/fields/ /settings/fields/add /settings/files/ /duplicates/ /reports/
+/settings/lists/ /settings/fields/ /settings/fields/add /settings/legal-holds/ /settings/files/ /duplicates/ /reports/
 /settings/lead-statuses/list/ /settings/ticket-statuses/list/ /settings/ticket-subjects/list/
 /settings/account-types/list/ /settings/lead-sources/list/ /settings/support-pages/list/
 /settings/message-templates/list/ /settings/channels/ /undelivered/ /mails/ /settings/do-not-disturb/
