@@ -71,7 +71,7 @@ class Lookups:
     #: List -> what an admin has chosen for it: {quick_filters, create_fields}, each None for what is declared.
     list_setups: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: What the CRM is called and looks like.
-    brand: ShownBrand | None = None
+    brand: ShownBrand = field(default_factory=lambda: ShownBrand(""))
     #: Whether an account is on by which calls can be made.
     has_voice: bool = False
     #: The custom fields.

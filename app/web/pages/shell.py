@@ -100,7 +100,7 @@ def _context(menu: Any) -> dict[str, Any]:
     """Variables of every template."""
     person = g.get("person")
     languages = [(code, row["name"]) for code, row in current_app.config["LANGUAGES"].items()]
-    base = {
+    base: dict[str, Any] = {
         "brand": brand.for_pages(),
         "languages": languages,
         "person": None,

@@ -10,10 +10,8 @@ from app.web.records import message_files
 _LOGO = (24.0, 6.0)
 
 
-def draw(paper: Paper, brand: ShownBrand | None) -> None:
+def draw(paper: Paper, brand: ShownBrand) -> None:
     """The logo and the name, to the right above the title; the title begins at the same height."""
-    if brand is None:
-        return
     pdf, top = paper.pdf, paper.pdf.get_y()
     paper.put(brand.name, (pdf.l_margin, top, paper.room), SIZE, to_end=True)
     if brand.logo is not None:
