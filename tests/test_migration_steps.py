@@ -150,7 +150,7 @@ def test_calls_and_messages_from_before_are_found_by_the_ends_of_their_numbers(
 ) -> None:
     for name, column in (("call_log", "other_reversed"), ("message", "peer_reversed")):
         found = connection.execute(select(table(connection, name).c[column]))
-        assert found.scalars().first() == "543210028919+"
+        assert "543210028919+" in found.scalars().all()
 
 
 @at("0002")

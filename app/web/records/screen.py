@@ -100,6 +100,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
         "save_cell": "write",
         "preview": "read",
         "panel": "read",
+        "bulk_forms": "bulk",
         "bulk_preview": "bulk",
         "bulk_forms": "bulk",
         "undo": "bulk",
