@@ -4,7 +4,11 @@ let people = [], timer = null;
 const place = () => document.querySelector('[data-here]');
 
 function face({ name, initials, tone, picture }) {
-  if (picture) return Object.assign(document.createElement('img'), { className: 'avatar-round', src: picture, alt: '', title: name });
+  if (picture) {
+    const drawn = Object.assign(document.createElement('img'), { className: `avatar-round tone-${tone}`, src: picture, alt: '', title: name });
+    drawn.dataset.initials = initials || '?';
+    return drawn;
+  }
   const made = Object.assign(document.createElement('span'), { className: `avatar-round tone-${tone}`, textContent: initials || '?', title: name });
   made.setAttribute('aria-hidden', 'true');
   return made;

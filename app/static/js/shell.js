@@ -170,3 +170,12 @@ function toast({ text, url, again }) {
   setTimeout(() => note.remove(), again ? 20_000 : 8000);
 }
 addEventListener('crm:toast', (event) => toast(event.detail));
+
+// A picture of a person that can't be loaded gives way to their initials.
+function initialsFor(face) {
+  const made = Object.assign(document.createElement('span'), { className: face.className, textContent: face.dataset.initials || '?', title: face.title });
+  made.setAttribute('aria-hidden', 'true');
+  face.replaceWith(made);
+}
+addEventListener('error', (event) => { if (event.target.matches?.('img.avatar-round')) initialsFor(event.target); }, true);
+document.querySelectorAll('img.avatar-round').forEach((face) => { if (face.complete && !face.naturalWidth && face.currentSrc) initialsFor(face); });

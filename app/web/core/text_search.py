@@ -194,6 +194,5 @@ def _pair(one: Any, head: str, other: Any, tail: str) -> Iterator[Any]:
 def best_first(record_table: RecordTable, typed: str) -> list[Any]:
     """The ORDER BY of hits: who is called exactly so, then the newest."""
     newest = record_table.record.id.desc()
-    fields = [each for each in record_table.fields if isinstance(each, NameField)]
-    names = [column for each in fields for column in each.names]
+    names = [column for each in record_table.of_kind(NameField) for column in each.filter_columns()]
     return [case((or_(*[column == typed for column in names]), 0), else_=1), newest] if names else [newest]

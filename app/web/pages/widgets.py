@@ -50,12 +50,15 @@ def csrf() -> Markup:
 
 
 def avatar(initials: str | None, size: str = "", picture: str | None = None) -> Markup:
-    """A picture, else initials, in a circle; the tone follows from the first letter, so a person keeps their colour."""
-    if picture:
-        look = f"avatar-round avatar-{size}" if size else "avatar-round"
-        return Markup(f'<img class="{look}" src="{escape(picture)}" alt="" loading="lazy" decoding="async">')
+    """A picture, else initials, in a circle; the tone follows from the first letter, so a person keeps their colour.
+
+    Where a picture can't be loaded, shell.js puts the initials in its place.
+    """
     text, tone = initials or "?", tone_of(initials)
     more = f" avatar-{size}" if size else ""
+    if picture:
+        look = f'class="avatar-round tone-{tone}{more}" data-initials="{escape(text)}"'
+        return Markup(f'<img {look} src="{escape(picture)}" alt="" loading="lazy" decoding="async">')
     return Markup(f'<span class="avatar-round tone-{tone}{more}" aria-hidden="true">{escape(text)}</span>')
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 from app import access
 from app.extensions import db
@@ -17,7 +17,7 @@ from app.web.records import record_files, uploads
 def asked(text: str, viewer: Viewer) -> access.Asked:
     """The question for the files with this text in their names; no parts for who may read none."""
     may = viewer.person.may("Notes", "read")
-    return access.Asked(Attachment, [access.TitlePart(Attachment.__table__.c.name, text)] if may else [])
+    return access.Asked(Attachment, [access.TitlePart(inspect(Attachment).columns["name"], text)] if may else [])
 
 
 def hits(found: access.Asked, most: int, viewer: Viewer) -> list[dict[str, Any]]:

@@ -48,6 +48,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "id": wire["id"],
             "title": title,
             "face": cells.get(screen.title_column, {}).get("picture"),
+            "face_initials": cells.get(screen.title_column, {}).get("initials"),
             "number": wire.get("number"),
             "module": KINDS.get(record_table.record, record_table.record.__tablename__),
             "base_url": f"{base}/",
