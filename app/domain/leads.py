@@ -86,6 +86,12 @@ class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_leads_assignee_status_changed", "assignee_id", "status_id", "changed_on"),
         Index("ix_leads_owner_status_changed", "owner_id", "status_id", "changed_on"),
         Index("ix_leads_created", "created_on"),
+        # Dashboards count the leads of a period without reading them.
+        Index(
+            "ix_leads_figures",
+            *("created_on", "status_id", "source_id", "replied_on", "sla_started_on"),
+            *("reply_late_on", "reply_due_on", "assignee_id", "owner_id"),
+        ),
         Index("ix_leads_changed", "changed_on"),
         Index("ix_leads_opened", "opened_on"),
         Index("ix_leads_activated", "activated_on"),

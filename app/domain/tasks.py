@@ -31,13 +31,13 @@ class Task(HasCustomFields, Versioned, Record):
         Index("ix_task_assignee_due", "assignee_id", "due_on"),
         Index("ix_task_due_on", "due_on"),
         Index("ix_task_watched", "exhausted", "status", "due_on"),
-        Index("ix_task_due", "status", "due_on"),
+        Index("ix_task_due", "status", "due_on", "assignee_id"),
         Index("ix_task_lead", "lead_id", "status"),
         Index("ix_task_ticket", "ticket_id", "status"),
         Index("ix_task_remind", "remind_on"),
         Index("ix_task_created", "created_on"),
         Index("ix_task_changed", "changed_on"),
-        Index("ix_task_done", "done_on"),
+        Index("ix_task_done", "done_on", "status", "due_on", "assignee_id"),
         Index("ix_task_words", "title", mysql_prefix="FULLTEXT"),
     )
     title: Mapped[str] = mapped_column(String(200), nullable=False)

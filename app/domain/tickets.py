@@ -111,6 +111,12 @@ class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_ticket_assignee_customer", "assignee_id", "customer_id"),
         Index("ix_ticket_owner_customer", "owner_id", "customer_id"),
         Index("ix_ticket_created", "created_on"),
+        # As ix_leads_figures.
+        Index(
+            "ix_ticket_figures",
+            *("created_on", "status_id", "priority", "replied_on", "sla_started_on"),
+            *("reply_late_on", "reply_due_on", "resolve_late_on", "assignee_id", "owner_id"),
+        ),
         Index("ix_ticket_changed", "changed_on"),
         Index("ix_ticket_resolved", "resolved_on"),
         Index("ix_ticket_reply", "reply_due_on"),

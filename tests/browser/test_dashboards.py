@@ -68,7 +68,8 @@ def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) 
     page.locator("[data-card]").nth(0).locator("[data-size]").select_option("12")
     expect(page.locator("[data-card]").nth(0)).to_have_class(re.compile("dash-w12"))
     page.locator("[data-card]").nth(2).locator("[data-do=remove]").click()
-    # The last card is dragged to the front.
+    # The last card is dragged to the front; both are in sight.
+    page.set_viewport_size({"width": 1440, "height": 1800})
     last = names.last.inner_text()
     grip, target = page.locator("[data-grip]").last.bounding_box(), page.locator("[data-card]").first.bounding_box()
     assert grip is not None and target is not None

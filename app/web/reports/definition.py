@@ -187,7 +187,7 @@ def _refuse_many(made: Definition) -> None:
     if len(made.groups) > MAX_GROUPS:
         raise RuleBroken(_("A report is grouped by at most two columns."), "groups")
     if made.groups and made.limit > MAX_GROUP_ROWS:
-        raise RuleBroken(_("A report of groups shows 1 to %(most)s groups.", most=f"{MAX_GROUP_ROWS:,}"), "limit")
+        raise RuleBroken(_("A report of groups shows 1 to %(most)s groups.", most=grouped(MAX_GROUP_ROWS)), "limit")
     if len(made.figures) > MAX_FIGURES:
         raise RuleBroken(_("A report has at most %(most)s figures.", most=MAX_FIGURES), "figures")
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain import audit
 from app.domain.base import RuleBroken
 from app.domain.report_schedules import FORMATS
+from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.reports import pdf, ready, running
 from app.web.reports.definition import AT_ONCE, Definition
@@ -29,7 +30,9 @@ def make(session: Session, label: str, definition: Definition, viewer: Viewer, f
     if definition.kind in ready.READY and format_ != "pdf":
         return ready.file_of(session, definition, viewer, format_)
     if format_ != "pdf" and running.is_long(session, definition, viewer):
-        text = _("This report has more than %(most)s rows: please download its file on its page.", most=f"{AT_ONCE:,}")
+        text = _(
+            "This report has more than %(most)s rows: please download its file on its page.", most=grouped(AT_ONCE)
+        )
         raise RuleBroken(text)
     table = running.run(session, definition, viewer, "export")
     return _DATA[format_](table, label, viewer), len(table.rows)

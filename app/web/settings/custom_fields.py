@@ -18,6 +18,7 @@ from app.domain import custom_fields, custom_values
 from app.domain.base import NotFound, refuse_stale
 from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, Known, Wish
 from app.extensions import db
+from app.lib.grouping import capped
 from app.models import Customer, Lead, Task, Ticket
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
 from app.web.core.registry import screen_of
@@ -239,4 +240,4 @@ def _card(row: CustomField, used: str) -> dict[str, Any]:
 
 
 def _count(found: int) -> str:
-    return "10,000+" if found > 10_000 else f"{found:,}"
+    return capped(found, 10_000)

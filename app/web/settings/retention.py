@@ -120,7 +120,7 @@ def _counts(session: Session, viewer: Viewer) -> list[dict[str, str]]:
     """{kind, rows, held} of each kind of which something would go now, or would but for a legal hold."""
     open_rows, old = retention.count(session, viewer.now), retention.count(session, viewer.now, with_held=True)
     return [
-        {"kind": LABELS[name][0], "rows": f"{open_rows[name]:,}", "held": f"{old[name] - open_rows[name]:,}"}
+        {"kind": LABELS[name][0], "rows": grouped(open_rows[name]), "held": grouped(old[name] - open_rows[name])}
         for name in old
         if old[name]
     ]

@@ -132,7 +132,7 @@ STEPS: tuple[Callable[[Phones, Session], None], ...] = (
 
 
 def viewer_of(world: World, session: Session, name: str, zone: ZoneInfo) -> Viewer:
-    with access.as_system(session):
+    with world.app.app_context(), access.as_system(session):
         person = access.load_person(session, world.people[name].id, NOW)
         lookups = load_lookups(session, 0, str(zone))
     return Viewer(person, lookups, zone, NOW)

@@ -12,6 +12,7 @@ from app import access
 from app.domain import audit, former_names
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
@@ -39,7 +40,7 @@ class FormerPeopleView(BaseView):
         viewer = _mover()
         with access.as_system(db.session()) as session:
             people = former_names.waiting(session)
-        shown = [{"email": email, "count": f"{count:,}"} for email, count in people[:MOST]]
+        shown = [{"email": email, "count": grouped(count)} for email, count in people[:MOST]]
         return self.render_template(
             "transfer/former_people.html",
             people=shown,
@@ -58,7 +59,7 @@ class FormerPeopleView(BaseView):
         if not user_id or not email:
             raise RuleBroken(_("Please choose who this is."), "user_id")
         count = _settle(email, user_id, viewer)
-        flash(_("%(email)s was matched in %(count)s places.", email=email, count=f"{count:,}"), "success")
+        flash(_("%(email)s was matched in %(count)s places.", email=email, count=grouped(count)), "success")
         return redirect(BASE)
 
 

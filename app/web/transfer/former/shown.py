@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.domain.transfers import ImportRun
+from app.lib.grouping import grouped
 from app.web.transfer.former.work import RESULTS, people_of
 
 
@@ -16,11 +17,11 @@ def page(run: ImportRun) -> dict[str, Any]:
     people = (payload.get("strangers") if run.outcome == "checked" else None) or people_of(payload)
     return {
         "kinds": [
-            {"name": name, "figures": [f"{figures.get(each, 0):,}" for each in RESULTS]}
+            {"name": name, "figures": [grouped(figures.get(each, 0)) for each in RESULTS]}
             for name, figures in kinds.items()
         ],
         "left": [each for each in payload.get("files") or () if each["why"]],
-        "people": [(email, f"{number:,}") for email, number in list(people.items())[:200]],
+        "people": [(email, grouped(number)) for email, number in list(people.items())[:200]],
         "is_trial": is_trial,
     }
 
