@@ -20,6 +20,7 @@ from app.ops.database_errors import Cause, cause_of
 from app.web.transfer import import_runs, import_work
 from app.web.transfer.acting import acting_for
 from app.web.transfer.former import bundle, kind, shown
+from app.web.transfer.former.work import KIND
 
 _Command = Callable[..., Any]
 
@@ -66,7 +67,7 @@ def _begun(folder: Path, print_: str, user_id: int) -> int:
     for tried in range(import_work.TRIES):
         try:
             with acting_for(user_id, "/imports/", writes=True) as viewer:
-                import_runs.kind_named(kind.KIND, viewer)
+                import_runs.kind_named(KIND, viewer)
                 session = db.session()
                 with access.as_system(session):
                     kind.match_people(session)
