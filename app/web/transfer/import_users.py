@@ -49,11 +49,6 @@ class UserKind(Kind):
         )
         return {each.name: each for each in made}
 
-    @property
-    def known(self) -> dict[str, Field]:
-        """The same: users have no REST resource, and no custom fields."""
-        return self.fields()
-
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
         """Add the user. Raises RuleBroken, Denied."""
         username = str(values.get("username") or values.get("email") or "").strip()
