@@ -9,6 +9,7 @@ command or by a server; then the rows are counted: none is missing, none is ther
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import hashlib
 import json
@@ -32,6 +33,10 @@ from tests.servers import ROOT, eventually
 RESULTS = Path(__file__).parent / "results" / "data.md"
 USER = "bench_mover"
 _TIME = "/usr/bin/time"
+_ATTACH = (
+    "INSERT INTO attachment (created_on, changed_on, lead_id, name, mime_type, size, digest, series, number, scan) "
+    "SELECT NOW(), NOW(), MIN(id), 'big.pdf', 'application/pdf', 24000000, %s, %s, 1, 'off' FROM leads"
+)
 _TAKEN = "SELECT COUNT(*) FROM former_name WHERE doctype = "
 
 
@@ -261,11 +266,9 @@ def everything(bed: Bed) -> None:
     """All of it with its files, one of them big; killed, then whole; each checksum of the manifest is right."""
     store = Path(bed.env()["CRM_INSTANCE_DIR"]) / "files"
     digest = _big_file(store)
-    bed.database._run(
-        f"INSERT INTO {server.DATABASE}.attachment (created_on, changed_on, lead_id, name, mime_type, size, digest, "  # noqa: S608
-        f"series, number, scan) SELECT NOW(), NOW(), MIN(id), 'big.pdf', 'application/pdf', 24000000, '{digest}', "
-        f"'{'a' * 32}', 1, 'off' FROM {server.DATABASE}.leads"
-    )
+    with contextlib.closing(bed.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
+        cursor.execute(_ATTACH, (digest, "a" * 32))
+        connection.commit()
     half, whole = bed.folder / "half", bed.folder / "all"
     bed.killed(lambda: (half / "records" / "activity.jsonl").exists(), "export-all", "--out", str(half))
     assert not (half / "manifest.json").exists(), "half an export has no manifest"
@@ -283,7 +286,7 @@ def everything(bed: Bed) -> None:
 def _big_file(store: Path) -> str:
     data = b"%PDF-1.4\n" + os.urandom(23_999_991)
     digest = hashlib.sha256(data).hexdigest()
-    place = store / digest[:2] / digest
+    place = store / digest[:2] / digest[2:]
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(data)
     return digest

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
 from app.commands.transfers import start_import, user_named, work_until
 from app.domain.transfers import ImportRun
 from app.extensions import db
-from app.web.transfer import import_runs
+from app.ops.database_errors import Cause, cause_of
+from app.web.transfer import import_runs, import_work
 from app.web.transfer.acting import acting_for
 from app.web.transfer.former import bundle, kind, shown
+from app.web.transfer.former.work import KIND
 
 _Command = Callable[..., Any]
 
@@ -49,20 +53,32 @@ def register(group: Any, readable_errors: Callable[[_Command], _Command]) -> Non
 
 def move(folder: Path, user_id: int, dry_run: bool) -> ImportRun:
     """Check the files and, unless it is a dry run, take them over. Returns the run. Raises RuleBroken."""
-    parts = bundle.of_folder(folder)
-    print_ = bundle.fingerprint(parts)
-    with acting_for(user_id, "/imports/", writes=True) as viewer:
-        import_runs.kind_named(kind.KIND, viewer)
-        session = db.session()
-        with access.as_system(session):
-            kind.match_people(session)
-            run_id = kind.begin_folder(session, str(folder.resolve()), print_, viewer).id
-            session.commit()
+    print_ = bundle.fingerprint(bundle.of_folder(folder))
+    run_id = _begun(folder, print_, user_id)
     run = work_until(run_id, "checked")
     if dry_run or run.outcome != "checked":
         return run
     start_import(run_id)
     return work_until(run_id, "done")
+
+
+def _begun(folder: Path, print_: str, user_id: int) -> int:
+    """The id of the run. A process that was killed just now may hold its row until the database has noticed."""
+    for tried in range(import_work.TRIES):
+        try:
+            with acting_for(user_id, "/imports/", writes=True) as viewer:
+                import_runs.kind_named(KIND, viewer)
+                session = db.session()
+                with access.as_system(session):
+                    kind.match_people(session)
+                    run_id = kind.begin_folder(session, str(folder.resolve()), print_, viewer).id
+                    session.commit()
+                    return run_id
+        except OperationalError as error:
+            if cause_of(error) not in (Cause.COLLIDED, Cause.LOCKED) or tried == import_work.TRIES - 1:
+                raise
+            time.sleep(tried + 1)
+    raise AssertionError("the last try has returned or raised")
 
 
 def _report(run_id: int, is_trial: bool, path: Path | None) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +33,7 @@ class Part:
 def of_folder(folder: Path) -> list[Part]:
     """The tables of a folder, in the order of their names. Raises RuleBroken without any."""
     paths = sorted(each for each in folder.iterdir() if each.is_file() and each.suffix.lower() in _ENDINGS)
-    return _some([Part(each.name, each.stat().st_size, lambda path=each: path.open("rb")) for each in paths])
+    return _some([Part(each.name, each.stat().st_size, partial(_file_of, each)) for each in paths])
 
 
 def of_zip(file: BinaryIO) -> list[Part]:
@@ -48,11 +49,15 @@ def of_zip(file: BinaryIO) -> list[Part]:
     if any(each.flag_bits & 1 for each in members):
         raise RuleBroken("This ZIP file is protected by a password. Please make one without.", "file")
     parts = [
-        Part(Path(each.filename).name[:140], each.file_size, lambda each=each: _opened(archive, each))
+        Part(Path(each.filename).name[:140], each.file_size, partial(_opened, archive, each))
         for each in sorted(members, key=lambda each: each.filename)
         if each.filename.lower().endswith(_ENDINGS) and "__MACOSX" not in each.filename
     ]
     return _some(parts)
+
+
+def _file_of(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:

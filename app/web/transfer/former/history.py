@@ -116,7 +116,7 @@ def _version(move: Move, draft: Draft) -> None:
     table, key = move.about(given.get("ref_doctype"), given.get("docname"))
     about, at = _about(move, draft), _at(move, draft, "creation")
     try:
-        data = given.get("data")
+        data: Any = given.get("data")
         data = json.loads(data) if isinstance(data, str) else data
         changed = [each for each in data.get("changed") or [] if isinstance(each, list) and len(each) == 3]
     except (ValueError, AttributeError, RecursionError) as error:

@@ -72,7 +72,7 @@ def _settle(email: str, user_id: int, viewer: Viewer) -> int:
             done = former_names.settle(session, email, user_id)
             total += done
     with own_transaction() as session:
-        what = {"what": "person matched", "user": user_id, "count": total}
+        what: dict[str, Any] = {"what": "person matched", "user": user_id, "count": total}
         audit.write(session, "import", viewer.person.id, viewer.now, "former system", **what)
     return total
 

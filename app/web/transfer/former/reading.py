@@ -24,8 +24,6 @@ from app.web.transfer.import_words import plain
 #: Bytes of a JSON file, which is read at once, and of an XLSX file.
 MAX_JSON, MAX_SHEET = 200_000_000, sheet_files.MAX_BYTES
 MAX_COLUMNS = 600
-#: Characters of one cell: comments hold whole HTML pages.
-MAX_CELL = 2_000_000
 #: Rows in which the heading of a Data Export ends.
 _HEADING = 40
 _CHILD = re.compile(r"(.+?) \((.+)\)")
@@ -143,11 +141,9 @@ def _cells(part: Part, layout: Layout) -> Iterator[list[str]]:
         with part.open() as file:
             content = io.BytesIO(file.read())
         dialect = sheet_files.Dialect("xlsx")
-        heading, *_none = [next(iter(sheet_files.raw_rows(content, dialect)), [])]
-        yield heading
+        yield next(iter(sheet_files.raw_rows(content, dialect)), [])
         yield from sheet_files.rows(content, dialect)
         return
-    csv.field_size_limit(MAX_CELL)
     with part.open() as file:
         text = io.TextIOWrapper(file, encoding=layout.encoding, errors="replace", newline="")
         number = 0

@@ -96,7 +96,7 @@ class Leads:
         if not has_customer:
             set_own_contact(move, draft, lead, "lead_name")
         status = values.line_of(given.get("status")) or "New"
-        lead.status_id = move.master("lead_status", status)
+        lead.status_id = move.master("lead_status", status) or 0
         lead.category = values.line_of(given.get("lead_category"))
         lead.category = lead.category if lead.category in CATEGORIES else "Direct"
         own, way = given.get("source"), given.get("lead_source")
@@ -169,7 +169,7 @@ class Tickets:
         if not link_customer(move, draft, ticket, self.holders):
             set_own_contact(move, draft, ticket, "customer_name")
         self._subjects(draft, ticket)
-        ticket.status_id = move.master("ticket_status", values.line_of(given.get("status")) or "New")
+        ticket.status_id = move.master("ticket_status", values.line_of(given.get("status")) or "New") or 0
         priority = values.line_of(given.get("priority"))
         ticket.priority = priority if priority in PRIORITIES else "Medium"
         move.put(draft, ticket, "source", values.line_of(given.get("ticket_source")) or "On Call")

@@ -85,25 +85,31 @@ class MoveSource:
         self.files: list[File] = []
         self._held: BinaryIO | None = None
         self._rows: Iterator[Row] = iter(())
+        #: A row that was read and belongs to the next transaction.
+        self._ahead: Row | None = None
 
     def take(self, run: ImportRun, count: int) -> list[Row]:
         """The next rows behind the run's position. Raises RuleBroken."""
         if self.position != run.position:
             self._open(run)
         taken: list[Row] = []
-        while len(taken) < count and (row := next(self._rows, None)) is not None:
+        while len(taken) < count and (row := self._next()) is not None:
             if taken and taken[0].doctype != row.doctype:
-                self._rows = _again(row, self._rows)
+                self._ahead = row
                 break
             taken.append(row)
         self.position += len(taken)
         return taken
 
+    def _next(self) -> Row | None:
+        row, self._ahead = self._ahead, None
+        return row or next(self._rows, None)
+
     def _open(self, run: ImportRun) -> None:
         self.close()
         parts, self._held = parts_of(run)
         self.files, self.seen, self.taken = recognised(parts), set(), {}
-        self._rows, self.position = self._all(), 0
+        self._rows, self._ahead, self.position = self._all(), None, 0
         while self.position < run.position and next(self._rows, None) is not None:
             self.position += 1
 
@@ -117,11 +123,6 @@ class MoveSource:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-
-def _again(row: Row, rest: Iterator[Row]) -> Iterator[Row]:
-    yield row
-    yield from rest
 
 
 def _rows_of(file: File, layout: Layout) -> Iterator[Row]:

@@ -42,7 +42,7 @@ MAX_PROBLEMS = 100_000
 MAX_PEOPLE = 500
 _NUMBER = re.compile(r"CRM-(LEAD|CUST|TICKET)-([0-9]{4})-([0-9]{5,8})")
 _SERIES = {"CRM Lead": "LEAD", "CRM Customer": "CUST", "CRM Ticket": "TICKET"}
-_NUMBERED = {"LEAD": Lead, "CUST": Customer, "TICKET": Ticket}
+_NUMBERED: dict[str, Any] = {"LEAD": Lead, "CUST": Customer, "TICKET": Ticket}
 #: What later rows refer to, so that a dry run remembers it.
 _SEEN = ("CRM Lead", "CRM Customer", "CRM Ticket", "CRM Task")
 RESULTS = ("created", "skipped", "wrong", "remarks")
@@ -199,7 +199,7 @@ class _Chunk:
         ):
             return None
         spans = self.move.floors.get(f"{found[1]}-{found[2]}") or []
-        is_ours = any(low < int(found[3]) <= high for low, high in spans)  # type: ignore[misc]
+        is_ours = any(low < int(found[3]) <= high for low, high in spans)
         return draft.name.upper() if is_ours else None
 
     def _tell_customers(self, drafts: list[Draft]) -> None:
