@@ -102,7 +102,6 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
         "panel": "read",
         "bulk_forms": "bulk",
         "bulk_preview": "bulk",
-        "bulk_forms": "bulk",
         "undo": "bulk",
         "quick": "create",
         "known": "create",
