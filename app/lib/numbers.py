@@ -9,7 +9,7 @@ from typing import Any
 
 #: Digits before the point and behind it. Together they fit into a float without a loss.
 MAX_WHOLE, MAX_PLACES = 11, 4
-_GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}")
+_GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{2,3}){0,9},[0-9]{3}")
 _PLAIN = re.compile(r"[+-]?[0-9]*(?:\.[0-9]*)?")
 
 

@@ -10,7 +10,6 @@ import codecs
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +25,6 @@ MAX_JSON, MAX_SHEET = 200_000_000, sheet_files.MAX_BYTES
 MAX_COLUMNS = 600
 #: Rows in which the heading of a Data Export ends.
 _HEADING = 40
-_CHILD = re.compile(r"(.+?) \((.+)\)")
 Document = dict[str, Any]
 _COLUMN_NAMES, _DOCTYPE, _DATA_BELOW = "column name", "doctype", "start entering data below this line"
 
@@ -185,8 +183,10 @@ def _listed(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, Docume
 
 def _place(header: str) -> tuple[str, str]:
     """(child table or "", field) of a column."""
-    found = _CHILD.fullmatch(header)
-    return (field_name(found[2]), field_name(found[1])) if found else ("", field_name(header))
+    name, between, table = header.partition(" (")
+    if not (name and between and table.endswith(")") and table != ")"):
+        return "", field_name(header)
+    return field_name(table[:-1]), field_name(name)
 
 
 def _add_children(document: Document, places: list[tuple[str, str]], row: list[str]) -> None:

@@ -15,7 +15,7 @@ from app.web.transfer import import_values
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FRACTION = re.compile(r"(:[0-9]{2})[.][0-9]{1,6}")
-_PART = re.compile(r"([0-9]+) ?([dhms])")
+_PART = re.compile(r"([0-9]{1,9}) ?([dhms])")
 _SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 #: An empty editor of the former system.
 _EMPTY = ("<p></p>", "<br>", "<div><br></div>", "null", "none")
@@ -75,7 +75,7 @@ def whole(value: Any) -> int:
     try:
         return max(0, min(int(float(typed)), 2_000_000_000)) if typed else 0
     except (ValueError, OverflowError):
-        return sum(int(count[:9]) * _SECONDS[unit] for count, unit in _PART.findall(typed))
+        return sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(typed))
 
 
 def is_yes(value: Any) -> bool:
