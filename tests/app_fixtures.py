@@ -533,7 +533,12 @@ def maria_pool(
 ) -> Iterator[AppPool]:
     """The applications of this process on MariaDB."""
     name, folder = mariadb_server.create_database(), tmp_path_factory.mktemp("maria")
-    settings = partial(settings_for, folder / "instance", CRM_DATABASE_URL=mariadb_server.url(name))
+    settings = partial(
+        settings_for,
+        folder / "instance",
+        CRM_DATABASE_URL=mariadb_server.url(name),
+        CRM_DATABASE_CONNECTIONS="30",  # threads of tests race against each other, each with a connection
+    )
     yield AppPool(partial(mariadb_server.copy_database, settled_mariadb, name), settings)
     mariadb_server.drop_database(name)
 

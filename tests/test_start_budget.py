@@ -13,8 +13,8 @@ import pytest
 from tests.servers import ROOT, OperatorsServer
 
 #: A process that serves and has nothing to do, without what its workers share with it. 151 to 153 MB since reports,
-#: files and roll-ups are there (150 was the aim).
-MAX_RESIDENT_MB = 155
+#: files and roll-ups are there, 155 since custom fields and the move from the predecessor are (150 was the aim).
+MAX_RESIDENT_MB = 158
 #: Libraries for what few requests or none need.
 LOADED_ON_DEMAND = {"aiohttp", "boto3", "requests", "urllib3", "websocket", "twilio.rest", "apscheduler"}
 LOADED_ON_DEMAND |= {"PIL", "fpdf", "fontTools", "openpyxl", "markdown_it"}

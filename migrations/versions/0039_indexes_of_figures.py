@@ -19,10 +19,11 @@ ADDED = {
         *("created_on", "status_id", "priority", "replied_on", "sla_started_on"),
         *("reply_late_on", "reply_due_on", "resolve_late_on", "assignee_id", "owner_id"),
     ),
+    # Beside ix_task_due, which a list in the order of due times needs as it is: after both columns comes the id.
+    "ix_task_figures": ("task", "status", "due_on", "assignee_id"),
 }
 #: Name -> (table, columns until now, columns that join them).
 WIDENED = {
-    "ix_task_due": ("task", ["status", "due_on"], ["assignee_id"]),
     "ix_task_done": ("task", ["done_on"], ["status", "due_on", "assignee_id"]),
 }
 

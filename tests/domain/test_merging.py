@@ -28,6 +28,7 @@ NO_REFERENCES = {
     "activity.record_id": "moved by merge_rows.PAIRS",
     "former_name.record_id": "moved by merge_rows.PAIRS",
     "former_person.record_id": "moved by merge_rows.PAIRS",
+    "custom_value.record_id": "made anew from the record's own row",
     "import_row.record_id": "a revert must not delete the record that was kept",
     "kept_answer.record_id": "answers a repeated request with what it has made; kept for a day",
     "webhook_delivery.record_id": "a log of what was sent",

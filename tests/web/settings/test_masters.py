@@ -30,7 +30,9 @@ from tests.web.settings_app import (
     labels,
 )
 
-ADMIN_PAGES = [*(entry.url for entry in settings_menu.BUSINESS), "/settings/office-ranges/list/"]
+#: Not the brand: it is for admins alone, see test_brand.py.
+ADMIN_PAGES = [entry.url for entry in settings_menu.BUSINESS if entry.url != "/settings/brand/"]
+ADMIN_PAGES.append("/settings/office-ranges/list/")
 
 
 # --- who may open the settings
