@@ -198,6 +198,22 @@ def test_what_is_no_move_is_refused(world: World, content: bytes, sentence: str)
     assert sentence in answer.text
 
 
+def test_damage_amid_a_zip_and_odd_json_are_said(world: World) -> None:
+    """What shows only where a file is unpacked: 500 at the upload, and a worker that tries for ever."""
+    packed = bytearray(house.zipped({"Lead.csv": b"name,first_name\n" + b"CRM-LEAD-2025-00001,Asha\n" * 50}))
+    packed[packed.rfind(b"PK\x01\x02") + 16] ^= 1  # of the checksum
+    odd = {"keys": [["a"], {"b": 1}, "doctype"], "values": [[1, 2, "\ud800" + "x" * 9000]]}
+    root = Importer(world, "root")
+    for content, said in (
+        (bytes(packed), "This ZIP file is damaged"),
+        (house.zipped({"odd.json": json.dumps(odd).encode()}), "There is no such kind of record here"),
+    ):
+        assert root.upload(content, "predecessor").status_code == 302
+        run = root.worked(root.newest())
+        assert run.outcome == "checked"
+        assert said in root.door.screen(f"/imports/{run.id}/").text
+
+
 @pytest.mark.parametrize(
     ("name", "doctype"),
     [

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from app.domain.base import RuleBroken, translatable
 
@@ -16,6 +19,8 @@ from app.domain.base import RuleBroken, translatable
 MAX_FILES, MAX_UNPACKED, MAX_RATIO, HARMLESS = 500, 2_000_000_000, 150, 5_000_000
 _ENDINGS = (".csv", ".tsv", ".txt", ".json", ".xlsx")
 _BROKEN = "This ZIP file is damaged. Please make it again, and upload that."
+#: What a damaged ZIP raises where it is opened, or amid reading.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def of_zip(file: BinaryIO) -> list[Part]:
     try:
         archive = zipfile.ZipFile(file)
         members = [each for each in archive.infolist() if not each.is_dir()]
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+    except _DAMAGE as error:
         raise RuleBroken(_BROKEN, "file") from error
     unpacked, packed = sum(each.file_size for each in members), sum(each.compress_size for each in members)
     if unpacked > MAX_UNPACKED or (unpacked > HARMLESS and unpacked > MAX_RATIO * max(1, packed)):
@@ -62,9 +67,35 @@ def _file_of(path: Path) -> BinaryIO:
 
 def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
     try:
-        return archive.open(member)  # type: ignore[return-value]
-    except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError) as error:
+        return io.BufferedReader(_Member(archive.open(member)))
+    except _DAMAGE as error:
         raise RuleBroken(_BROKEN, "file") from error
+
+
+class _Member(io.RawIOBase):
+    """A file in a ZIP, whose damage shows only where it is read. Raises RuleBroken then."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__()
+        self._file = file
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Unpack the next bytes into the buffer. Raises RuleBroken."""
+        try:
+            content = self._file.read(len(buffer))
+        except _DAMAGE as error:
+            raise RuleBroken(_BROKEN, "file") from error
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        """Let go of the ZIP."""
+        self._file.close()
+        super().close()
 
 
 def _some(parts: list[Part]) -> list[Part]:

@@ -17,12 +17,15 @@ from typing import Any
 
 from app.domain import sheet_files
 from app.domain.base import RuleBroken, translatable
+from app.web.transfer.former import values
 from app.web.transfer.former.bundle import Part
 from app.web.transfer.import_words import plain
 
 #: Bytes of a JSON file, which is read at once, and of an XLSX file.
 MAX_JSON, MAX_SHEET = 200_000_000, sheet_files.MAX_BYTES
 MAX_COLUMNS = 600
+#: Characters of the name of a DocType.
+MAX_DOCTYPE = 140
 #: Rows in which the heading of a Data Export ends.
 _HEADING = 40
 Document = dict[str, Any]
@@ -69,7 +72,7 @@ def look(part: Part) -> Layout:
             raise RuleBroken(translatable("A JSON file may have %(most)s MB. Please split it.", most=most))
         first = next(_json(part, Layout("json", encoding)), None)
         found = first[1] if first else {}
-        return Layout("json", encoding, "", str(found.get("doctype") or ""), list(found))
+        return Layout("json", encoding, "", values.line_of(found.get("doctype"))[:MAX_DOCTYPE], list(found))
     return _heading(part, Layout("csv", encoding, sheet_files.separator_of(text)))
 
 
@@ -87,7 +90,7 @@ def _heading(part: Part, layout: Layout) -> Layout:
     for number, row in enumerate(_cells(part, layout)):
         first = plain(row[0]) if row else ""
         if first == _DOCTYPE and len(row) > 1:
-            layout.doctype = row[1].strip()
+            layout.doctype = values.line_of(row[1])[:MAX_DOCTYPE]
         if first == _COLUMN_NAMES:
             layout.headers = [cell.strip() for cell in row[1:]]
             break
@@ -269,7 +272,8 @@ def _documents_of(found: Any) -> list[Document]:
                 found = found[name]
                 break
     if isinstance(found, dict) and isinstance(found.get("keys"), list) and isinstance(found.get("values"), list):
-        found = [dict(zip(found["keys"], row, strict=False)) for row in found["values"] if isinstance(row, list)]
+        keys = [str(key) for key in found["keys"]]
+        found = [dict(zip(keys, row, strict=False)) for row in found["values"] if isinstance(row, list)]
     every = [found] if isinstance(found, dict) else found
     if not isinstance(every, list) or not all(isinstance(each, dict) for each in every):
         raise RuleBroken("A JSON file must hold a list of records, or {“data”: [ … ]}.")
