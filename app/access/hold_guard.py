@@ -1,4 +1,4 @@
-"""Nothing that is under a legal hold is deleted by an object, whoever asks for it and through whatever door."""
+"""Nothing that is under a legal hold is deleted by an object, or taken out of it, whoever asks through whatever door."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from app.domain import legal_holds
 
 
 def refuse_deletions(session: Session, _context: Any, _instances: Any) -> None:
-    """Before a flush: look at what it would delete; no statement where that is nothing that can be held."""
+    """Before a flush: look at what it would delete or move; no statement where that is nothing that can be held."""
     if session.deleted:
         legal_holds.refuse_deletions(session, session.deleted, datetime.now(UTC))
+    legal_holds.refuse_moves(session, session.dirty, datetime.now(UTC))

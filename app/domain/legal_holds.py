@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import ColumnElement, Date, ForeignKey, Index, Integer, String, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Date, ForeignKey, Index, Integer, String, Table, and_, inspect, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit
@@ -159,6 +159,28 @@ def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> No
             "This is under a legal hold, so nothing of it can be deleted. Ask the compliance officer, who can see why "
             "and until when, and can release it."
         )
+
+
+def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
+    """Raise RuleBroken if one of these rows, about to be changed, would leave what is held, and so could be deleted."""
+    guarded = [row for row in rows if getattr(row, "__tablename__", "") in GUARDED]
+    left = [each for row in guarded for each in _left(row)]
+    if not left or session_context(session).is_merging:
+        return
+    found = held(session, now).ids
+    if any(old in found.get(column, ()) and new not in found.get(column, ()) for column, old, new in left):
+        raise RuleBroken(
+            "This belongs to a record under a legal hold, so it can't be taken away from it. Ask the compliance "
+            "officer, who can see why and until when, and can release it."
+        )
+
+
+def _left(row: Any) -> list[tuple[str, int, int | None]]:
+    """(column, id, new id or None) of the records to which the row will no longer belong."""
+    state: Any = inspect(row)
+    before = {column: state.committed_state.get(column) for column in RECORD_COLUMNS.values()}
+    changed = [(column, old, getattr(row, column)) for column, old in before.items() if isinstance(old, int)]
+    return [(column, old, new) for column, old, new in changed if old != new]
 
 
 def _has_held_part(session: Session, row: Any, found: Held) -> bool:

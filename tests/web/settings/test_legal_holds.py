@@ -7,7 +7,7 @@ import re
 from sqlalchemy import select
 
 from app import access
-from app.models import LegalHold
+from app.models import LegalHold, Ticket
 from tests.app_fixtures import World
 
 URL = "/settings/legal-holds/"
@@ -53,6 +53,18 @@ def test_a_hold_from_the_record_to_its_release(world: World) -> None:
     assert officer.form(f"{URL}{hold.id + 99}/release", {"reason": "settled"}).status_code == 404
     assert re.search(r"Released.*settled", officer.screen(URL).text, re.DOTALL)
     assert world.door("root").rest("DELETE", f"lead/{lead.id}").status_code in (200, 204)
+
+
+def test_what_is_held_cannot_be_taken_out_of_it_first(world: World) -> None:
+    """A ticket of another customer, or of none, could be deleted."""
+    customer, ticket, root = world.make.customer(), world.make.ticket("cleo"), world.door("root")
+    assert root.rest("PUT", f"ticket/{ticket.id}", json={"customer": customer.id}).status_code == 200
+    assert world.door("rhea").form(f"{URL}new", {"record": customer.number, "reason": "x"}).status_code == 302
+    refused = root.rest("PUT", f"ticket/{ticket.id}", json={"customer": None})
+    assert refused.status_code == 422 and "can't be taken away" in refused.json["message"], refused.text
+    assert world.rows(select(Ticket.customer_id).where(Ticket.id == ticket.id)) == [customer.id]
+    assert root.rest("DELETE", f"ticket/{ticket.id}").status_code == 422
+    assert root.rest("PUT", f"ticket/{ticket.id}", json={"title": "KYC again"}).status_code == 200
 
 
 def test_what_would_go_is_counted_beside_what_is_held(world: World) -> None:
