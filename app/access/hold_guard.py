@@ -1,4 +1,4 @@
-"""Nothing that is under a legal hold is deleted by an object, or taken out of it, whoever asks through whatever door."""
+"""Nothing under a legal hold is deleted by an object, or moved out of the hold, whoever asks and through any door."""
 
 from __future__ import annotations
 
