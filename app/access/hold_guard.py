@@ -1,4 +1,4 @@
-"""Nothing that is under a legal hold is deleted by an object, whoever asks for it and through whatever door."""
+"""Refuses every flush that would delete a row under a legal hold, whoever asks: page, REST, bulk action or job."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from app.domain import legal_holds
 
 
 def refuse_deletions(session: Session, _context: Any, _instances: Any) -> None:
-    """Before a flush: look at what it would delete; no statement where that is nothing that can be held."""
+    """Session hook, before a flush. Raises RuleBroken; no statement if it deletes nothing that can be under a hold."""
     if session.deleted:
         legal_holds.refuse_deletions(session, session.deleted, datetime.now(UTC))

@@ -11,7 +11,7 @@ from sqlalchemy import event, select
 from app.domain import custom_fields, merge_undo, merging
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.custom_fields import CustomField, Known, Wish, name_from
+from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
 from app.domain.custom_values import CustomValue, rebuild
 from app.lib import numbers
 from app.lib.web_links import link_of
@@ -35,11 +35,11 @@ def add(world: World, table: str = "leads", **sent: Any) -> CustomField:
     return found
 
 
-def made(world: World, table: str, *wishes: Wish) -> None:
+def made(world: World, table: str, *inputs: FieldInput) -> None:
     """Fields that the domain adds, without a page."""
     session = world.new_session()
-    for wish in wishes:
-        custom_fields.create(session, wish, Known(table, frozenset()), Stamp(world.id_of("root"), NOW))
+    for given in inputs:
+        custom_fields.create(session, given, Existing(table, frozenset()), Stamp(world.id_of("root"), NOW))
     session.commit()
 
 
@@ -48,8 +48,8 @@ def five(world: World, table: str = "leads") -> None:
     choices = [{"label": label} for label in ("Low", "Medium")] + [{"label": "High", "labels": {"hi": "ऊँचा"}}]
     labels = {"number": "Income", "date": "Review date", "text": "Hobby", "link": "Web page"}
     names = {"number": "x_income", "date": "x_review", "text": "x_hobby", "link": "x_web"}
-    risk = Wish("Risk profile", "choice", "x_risk", {"hi": "जोखिम"}, choices=choices)
-    made(world, table, risk, *(Wish(label, kind, names[kind]) for kind, label in labels.items()))
+    risk = FieldInput("Risk profile", "choice", "x_risk", {"hi": "जोखिम"}, choices=choices)
+    made(world, table, risk, *(FieldInput(label, kind, names[kind]) for kind, label in labels.items()))
 
 
 VALUES = {
@@ -338,9 +338,9 @@ def test_choices_and_fields_that_records_use_are_never_lost(world: World) -> Non
 
 def test_sixty_fields_cost_no_statement_more(world: World) -> None:
     lead = world.make.lead()
-    made(world, "leads", Wish("Field 0", "text", "x_f0"))
+    made(world, "leads", FieldInput("Field 0", "text", "x_f0"))
     counted = [statements(world, path) for path in (f"lead/{lead.id}", "lead/")]
-    made(world, "leads", *(Wish(f"Field {number}", "text", f"x_f{number}") for number in range(1, 60)))
+    made(world, "leads", *(FieldInput(f"Field {number}", "text", f"x_f{number}") for number in range(1, 60)))
     body = {f"x_f{number}": "क" * 255 for number in range(60)}
     assert world.door("ana").rest("PUT", f"lead/{lead.id}", json=body).status_code == 200
     assert [statements(world, path) for path in (f"lead/{lead.id}", "lead/")] == counted
