@@ -323,10 +323,10 @@ def _choice(given: Mapping[str, Any], former: set[str]) -> dict[str, Any]:
 
 
 def _refuse_equal(made: Sequence[Mapping[str, Any]]) -> None:
-    for what in ("label", "value"):
-        seen: dict[str, Any] = {}
-        for each in made:
-            other = seen.setdefault(each[what].casefold(), each)
-            if other is not each:
+    """Raise RuleBroken if a word could mean two choices: forms, imports and REST take values and labels alike."""
+    owners: dict[str, int] = {}
+    for place, each in enumerate(made):
+        for word in (each["label"], each["value"], *each["labels"].values()):
+            if owners.setdefault(word.casefold(), place) != place:
                 text = "“%(label)s” is there twice. A choice that was renamed keeps its first name for programs."
-                raise RuleBroken(translatable(text, label=each["label"]), "choices")
+                raise RuleBroken(translatable(text, label=word), "choices")

@@ -292,6 +292,11 @@ def test_a_bulk_change_of_custom_fields_can_be_undone(world: World) -> None:
             {"label": "A", "kind": "choice", "choice_label_0": "x", "choice_label_1": "X", "choice_offered_0": "1"},
             "twice",
         ),
+        (
+            {"label": "A", "kind": "choice", "choice_label_0": "x", "choice_offered_0": "1"}
+            | {"choice_label_1": "y", "choice_label_hi_1": "X"},
+            "“X” is there twice",
+        ),
     ],
 )
 def test_a_field_that_cannot_be_is_refused_and_what_was_typed_stays(
@@ -312,6 +317,9 @@ def test_choices_and_fields_that_records_use_are_never_lost(world: World) -> Non
     kept = {"choice_value_0": "Low", "choice_label_0": "Low", "choice_offered_0": "1"}
     refused = change(world, field, **kept)
     assert refused.status_code == 422 and "Records have “High”" in refused.text
+    swapped = kept | {"choice_label_0": "High", "choice_value_1": "High", "choice_label_1": "Low"}
+    refused = change(world, field, **swapped)
+    assert refused.status_code == 422 and "is there twice" in refused.text
     retired = kept | {"choice_value_1": "High", "choice_label_1": "Very high"}  # renamed, and no longer offered
     assert change(world, field, **retired).status_code == 302
     assert change(world, field, **retired).status_code == 409  # somebody else has saved since
