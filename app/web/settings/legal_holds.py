@@ -179,7 +179,7 @@ def _rows(viewer: Viewer) -> list[dict[str, Any]]:
 
 def _row(hold: LegalHold, number: str, viewer: Viewer) -> dict[str, Any]:
     is_standing = legal_holds.stands(hold, _today(viewer))
-    word = _("Released") if hold.released_on else _("Stands") if is_standing else _("Over")
+    word = _("Released") if hold.released_on else _("In force") if is_standing else _("Over")
     return {
         "number": number,
         "url": f"/{_PAGES[type_of(hold)]}/{number}",
@@ -213,7 +213,7 @@ def _field(name: str, kind: str, posted: Mapping[str, Any], errors: Mapping[str,
 
 
 def _reason_field(posted: Mapping[str, Any], errors: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {"label": _("Why"), "required": True, "maxlength": MAX_REASON}
+    shown = {"label": _("Reason"), "required": True, "maxlength": MAX_REASON}
     return _field("reason", "textarea", posted, errors) | shown
 
 
