@@ -222,6 +222,9 @@ def _apply(row: CustomField, given: FieldInput, existing: Existing, others: Sequ
     row.label, row.labels = label, _languages(given.labels)
     row.help = _cleaned(given.help) or None
     _refuse_long(row.help or "", MAX_HELP, "help")
+    if given.choices and row.kind != "choice":
+        text = "Only a field that holds a choice can have choices. Please choose “Choice” above, or empty their names."
+        raise RuleBroken(text, "choices")
     row.choices = _choices(given, row.choices or [], existing.used) if row.kind == "choice" else []
     row.is_required, row.is_restricted, row.is_quick = given.is_required, given.is_restricted, given.is_quick
     row.position = given.position

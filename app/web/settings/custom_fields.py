@@ -82,10 +82,10 @@ class CustomFieldsView(SettingsPage):
                 row = custom_fields.create(
                     session, _field_input(request.form), _existing(session, table), current_viewer().stamp
                 )
-                label = row.label
+                label, is_limited = row.label, row.is_restricted
         except REFUSABLE as broken:
             return self._refused(table, None, broken)
-        flash(_("“%(label)s” is there now, for everybody.", label=label), "success")
+        flash(_added(label, is_limited), "success")
         return redirect(f"{ROOT}/?record={table}")
 
     @expose("/<int:key>", methods=["GET", "POST"])
@@ -146,7 +146,7 @@ class CustomFieldsView(SettingsPage):
         self, table: str, row: CustomField | None, raw: Mapping[str, Any], errors: dict[str, Any], sentence: str
     ) -> str:
         own = str(screen_of(MODELS[table]).list_title)
-        title = _("New field of %(what)s", what=own) if row is None else _("Field “%(label)s”", label=row.label)
+        title = _("New field for %(what)s", what=own) if row is None else _("Field “%(label)s”", label=row.label)
         named = {field["name"] for part in sections(row, raw, errors) for field in part["fields"]}
         left = any(name not in named for name in errors)
         form = {
@@ -169,6 +169,15 @@ class CustomFieldsView(SettingsPage):
             languages=[(code, LANGUAGE_NAMES[code]) for code in LANGUAGES],
             choice_errors=errors.get("choices", []),
         )
+
+
+def _added(label: str, is_limited: bool) -> str:
+    if not is_limited:
+        return _("“%(label)s” is there now, for everybody.", label=label)
+    return _(
+        "“%(label)s” is there now. Only administrators see it, until you choose who else does on the page of roles.",
+        label=label,
+    )
 
 
 def _stamp() -> Any:

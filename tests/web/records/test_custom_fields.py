@@ -297,6 +297,7 @@ def test_a_bulk_change_of_custom_fields_can_be_undone(world: World) -> None:
             | {"choice_label_1": "y", "choice_label_hi_1": "X"},
             "“X” is there twice",
         ),
+        ({"label": "A", "choice_label_0": "x", "choice_offered_0": "1"}, "Only a field that holds a choice"),
     ],
 )
 def test_a_field_that_cannot_be_is_refused_and_what_was_typed_stays(
