@@ -146,6 +146,10 @@ class CustomNumber(CustomColumn, DecimalField):
 
     parse_filter = parse
 
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """A line of text: browsers let nobody type ₹, a comma or a Devanagari digit into a number."""
+        return super().form_input(raw, errors, viewer) | {"kind": "text", "inputmode": "decimal"}
+
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """A JSON number."""
         return self.value(values, viewer)

@@ -130,6 +130,8 @@ def test_the_pages_show_take_and_filter_them(world: World) -> None:
     add(world, kind="text", label="Nickname", name="x_nick", is_required="1", is_quick="1")
     form = ana.screen("/leads/add").text
     assert 'name="x_risk"' in form and 'name="x_review"' in form and "More fields" in form
+    income = next(tag for tag in form.split("<input") if 'name="x_income"' in tag).partition(">")[0]
+    assert 'type="text"' in income and 'inputmode="decimal"' in income, "a number takes no ₹ and no comma"
     assert 'name="x_nick"' in ana.screen("/leads/quick").text and 'name="x_web"' not in ana.screen("/leads/quick").text
     typed = {"first_name": "Uma", "mobile": world.make.mobile()}
     for path in ("/leads/add", "/leads/quick"):
