@@ -1,4 +1,4 @@
-"""Nothing under a legal hold is deleted by an object, or moved out of the hold, whoever asks and through any door."""
+"""Refuses each flush that would delete a row under a legal hold, or move it out of the hold, whoever asks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain import legal_holds
 
 
 def refuse_deletions(session: Session, _context: Any, _instances: Any) -> None:
-    """Before a flush: look at what it would delete or move; no statement where that is nothing that can be held."""
+    """Session hook, before a flush. Raises RuleBroken; no statement if nothing that can be held is deleted or moved."""
     if session.deleted:
         legal_holds.refuse_deletions(session, session.deleted, datetime.now(UTC))
     legal_holds.refuse_moves(session, session.dirty, datetime.now(UTC))

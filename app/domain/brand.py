@@ -52,7 +52,7 @@ class Logo:
 
 
 @dataclass(frozen=True)
-class Look:
+class BrandInput:
     """What is to be stored; icons by column."""
 
     name: str | None
@@ -96,17 +96,17 @@ def checked_accent(typed: str) -> str | None:
     return accent
 
 
-def save(session: Session, look: Look, version: int | None, stamp: Stamp) -> Brand:
+def save(session: Session, given: BrandInput, version: int | None, stamp: Stamp) -> Brand:
     """Store it; the caller commits. `version`: what the person saw, null for none. Raises Conflict."""
     row = stored(session)
     if row is not None:
         refuse_stale(row, version or 0)
     else:
         row = Brand(id=_ID)
-    row.name, row.accent, logo = look.name, look.accent, look.logo
+    row.name, row.accent, logo = given.name, given.accent, given.logo
     row.logo, row.logo_width, row.logo_height = (logo.digest, logo.width, logo.height) if logo else (None, None, None)
     for column in ("icon_192", "icon_512", "icon_maskable"):
-        setattr(row, column, look.icons.get(column))
+        setattr(row, column, given.icons.get(column))
     row.stamp(stamp)
     session.add(row)
     session.flush()

@@ -116,7 +116,7 @@ def load(session: Session) -> tuple[Definition, ...]:
 
 
 @dataclass(frozen=True)
-class Wish:
+class FieldInput:
     """What an admin has entered for a field; texts as they were typed."""
 
     label: str
@@ -133,8 +133,8 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the record has already."""
+class Existing:
+    """What the record has already, beside the field that is added or changed."""
 
     table: str
     #: Labels of the fields of the product, in small letters.
@@ -143,20 +143,20 @@ class Known:
     used: frozenset[str] = frozenset()
 
 
-def create(session: Session, wish: Wish, known: Known, stamp: Stamp) -> CustomField:
+def create(session: Session, given: FieldInput, existing: Existing, stamp: Stamp) -> CustomField:
     """Add a field. Raises RuleBroken for whatever can't be stored."""
-    if known.table not in RECORDS:
+    if existing.table not in RECORDS:
         raise RuleBroken("Please choose the record that gets the field.", "record_table")
-    if wish.kind not in KINDS:
+    if given.kind not in KINDS:
         raise RuleBroken("Please choose what the field holds.", "kind")
-    hold_name(session, f"custom fields of {known.table}")
-    others = _others(session, known.table, None)
+    hold_name(session, f"custom fields of {existing.table}")
+    others = _others(session, existing.table, None)
     if sum(1 for each in others if each.removed_on is None) >= MAX_FIELDS:
         text = "A record can have %(most)s fields of your own. Please remove one that nobody uses first."
         raise RuleBroken(translatable(text, most=MAX_FIELDS))
-    made = CustomField(record_table=known.table, kind=wish.kind, version=1)
-    made.name = _free_name(wish, others)
-    _apply(made, wish, known, others)
+    made = CustomField(record_table=existing.table, kind=given.kind, version=1)
+    made.name = _free_name(given, others)
+    _apply(made, given, existing, others)
     made.stamp(stamp)
     session.add(made)
     session.flush()
@@ -164,17 +164,17 @@ def create(session: Session, wish: Wish, known: Known, stamp: Stamp) -> CustomFi
     return made
 
 
-def change(session: Session, row: CustomField, wish: Wish, known: Known, stamp: Stamp) -> None:
+def change(session: Session, row: CustomField, given: FieldInput, existing: Existing, stamp: Stamp) -> None:
     """Change a field; its kind and its name stay. Raises RuleBroken."""
-    if wish.kind and wish.kind != row.kind:
+    if given.kind and given.kind != row.kind:
         raise RuleBroken(
             "What a field holds can't be changed, for records have values of it. Please add another field, take over "
             "the values with an export and an import, and remove this one.",
             "kind",
         )
-    if wish.name and wish.name != row.name:
+    if given.name and given.name != row.name:
         raise RuleBroken("The name for programs can't be changed: exports, reports and programs use it.", "name")
-    _apply(row, wish, known, _others(session, row.record_table, row.id))
+    _apply(row, given, existing, _others(session, row.record_table, row.id))
     row.stamp(stamp)
     session.flush()
     _note(session, row, stamp, "changed")
@@ -213,18 +213,21 @@ def _note(session: Session, row: CustomField, stamp: Stamp, state: str) -> None:
     audit.write(session, "custom field", stamp.by, stamp.now, f"{row.record_table} {row.name}", **said)
 
 
-def _apply(row: CustomField, wish: Wish, known: Known, others: Sequence[CustomField]) -> None:
-    label = _cleaned(wish.label)
+def _apply(row: CustomField, given: FieldInput, existing: Existing, others: Sequence[CustomField]) -> None:
+    label = _cleaned(given.label)
     if not label:
         raise RuleBroken("Please enter what people call the field.", "label")
     _refuse_long(label, MAX_LABEL, "label")
-    _refuse_taken_label(label, known, others)
-    row.label, row.labels = label, _languages(wish.labels)
-    row.help = _cleaned(wish.help) or None
+    _refuse_taken_label(label, existing, others)
+    row.label, row.labels = label, _languages(given.labels)
+    row.help = _cleaned(given.help) or None
     _refuse_long(row.help or "", MAX_HELP, "help")
-    row.choices = _choices(wish, row.choices or [], known.used) if row.kind == "choice" else []
-    row.is_required, row.is_restricted, row.is_quick = wish.is_required, wish.is_restricted, wish.is_quick
-    row.position = wish.position
+    if given.choices and row.kind != "choice":
+        text = "Only a field that holds a choice can have choices. Please choose “Choice” above, or empty their names."
+        raise RuleBroken(text, "choices")
+    row.choices = _choices(given, row.choices or [], existing.used) if row.kind == "choice" else []
+    row.is_required, row.is_restricted, row.is_quick = given.is_required, given.is_restricted, given.is_quick
+    row.position = given.position
 
 
 def _cleaned(text: str) -> str:
@@ -236,8 +239,8 @@ def _refuse_long(text: str, most: int, name: str) -> None:
         raise RuleBroken(translatable("This is too long: at most %(most)s characters.", most=most), name)
 
 
-def _refuse_taken_label(label: str, known: Known, others: Sequence[CustomField]) -> None:
-    if label.casefold() in known.labels:
+def _refuse_taken_label(label: str, existing: Existing, others: Sequence[CustomField]) -> None:
+    if label.casefold() in existing.labels:
         text = "There is a field “%(label)s” already. Please choose another name, so that people can tell them apart."
         raise RuleBroken(translatable(text, label=label), "label")
     same = next((each for each in others if each.label.casefold() == label.casefold()), None)
@@ -259,12 +262,12 @@ def _languages(given: Mapping[str, str]) -> dict[str, str]:
 # --- names
 
 
-def _free_name(wish: Wish, others: Sequence[CustomField]) -> str:
+def _free_name(given: FieldInput, others: Sequence[CustomField]) -> str:
     """The name that was entered, else one made of the label. Raises RuleBroken."""
     taken = {each.name: each for each in others}
-    if wish.name.strip():
-        return _checked_name(wish.name.strip().lower(), taken)
-    base = name_from(wish.label)
+    if given.name.strip():
+        return _checked_name(given.name.strip().lower(), taken)
+    base = name_from(given.label)
     if base == PREFIX:  # a label without Latin letters, such as one in Devanagari
         base = f"{PREFIX}field"
     number = 1
@@ -293,10 +296,10 @@ def _checked_name(typed: str, taken: Mapping[str, CustomField]) -> str:
 # --- choices
 
 
-def _choices(wish: Wish, stored: Sequence[Mapping[str, Any]], used: frozenset[str]) -> list[dict[str, Any]]:
+def _choices(given: FieldInput, stored: Sequence[Mapping[str, Any]], used: frozenset[str]) -> list[dict[str, Any]]:
     """The choices as they are stored. Raises RuleBroken for none, equal ones, and a used one that is dropped."""
     former = {each["value"] for each in stored}
-    made = [_choice(each, former) for each in wish.choices if _cleaned(str(each.get("label") or ""))]
+    made = [_choice(each, former) for each in given.choices if _cleaned(str(each.get("label") or ""))]
     kept = {each["value"] for each in made}
     lost = sorted(used - kept)
     if lost:
@@ -323,10 +326,10 @@ def _choice(given: Mapping[str, Any], former: set[str]) -> dict[str, Any]:
 
 
 def _refuse_equal(made: Sequence[Mapping[str, Any]]) -> None:
-    for what in ("label", "value"):
-        seen: dict[str, Any] = {}
-        for each in made:
-            other = seen.setdefault(each[what].casefold(), each)
-            if other is not each:
+    """Raise RuleBroken if a word could mean two choices: forms, imports and REST take values and labels alike."""
+    owners: dict[str, int] = {}
+    for place, each in enumerate(made):
+        for word in (each["label"], each["value"], *each["labels"].values()):
+            if owners.setdefault(word.casefold(), place) != place:
                 text = "“%(label)s” is there twice. A choice that was renamed keeps its first name for programs."
-                raise RuleBroken(translatable(text, label=each["label"]), "choices")
+                raise RuleBroken(translatable(text, label=word), "choices")

@@ -18,26 +18,26 @@ _VALUES: Any = CustomValue.__table__
 _TYPES: dict[str, Any] = {"number": Numeric(20, 4, asdecimal=False), "date": Date()}
 
 
-def stored(kind: str) -> Any:
+def value_column(kind: str) -> Any:
     """The column of the table that has the values of this kind."""
     return _VALUES.c[COLUMNS[kind]]
 
 
-def among(record: Any, field_id: int, *rules: Any) -> ColumnElement[bool]:
-    """Whether the record is one of those with a value of this field for which the rules hold."""
+def has_value(record: Any, field_id: int, *rules: Any) -> ColumnElement[bool]:
+    """SQL: whether the record has a value of this field for which the rules hold."""
     found = select(_VALUES.c.record_id).where(_VALUES.c.field_id == field_id, *rules)
     is_one: ColumnElement[bool] = record.id.in_(found)
     return is_one
 
 
-def same(record: Any, field_id: int) -> tuple[Any, Any]:
-    """What joins the record with its value of this field."""
+def join_rules(record: Any, field_id: int) -> tuple[Any, Any]:
+    """The conditions of a join of the record with its value of this field."""
     return _VALUES.c.field_id == field_id, _VALUES.c.record_id == record.id
 
 
-def looked_up(record: Any, field_id: int, kind: str) -> Any:
+def value_lookup(record: Any, field_id: int, kind: str) -> Any:
     """The value in the table, found by its primary key; None for none."""
-    found = select(stored(kind)).where(*same(record, field_id))
+    found = select(value_column(kind)).where(*join_rules(record, field_id))
     return found.correlate(record.__table__).scalar_subquery()
 
 

@@ -1,4 +1,4 @@
-"""Legal holds: of a customer, lead or ticket under a hold, nothing is deleted, by whatever way.
+"""Legal holds: of a customer, lead or ticket under a hold, nothing is deleted, in whatever way.
 
 A hold on a customer covers their leads and tickets; a hold on any of these covers its tasks, calls, messages, notes,
 files and the rest of its timeline. It ends on its last day, or when somebody releases it; several may stand at once.
@@ -21,7 +21,7 @@ from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDate
 from app.domain.session_context import session_context
 
 #: Characters of a reason.
-MOST = 500
+MAX_REASON = 500
 #: Tables whose records can be put under a hold -> the column that names one.
 HELD_COLUMNS = {name: RECORD_COLUMNS[name] for name in ("customer", "leads", "ticket")}
 #: Tables of which nothing is deleted that belongs to a record under a hold.
@@ -39,14 +39,14 @@ class LegalHold(Model):  # type: ignore[misc]
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
     #: Why, in words.
-    reason: Mapped[str] = mapped_column(String(MOST), nullable=False)
+    reason: Mapped[str] = mapped_column(String(MAX_REASON), nullable=False)
     #: The last day, of the office; null = until it is released.
     until: Mapped[date | None] = mapped_column(Date)
     placed_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     placed_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     released_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     released_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
-    released_why: Mapped[str | None] = mapped_column(String(MOST))
+    released_why: Mapped[str | None] = mapped_column(String(MAX_REASON))
 
 
 _HOLD: Any = LegalHold.__table__
@@ -89,8 +89,8 @@ def _reason(text: str, name: str) -> str:
     text = text.strip()
     if not text:
         raise RuleBroken("Please say why, so that others can understand it years later.", name)
-    if len(text) > MOST:
-        raise RuleBroken(translatable("Please say it in at most %(most)s characters.", most=MOST), name)
+    if len(text) > MAX_REASON:
+        raise RuleBroken(translatable("Please say it in at most %(most)s characters.", most=MAX_REASON), name)
     return text
 
 
@@ -114,7 +114,7 @@ class Held:
         return any(getattr(row, column, None) in ids for column, ids in self.ids.items())
 
     def spares(self, table: Table) -> ColumnElement[bool] | None:
-        """The condition of rows of this table that are not held; None where none of it can be."""
+        """SQL: rows of this table that are under no hold; None where no row of it can be under one."""
         parts = [
             or_(table.c[column].is_(None), table.c[column].not_in(sorted(ids)))
             for column, ids in self.ids.items()
@@ -124,9 +124,9 @@ class Held:
 
 
 def held(session: Session, now: datetime) -> Held:
-    """All that is under a hold now: one statement where nothing is.
+    """All that is under a hold now. One statement if there is no hold, up to four otherwise.
 
-    A last day is over when it is over everywhere, whatever the office's time zone.
+    The domain doesn't know the time zone of the office, so a last day counts until it is over in every time zone.
     """
     today = (now - timedelta(hours=12)).date()
     columns = [_HOLD.c[name] for name in HELD_COLUMNS.values()]
@@ -136,12 +136,12 @@ def held(session: Session, now: datetime) -> Held:
         return Held()
     found = {name: {row[n] for row in rows if row[n] is not None} for n, name in enumerate(HELD_COLUMNS.values())}
     for name, column in (("leads", "lead_id"), ("ticket", "ticket_id")):
-        found[column] |= _of(session, name, {"customer_id": found["customer_id"]})
-    found["task_id"] = _of(session, "task", {key: found[key] for key in ("lead_id", "ticket_id")})
+        found[column] |= _ids_of(session, name, {"customer_id": found["customer_id"]})
+    found["task_id"] = _ids_of(session, "task", {key: found[key] for key in ("lead_id", "ticket_id")})
     return Held({column: frozenset(ids) for column, ids in found.items()})
 
 
-def _of(session: Session, name: str, parents: dict[str, set[int]]) -> set[int]:
+def _ids_of(session: Session, name: str, parents: dict[str, set[int]]) -> set[int]:
     """The ids of the rows of a table that belong to these parents."""
     table = Model.metadata.tables[name]
     rules = [table.c[column].in_(sorted(ids)) for column, ids in parents.items() if ids]
@@ -188,14 +188,14 @@ def _has_held_part(session: Session, row: Any, found: Held) -> bool:
     if row.__tablename__ != "customer":
         return False
     for name, column in (("leads", "lead_id"), ("ticket", "ticket_id")):
-        if _of(session, name, {"customer_id": {row.id}}) & found.ids.get(column, frozenset()):
+        if _ids_of(session, name, {"customer_id": {row.id}}) & found.ids.get(column, frozenset()):
             return True
     return False
 
 
 @contextmanager
 def moved_by_merge(session: Session) -> Iterator[None]:
-    """Inside, records may leave their tables: all that they had is at the record that was kept, the hold with it."""
+    """Let merged records be deleted: all that they had, holds included, is at the record that was kept."""
     context = session_context(session)
     context.is_merging = True
     try:

@@ -91,7 +91,7 @@ def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_s
         return _connect_mariadb(dialect, (arguments, options), limit, connect_seconds or CONNECT_SECONDS)
 
     event.listen(engine, "do_connect", connect)
-    primary_place.drop_former(engine)
+    primary_place.drop_stale_connections(engine)
 
 
 def _connect_mariadb(

@@ -168,7 +168,7 @@ class DatabaseLeader(Election):
         return None if host is None else str(host).rpartition(":")[0] or str(host)
 
     def _connected(self) -> Connection:
-        if self._connection is not None and primary_place.is_former(self._connection):
+        if self._connection is not None and primary_place.is_stale(self._connection):
             self.release()
         if self._connection is None:
             self._connection = self._engine.connect()

@@ -23,11 +23,11 @@ from server_urls import database_place
 log = logging.getLogger("crm.database")
 
 _LINE = re.compile(r"^CRM_DATABASE_URL=(['\"]?)(.*)\1\s*$", re.MULTILINE)
-#: In the notes of a connection: which of the primaries it was made to.
+#: Key in `info` of a connection: the serial number of the primary to which it was made.
 _KEY = "crm_primary"
 
 
-class Place:
+class PrimaryPlace:
     """The primary that the settings file names; safe for threads."""
 
     def __init__(self, url: str, file: Path) -> None:
@@ -36,7 +36,7 @@ class Place:
         self._seen: tuple[int, int] | None = None
         #: Grows by one when another server is the primary.
         self.serial = 0
-        #: What was started with another server than the file's was told so on purpose.
+        #: False if the process was started with another server than the file names: that was on purpose.
         self.is_followed = _server(_url_in(file)) == _server(self._url)
         self.look()
 
@@ -85,27 +85,27 @@ def _server(url: URL | None) -> tuple[str | None, int, str | None] | None:
 
 
 #: URL at the start -> where that primary is now.
-_places: dict[str, Place] = {}
+_places: dict[str, PrimaryPlace] = {}
 
 
 def follow(url: str, file: Path | None) -> None:
     """Let all engines of this URL follow what the file says; without a file, or on SQLite, nothing is followed."""
     if file is not None and url.startswith("mysql+pymysql://"):
         with suppress(OSError, ValueError, ArgumentError):
-            _places[_key(make_url(url))] = Place(url, file)
+            _places[_key(make_url(url))] = PrimaryPlace(url, file)
 
 
 def _key(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def place_of(engine: Engine) -> Place | None:
+def place_of(engine: Engine) -> PrimaryPlace | None:
     """Where the primary of this engine is; None if it is not that of one, or nothing is followed."""
     return _places.get(_key(engine.url)) if _places else None
 
 
-def drop_former(engine: Engine) -> None:
-    """Don't use what the pool holds of connections to a server that is not the primary any more."""
+def drop_stale_connections(engine: Engine) -> None:
+    """Have the pool replace its connections to a server that is not the primary any more."""
 
     def note(_connection: Any, record: Any) -> None:
         place = place_of(engine)
@@ -121,7 +121,7 @@ def drop_former(engine: Engine) -> None:
     event.listen(engine, "checkout", check)
 
 
-def is_former(connection: Connection) -> bool:
-    """Whether a connection that is held for long leads to a server that is not the primary any more."""
+def is_stale(connection: Connection) -> bool:
+    """Whether a connection outside the pool leads to a server that is not the primary any more."""
     place = place_of(connection.engine)
     return place is not None and connection.info.get(_KEY) != place.look()

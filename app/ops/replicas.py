@@ -150,7 +150,7 @@ class Primary:
 
     def look(self) -> None:
         """See where it is. Raises SQLAlchemyError."""
-        if self._connection is not None and primary_place.is_former(self._connection[1]):
+        if self._connection is not None and primary_place.is_stale(self._connection[1]):
             self._let_go()
         try:
             connection = self._watching()

@@ -57,7 +57,7 @@ class CustomColumn(Field):
     @property
     def stored(self) -> Any:
         """Its column in the table of values."""
-        return custom_sql.stored(self.definition.kind)
+        return custom_sql.value_column(self.definition.kind)
 
     # reading
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -95,31 +95,31 @@ class CustomColumn(Field):
         wanted = wants_empty(op, raw)
         if wanted is None:
             raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
-        present = self._among()
+        present = self._has_value()
         return not_(present) if wanted else present
 
     def _any(self, op: str, value: Any) -> ColumnElement[bool]:
         if op in NEGATED:
             return not_(self._any(NEGATED[op], value))
-        return self._among(compare(self.stored, op, value))
+        return self._has_value(compare(self.stored, op, value))
 
-    def _among(self, *rules: Any) -> ColumnElement[bool]:
-        """Whether the record is one of those with a value for which this holds."""
-        return custom_sql.among(self.record, self.definition.id, *rules)
+    def _has_value(self, *rules: Any) -> ColumnElement[bool]:
+        """SQL: whether the record has a value for which these rules hold."""
+        return custom_sql.has_value(self.record, self.definition.id, *rules)
 
     def order(self) -> Any:
         """The value in the table; the annotation tells lists that its index has the order."""
-        found = custom_sql.looked_up(self.record, self.definition.id, self.definition.kind)
+        found = custom_sql.value_lookup(self.record, self.definition.id, self.definition.kind)
         return found._annotate({SORTED_BY: self})
 
     def present(self) -> ColumnElement[bool]:
         """Whether the record has a value."""
-        return self._among()
+        return self._has_value()
 
     @property
-    def same(self) -> ColumnElement[bool]:
+    def join_rule(self) -> ColumnElement[bool]:
         """The join of the record with its value."""
-        return and_(*custom_sql.same(self.record, self.definition.id))
+        return and_(*custom_sql.join_rules(self.record, self.definition.id))
 
     @property
     def sql(self) -> Any:
@@ -145,6 +145,10 @@ class CustomNumber(CustomColumn, DecimalField):
             raise RuleBroken(text, self.name) from None
 
     parse_filter = parse
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """A line of text: browsers let nobody type ₹, a comma or a Devanagari digit into a number."""
+        return super().form_input(raw, errors, viewer) | {"kind": "text", "inputmode": "decimal"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """A JSON number."""

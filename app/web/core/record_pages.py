@@ -165,7 +165,7 @@ def _ids_by_value(table: RecordTable, query: ListQuery, column: Any, turned: boo
     values = column.stored.table
     found = select(values.c.record_id.label("id"), column.stored.label("value")).select_from(values)
     found = found.join(table.record, table.record.id == values.c.record_id)
-    found = table.joined_for(found, query.conditions).where(column.same, *query.conditions)
+    found = table.joined_for(found, query.conditions).where(column.join_rule, *query.conditions)
     found = found.order_by(*_turned([column.stored, values.c.record_id], turned))
     found = found.prefix_with("STRAIGHT_JOIN", dialect="mysql")
     index = f"FORCE INDEX (ix_custom_value_{column.stored.name.removesuffix('_value')})"

@@ -14,7 +14,7 @@ from werkzeug.datastructures import FileStorage
 from app import access, branding
 from app.domain import brand
 from app.domain.base import RuleBroken
-from app.domain.brand import ACCENT, Brand, Logo, Look
+from app.domain.brand import ACCENT, Brand, BrandInput, Logo
 from app.extensions import db
 from app.outbox import brand_icons
 from app.web.core import gate
@@ -54,9 +54,9 @@ class BrandView(SettingsPage):
         """Store it, or show the errors by field."""
         _refuse_others()
         try:
-            look, version = _posted(current_viewer()), _version()
+            given, version = _posted(current_viewer()), _version()
             with own_transaction() as session:
-                row = brand.save(session, look, version, current_viewer().stamp)
+                row = brand.save(session, given, version, current_viewer().stamp)
                 session.commit()
                 branding.note(current_app, row)
         except RuleBroken as broken:
@@ -127,7 +127,7 @@ def _version() -> int:
     return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 9 else -1
 
 
-def _posted(viewer: Viewer) -> Look:
+def _posted(viewer: Viewer) -> BrandInput:
     """What was sent, checked, its pictures stored. Raises RuleBroken with an error for each field."""
     found: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
@@ -145,7 +145,7 @@ def _posted(viewer: Viewer) -> Look:
             errors[field] = [translate_text(broken.message)]
     if errors:
         raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
-    return Look(found["name"], found["accent"], found["logo"], _icons(found["logo"], found["accent"]))
+    return BrandInput(found["name"], found["accent"], found["logo"], _icons(found["logo"], found["accent"]))
 
 
 def _own_name(name: str | None) -> str | None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import custom_fields, custom_values
 from app.domain.base import NotFound, refuse_stale
-from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, Known, Wish
+from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, Existing, FieldInput
 from app.extensions import db
 from app.lib.grouping import capped
 from app.models import Customer, Lead, Task, Ticket
@@ -79,11 +79,13 @@ class CustomFieldsView(SettingsPage):
             return self._form(table, None, {"kind": request.args.get("kind", "text")}, {}, "")
         try:
             with own_transaction() as session:
-                row = custom_fields.create(session, _wish(request.form), _known(session, table), current_viewer().stamp)
-                label = row.label
+                row = custom_fields.create(
+                    session, _field_input(request.form), _existing(session, table), current_viewer().stamp
+                )
+                label, is_limited = row.label, row.is_restricted
         except REFUSABLE as broken:
             return self._refused(table, None, broken)
-        flash(_("“%(label)s” is there now, for everybody.", label=label), "success")
+        flash(_added(label, is_limited), "success")
         return redirect(f"{ROOT}/?record={table}")
 
     @expose("/<int:key>", methods=["GET", "POST"])
@@ -101,7 +103,7 @@ class CustomFieldsView(SettingsPage):
         try:
             with own_transaction() as session:
                 row = _field(session, key, version)
-                custom_fields.change(session, row, _wish(request.form), _known(session, table, row), _stamp())
+                custom_fields.change(session, row, _field_input(request.form), _existing(session, table, row), _stamp())
         except REFUSABLE as broken:
             return self._refused(table, key, broken)
         flash(_("Field saved."), "success")
@@ -144,7 +146,7 @@ class CustomFieldsView(SettingsPage):
         self, table: str, row: CustomField | None, raw: Mapping[str, Any], errors: dict[str, Any], sentence: str
     ) -> str:
         own = str(screen_of(MODELS[table]).list_title)
-        title = _("New field of %(what)s", what=own) if row is None else _("Field “%(label)s”", label=row.label)
+        title = _("New field for %(what)s", what=own) if row is None else _("Field “%(label)s”", label=row.label)
         named = {field["name"] for part in sections(row, raw, errors) for field in part["fields"]}
         left = any(name not in named for name in errors)
         form = {
@@ -167,6 +169,15 @@ class CustomFieldsView(SettingsPage):
             languages=[(code, LANGUAGE_NAMES[code]) for code in LANGUAGES],
             choice_errors=errors.get("choices", []),
         )
+
+
+def _added(label: str, is_limited: bool) -> str:
+    if not is_limited:
+        return _("“%(label)s” is there now, for everybody.", label=label)
+    return _(
+        "“%(label)s” is there now. Only administrators see it, until you choose who else does on the page of roles.",
+        label=label,
+    )
 
 
 def _stamp() -> Any:
@@ -193,16 +204,16 @@ def _field(session: Session, key: int | None, version: int | None = None) -> Cus
     return row
 
 
-def _known(session: Session, table: str, row: CustomField | None = None) -> Known:
+def _existing(session: Session, table: str, row: CustomField | None = None) -> Existing:
     table_of_columns = screen_of(MODELS[table]).record_table
     custom = set(table_of_columns.declared.custom)
     labels = {str(each.label).casefold() for name, each in table_of_columns.by_name.items() if name not in custom}
     used = custom_values.used_choices(session, row) if row is not None and row.kind == "choice" else ()
-    return Known(table, frozenset(labels), frozenset(used))
+    return Existing(table, frozenset(labels), frozenset(used))
 
 
-def _wish(form: Mapping[str, str]) -> Wish:
-    return Wish(
+def _field_input(form: Mapping[str, str]) -> FieldInput:
+    return FieldInput(
         label=form.get("label", "")[:500],
         kind=form.get("kind", "")[:20],
         name=form.get("name", "")[:100],

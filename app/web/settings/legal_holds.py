@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from app import access
 from app.domain import legal_holds
 from app.domain.base import NotFound, RuleBroken, kind_of_number
-from app.domain.legal_holds import HELD_COLUMNS, MOST
+from app.domain.legal_holds import HELD_COLUMNS, MAX_REASON
 from app.extensions import db
 from app.models import Customer, Lead, LegalHold, Ticket
 from app.web.core import gate
@@ -179,7 +179,7 @@ def _rows(viewer: Viewer) -> list[dict[str, Any]]:
 
 def _row(hold: LegalHold, number: str, viewer: Viewer) -> dict[str, Any]:
     is_standing = legal_holds.stands(hold, _today(viewer))
-    word = _("Released") if hold.released_on else _("Stands") if is_standing else _("Over")
+    word = _("Released") if hold.released_on else _("In force") if is_standing else _("Over")
     return {
         "number": number,
         "url": f"/{_PAGES[type_of(hold)]}/{number}",
@@ -212,10 +212,15 @@ def _field(name: str, kind: str, posted: Mapping[str, Any], errors: Mapping[str,
     return {"name": name, "kind": kind, "value": posted.get(name, ""), "errors": said}
 
 
+def _reason_field(posted: Mapping[str, Any], errors: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {"label": _("Reason"), "required": True, "maxlength": MAX_REASON}
+    return _field("reason", "textarea", posted, errors) | shown
+
+
 def _new_form(posted: Mapping[str, Any], errors: Mapping[str, Any], error: str) -> dict[str, Any]:
     number = _field("record", "text", posted, errors) | {"label": _("Number of the record"), "required": True}
     number |= {"maxlength": 24, "help": _("Of a customer (with all leads and tickets), of a lead or a ticket.")}
-    reason = _field("reason", "textarea", posted, errors) | {"label": _("Why"), "required": True, "maxlength": MOST}
+    reason = _reason_field(posted, errors)
     reason["help"] = _("Such as the number of the dispute or of the authority's letter.")
     until = _field("until", "date", posted, errors) | {"label": _("Last day")}
     until["help"] = _("Leave it empty if the hold stands until somebody releases it.")
@@ -226,7 +231,7 @@ def _new_form(posted: Mapping[str, Any], errors: Mapping[str, Any], error: str) 
 
 
 def _release_form(hold: Any, posted: Mapping[str, Any], errors: Mapping[str, Any], error: str) -> dict[str, Any]:
-    reason = _field("reason", "textarea", posted, errors) | {"label": _("Why"), "required": True, "maxlength": MOST}
+    reason = _reason_field(posted, errors)
     reason["help"] = _("From then on, what is old enough is deleted as usual.")
     title = _("Release the legal hold on %(number)s", number=_number(hold))
     form = {"title": title, "action": f"{URL}{hold.id}/release", "error": error, "submit_label": _("Release")}

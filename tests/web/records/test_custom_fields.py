@@ -11,7 +11,7 @@ from sqlalchemy import event, select
 from app.domain import custom_fields, merge_undo, merging
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.custom_fields import CustomField, Known, Wish, name_from
+from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
 from app.domain.custom_values import CustomValue, rebuild
 from app.lib import numbers
 from app.lib.web_links import link_of
@@ -35,11 +35,11 @@ def add(world: World, table: str = "leads", **sent: Any) -> CustomField:
     return found
 
 
-def made(world: World, table: str, *wishes: Wish) -> None:
+def made(world: World, table: str, *inputs: FieldInput) -> None:
     """Fields that the domain adds, without a page."""
     session = world.new_session()
-    for wish in wishes:
-        custom_fields.create(session, wish, Known(table, frozenset()), Stamp(world.id_of("root"), NOW))
+    for given in inputs:
+        custom_fields.create(session, given, Existing(table, frozenset()), Stamp(world.id_of("root"), NOW))
     session.commit()
 
 
@@ -48,8 +48,8 @@ def five(world: World, table: str = "leads") -> None:
     choices = [{"label": label} for label in ("Low", "Medium")] + [{"label": "High", "labels": {"hi": "ऊँचा"}}]
     labels = {"number": "Income", "date": "Review date", "text": "Hobby", "link": "Web page"}
     names = {"number": "x_income", "date": "x_review", "text": "x_hobby", "link": "x_web"}
-    risk = Wish("Risk profile", "choice", "x_risk", {"hi": "जोखिम"}, choices=choices)
-    made(world, table, risk, *(Wish(label, kind, names[kind]) for kind, label in labels.items()))
+    risk = FieldInput("Risk profile", "choice", "x_risk", {"hi": "जोखिम"}, choices=choices)
+    made(world, table, risk, *(FieldInput(label, kind, names[kind]) for kind, label in labels.items()))
 
 
 VALUES = {
@@ -130,6 +130,8 @@ def test_the_pages_show_take_and_filter_them(world: World) -> None:
     add(world, kind="text", label="Nickname", name="x_nick", is_required="1", is_quick="1")
     form = ana.screen("/leads/add").text
     assert 'name="x_risk"' in form and 'name="x_review"' in form and "More fields" in form
+    income = next(tag for tag in form.split("<input") if 'name="x_income"' in tag).partition(">")[0]
+    assert 'type="text"' in income and 'inputmode="decimal"' in income, "a number takes no ₹ and no comma"
     assert 'name="x_nick"' in ana.screen("/leads/quick").text and 'name="x_web"' not in ana.screen("/leads/quick").text
     typed = {"first_name": "Uma", "mobile": world.make.mobile()}
     for path in ("/leads/add", "/leads/quick"):
@@ -292,6 +294,12 @@ def test_a_bulk_change_of_custom_fields_can_be_undone(world: World) -> None:
             {"label": "A", "kind": "choice", "choice_label_0": "x", "choice_label_1": "X", "choice_offered_0": "1"},
             "twice",
         ),
+        (
+            {"label": "A", "kind": "choice", "choice_label_0": "x", "choice_offered_0": "1"}
+            | {"choice_label_1": "y", "choice_label_hi_1": "X"},
+            "“X” is there twice",
+        ),
+        ({"label": "A", "choice_label_0": "x", "choice_offered_0": "1"}, "Only a field that holds a choice"),
     ],
 )
 def test_a_field_that_cannot_be_is_refused_and_what_was_typed_stays(
@@ -312,6 +320,9 @@ def test_choices_and_fields_that_records_use_are_never_lost(world: World) -> Non
     kept = {"choice_value_0": "Low", "choice_label_0": "Low", "choice_offered_0": "1"}
     refused = change(world, field, **kept)
     assert refused.status_code == 422 and "Records have “High”" in refused.text
+    swapped = kept | {"choice_label_0": "High", "choice_value_1": "High", "choice_label_1": "Low"}
+    refused = change(world, field, **swapped)
+    assert refused.status_code == 422 and "is there twice" in refused.text
     retired = kept | {"choice_value_1": "High", "choice_label_1": "Very high"}  # renamed, and no longer offered
     assert change(world, field, **retired).status_code == 302
     assert change(world, field, **retired).status_code == 409  # somebody else has saved since
@@ -338,9 +349,9 @@ def test_choices_and_fields_that_records_use_are_never_lost(world: World) -> Non
 
 def test_sixty_fields_cost_no_statement_more(world: World) -> None:
     lead = world.make.lead()
-    made(world, "leads", Wish("Field 0", "text", "x_f0"))
+    made(world, "leads", FieldInput("Field 0", "text", "x_f0"))
     counted = [statements(world, path) for path in (f"lead/{lead.id}", "lead/")]
-    made(world, "leads", *(Wish(f"Field {number}", "text", f"x_f{number}") for number in range(1, 60)))
+    made(world, "leads", *(FieldInput(f"Field {number}", "text", f"x_f{number}") for number in range(1, 60)))
     body = {f"x_f{number}": "क" * 255 for number in range(60)}
     assert world.door("ana").rest("PUT", f"lead/{lead.id}", json=body).status_code == 200
     assert [statements(world, path) for path in (f"lead/{lead.id}", "lead/")] == counted

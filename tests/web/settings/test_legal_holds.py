@@ -35,7 +35,7 @@ def test_a_hold_from_the_record_to_its_release(world: World) -> None:
     assert manager.form(f"{URL}new", sent).status_code in (302, 403) and not _holds(world)
     assert officer.form(f"{URL}new", sent).status_code == 302
     page = officer.screen(URL).text
-    assert lead.number in page and "SCORES 2026/77" in page and "Stands" in page
+    assert lead.number in page and "SCORES 2026/77" in page and "In force" in page
     for answer in (
         world.door("root").rest("DELETE", f"lead/{lead.id}"),
         admin.form(f"/leads/delete/{lead.id}", {"confirm": "1"}),

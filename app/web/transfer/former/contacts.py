@@ -139,7 +139,7 @@ class Customers:
         """The customer, or the one that is there already."""
         given, move = draft.row.values, self.move
         number = phone.normalize(values.line_of(given.get("mobile_no")))
-        if number and (holder := self._of_this_house(number)):
+        if number and (holder := self._here_before(number)):
             draft.there = holder
             draft.remark(translatable("A customer with this mobile number is there already: they stay as they are."))
             return
@@ -162,7 +162,7 @@ class Customers:
         keep_rest(move, draft, ("customer_owner",))
         self._accounts(draft)
 
-    def _of_this_house(self, number: str) -> int | None:
+    def _here_before(self, number: str) -> int | None:
         """The customer with this main number who was here before the move."""
         holder = self.taken.get(("mobile", number), 0)
         if holder <= 0:

@@ -42,14 +42,14 @@ _KINDS_OF_COMMENTS = {"Comment": "note", "Label": "", "Like": "", "Attachment": 
 
 
 class History:
-    """All of these; each row belongs to a record that is there."""
+    """Rows of these DocTypes; each belongs to a record that was taken over before."""
 
     def __init__(self, move: Move, drafts: list[Draft]) -> None:
         self.move = move
 
     def draft(self, draft: Draft) -> None:
         """What becomes of a row. Raises RuleBroken, Skipped."""
-        _WAYS[draft.row.doctype](self.move, draft)
+        _HANDLERS[draft.row.doctype](self.move, draft)
 
 
 def _about(move: Move, draft: Draft) -> dict[str, int]:
@@ -242,7 +242,7 @@ def _tell(move: Move, draft: Draft, made: Message, about: dict[str, int]) -> Non
     _place(line, about)
 
 
-_WAYS: dict[str, Callable[[Move, Draft], None]] = {
+_HANDLERS: dict[str, Callable[[Move, Draft], None]] = {
     "CRM Status Change Log": status_log.place,
     "ToDo": _todo,
     "FCRM Note": _note,

@@ -127,7 +127,7 @@ def _encoding(part: Part, head: bytes) -> str:
 
 
 def documents(part: Part, layout: Layout) -> Iterator[tuple[int, Document]]:
-    """(line, document) one after the other. Raises RuleBroken where the file ends being one."""
+    """(line, document) one after the other. Raises RuleBroken where the file can't be read any further."""
     if layout.kind == "json":
         return _json(part, layout)
     rows = enumerate(_cells(part, layout), 1)

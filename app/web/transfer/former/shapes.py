@@ -30,8 +30,8 @@ ORDER = {
 RECORDS = {name: ORDER[name] for name in ("CRM Customer", "CRM Lead", "CRM Ticket", "CRM Task", "CRM Call Log")}
 #: What history of it is about: table -> column.
 COLUMNS = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
-_SETTINGS = _("It is a setting. Please set it here: the pages of Settings have it.")
-_PASSED = _("It tells people of what has happened, and that is over.")
+_SETTINGS = _("It is a setting. Please set it up under Settings.")
+_PASSED = _("These are old notifications, which nobody needs any more.")
 _FILES = _("Its files are on the old server. Please attach those that you need to their records.")
 LEFT = {
     "CRM Notification": _PASSED,
