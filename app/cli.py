@@ -21,7 +21,19 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, self_test, wording
-from app.commands import backups, channels, files, keys, mail, moves, reports, retention, rollups, transfers
+from app.commands import (
+    backups,
+    channels,
+    custom_values,
+    files,
+    keys,
+    mail,
+    moves,
+    reports,
+    retention,
+    rollups,
+    transfers,
+)
 from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db, migrate
@@ -65,6 +77,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(keys.commands(readable_errors))
     app.cli.add_command(retention.commands(readable_errors))
     app.cli.add_command(rollups.commands(readable_errors))
+    app.cli.add_command(custom_values.commands(readable_errors))
     app.cli.add_command(reports.commands(readable_errors))
     app.cli.add_command(backups.commands())
     app.cli.add_command(version_command)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from app.web.transfer.former import bundle, kind, shown
 from app.web.transfer.former.work import KIND
 
 _Command = Callable[..., Any]
+_CUT = "This move was cut off and is half done, so it can't be checked again. Without --dry-run it goes on."
 
 
 def register(group: Any, readable_errors: Callable[[_Command], _Command]) -> None:
@@ -53,16 +57,37 @@ def register(group: Any, readable_errors: Callable[[_Command], _Command]) -> Non
 
 def move(folder: Path, user_id: int, dry_run: bool) -> ImportRun:
     """Check the files and, unless it is a dry run, take them over. Returns the run. Raises RuleBroken."""
-    print_ = bundle.fingerprint(bundle.of_folder(folder))
-    run_id = _begun(folder, print_, user_id)
-    run = work_until(run_id, "checked")
-    if dry_run or run.outcome != "checked":
-        return run
-    start_import(run_id)
-    return work_until(run_id, "done")
+    with _alone(folder):
+        print_ = bundle.fingerprint(bundle.of_folder(folder))
+        run_id = _begun((folder, print_), user_id, dry_run)
+        run = work_until(run_id, "checked")
+        if dry_run or run.outcome != "checked":
+            return run
+        start_import(run_id)
+        return work_until(run_id, "done")
 
 
-def _begun(folder: Path, print_: str, user_id: int) -> int:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse a second command on this folder: each would undo the other's check. The lock ends with its process."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(held)
+        yield
+    finally:
+        os.close(held)
+
+
+def _lock(held: int) -> None:
+    with suppress(OSError):  # a file system without locks
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            text = "Another command is at work on this folder. Please wait until it is over."
+            raise click.ClickException(text) from error
+
+
+def _begun(files: tuple[Path, str], user_id: int, dry_run: bool) -> int:
     """The id of the run. A process that was killed just now may hold its row until the database has noticed."""
     for tried in range(import_work.TRIES):
         try:
@@ -71,7 +96,10 @@ def _begun(folder: Path, print_: str, user_id: int) -> int:
                 session = db.session()
                 with access.as_system(session):
                     kind.match_people(session)
-                    run_id = kind.begin_folder(session, str(folder.resolve()), print_, viewer).id
+                    run = kind.begin_folder(session, str(files[0].resolve()), files[1], viewer)
+                    if dry_run and run.outcome == "running":
+                        raise click.ClickException(_CUT)
+                    run_id = run.id
                     session.commit()
                     return run_id
         except OperationalError as error:

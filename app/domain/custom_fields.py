@@ -149,11 +149,8 @@ def create(session: Session, given: FieldInput, existing: Existing, stamp: Stamp
         raise RuleBroken("Please choose the record that gets the field.", "record_table")
     if given.kind not in KINDS:
         raise RuleBroken("Please choose what the field holds.", "kind")
-    hold_name(session, f"custom fields of {existing.table}")
     others = _others(session, existing.table, None)
-    if sum(1 for each in others if each.removed_on is None) >= MAX_FIELDS:
-        text = "A record can have %(most)s fields of your own. Please remove one that nobody uses first."
-        raise RuleBroken(translatable(text, most=MAX_FIELDS))
+    _refuse_too_many(others)
     made = CustomField(record_table=existing.table, kind=given.kind, version=1)
     made.name = _free_name(given, others)
     _apply(made, given, existing, others)
@@ -192,6 +189,7 @@ def restore(session: Session, row: CustomField, version: int | None, stamp: Stam
     """Bring a removed field back with its values. Raises RuleBroken where its label has been taken since."""
     refuse_stale(row, version)
     others = _others(session, row.record_table, row.id)
+    _refuse_too_many(others)
     if any(each.label.casefold() == row.label.casefold() for each in others if each.removed_on is None):
         raise RuleBroken(
             translatable(
@@ -204,8 +202,16 @@ def restore(session: Session, row: CustomField, version: int | None, stamp: Stam
 
 
 def _others(session: Session, table: str, key: int | None) -> list[CustomField]:
+    """The other fields of the record; no admin adds, renames or brings back another one meanwhile."""
+    hold_name(session, f"custom fields of {table}")
     rows = session.scalars(select(CustomField).where(CustomField.record_table == table).order_by(CustomField.id))
     return [row for row in rows if row.id != key]
+
+
+def _refuse_too_many(others: Sequence[CustomField]) -> None:
+    if sum(1 for each in others if each.removed_on is None) >= MAX_FIELDS:
+        text = "A record can have %(most)s fields of your own. Please remove one that nobody uses first."
+        raise RuleBroken(translatable(text, most=MAX_FIELDS))
 
 
 def _note(session: Session, row: CustomField, stamp: Stamp, state: str) -> None:

@@ -180,13 +180,17 @@ def _write(session: Session, table: str, docs: Mapping[int, Doc]) -> None:
     if not fields:
         return
     _delete(session, [key for key, _kind in fields.values()], list(docs))
-    rows = [
+    bulk.insert_rows(session, CustomValue, _rows(fields, docs))
+
+
+def _rows(fields: Mapping[str, tuple[int, str]], docs: Mapping[int, Doc]) -> list[dict[str, Any]]:
+    """The rows of the table for these records."""
+    return [
         _row(*fields[name], record_id, value)
         for record_id, doc in docs.items()
         for name, value in doc.items()
         if name in fields and value is not None
     ]
-    bulk.insert_rows(session, CustomValue, rows)
 
 
 def _forget(session: Session, table: str, ids: Sequence[int]) -> None:
@@ -221,17 +225,40 @@ def typed(kind: str, value: Any) -> Any:
     return date.fromisoformat(value) if kind == "date" else str(value)
 
 
-def rebuild(session: Session, table: str) -> int:
-    """Write the whole table of one record anew, in steps. Returns how many records have values."""
-    own, count, last = _table(table), 0, 0
-    while True:
-        query = select(own.c.id, own.c.custom).where(own.c.id > last).order_by(own.c.id).limit(_STEP)
-        found = session.connection().execute(query).all()
-        if not found:
-            return count
-        last = found[-1].id
-        _write(session, table, {key: doc or {} for key, doc in found})
-        count += sum(1 for _key, doc in found if doc)
+def compare(session: Session, table: str, after: int, mends: bool) -> tuple[int | None, int]:
+    """Compare the next records behind this id with the table of values; `mends`: write anew what differs.
+
+    Returns the last id, None at the end, and how many records differ.
+    """
+    own, fields = _table(table), _fields_of(session, table)
+    query = select(own.c.id, own.c.custom).where(own.c.id > after).order_by(own.c.id).limit(_STEP)
+    found = session.connection().execute(query.with_for_update() if mends else query).all()
+    last = int(found[-1].id) if found else None
+    docs: dict[int, Doc] = {key: doc or {} for key, doc in found}
+    wanted = _cells(_rows(fields, docs))
+    stored = _cells(_stored(session, [key for key, _kind in fields.values()], after, last))
+    differing = {key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key)}
+    if mends and differing:
+        _write(session, table, {key: docs.get(key, {}) for key in sorted(differing)})
+    return last, len(differing)
+
+
+def _stored(session: Session, fields: Sequence[int], after: int, last: int | None) -> list[dict[str, Any]]:
+    """The rows of these fields between two ids; also those of records that are gone."""
+    own: Any = CustomValue.__table__
+    query = select(own).where(own.c.field_id.in_(fields), own.c.record_id > after)
+    query = query if last is None else query.where(own.c.record_id <= last)
+    return [dict(row._mapping) for row in session.connection().execute(query)] if fields else []
+
+
+def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int, tuple[Any, ...]]]:
+    """Record -> field -> what stands in the columns."""
+    found: dict[int, dict[int, tuple[Any, ...]]] = {}
+    for row in rows:
+        number = row["number_value"]
+        values = row["text_value"], None if number is None else round(float(number), 4), row["date_value"]
+        found.setdefault(row["record_id"], {})[row["field_id"]] = values
+    return found
 
 
 def used(session: Session, field: CustomField) -> int:

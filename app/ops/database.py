@@ -84,11 +84,13 @@ def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_s
     """Connect to MariaDB over sockets on which an exchange takes no longer than `limit` says at its beginning."""
 
     def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-        place = primary_place.place_of(engine)
+        place, serial = primary_place.place_of(engine), None
         if place is not None:
             place.look()
-            options = place.options(options)
-        return _connect_mariadb(dialect, (arguments, options), limit, connect_seconds or CONNECT_SECONDS)
+            options, serial = place.options(options)
+        made = _connect_mariadb(dialect, (arguments, options), limit, connect_seconds or CONNECT_SECONDS)
+        made.primary = serial
+        return made
 
     event.listen(engine, "do_connect", connect)
     primary_place.drop_stale_connections(engine)
@@ -140,6 +142,8 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
     """
 
     _is_used = True
+    #: Which of the primaries it was made to, if one is followed; see primary_place.
+    primary: int | None = None
 
     def _create_ssl_ctx(self, sslp: Any) -> Any:
         """What TLS needs. Without settings of it, the same for all: it reads the certificates of the machine, which

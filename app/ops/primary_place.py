@@ -33,7 +33,9 @@ class PrimaryPlace:
     def __init__(self, url: str, file: Path) -> None:
         self._file, self._url = file, make_url(url)
         self._lock = threading.Lock()
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
+        #: What is wrong with the file, which is said once.
+        self._trouble = ""
         #: Grows by one when another server is the primary.
         self.serial = 0
         #: False if the process was started with another server than the file names: that was on purpose.
@@ -46,13 +48,16 @@ class PrimaryPlace:
             return self.serial
         try:
             stat = os.stat(self._file)
-            seen = (stat.st_mtime_ns, stat.st_ino)
+            seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)  # the moment is a coarse one
             if seen != self._seen:
                 with self._lock:
                     self._read()
                     self._seen = seen
+            self._trouble = ""
         except (OSError, ValueError, ArgumentError) as error:
-            log.warning("the file of settings can't be read: %s", type(error).__name__)
+            trouble, self._trouble = self._trouble, type(error).__name__
+            if trouble != self._trouble:
+                log.warning("the file of settings can't be read: %s", self._trouble)
         return self.serial
 
     def _read(self) -> None:
@@ -65,13 +70,14 @@ class PrimaryPlace:
         log.warning("the primary is %s now", database_place(_key(url)))
         self._url, self.serial = url, self.serial + 1
 
-    def options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of a connection to it, given those of the settings at the start."""
-        if not self.serial:
-            return given
-        url: URL = self._url
+    def options(self, given: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """The arguments of a connection to it, given those of the settings at the start; and its serial number."""
+        with self._lock:
+            url, serial = self._url, self.serial
+        if not serial:
+            return given, serial
         who = {"host": url.host, "port": url.port or 3306, "user": url.username, "password": url.password}
-        return given | {name: value for name, value in who.items() if value is not None}
+        return given | {name: value for name, value in who.items() if value is not None}, serial
 
 
 def _url_in(file: Path) -> URL | None:
@@ -107,10 +113,8 @@ def place_of(engine: Engine) -> PrimaryPlace | None:
 def drop_stale_connections(engine: Engine) -> None:
     """Have the pool replace its connections to a server that is not the primary any more."""
 
-    def note(_connection: Any, record: Any) -> None:
-        place = place_of(engine)
-        if place is not None:
-            record.info[_KEY] = place.serial
+    def note(connection: Any, record: Any) -> None:
+        record.info[_KEY] = connection.primary  # not the present one: there may be another since it was begun
 
     def check(_connection: Any, record: Any, _proxy: Any) -> None:
         place = place_of(engine)

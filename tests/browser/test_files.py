@@ -99,6 +99,31 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> No
     assert [each for each in said if not each.startswith("Applying inline style")] == []
 
 
+def test_a_slow_list_never_hides_a_newer_file(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    rohan.go(f"/leads/{lead_by_form(rohan, 'Dheerewali', '9825012482')}")
+    held: list[Any] = []
+
+    def hold_first(route: Any) -> None:
+        if route.request.method != "GET" or held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))  # it has one file, and arrives after the second was sent
+
+    rohan.page.route("**" + rohan.page.locator("[data-files][data-url]").first.get_attribute("data-url"), hold_first)
+    rows = rohan.page.locator(".file-row[data-file]")
+    carry(rohan, "drop", "one.txt", "text/plain", b"One")
+    for _ in range(500):
+        if not held:
+            rohan.page.wait_for_timeout(20)
+    with rohan.page.expect_response(lambda answer: answer.request.method == "POST"):
+        carry(rohan, "drop", "two.txt", "text/plain", b"Two")
+    rohan.page.wait_for_timeout(600)  # the page hears of the second file, too
+    route, answer = held[0]
+    route.fulfill(response=answer)
+    expect(rows).to_have_count(2)
+
+
 def test_files_are_attached_without_javascript(seat: Sit) -> None:
     rohan = seat(SELLER, java_script_enabled=False)
     rohan.go("/leads/")

@@ -15,15 +15,22 @@ function made(tag, more, ...inside) {
 
 // --- the list again: after uploads, and when somebody else has changed it
 let again = null;
-function refresh(isOwn) {
+let isAsking = false;
+let isLate = false;
+async function refresh(isOwn) {
   const now = panel();
   clearTimeout(again);
   if (running || waiting.length || !now) return; // the end of the last upload does it
   if (!isOwn && now.querySelector('details[open]')) { again = setTimeout(refresh, 2000); return; } // not while somebody reads
-  window.htmx?.ajax('GET', now.dataset.url, { target: now, swap: 'outerHTML' });
+  // One question at a time: the answer to the first replaces the list, and the second one's would find no place.
+  if (isAsking) { isLate = true; return; }
+  isAsking = true;
+  try { await window.htmx?.ajax('GET', now.dataset.url, { source: now, target: now, swap: 'outerHTML' }); } catch { /* offline.js says so */ }
+  isAsking = false;
+  if (isLate) { isLate = false; refresh(true); }
 }
-// What was refused stays, with its reason, until somebody has read it.
-const refused = new Set();
+// What is on its way outlives a new list; what was refused stays, with its reason, until somebody has read it.
+const shown = new Set();
 // And so does “deleted – undo”, of which one's own page hears, too.
 let said = null;
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
@@ -31,7 +38,7 @@ document.addEventListener('htmx:beforeSwap', ({ detail }) => {
   said?.remove(); // now, so that its buttons outlive the list
 });
 document.addEventListener('htmx:afterSwap', () => {
-  panel()?.querySelector('[data-uploads]')?.append(...[...refused].filter((item) => !item.isConnected));
+  panel()?.querySelector('[data-uploads]')?.append(...[...shown].filter((item) => !item.isConnected));
   if (said) panel()?.prepend(said);
   said = null;
 });
@@ -47,6 +54,7 @@ function row(file, name) {
   stop.setAttribute('aria-label', `${panel().dataset.cancel} ${name}`);
   item.append(made('div', { className: 'file-acts' }, stop));
   panel().querySelector('[data-uploads]').append(item);
+  shown.add(item);
   return { item, bar, stop };
 }
 function refuse(item, sentence) {
@@ -56,7 +64,6 @@ function refuse(item, sentence) {
   const why = item.querySelector('.small');
   Object.assign(why, { hidden: false, textContent: sentence });
   why.setAttribute('role', 'alert');
-  refused.add(item);
 }
 function next() {
   while (running < AT_ONCE && waiting.length) { running += 1; waiting.shift()(); }
@@ -65,7 +72,8 @@ function next() {
 function send(url, file, name) {
   const { dataset } = panel();
   const { item, bar, stop } = row(file, name);
-  stop.addEventListener('click', () => { item.remove(); refused.delete(item); });
+  const gone = () => { item.remove(); shown.delete(item); };
+  stop.addEventListener('click', gone);
   if (file.size > Number(dataset.mostBytes)) { refuse(item, fill(dataset.tooLarge, name)); return; }
   const request = new XMLHttpRequest();
   let isOver = false;
@@ -80,7 +88,7 @@ function send(url, file, name) {
     request.addEventListener('load', () => {
       let told = {};
       try { told = JSON.parse(request.responseText); } catch { /* a page of a proxy */ }
-      if (request.status === 200 || request.status === 201) item.remove(); else refuse(item, told.message || fill(dataset.broken, name));
+      if (request.status === 200 || request.status === 201) gone(); else refuse(item, told.message || fill(dataset.broken, name));
       over();
     });
     request.addEventListener('error', () => { refuse(item, fill(dataset.broken, name)); over(); });

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 import zipfile
 from datetime import UTC, datetime
 from io import BytesIO
@@ -23,15 +22,12 @@ from app.web.core.fields import Viewer
 from app.web.transfer import export_all, exports
 from app.web.transfer.acting import acting_for
 from app.web.transfer.export_files import slices
+from app.web.transfer.pulse import Pulse, Stopped
 
-#: Bytes of a piece of the archive, and seconds between two signs of life.
-SLICE, PULSE = 16_000_000, 10.0
+#: Bytes of a piece of the archive.
+SLICE = 16_000_000
 
 log = logging.getLogger("crm.exports")
-
-
-class _Stopped(Exception):
-    """The export was cancelled, or another worker has taken over."""
 
 
 def refuse_others(viewer: Viewer) -> None:
@@ -55,12 +51,13 @@ def work(run: ExportRun) -> None:
     with acting_for(run.created_by_id, "/exports/") as viewer:
         refuse_others(viewer)
     store: FileStore = current_app.extensions["crm_files"]
+    pulse = Pulse(run)
     try:
         with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
-                manifest = _write(run, archive)
-            made = [store.put(BytesIO(piece)) for piece in slices(file, SLICE)]
-    except _Stopped:
+                manifest = _write(archive, pulse)
+            made = [store.put(BytesIO(piece)) for piece in pulse.over(slices(file, SLICE))]
+    except Stopped:
         log.info("the export %s of everything was stopped", run.id)
         return
     now = datetime.now(UTC)
@@ -75,18 +72,6 @@ def work(run: ExportRun) -> None:
         exports.tell(session, run, {"rows": manifest.rows}, now)
 
 
-def _write(run: ExportRun, archive: zipfile.ZipFile) -> export_all.Manifest:
-    beat = time.monotonic()
-
-    def tick(rows: int) -> None:
-        nonlocal beat
-        if time.monotonic() - beat < PULSE:
-            return
-        beat = time.monotonic()
-        with engine.writing() as session:
-            if not transfers.advance_export(session, run, {"rows": rows, "seen_on": datetime.now(UTC)}):
-                raise _Stopped
-        run.rows = rows
-
+def _write(archive: zipfile.ZipFile, pulse: Pulse) -> export_all.Manifest:
     with Session(db.engine) as session, access.as_system(session):
-        return export_all.write(session, export_all.ZipTarget(archive), tick)
+        return export_all.write(session, export_all.ZipTarget(archive), pulse.beat)

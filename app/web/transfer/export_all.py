@@ -129,7 +129,7 @@ def write(session: Session, target: Target, tick: Tick = lambda _rows: None) -> 
                 manifest.tables[str(table.name)] = _write_table(
                     session, table, target, partial(_add, tick, manifest.rows)
                 )
-        _write_files(session, target, manifest)
+        _write_files(session, target, manifest, tick)
     for name, data in (("README.txt", _README.encode()), ("manifest.json", manifest.as_json())):
         with target.open(name) as file:
             file.write(data)
@@ -184,7 +184,7 @@ def _opened(name: str, value: Any, vault: Any) -> Any:
     return vault.open(value) if name in OPENED and value else value
 
 
-def _write_files(session: Session, target: Target, manifest: Manifest) -> None:
+def _write_files(session: Session, target: Target, manifest: Manifest, tick: Tick) -> None:
     store: FileStore = current_app.extensions["crm_files"]
     written: set[str] = set()
     with target.open("files.jsonl") as index:
@@ -194,7 +194,9 @@ def _write_files(session: Session, target: Target, manifest: Manifest) -> None:
             for row in _referring(session, column):
                 index.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
                 written.add(row["file"])
+    session.rollback()  # everything was read, and MariaDB ends a transaction that idles
     for digest in sorted(written):
+        tick(manifest.rows)
         try:
             with store.open(digest) as source, target.open(f"files/{digest}") as file:
                 shutil.copyfileobj(source, file, CHUNK)

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from app.domain import transfers
 from app.domain.base import RuleBroken
 from app.domain.transfers import OPEN_EXPORTS, ExportRun, TransferPart
+from app.extensions import db
 from app.models import User
 from app.ops import queue
 from app.ops.file_store import FileStore
@@ -31,6 +32,7 @@ from app.web.transfer import everything, exports
 from app.web.transfer.acting import acting_for
 from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
 from app.web.transfer.exports import Source
+from app.web.transfer.pulse import Pulse, Stopped
 
 QUEUE = "long"
 #: Rows of one piece, and bytes of a piece of the finished file.
@@ -64,6 +66,9 @@ def step(run_id: int, worker: str) -> bool:
         asked = run.payload
         with acting_for(run.created_by_id, f"/?{asked['query']}", scope=asked.get("scope", ())) as viewer:
             return _advance(run, exports.kind_of(run).source(run, viewer), viewer)
+    except Stopped:
+        log.info("the export %s was stopped", run.id)
+        return False
     except RuleBroken as broken:
         _fail(run, broken.message)
         return False
@@ -171,9 +176,11 @@ def _finish(run: ExportRun, want: Source, viewer: Viewer, store: FileStore) -> b
 def _workbook(run: ExportRun, want: Source, source: tuple[list[TransferPart], FileStore]) -> list[tuple[str, int]]:
     """(digest, size) of the pieces of the finished file."""
     parts, store = source
+    heading, pulse = want.heading, Pulse(run)
+    db.session.rollback()  # everything was read, and MariaDB ends a transaction that idles
     with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
-        write_workbook(file, want.heading, (content(store, part) for part in parts))
-        found = [store.put(BytesIO(piece)) for piece in slices(file, SLICE)]
+        write_workbook(file, heading, (content(store, part) for part in pulse.over(parts)))
+        found = [store.put(BytesIO(piece)) for piece in pulse.over(slices(file, SLICE))]
     return [(each.digest, each.size) for each in found]
 
 

@@ -20,6 +20,7 @@ from app.ops.file_store import FileStore
 from app.web.core.fields import Viewer
 from app.web.transfer import import_kinds, import_words, import_work
 from app.web.transfer.export_files import csv_rows
+from app.web.transfer.former.kind import refuse_second
 from app.web.transfer.former.work import KIND
 from app.web.transfer.import_kinds import Kind
 from app.web.transfer.import_plan import Options, Plan, default_options, fitting, guessed, refuse_options, sample
@@ -105,6 +106,8 @@ def start(session: Session, run: ImportRun, viewer: Viewer) -> None:
     refuse_options(Options.from_json(run.payload["options"]), kind_named(run.kind, viewer), viewer)
     if run.outcome != "checked":
         raise Conflict(_("This import isn't waiting to be started. Please reload the page."))
+    if run.kind == KIND:
+        refuse_second(session)
     run.outcome, run.position, run.seen_on, run.error = "running", 0, None, None
     audit.write(session, "import", viewer.person.id, viewer.now, f"{run.kind} {run.id}", what="started", file=run.name)
 

@@ -79,6 +79,14 @@ class Source:
             taken.append((self.position, row))
         return taken
 
+    def ready(self, run: ImportRun) -> None:
+        """Find the place of the run in its file before a transaction begins. Raises RuleBroken."""
+        if run.kind == moves.KIND:
+            if self.is_command or not run.payload.get("folder"):
+                self.move.ready(run, moves.CHUNK)
+        elif run.outcome != "reverting" and self.position != run.position:
+            self._open(run)
+
     def _open(self, run: ImportRun) -> None:
         self.close()
         if run.digest is None:
@@ -138,13 +146,25 @@ def _step(run_id: int, source: Source) -> bool:
         return False
     with acting_for(author, "/imports/", writes=True) as viewer:
         session = db.session()
-        with access.as_system(session):
-            mine = (ImportRun.id == run_id, ImportRun.outcome.in_(OPEN_IMPORTS))
-            run = session.scalars(select(ImportRun).where(*mine).with_for_update(skip_locked=True)).first()
+        mine = select(ImportRun).where(ImportRun.id == run_id, ImportRun.outcome.in_(OPEN_IMPORTS))
         try:
+            _read_ahead(session, mine, source)
+            with access.as_system(session):
+                run = session.scalars(mine.with_for_update(skip_locked=True)).first()
             return run is not None and _work_on(session, run, source, viewer)
         except RuleBroken as broken:
             raise RuleBroken(translate_text(broken.message)) from broken  # here it is still the person's language
+
+
+def _read_ahead(session: Session, mine: Any, source: Source) -> None:
+    """Read on in the file while nothing is locked: the row of the import, and on SQLite the whole database."""
+    with access.as_system(session):
+        run = session.scalars(mine).first()
+    if run is not None:
+        session.expunge(run)
+    session.rollback()
+    if run is not None:
+        source.ready(run)
 
 
 def _work_on(session: Session, run: ImportRun, source: Source, viewer: Viewer) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import delete, event, insert, select, update
+from sqlalchemy.orm import Session
 
+from app import access
 from app.domain import custom_fields, merge_undo, merging
-from app.domain.base import Stamp
+from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
 from app.domain.custom_values import CustomValue, rebuild
@@ -250,7 +254,7 @@ def test_a_merge_takes_custom_values_along_and_its_undo_brings_them_back(world: 
     root.rest("PUT", f"lead/{gone.id}", json={"x_hobby": "Cricket", "x_risk": "High"})
     context = ChangeContext(world.id_of("root"), NOW, vault=world.vault)
     session = world.new_session()
-    done = merging.merge(session, merging.Wish(Lead, (kept.id, gone.id)), context)
+    done = merging.merge(session, merging.FieldInput(Lead, (kept.id, gone.id)), context)
     session.commit()
     assert custom_of(world, Lead.id == kept.id) == {"x_hobby": "Cricket", "x_income": 1, "x_risk": "High"}
     assert set(world.rows(select(CustomValue.record_id))) == {kept.id}
@@ -259,12 +263,31 @@ def test_a_merge_takes_custom_values_along_and_its_undo_brings_them_back(world: 
     assert done.id and custom_of(world, Lead.id == kept.id) == {"x_hobby": "Chess", "x_income": 1}
     assert custom_of(world, Lead.id == gone.id) == {"x_hobby": "Cricket", "x_risk": "High"}
     assert set(world.rows(select(CustomValue.record_id))) == {kept.id, gone.id}
-    before = sorted(world.rows(select(CustomValue.field_id, CustomValue.record_id)))
-    assert rebuild(session, "leads") == 2
-    session.commit()
-    assert sorted(world.rows(select(CustomValue.field_id, CustomValue.record_id))) == before
     assert root.form(f"/leads/delete/{gone.id}").status_code == 302
     assert set(world.rows(select(CustomValue.record_id))) == {kept.id}
+
+
+def test_an_index_that_differs_from_the_records_is_found_and_mended(either: World) -> None:
+    five(either)
+    root, runner = either.door("root"), either.app.test_cli_runner()
+    rows = [either.make.lead() for _ in range(3)]
+    for row in rows:
+        root.rest("PUT", f"lead/{row.id}", json=VALUES)
+    root.rest("PUT", f"lead/{rows[0].id}", json={"x_income": 0.1})
+    index: Any = CustomValue.__table__
+    whole = sorted(map(str, either.rows(select(index))))
+    assert runner.invoke(args=["custom-field", "check"]).exit_code == 0
+    with either.engine.begin() as connection:  # statements that bypass the hook
+        connection.execute(delete(index).where(index.c.record_id == rows[0].id))
+        connection.execute(update(index).where(index.c.record_id == rows[1].id).values(text_value="Other"))
+        lost = {"field_id": either.rows(select(CustomField.id))[0], "record_id": rows[2].id + 1000}
+        connection.execute(insert(index).values(lost | {"text_value": "Low"}))
+    checked = runner.invoke(args=["custom-field", "check"])
+    assert (checked.exit_code, "lead: 3 records differ." in checked.output) == (1, True), checked.output
+    rebuilt = runner.invoke(args=["custom-field", "rebuild"])
+    assert (rebuilt.exit_code, "were mended" in rebuilt.output) == (0, True), rebuilt.output
+    assert sorted(map(str, either.rows(select(index)))) == whole
+    assert runner.invoke(args=["custom-field", "check"]).exit_code == 0
 
 
 def test_a_bulk_change_of_custom_fields_can_be_undone(world: World) -> None:
@@ -345,6 +368,41 @@ def test_choices_and_fields_that_records_use_are_never_lost(world: World) -> Non
     assert [each.payload["state"] for each in noted] == ["added", "added", "changed", "removed", "restored"]
     for who, code in (("ana", 403), ("mia", 403), (None, 302)):
         assert world.door(who).form(f"{ROOT}/{field.id}/remove").status_code == code
+
+
+def test_no_field_is_brought_back_beyond_the_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    field, root = add(world, kind="text", label="One"), world.door("root")
+    assert root.form(f"{ROOT}/{field.id}/remove").status_code == 302
+    add(world, kind="text", label="Two")
+    monkeypatch.setattr(custom_fields, "MAX_FIELDS", 1)
+    root.form(f"{ROOT}/{field.id}/restore")
+    assert "can have 1 fields of your own" in root.screen(f"{ROOT}/").text
+    assert world.fresh(field).removed_on is not None
+
+
+def test_two_admins_at_once_give_one_name_to_one_field(maria: World) -> None:
+    made(maria, "leads", FieldInput("One", "text"), FieldInput("Two", "text"))
+    said: list[str] = []
+
+    def rename(key: int) -> None:
+        with Session(maria.engine) as session, access.as_system(session):
+            row = session.get_one(CustomField, key)
+            ready.wait()
+            try:
+                custom_fields.change(session, row, FieldInput("Same", "text"), Existing("leads", frozenset()), stamp)
+                time.sleep(0.3)
+                session.commit()
+                said.append("saved")
+            except RuleBroken:
+                said.append("refused")
+
+    ready, stamp = threading.Barrier(2), Stamp(maria.id_of("root"), NOW)
+    threads = [threading.Thread(target=rename, args=(key,)) for key in maria.rows(select(CustomField.id))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(said) == ["refused", "saved"]
 
 
 def test_sixty_fields_cost_no_statement_more(world: World) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from app.commands import transfers as commands
 from app.domain.transfers import ExportRun, TransferPart
 from app.models import AuditEntry, Lead, Notification
-from app.web.transfer import export_work, exports
+from app.web.transfer import export_work, exports, pulse
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import World
 
@@ -122,6 +122,33 @@ def test_a_long_list_is_written_in_the_background_and_goes_on_after_a_crash(
     world.session.execute(update(ExportRun).values(expires_on=run.created_on))
     world.session.commit()
     assert world.door("mia").screen(f"/exports/{run.id}/file").status_code == 404
+
+
+def test_who_writes_a_workbook_for_long_keeps_it_and_hears_of_a_cancel(
+    world: World, in_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "SECONDS", 0)
+    for _n in range(5):
+        world.make.lead("mia")
+    ask(world, "mia", format="xlsx", columns=["name"])
+    run = world.rows(select(ExportRun))[0]
+    content, seen = export_work.content, list[bool]()
+
+    def slowly(store: Any, part: Any) -> bytes:
+        session = world.new_session()
+        seen.append(session.get_one(ExportRun, run.id).seen_on > run.created_on)
+        if len(seen) == 2:
+            session.execute(update(ExportRun).values(outcome="cancelled"))
+        elif len(seen) == 1:  # a minute ago, unless the worker says that it lives
+            session.execute(update(ExportRun).values(seen_on=run.created_on))
+        session.commit()
+        session.close()
+        return content(store, part)
+
+    monkeypatch.setattr(export_work, "content", slowly)
+    with world.app.app_context():
+        export_work.work(run.id)
+    assert (seen, world.fresh(run).outcome) == ([True, True], "cancelled")  # the third piece isn't read
 
 
 def test_who_loses_the_right_meanwhile_gets_no_rows(world: World, in_pieces: None) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from app.commands import moves, transfers
 from app.domain.transfers import ImportRow, ImportRun
@@ -29,6 +34,7 @@ from app.models import (
 )
 from app.web.transfer import import_work
 from app.web.transfer.former import shapes
+from app.web.transfer.former import source as move_source
 from tests.app_fixtures import World
 from tests.web.transfer import former_house as house
 from tests.web.transfer.test_imports import Importer
@@ -125,9 +131,57 @@ def test_a_move_that_is_cut_goes_on(world: World, folder: Path) -> None:
         source.close()  # whoever was at it has died
         assert import_work.find_due(world.session, datetime.now(UTC), 9) == []  # a server has not its folder
     assert world.count(FormerName) == 6
+    with pytest.raises(click.ClickException, match="half done"):
+        moved(world, folder, dry_run=True)
+    assert world.count(FormerName) == 6
     run = moved(world, folder)
     assert (run.outcome, figures(run)) == ("done", house.FIGURES)
     assert world.count(ImportRun) == 1
+
+
+def test_finding_the_place_again_may_take_longer_than_a_transaction_may_idle(
+    maria: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, data in house.files().items():
+        (tmp_path / name).write_bytes(data)
+    event.listen(maria.engine, "connect", _be_impatient)
+    maria.engine.dispose()
+    try:
+        recognised = move_source.recognised
+        monkeypatch.setattr(move_source, "recognised", lambda parts: time.sleep(1.5) or recognised(parts))
+        run = moved(maria, tmp_path, dry_run=True)
+        with maria.app.app_context():
+            transfers.start_import(run.id)
+            source = import_work.Source(run.id)
+            source.is_command = True
+            assert import_work.step(run.id, source)
+            source.close()  # whoever was at it has died
+        run = moved(maria, tmp_path)
+    finally:
+        event.remove(maria.engine, "connect", _be_impatient)
+        maria.engine.dispose()
+    assert (run.outcome, figures(run)) == ("done", house.FIGURES)
+
+
+def _be_impatient(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION idle_transaction_timeout = 1")
+
+
+def test_one_move_is_at_work_at_a_time(world: World, folder: Path) -> None:
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)  # as another command does that works on it
+    with pytest.raises(click.ClickException, match="Another command"):
+        moved(world, folder)
+    os.close(held)
+    root = Importer(world, "root")
+    runs = []
+    for _ in range(2):
+        assert root.upload(house.zipped(house.files()), "predecessor").status_code == 302
+        runs.append(root.worked(root.newest()))
+    for run in runs:  # both were checked, and are begun at once
+        root.door.form(f"/imports/{run.id}/start")
+    assert [world.fresh(run).outcome for run in runs] == ["running", "checked"]
 
 
 def test_people_are_matched_later(world: World, folder: Path) -> None:

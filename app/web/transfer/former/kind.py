@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import former_names
-from app.domain.base import Conflict
+from app.domain.base import Conflict, hold_name
 from app.domain.transfers import OPEN_IMPORTS, ImportRun
 from app.models import User
 from app.ops.file_store import FileStore, TooLarge
@@ -48,7 +48,7 @@ class MoveKind(Kind):
 
 def begin(session: Session, file: BinaryIO, name: str, viewer: Viewer) -> ImportRun:
     """Keep an uploaded ZIP, to be checked at once. Raises RuleBroken."""
-    _refuse_second(session)
+    refuse_second(session)
     source.recognised(bundle.of_zip(file))
     file.seek(0)
     store: FileStore = current_app.extensions["crm_files"]
@@ -66,6 +66,7 @@ def begin(session: Session, file: BinaryIO, name: str, viewer: Viewer) -> Import
 
 def begin_folder(session: Session, folder: str, print_: str, viewer: Viewer) -> ImportRun:
     """Begin the move of a folder of this server, or go on with one that was cut off. Raises RuleBroken."""
+    hold_name(session, KIND)
     mine = (ImportRun.kind == KIND, ImportRun.outcome.in_((*OPEN_IMPORTS, "checked")))
     for run in session.scalars(select(ImportRun).where(*mine).with_for_update()):
         if run.payload.get("folder") == folder and run.payload.get("print") == print_:
@@ -73,7 +74,7 @@ def begin_folder(session: Session, folder: str, print_: str, viewer: Viewer) -> 
         if run.payload.get("folder") == folder:  # its files are others by now; what is in stays in, by its names
             run.outcome, run.finished_on = "cancelled", viewer.now
     session.flush()
-    _refuse_second(session)
+    refuse_second(session)
     run = _run(folder.rpartition("/")[2], viewer, {"folder": folder, "print": print_})
     session.add(run)
     session.flush()
@@ -89,8 +90,9 @@ def _run(name: str, viewer: Viewer, more: dict[str, str]) -> ImportRun:
     return run
 
 
-def _refuse_second(session: Session) -> None:
+def refuse_second(session: Session) -> None:
     """Raise Conflict while another move is at work: both would want the same numbers."""
+    hold_name(session, KIND)
     mine = (ImportRun.kind == KIND, ImportRun.outcome.in_(OPEN_IMPORTS))
     if session.scalar(select(ImportRun.id).where(*mine).limit(1)) is not None:
         raise Conflict(_("Another move from the former system is at work. Please wait until it is over, or cancel it."))

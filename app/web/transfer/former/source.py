@@ -87,30 +87,47 @@ class MoveSource:
         self._rows: Iterator[Row] = iter(())
         #: A row that was read and belongs to the next transaction.
         self._ahead: Row | None = None
+        #: The rows of the next transaction, once they were read.
+        self._next_rows: list[Row] | None = None
+
+    def ready(self, run: ImportRun, count: int) -> None:
+        """Read the next rows before their transaction begins. Raises RuleBroken.
+
+        To find the place again takes as long as the files are large, and MariaDB ends a transaction that idles.
+        """
+        if self.position != run.position:
+            self._open(run, 0 if run.outcome == "checking" else run.position)  # a dry run begins anew
+        if self._next_rows is None:
+            self._next_rows = self._read(count)
 
     def take(self, run: ImportRun, count: int) -> list[Row]:
         """The next rows behind the run's position. Raises RuleBroken."""
         if self.position != run.position:
-            self._open(run)
+            self._open(run, run.position)
+        taken = self._read(count) if self._next_rows is None else self._next_rows
+        self._next_rows = None
+        self.position += len(taken)
+        return taken
+
+    def _read(self, count: int) -> list[Row]:
         taken: list[Row] = []
         while len(taken) < count and (row := self._next()) is not None:
             if taken and taken[0].doctype != row.doctype:
                 self._ahead = row
                 break
             taken.append(row)
-        self.position += len(taken)
         return taken
 
     def _next(self) -> Row | None:
         row, self._ahead = self._ahead, None
         return row or next(self._rows, None)
 
-    def _open(self, run: ImportRun) -> None:
+    def _open(self, run: ImportRun, position: int) -> None:
         self.close()
         parts, self._held = parts_of(run)
         self.files, self.seen, self.taken = recognised(parts), set(), {}
-        self._rows, self._ahead, self.position = self._all(), None, 0
-        while self.position < run.position and next(self._rows, None) is not None:
+        self._rows, self._ahead, self._next_rows, self.position = self._all(), None, None, 0
+        while self.position < position and next(self._rows, None) is not None:
             self.position += 1
 
     def _all(self) -> Iterator[Row]:
