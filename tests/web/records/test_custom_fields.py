@@ -16,7 +16,7 @@ from app.domain import custom_fields, merge_undo, merging
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
-from app.domain.custom_values import CustomValue, rebuild
+from app.domain.custom_values import CustomValue
 from app.lib import numbers
 from app.lib.web_links import link_of
 from app.models import Activity, AuditEntry, BulkChange, FieldMask, Lead, RecordMerge, Report, Role
