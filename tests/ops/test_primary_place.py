@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, make_url
 
 from app.ops import database, primary_place
-from app.ops.primary_place import Place
+from app.ops.primary_place import PrimaryPlace
 
 URL = "mysql+pymysql://crm:p@db1.test/crm"
 
@@ -21,7 +21,7 @@ def write(file: Path, url: str) -> Path:
     return file
 
 
-def host(place: Place) -> Any:
+def host(place: PrimaryPlace) -> Any:
     return place.options({"host": "db1.test"})[0]["host"]
 
 
@@ -29,7 +29,7 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = write(tmp_path / "env", URL)
-    place = Place(URL, file)
+    place = PrimaryPlace(URL, file)
     whole = file.read_text().replace("db1", "db2")
     with caplog.at_level(logging.WARNING, "crm.database"):
         file.unlink()
@@ -83,5 +83,5 @@ def test_a_connection_that_was_begun_before_the_promotion_is_not_used(
     monkeypatch.setattr(database, "_connect_mariadb", slowly)
     with engine.connect() as connection:
         assert hosts == ["127.0.0.1", "localhost"]
-        assert not primary_place.is_former(connection)
+        assert not primary_place.is_stale(connection)
     engine.dispose()
