@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from tests import preloaded
 from tests.servers import LiveServer
@@ -64,7 +64,12 @@ class Seat:
     def go(self, path: str) -> Any:
         """Open the page and wait until its scripts are at rest."""
         self.is_live, self.home = False, ""
-        answer = self.tab.goto(self.url + path)
+        try:
+            answer = self.tab.goto(self.url + path)
+        except Error as error:
+            if "ERR_ABORTED" not in str(error):
+                raise
+            answer = self.tab.goto(self.url + path)  # the page itself was about to go elsewhere, such as to the sign-in
         self.tab.wait_for_load_state("load")
         return answer
 
