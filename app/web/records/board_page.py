@@ -9,7 +9,6 @@ from flask import render_template, request
 from flask_babel import gettext as _
 
 from app.domain.base import NotFound
-from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
@@ -36,10 +35,9 @@ def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) ->
     names = card_names(screen)
     found = groups.load(screen, "status", replace(list_query, size=groups.SIZE), names, viewer)
     shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | list_views.switcher(screen, viewer)
-    total = sum(group.count for group in found)
     shown |= {
         "tabs": [],
-        "count_text": grouped(total) + ("+" if any(group.is_capped for group in found) else ""),
+        "count_text": groups.total_text(found),
         "may_move": viewer.person.may(screen.module, "write"),
         "columns": [_column(screen, group, names, viewer) for group in found],
         "kind": screen.record_table.name,

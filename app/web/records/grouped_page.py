@@ -8,7 +8,6 @@ from typing import Any
 from flask import render_template, request
 from flask_babel import gettext as _
 
-from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
@@ -23,17 +22,12 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer:
     found = groups.load(screen, name, replace(list_query, size=groups.ROWS), columns.names, viewer)
     shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
     shown["rows"] = [list_row(screen, row, columns.names, viewer) for group in found for row in group.rows]
-    shown |= {"tabs": screen.tabs(viewer), "count_text": _total(found), "page_sizes": [], "next_url": None}
+    shown |= {"tabs": screen.tabs(viewer), "count_text": groups.total_text(found), "page_sizes": [], "next_url": None}
     left_out = groups.people_left_out(screen, name, viewer)
     if left_out:
         shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
     shown |= {"tools": tools_look(shown), "groups": _drawn(found, name, shown)}
     return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=shown)
-
-
-def _total(found: list[Group]) -> str:
-    total = sum(group.count for group in found)
-    return grouped(total) + ("+" if any(group.is_capped for group in found) else "")
 
 
 def _drawn(found: list[Group], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:

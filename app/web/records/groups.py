@@ -47,6 +47,12 @@ class Group:
         return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
 
 
+def total_text(found: list[Group]) -> str:
+    """How many records the groups have together: “1,234+” where counting stopped in one of them."""
+    total = sum(group.count for group in found)
+    return grouped(total) + ("+" if any(group.is_capped for group in found) else "")
+
+
 def columns_of(screen: Any) -> dict[str, Any]:
     """The columns by which the list can be grouped, with their labels."""
     named = screen.record_table.by_name
