@@ -18,7 +18,7 @@ from app import access, create_app
 from app.domain import permissions
 from app.extensions import db
 from app.models import AuditEntry, ModulePermission, Role, User
-from tests.reuse import copy_folder
+from tests.reuse import copy_folder, forget
 
 PASSWORD = "Correct-Horse-42"
 
@@ -172,7 +172,7 @@ def site(filled_app: tuple[Flask, Path]) -> Iterator[Site]:
     for old in folder.glob("crm.sqlite3*"):
         old.unlink()
     shutil.copy(folder / "filled.sqlite3", folder / "crm.sqlite3")
-    access.clear_cache()
+    forget()
     yield Site(app, {})
 
 
