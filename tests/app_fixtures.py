@@ -38,7 +38,7 @@ from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.extensions import db
 from app.web.security import security_manager
 from app.web.security.sessions import hash_token
-from tests.makers import NOW
+from tests.makers import NOW, database
 from tests.reuse import AppMaker, AppPool, copy_folder, dispose
 from tests.servers import Databases, locked
 
@@ -567,6 +567,29 @@ def settled_mariadb(mariadb_server: Databases, migrated_mariadb: str, shared: Pa
             url = mariadb_server.url(name)
             add_users(create_app(settings_for(shared / "instance", CRM_DATABASE_URL=url), TESTING=True))
     return name
+
+
+@pytest.fixture(scope="session")
+def reused_mariadb(mariadb_server: Databases, shared: Path) -> Iterator[tuple[str, str]]:
+    """The names of a MariaDB database with all tables and masters, for all workers, and of this worker's copy."""
+    source = "crm_masters"
+    with made_once(shared, source) as is_first:
+        if is_first:
+            mariadb_server.create_database(source)
+            database(mariadb_server.url(source)).dispose()
+    name = mariadb_server.create_database()
+    yield source, name
+    mariadb_server.drop_database(name)
+
+
+@pytest.fixture
+def masters_url(mariadb_server: Databases, reused_mariadb: tuple[str, str]) -> str:
+    """The URL of a MariaDB database with all tables, masters and roles, put back before each test.
+
+    Its ids go on where the last test ended.
+    """
+    mariadb_server.copy_database(*reused_mariadb)
+    return mariadb_server.url(reused_mariadb[1])
 
 
 @pytest.fixture(scope="session")

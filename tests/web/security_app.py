@@ -24,6 +24,7 @@ from app.extensions import db
 from app.models import AuditEntry, Role, SignIn, User
 from app.web.security import api_keys, login_throttle
 from app.web.security.sessions import own_transaction
+from tests.app_fixtures import FIELD_KEY
 from tests.reuse import AppPool, copy_folder, dispose
 
 PASSWORD = "correct horse 9"
@@ -37,7 +38,12 @@ PEOPLE = {"ana": "Sales User", "mia": "Sales Manager", "root": "Admin"}
 
 def settings_for(folder: Path, **environ: str) -> config.Settings:
     """The product's own settings on the database of this folder."""
-    fixed = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"}
+    fixed = {
+        "CRM_INSTANCE_DIR": str(folder),
+        "CRM_SECRET_KEY": "s" * 40,
+        "CRM_FIELD_KEY": FIELD_KEY,  # that of the migrated database: the audit log is sealed with it
+        "CRM_SCHEDULER": "off",
+    }
     return config.load(fixed | environ)
 
 

@@ -18,6 +18,7 @@ from app import access, create_app
 from app.domain import permissions
 from app.extensions import db
 from app.models import AuditEntry, ModulePermission, Role, User
+from tests.app_fixtures import FIELD_KEY
 from tests.reuse import copy_folder, forget
 
 PASSWORD = "Correct-Horse-42"
@@ -107,8 +108,8 @@ class Site:
 
 def make_app(folder: Path) -> Flask:
     """The application on the migrated SQLite file of this folder."""
-    settings = config.load({"CRM_INSTANCE_DIR": str(folder), "CRM_SCHEDULER": "off"})
-    app = create_app(settings, TESTING=True)
+    settings = {"CRM_INSTANCE_DIR": str(folder), "CRM_FIELD_KEY": FIELD_KEY, "CRM_SCHEDULER": "off"}
+    app = create_app(config.load(settings), TESTING=True)
     app.add_url_rule("/as/<name>", view_func=_sign_in)
     app.add_url_rule("/token", "token", generate_csrf)
     return app

@@ -11,7 +11,6 @@ from flask import Flask
 
 from app.models import SignIn
 from app.web.security import login_throttle, security_manager
-from tests.app_fixtures import FIELD_KEY
 from tests.reuse import AppPool, dispose
 from tests.servers import Databases
 from tests.web import security_app
@@ -40,14 +39,10 @@ def mariadb_pool(
     """One application on MariaDB; its database is put back before each test."""
     folder, settled, name = tmp_path_factory.mktemp("big"), *(mariadb_server.create_database() for _ in range(2))
     mariadb_server.copy_database(migrated_mariadb, settled)
-    filled = security_app.make_app(
-        folder / "settled", CRM_DATABASE_URL=mariadb_server.url(settled), CRM_FIELD_KEY=FIELD_KEY
-    )
+    filled = security_app.make_app(folder / "settled", CRM_DATABASE_URL=mariadb_server.url(settled))
     security_app.add_people(filled)
     dispose(filled)
-    settings = partial(
-        settings_for, folder / "reused", CRM_DATABASE_URL=mariadb_server.url(name), CRM_FIELD_KEY=FIELD_KEY
-    )
+    settings = partial(settings_for, folder / "reused", CRM_DATABASE_URL=mariadb_server.url(name))
     yield AppPool(partial(mariadb_server.copy_database, settled, name), settings)
     for each in (settled, name):
         mariadb_server.drop_database(each)
