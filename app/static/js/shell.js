@@ -96,15 +96,39 @@ document.addEventListener('submit', async (event) => {
   delete form.dataset.confirmed;
 }, true);
 
+// --- a dialog of its own address, put at the end of the page
+const asked = new Map();
+async function fetched(url) {
+  if (!asked.has(url)) asked.set(url, fetch(url, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' }).then(async (answer) => {
+    if (!answer.ok) throw new Error(answer.status);
+    document.body.insertAdjacentHTML('beforeend', await answer.text());
+    return document.body.lastElementChild;
+  }));
+  try { return await asked.get(url); } catch {
+    asked.delete(url);
+    dispatchEvent(new CustomEvent('crm:toast', { detail: { text: document.querySelector('[data-toasts]').dataset.unreached, again: () => document.querySelector(`[data-dialog-url="${url}"]`)?.click() } }));
+    return null;
+  }
+}
+
+// --- what a narrow place cuts off is told by a tooltip
+document.addEventListener('pointerover', ({ target }) => {
+  const cut = target.closest?.('.clip, .state-label');
+  if (cut && !cut.title && cut.scrollWidth > cut.clientWidth) cut.title = cut.textContent;
+});
+
 // --- dialogs: data-dialog="id" opens, data-dialog-close closes; fields of a closed dialog are not sent
-document.addEventListener('click', (event) => {
+document.addEventListener('click', async (event) => {
   const opener = event.target.closest('[data-dialog]');
-  const dialog = opener && document.getElementById(opener.dataset.dialog);
+  const known = opener && document.getElementById(opener.dataset.dialog);
+  const url = !known && opener?.dataset.dialogUrl; // it is fetched when it is first opened
+  if (url) event.preventDefault();
+  const dialog = url ? await fetched(url) : known;
   if (dialog) {
     event.preventDefault();
     $$('[data-dialog-fields]', dialog).forEach((fields) => { fields.disabled = false; });
     opener.closest('details[data-menu]')?.removeAttribute('open');
-    dialog.showModal();
+    if (!dialog.open) dialog.showModal();
     dialog.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
     dialog.addEventListener('close', () => $$('[data-dialog-fields]', dialog).forEach((fields) => { fields.disabled = true; }), { once: true });
   }

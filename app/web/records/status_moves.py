@@ -132,8 +132,7 @@ class StatusMoves:
         if row is None:
             return ""
         self.record_table.prepare([row], names, viewer)
-        card = board_page.card(self, row, names, viewer)
-        html = render_template("crm/_card.html", card=card, may_move=True, base=f"{self.route_base}/")
+        html = str(board_page.cards(self, [row], names, viewer))
         return html, 200, (sentence_header(" ".join(sentences)) if sentences else {})
 
     def _move_form(self, key: int, now: Any, viewer: Viewer) -> Any:
