@@ -1,6 +1,7 @@
 """The lines of a timeline as HTML; written without a template, because a record's page consists of them.
 
-Every text is escaped. An entry is a dictionary as app/web/records/timeline.py makes it; keys that it lacks count as empty.
+Every text is escaped. An entry is a dictionary as app/web/records/timeline.py makes it; keys that it lacks count as
+empty.
 """
 
 from __future__ import annotations
@@ -134,7 +135,8 @@ def _foot_of_note(entry: Entry) -> str:
         first = str((former[0].get("text") if former else "") or "")
         title = first if len(first) <= _MOST_FORMER else first[: _MOST_FORMER - 3].rsplit(" ", 1)[0] + "..."
         items = "".join(
-            f'<li><span class="quiet small">{escape(old["at"])}</span><p class="entry-text">{escape(old["text"])}</p></li>'
+            f'<li><span class="quiet small">{escape(old["at"])}</span>'
+            f'<p class="entry-text">{escape(old["text"])}</p></li>'
             for old in former
         )
         made.append(

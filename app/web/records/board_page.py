@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from app.domain.base import NotFound
 from app.web.core.fields import Viewer
+from app.web.core.languages import said
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
@@ -94,7 +95,7 @@ def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     """One card: title, what stands below it, and who works on it."""
     values = tuple(row)
     cells = {
-        each.name: each.shown_cell(values[cut], viewer) | {"caption": str(each.label), "column": each.kind}
+        each.name: each.shown_cell(values[cut], viewer) | {"caption": said(each.label), "column": each.kind}
         for each, cut in screen.record_table.selection(names)[1]
     }
     title = cells[screen.title_column].get("text") or cells.get("number", {}).get("text") or str(values[0])

@@ -20,7 +20,7 @@ def cards_html(cards: Iterable[Card], base: str, may_move: bool) -> Markup:
 
 
 def _card(card: Card, base: str, move: Markup | None) -> Markup:
-    """One card; `move`: the word for moving it, for who may. Without JavaScript, it leads to a page with the statuses."""
+    """One card; `move`: the word for moving it, for who may. Without JavaScript it leads to a page of the statuses."""
     title, url, key = escape(str(card["title"])), escape(card["url"]), escape(card["id"])
     link = f'<a class="card-title" href="{url}">{title}</a>'
     if move is not None:
@@ -30,7 +30,8 @@ def _card(card: Card, base: str, move: Markup | None) -> Markup:
     number = f'<span class="card-number">{escape(card["number"])}</span>' if card["number"] else ""
     foot = f"{number}{''.join(map(_people, card['people']))}"
     return Markup(
-        f'<li class="card" data-card="{key}"><div class="card-top">{link}</div>{lines}<div class="card-foot">{foot}</div></li>'
+        f'<li class="card" data-card="{key}"><div class="card-top">{link}</div>{lines}'
+        f'<div class="card-foot">{foot}</div></li>'
     )
 
 

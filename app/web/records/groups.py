@@ -171,15 +171,13 @@ class _Counts:
 
     groups: list[Group]
     #: Place of a group -> what its count is remembered by; None = it can't be.
-    keys: list[Hashable]
+    keys: Sequence[Hashable]
     #: Places of the groups to be counted.
     wanted: tuple[int, ...]
     person: access.Person | None
 
     @classmethod
-    def of(
-        cls, record: Any, name: str, query: ListQuery, groups: list[Group], person: access.Person | None
-    ) -> _Counts:
+    def of(cls, record: Any, name: str, query: ListQuery, groups: list[Group], person: access.Person | None) -> _Counts:
         """Groups that need no counting say so already."""
         base = None if person is None else capped_counts.key_of(record, query.conditions)
         keys = [None if base is None else (base, name, group.value) for group in groups]
