@@ -15,6 +15,7 @@ from app.lib.grouping import grouped
 from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
+from app.web.core.languages import said
 from app.web.core.local_links import row_url
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.registry import kind_of
@@ -230,7 +231,7 @@ def column_head(each: Field, columns: Chosen) -> dict[str, Any]:
     return {
         "name": each.name,
         "kind": each.kind,
-        "label": each.label,
+        "label": said(each.label),
         "sortable": each.sort,
         "sorted": sorted_by,
         "sort_url": url(_oc=each.name, _od=turned, page=None) if each.sort else None,
