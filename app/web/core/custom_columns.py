@@ -95,16 +95,16 @@ class CustomColumn(Field):
         wanted = wants_empty(op, raw)
         if wanted is None:
             raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
-        present = self._has_value()
+        present = self.with_value()
         return not_(present) if wanted else present
 
     def _any(self, op: str, value: Any) -> ColumnElement[bool]:
         if op in NEGATED:
             return not_(self._any(NEGATED[op], value))
-        return self._has_value(compare(self.stored, op, value))
+        return self.with_value(compare(self.stored, op, value))
 
-    def _has_value(self, *rules: Any) -> ColumnElement[bool]:
-        """SQL: whether the record has a value for which these rules hold."""
+    def with_value(self, *rules: Any) -> ColumnElement[bool]:
+        """SQL: whether the record has a value for which these rules on `stored` hold."""
         return custom_sql.has_value(self.record, self.definition.id, *rules)
 
     def order(self) -> Any:
@@ -114,7 +114,7 @@ class CustomColumn(Field):
 
     def present(self) -> ColumnElement[bool]:
         """Whether the record has a value."""
-        return self._has_value()
+        return self.with_value()
 
     @property
     def join_rule(self) -> ColumnElement[bool]:
