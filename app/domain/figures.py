@@ -49,12 +49,12 @@ class Scope:
     people: frozenset[int] | None = None
     #: Only what happened in this hour of the week, 0 = Monday from 0:00; None = in all.
     slot: int | None = None
-    #: (column, value) that leads must have to count; other records count all the same.
-    leads: tuple[tuple[str, Any], ...] = ()
     #: The access rule of an alias of CallLog, for rules that compare a call with others.
     sees_call: Callable[[Any], ColumnElement[bool]] = field(default=_everything, hash=False, compare=False)
     #: A `call_rollup_counts.Rolled`, where daily roll-ups hold what the person sees of calls; None = calls are counted.
     rolled: Any = field(default=None, hash=False, compare=False)
+    #: (column, value) that leads must have to count; other records count all the same.
+    leads: tuple[tuple[str, Any], ...] = ()
 
     def before(self) -> Scope:
         """The same, of the period before."""

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, not_
 from app.domain import custom_sql
 from app.domain.base import RuleBroken
 from app.domain.custom_fields import Definition, mask_name
-from app.domain.custom_values import HasCustomFields, Retired
+from app.domain.custom_values import Chosen, HasCustomFields, Retired
 from app.lib import numbers
 from app.lib.identity import is_masked
 from app.lib.web_links import link_of
@@ -197,7 +197,7 @@ class CustomChoice(CustomColumn, ChoiceField):
             return None
         for value, label, labels, is_offered in self.definition.choices:
             if typed.casefold() in {each.casefold() for each in (value, label, *labels.values())}:
-                return value if is_offered else Retired(value)
+                return Chosen(value) if is_offered else Retired(value)
         listed = ", ".join(str(self.words[value]) for value in self.options)
         raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
 

@@ -14,6 +14,7 @@ from app import access
 from app.domain import periods
 from app.domain.base import RuleBroken
 from app.domain.figures import FIGURES
+from app.domain.leads import CATEGORIES
 from app.domain.periods import Period
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.web.core.fields import Viewer
@@ -116,7 +117,7 @@ def _of_leads(given: Mapping[str, str], viewer: Viewer) -> Iterator[tuple[str, s
 def lead_choices(name: str, viewer: Viewer) -> list[tuple[str, str, Any]]:
     """(value in the address, label, value of the column) of one of OF_LEADS."""
     if name == "category":
-        return [("Direct", _("Direct"), "Direct"), ("Indirect", _("Indirect"), "Indirect")]
+        return [(each, str(shown_label(each)), each) for each in CATEGORIES]
     cards = viewer.lookups.cards["account_type"]
     return [(str(key), str(shown_label(card["label"])), key) for key, card in cards.items()]
 

@@ -504,8 +504,7 @@ def test_a_file_that_waits_to_be_sent_is_made_anew_once_its_reader_sees_less(wor
     world.session.rollback()
     work(world)
     ((_to, content),) = post.sent
-    text = content.files[0].data.decode("utf-8-sig")
-    assert "2345" in text and "9820012345" not in text
+    assert content.files[0].data.decode("utf-8-sig").splitlines()[0] == "Number"  # what is masked is no column
     assert world.fresh(run_).state == "sent"
 
 
