@@ -43,6 +43,7 @@ from app.lib.vault import Vault, read_key
 from app.models import Role, User
 from app.ops import database, health, queue, workers
 from app.ops.head_record import HeadRecord
+from app.web.core import taken
 from app.web.core.registry import registered
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
@@ -101,7 +102,7 @@ def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
         except (RuleBroken, PasswordComplexityValidationError) as broken:
             raise click.ClickException(str(getattr(broken, "message", broken))) from broken
         except IntegrityError as error:
-            raise click.ClickException("This username or email address is already in use.") from error
+            raise click.ClickException(taken.refusal_of(error)[1]) from error
         except OperationalError as error:
             raise click.ClickException(
                 "The database can't be used. Check that it exists and that `flask db upgrade` has been run."

@@ -107,7 +107,7 @@ def leads_file(path: Path, count: int, first: int) -> None:
 
     def rows() -> Any:
         for number in range(first, first + count):
-            name = f"{rng.choice(FIRST)} {rng.choice(LAST)}"
+            name = f"{rng.choice(FIRST)[0]} {rng.choice(LAST)[0]}"
             yield [name, str(7_000_000_000 + number), f"p{number}@example.in", "New", "Walk In", "asked for a call"]
 
     if path.suffix == ".csv":
@@ -151,7 +151,8 @@ def former_house(folder: Path, leads: int) -> None:
 
 
 def _customer(number: int, stamp: dict[str, str], rng: random.Random) -> dict[str, str]:
-    name = {"first_name": rng.choice(FIRST), "last_name": rng.choice(LAST), "mobile_no": f"{6_500_000_000 + number}"}
+    name = {"first_name": rng.choice(FIRST)[0], "last_name": rng.choice(LAST)[0]}
+    name["mobile_no"] = f"{6_500_000_000 + number}"
     return {"name": f"CRM-CUST-2025-{number:05d}", **name, "customer_source": "Lead"} | stamp
 
 

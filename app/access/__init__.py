@@ -4,6 +4,7 @@ from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import MAX_BRANCHES, count_by_person, is_scanned, page_by_person, page_of_union
 from app.access.finished import Question, answer, answer_as_system, change, key_of, shape_of
 from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, parts_of
+from app.access.kept_rights import are_fewer, kept_rights
 from app.access.page_parts import PageQuery
 from app.access.people import (
     bump_version,
@@ -42,6 +43,7 @@ __all__ = [
     "add_model",
     "answer",
     "answer_as_system",
+    "are_fewer",
     "as_system",
     "bump_version",
     "change",
@@ -50,6 +52,7 @@ __all__ = [
     "get_visible",
     "guarded_tables",
     "is_scanned",
+    "kept_rights",
     "key_of",
     "known_version",
     "lists_version_query",

@@ -36,7 +36,8 @@ from app.models import Customer, Lead, Ticket
 
 #: Records that show their customer's name and numbers, and are found by them.
 _WITH_CUSTOMER = (Lead, Ticket)
-#: Annotation of a condition that reads other tables by itself, for each row, by their primary keys.
+#: Annotation of a condition that reads other tables by itself, for each row, by their primary keys; as a part of a
+#: search its value is the table of the rows.
 ALONE = "reads_by_itself"
 #: So many ids are parameters of one statement; more of them are part of its text.
 _MOST_LISTED = 64
@@ -78,7 +79,9 @@ class Asked:
 
     @property
     def can_be_looked_up(self) -> bool:
-        """Whether each part is on one table, and that the record's or its customer's."""
+        """Whether each part is on one table, and that the record's or its customer's, and read from an index."""
+        if any(ALONE in getattr(part, "_annotations", ()) for part in self.parts):
+            return False
         known = {self.record.__tablename__}
         if self.record in _WITH_CUSTOMER:
             known.add(Customer.__tablename__)
@@ -366,6 +369,8 @@ def _table_of(part: Any) -> str:
     """The one table whose columns a part names; an empty text for several."""
     if isinstance(part, TitlePart):
         return str(part.column.table.name)
+    if ALONE in part._annotations:
+        return str(part._annotations[ALONE])
     if isinstance(part, BinaryExpression) and isinstance(part.right, BindParameter) and _is_column(part.left):
         return str(part.left.table.name)
     if isinstance(part, BooleanClauseList):

@@ -82,6 +82,14 @@ class Retired(str):
     """A choice that isn't offered any more: a record that has it keeps it, and no other one gets it."""
 
 
+class Chosen(str):
+    """A choice that is offered, chosen now: when it is stored, it is seen to that no admin deletes it meanwhile."""
+
+
+#: Attribute of a record: {name: choice} that was chosen in this transaction.
+_CHOSEN = "_chosen_choices"
+
+
 # --- a record's values
 
 
@@ -101,11 +109,16 @@ def put(record: Any, values: Mapping[str, Any]) -> None:
     new = _without_empty({**old, **given})
     if new != old:
         record.custom = new or None
+        chosen = {name: str(value) for name, value in given.items() if isinstance(value, Chosen)}
+        if chosen:
+            setattr(record, _CHOSEN, {**getattr(record, _CHOSEN, {}), **chosen})
 
 
 def _without_empty(doc: Doc) -> dict[str, Any]:
     return {
-        name: str(value) if isinstance(value, Retired) else value for name, value in doc.items() if value is not None
+        name: str(value) if isinstance(value, Retired | Chosen) else value
+        for name, value in doc.items()
+        if value is not None
     }
 
 
@@ -138,6 +151,25 @@ def index_changed(session: Session, _context: Any) -> None:
         _forget(session, table, [row.id for row in gone if row.__tablename__ == table])
 
 
+def _refuse_deleted_choices(session: Session, rows: Iterable[Any]) -> None:
+    """Raise RuleBroken for a choice that an admin has deleted since it was offered; from here on none is deleted.
+
+    The fields are locked for reading: who deletes a choice waits, and then finds it in use.
+    """
+    chosen: dict[str, dict[str, set[str]]] = {}
+    for row in rows:
+        for name, value in row.__dict__.pop(_CHOSEN, {}).items():
+            chosen.setdefault(row.__tablename__, {}).setdefault(name, set()).add(value)
+    own: Any = CustomField.__table__
+    for table, values in chosen.items():
+        query = select(own.c.name, own.c.choices).where(own.c.record_table == table, own.c.name.in_(sorted(values)))
+        for name, choices in session.connection().execute(query.with_for_update(read=True)):
+            lost = sorted(values[name] - {each["value"] for each in choices or ()})
+            if lost:
+                text = "“%(value)s” was deleted a moment ago. Please choose another one."
+                raise RuleBroken(translatable(text, value=lost[0]), name)
+
+
 def _has_changed(row: Any) -> bool:
     state: Any = inspect(row)
     return "custom" in state.dict and state.attrs.custom.history.has_changes() and not _is_empty_again(state)
@@ -149,8 +181,9 @@ def _is_empty_again(state: Any) -> bool:
     return not any(history.added) and not any(history.deleted)
 
 
-def index(session: Session, rows: Iterable[Any]) -> None:
-    """Write the values of these records, which are stored, into the table."""
+def index(session: Session, rows: Sequence[Any]) -> None:
+    """Write the values of these records, which are stored, into the table. Raises RuleBroken for a deleted choice."""
+    _refuse_deleted_choices(session, rows)
     by_table: dict[str, dict[int, Doc]] = {}
     for row in rows:
         by_table.setdefault(row.__tablename__, {})[row.id] = row.custom or {}

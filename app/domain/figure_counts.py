@@ -201,7 +201,7 @@ def count_by(session: Session, name: str, column: Any, scope: Scope) -> list[tup
     if call_rollup_counts.serves(scope, [name]):
         return call_rollup_counts.count_by(session, name, column, scope)
     each = FIGURES[name]
-    return group_count(session, column, each.condition(scope), each.of_people(scope))
+    return group_count(session, column, each.condition(scope), each.within(scope))
 
 
 def group_count(session: Session, column: Any, *conditions: Any) -> list[tuple[Any, int]]:
@@ -229,7 +229,7 @@ def _series_of(session: Session, column: Any, names: list[str], scope: Scope) ->
             zip(names, map(list, zip(*_points_of_days(scope.period, by_day, len(names)), strict=True)), strict=True)
         )
     sums = [func.sum(if_so(FIGURES[name].condition(scope), FIGURES[name].value)) for name in names]
-    each_point = _by_point(session, column, scope.period, sums, FIGURES[names[0]].of_people(scope))
+    each_point = _by_point(session, column, scope.period, sums, FIGURES[names[0]].within(scope))
     return dict(zip(names, map(list, zip(*each_point, strict=True)), strict=True))
 
 

@@ -53,6 +53,8 @@ class Scope:
     sees_call: Callable[[Any], ColumnElement[bool]] = field(default=_everything, hash=False, compare=False)
     #: A `call_rollup_counts.Rolled`, where daily roll-ups hold what the person sees of calls; None = calls are counted.
     rolled: Any = field(default=None, hash=False, compare=False)
+    #: (column, value) that leads must have to count; other records count all the same.
+    leads: tuple[tuple[str, Any], ...] = ()
 
     def before(self) -> Scope:
         """The same, of the period before."""
@@ -93,7 +95,7 @@ class Figure:
         return rule if scope.slot is None else and_(rule, scope.period.local_slot(column) == scope.slot)
 
     def condition(self, scope: Scope) -> ColumnElement[bool]:
-        """SQL: whether a row counts, the people aside."""
+        """SQL: whether a row counts, the people and filters of the scope aside."""
         rules = [self.when(scope)]
         if self.at and self.rule is not None:
             rules.append(self.rule(scope))
@@ -101,13 +103,14 @@ class Figure:
 
     def rows(self, scope: Scope) -> ColumnElement[bool]:
         """SQL: whether a row counts; by this, lists show the rows of the figure."""
-        return and_(self.condition(scope), self.of_people(scope))
+        return and_(self.condition(scope), self.within(scope))
 
-    def of_people(self, scope: Scope) -> ColumnElement[bool]:
-        """SQL: whether a row belongs to the people of the scope."""
-        if scope.people is None or self.has_people:
-            return true()
-        return OF_PEOPLE[self.record](sorted(scope.people))
+    def within(self, scope: Scope) -> ColumnElement[bool]:
+        """SQL: whether a row belongs to the people of the scope, and of leads, whether it fits its filters."""
+        rules = [getattr(Lead, name) == value for name, value in scope.leads] if self.record is Lead else []
+        if scope.people is not None and not self.has_people:
+            rules.append(OF_PEOPLE[self.record](sorted(scope.people)))
+        return and_(true(), *rules)
 
 
 # --- whose rows

@@ -91,6 +91,11 @@ def waiting(session: Session) -> list[tuple[str, int]]:
     return [(email, int(number)) for email, number in session.execute(query)]
 
 
+def is_waiting(session: Session, email: str) -> bool:
+    """Whether the address stands anywhere and is no user yet."""
+    return session.execute(select(FormerPerson.id).where(FormerPerson.email == email).limit(1)).first() is not None
+
+
 def settle(session: Session, email: str, user_id: int, limit: int = 1000) -> int:
     """Enter the user where the address waits, up to so many places. Returns how many were dealt with.
 

@@ -19,7 +19,11 @@ from app.domain.base import RuleBroken, translatable
 from app.lib.grouping import grouped
 
 #: Bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
-MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 10_000_000, 200_000_000, 200_000, 150, 32_767
+MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 25_000_000, 200_000_000, 200_000, 150, 32_767
+#: JSON is read whole, and takes ten times as much memory.
+MAX_JSON = 10_000_000
+#: Bytes of a text that are decoded at a time.
+_CHUNK = 1_000_000
 #: An archive that unpacks to more than so many times its size is a bomb; small ones do no harm.
 _MAX_RATIO, _HARMLESS = 150, 5_000_000
 _OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
@@ -32,9 +36,6 @@ _EXACT = 10**15
 
 _NO_TABLE = "This file is neither CSV nor XLSX. Please save the table as one of these and upload that."
 _BROKEN_XLSX = "This XLSX file is damaged. Please open it in your spreadsheet, save it again and upload that."
-_TOO_BIG = translatable(
-    "This file is too large: at most %(most)s MB are read. Please split it.", most=MAX_BYTES // 1_000_000
-)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def recognise(file: BinaryIO) -> Dialect:
     if not content.strip():
         raise RuleBroken("This file is empty.", "file")
     if len(content) > MAX_BYTES:
-        raise RuleBroken(_TOO_BIG, "file")
+        raise _too_big(MAX_BYTES)
     if content.startswith(_OLD_EXCEL):
         raise RuleBroken(
             "This is an old Excel file (.xls), or one that is protected by a password. Please save it as XLSX or CSV "
@@ -87,13 +88,39 @@ def recognise(file: BinaryIO) -> Dialect:
         return Dialect("xlsx")
     if content.startswith(_OTHERS):
         raise RuleBroken(_NO_TABLE, "file")
-    encoding = _encoding(content)
-    text = content.decode(encoding)
-    if _CONTROL.search(text):
+    return _recognise_text(content, _encoding(content))
+
+
+def _recognise_text(content: bytes, encoding: str) -> Dialect:
+    if any(_CONTROL.search(text) for text in _decoded(content, encoding)):
         raise RuleBroken(_NO_TABLE, "file")
-    if text.lstrip("\ufeff \r\n\t")[:1] in ("{", "["):
+    head = next(_decoded(content, encoding)).lstrip("\ufeff \r\n\t")
+    if head[:1] in ("{", "["):
+        if len(content) > MAX_JSON:
+            raise _too_big(MAX_JSON)
         return Dialect("json", encoding)
-    return Dialect("csv", encoding, separator_of(text))
+    return Dialect("csv", encoding, separator_of(head))
+
+
+def _too_big(most: int) -> RuleBroken:
+    text = "This file is too large: at most %(most)s MB are read. Please split it."
+    return RuleBroken(translatable(text, most=most // 1_000_000), "file")
+
+
+def _decoded(content: bytes, encoding: str) -> Iterator[str]:
+    """The text, some of it at a time: the whole of it takes up to four times the memory. Raises UnicodeDecodeError."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for start in range(0, len(content), _CHUNK):
+        yield decoder.decode(content[start : start + _CHUNK], final=start + _CHUNK >= len(content))
+
+
+def _is_encoded(content: bytes, encoding: str) -> bool:
+    try:
+        for _text in _decoded(content, encoding):
+            pass
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _encoding(content: bytes) -> str:
@@ -114,19 +141,14 @@ def _encoding(content: bytes) -> str:
             )
         return _decodable(content, name)
     for name in ("utf-8-sig", "cp1252"):
-        try:
-            content.decode(name)
-        except UnicodeDecodeError:
-            continue
-        return name
+        if _is_encoded(content, name):
+            return name
     raise RuleBroken(_NO_TABLE, "file")
 
 
 def _decodable(content: bytes, name: str) -> str:
-    try:
-        content.decode(name)
-    except UnicodeDecodeError as error:
-        raise RuleBroken(_NO_TABLE, "file") from error
+    if not _is_encoded(content, name):
+        raise RuleBroken(_NO_TABLE, "file")
     return name
 
 

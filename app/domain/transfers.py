@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     String,
     UniqueConstraint,
+    case,
     delete,
     func,
     or_,
@@ -41,6 +42,10 @@ DUPLICATES = ("skip", "update", "create")
 MAX_OPEN, MAX_OPEN_OF_ALL = 5, 1
 #: A run without a sign of life for so long has lost its worker.
 LOST_AFTER = timedelta(seconds=60)
+#: How long an export waits for the storage of files before its second, third … attempt; after the last it has failed.
+EXPORT_WAITS = tuple(timedelta(minutes=each) for each in (1, 1, 2, 5, 10, 20, 30))
+#: How often workers may take an export up without coming further: those that are killed by it, too.
+MAX_TRIES = 10
 #: For how long the file of an export can be downloaded, and an import can be reverted.
 KEPT_FOR, REVERTED_WITHIN = timedelta(hours=24), timedelta(days=30)
 
@@ -71,6 +76,12 @@ class ExportRun(Record):
     finished_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When the file is deleted, UTC.
     expires_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Under which rights the rows were read, see access.kept_rights; null before, and of everything.
+    rights: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    #: How often a worker took it up since it last came further.
+    tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
+    #: No worker takes it up before, UTC: the storage of files could not be used. null = at once.
+    next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class ImportRun(Record):
@@ -170,10 +181,33 @@ def new_export(session: Session, kind: str, format_: str, payload: dict[str, Any
 def claim_export(session: Session, key: int, worker: str, now: datetime) -> ExportRun | None:
     """Take the export up, or go on with it; None if it is over or another worker is at it."""
     is_free = or_(ExportRun.worker.is_(None), ExportRun.worker == worker, ExportRun.seen_on < now - LOST_AFTER)
-    mine = (ExportRun.id == key, ExportRun.outcome.in_(OPEN_EXPORTS), is_free)
-    step = update(ExportRun).where(*mine).values(worker=worker, seen_on=now, outcome="running")
+    mine = (ExportRun.id == key, ExportRun.outcome.in_(OPEN_EXPORTS), is_free, _may_be_tried(now))
+    is_same = case((ExportRun.worker == worker, 0), else_=1)
+    # MariaDB works these out one after the other: the worker has to be compared before it is replaced.
+    step = (
+        update(ExportRun)
+        .where(*mine)
+        .ordered_values(
+            (ExportRun.tries, ExportRun.tries + is_same),
+            (ExportRun.worker, worker),
+            (ExportRun.seen_on, now),
+            (ExportRun.outcome, "running"),
+        )
+    )
     done: Any = session.execute(step, execution_options={"synchronize_session": False})
     return session.get(ExportRun, key, populate_existing=True) if done.rowcount else None
+
+
+def _may_be_tried(now: datetime) -> Any:
+    return or_(ExportRun.next_try_on.is_(None), ExportRun.next_try_on <= now)
+
+
+def put_off_export(session: Session, run: ExportRun, now: datetime) -> bool:
+    """Let it wait, because the storage of files can't be used; False after the last of EXPORT_WAITS."""
+    if run.tries >= len(EXPORT_WAITS):
+        return False
+    values = {"worker": None, "next_try_on": now + EXPORT_WAITS[run.tries], "seen_on": now}
+    return advance_export(session, run, values)
 
 
 def advance_export(session: Session, run: ExportRun, values: dict[str, Any]) -> bool:
@@ -212,10 +246,15 @@ def expire(session: Session, key: int) -> list[str]:
     return digests
 
 
-def lost(session: Session, run: Any, open_: Iterable[str], now: datetime, limit: int) -> list[int]:
+def lost_exports(session: Session, now: datetime, limit: int) -> list[int]:
+    """Exports that no worker is at, and that are to be tried now."""
+    return lost(session, ExportRun, OPEN_EXPORTS, now, limit, _may_be_tried(now))
+
+
+def lost(session: Session, run: Any, open_: Iterable[str], now: datetime, limit: int, *rules: Any) -> list[int]:
     """Imports or exports that no worker is at."""
     is_lost = or_(run.seen_on.is_(None), run.seen_on < now - LOST_AFTER)
-    query = select(run.id).where(run.outcome.in_(tuple(open_)), is_lost).order_by(run.id)
+    query = select(run.id).where(run.outcome.in_(tuple(open_)), is_lost, *rules).order_by(run.id)
     return list(session.scalars(query.limit(limit)))
 
 

@@ -61,7 +61,7 @@ REFUSED = {
     "control characters": (b"Name,Mobile\n\x01\x02\x03,9\n", "This file is neither CSV nor XLSX."),
     "no list": (b'{"exc": "DoesNotExist"}', "A JSON file must hold a list of records"),
     "broken JSON": (b'[{"name": ', "This file can't be read as JSON."),
-    "too large": (b"Name\n" + b"x" * sheet_files.MAX_BYTES, "This file is too large: at most 10 MB are read."),
+    "too large": (b"Name\n" + b"x" * sheet_files.MAX_BYTES, "This file is too large: at most 25 MB are read."),
     "too many rows": (HEADING.encode() + b"a,\n" * (sheet_files.MAX_ROWS + 1), "00,000 rows. Please split it"),
     "an open quotation mark": (
         HEADING.encode() + b'"Asha,98\n' + b"x" * 200_000,

@@ -76,6 +76,7 @@ FIELDS: dict[str, Any] = {
 INPUTS = {"pan": "ABCDE1234F", "aadhaar": "2341 2341 2346"}
 #: (resource, function) -> a valid request body.
 BODIES: dict[tuple[str, str], Any] = {
+    ("report", "export"): {"format": "xlsx"},
     ("export", "post"): {"kind": "lead", "format": "csv", "query": "_flt_eq_status=New", "columns": ["name", "mobile"]},
     ("lead", "post"): {
         "first_name": "Kavita",

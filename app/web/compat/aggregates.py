@@ -17,9 +17,11 @@ from app.web.compat.filters import bare_name, not_permitted, parse_filters
 from app.web.compat.list_options import ListOptions
 from app.web.compat.list_query import field_names, order_parts, unsortable
 from app.web.compat.responses import CompatError
+from app.web.core.custom_columns import CustomColumn
 from app.web.core.date_fields import DateField, DateTimeField
 from app.web.core.fields import Field, NumberField, Viewer
 from app.web.core.record_table import ListQuery
+from app.web.core.typed_fields import DecimalField
 
 _AGGREGATE = re.compile(
     r"(count|sum|avg|min|max)\( ?(distinct )?(\*|[\w`. ]{1,140})\)(?: as [`'\"]?(\w{1,60})[`'\"]?)?", re.IGNORECASE
@@ -91,17 +93,29 @@ def _column(requested: str | dict[str, Any], doctype: DocType, viewer: Viewer) -
     if found is None:
         name = bare_name(text, doctype.name)
         field = _field(name, doctype, viewer)
-        return Column(name, field, field.columns, True)
+        return Column(name, field, _sql(field), True)
     function, distinct, name = found[1].lower(), bool(found[2]), bare_name(found[3], doctype.name)
     key = found[4] or f"{function}({name})"
     if function == "count":
         return Column(key, None, (_count(name, distinct, doctype, viewer),), False)
     field = _field(name, doctype, viewer)
-    allowed = (NumberField, DateField, DateTimeField) if function in ("min", "max") else (NumberField,)
+    numbers = (NumberField, DecimalField)
+    allowed = (*numbers, DateField, DateTimeField) if function in ("min", "max") else numbers
     if not isinstance(field, allowed) or distinct:
         raise CompatError(417, _("“%(name)s” can't be used in “%(function)s”.", name=name[:60], function=function))
-    shown = None if isinstance(field, NumberField) else field
-    return Column(key, shown, (_FUNCTIONS[function](field.columns[0]),), False)
+    shown = None if isinstance(field, numbers) else field
+    return Column(key, shown, (_FUNCTIONS[function](_sql(field)[0]),), False)
+
+
+def _sql(field: Field) -> tuple[Any, ...]:
+    """The values of a field; those of a custom one are in the record's JSON."""
+    return (field.sql,) if isinstance(field, CustomColumn) else field.columns
+
+
+def _shown(field: Field, values: tuple[Any, ...], viewer: Viewer) -> Any:
+    if isinstance(field, CustomColumn):
+        values = ({field.name: None if values[0] is None else field.keep(values[0])},)
+    return document_value(field, values, viewer)
 
 
 def _from_object(requested: dict[str, Any]) -> str:
@@ -115,7 +129,7 @@ def _from_object(requested: dict[str, Any]) -> str:
 
 def _count(name: str, distinct: bool, doctype: DocType, viewer: Viewer) -> Any:
     record = doctype.record_table.record
-    column = record.id if name in ("*", "name") else _field(name, doctype, viewer).columns[0]
+    column = record.id if name in ("*", "name") else _sql(_field(name, doctype, viewer))[0]
     return func.count(column.distinct()) if distinct else func.count(column)
 
 
@@ -147,7 +161,7 @@ def _document(columns: list[Column], row: tuple[Any, ...], viewer: Viewer) -> di
     for each in columns:
         values, start = row[start : start + len(each.sql)], start + len(each.sql)
         if each.name:
-            document[each.name] = document_value(each.field, values, viewer) if each.field else _number(values[0])
+            document[each.name] = _shown(each.field, values, viewer) if each.field else _number(values[0])
     return document
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from app.extensions import db
@@ -41,10 +42,11 @@ def fetch_document(doctype: DocType, list_query: ListQuery, viewer: Viewer) -> D
 
 def _selected_fields(doctype: DocType, names: tuple[str, ...]) -> tuple[str, ...]:
     """Our fields that must be read: those of the request, and the one that holds the document's name."""
-    fields = [doctype.fields[name] for name in names if name in doctype.fields]
+    known, by_name = doctype.fields, doctype.record_table.by_name
+    fields = [known[name] for name in names if name in known]
     if doctype.name_field is not None:
         fields.insert(0, doctype.name_field)
-    return tuple(dict.fromkeys(name for name in fields if doctype.record_table.by_name[name].columns))
+    return tuple(dict.fromkeys(name for name in fields if by_name[name].columns))
 
 
 def _slices(selection: list[tuple[Field, slice]]) -> dict[str, tuple[Field, slice]]:
@@ -62,6 +64,10 @@ class _RowReader:
     slices: dict[str, tuple[Field, slice]]
     viewer: Viewer
 
+    @cached_property
+    def _fields(self) -> dict[str, str]:
+        return self.doctype.fields
+
     def document(self, row: Any) -> Document:
         """The document of a row."""
         fixed = {"name": self._name(row), "doctype": self.doctype.name, "docstatus": 0, "idx": 0}
@@ -72,7 +78,7 @@ class _RowReader:
         return row[self.slices[name_field][1].start] if name_field else str(row[0])
 
     def _value(self, name: str, row: Any) -> Any:
-        found = self.slices.get(self.doctype.fields.get(name, ""))
+        found = self.slices.get(self._fields.get(name, ""))
         return document_value(found[0], row[found[1]], self.viewer) if found else None
 
 

@@ -21,6 +21,7 @@ from app.web.compat import moments, text_patterns
 from app.web.compat.doctypes import DocType
 from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
+from app.web.core.custom_columns import CustomColumn
 from app.web.core.date_fields import DateField, DateTimeField
 from app.web.core.fields import Field, Viewer, clean_text, few
 from app.web.core.languages import translate_text
@@ -169,6 +170,8 @@ def _field_condition(field: Field, each: Filter, viewer: Viewer) -> ColumnElemen
         return _moment_condition(field, each, viewer)
     if operator == "timespan" and isinstance(field, DateField):
         first, last = moments.named_span(str(value), viewer)
+        if isinstance(field, CustomColumn):
+            return field.with_value(field.stored >= first, field.stored <= last)
         return and_(field.columns[0] >= first, field.columns[0] <= last)
     if operator == "between":
         bounds = zip((">=", "<="), _ends(value), strict=True)
@@ -195,7 +198,7 @@ def _is_set(field: Field, each: Filter, viewer: Viewer) -> ColumnElement[bool]:
     word = " ".join(str(each.value)[:20].lower().split())
     if word not in ("set", "not set"):
         raise CompatError(417, _("“is” needs “set” or “not set”."))
-    if "null" not in field.operators:
+    if "null" not in field.operators and not isinstance(field, CustomColumn):
         missing: ColumnElement[bool] = and_(*[column.is_(None) for column in field.columns])
         return missing if word == "not set" else not_(missing)
     with _refusing(each):

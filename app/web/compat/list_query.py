@@ -14,6 +14,7 @@ from app.web.compat.doctypes import DocType
 from app.web.compat.filters import FIXED_FIELDS, bare_name, not_permitted, parse_filters
 from app.web.compat.list_options import ListOptions
 from app.web.compat.responses import CompatError
+from app.web.core.custom_columns import CustomColumn
 from app.web.core.date_fields import DateField, DateTimeField
 from app.web.core.fields import ChoiceField, NumberField, Viewer
 from app.web.core.record_table import ListQuery
@@ -112,7 +113,7 @@ def _sorted_by(name: str, direction: str, doctype: DocType, viewer: Viewer) -> l
     field = doctype.record_table.by_name.get(doctype.fields.get(name, ""))
     if field is None or not field.columns or field.is_hidden(viewer):
         raise unsortable(name)
-    column = text_patterns.text_of(field)
+    column = field.order() if isinstance(field, CustomColumn) else text_patterns.text_of(field)
     if column is None and isinstance(field, ChoiceField | DateField | DateTimeField | NumberField):
         column = field.order()
     if column is not None:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, case, func, or_
 from app.lib import phone
 from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
+from app.web.core.custom_columns import CustomColumn
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import EmailField, NameField, PhoneField
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
@@ -62,6 +63,8 @@ def labels_like(pattern: str, labels: Iterable[tuple[Any, str]]) -> list[Any]:
 
 def text_of(field: Field) -> Any:
     """SQL: the text of a field as documents show it; None for a field that is not text."""
+    if isinstance(field, CustomColumn):
+        return field.sql if isinstance(field, TextField) else None
     if isinstance(field, NameField):
         return _full_name(field.columns)
     if isinstance(field, TitleField | ContentField):
@@ -91,10 +94,22 @@ def field_like(field: Field, pattern: str, viewer: Viewer) -> ColumnElement[bool
         return _number_like(field, pattern)
     if isinstance(field, RecordField):
         return like(field.columns[1], pattern)
+    if isinstance(field, CustomColumn):
+        return _custom_like(field, pattern)
     if isinstance(field, MasterField | PersonField | ChoiceField):
         return field.filter_columns()[0].in_(labels_like(pattern, _labels(field, viewer)))
     text = text_of(field)
     return like(text, pattern) if text is not None else None
+
+
+def _custom_like(field: CustomColumn, pattern: str) -> ColumnElement[bool] | None:
+    """By the table of values: texts by themselves, choices by what they are called."""
+    if isinstance(field, TextField):
+        return field.with_value(like(field.stored, pattern))
+    if not isinstance(field, ChoiceField):
+        return None
+    words = [(value, word) for value in field.words for word in (value, str(field.words[value]))]
+    return field.with_value(field.stored.in_(labels_like(pattern, words)))
 
 
 def _labels(field: Field, viewer: Viewer) -> list[tuple[Any, str]]:

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, not_
 from app.domain import custom_sql
 from app.domain.base import RuleBroken
 from app.domain.custom_fields import Definition, mask_name
-from app.domain.custom_values import HasCustomFields, Retired
+from app.domain.custom_values import Chosen, HasCustomFields, Retired
 from app.lib import numbers
 from app.lib.identity import is_masked
 from app.lib.web_links import link_of
@@ -95,16 +95,16 @@ class CustomColumn(Field):
         wanted = wants_empty(op, raw)
         if wanted is None:
             raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
-        present = self._has_value()
+        present = self.with_value()
         return not_(present) if wanted else present
 
     def _any(self, op: str, value: Any) -> ColumnElement[bool]:
         if op in NEGATED:
             return not_(self._any(NEGATED[op], value))
-        return self._has_value(compare(self.stored, op, value))
+        return self.with_value(compare(self.stored, op, value))
 
-    def _has_value(self, *rules: Any) -> ColumnElement[bool]:
-        """SQL: whether the record has a value for which these rules hold."""
+    def with_value(self, *rules: Any) -> ColumnElement[bool]:
+        """SQL: whether the record has a value for which these rules on `stored` hold."""
         return custom_sql.has_value(self.record, self.definition.id, *rules)
 
     def order(self) -> Any:
@@ -114,7 +114,7 @@ class CustomColumn(Field):
 
     def present(self) -> ColumnElement[bool]:
         """Whether the record has a value."""
-        return self._has_value()
+        return self.with_value()
 
     @property
     def join_rule(self) -> ColumnElement[bool]:
@@ -197,7 +197,7 @@ class CustomChoice(CustomColumn, ChoiceField):
             return None
         for value, label, labels, is_offered in self.definition.choices:
             if typed.casefold() in {each.casefold() for each in (value, label, *labels.values())}:
-                return value if is_offered else Retired(value)
+                return Chosen(value) if is_offered else Retired(value)
         listed = ", ".join(str(self.words[value]) for value in self.options)
         raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
 

@@ -20,9 +20,9 @@ from app.lib import phone
 from app.lib.identity import is_aadhaar, is_pan
 from app.lib.text import folded
 from app.models import Customer, Lead, Message, Ticket
-from app.web.core import capped_counts
+from app.web.core import capped_counts, custom_search
 from app.web.core.fields import Field, TextField, Viewer, clean_text
-from app.web.core.filter_operators import compare
+from app.web.core.filter_operators import begins, compare
 from app.web.core.merged import kept_of_number
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.record_table import COUNT_CAP, RecordTable
@@ -60,18 +60,20 @@ def matching_all(
     record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, most: int, enough: int | None = None
 ) -> list[access.Asked]:
     """What was found of several records, in two statements together; see `access.look_up`."""
-    asked = [access.Asked(table.record, parts(table, typed, viewer)) for table in record_tables]
+    asked = [access.Asked(table.record, parts(table, typed, viewer, most)) for table in record_tables]
     searched = [each for each in asked if each.parts]
     access.look_up(db.session(), searched, most, enough)
     return asked
 
 
-def parts(record_table: RecordTable, typed: str, viewer: Viewer) -> list[Any]:
+def parts(record_table: RecordTable, typed: str, viewer: Viewer, most: int = MAX_LOOKED_UP) -> list[Any]:
     """The rules of which any makes a hit, each on one table where the record is one of the product's."""
     text = clean_text(typed, "q", 100) or ""
     shown = [each for each in record_table.fields if not each.is_hidden(viewer)] if text else []
     fit = [rule for each in shown for rule in _rules(each, text, viewer)]
     plain = [each for each in record_table.plain_texts if each in shown]
+    if text:
+        fit += custom_search.rules(record_table.record, text, viewer, most)
     return fit + [compare(column, "ct", text) for each in plain for column in each.columns]
 
 
@@ -93,14 +95,6 @@ def _rules(each: Field, text: str, viewer: Viewer) -> list[Any]:
     if isinstance(each, TextField) and each.name in _CODES:
         return _coded(each, text.upper())
     return []
-
-
-def begins(column: Any, text: str) -> Any:
-    """The column begins with the text; the pattern is one value, so that SQLite can use an index of the names, too."""
-    if "'" in folded(text):
-        return compare(column, "sw", text)
-    escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
-    return column.like(f"{escaped}%", escape="/")
 
 
 def _ends(column: Any, digits: str) -> Any:

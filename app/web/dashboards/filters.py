@@ -1,7 +1,8 @@
-"""The filters of a dashboard: period and people, which stand in its address."""
+"""The filters of a dashboard, which stand in its address: period, people, and on the page of referrals the leads."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -13,9 +14,11 @@ from app import access
 from app.domain import periods
 from app.domain.base import RuleBroken
 from app.domain.figures import FIGURES
+from app.domain.leads import CATEGORIES
 from app.domain.periods import Period
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.web.core.fields import Viewer
+from app.web.core.shipped_labels import shown_label
 from app.web.records.figure_filter import REACH, TEAM, people_of
 
 #: Record -> its list.
@@ -28,6 +31,10 @@ LISTS = {
     Customer: "/customers/",
 }
 ARGUMENTS = ("period", "from", "to", "who")
+#: Arguments of the page of referrals -> the column of leads.
+OF_LEADS = {"account_type": "account_type_id", "category": "category"}
+#: The page that has them, and its PDF.
+REFERRALS = "/dashboard/referrals"
 #: Most people in the list to choose from.
 MAX_PEOPLE = 500
 
@@ -42,10 +49,15 @@ class Filters:
     #: "" = everybody, REACH = all within the viewer's reach; else a user id, or team- and the id of a manager.
     who: str
     people: frozenset[int] | None
+    #: (argument of OF_LEADS, column, value) that leads must have.
+    leads: tuple[tuple[str, str, Any], ...] = ()
 
     def address(self, path: str, **changes: str) -> str:
         """A dashboard's address with these filters."""
-        given = {"period": self.name, "who": "" if self.who == REACH else self.who} | changes
+        given = {"period": self.name, "who": "" if self.who == REACH else self.who}
+        if path.removesuffix(".pdf") == REFERRALS:
+            given |= {name: str(value) for name, _column, value in self.leads}
+        given |= changes
         if given["period"] == periods.CUSTOM:
             given |= {"from": self.period.first_day.isoformat(), "to": self.period.last_day.isoformat()}
         query = urlencode({key: value for key, value in given.items() if value})
@@ -60,14 +72,18 @@ class Filters:
             "from": self.period.first_day.isoformat(),
             "to": self.period.last_day.isoformat(),
             "who": self.who,
-        } | more
+        }
+        if record is Lead:
+            given |= {f"_flt_eq_{field}": value for field, _column, value in self.leads}
+        given |= more
         return f"{LISTS[record]}?{urlencode({key: value for key, value in given.items() if value != ''})}"
 
 
-def parse(viewer: Viewer, default_who: str = "") -> Filters:
+def parse(viewer: Viewer, default_who: str = "", page: str = "") -> Filters:
     """The filters of this request. Raises RuleBroken, and Denied for people beyond the viewer's reach."""
+    known = (*ARGUMENTS, *(OF_LEADS if page == "referrals" else ()))
     for key in request.args:
-        if key not in ARGUMENTS:
+        if key not in known:
             raise RuleBroken(_("This dashboard has no parameter “%(name)s”.", name=key[:60]), key[:60])
         if len(request.args.getlist(key)) > 1:
             raise RuleBroken(_("“%(name)s” is given more than once.", name=key), key)
@@ -84,7 +100,26 @@ def parse(viewer: Viewer, default_who: str = "") -> Filters:
     who = given.get("who") or default_who or everybody
     people = people_of(who, viewer)
     refuse_beyond_reach(people, viewer)
-    return Filters(name, period, who, people)
+    return Filters(name, period, who, people, tuple(_of_leads(given, viewer)))
+
+
+def _of_leads(given: Mapping[str, str], viewer: Viewer) -> Iterator[tuple[str, str, Any]]:
+    """What the leads must have. Raises RuleBroken."""
+    for name, column in OF_LEADS.items():
+        if value := given.get(name):
+            known = {key: typed for key, _label, typed in lead_choices(name, viewer)}
+            if value not in known:
+                text = _("There is no such choice for “%(name)s”: %(value)s", name=name, value=value[:60])
+                raise RuleBroken(text, name)
+            yield name, column, known[value]
+
+
+def lead_choices(name: str, viewer: Viewer) -> list[tuple[str, str, Any]]:
+    """(value in the address, label, value of the column) of one of OF_LEADS."""
+    if name == "category":
+        return [(each, str(shown_label(each)), each) for each in CATEGORIES]
+    cards = viewer.lookups.cards["account_type"]
+    return [(str(key), str(shown_label(card["label"])), key) for key, card in cards.items()]
 
 
 def refuse_beyond_reach(people: frozenset[int] | None, viewer: Viewer) -> None:

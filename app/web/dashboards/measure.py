@@ -155,7 +155,7 @@ def forget() -> None:
 
 
 def _filters_of(scope: Scope) -> Any:
-    return (scope.period, scope.people, scope.slot)
+    return (scope.period, scope.people, scope.slot, scope.leads)
 
 
 def _reach_of(viewer: Viewer) -> Any:

@@ -79,7 +79,8 @@ def _context(name: str, viewer: Viewer) -> dict[str, Any]:
     page = next(each for each in PAGES if each.name == name)
     if not shown.may_open(page, viewer):
         raise NotFound(_("This dashboard shows records that your role doesn't see."))
-    return shown.standard_page(page, url_filters.parse(viewer, str(viewer.person.id) if name == "mine" else ""), viewer)
+    default_who = str(viewer.person.id) if name == "mine" else ""
+    return shown.standard_page(page, url_filters.parse(viewer, default_who, name), viewer)
 
 
 def _files(name: str, filters: Filters, viewer: Viewer) -> list[tuple[str, str]]:

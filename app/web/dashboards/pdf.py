@@ -30,6 +30,7 @@ def answer(context: dict[str, Any], name: str, viewer: Viewer) -> Response:
     """The file of what a page shows, noted in the audit; `name`: that of the page, for the name of the file."""
     made, session = document(context, viewer), db.session()
     shown = {"what": context["dates"], "who": context["who"], "format": "pdf"}
+    shown |= {each["name"]: each["value"] for each in context["lead_filters"] if each["value"]}
     audit.write(session, "export", viewer.person.id, viewer.now, f"dashboard {name}", **shown)
     session.commit()
     day = viewer.now.astimezone(viewer.zone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask_babel import gettext as _
@@ -41,7 +42,11 @@ def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str,
     """{cards, is_masked}: those of these widgets that the viewer may see, drawn in order."""
     known = [name for name in names if name in CATALOG]
     visible = measure.visible_widgets(CATALOG, known, viewer)
-    found = measure.kept(db.session(), visible, scope_of(filters.period, viewer, filters.people), viewer)
+    scope = replace(
+        scope_of(filters.period, viewer, filters.people),
+        leads=tuple((column, value) for _name, column, value in filters.leads),
+    )
+    found = measure.kept(db.session(), visible, scope, viewer)
     canvas = Canvas(found, filters, viewer)
     hidden = [CATALOG[name] for name in known if name not in visible]
     return {
@@ -116,6 +121,33 @@ def tabs(page: str, board: int | None, filters: Filters, viewer: Viewer) -> list
     return shown + board_list.tabs(board, filters, viewer)
 
 
+def _about(filters: Filters, viewer: Viewer) -> list[str]:
+    """Whose figures they are, and of which leads, in words."""
+    chosen = {name: value for name, _column, value in filters.leads}
+    labels = [
+        label
+        for name in chosen
+        for _value, label, column_value in url_filters.lead_choices(name, viewer)
+        if column_value == chosen[name]
+    ]
+    return [who_words(filters.who, viewer) if filters.who else _("Everybody"), *labels]
+
+
+def _lead_filters(filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
+    """{name, label, value, choices: [(value, label)]} of what the leads of a page can be chosen by."""
+    chosen = {name: str(value) for name, _column, value in filters.leads}
+    labels = {"account_type": _("Account type"), "category": _("Category")}
+    return [
+        {
+            "name": name,
+            "label": labels[name],
+            "value": chosen.get(name, ""),
+            "choices": [(value, label) for value, label, _typed in url_filters.lead_choices(name, viewer)],
+        }
+        for name in url_filters.OF_LEADS
+    ]
+
+
 def filter_bar(name: str, filters: Filters, viewer: Viewer) -> dict[str, Any]:
     """What the filter bar and the heading show."""
     path, previous = BASE + name, filters.period.previous()
@@ -133,7 +165,8 @@ def filter_bar(name: str, filters: Filters, viewer: Viewer) -> dict[str, Any]:
         "to_day": filters.period.last_day.isoformat(),
         "is_custom": filters.name == periods.CUSTOM,
         "who": filters.who,
-        "who_words": who_words(filters.who, viewer) if filters.who else _("Everybody"),
+        "who_words": ", ".join(_about(filters, viewer)),
+        "lead_filters": _lead_filters(filters, viewer) if path == url_filters.REFERRALS else [],
         "everybody": who_words(REACH, viewer) if viewer.person.reach("Dashboard") is not None else _("Everybody"),
         "people": people,
         "teams": teams,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from flask_babel import gettext as _
 
@@ -72,6 +73,11 @@ def ask(report: Report, format_: str, definition: Definition, viewer: Viewer) ->
     return export_pages.have_written(KIND, format_, payload, viewer)
 
 
+def _payload_again(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
+    """What was asked, with the columns that the viewer may have now. Raises RuleBroken, NotFound, Denied."""
+    return run.payload | {"columns": _names(source(read(run.payload["definition"]), viewer))}
+
+
 def _names(found: ReportSource) -> list[str]:
     """What its columns are; another rule for a column must not move the others amid the file."""
     return [group.column for group, _column in found.asked.groups] + [column.name for column in found.columns]
@@ -103,4 +109,4 @@ def _stem(run: ExportRun) -> str:
     return files.stem_of(run.payload["label"])
 
 
-exports.KINDS[KIND] = exports.ExportKind(_source_of, _is_allowed, _title, _about, _stem)
+exports.KINDS[KIND] = exports.ExportKind(_source_of, _is_allowed, _title, _about, _stem, _payload_again)

@@ -174,13 +174,10 @@ class ReportsView(ModulePermissions, BaseView):
         db.session.rollback()
         WRITES.set(False)  # it reads for a while: on SQLite nobody else has to wait
         viewer, report = current_viewer(), seen_report(key)
-        definition, label = definition_of(report), report.label
+        definition = definition_of(report)
         if request.method == "POST" and format_ != "pdf" and running.is_long(db.session(), definition, viewer):
             return redirect(f"/exports/{long_files.ask(report, format_, definition, viewer)}/")
-        data, rows = files.make(db.session(), label, definition, viewer, format_)
-        with own_transaction() as session:
-            files.note(session, viewer, definition, report=key, rows=rows, format=format_)
-        return file_answer(data, label, format_, viewer)
+        return report_file(report, format_, viewer)
 
     @expose("/<int:key>/duplicate", methods=["POST"])
     @has_access
@@ -295,6 +292,15 @@ def may_export(definition: Definition, viewer: Viewer) -> bool:
         return viewer.person.may(ready.READY[definition.kind][1], "export")
     screen = screen_of_kind(definition.kind)
     return screen is not None and viewer.person.may(screen.module, "export")
+
+
+def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
+    """The file of a report that isn't long, noted in the audit log. Raises RuleBroken, Denied, NotFound."""
+    key, label, definition = report.id, report.label, definition_of(report)
+    data, rows = files.make(db.session(), label, definition, viewer, format_)
+    with own_transaction() as session:
+        files.note(session, viewer, definition, report=key, rows=rows, format=format_)
+    return file_answer(data, label, format_, viewer)
 
 
 def file_answer(data: bytes, label: str, format_: str, viewer: Viewer) -> Response:

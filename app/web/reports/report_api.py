@@ -10,21 +10,28 @@ from flask import Response
 from flask_appbuilder import expose
 from flask_appbuilder.api import BaseApi, protect
 from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext as _
 from sqlalchemy import select
 
+from app.domain.base import RuleBroken
 from app.domain.permissions import VERBS
+from app.domain.report_schedules import FORMATS
 from app.domain.reports import AUDIENCES, Report
 from app.extensions import db
+from app.ops.database import WRITES
 from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
+from app.web.api.resource import sent
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, SentenceResponses, current_viewer, json_answer, refuse_as_json
-from app.web.reports import running
+from app.web.reports import long_files, running
 from app.web.reports.catalogue import catalogue
-from app.web.reports.pages import definition_of, seen_report
+from app.web.reports.pages import definition_of, report_file, seen_report
 from app.web.reports.table import Table
+from app.web.transfer.export_api import BINARY, MIME_TYPE, STATE, as_file, state_of
 from app.web.transfer.export_cells import Cell
+from app.web.transfer.export_pages import own_export
 
 #: In the place of a value that the person may not see.
 HIDDEN = "······"
@@ -60,12 +67,15 @@ _RESULT = shape(
 )
 
 
+_EXPORT = shape({"format": {"type": "string", "enum": list(FORMATS)}}, "format")
+
+
 class ReportResource(SentenceResponses, DocumentedOperations, BaseApi):
     """/api/v1/report/"""
 
     resource_name = "report"
     class_permission_name = "Reports"
-    method_permission_name = {"listed": "read", "get": "read", "run": "read"}
+    method_permission_name = dict.fromkeys(("listed", "get", "run", "export"), "read")
     base_permissions = ["can_" + verb for verb in VERBS]
     allow_browser_login = True
     csrf_exempt = False
@@ -75,6 +85,17 @@ class ReportResource(SentenceResponses, DocumentedOperations, BaseApi):
         "get": OperationSpec("A report: what it asks for", (404,), ("pk",), answer=_REPORT),
         "run": OperationSpec(
             "What a report finds now, under the rights of who asks", (400, 404), ("pk",), answer=_RESULT
+        ),
+        "export": OperationSpec(
+            "A report as a file: up to 10,000 rows are the answer (200), longer ones are written in the background "
+            "(202), to be watched and fetched as an export",
+            (404, 413, 422),
+            ("pk",),
+            _EXPORT,
+            BINARY,
+            good=(200, 202),
+            mime_type=MIME_TYPE,
+            accepted=STATE,
         ),
     }
 
@@ -109,6 +130,33 @@ class ReportResource(SentenceResponses, DocumentedOperations, BaseApi):
         viewer, report = current_viewer(), seen_report(pk)
         table = running.run(db.session(), definition_of(report), viewer)
         return json_answer(200, {"name": report.label} | as_json(table))
+
+    @expose("/<int:pk>/export", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("export")
+    def export(self, pk: int) -> Response:
+        """It as a file, at once or in the background."""
+        format_ = _format_sent()
+        db.session.rollback()
+        WRITES.set(False)  # it reads for a while: on SQLite nobody else has to wait
+        viewer, report = current_viewer(), seen_report(pk)
+        definition = definition_of(report)
+        if format_ != "pdf" and running.is_long(db.session(), definition, viewer):
+            key = long_files.ask(report, format_, definition, viewer)
+            return json_answer(202, state_of(own_export(key, viewer)))
+        return as_file(report_file(report, format_, viewer))
+
+
+def _format_sent() -> str:
+    """The format that the body asks for. Raises RuleBroken."""
+    raw = sent()
+    for name in raw:
+        if name != "format":
+            raise RuleBroken(_("There is no field “%(name)s” here.", name=name[:60]), name[:60])
+    if raw.get("format") not in FORMATS:
+        raise RuleBroken(_("Please choose CSV, XLSX or PDF."), "format")
+    return str(raw["format"])
 
 
 def as_json(table: Table) -> dict[str, Any]:

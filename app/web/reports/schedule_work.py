@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from app import access, branding
 from app.channels.base import AttachedFile, Channel, Content
 from app.domain import report_schedules
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, translatable
 from app.domain.report_schedules import ReportRun, ReportSchedule
 from app.domain.reports import Report
 from app.extensions import db
@@ -29,10 +29,11 @@ from app.models import User
 from app.ops import queue
 from app.ops.file_store import FileStore, TooLarge
 from app.outbox import engine
-from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotToBeSent
+from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent
 from app.web.core.fields import Viewer
 from app.web.reports import files
 from app.web.reports.pages import definition_of
+from app.web.transfer import file_rights
 from app.web.transfer.acting import acting_for
 
 QUEUE = "long"
@@ -44,6 +45,8 @@ NOT_KNOWN = "Unknown whether it arrived: sending was interrupted. Please ask the
 IS_GONE = "They can't sign in any more."
 NO_ADDRESS = "They have no email address."
 TOO_LARGE = "The file is larger than 15 MB. Please narrow the report down."
+
+STORE_AWAY = translatable("The storage of files could not be used. Please try again later.")
 
 log = logging.getLogger("crm.reports")
 
@@ -61,7 +64,7 @@ def make(run_id: int) -> None:
         return
     report, format_ = found
     try:
-        data, rows = _file(run, report, format_)
+        data, values = _file(run, report, format_)
     except access.Denied as denied:
         _end(run, "dropped", denied.message)
     except RuleBroken as broken:
@@ -69,7 +72,7 @@ def make(run_id: int) -> None:
     except TooLarge:
         _end(run, "failed", TOO_LARGE)
     else:
-        _store(run, data, {"rows": rows, "took_ms": round(1000 * (time.monotonic() - started))})
+        _store(run, data, values | {"took_ms": round(1000 * (time.monotonic() - started))})
 
 
 def _report_of(session: Session, run: ReportRun) -> tuple[Report, str] | None:
@@ -79,16 +82,20 @@ def _report_of(session: Session, run: ReportRun) -> tuple[Report, str] | None:
     return report, schedule.format
 
 
-def _file(run: ReportRun, report: Report, format_: str) -> tuple[bytes, int]:
-    """The file as the reader may have it. Raises Denied where they have no right to it, RuleBroken, TooLarge."""
+def _file(run: ReportRun, report: Report, format_: str) -> tuple[bytes, dict[str, Any]]:
+    """The file as the reader may have it, with its rows and their rights.
+
+    Raises Denied where they have no right to it, RuleBroken, TooLarge.
+    """
     with acting_for(run.user_id, f"/reports/{report.id}/") as viewer:
         viewer.person.refuse_unless("Reports", "read")
         definition = definition_of(report)
+        rights = file_rights.rights_of(viewer)
         data, rows = files.make(db.session(), report.label, definition, viewer, format_)
         if len(data) > MAX_BYTES:
             raise TooLarge
         _note(viewer, definition, {"report": report.id, "rows": rows, "format": format_, "run": run.id})
-    return data, rows
+    return data, {"rows": rows, "rights": rights}
 
 
 def _note(viewer: Viewer, definition: Any, what: dict[str, Any]) -> None:
@@ -126,7 +133,7 @@ def send(run_id: int) -> None:
 
 
 def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
-    """Channel, address and content. Raises NotToBeSent when the reader is gone."""
+    """Channel, address and content. Raises NotToBeSent when the reader is gone, NotSent for a file to be made anew."""
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         user = session.get_one(User, row.user_id)
         schedule = session.get_one(ReportSchedule, row.schedule_id)
@@ -137,9 +144,7 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
         raise NotToBeSent(IS_GONE)
     if not user.email:
         raise NotToBeSent(NO_ADDRESS)
-    store: FileStore = current_app.extensions["crm_files"]
-    with store.open(row.digest or "") as file:
-        data = file.read()
+    data = _data_of(row)
     office = ZoneInfo(current_app.config["CRM"].time_zone)
     name = files.name_of(report.label, schedule.format, datetime.now(office).date())
     mime = files.MIMES[schedule.format].partition(";")[0]
@@ -149,6 +154,20 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
     content = replace(content, files=(AttachedFile(name, mime, data),))
     channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]
     return channels["email"], user.email, content
+
+
+def _data_of(row: ReportRun) -> bytes:
+    """The file. Raises NotSent: it holds more than the reader may see now, or the storage can't be used."""
+    with acting_for(row.user_id) as viewer:
+        if file_rights.are_fewer(row.rights, viewer) or not viewer.person.may("Reports", "read"):
+            raise NotSent(DeliveryResult("waiting", None, was_attempted=False))
+    store: FileStore = current_app.extensions["crm_files"]
+    try:
+        with store.open(row.digest or "") as file:
+            return file.read()
+    except OSError as error:
+        log.warning("report run %s waits for the storage of files (%s)", row.id, type(error).__name__)
+        raise NotSent(engine.retry(REPORTS, row, str(STORE_AWAY))) from error
 
 
 def _content(row: ReportRun, report: Report, author: str, name: str) -> Content:
@@ -182,11 +201,14 @@ def _transmit(_row: ReportRun, prepared: tuple[Channel, str, Content]) -> Delive
 
 
 def _on_settled(session: Session, row: ReportRun, result: DeliveryResult, now: datetime) -> None:
-    """Once it is sent, or never will be, the file goes, and the schedule knows."""
+    """Once it is sent, or never will be, the file goes, and the schedule knows; one to be made anew waits for that."""
     if result.state == "queued":
         return
     stored = session.get_one(ReportRun, row.id, populate_existing=True)
     stored.digest = None
+    if result.state == "waiting":
+        stored.next_try_on = now
+        return
     report_schedules.count_result(session, stored, now)
 
 

@@ -102,7 +102,7 @@ class CustomFieldsView(SettingsPage):
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         try:
             with own_transaction() as session:
-                row = _field(session, key, version)
+                row = _field(session, key, version, locks=True)
                 custom_fields.change(session, row, _field_input(request.form), _existing(session, table, row), _stamp())
         except REFUSABLE as broken:
             return self._refused(table, key, broken)
@@ -195,9 +195,12 @@ def _fields(session: Session, table: str) -> list[CustomField]:
     return list(session.scalars(query.order_by(CustomField.position, CustomField.id)))
 
 
-def _field(session: Session, key: int | None, version: int | None = None) -> CustomField:
-    """The field of this id; with a version locked and compared. Raises NotFound, Conflict."""
-    row = session.get(CustomField, min(key or 0, 2**31 - 1))
+def _field(session: Session, key: int | None, version: int | None = None, locks: bool = False) -> CustomField:
+    """The field of this id; with a version compared. Raises NotFound, Conflict.
+
+    `locks`: nobody else changes it meanwhile, or stores a choice of it: those who do are waited for, and then seen.
+    """
+    row = session.get(CustomField, min(key or 0, 2**31 - 1), with_for_update=locks or None, populate_existing=locks)
     if row is None:
         raise NotFound(_("This field doesn't exist."))
     refuse_stale(row, version)

@@ -38,7 +38,8 @@ _BODY = shape(
     "kind",
     "format",
 )
-_STATE = shape(
+#: How far an export is.
+STATE = shape(
     {
         "id": ID,
         "state": {"type": "string", "enum": list(EXPORT_STATES)},
@@ -51,15 +52,15 @@ _STATE = shape(
     "id",
     "state",
 )
-_LIST = shape({"ids": {"type": "array", "items": ID}, "result": {"type": "array", "items": _STATE}}, "ids", "result")
+_LIST = shape({"ids": {"type": "array", "items": ID}, "result": {"type": "array", "items": STATE}}, "ids", "result")
 #: Of a file, whatever is in it.
-_MIME = "application/octet-stream"
-_BINARY = {"type": "string", "format": "binary"}
+MIME_TYPE = "application/octet-stream"
+BINARY = {"type": "string", "format": "binary"}
 
 
-def _as_file(response: Response) -> Response:
+def as_file(response: Response) -> Response:
     """With one type for all kinds of files, as the API documents it; the name of the file tells which it is."""
-    response.headers["Content-Type"] = _MIME
+    response.headers["Content-Type"] = MIME_TYPE
     return response
 
 
@@ -68,7 +69,7 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
 
     resource_name = "export"
     class_permission_name = "Dashboard"
-    method_permission_name = {"post": "read", "listed": "read", "get": "read", "file": "read"}
+    method_permission_name = dict.fromkeys(("post", "listed", "get", "file", "cancel"), "read")
     base_permissions = ["can_" + verb for verb in VERBS]
     allow_browser_login = True
     csrf_exempt = False
@@ -80,14 +81,15 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
             (404, 413, 422),
             (),
             _BODY,
-            _BINARY,
+            BINARY,
             good=(200, 202),
-            mime_type=_MIME,
-            accepted=_STATE,
+            mime_type=MIME_TYPE,
+            accepted=STATE,
         ),
         "listed": OperationSpec("One's own exports, the newest 50 first", answer=_LIST),
-        "get": OperationSpec("How far an export is", (404,), ("pk",), answer=_STATE),
-        "file": OperationSpec("The file of a finished export", (404, 422), ("pk",), answer=_BINARY, mime_type=_MIME),
+        "get": OperationSpec("How far an export is", (404,), ("pk",), answer=STATE),
+        "file": OperationSpec("The file of a finished export", (404, 422), ("pk",), answer=BINARY, mime_type=MIME_TYPE),
+        "cancel": OperationSpec("Stop an export that is being written", (404,), ("pk",), answer=STATE),
     }
 
     @expose("/", methods=["POST"])
@@ -110,9 +112,9 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
         with _list_of(query):
             want = exports.wanted(screen, columns, str(raw.get("format", "")), viewer)
             if exports.count(want) <= exports.AT_ONCE:
-                return _as_file(export_pages.at_once(kind, want, viewer))
+                return as_file(export_pages.at_once(kind, want, viewer))
             key = export_pages.in_background(kind, want, viewer)
-        return json_answer(202, _shown(export_pages.own_export(key, viewer)))
+        return json_answer(202, state_of(export_pages.own_export(key, viewer)))
 
     @expose("/", methods=["GET"])
     @protect()
@@ -123,7 +125,7 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
         read_parameters(frozenset())
         mine = ExportRun.created_by_id == current_viewer().person.id
         rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(50)).all()
-        return json_answer(200, {"ids": [row.id for row in rows], "result": [_shown(row) for row in rows]})
+        return json_answer(200, {"ids": [row.id for row in rows], "result": [state_of(row) for row in rows]})
 
     @expose("/<int:pk>", methods=["GET"])
     @protect()
@@ -132,7 +134,7 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
     def get(self, pk: int) -> Response:
         """How far one's own export is."""
         read_parameters(frozenset())
-        return json_answer(200, _shown(export_pages.own_export(pk, current_viewer())))
+        return json_answer(200, state_of(export_pages.own_export(pk, current_viewer())))
 
     @expose("/<int:pk>/file", methods=["GET"])
     @protect()
@@ -142,7 +144,19 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
         """The file."""
         read_parameters(frozenset())
         viewer: Viewer = current_viewer()
-        return _as_file(export_pages.download(pk, viewer))
+        return as_file(export_pages.download(pk, viewer))
+
+    @expose("/<int:pk>/cancel", methods=["POST"])
+    @protect()
+    @refuse_as_json
+    @permission_name("cancel")
+    def cancel(self, pk: int) -> Response:
+        """Stop one's own export; one that is over stays as it is."""
+        read_parameters(frozenset())
+        viewer = current_viewer()
+        export_pages.stop(export_pages.own_export(pk, viewer), viewer)
+        db.session.expire_all()
+        return json_answer(200, state_of(export_pages.own_export(pk, viewer)))
 
 
 @contextmanager
@@ -154,7 +168,8 @@ def _list_of(query: str) -> Iterator[None]:
     WRITES.set(writes)
 
 
-def _shown(run: ExportRun) -> dict[str, Any]:
+def state_of(run: ExportRun) -> dict[str, Any]:
+    """How far an export is, as STATE."""
     return {
         "id": run.id,
         "state": run.outcome,

@@ -23,7 +23,7 @@ from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction, signed_in
-from app.web.transfer import everything, export_work, exports
+from app.web.transfer import everything, export_work, exports, file_rights
 from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
 from app.web.transfer.exports import Wanted
 
@@ -113,12 +113,7 @@ class ExportsView(BaseView):
     @refuse_as_page
     def everything(self) -> Any:
         """Have everything written; admins only."""
-        viewer = current_viewer()
-        everything.refuse_others(viewer)
-        with own_transaction() as session:
-            key = everything.ask(session, viewer.stamp)
-        export_work.enqueue(key)
-        return redirect(f"{BASE}{key}/")
+        return redirect(f"{BASE}{everything_written(current_viewer())}/")
 
     @expose("/<string:kind>", methods=["POST"])
     @signed_in
@@ -154,13 +149,16 @@ class ExportsView(BaseView):
     def cancel(self, key: int) -> Any:
         """Stop an export that is being written."""
         viewer = current_viewer()
-        run = own_export(key, viewer)
-        with own_transaction() as session:
-            mine = (ExportRun.id == run.id, ExportRun.outcome.in_(OPEN_EXPORTS))
-            step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
-            session.execute(step, execution_options={"synchronize_session": False})
-            transfers.drop_parts(session, run.id, "ids", "rows")
+        stop(own_export(key, viewer), viewer)
         return redirect(f"{BASE}{key}/")
+
+    @expose("/<int:key>/again", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def again(self, key: int) -> Any:
+        """Have the same written once more."""
+        viewer = current_viewer()
+        return redirect(f"{BASE}{make_again(own_export(key, viewer), viewer)}/")
 
 
 def _label(screen: Any, name: str) -> Any:
@@ -221,17 +219,50 @@ def own_export(key: int, viewer: Viewer) -> ExportRun:
     return row
 
 
+def stop(run: ExportRun, viewer: Viewer) -> None:
+    """Stop an export that is being written; does nothing to one that is over."""
+    with own_transaction() as session:
+        mine = (ExportRun.id == run.id, ExportRun.outcome.in_(OPEN_EXPORTS))
+        step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
+        done: Any = session.execute(step, execution_options={"synchronize_session": False})
+        if done.rowcount:
+            transfers.drop_parts(session, run.id, "ids", "rows")
+
+
+def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:
+    """Raise Denied for who may no longer export this at all."""
+    if run.kind == "all":
+        everything.refuse_others(viewer)
+    elif not exports.kind_of(run).is_allowed(run, viewer):
+        raise access.Denied(_("Your role doesn't allow this export any more."))
+
+
+def make_again(run: ExportRun, viewer: Viewer) -> int:
+    """Have the same written once more, by the rights of now. Returns its id. Raises RuleBroken, NotFound, Denied."""
+    refuse_unallowed(run, viewer)
+    if run.kind == "all":
+        return everything_written(viewer)
+    return have_written(run.kind, run.format, exports.kind_of(run).payload(run, viewer), viewer)
+
+
+def everything_written(viewer: Viewer) -> int:
+    """Have everything written for an admin. Returns the id of the export. Raises RuleBroken, Denied."""
+    everything.refuse_others(viewer)
+    with own_transaction() as session:
+        key = everything.ask(session, viewer.stamp)
+    export_work.enqueue(key)
+    return key
+
+
 def download(key: int, viewer: Viewer) -> Response:
     """The file of a finished export. Raises NotFound, Denied, RuleBroken."""
     run = own_export(key, viewer)
-    if run.kind != "all" and not exports.kind_of(run).is_allowed(run, viewer):
-        raise access.Denied(_("Your role doesn't allow this export any more."))
-    if run.kind == "all":
-        everything.refuse_others(viewer)
+    refuse_unallowed(run, viewer)
     if run.outcome == "expired" or (run.expires_on is not None and run.expires_on <= viewer.now):
         raise NotFound(_("This file has expired. Please export the list again."))
     if run.outcome != "done":
         raise RuleBroken(_("This export isn't finished yet."))
+    file_rights.refuse_fewer(run.rights, viewer)
     with own_transaction() as session:
         exports.note_download(session, run, viewer)
     mime = MIME.get(run.format, "application/zip")
@@ -251,6 +282,7 @@ def shown(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
     }
     is_over = run.expires_on is not None and run.expires_on <= viewer.now
     state = "expired" if run.outcome == "done" and is_over else run.outcome
+    is_refused = state == "done" and file_rights.are_fewer(run.rights, viewer)
     return {
         "id": run.id,
         "url": f"{BASE}{run.id}/",
@@ -258,13 +290,15 @@ def shown(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
         "format": run.format.upper(),
         "chip": {"kind": "status", "label": words[state], "color": _CHIPS[state]},
         "is_open": state in OPEN_EXPORTS,
-        "is_ready": state == "done",
+        "is_ready": state == "done" and not is_refused,
+        "is_over": state not in OPEN_EXPORTS,
+        "waits_until": moment_cell(run.next_try_on, viewer) if run.next_try_on and state in OPEN_EXPORTS else None,
         "is_filtered": bool(run.payload.get("query")),
         "rows": grouped(run.rows),
         "total": grouped(run.total) if run.total is not None else "",
         "percent": min(100, run.rows * 100 // run.total) if run.total else 0,
         "size": _size(run.size),
-        "error": translate_text(run.error or ""),
+        "error": translate_text(file_rights.FEWER_NOW) if is_refused else translate_text(run.error or ""),
         "at": moment_cell(run.created_on, viewer),
         "expires": moment_cell(run.expires_on, viewer),
     }

@@ -14,13 +14,14 @@ from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
+from typing import Any
 
 from flask import current_app
 from sqlalchemy.orm import Session
 
 from app.domain import transfers
-from app.domain.base import RuleBroken
-from app.domain.transfers import OPEN_EXPORTS, ExportRun, TransferPart
+from app.domain.base import RuleBroken, translatable
+from app.domain.transfers import ExportRun, TransferPart
 from app.extensions import db
 from app.models import User
 from app.ops import queue
@@ -28,7 +29,7 @@ from app.ops.file_store import FileStore
 from app.outbox import engine
 from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
-from app.web.transfer import everything, exports
+from app.web.transfer import everything, exports, file_rights
 from app.web.transfer.acting import acting_for
 from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
 from app.web.transfer.exports import Source
@@ -39,6 +40,10 @@ QUEUE = "long"
 PIECE, SLICE = 5000, 16_000_000
 #: Seconds that one call works; then others have their turn.
 MAX_SECONDS = 240.0
+STORE_AWAY = translatable(
+    "The storage of files could not be used for more than an hour. Please try again, or ask an admin."
+)
+BROKEN_OFF = translatable("Writing this file was broken off several times. Please try again, or ask an admin.")
 
 log = logging.getLogger("crm.exports")
 
@@ -59,6 +64,9 @@ def step(run_id: int, worker: str) -> bool:
         run = transfers.claim_export(session, run_id, worker, datetime.now(UTC))
     if run is None:
         return False
+    if run.tries > transfers.MAX_TRIES:
+        _fail(run, BROKEN_OFF)
+        return False
     try:
         if run.kind == "all":
             everything.work(run)
@@ -72,10 +80,15 @@ def step(run_id: int, worker: str) -> bool:
     except RuleBroken as broken:
         _fail(run, broken.message)
         return False
+    except OSError as error:  # StoreAway is one
+        _put_off(run, error)
+        return False
 
 
 def _advance(run: ExportRun, want: Source, viewer: Viewer) -> bool:
     store: FileStore = current_app.extensions["crm_files"]
+    file_rights.refuse_fewer(run.rights, viewer, file_rights.CHANGED_MEANWHILE)
+    run.rights = file_rights.rights_of(viewer)  # as wide as any piece's
     if run.rows and run.rows == run.total:
         return _finish(run, want, viewer, store)
     if (whole := want.whole()) is not None:
@@ -108,7 +121,7 @@ def _write_whole(run: ExportRun, want: Source, rows: list[Row], store: FileStore
     for place in range(max(1, -(-len(rows) // PIECE))):
         stored = store.put(_piece(run, want, rows[place * PIECE : (place + 1) * PIECE], place))
         made.append(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
-    values = {"rows": len(rows), "total": len(rows), "seen_on": datetime.now(UTC)}
+    values = {"rows": len(rows), "total": len(rows)} | _further(run)
     with engine.writing() as session:
         if not transfers.advance_export(session, run, values):
             return False
@@ -124,7 +137,7 @@ def _begin(run: ExportRun, want: Source, store: FileStore) -> bool:
         raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     stored = store.put(array("i", ids).tobytes())
     with engine.writing() as session:
-        if transfers.advance_export(session, run, {"total": len(ids)}):
+        if transfers.advance_export(session, run, {"total": len(ids)} | _further(run)):
             session.add(TransferPart(export_id=run.id, role="ids", place=0, digest=stored.digest, size=stored.size))
             return True
     return False
@@ -143,10 +156,15 @@ def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: Fil
     place, data = piece
     stored = store.put(data)
     with engine.writing() as session:
-        if not transfers.advance_export(session, run, {"rows": rows, "seen_on": datetime.now(UTC)}):
+        if not transfers.advance_export(session, run, {"rows": rows} | _further(run)):
             return False
         session.add(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
     return True
+
+
+def _further(run: ExportRun) -> dict[str, Any]:
+    """The columns that say that it has come further, and under which rights."""
+    return {"seen_on": datetime.now(UTC), "rights": run.rights, "tries": 0, "next_try_on": None}
 
 
 # --- the end
@@ -209,6 +227,15 @@ def _fail(run: ExportRun, why: str) -> None:
                 exports.tell(session, run, {"error": text}, now)
 
 
+def _put_off(run: ExportRun, error: OSError) -> None:
+    """The storage of files could not be used: try again later, or give up after the last attempt."""
+    log.warning("export %s waits for the storage of files (%s)", run.id, type(error).__name__)
+    with engine.writing() as session:
+        is_put_off = transfers.put_off_export(session, run, datetime.now(UTC))
+    if not is_put_off:
+        _fail(run, STORE_AWAY)
+
+
 def _leave(run_id: int, worker: str) -> None:
     """Let any worker go on at once."""
     with engine.writing() as session:
@@ -221,8 +248,8 @@ def _leave(run_id: int, worker: str) -> None:
 
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """Exports that no worker is at."""
-    return transfers.lost(session, ExportRun, OPEN_EXPORTS, now, limit)
+    """Exports that no worker is at, and whose next attempt is due."""
+    return transfers.lost_exports(session, now, limit)
 
 
 def enqueue(run_id: int) -> str:

@@ -65,6 +65,8 @@ class ExportKind:
     #: What it is called in the audit log, and how the name of its file begins.
     about: Callable[[ExportRun], str]
     stem: Callable[[ExportRun], str]
+    #: What is asked for when the same is exported again.
+    payload: Callable[[ExportRun, Viewer], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,12 @@ def _title_of_list(run: ExportRun) -> str:
 
 
 _LISTS = ExportKind(
-    _list_of, _may_export_list, _title_of_list, lambda run: f"list of {run.kind}", lambda run: str(run.kind)
+    _list_of,
+    _may_export_list,
+    _title_of_list,
+    about=lambda run: f"list of {run.kind}",
+    stem=lambda run: str(run.kind),
+    payload=lambda run, _viewer: dict(run.payload),
 )
 #: What is exported besides lists: the kind of the run -> what it is.
 KINDS: dict[str, ExportKind] = {}

@@ -13,7 +13,7 @@ from openpyxl import load_workbook
 from sqlalchemy import select
 
 from app.domain.figures import FIGURES
-from app.models import AuditEntry, Board, User
+from app.models import AccountType, AuditEntry, Board, User
 from app.web.dashboards import measure
 from app.web.dashboards.widgets import CATALOG, PAGES
 from app.web.records.figure_labels import LABELS
@@ -151,6 +151,43 @@ def test_a_page_and_a_board_as_pdf(busy: World) -> None:
     ben = busy.people["ben"].id
     for (who, path), status in (refused | {("mia", f"mine.pdf?who={ben}"): 403}).items():
         assert busy.door(who).screen(f"/dashboard/{path}").status_code == status, path
+
+
+@pytest.mark.parametrize("who", ["root", "rhea", "mia", "ana"])
+def test_referrals_of_some_leads_only(busy: World, who: str) -> None:
+    type_id = busy.rows(select(AccountType.id).order_by(AccountType.id))[0]
+    for category, account_type, referral in (
+        ("Direct", type_id, "R-1"),
+        ("Direct", None, "R-2"),
+        ("Indirect", type_id, None),
+        ("Indirect", None, "R-1"),
+    ):
+        values = {"category": category, "account_type_id": account_type, "referral": referral}
+        busy.make.lead("ana", at=_TODAY - timedelta(days=1), **values)
+    chosen = f"account_type={type_id}&category=Direct"
+    page = opened(busy, who, f"/dashboard/referrals?{PERIOD}&{chosen}")
+    found = dict(links(page))
+    by_figure = {url.split("figure=")[1].split("&")[0]: (url, text) for url, text in found.items()}
+    assert by_figure["leads_referred"][1] == "1"
+    for url, text in found.items():
+        if re.fullmatch(r"[\d,]+", text):
+            count = _COUNT.search(opened(busy, who, url))
+            assert count is not None and count[1] == text, url
+    tabs = re.findall(r'class="tab" href="([^"]+)"', page)
+    assert any("category=Direct" in tab for tab in tabs if "/referrals" in tab)
+    assert not any("category=" in tab for tab in tabs if "/referrals" not in tab)
+    assert page.count('name="category" value="Direct"') == (1 if who == "ana" else 2)  # in the forms beside it
+    assert 'data-widget="referral_table"' not in page or "R-2" not in page
+    pdf = busy.door(who).screen(f"/dashboard/referrals.pdf?{PERIOD}&{chosen}")
+    assert pdf.mimetype == "application/pdf"
+
+
+def test_referrals_by_what_is_none_are_refused(busy: World) -> None:
+    for wrong in ("category=Other", "account_type=999", "account_type=x", "category=Direct&category=Indirect"):
+        answer = busy.door("root").screen(f"/dashboard/referrals?{wrong}")
+        assert answer.status_code == 400, wrong
+    for page in ("analytics", "calls", "mine"):
+        assert busy.door("root").screen(f"/dashboard/{page}?category=Direct").status_code == 400
 
 
 def test_a_role_without_dashboards_has_none(busy: World) -> None:

@@ -405,6 +405,57 @@ def test_two_admins_at_once_give_one_name_to_one_field(maria: World) -> None:
     assert sorted(said) == ["refused", "saved"]
 
 
+@pytest.mark.parametrize("first", ["who chooses", "who deletes"])
+def test_a_choice_that_is_deleted_while_somebody_chooses_it(maria: World, first: str) -> None:
+    choices = [{"label": "Low"}, {"label": "High"}]
+    made(maria, "leads", FieldInput("Risk", "choice", "x_risk", choices=choices))
+    field, lead = maria.rows(select(CustomField))[0], maria.make.lead()
+    said: dict[str, str] = {}
+    root, ana = maria.door("root"), maria.door("ana")
+
+    def delete_it() -> None:
+        form = {"label": "Risk", "version": field.version, "kind": "choice", "choice_label_0": "Low"}
+        form |= {"choice_value_0": "Low", "choice_offered_0": "1"}
+        answer = root.form(f"{ROOT}/{field.id}", form)
+        said["who deletes"] = "done" if answer.status_code == 302 else answer.text
+
+    def choose_it() -> None:
+        answer = ana.rest("PUT", f"lead/{lead.id}", json={"x_risk": "High"})
+        said["who chooses"] = "done" if answer.status_code == 200 else answer.text
+
+    acts = {"who deletes": delete_it, "who chooses": choose_it}
+    (second,) = acts.keys() - {first}
+    held, goes_on = threading.Event(), threading.Event()
+
+    def hold(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        """The first one stops before its commit, with its locks."""
+        is_locking = "custom_field" in statement and ("LOCK IN SHARE MODE" in statement or "FOR UPDATE" in statement)
+        if is_locking and not held.is_set():
+            held.set()
+            assert goes_on.wait(20)
+
+    event.listen(maria.engine, "after_cursor_execute", hold)
+    try:
+        one, two = threading.Thread(target=acts[first]), threading.Thread(target=acts[second])
+        one.start()
+        assert held.wait(20)
+        two.start()
+        time.sleep(1)
+        assert said == {}  # the second one waits for the first one
+        goes_on.set()
+        one.join(30)
+        two.join(30)
+    finally:
+        goes_on.set()
+        event.remove(maria.engine, "after_cursor_execute", hold)
+    assert said[first] == "done", said
+    part = {"who chooses": "was deleted a moment ago", "who deletes": "be deleted. Take the tick off"}[second]
+    assert part in said[second]
+    kept = custom_of(maria, Lead.id == lead.id).get("x_risk")
+    offered = [each["value"] for each in maria.fresh(field).choices]
+    assert kept in (None, *offered)
+
+
 def test_sixty_fields_cost_no_statement_more(world: World) -> None:
     lead = world.make.lead()
     made(world, "leads", FieldInput("Field 0", "text", "x_f0"))

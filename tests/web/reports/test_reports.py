@@ -18,9 +18,11 @@ from sqlalchemy import select, update
 from app import jobs
 from app.channels.base import ChannelError, Content
 from app.commands import reports as commands
+from app.domain import report_schedules
 from app.domain.base import Stamp
 from app.models import AuditEntry, LeadSource, Notification, Report, ReportRun, ReportSchedule, Role
 from app.ops import statement_limit
+from app.ops.file_store import StoreAway
 from app.web.reports import running, schedule_work
 from app.web.reports.definition import MAX_BYTES
 from app.web.transfer.acting import acting_for
@@ -478,6 +480,55 @@ def test_everybody_gets_the_report_under_their_own_rights_once(world: World, pos
     page = world.door("mia").screen(f"/reports/{made.id}/schedules").text
     assert "Sent" in page and "Not sent" in page and "doesn't allow" in html.unescape(page)
     assert world.door("mia").screen("/bell/").status_code == 200
+
+
+def test_a_file_that_waits_to_be_sent_is_made_anew_once_its_reader_sees_less(world: World, post: Post) -> None:
+    world.make.lead("ana", mobile="9820012345")
+    made = report(world, "mia", "lead", {"columns": ["number", "mobile"]}, label="Leads", audience="me")
+    row = schedule(world, made, "mia")
+    world.door("mia").form(f"/reports/{made.id}/schedules/{row.id}/send")
+    post.error = ChannelError("The mail server can't be reached.")
+    work(world)
+    (run_,) = world.rows(select(ReportRun))
+    assert (run_.state, run_.tries) == ("queued", 1)
+    world.make.mask("Sales Manager", mobile="last4")
+    post.error = None
+    world.session.execute(update(ReportRun).values(next_try_on=datetime.now(UTC)))
+    world.session.commit()
+    with world.app.app_context():
+        schedule_work.send(run_.id)
+    run_ = world.fresh(run_)
+    assert (post.sent, run_.state, run_.digest) == ([], "waiting", None)
+    found = report_schedules.find_unmade(world.session, datetime.now(UTC) + timedelta(minutes=2), 5)
+    assert found == [run_.id]
+    world.session.rollback()
+    work(world)
+    ((_to, content),) = post.sent
+    assert content.files[0].data.decode("utf-8-sig").splitlines()[0] == "Number"  # what is masked is no column
+    assert world.fresh(run_).state == "sent"
+
+
+def test_a_file_whose_storage_is_away_is_sent_later(world: World, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.make.lead("ana")
+    made = report(world, "mia", "lead", {"columns": ["number"]}, label="Leads", audience="me")
+    row = schedule(world, made, "mia")
+    world.door("mia").form(f"/reports/{made.id}/schedules/{row.id}/send")
+    with world.app.app_context():
+        (key,) = world.rows(select(ReportRun.id))
+        schedule_work.make(key)
+        with monkeypatch.context() as away:
+            away.setattr(world.app.extensions["crm_files"], "open", _is_away)
+            schedule_work.send(key)
+    (run_,) = world.rows(select(ReportRun))
+    assert (post.sent, run_.state, run_.tries) == ([], "queued", 1)
+    world.session.execute(update(ReportRun).values(next_try_on=datetime.now(UTC)))
+    world.session.commit()
+    work(world)
+    assert len(post.sent) == 1
+
+
+def _is_away(_digest: str) -> Any:
+    raise StoreAway("the storage of files can't be used")
 
 
 def test_a_killed_worker_and_a_server_that_refuses(world: World, post: Post) -> None:

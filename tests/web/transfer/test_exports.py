@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import timedelta
+import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from openpyxl import load_workbook
 from sqlalchemy import select, update
 
+from app import access
 from app.commands import transfers as commands
-from app.domain.transfers import ExportRun, TransferPart
-from app.models import AuditEntry, Lead, Notification
+from app.domain.transfers import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
+from app.models import AuditEntry, Lead, Notification, User
+from app.ops.file_store import StoreAway
 from app.web.transfer import export_work, exports, pulse
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import World
@@ -29,6 +32,16 @@ def rows_of(answer: Any) -> list[list[str]]:
 def ask(world: World, who: str, query: str = "", **form: Any) -> Any:
     """Export the leads."""
     return world.door(who).form(f"/exports/lead?{query}", {"format": "csv"} | form)
+
+
+def written(world: World, run: ExportRun, worker: str | None = "") -> None:
+    """Let a worker write it to its end; None = one step of one that is new."""
+    with world.app.app_context():
+        if worker == "":
+            export_work.work(run.id)
+            return
+        while export_work.step(run.id, worker or secrets.token_hex(4)) and worker:
+            pass
 
 
 @pytest.fixture
@@ -162,6 +175,144 @@ def test_who_loses_the_right_meanwhile_gets_no_rows(world: World, in_pieces: Non
     with world.app.app_context():
         assert not export_work.step(run.id, "one")
     assert (world.fresh(run).outcome, world.count(TransferPart)) == ("failed", 0)
+
+
+@pytest.mark.parametrize("narrowed", ["mask", "reach", "team", "column"])
+def test_a_finished_file_is_refused_once_its_maker_sees_less(world: World, in_pieces: None, narrowed: str) -> None:
+    for _n in range(5):
+        world.make.lead("mia", mobile="9820012345")
+    ask(world, "mia", columns=["name", "mobile"])
+    (run,) = world.rows(select(ExportRun))
+    written(world, run)
+    mia = world.door("mia")
+    world.make.cell("Sales Manager", "Tickets", "read", "all")  # more than before does no harm
+    assert len(rows_of(mia.screen(f"/exports/{run.id}/file"))) == 6
+    if narrowed == "mask":
+        world.make.mask("Sales Manager", mobile="last4")
+    elif narrowed == "reach":
+        world.make.cell("Sales Manager", "Leads", "read", "own")
+    elif narrowed == "team":
+        world.session.execute(update(User).where(User.username == "ana").values(manager_id=world.id_of("max")))
+        access.bump_version(world.session)
+        world.session.commit()
+    else:
+        world.make.cell("Sales Manager", "Customers", "export", "none")
+    for answer in (mia.screen(f"/exports/{run.id}/file"), mia.rest("GET", f"export/{run.id}/file")):
+        assert answer.status_code == 403
+        assert "your rights have changed" in answer.text
+        assert "9820012345" not in answer.text
+    page = mia.screen(f"/exports/{run.id}/").text
+    assert f"/exports/{run.id}/again" in page and f"/exports/{run.id}/file" not in page
+    answer = mia.form(f"/exports/{run.id}/again")
+    again = world.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
+    assert answer.location == f"/exports/{again.id}/" != f"/exports/{run.id}/"
+    written(world, again)
+    found = rows_of(mia.screen(f"/exports/{again.id}/file"))
+    assert len(found) == 6
+    assert (narrowed == "mask") == ("9820012345" not in str(found))
+
+
+def test_rights_that_become_fewer_amid_the_file_end_it_and_wider_ones_count(world: World, in_pieces: None) -> None:
+    for _n in range(5):
+        world.make.lead("mia")
+    world.make.mask("Sales Manager", mobile="last4")
+    ask(world, "mia", columns=["mobile"])
+    ask(world, "mia", columns=["mobile"])
+    narrower, wider = world.rows(select(ExportRun))
+    with world.app.app_context():
+        for run in (narrower, wider):
+            assert export_work.step(run.id, "one") and export_work.step(run.id, "one")
+    world.make.mask("Sales Manager", mobile="full")
+    written(world, wider, "one")
+    world.make.mask("Sales Manager", mobile="hidden")
+    written(world, narrower, "one")
+    assert (world.fresh(wider).outcome, world.fresh(narrower).outcome) == ("done", "failed")
+    mia = world.door("mia")
+    assert "has changed while this file was written" in mia.screen(f"/exports/{narrower.id}/").text
+    world.make.mask("Sales Manager", mobile="last4")  # as it was when the file was begun, not when it was ended
+    assert mia.screen(f"/exports/{wider.id}/file").status_code == 403
+
+
+class StorageAway:
+    """A storage of files that can't be used."""
+
+    def put(self, _content: Any) -> Any:
+        raise StoreAway("the storage of files can't be used")
+
+    open = put
+
+
+@pytest.mark.parametrize("house", ["world", "maria"])
+def test_a_storage_that_stays_away_is_asked_less_and_less_often_then_no_more(
+    request: pytest.FixtureRequest, in_pieces: None, house: str
+) -> None:
+    world: World = request.getfixturevalue(house)
+    for _n in range(5):
+        world.make.lead("mia")
+    ask(world, "mia", columns=["name"])
+    (run,) = world.rows(select(ExportRun))
+    store, waits = world.app.extensions["crm_files"], []
+    world.app.extensions["crm_files"] = StorageAway()
+    mia = world.door("mia")
+    try:
+        while world.fresh(run).outcome in OPEN_EXPORTS:
+            now = datetime.now(UTC)
+            written(world, run, None)
+            row = world.fresh(run)
+            if row.next_try_on is not None and row.outcome == "running":
+                waits.append(round((row.next_try_on - now).total_seconds() / 60))
+                assert "next attempt" in mia.screen(f"/exports/{run.id}/").text
+                with world.app.app_context():  # not due yet: neither found by the job nor taken up by a worker
+                    later = row.next_try_on - timedelta(seconds=1)
+                    assert export_work.find_due(world.session, later, 5) == []
+                    assert export_work.find_due(world.session, later + timedelta(minutes=2), 5) == [run.id]
+                    world.session.rollback()
+                    assert not export_work.step(run.id, "early")
+                    assert world.fresh(run).tries == row.tries
+                world.session.execute(update(ExportRun).values(next_try_on=now))
+                world.session.commit()
+            assert len(waits) < 20
+    finally:
+        world.app.extensions["crm_files"] = store
+    assert waits == [1, 2, 5, 10, 20, 30]
+    assert world.fresh(run).outcome == "failed"
+    page = mia.screen(f"/exports/{run.id}/").text
+    assert "could not be used for more than an hour" in page and f"/exports/{run.id}/again" in page
+    assert world.count(Notification, Notification.kind == "export") == 1
+    mia.form(f"/exports/{run.id}/again")
+    again = world.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
+    written(world, again)
+    assert len(rows_of(mia.screen(f"/exports/{again.id}/file"))) == 6
+
+
+def test_a_file_that_ends_its_worker_again_and_again_fails(world: World, in_pieces: None) -> None:
+    for _n in range(5):
+        world.make.lead("mia")
+    ask(world, "mia", columns=["name"])
+    (run,) = world.rows(select(ExportRun))
+    now = datetime.now(UTC)
+    for minutes in range(MAX_TRIES):
+        world.session.rollback()
+        claimed = claim_export(world.session, run.id, f"killed{minutes}", now + timedelta(minutes=2 * minutes))
+        world.session.commit()
+        assert claimed is not None and claimed.tries == minutes + 1
+    world.session.execute(update(ExportRun).values(seen_on=now - timedelta(minutes=2)))
+    world.session.commit()
+    written(world, run)
+    assert (world.fresh(run).outcome, world.count(TransferPart)) == ("failed", 0)
+    assert "broken off several times" in world.door("mia").screen(f"/exports/{run.id}/").text
+
+
+def test_nobody_exports_again_what_is_another_persons(world: World, in_pieces: None) -> None:
+    for _n in range(5):
+        world.make.lead("mia")
+    ask(world, "mia", columns=["name"])
+    (run,) = world.rows(select(ExportRun))
+    for who in ("max", "root", "ana", "rhea", "cleo"):
+        assert world.door(who).form(f"/exports/{run.id}/again").status_code == 404
+    world.make.cell("Sales Manager", "Leads", "export", "none")
+    assert world.door("mia").form(f"/exports/{run.id}/again").status_code == 403
+    assert world.count(ExportRun) == 1
 
 
 def test_cells_that_spreadsheets_take_for_formulas_are_neutralised() -> None:

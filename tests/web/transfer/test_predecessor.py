@@ -197,6 +197,12 @@ def test_people_are_matched_later(world: World, folder: Path) -> None:
     assert (lead.owner_id, lead.assignee_id) == (sam, sam)
     assert world.rows(select(Activity.actor_id).where(Activity.kind == "note", Activity.lead_id == lead.id)) == [sam]
     assert world.count(FormerPerson) == 0
+    known = world.count(FormerName)
+    for typed in (house.GONE, "nobody@x.in", "<script>", "x" * 500, "\x00"):  # matched already, or never seen
+        answer = root.form("/imports/people", {"email": typed, "user_id": str(sam)})
+        assert answer.status_code == 404, typed
+    assert root.form("/imports/people", {"email": "", "user_id": str(sam)}).status_code in (302, 400)
+    assert world.count(FormerName) == known
 
 
 def test_numbers_that_are_taken_are_found_by_the_former_one(world: World, folder: Path) -> None:

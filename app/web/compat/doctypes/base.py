@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from app.domain.custom_fields import PREFIX
 from app.web.api.resource import Resource
 from app.web.compat.references import ReferenceDocTypeField, ReferenceNameField, ReferenceTarget
+from app.web.core import custom_catalog
 from app.web.core.fields import Field, Viewer
 from app.web.core.gate import refuse_unreached
 from app.web.core.record_table import RecordTable
@@ -26,6 +28,8 @@ PERSONAL_FIELDS = {
     "pan_card_number": "pan",
     "aadhaar_card_number": "aadhaar",
 }
+#: How the names of custom fields begin, as in the predecessor.
+CUSTOM_PREFIX = "custom_"
 #: The same for the record that a document is about.
 REFERENCE = {"reference_doctype": "about_kind", "reference_docname": "about_number"}
 #: Rarely used fields: read as null; a response to a write names them as not kept.
@@ -114,8 +118,8 @@ class DocType:
 
     name: str
     resource: type[Resource]
-    #: Predecessor's field -> our field.
-    fields: dict[str, str]
+    #: Predecessor's field -> our field; custom ones come to it, see `fields`.
+    own_fields: dict[str, str]
     #: Our field that holds a document's name; None = the id is the name.
     name_field: str | None = "number"
     #: Fields that only this API has.
@@ -134,13 +138,42 @@ class DocType:
     @cached_property
     def ignored_fields(self) -> frozenset[str]:
         """Fields that read as null and are not kept."""
-        return IGNORED_FIELDS - set(self.fields)
+        return IGNORED_FIELDS - set(self.own_fields)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Predecessor's field -> our field; custom_risk is the custom field x_risk, as of this request."""
+        return self._current[0]
+
+    @property
+    def record_table(self) -> RecordTable:
+        """The record service's columns, custom ones as of this request, and the fields that only this API has."""
+        return self._current[1]
+
+    @property
+    def _current(self) -> tuple[dict[str, str], RecordTable]:
+        catalog = custom_catalog.current()
+        custom = catalog.of(self._table_name)
+        if not custom:
+            return self._without_custom
+        key = ("doctype", self.name)
+        if key not in catalog.tables:
+            named = {f"{CUSTOM_PREFIX}{each.name.removeprefix(PREFIX)}": each.name for each in custom}
+            catalog.tables[key] = ({**named, **self.own_fields}, self._table())
+        found: tuple[dict[str, str], RecordTable] = catalog.tables[key]
+        return found
 
     @cached_property
-    def record_table(self) -> RecordTable:
-        """The record service's columns and the fields that only this API has."""
+    def _without_custom(self) -> tuple[dict[str, str], RecordTable]:
+        return self.own_fields, self._table()
+
+    def _table(self) -> RecordTable:
         table = self.resource.service.record_table
         return RecordTable(table.record, [*table.input_fields, *self.extra_fields], joins=table.joins)
+
+    @cached_property
+    def _table_name(self) -> str:
+        return str(self.resource.service.record.__tablename__)
 
     @cached_property
     def tables(self) -> frozenset[str]:

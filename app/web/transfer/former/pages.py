@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain import audit, former_names
-from app.domain.base import RuleBroken
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
@@ -58,6 +58,10 @@ class FormerPeopleView(BaseView):
         user_id = viewer.lookups.find_person(request.form.get("user_id", "").strip())
         if not user_id or not email:
             raise RuleBroken(_("Please choose who this is."), "user_id")
+        with access.as_system(db.session()) as session:
+            if not former_names.is_waiting(session, email):
+                text = _("“%(email)s” doesn't wait to be matched. Please choose an address of the list.", email=email)
+                raise NotFound(text)
         count = _settle(email, user_id, viewer)
         flash(_("%(email)s was matched in %(count)s places.", email=email, count=grouped(count)), "success")
         return redirect(BASE)

@@ -1,0 +1,36 @@
+"""The rights under which a file is made in the name of a viewer, and whether they may still have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import access
+from app.domain.base import translatable
+from app.domain.custom_fields import mask_name
+from app.web.core.fields import Viewer
+
+#: Amid the writing, and at the download.
+CHANGED_MEANWHILE = translatable("What you may see has changed while this file was written. Please export it again.")
+FEWER_NOW = translatable(
+    "This file may hold more than you may see now, because your rights have changed. Please export it again."
+)
+
+
+def rights_of(viewer: Viewer) -> dict[str, Any]:
+    """What a file that is made now remembers of the viewer's rights."""
+    return access.kept_rights(viewer.person, _custom(viewer))
+
+
+def are_fewer(rights: dict[str, Any] | None, viewer: Viewer) -> bool:
+    """Whether the viewer sees less now than a file that was made under these rights may hold."""
+    return access.are_fewer(rights, viewer.person, _custom(viewer))
+
+
+def refuse_fewer(rights: dict[str, Any] | None, viewer: Viewer, text: str = FEWER_NOW) -> None:
+    """Raise Denied, with this sentence, for who sees less than that now."""
+    if are_fewer(rights, viewer):
+        raise access.Denied(text)
+
+
+def _custom(viewer: Viewer) -> list[str]:
+    return [mask_name(each.id) for each in viewer.lookups.custom.restricted]
