@@ -11,6 +11,8 @@ from PIL import Image
 
 from app import branding
 from app.lib import colours
+from app.ops.database import STATEMENTS
+from app.ops.file_store import StoreAway
 from tests.app_fixtures import Door, World
 
 Doors = Callable[[str | None], Door]
@@ -61,6 +63,41 @@ def test_it_is_shown_everywhere(world: World, door: Doors) -> None:
     assert stale.status_code == 409 and "Old tab" in stale.text
     assert sent(root, 2, name="", accent="#1f5fd0", remove_logo="1").status_code == 302
     assert branding.last(world.app) == branding.ShownBrand(world.app.config["CRM"].brand)
+
+
+def test_strangers_make_the_database_and_the_store_work_once(
+    world: World, door: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(door("root"), 0, logo=(logo(), "acme.png"))
+    client, store = world.app.test_client(), world.app.extensions["crm_files"]
+    known = f"/brand/{branding.last(world.app).logo.digest}.png"  # type: ignore[union-attr]
+    opened: list[str] = []
+    monkeypatch.setattr(store, "open", lambda digest, own=store.open: opened.append(digest) or own(digest))
+    monkeypatch.setattr("app.web.pages.brand.AGAIN_AFTER_SECONDS", 60.0)
+    STATEMENTS.set(statements := [])
+    unknown = [f"/brand/{n:064d}.png" for n in range(9)]
+    public = ("/brand/x.png", "/manifest.webmanifest", "/worker.js", "/login/", "/hooks/sms/nobody")
+    answers = [client.get(path).status_code for path in (known, known, *unknown, *unknown, "/brand/x.png")]
+    assert (answers, len(opened), statements) == ([200, 200, *[404] * 19], 1, [])
+    for path in public:
+        client.get(path)
+        statements.clear()
+        client.get(path)
+        assert len(statements) <= 1, (path, statements)
+    STATEMENTS.set(None)
+
+
+@pytest.mark.parametrize(("error", "status"), [(FileNotFoundError, 404), (StoreAway, 503)])
+def test_a_picture_that_the_store_has_lost_or_cannot_give(
+    world: World, door: Doors, monkeypatch: pytest.MonkeyPatch, error: type[OSError], status: int
+) -> None:
+    def fail(_digest: str) -> Any:
+        raise error
+
+    sent(door("root"), 0, logo=(logo(), "acme.png"))
+    monkeypatch.setattr(world.app.extensions["crm_files"], "open", fail)
+    path = f"/brand/{branding.last(world.app).logo.digest}.png"  # type: ignore[union-attr]
+    assert world.app.test_client().get(path).status_code == status
 
 
 WRONG: tuple[tuple[dict[str, Any], str], ...] = (
