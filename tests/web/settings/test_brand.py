@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -116,6 +117,28 @@ def test_what_cannot_be_shown_is_refused_with_the_reason(
     answer = sent(door("root"), 0, **values)
     assert answer.status_code == 422 and sentence in answer.text
     assert 'value="Acme Broking"' in answer.text or "name" in values
+
+
+def test_a_good_logo_need_not_be_chosen_again_when_something_else_is_wrong(world: World, door: Doors) -> None:
+    root = door("root")
+    refused = sent(root, 0, accent="red", logo=(logo(), "acme.png"))
+    assert refused.status_code == 422 and "acme.png" in refused.text
+    token = kept_logo(refused)
+    assert sent(door("root"), 0, accent="blue", kept_logo=token).status_code == 422, "and again"
+    assert sent(root, 0, kept_logo=token).status_code == 302
+    assert branding.last(world.app).logo is not None
+    stale = sent(root, 0, logo=(logo((300, 90)), "other.png"))
+    assert stale.status_code == 409 and "other.png" in stale.text
+    assert sent(root, 1, kept_logo=kept_logo(stale)).status_code == 302
+    assert sent(root, 2, kept_logo="invented").status_code == 422
+    ticked = sent(root, 2, accent="red", remove_logo="1")
+    assert 'name="remove_logo" checked' in ticked.text
+
+
+def kept_logo(answer: Any) -> str:
+    found = re.search(r'value="([^"]+)" id="f-kept_logo" name="kept_logo" checked', answer.text)
+    assert found, answer.text[-3000:]
+    return found[1]
 
 
 def test_a_colour_that_would_do_is_named() -> None:
