@@ -145,7 +145,7 @@ def update_row(session: Session, record: Any, values: Row, identity: Row) -> int
         for name, value in row.items()
     }
     text = _update_text(record.__table__, tuple(values), tuple(identity), dialect)
-    return quick_statements.send(session, text, parameters).count
+    return quick_statements.send(session, text, parameters).total
 
 
 def _processed(process: Callable[[Any], Any] | None, value: Any) -> Any:
@@ -162,7 +162,7 @@ def _update_text(table: Any, names: tuple[str, ...], identity: tuple[str, ...], 
 
 
 def _insert(session: Session, record: Any, rows: Sequence[Row], unique: Sequence[str], update: Sequence[str]) -> int:
-    return _sent(session, record, rows, unique, update).count
+    return _sent(session, record, rows, unique, update).total
 
 
 def _sent(
@@ -242,35 +242,50 @@ class _Values:
     dialect: Dialect
     #: Name -> value, as the driver takes it.
     parameters: dict[str, Any] = field(default_factory=dict)
-    _known: dict[tuple[str, Hashable], str] = field(default_factory=dict)
+    #: Column -> value -> its text.
+    _known: dict[str, dict[Hashable, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.table_name, self.columns, self._processors = _names_of(self.table, self.dialect)
-        self._holder = ":{}" if self.dialect.name == "sqlite" else "%({})s"
+        self._is_sqlite = self.dialect.name == "sqlite"
 
     def texts(self, name: str, given: list[Any]) -> list[str]:
         """The texts of a column's values in all rows; most columns have one value."""
         if given.count(given[0]) == len(given):
             return [self.text(name, given[0])] * len(given)
-        return [self.text(name, value) for value in given]
+        process, known, made = self._processors[name], self._known.setdefault(name, {}), []
+        for value in given:
+            kind = type(value)
+            if value is None:
+                made.append("NULL")
+            elif kind is int:
+                made.append(str(value))
+            elif kind is dict or not isinstance(value, Hashable):
+                made.append(self._parameter(value, process))
+            else:
+                text = known.get(value)
+                if text is None:
+                    text = known[value] = self._parameter(value, process)
+                made.append(text)
+        return made
 
     def text(self, name: str, value: Any) -> str:
         """How this value of this column stands in the statement."""
         if value is None:
             return "NULL"
-        kind = type(value)
-        if kind is int:
+        if type(value) is int:
             return str(value)
-        key = (name, value) if kind is not dict and isinstance(value, Hashable) else None
-        if key is not None and key in self._known:
-            return self._known[key]
-        process = self._processors[name]
+        if not isinstance(value, Hashable):
+            return self._parameter(value, self._processors[name])
+        known = self._known.setdefault(name, {})
+        if value not in known:
+            known[value] = self._parameter(value, self._processors[name])
+        return known[value]
+
+    def _parameter(self, value: Any, process: Callable[[Any], Any] | None) -> str:
         holder = f"p{len(self.parameters)}"
         self.parameters[holder] = value if process is None else process(value)
-        text = self._holder.format(holder)
-        if key is not None:
-            self._known[key] = text
-        return text
+        return f":{holder}" if self._is_sqlite else f"%({holder})s"
 
 
 @lru_cache(maxsize=100)

@@ -130,11 +130,11 @@ def _best(candidates: list[_Candidate], at: datetime, employee_id: int | None) -
 
 def _customers(session: Session, numbers: set[str]) -> dict[str, _Customer]:
     """E.164 -> the customer; a main number wins over another customer's alternative one."""
-    rows = finished_texts.rows(session, _customers_query(), {"numbers": sorted(numbers)})
+    rows = finished_texts.rows(session, _customers_query(), {"numbers": sorted(numbers)}, names_indexes=True)
     found = [_Customer(*row) for row in rows]
     by_alternative = {each.alternative_e164: each for each in found if each.alternative_e164 in numbers}
     by_main = {each.mobile_e164: each for each in found if each.mobile_e164 in numbers}
-    return by_alternative | by_main  # type: ignore[return-value]  # these have the number
+    return by_alternative | by_main
 
 
 @lru_cache
@@ -151,7 +151,8 @@ def _candidates(session: Session, numbers: set[str], customer_ids: set[int]) -> 
     values |= {"customers": sorted(customer_ids)} if customer_ids else {}
     found: _Candidates = defaultdict(list)
     # A record that several branches have found is the same row in each.
-    for row in set(finished_texts.rows(session, _candidates_query(bool(customer_ids)), values)):
+    query = _candidates_query(bool(customer_ids))
+    for row in set(finished_texts.rows(session, query, values, names_indexes=True)):
         kind, meaning, key, number, created_on, status_on, replied_on, assignee_id, owner_id, customer_id, *own = row
         ended_on = status_on if meaning in _ENDED[kind] else None
         candidate = _Candidate(key, number, created_on, ended_on, assignee_id, owner_id, not replied_on)

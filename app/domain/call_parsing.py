@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -227,13 +227,22 @@ def call_status(direction: str, is_answered: bool) -> str:
 
 
 def _status(direction: str, raw: dict[str, Any], seconds: int) -> str:
-    status = _word(raw.get("status") or raw.get("native_call_status") or "Completed")
-    native_status = _word(raw.get("native_call_status"))
-    native_type = _word(raw.get("native_call_type"))
-    is_missed = bool({status, native_status, _word(raw.get("type"))} & _MISSED) or native_type in _MISSED_TYPES
+    if not seconds:
+        return call_status(direction, False)
+    names = ("status", "native_call_status", "native_call_type", "type")
+    status, native_status, native_type, call_type = [str(raw.get(name) or "")[:100] for name in names]
+    return call_status(
+        direction, not _is_missed(direction, status or native_status, native_status, native_type, call_type)
+    )
+
+
+@lru_cache(maxsize=1000)
+def _is_missed(direction: str, status: str, native_status: str, native_type: str, call_type: str) -> bool:
+    """Whether these words, of which telephones have few, say that nobody answered."""
+    words = {_word(status or "Completed"), _word(native_status)}
     if direction == "Outgoing":
-        is_missed = bool({status, native_status} & _NOT_PICKED)
-    return call_status(direction, bool(seconds) and not is_missed)
+        return bool(words & _NOT_PICKED)
+    return bool((words | {_word(call_type)}) & _MISSED) or _word(native_type) in _MISSED_TYPES
 
 
 def _seconds(value: Any) -> int:
@@ -299,11 +308,11 @@ def _device_call_id(raw: dict[str, Any], started: datetime, from_number: str) ->
 
 
 def _native(raw: dict[str, Any], seconds: int, telephone: Telephone) -> dict[str, Any]:
-    kept: dict[str, Any] = {
-        name: storable_text(str(raw[name]))[:140]
-        for name in _NATIVE
-        if isinstance(raw.get(name), str | int | float) and raw[name] != ""
-    }
+    kept: dict[str, Any] = {}
+    for name in _NATIVE:
+        value = raw.get(name)
+        if value is not None and value != "" and isinstance(value, str | int | float):
+            kept[name] = storable_text(str(value))[:140]
     duration = raw.get("native_duration")
     kept["duration"] = duration if isinstance(duration, int) and 0 <= duration <= MAX_SECONDS else seconds
     return kept | {"start_time": storable_text(str(raw["start_time"]))[:40], "zone": telephone.zone_name}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, bindparam, select, union_all
+from sqlalchemy import ColumnElement, Text, and_, bindparam, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from app.domain import (
@@ -119,7 +120,8 @@ class _KnownCall:
     direction: str
     duration_seconds: int
     ended_on: datetime | None
-    native: dict[str, Any]
+    #: As JSON, if it was read.
+    native: dict[str, Any] | str
     #: When it began, as it is stored.
     started_on: datetime
 
@@ -133,13 +135,14 @@ class _KnownCall:
         self.direction = call.direction if self.direction == "Unknown" else self.direction
         self.duration_seconds = max(call.duration_seconds, self.duration_seconds)
         self.ended_on = max(call.ended_on, self.ended_on or call.ended_on)
-        self.native = call.native | self.native | {"duration": call.native["duration"]}
+        known = json.loads(self.native) if isinstance(self.native, str) else self.native
+        self.native = call.native | known | {"duration": call.native["duration"]}
         return before != (self.direction, self.duration_seconds, self.ended_on)
 
     def copy_to(self, call: ParsedCall) -> None:
         """Give the record that will be written everything that is known about the call."""
         call.direction, call.duration_seconds = self.direction, self.duration_seconds
-        call.ended_on, call.native = self.ended_on or call.ended_on, self.native
+        call.ended_on, call.native = self.ended_on or call.ended_on, cast(dict[str, Any], self.native)
         call.status = call_status(self.direction, bool(self.duration_seconds))
 
 
@@ -178,15 +181,19 @@ def _store(session: Session, batch: Batch) -> None:
 def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall], dict[Any, _KnownCall]]:
     """The employee's stored calls that the batch may contain, by the telephone's id and by natural key."""
     seconds = [call.started_on.replace(microsecond=0) for call in batch.calls]
-    numbers = {call.other_e164 for call in batch.calls}
+    first, end = min(seconds), max(seconds) + timedelta(seconds=1)
     values: dict[str, Any] = {
         "employee": batch.telephone.employee_id,
         "names": sorted({call.device_call_id for call in batch.calls}),
-        "first": min(seconds),
-        "end": max(seconds) + timedelta(seconds=1),
+        "first": first,
+        "end": end,
     }
-    query = _known_calls_query(numbers != {None}, None in numbers)
-    values |= {"numbers": sorted(filter(None, numbers))} if numbers != {None} else {}
+    if end - first <= _SHORT:
+        query = _known_calls_query()
+    else:
+        numbers = {call.other_e164 for call in batch.calls}
+        values |= {"numbers": sorted(filter(None, numbers))} if numbers != {None} else {}
+        query = _known_calls_query(numbers != {None}, None in numbers)
     by_id: dict[str, _KnownCall] = {}
     by_natural_key: dict[Any, _KnownCall] = {}
     for *columns, from_number, to_number, other_e164 in finished_texts.rows(session, query, values):
@@ -199,11 +206,16 @@ def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall],
     return by_id, by_natural_key
 
 
-@lru_cache
-def _known_calls_query(has_numbers: bool, has_unknown: bool) -> Any:
-    """SELECT of the `employee`'s calls with these `names`, and of those between `first` and `end` with the `numbers`.
+#: A person has so few calls in this time that all of them are read, which costs less than to ask for each number.
+_SHORT = timedelta(hours=12)
 
-    `has_unknown`: also of those without a number. Made once: making it costs more than sending it.
+
+@lru_cache
+def _known_calls_query(has_numbers: bool | None = None, has_unknown: bool = False) -> Any:
+    """SELECT of the `employee`'s calls with these `names`, and of those between `first` and `end`.
+
+    `has_numbers`: of the latter only those with the `numbers`; `has_unknown`: also those without a number.
+    Made once: making it costs more than sending it.
     """
     columns = (
         CallLog.id,
@@ -211,7 +223,7 @@ def _known_calls_query(has_numbers: bool, has_unknown: bool) -> Any:
         CallLog.direction,
         CallLog.duration_seconds,
         CallLog.ended_on,
-        CallLog.native,
+        type_coerce(CallLog.native, Text),
         CallLog.started_on,
         CallLog.from_number,
         CallLog.to_number,
@@ -219,6 +231,8 @@ def _known_calls_query(has_numbers: bool, has_unknown: bool) -> Any:
     )
     within = and_(CallLog.started_on >= bindparam("first"), CallLog.started_on < bindparam("end"))
     rules: list[ColumnElement[bool]] = [CallLog.device_call_id.in_(bindparam("names", expanding=True))]
+    if has_numbers is None:
+        rules.append(within)
     if has_numbers:
         rules.append(and_(CallLog.other_e164.in_(bindparam("numbers", expanding=True)), within))
     if has_unknown:

@@ -137,7 +137,7 @@ def _take(session: Session, series: Series, size: int) -> int:
     else:
         session.flush()
         sent = quick_statements.send(session, _INCREMENT, {"size": size, "kind": kind, "year": year})
-        last = sent.last_id if sent.count else None
+        last = sent.last_id if sent.total else None
     if last is None:
         _create_series(session, kind, year)
         return _take(session, series, size)

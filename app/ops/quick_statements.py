@@ -21,7 +21,7 @@ class Sent(NamedTuple):
     #: As the driver reads them; empty where the statement has no result.
     rows: Sequence[tuple[Any, ...]]
     #: How many rows the database says it found or wrote.
-    count: int
+    total: int
     #: The id that an INSERT of one row has made.
     last_id: int
     #: How many warnings the database has.

@@ -111,7 +111,7 @@ class Security(SecurityManager):
 
         Requests for static files load none, nor do health checks, which answer without the database.
         """
-        held: Any = g._get_current_object()  # type: ignore[attr-defined]  # a proxy is asked anew each time
+        held: Any = g._get_current_object()  # a proxy is asked anew each time
         for name in _REQUEST_GLOBALS:
             held.pop(name, None)
         held.user = current_user
