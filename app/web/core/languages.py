@@ -66,8 +66,15 @@ def _accepted_languages() -> list[str]:
 
 def spoken() -> tuple[str, str | None]:
     """Identifies the language of this response, for what is made once per language: (language, territory)."""
-    locale = get_locale()
-    return (locale.language, locale.territory) if locale else ("", None)  # the name of a locale is slow to build
+    context = _context()
+    locale = getattr(context, "babel_locale", None) or get_locale()
+    if context is None or locale is None:
+        return ("", None)
+    kept: tuple[Any, tuple[str, str | None]] | None = getattr(context, "spoken", None)
+    if kept is None or kept[0] is not locale:
+        # The name of a locale is slow to build.
+        kept = context.spoken = (locale, (locale.language, locale.territory))
+    return kept[1]
 
 
 #: (id of a lazy text, language) -> the text itself, so that its id stays its own, and what it says.

@@ -4,6 +4,7 @@ server looks up. Who sees the number masked calls without learning it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,14 +57,21 @@ def url_of(kind: str, key: int | str, viewer: Viewer, number: str = "mobile") ->
     return f"/calls/dial/{kind}/{key}{which}" if may_call(viewer) else None
 
 
-def link(cells: dict[str, dict[str, Any]], record: Any, key: int, viewer: Viewer) -> None:
-    """Let the cells with numbers of a record lead to a call by the CRM, masked or not, where it can make calls."""
+def linker(record: Any, viewer: Viewer) -> Callable[[dict[str, dict[str, Any]], int], None] | None:
+    """What lets the cells with numbers of a row of this record, masked or not, lead to a call by the CRM.
+
+    None where the CRM can make none.
+    """
     kind = next((name for name, model in KINDS.items() if model is record and hasattr(model, "mobile_e164")), None)
     if kind is None or not may_call(viewer):
-        return
-    for name in NUMBERS.keys() & cells.keys():
-        if cells[name].get("text"):
-            cells[name] |= {"kind": "phone", "call_url": url_of(kind, key, viewer, name)}
+        return None
+
+    def link(cells: dict[str, dict[str, Any]], key: int) -> None:
+        for name in NUMBERS.keys() & cells.keys():
+            if cells[name].get("text"):
+                cells[name] |= {"kind": "phone", "call_url": url_of(kind, key, viewer, name)}
+
+    return link
 
 
 def find(kind: str, pk: Any, number: str = "mobile") -> Target:

@@ -13,7 +13,7 @@ from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
 from app.web.records.groups import Group
 from app.web.records.list_columns import Chosen
-from app.web.records.list_page import list_page, list_row, url
+from app.web.records.list_page import list_page, list_rows, url
 from app.web.records.list_rows import rows_html, tools_look
 
 
@@ -21,7 +21,7 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer:
     """The page, or the part of it that htmx asked for."""
     found = groups.load(screen, name, replace(list_query, size=groups.ROWS), columns.names, viewer)
     shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
-    shown["rows"] = [list_row(screen, row, columns.names, viewer) for group in found for row in group.rows]
+    shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)
     shown |= {"tabs": screen.tabs(viewer), "count_text": groups.total_text(found), "page_sizes": [], "next_url": None}
     left_out = groups.people_left_out(screen, name, viewer)
     if left_out:

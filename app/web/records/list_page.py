@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,7 +46,7 @@ def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chos
             | {"editable": editable.in_list(screen, record_table.by_name[name], viewer)}
             for name in names
         ],
-        "rows": [list_row(screen, row, names, viewer) for row in rows],
+        "rows": list_rows(screen, rows, names, viewer),
         "filters": _chips(screen, viewer),
         "is_filtered": any(key.startswith("_flt_") or key in ("q", "where", "figure") for key in request.args),
         "filters_path": f"{screen.route_base}/filters",
@@ -249,24 +250,29 @@ def column_head(each: Field, columns: Chosen) -> dict[str, Any]:
     }
 
 
-def list_row(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
-    """One row: its cells in the order of the columns."""
-    values = tuple(row)
-    slices = screen.record_table.selection(names)[1]
-    cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
-    dial_targets.link(cells, screen.service.record, values[0], viewer)
-    address = row_url(screen.route_base, values[0], cells.get("number", {}).get("text"))
-    title = next((cell.get("text") for cell in cells.values() if cell.get("text")), str(values[0]))
+def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:
+    """The rows: their cells in the order of the columns."""
+    slices, base = screen.record_table.selection(names)[1], screen.route_base
     may_edit = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
-    return {
-        "id": values[0],
-        "url": address,
-        "title": title,
-        "cells": list(cells.values()),
-        "may_edit": may_edit,
-        "may_delete": False,
-        "edit_url": f"{screen.route_base}/edit/{values[0]}",
-    }
+    link = dial_targets.linker(screen.service.record, viewer)
+    made = []
+    for row in rows:
+        values = tuple(row)
+        key, cells = values[0], {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
+        if link is not None:
+            link(cells, key)
+        made.append(
+            {
+                "id": key,
+                "url": row_url(base, key, cells.get("number", {}).get("text")),
+                "title": next((cell.get("text") for cell in cells.values() if cell.get("text")), str(key)),
+                "cells": list(cells.values()),
+                "may_edit": may_edit,
+                "may_delete": False,
+                "edit_url": f"{base}/edit/{key}",
+            }
+        )
+    return made
 
 
 def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:

@@ -47,8 +47,8 @@ class _Rows:
         self.first = f'<th scope="row" class="first {looks[0]}"{labels[0]}>' if looks else ""
         parts = list(zip(looks, ends, labels, strict=True))[1:]
         self.full = [f'<td class="{look}{end}"{label}>' for look, end, label in parts]
-        # A phone doesn't show them, so it needs no label of theirs.
-        self.empty = [f'<td class="{look}{end} is-missing">{cell(None)}</td>' for look, end, _label in parts]
+        # The dash is drawn by list.css. A phone doesn't show them, so it needs no label of theirs.
+        self.empty = [f'<td class="{look}{end} is-missing"></td>' for look, end, _label in parts]
         self.select, self.edit, self.call = escape(_("Select")), escape(_("Edit")), escape(_("Call"))
 
     def row(self, row: Row) -> str:

@@ -39,7 +39,8 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
     values = tuple(row)
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
     wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0]
-    dial_targets.link(cells, screen.service.record, wire["id"], viewer)
+    if (link := dial_targets.linker(screen.service.record, viewer)) is not None:
+        link(cells, wire["id"])
     reveals.link(screen, cells, wire["id"], viewer)
     may_write = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     related = screen.related_parts(wire, viewer)

@@ -10,7 +10,10 @@ from flask_babel import force_locale
 from jinja2 import DictLoader
 
 from app.models import LeadStatus
+from app.web.pages.pairs_html import value_pairs
+from app.web.pages.timeline_html import timeline_lines
 from app.web.pages.widgets import avatar, cell, stack
+from app.web.records.card_html import cards_html
 from app.web.records.list_rows import rows_html
 from tests.app_fixtures import World
 
@@ -70,6 +73,52 @@ def test_a_row_escapes_what_it_is_called(world: World) -> None:
     with world.app.test_request_context("/"):
         drawn = rows_html(page)
     assert "<script" not in drawn and drawn.count("<tr") == 1
+
+
+MOMENT = CELLS[11]
+ACTOR = {"full_name": BAD, "initials": BAD, "picture": BAD}
+ENTRIES: list[dict[str, Any]] = [
+    {"kind": "note", "headline": BAD, "parts": [{"text": BAD}, {"text": BAD, "person": BAD}], "edit_url": BAD},
+    {"kind": "note", "headline": BAD, "edited": MOMENT, "former": [{"text": BAD * 30, "at": BAD}], "owner": None},
+    {"kind": "message", "headline": BAD, "subject": BAD, "body": BAD, "rest": BAD, "reason": BAD, "open_url": BAD},
+    {"kind": "call", "headline": BAD, "audio": [BAD], "audio_note": BAD, "audio_failed": [BAD]},
+    {"kind": "status_change", "headline": BAD, "changes": [{"label": BAD, "old": BAD, "new": None}]},
+    {"kind": "field_change", "headline": BAD, "folded": [{"at": MOMENT, "changes": []}] * 2},
+    {"kind": "note", "headline": BAD, "files": [{"label": BAD, "kind": "file", "icon": "file", "url": BAD}]},
+    {"kind": "call", "headline": BAD, "actions": [{"label": BAD, "url": BAD, "method": "post", "icon": "check"}]},
+]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=range(len(ENTRIES)))
+def test_a_line_of_a_timeline_escapes_every_text(world: World, entry: dict[str, Any]) -> None:
+    more = {"id": BAD, "tone": BAD, "actor": ACTOR, "at": MOMENT, "owner": {"url": BAD, "number": BAD}}
+    with world.app.test_request_context("/"):
+        drawn = str(timeline_lines([more | entry]))
+    assert "&lt;script&gt;" in drawn and "<script" not in drawn and drawn.count('<li class="entry') == 1
+
+
+def test_a_line_without_moment_and_actor_is_of_the_system(world: World) -> None:
+    with world.app.test_request_context("/"):
+        drawn = str(timeline_lines([{"kind": "system", "headline": "Lead created", "at": {"kind": "missing"}}]))
+    assert "The system" in drawn and "<time" not in drawn
+
+
+def test_values_beside_a_record_escape_every_text(world: World) -> None:
+    field = {"name": BAD, "label": BAD, "help": BAD, "is_editable": True, "cell": CELLS[0] | {"reveal_url": BAD}}
+    with world.app.test_request_context("/"):
+        drawn = value_pairs([field, field | {"cell": {"kind": "missing"}}], BAD)
+        still = value_pairs([field | {"help": None}], None)
+    assert "<script" not in drawn + still and drawn.count("inline-edit") == 2 and drawn.count("data-reveal ") == 1
+    assert "inline-edit" not in still and "data-inline" not in still
+
+
+def test_a_card_escapes_every_text(world: World) -> None:
+    people = [CELLS[4] | {"picture": BAD}, CELLS[5]]
+    card = {"id": 1, "title": BAD, "number": BAD, "url": BAD, "people": people}
+    card["lines"] = [CELLS[0] | {"titled": True, "caption": BAD}]
+    with world.app.test_request_context("/"):
+        moved, still = cards_html([card] * 2, BAD, True), cards_html([card], BAD, False)
+    assert "<script" not in moved + still and moved.count("data-card-move") == 2 and "data-card-move" not in still
 
 
 def test_words_are_filled_in_per_language_and_only_where_they_are_known(world: World) -> None:

@@ -78,8 +78,22 @@ def test_one_can_choose_otherwise(world: World, door: Any) -> None:
 def test_the_page_offers_it_chosen(world: World) -> None:
     ticket = world.make.ticket("cleo")
     (task,) = world.rows(select(Task).where(Task.ticket_id == ticket.id))
+    address = f"/tickets/move/{ticket.id}?status={world.ticket_status['Resolved']}&version={ticket.version}"
     page = unescape(world.door("cleo").screen(f"/tickets/{ticket.number}").text)
-    assert f'name="close_tasks" value="{task.id}" checked' in page
+    assert f'data-dialog-url="{address}"' in page
+    dialog = unescape(world.door("cleo").screen(address, headers={"HX-Request": "true"}).text)
+    assert f'name="close_tasks" value="{task.id}" checked' in dialog and dialog.lstrip().startswith("<dialog")
+    assert f'name="close_tasks" value="{task.id}" checked' in world.door("cleo").screen(address).text
+
+
+def test_a_status_that_asks_for_nothing_has_no_form(world: World) -> None:
+    lead, statuses = world.make.lead("ana"), world.lead_status
+    for status in (statuses["Contacted"], 0, 10**12, "x", ""):
+        assert world.door("ana").screen(f"/leads/move/{lead.id}?status={status}").status_code == 404, status
+    address = f"/leads/move/{lead.id}?status={statuses['Sent to HO']}"
+    assert 'name="pod_id"' in world.door("ana").screen(address).text
+    assert world.door("ben").screen(address).status_code == 404
+    assert world.door("ana").screen(f"{address}&version=x").status_code == 422
 
 
 # --- a follow-up
@@ -156,11 +170,12 @@ def test_a_scheduled_follow_up_offers_what_it_replaces(world: World) -> None:
     lead = world.make.lead("ana", task={})
     today = world.make.task(lead, due_on=datetime.now(UTC) - timedelta(minutes=5))
     later = world.make.task(lead, due_on=datetime.now(UTC) + timedelta(days=5))
-    page = unescape(world.door("ana").screen(f"/leads/{lead.number}").text)
+    address = f"/leads/move/{lead.id}?status={world.lead_status['Follow-up Scheduled']}"
+    page = unescape(world.door("ana").screen(address).text)
     assert f'name="close_tasks" value="{today.id}" checked' in page
     # What a colleague has to do is offered, but not chosen
     of_mia = world.make.task(lead, due_on=datetime.now(UTC) - timedelta(minutes=5), assignee_id=world.id_of("mia"))
-    page = unescape(world.door("ana").screen(f"/leads/{lead.number}").text)
+    page = unescape(world.door("ana").screen(address).text)
     assert f'name="close_tasks" value="{of_mia.id}" checked' not in page
     assert f'name="close_tasks" value="{later.id}"' in page
     assert f'name="close_tasks" value="{later.id}" checked' not in page
