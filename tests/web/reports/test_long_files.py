@@ -112,7 +112,7 @@ def test_a_report_is_written_watched_and_fetched_over_rest(world: World) -> None
     answer = mia.rest("POST", path, {"format": "csv"})
     assert (answer.status_code, answer.json["state"]) == (202, "waiting")
     key = answer.json["id"]
-    assert mia.rest("GET", f"export/{key}/file").status_code == 422
+    assert mia.rest("GET", f"export/{key}/file").status_code == 400
     (run,) = world.rows(select(ExportRun))
     written(world, run)
     assert (mia.rest("GET", f"export/{key}").json["state"], world.fresh(run).rows) == ("done", 5)
@@ -161,7 +161,7 @@ def test_an_export_is_stopped_over_rest(world: World) -> None:
         assert not export_work.step(key, "one")
     assert world.count(TransferPart) == 0
     assert mia.rest("POST", f"export/{key}/cancel").json["state"] == "cancelled"  # again: stays as it is
-    assert mia.rest("GET", f"export/{key}/file").status_code == 422
+    assert mia.rest("GET", f"export/{key}/file").status_code == 400
 
 
 def test_a_report_that_is_short_or_limited_is_the_answer(world: World) -> None:
