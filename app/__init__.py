@@ -54,6 +54,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     error_reports.install(settings.sentry_dsn, settings.server_name)
     app = Flask(__name__)
     app.jinja_environment = PageEnvironment
+    app.ensure_sync = lambda function: function  # type: ignore[method-assign]  # nothing here is a coroutine; Flask asks each hook of each request
     app.url_rule_class = lazy_rules.LazyRule
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)

@@ -49,10 +49,10 @@ def last(app: Flask) -> ShownBrand:
     return shown
 
 
-def current(app: Flask, session: Session) -> ShownBrand:
-    """The brand, at most SECONDS old; one statement at times."""
+def current(app: Flask, session: Session, seconds: float = SECONDS) -> ShownBrand:
+    """The brand, at most so many seconds old; one statement at times."""
     read_at, shown = app.extensions.get(_KEY) or (0.0, None)
-    return shown if shown is not None and time.monotonic() - read_at < SECONDS else read(app, session)
+    return shown if shown is not None and time.monotonic() - read_at < seconds else read(app, session)
 
 
 def read(app: Flask, session: Session) -> ShownBrand:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import secrets
 from typing import Any
 
@@ -16,30 +17,41 @@ from flask import Response, g
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFProtect, _FlaskFormCSRF
 
-#: Distinguishes a masked token from a plain one.
-PREFIX = "m."
+#: Distinguishes a masked token from a plain one; and how the version before this one began them, in pages still open.
+PREFIX, FORMER_PREFIX = "k.", "m."
+#: Of the key that stands before the masked token: 2^128 masks.
+_KEY_BYTES = 16
 #: Longer tokens are none of ours.
 _MAX_LENGTH = 2000
 
 
 def mask(token: str) -> str:
-    """The token under a random mask, in characters of a URL."""
-    plain = token.encode()
-    key = secrets.token_bytes(len(plain))
-    return PREFIX + base64.urlsafe_b64encode(key + _xor(plain, key)).decode().rstrip("=")
+    """The token under a random mask, in characters of a URL.
+
+    The page carries a short key, of which the mask is made: a page may have dozens of forms.
+    """
+    plain, key = token.encode(), secrets.token_bytes(_KEY_BYTES)
+    return PREFIX + base64.urlsafe_b64encode(key + _xor(plain, _mask_of(key, len(plain)))).decode().rstrip("=")
 
 
 def unmask(sent: str | None) -> str | None:
     """The token of a masked one; anything else as it is, to be refused or accepted by the check of the token."""
-    if not sent or not sent.startswith(PREFIX) or len(sent) > _MAX_LENGTH:
+    if not sent or not sent.startswith((PREFIX, FORMER_PREFIX)) or len(sent) > _MAX_LENGTH:
         return sent
-    text = sent.removeprefix(PREFIX)
+    text = sent[len(PREFIX) :]
     try:
         both = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        half = len(both) // 2
-        return _xor(both[:half], both[half:]).decode()
+        if sent.startswith(FORMER_PREFIX):  # the key is as long as the token
+            half = len(both) // 2
+            return _xor(both[:half], both[half:]).decode()
+        key, hidden = both[:_KEY_BYTES], both[_KEY_BYTES:]
+        return _xor(hidden, _mask_of(key, len(hidden))).decode()
     except (binascii.Error, ValueError):
         return ""
+
+
+def _mask_of(key: bytes, size: int) -> bytes:
+    return hashlib.shake_256(key).digest(size)
 
 
 def _xor(one: bytes, other: bytes) -> bytes:

@@ -28,6 +28,8 @@ class RoutedSession(Session):
 
     #: Says from which server a statement is read, None = the primary; see app/access/replica_reads.py.
     reader: Callable[[Any], Any] | None = None
+    #: The primary, where it is the application's only database; found once, for each statement asks three times.
+    _only: Any = None
 
     def get_bind(self, mapper: Any = None, clause: Any = None, bind: Any = None, **options: Any) -> Any:
         """The server for a statement."""
@@ -36,7 +38,14 @@ class RoutedSession(Session):
             engine = choose(clause)
             if engine is not None:
                 return engine
-        return super().get_bind(mapper, clause, bind, **options)
+        if bind is not None:
+            return bind
+        if self._only is None:
+            engines = self._db.engines
+            if len(engines) != 1 or None not in engines:
+                return super().get_bind(mapper, clause, bind, **options)
+            self._only = engines[None]
+        return self._only
 
 
 db = SQLA(session_options={"expire_on_commit": False, "class_": RoutedSession})

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import access
+from app.access.finished import listed
 from app.models import Customer, Lead, Ticket
 
 #: Column of the notification -> record, root of its pages.
@@ -37,10 +39,19 @@ def record_cards(session: Session, rows: Iterable[Any]) -> RecordCards:
     for column, (record, _root) in _RECORDS.items():
         ids = {getattr(row, column) for row in rows if getattr(row, column) is not None}
         if ids:
-            named = session.execute(_named(record).where(record.id.in_(ids)))
-            for key, number, *names in named:
+            for key, number, *names in _read(session, record, sorted(ids)):
                 found[column, key] = RecordCard(str(number), _name(names))
     return found
+
+
+def _read(session: Session, record: Any, ids: list[int]) -> list[tuple[Any, ...]]:
+    parameters = listed(ids, "row")
+    question = access.Question(
+        ("cards", record, len(parameters)),
+        lambda: _named(record).where(record.id.in_(parameters)),
+        frozenset({record.__tablename__, Customer.__tablename__}),
+    )
+    return access.answer(session, question, {each.key: each.value for each in parameters})
 
 
 def _named(record: Any) -> Any:

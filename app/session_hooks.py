@@ -46,6 +46,7 @@ HOOKS = (
     ),
     Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
     Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
+    Hook("do_orm_execute", hold_guard.refuse_bulk, "Statements without objects spare what is under a legal hold, too."),
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
     Hook("before_flush", consents.refuse_change, "The consent ledger is append-only, also for admins and jobs."),
     Hook("before_flush", hold_guard.refuse_deletions, "Nothing that is under a legal hold is deleted."),

@@ -31,8 +31,11 @@ class Logins:
 
     admin: tuple[str, str]
     replication: tuple[str, str]
-    #: ca, cert and key: files by which the servers are reached over TLS; {} = as they offer it, and unchecked.
-    tls: dict[str, str] = field(default_factory=dict)
+    #: ca, cert, key: files by which the servers are reached over TLS, and check_hostname; {} = as they offer it, and
+    #: unchecked.
+    tls: dict[str, str | bool] = field(default_factory=dict)
+    #: ca, cert, key: files on the database servers, by which one reaches the other; {} = those it was told before.
+    replication_tls: dict[str, str] = field(default_factory=dict)
 
 
 def position_of(text: str | None) -> Position:
@@ -163,10 +166,14 @@ class Server:
         self.rows("STOP SLAVE")
         if from_own_changes:
             self.rows("SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos")
+        tls = self.logins.replication_tls
+        named = "".join(f", master_ssl_{name} = %s" for name in tls)
+        checked = ", master_ssl_verify_server_cert = 1" if "ca" in tls else ""
+        encrypted = ", master_ssl = 1" if self.logins.tls or tls else ""
         self.rows(
             "CHANGE MASTER TO master_host = %s, master_port = %s, master_user = %s, master_password = %s, "
-            f"master_use_gtid = slave_pos, master_connect_retry = 1{', master_ssl = 1' if self.logins.tls else ''}",
-            *(host.strip("[]"), int(port), user, password),
+            f"master_use_gtid = slave_pos, master_connect_retry = 1{encrypted}{named}{checked}",
+            *(host.strip("[]"), int(port), user, password, *tls.values()),
         )
         self.set_quietly("rpl_semi_sync_master_enabled", 0)
         self.set_quietly("rpl_semi_sync_slave_enabled", 1)

@@ -15,6 +15,9 @@ with their next connection, and people can save again; restart the CRM when ther
     [replication]
     user = …          may: REPLICATION SLAVE
     password = …
+    ssl_ca = …        where replication goes over TLS: files on the database servers, the same path on each; ssl_cert
+    ssl_cert = …      and ssl_key where that user must have a certificate. Without them, a server uses those that it
+    ssl_key = …       was told when it began to follow, and a former primary was told none.
 
 --accept-loss goes on where changes may be lost that people were told are saved. It ends with 0, or with 1 and a
 sentence.
@@ -37,6 +40,7 @@ from database_servers import MYSQL_ERRORS, Logins, Refused, Server, covers, wait
 
 #: How long a replica may take to take over what it has received.
 CATCH_UP_SECONDS = 60.0
+_TLS = ("ca", "cert", "key")
 _LINE = re.compile(r"^(CRM_DATABASE_URL|CRM_REPLICA_URLS)=(['\"]?)(.*)\2\s*$", re.MULTILINE)
 
 
@@ -99,10 +103,11 @@ def place_of(url: str) -> str:
     return f"{host}:{parts.port or 3306}"
 
 
-def tls_of(url: str) -> dict[str, str]:
+def tls_of(url: str) -> dict[str, str | bool]:
     """The files of TLS that a database's URL names, as PyMySQL calls them; the same for all servers."""
     given = dict(parse_qsl(urlsplit(url).query))
-    return {name: given[f"ssl_{name}"] for name in ("ca", "cert", "key") if given.get(f"ssl_{name}")}
+    found: dict[str, str | bool] = {name: given[f"ssl_{name}"] for name in _TLS if given.get(f"ssl_{name}")}
+    return found | ({"check_hostname": False} if given.get("ssl_check_hostname", "").lower() == "false" else {})
 
 
 def moved(url: str, place: str) -> str:
@@ -120,11 +125,12 @@ def logins_in(path: Path) -> Logins:
             raise Refused(f"Others may read {path}, which holds passwords. Run: chmod 600 {path}")
         parser.read_string(path.read_text())
         users = [(parser[part]["user"], parser[part]["password"]) for part in ("admin", "replication")]
+        tls = {name: parser["replication"][f"ssl_{name}"] for name in _TLS if f"ssl_{name}" in parser["replication"]}
     except OSError as error:
         raise Refused(f"{path} can't be read: {error.strerror}. deploy/promote --help says what it holds.") from None
     except (configparser.Error, KeyError):
         raise Refused(f"{path} isn't complete. deploy/promote --help says what it holds.") from None
-    return Logins(*users)
+    return Logins(*users, replication_tls=tls)
 
 
 # --- promoting

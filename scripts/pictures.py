@@ -1,8 +1,8 @@
 """Take the pictures of docs/ from the product with demo data; with `--all FOLDER`, one of every page.
 
 `.venv/bin/python scripts/pictures.py` renews docs/pictures. `--all FOLDER` takes every page of PAGES at 1440×900 and
-390×844, light and dark, in English and Hindi (`--only leads,inbox`: these pages; `--plain`: light and English only).
-Needs what `make setup-test` installs.
+390×844, light and dark, in English and Hindi (`--only leads,inbox`: these pages; `--theme dark --language gu mr`: these
+looks; `--plain`: light and English only). Needs what `make setup-test` installs.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /re
 /imports/new /search?q=mehta /views/ /bell/ /bell/choices/ /me/ /phone/ /sessions/ /keys/ /signature/
 /users/userinfo/ /help/ /offline/ /settings/ /users/list/ /users/add /roles/list/ /roles/matrix/ /users/can/
 /groups/list/ /settings/brand/ /settings/business/ /settings/hours/ /settings/holidays/list/ /turns/ /settings/sla/list/
-/settings/lists/ /settings/fields/ /settings/fields/add /settings/legal-holds/ /settings/files/ /duplicates/ /reports/
+/settings/lists/ /settings/fields/ /settings/fields/add /settings/legal-holds/ /settings/files/ /reports/
 /settings/lead-statuses/list/ /settings/ticket-statuses/list/ /settings/ticket-subjects/list/
 /settings/account-types/list/ /settings/lead-sources/list/ /settings/support-pages/list/
 /settings/message-templates/list/ /settings/channels/ /undelivered/ /mails/ /settings/do-not-disturb/
 /settings/caller-ids/ /health/ /self-test/ /jobs/ /queue/ /backups/ /settings/retention/ /webhooks/ /audit/
+/reports/new first:/reports/ /settings/legal-holds/new /webhooks/add /campaigns/new /duplicates/
 """
 #: Name -> address.
 PAGES = {re.sub(r"\W+", "-", address).strip("-") or "day": address for address in _ADDRESSES.split()}
@@ -161,7 +162,7 @@ def take(house: House, names: list[str]) -> None:
 
 def take_all(house: House, folder: Path, names: list[str], options: Any) -> Iterator[str]:
     """Every page in every look; yields a line about each that is wrong."""
-    looks = [("light", "en")] if options.plain else list(itertools.product(("light", "dark"), ("en", "hi")))
+    looks = [("light", "en")] if options.plain else list(itertools.product(options.theme, options.language))
     sizes = [(word, size) for word, size in SIZES.items() if options.size in (None, word)]
     for (theme, language), (word, size) in itertools.product(looks, sizes):
         page = house.seat(ADMIN, size, theme, language)
@@ -180,6 +181,10 @@ def main() -> int:
     parser.add_argument("--all", metavar="FOLDER", type=Path, help="every page in every look")
     parser.add_argument("--only", metavar="NAMES", default="", help="these pages or pictures, comma-separated")
     parser.add_argument("--plain", action="store_true", help="with --all: light and English only")
+    parser.add_argument("--theme", nargs="+", choices=("light", "dark"), default=("light", "dark"), help="with --all")
+    parser.add_argument(
+        "--language", nargs="+", choices=("en", "hi", "gu", "mr"), default=("en", "hi"), help="with --all"
+    )
     parser.add_argument("--size", choices=SIZES, help="with --all: this size only")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright

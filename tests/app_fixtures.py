@@ -38,8 +38,8 @@ from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.extensions import db
 from app.web.security import security_manager
 from app.web.security.sessions import hash_token
-from tests.makers import NOW
-from tests.reuse import AppMaker, AppPool, copy_folder
+from tests.makers import NOW, database
+from tests.reuse import AppMaker, AppPool, copy_folder, dispose
 from tests.servers import Databases, locked
 
 PASSWORD = "correct horse 9"
@@ -75,11 +75,22 @@ def settings_for(folder: Path, **environ: str) -> config.Settings:
     return config.load(known | environ)
 
 
-def settle(app: Flask) -> None:
-    """Migrate the application's database and add the users of PEOPLE."""
+def migrate(app: Flask) -> None:
+    """Migrate the application's database, with the permissions of the default roles."""
     with app.app_context():
         flask_migrate.upgrade()
     security_manager.sync_permissions(app)
+    dispose(app)
+
+
+def settle(app: Flask) -> None:
+    """Migrate the application's database and add the users of PEOPLE."""
+    migrate(app)
+    add_users(app)
+
+
+def add_users(app: Flask) -> None:
+    """Add the users of PEOPLE."""
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
         _add_users(session)
         session.commit()
@@ -440,14 +451,33 @@ class World:
 # --- fixtures
 
 
+@contextmanager
+def made_once(shared: Path, name: str) -> Iterator[bool]:
+    """Let one worker at a time in; yields whether it is the first, which makes what the others find."""
+    ready = shared / f"{name}.ready"
+    with (shared / f"{name}.lock").open("w") as lock, locked(lock):
+        yield not ready.exists()
+        ready.touch()
+
+
 @pytest.fixture(scope="session")
-def settled(shared: Path) -> Path:
+def migrated_folder(shared: Path) -> Path:
+    """An instance folder with a migrated SQLite database without users; for all workers, to be copied."""
+    folder = shared / "migrated-sqlite"
+    with made_once(shared, folder.name) as is_first:
+        if is_first:
+            migrate(create_app(settings_for(folder), TESTING=True))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def settled(shared: Path, migrated_folder: Path) -> Path:
     """An instance folder with a migrated SQLite database and its users; for all workers, copied for each test."""
-    folder, ready = shared / "settled-sqlite", shared / "settled-sqlite.ready"
-    with (shared / "settled-sqlite.lock").open("w") as lock, locked(lock):
-        if not ready.exists():
-            settle(create_app(settings_for(folder), TESTING=True))
-            ready.touch()
+    folder = shared / "settled-sqlite"
+    with made_once(shared, folder.name) as is_first:
+        if is_first:
+            copy_folder(migrated_folder, folder)
+            add_users(create_app(settings_for(folder), TESTING=True))
     return folder
 
 
@@ -515,16 +545,51 @@ def stored(world: World) -> Callable[[Any], dict[str, Any] | None]:
 
 
 @pytest.fixture(scope="session")
-def settled_mariadb(mariadb_server: Databases, shared: Path) -> str:
-    """The name of a migrated MariaDB database with its users, to be copied; all workers share it."""
-    name, ready = "crm_settled", shared / "settled"
-    with (shared / "settled.lock").open("w") as lock, locked(lock):
-        if not ready.exists():
+def migrated_mariadb(mariadb_server: Databases, shared: Path) -> str:
+    """The name of a migrated MariaDB database without users, to be copied; all workers share it."""
+    name = "crm_migrated"
+    with made_once(shared, name) as is_first:
+        if is_first:
             mariadb_server.create_database(name)
             url = mariadb_server.url(name)
-            settle(create_app(settings_for(shared / "instance", CRM_DATABASE_URL=url), TESTING=True))
-            ready.touch()
+            migrate(create_app(settings_for(shared / "instance", CRM_DATABASE_URL=url), TESTING=True))
     return name
+
+
+@pytest.fixture(scope="session")
+def settled_mariadb(mariadb_server: Databases, migrated_mariadb: str, shared: Path) -> str:
+    """The name of a migrated MariaDB database with its users, to be copied; all workers share it."""
+    name = "crm_settled"
+    with made_once(shared, name) as is_first:
+        if is_first:
+            mariadb_server.create_database(name)
+            mariadb_server.copy_database(migrated_mariadb, name)
+            url = mariadb_server.url(name)
+            add_users(create_app(settings_for(shared / "instance", CRM_DATABASE_URL=url), TESTING=True))
+    return name
+
+
+@pytest.fixture(scope="session")
+def reused_mariadb(mariadb_server: Databases, shared: Path) -> Iterator[tuple[str, str]]:
+    """The names of a MariaDB database with all tables and masters, for all workers, and of this worker's copy."""
+    source = "crm_masters"
+    with made_once(shared, source) as is_first:
+        if is_first:
+            mariadb_server.create_database(source)
+            database(mariadb_server.url(source)).dispose()
+    name = mariadb_server.create_database()
+    yield source, name
+    mariadb_server.drop_database(name)
+
+
+@pytest.fixture
+def masters_url(mariadb_server: Databases, reused_mariadb: tuple[str, str]) -> str:
+    """The URL of a MariaDB database with all tables, masters and roles, put back before each test.
+
+    Its ids go on where the last test ended.
+    """
+    mariadb_server.copy_database(*reused_mariadb)
+    return mariadb_server.url(reused_mariadb[1])
 
 
 @pytest.fixture(scope="session")

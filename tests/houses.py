@@ -57,12 +57,15 @@ class Follower(MariaDB):
             connection.commit()
         return rows
 
-    def follow(self, primary: Follower) -> None:
+    def follow(self, primary: Follower, tls: Certificates | None = None) -> None:
         """Follow from the beginning."""
         user, password = REPLICATION
+        files = tls.files_of_client.items() if tls else ()
         self.say(
             f"CHANGE MASTER TO master_host='127.0.0.1', master_port={primary.port}, master_user='{user}', "
-            f"master_password='{password}', master_use_gtid=slave_pos, master_connect_retry=1",
+            f"master_password='{password}', master_use_gtid=slave_pos, master_connect_retry=1"
+            + "".join(f", master_ssl_{name}='{tls.path(file)}'" for name, file in files if tls)
+            + (", master_ssl=1" if tls else ""),
             "START SLAVE",
         )
 
@@ -74,19 +77,25 @@ class Follower(MariaDB):
 
 
 @contextlib.contextmanager
-def replicated(folder: Path, cache: Path, replicas: int = 1, semi_sync: bool = True) -> Iterator[list[Follower]]:
-    """A primary and its replicas, the primary first; each change waits for a replica if `semi_sync`."""
+def replicated(
+    folder: Path, cache: Path, replicas: int = 1, semi_sync: bool = True, tls: Certificates | None = None
+) -> Iterator[list[Follower]]:
+    """A primary and its replicas, the primary first; each change waits for a replica if `semi_sync`.
+
+    `tls`: the users of deploy/promote must have a certificate.
+    """
+    over_tls, required = (tls.options_of_mariadb, " REQUIRE X509") if tls else ((), "")
     with contextlib.ExitStack() as stack:
-        primary = stack.enter_context(Follower(folder / "db1", cache, 1, *(_SEMI_SYNC if semi_sync else ())))
+        primary = stack.enter_context(Follower(folder / "db1", cache, 1, *over_tls, *(_SEMI_SYNC if semi_sync else ())))
         for name, password in (ADMIN, REPLICATION):
-            primary.say(f"CREATE USER {name}@'127.0.0.1' IDENTIFIED BY '{password}'")
+            primary.say(f"CREATE USER {name}@'127.0.0.1' IDENTIFIED BY '{password}'{required}")
         primary.say(f"GRANT ALL ON *.* TO {ADMIN[0]}@'127.0.0.1'")
         primary.say(f"GRANT REPLICATION SLAVE ON *.* TO {REPLICATION[0]}@'127.0.0.1'")
         followers = []
         for number in range(2, replicas + 2):
-            options = ("--read-only=1", f"--rpl-semi-sync-slave-enabled={int(semi_sync)}")
+            options = (*over_tls, "--read-only=1", f"--rpl-semi-sync-slave-enabled={int(semi_sync)}")
             made = stack.enter_context(Follower(folder / f"db{number}", cache, number, *options))
-            made.follow(primary)
+            made.follow(primary, tls)
             followers.append(made)
         for each in followers:
             eventually(lambda server=each: server.status()["Slave_IO_Running"] == "Yes", "a replica doesn't follow")
@@ -123,6 +132,22 @@ class Certificates:
         """The options of CRM_REDIS_URL."""
         files = (("ssl_ca_certs", "ca.pem"), ("ssl_certfile", "client.pem"), ("ssl_keyfile", "client.key"))
         return "&".join(f"{name}={self.path(file)}" for name, file in files)
+
+    @property
+    def query_of_mariadb(self) -> str:
+        """The options of CRM_DATABASE_URL."""
+        return "&".join(f"ssl_{name}={self.path(file)}" for name, file in self.files_of_client.items())
+
+    @property
+    def files_of_client(self) -> dict[str, str]:
+        """The files of a client of MariaDB."""
+        return {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}
+
+    @property
+    def options_of_mariadb(self) -> tuple[str, ...]:
+        """For a server that can be reached by TLS, and knows certificates of clients."""
+        files = (("ca", "ca.pem"), ("cert", "server.pem"), ("key", "server.key"))
+        return tuple(f"--ssl-{option}={self.path(file)}" for option, file in files)
 
     def options_of_redis(self, port: int) -> tuple[str, ...]:
         """For a server that is reached by TLS only, by clients with a certificate."""

@@ -47,9 +47,15 @@ def database(url: str = "sqlite://") -> Engine:
         engine = create_engine(url)
         tune(engine)
         return engine
+    engine = connected(url)
+    _fill(engine)
+    return engine
+
+
+def connected(url: str) -> Engine:
+    """An engine on a MariaDB database, as the product's."""
     engine = create_engine(url, isolation_level="READ COMMITTED")
     tune(engine)
-    _fill(engine)
     return engine
 
 

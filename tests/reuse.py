@@ -17,6 +17,7 @@ from flask import Flask
 import app as product
 import config
 from app import access, create_app
+from app.access import finished
 from app.extensions import db, socketio
 from app.ops.rate_counter import LocalRateCounter
 from app.web.core import lookups
@@ -29,6 +30,11 @@ LATE_SETTINGS = {
     *("smtp_url", "smtp_from", "smtp_seconds", "webhooks_private", "webhook_seconds"),
     *("retry_seconds", "queue_workers"),
 }
+
+
+#: More than all tests together send.
+STATEMENTS = 5000
+finished.MAX_STATEMENTS = STATEMENTS
 
 
 class ReusedApp:
@@ -86,10 +92,29 @@ def forget_sockets(app: Flask) -> None:
     live.broadcaster.flush(60)
 
 
+#: Key in the cache -> the person as the settled database has them: under the lowest version of access.
+_settled_people: dict[tuple[str, int], access.Person] = {}
+#: A version that no database has: what is cached under it is read again.
+OUTDATED = -1
+
+
 def forget() -> None:
-    """Empty the caches of rows: their key, the access version, is restored with the database."""
+    """Let cached rows be read again: their key, the access version, is restored with the database.
+
+    A person who turns out to have the same rights keeps the statements that were made for them: to make them anew
+    takes longer than most requests.
+    """
+    for key, (_version, _since, person) in access.people._cache.items():
+        if key not in _settled_people or person.version < _settled_people[key].version:
+            _settled_people[key] = person
     access.clear_cache()
-    lookups._cache.clear()
+    for key, person in _settled_people.items():
+        for each in (person, *person.scoped.values()):
+            each.slow_scans.clear()
+            each.capped_counts.clear()
+        access.people._cache[key] = OUTDATED, 0.0, person
+    for known in lookups._cache.values():
+        known.version = OUTDATED
 
 
 def dispose(app: Flask) -> None:
@@ -119,7 +144,8 @@ class AppPool:
         settings = self._settings(**environ)
         key = repr([value for name, value in vars(settings).items() if name not in LATE_SETTINGS])
         if key not in self._apps:
-            self._apps[key] = ReusedApp(create_app(settings, TESTING=True))
+            options = config.engine_options(settings) | {"query_cache_size": STATEMENTS}
+            self._apps[key] = ReusedApp(create_app(settings, TESTING=True, SQLALCHEMY_ENGINE_OPTIONS=options))
         return self._apps[key].renew(settings)
 
     def _disconnect(self) -> None:

@@ -20,9 +20,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 import pymysql
 
@@ -173,20 +173,34 @@ class Server:
         self.stop()
 
 
+class Template(NamedTuple):
+    """What a database has that others are copied from."""
+
+    #: Table -> the checksum of its rows.
+    checksums: dict[str, int]
+    #: Table -> the columns that the database doesn't compute itself, for an INSERT.
+    columns: dict[str, str]
+
+
 class Databases:
     """A running MariaDB in which databases can be created."""
 
     #: Counts the databases of this process; with the pid they are told apart between workers.
     _serial = itertools.count(1)
+    #: (port, database) -> what was copied from there.
+    _templates: dict[tuple[int, str], Template] = {}
+    #: (process, port) -> the connection for copies.
+    _connections: dict[tuple[int, int], pymysql.connections.Connection] = {}
 
     def __init__(self, port: int) -> None:
         self.port = port
 
-    def connect(self, database: str | None = None) -> pymysql.connections.Connection:
+    def connect(self, database: str | None = None, autocommit: bool = False) -> pymysql.connections.Connection:
         """A plain connection as root, without the product."""
         return pymysql.connect(
             **{"host": "127.0.0.1", "port": self.port, "user": "root", "database": database, "charset": "utf8mb4"},
             connect_timeout=60,
+            autocommit=autocommit,
             ssl_disabled=True,  # to prepare for it takes 20 ms of CPU
         )
 
@@ -207,41 +221,67 @@ class Databases:
     def copy_database(self, source: str, target: str) -> None:
         """Give the target the tables and rows of the source; whoever is still connected to the target is cut off.
 
-        Where the tables are there already, only those are written whose rows differ: this is soon done.
+        The source must not change between two copies. Where the target has the tables already, only those are written
+        whose rows differ: this is soon done.
         """
         self._cut_off(target)
-        tables = [name for (name,) in self._run(f"SHOW TABLES FROM {source}")]
+        template = self._template(source)
+        present = {name for (name,) in self._ask(f"SHOW TABLES FROM {target}")}
+        self._create_tables(source, target, [name for name in template.columns if name not in present])
+        found = self._checksums(target, template.columns)
+        different = [name for name, total in template.checksums.items() if found[name] != total]
+        self._ask("BEGIN")
+        for name in different:
+            columns = template.columns[name]
+            self._ask(f"DELETE FROM {target}.{name}")  # noqa: S608
+            self._ask(f"INSERT INTO {target}.{name} ({columns}) SELECT {columns} FROM {source}.{name}")  # noqa: S608
+        self._ask("COMMIT")
+
+    def _template(self, source: str) -> Template:
+        """What is known of a source."""
+        key = self.port, source
+        if key not in self._templates:
+            columns: dict[str, list[str]] = {name: [] for (name,) in self._ask(f"SHOW TABLES FROM {source}")}
+            query = "SELECT TABLE_NAME, COLUMN_NAME, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = "
+            for table, column, extra in self._ask(f"{query}'{source}' ORDER BY ORDINAL_POSITION"):
+                if "GENERATED" not in extra:
+                    columns[table].append(f"`{column}`")
+            listed = {name: ", ".join(names) for name, names in columns.items()}
+            self._templates[key] = Template(self._checksums(source, listed), listed)
+        return self._templates[key]
+
+    def _create_tables(self, source: str, target: str, names: Sequence[str]) -> None:
+        if not names:
+            return
         with contextlib.closing(self.connect(target)) as connection, connection.cursor() as cursor:
-            cursor.execute("SET foreign_key_checks = 0, sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
-            for table in set(tables) - {name for (name,) in self._run(f"SHOW TABLES FROM {target}")}:
-                cursor.execute(f"SHOW CREATE TABLE {source}.{table}")
+            cursor.execute("SET foreign_key_checks = 0")
+            for name in names:
+                cursor.execute(f"SHOW CREATE TABLE {source}.{name}")
                 cursor.execute(cursor.fetchall()[0][1])
-            for table in self._unlike(source, target, tables):
-                cursor.execute(f"DELETE FROM {table}")  # noqa: S608
-                columns = self._stored_columns(source, table)
-                cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}.{table}")  # noqa: S608
-            connection.commit()
 
-    def _stored_columns(self, database: str, table: str) -> str:
-        """The columns of a table that the database doesn't compute itself, for an INSERT."""
-        found = self._run(f"SHOW COLUMNS FROM {database}.{table}")
-        return ", ".join(f"`{row[0]}`" for row in found if "GENERATED" not in row[5])
-
-    def _unlike(self, source: str, target: str, tables: Sequence[str]) -> list[str]:
-        """The tables whose rows differ."""
-        both = ",".join(f"{database}.{table}" for table in tables for database in (source, target))
-        sums = dict(self._run(f"CHECKSUM TABLE {both}"))
-        return [table for table in tables if sums[f"{source}.{table}"] != sums[f"{target}.{table}"]]
+    def _checksums(self, database: str, tables: Iterable[str]) -> dict[str, int]:
+        """Table -> the checksum of its rows."""
+        listed = self._ask(f"CHECKSUM TABLE {','.join(f'{database}.{name}' for name in tables)}")
+        return {name.partition(".")[2]: total for name, total in listed}
 
     def _cut_off(self, name: str) -> None:
-        for (number,) in self._run(f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{name}'"):  # noqa: S608
+        for (number,) in self._ask(f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{name}'"):  # noqa: S608
             with contextlib.suppress(pymysql.err.OperationalError):  # it has ended meanwhile
-                self._run(f"KILL CONNECTION {number}")
+                self._ask(f"KILL CONNECTION {number}")
 
-    def _run(self, statement: str) -> list[tuple[Any, ...]]:
-        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+    def _ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """Execute a statement on the connection that this process keeps for copies."""
+        key = os.getpid(), self.port
+        if key not in self._connections:
+            made = self._connections[key] = self.connect(autocommit=True)
+            made.query("SET foreign_key_checks = 0, sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
+        with self._connections[key].cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
+
+    def _run(self, statement: str) -> None:
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
 
 
 #: Options without durability, for a server that no test kills.

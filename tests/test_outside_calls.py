@@ -224,7 +224,6 @@ def partner(behaviour: Callable[[socket.socket, threading.Event], Any]) -> Itera
     """A server on 127.0.0.1 that behaves like this with everybody. Yields its port."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
-        server.settimeout(0.1)
 
         def serve(client: socket.socket) -> None:
             with client, suppress(OSError):
@@ -243,6 +242,7 @@ def partner(behaviour: Callable[[socket.socket, threading.Event], Any]) -> Itera
             yield server.getsockname()[1]
         finally:
             stop.set()
+            server.shutdown(socket.SHUT_RDWR)  # wakes who accepts
             for thread in threads:
                 thread.join()
 

@@ -19,7 +19,7 @@ from app.access.record_pairs import reached_pairs
 from app.access.replica_reads import reading_from
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
 from app.access.session_filter import reaches_id, reaches_row, sees_row
-from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system
+from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system, known_version
 from app.access.title_words import TitlePart
 from app.access.visibility import surely_sees, users_who_see, visible_id
 from app.access.visible_rows import get_visible, sees_id
@@ -54,6 +54,7 @@ __all__ = [
     "is_scanned",
     "kept_rights",
     "key_of",
+    "known_version",
     "lists_version_query",
     "load_person",
     "look_up",

@@ -22,6 +22,7 @@ from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from app.access.person import Person
 from app.access.session_filter import under_rules
 from app.access.system_session import acting
+from app.ops import quick_statements
 
 #: Statements of one person; the texts are shared by everybody who has the same.
 MAX_STATEMENTS = 100
@@ -55,14 +56,8 @@ class Finished:
             values = values | {name: _applied(self.late[name], value) for name, value in late.items()}
         if self.order is not None:
             values = tuple(values[name] for name in self.order)
-        result = session.connection().exec_driver_sql(self.text, values)
-        if not result.returns_rows:
-            return [], 0
-        warnings = int(getattr(result.context.cursor, "warning_count", 0))
-        # PyMySQL has read all rows already; SQLite reads them now, and its errors have to be SQLAlchemy's.
-        rows = [tuple(row) for row in result] if self.order is not None else [*result.context.cursor.fetchall()]
-        result.close()
-        return self._converted(rows), warnings
+        sent = quick_statements.send(session, self.text, values)
+        return self._converted([*sent.rows]), sent.warnings
 
     def _converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         if not self.converters:

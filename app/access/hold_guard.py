@@ -1,11 +1,11 @@
-"""Refuses each flush that would delete a row under a legal hold, or move it out of the hold, whoever asks."""
+"""Refuses whatever would delete a row under a legal hold, or move it out of the hold, whoever asks."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from app.domain import legal_holds
 
@@ -15,3 +15,9 @@ def refuse_deletions(session: Session, _context: Any, _instances: Any) -> None:
     if session.deleted:
         legal_holds.refuse_deletions(session, session.deleted, datetime.now(UTC))
     legal_holds.refuse_moves(session, session.dirty, datetime.now(UTC))
+
+
+def refuse_bulk(state: ORMExecuteState) -> None:
+    """Session hook, before an UPDATE or DELETE without objects. Raises RuleBroken; mostly without a statement."""
+    if state.is_update or state.is_delete:
+        legal_holds.refuse_bulk(state.session, state.statement, datetime.now(UTC))

@@ -18,6 +18,7 @@ from app.access.system_session import as_system
 from app.domain import permissions, team
 from app.domain.base import RuleBroken
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
+from app.ops.database import address_of
 
 #: Seconds after which a cached person is read again even if no version changed (leave begins and ends with time).
 CACHE_SECONDS = 30
@@ -38,7 +39,7 @@ def lists_version_query() -> Any:
 
 def person(session: Session, user_id: int, version: int, now: datetime | None = None) -> Person:
     """The person as of this version of access; from the cache of this process unless something changed."""
-    key = (str(session.get_bind().engine.url), user_id)
+    key = (address_of(session), user_id)
     cached = _cache.get(key)
     if cached is not None and cached[0] == version and time.monotonic() - cached[1] < CACHE_SECONDS:
         return cached[2]

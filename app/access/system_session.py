@@ -27,11 +27,13 @@ def act_as(session: Session, who: Person | System | None) -> None:
 def acting_as(session: Session, who: Person | System | None) -> Iterator[Session]:
     """Inside, the session acts for this person; afterwards for whom it acted before."""
     context = session_context(session)
-    before, context.acting = context.acting, who
+    before, asked_by, context.acting = context.acting, context.asked_by, who
+    if isinstance(before, Person):
+        context.asked_by = before
     try:
         yield session
     finally:
-        context.acting = before
+        context.acting, context.asked_by = before, asked_by
 
 
 @contextmanager
@@ -45,3 +47,10 @@ def acting(session: Session) -> Person | None:
     """The person for whom the session acts; None for the system and for nobody."""
     who = session_context(session).acting
     return who if isinstance(who, Person) else None
+
+
+def known_version(session: Session) -> int | None:
+    """The version of access as this request has read it, also while the session acts for the system; else None."""
+    context = session_context(session)
+    who = context.acting if isinstance(context.acting, Person) else context.asked_by
+    return who.version if isinstance(who, Person) else None

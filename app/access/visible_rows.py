@@ -10,11 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, inspect, select
-from sqlalchemy.orm import ColumnProperty, Mapper, Session, make_transient_to_detached
+from sqlalchemy.orm import ColumnProperty, Mapper, Session
 from sqlalchemy.orm.util import identity_key
 
 from app.access.finished import Question, answer
 from app.access.system_session import acting
+from app.ops import held_objects
 
 
 def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
@@ -50,11 +51,7 @@ def _object(session: Session, record: Any, key: int, values: dict[str, Any]) -> 
         if inspect(present).expired_attributes:
             session.refresh(present)
         return present
-    made = inspect(record).class_manager.new_instance()
-    inspect(made).dict.update(values)
-    make_transient_to_detached(made)
-    session.add(made)
-    return made
+    return held_objects.hold(session, record, values)
 
 
 @lru_cache(maxsize=200)

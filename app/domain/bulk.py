@@ -19,6 +19,8 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from app.domain.session_context import session_context
+from app.ops import quick_statements
+from app.ops.quick_statements import Sent
 
 #: Column values of one row by name; `id` identifies the row.
 Row = Mapping[str, Any]
@@ -61,7 +63,7 @@ def update_rows(
     rules = [f"id IN ({', '.join(str(int(row['id'])) for row in rows)})"]
     rules += [f"{values.columns[name]} = {_new_value(values, name, rows)}" for name in where]
     text = f"UPDATE {values.table_name} SET {settings} WHERE {' AND '.join(rules)}"  # noqa: S608  # names are ours
-    session.connection().exec_driver_sql(text, values.parameters)
+    quick_statements.send(session, text, values.parameters)
 
 
 def _new_value(values: _Values, name: str, rows: Sequence[Row]) -> str:
@@ -92,12 +94,32 @@ def insert_rows(
     )
 
 
+def insert_returning(
+    session: Session,
+    record: Any,
+    rows: Sequence[Row],
+    names: Sequence[str],
+    *,
+    unique: Sequence[str] = (),
+    update: Sequence[str] = (),
+) -> list[tuple[Any, ...]]:
+    """`insert_rows`, which returns these columns of the rows as they are stored now, in no order.
+
+    A row that was skipped, because `update` names no columns, is not among them.
+    """
+    converters = _converters_of(record.__table__, tuple(names), session.get_bind().dialect)
+    return [
+        tuple([value if convert is None else convert(value) for value, convert in zip(row, converters, strict=True)])
+        for start in range(0, len(rows), MAX_ROWS)
+        for row in _sent(session, record, rows[start : start + MAX_ROWS], unique, update, names).rows
+    ]
+
+
 def read(session: Session, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """The rows of a finished text with its parameters as %(name)s. It knows no access rules: nobody is shown them."""
     session.flush()
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    result = session.connection().exec_driver_sql(_for_sqlite(text) if is_sqlite else text, dict(values))
-    return [tuple(row) for row in result]
+    return [*quick_statements.send(session, _for_sqlite(text) if is_sqlite else text, dict(values)).rows]
 
 
 @lru_cache(maxsize=100)
@@ -107,16 +129,50 @@ def _for_sqlite(text: str) -> str:
 
 def insert_row(session: Session, record: Any, row: Row) -> int:
     """Insert one row, and return its id."""
-    return int(_sent(session, record, [row]).lastrowid)
+    return _sent(session, record, [row]).last_id
+
+
+def update_row(session: Session, record: Any, values: Row, identity: Row) -> int:
+    """Set these columns of the row that has the `identity`. Returns how many rows there were: none or one.
+
+    No access rules: the caller has read the row under them.
+    """
+    dialect = session.get_bind().dialect
+    processors = _names_of(record.__table__, dialect)[2]
+    parameters = {
+        f"{part}_{name}": _processed(processors[name], value)
+        for part, row in (("new", values), ("old", identity))
+        for name, value in row.items()
+    }
+    text = _update_text(record.__table__, tuple(values), tuple(identity), dialect)
+    return quick_statements.send(session, text, parameters).count
+
+
+def _processed(process: Callable[[Any], Any] | None, value: Any) -> Any:
+    return value if process is None else process(value)
+
+
+@lru_cache(maxsize=200)
+def _update_text(table: Any, names: tuple[str, ...], identity: tuple[str, ...], dialect: Dialect) -> str:
+    table_name, columns, _processors = _names_of(table, dialect)
+    holder = ":{}_{}" if dialect.name == "sqlite" else "%({}_{})s"
+    settings = ", ".join(f"{columns[name]} = {holder.format('new', name)}" for name in names)
+    rules = " AND ".join(f"{columns[name]} = {holder.format('old', name)}" for name in identity)
+    return f"UPDATE {table_name} SET {settings} WHERE {rules}"  # noqa: S608  # names are ours
 
 
 def _insert(session: Session, record: Any, rows: Sequence[Row], unique: Sequence[str], update: Sequence[str]) -> int:
-    return int(_sent(session, record, rows, unique, update).rowcount)
+    return _sent(session, record, rows, unique, update).count
 
 
 def _sent(
-    session: Session, record: Any, rows: Sequence[Row], unique: Sequence[str] = (), update: Sequence[str] = ()
-) -> Any:
+    session: Session,
+    record: Any,
+    rows: Sequence[Row],
+    unique: Sequence[str] = (),
+    update: Sequence[str] = (),
+    returning: Sequence[str] = (),
+) -> Sent:
     dialect = session.get_bind().dialect
     values, names = _Values(record.__table__, dialect), tuple(rows[0])
     _refuse_missing_defaults(record.__table__, names)
@@ -124,8 +180,9 @@ def _sent(
     columns = ", ".join(values.columns[name] for name in names)
     cells = [values.texts(name, [row[name] for row in rows]) for name in names]
     made = ", ".join(f"({', '.join(each)})" for each in zip(*cells, strict=True))
-    text = f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}"
-    return session.connection().exec_driver_sql(text, values.parameters)
+    asked = f" RETURNING {', '.join(values.columns[name] for name in returning)}" if returning else ""
+    text = f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}{asked}"
+    return quick_statements.send(session, text, values.parameters)
 
 
 def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: Sequence[str]) -> tuple[str, str]:
@@ -201,9 +258,10 @@ class _Values:
         """How this value of this column stands in the statement."""
         if value is None:
             return "NULL"
-        if type(value) is int:
+        kind = type(value)
+        if kind is int:
             return str(value)
-        key = (name, value) if isinstance(value, Hashable) else None
+        key = (name, value) if kind is not dict and isinstance(value, Hashable) else None
         if key is not None and key in self._known:
             return self._known[key]
         process = self._processors[name]
@@ -222,3 +280,9 @@ def _names_of(table: Any, dialect: Dialect) -> tuple[str, dict[str, str], dict[s
     columns = {column.name: quote.format_column(column) for column in table.columns}
     processors = {each.name: each.type.dialect_impl(dialect).bind_processor(dialect) for each in table.columns}
     return quote.format_table(table), columns, processors
+
+
+@lru_cache(maxsize=100)
+def _converters_of(table: Any, names: tuple[str, ...], dialect: Dialect) -> tuple[Callable[[Any], Any] | None, ...]:
+    """What makes Python's value of each of these columns."""
+    return tuple(table.c[name].type.dialect_impl(dialect).result_processor(dialect, None) for name in names)

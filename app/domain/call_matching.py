@@ -6,12 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, literal, select, union
+from sqlalchemy import bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain import leads, tickets
+from app.domain import finished_texts, leads, tickets
 from app.domain.call_parsing import ParsedCall
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -43,8 +43,21 @@ class CallTarget:
         return {"lead_id": self.lead_id, "ticket_id": self.ticket_id, "customer_id": self.customer_id}
 
 
-@dataclass(frozen=True)
-class _Candidate:
+#: Of a number that nobody has.
+NO_TARGET = CallTarget()
+
+
+class _Customer(NamedTuple):
+    """A customer of a number."""
+
+    id: int
+    number: str
+    owner_id: int | None
+    mobile_e164: str | None
+    alternative_e164: str | None
+
+
+class _Candidate(NamedTuple):
     """A lead or ticket of a number, and when it was open."""
 
     id: int
@@ -85,10 +98,12 @@ def match_number(session: Session, number: str, at: datetime, employee_id: int |
 
 
 def _target(
-    call: tuple[str | None, datetime], employee_id: int | None, customers: dict[str, Any], candidates: _Candidates
+    call: tuple[str | None, datetime], employee_id: int | None, customers: dict[str, _Customer], candidates: _Candidates
 ) -> CallTarget:
     number_of_call, at = call
     customer = customers.get(number_of_call or "")
+    if customer is None and ("lead", number_of_call) not in candidates and ("ticket", number_of_call) not in candidates:
+        return NO_TARGET
     # A record whose link to the customer waits has the number only.
     keys = [number_of_call] if customer is None else [customer.id, number_of_call]
     found = {kind: [each for key in keys for each in candidates.get((kind, key), [])] for kind in ("lead", "ticket")}
@@ -113,11 +128,13 @@ def _best(candidates: list[_Candidate], at: datetime, employee_id: int | None) -
     return max(was_open, key=lambda each: (each.assignee_id == employee_id, each.id), default=None)
 
 
-def _customers(session: Session, numbers: set[str]) -> dict[str, Any]:
+def _customers(session: Session, numbers: set[str]) -> dict[str, _Customer]:
     """E.164 -> the customer; a main number wins over another customer's alternative one."""
-    rows = session.execute(_customers_query(), {"numbers": sorted(numbers)}).all()
-    by_alternative = {row.alternative_e164: row for row in rows if row.alternative_e164 in numbers}
-    return by_alternative | {row.mobile_e164: row for row in rows if row.mobile_e164 in numbers}
+    rows = finished_texts.rows(session, _customers_query(), {"numbers": sorted(numbers)})
+    found = [_Customer(*row) for row in rows]
+    by_alternative = {each.alternative_e164: each for each in found if each.alternative_e164 in numbers}
+    by_main = {each.mobile_e164: each for each in found if each.mobile_e164 in numbers}
+    return by_alternative | by_main  # type: ignore[return-value]  # these have the number
 
 
 @lru_cache
@@ -125,7 +142,7 @@ def _customers_query() -> Any:
     """SELECT of the customers with one of the `numbers`; made once, for making it costs more than sending it."""
     columns = (Customer.id, Customer.number, Customer.owner_id, Customer.mobile_e164, Customer.alternative_e164)
     indexed = (Customer.mobile_e164, Customer.alternative_e164)
-    return union(*(_by_index(select(*columns), column, "numbers") for column in indexed))
+    return union_all(*(_by_index(select(*columns), column, "numbers") for column in indexed))
 
 
 def _candidates(session: Session, numbers: set[str], customer_ids: set[int]) -> _Candidates:
@@ -133,15 +150,13 @@ def _candidates(session: Session, numbers: set[str], customer_ids: set[int]) -> 
     values: dict[str, Any] = {"numbers": sorted(numbers)}
     values |= {"customers": sorted(customer_ids)} if customer_ids else {}
     found: _Candidates = defaultdict(list)
-    for row in session.execute(_candidates_query(bool(customer_ids)), values):
-        ended_on = row.status_on if row.meaning in _ENDED[row.kind] else None
-        awaits_reply = not row.replied_on
-        candidate = _Candidate(
-            row.id, row.number, row.created_on, ended_on, row.assignee_id, row.owner_id, awaits_reply
-        )
-        keys = [row.customer_id] if row.customer_id else [row.mobile_e164, row.alternative_e164]
-        for key in {key for key in keys if key}:
-            found[row.kind, key].append(candidate)
+    # A record that several branches have found is the same row in each.
+    for row in set(finished_texts.rows(session, _candidates_query(bool(customer_ids)), values)):
+        kind, meaning, key, number, created_on, status_on, replied_on, assignee_id, owner_id, customer_id, *own = row
+        ended_on = status_on if meaning in _ENDED[kind] else None
+        candidate = _Candidate(key, number, created_on, ended_on, assignee_id, owner_id, not replied_on)
+        for name in {each for each in ([customer_id] if customer_id else own) if each}:
+            found[kind, name].append(candidate)
     return found
 
 
@@ -153,7 +168,7 @@ def _candidates_query(has_customers: bool) -> Any:
     if has_customers:
         parts.append(_by_index(_leads(), Lead.customer_id, "customers"))
         parts.append(_by_index(_tickets(), Ticket.customer_id, "customers"))
-    return union(*parts)
+    return union_all(*parts)
 
 
 _ENDED = {"lead": leads.TERMINAL, "ticket": tickets.ENDED}

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -67,6 +68,21 @@ class Telephone:
     #: A user retries a rejected record; the telephone itself has not synced.
     is_by_hand: bool = False
 
+    @cached_property
+    def certain_numbers(self) -> frozenset[str]:
+        """The employee's own numbers that no telephone puts in for others."""
+        return self.own_numbers - PLACEHOLDERS
+
+    @cached_property
+    def possible_numbers(self) -> frozenset[str]:
+        """What may stand for the employee's own number."""
+        return self.own_numbers | PLACEHOLDERS
+
+    @cached_property
+    def zone_name(self) -> str:
+        """The name of the zone."""
+        return str(self.zone)
+
 
 @dataclass
 class ParsedCall:
@@ -119,6 +135,7 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
     seconds = _seconds(raw.get("duration"))
     status = _status(direction, raw, seconds)
     other = other_number(direction, from_number, to_number, telephone)
+    other_e164 = phone.normalize(other)
     return ParsedCall(
         index=index,
         device_call_id=_device_call_id(raw, started, from_number),
@@ -126,8 +143,8 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
         status=status,
         from_number=from_number,
         to_number=to_number,
-        other_e164=phone.normalize(other),
-        party=other_party(other),
+        other_e164=other_e164,
+        party=other_e164 or other_party(other),
         started_on=started,
         ended_on=_end(raw, started, seconds, telephone.zone),
         duration_seconds=seconds if status == "Completed" else 0,
@@ -147,6 +164,8 @@ def _refuse_missing(raw: dict[str, Any], name: str) -> None:
 
 def storable_text(text: str) -> str:
     """The text without NULs and surrogate halves, which telephones produce by cutting; neither can be stored."""
+    if text.isascii() and text.isprintable():  # nearly all of them
+        return text
     return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
@@ -178,17 +197,17 @@ def _number(raw: dict[str, Any], name: str) -> str:
 
 def _direction(call_type: str, from_number: str, to_number: str, telephone: Telephone) -> str:
     """The direction of this call type, unless one of the numbers is the employee's own."""
-    own = telephone.own_numbers - PLACEHOLDERS
-    if phone.normalize(to_number) in own:
+    own = telephone.certain_numbers
+    if own and phone.normalize(to_number) in own:
         return "Incoming"
-    return "Outgoing" if phone.normalize(from_number) in own else DIRECTIONS.get(call_type, "Unknown")
+    return "Outgoing" if own and phone.normalize(from_number) in own else DIRECTIONS.get(call_type, "Unknown")
 
 
 def other_number(direction: str, from_number: str, to_number: str, telephone: Telephone) -> str:
     """The other party's number as it came."""
     if direction == "Outgoing":
         return to_number
-    if direction == "Unknown" and phone.normalize(from_number) in telephone.own_numbers | PLACEHOLDERS:
+    if direction == "Unknown" and phone.normalize(from_number) in telephone.possible_numbers:
         return to_number
     return from_number
 
@@ -220,6 +239,8 @@ def _status(direction: str, raw: dict[str, Any], seconds: int) -> str:
 def _seconds(value: Any) -> int:
     if value in (None, ""):
         return 0
+    if type(value) is int and 0 <= value <= MAX_SECONDS:
+        return value
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
         raise UnreadableCall("bad_duration", "“duration” must be a number of seconds.")
@@ -285,4 +306,4 @@ def _native(raw: dict[str, Any], seconds: int, telephone: Telephone) -> dict[str
     }
     duration = raw.get("native_duration")
     kept["duration"] = duration if isinstance(duration, int) and 0 <= duration <= MAX_SECONDS else seconds
-    return kept | {"start_time": storable_text(str(raw["start_time"]))[:40], "zone": str(telephone.zone)}
+    return kept | {"start_time": storable_text(str(raw["start_time"]))[:40], "zone": telephone.zone_name}

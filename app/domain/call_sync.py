@@ -10,7 +10,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain import bulk, call_matching, call_rollups, change_events, notices, sla, telephones, timeline
+from app.domain import (
+    bulk,
+    call_matching,
+    call_rollups,
+    change_events,
+    finished_texts,
+    notices,
+    sla,
+    telephones,
+    timeline,
+)
 from app.domain.call_matching import CallTarget
 from app.domain.call_parsing import (
     ParsedCall,
@@ -67,10 +77,11 @@ def sync(session: Session, telephone: Telephone, records: list[Any], now: dateti
     """
     if len(records) > MAX_BATCH:
         raise ValueError(f"more than {MAX_BATCH} calls in one batch")
-    own_numbers = telephone.own_numbers | telephones.lock(session, telephone.employee_id)
+    own_numbers = telephone.own_numbers | telephones.own_numbers(session, telephone.employee_id)
     batch = Batch(replace(telephone, own_numbers=own_numbers), now)
     for index, raw in enumerate(records):
         _parse(batch, index, raw)
+    telephones.lock(session, telephone.employee_id)  # after the parsing, which nobody needs to wait for
     _store(session, batch)
     results = [batch.results[index] for index in range(len(records))]
     if not telephone.is_by_hand:
@@ -137,8 +148,10 @@ def _store(session: Session, batch: Batch) -> None:
         return
     by_id, by_natural_key = _known_calls(session, batch)
     to_write: dict[str, ParsedCall] = {}
+    moments: list[datetime] = []
     for call in batch.calls:
-        known = by_id.get(call.device_call_id) or by_natural_key.get(call.natural_key)
+        key = call.natural_key
+        known = by_id.get(call.device_call_id) or by_natural_key.get(key)
         status = "created" if known is None else "updated" if known.merge(call) else "duplicate"
         batch.results[call.index] = CallResult(call.index, call.device_call_id, status, known.id if known else None)
         known = known or _KnownCall(
@@ -152,11 +165,12 @@ def _store(session: Session, batch: Batch) -> None:
         )
         # A later record of the batch may be the same call, by either key.
         by_id.setdefault(call.device_call_id, known)
-        by_natural_key.setdefault(call.natural_key, known)
+        by_natural_key.setdefault(key, known)
         call.device_call_id = known.device_call_id
         if status != "duplicate":
-            call_rollups.note(session, [known.started_on])
+            moments.append(known.started_on)
             known.copy_to(to_write.setdefault(known.device_call_id, call))
+    call_rollups.note(session, moments)
     if to_write:
         _write(session, batch, to_write)
 
@@ -164,22 +178,24 @@ def _store(session: Session, batch: Batch) -> None:
 def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall], dict[Any, _KnownCall]]:
     """The employee's stored calls that the batch may contain, by the telephone's id and by natural key."""
     seconds = [call.started_on.replace(microsecond=0) for call in batch.calls]
-    numbers = sorted({call.other_e164 for call in batch.calls if call.other_e164})
-    values = {
+    numbers = {call.other_e164 for call in batch.calls}
+    values: dict[str, Any] = {
         "employee": batch.telephone.employee_id,
         "names": sorted({call.device_call_id for call in batch.calls}),
         "first": min(seconds),
         "end": max(seconds) + timedelta(seconds=1),
     }
-    query = _known_calls_query(bool(numbers), any(call.other_e164 is None for call in batch.calls))
+    query = _known_calls_query(numbers != {None}, None in numbers)
+    values |= {"numbers": sorted(filter(None, numbers))} if numbers != {None} else {}
     by_id: dict[str, _KnownCall] = {}
     by_natural_key: dict[Any, _KnownCall] = {}
-    for row in session.execute(query, values | ({"numbers": numbers} if numbers else {})):
-        known = by_id.setdefault(row.device_call_id, _KnownCall(*row[:7]))
-        other = row.other_e164 or other_number(
-            row.direction, row.from_number or "", row.to_number or "", batch.telephone
+    for *columns, from_number, to_number, other_e164 in finished_texts.rows(session, query, values):
+        found = _KnownCall(*columns)
+        known = by_id.setdefault(found.device_call_id, found)
+        party = other_e164 or other_party(
+            other_number(found.direction, from_number or "", to_number or "", batch.telephone)
         )
-        by_natural_key[row.other_e164 or other_party(other), row.started_on.replace(microsecond=0)] = known
+        by_natural_key[party, found.started_on.replace(microsecond=0)] = known
     return by_id, by_natural_key
 
 
@@ -219,20 +235,18 @@ def _write(session: Session, batch: Batch, to_write: dict[str, ParsedCall]) -> N
     targets = call_matching.match(session, batch.telephone.employee_id, list(to_write.values()))
     # Before the rows: their foreign keys lock the leads, and two batches that then want to write these would deadlock.
     _record_first_replies(session, to_write, targets)
-    rows = [_row(batch, call, targets[call.index]) for call in to_write.values()]
-    bulk.insert_rows(session, CallLog, rows, unique=("employee_id", "device_call_id"), update=_UPDATED)
-    new_ids = _new_ids(session, batch)
+    stored = _insert(session, batch, to_write, targets)
     for call in batch.calls:
         result = batch.results[call.index]
-        result.call_id = result.call_id or new_ids[call.device_call_id]
-    for result in (batch.results[call.index] for call in to_write.values()):
-        event = "created" if result.status == "created" else "changed"
-        change_events.record_event(session, "call_log", result.call_id or 0, event)
+        result.call_id = result.call_id or stored[call.device_call_id]
+    written = [batch.results[call.index] for call in to_write.values()]
+    events = {result.call_id or 0: "created" if result.status == "created" else "changed" for result in written}
+    change_events.record_events(session, "call_log", events)
     new = {call.device_call_id for call in batch.calls if batch.results[call.index].status == "created"}
-    created = [(new_ids[name], call, targets[call.index]) for name, call in to_write.items() if name in new]
+    created = [(stored[name], call, targets[call.index]) for name, call in to_write.items() if name in new]
     _write_timelines(session, batch, created)
-    for call in to_write.values():
-        timeline.mark_changed(session, **targets[call.index].as_columns())
+    for ids in {(each.lead_id, each.ticket_id, each.customer_id) for each in targets.values()}:
+        timeline.mark_changed(session, *ids)
     _notify_missed(session, batch, created)
 
 
@@ -240,16 +254,23 @@ def _write(session: Session, batch: Batch, to_write: dict[str, ParsedCall]) -> N
 _UPDATED = ("direction", "status", "ended_on", "duration_seconds", "native", "changed_on", "changed_by_id")
 
 
-def _new_ids(session: Session, batch: Batch) -> dict[str, int]:
-    """The telephone's id -> our id, for calls that were not stored before."""
-    names = {call.device_call_id for call in batch.calls if batch.results[call.index].call_id is None}
-    if not names:
-        return {}
-    is_own = (CallLog.employee_id == batch.telephone.employee_id, CallLog.device_call_id.in_(names))
-    found = session.execute(select(CallLog.id, CallLog.device_call_id, CallLog.started_on).where(*is_own)).all()
+def _insert(
+    session: Session, batch: Batch, to_write: dict[str, ParsedCall], targets: dict[int, CallTarget]
+) -> dict[str, int]:
+    """Write the rows. Returns the telephone's id -> our id."""
+    same = _shared_columns(batch)
+    rows = [same | _row(call, targets[call.index]) for call in to_write.values()]
+    stored = bulk.insert_returning(
+        session,
+        CallLog,
+        rows,
+        ("device_call_id", "id", "started_on"),
+        unique=("employee_id", "device_call_id"),
+        update=_UPDATED,
+    )
     # As stored: another request may have stored one of them first.
-    call_rollups.note(session, [row.started_on for row in found])
-    return {str(row.device_call_id): row.id for row in found}
+    call_rollups.note(session, [started_on for _name, _key, started_on in stored])
+    return {str(name): key for name, key, _started_on in stored}
 
 
 def _record_first_replies(session: Session, calls: dict[str, ParsedCall], targets: dict[int, CallTarget]) -> None:
@@ -263,8 +284,22 @@ def _record_first_replies(session: Session, calls: dict[str, ParsedCall], target
     sla.record_first_replies(session, Ticket, first["ticket"])
 
 
-def _row(batch: Batch, call: ParsedCall, target: CallTarget) -> dict[str, Any]:
+def _shared_columns(batch: Batch) -> dict[str, Any]:
+    """The columns that all rows of the batch share."""
     by, now = batch.telephone.employee_id, batch.now
+    return {
+        "employee_id": by,
+        "medium": "mobile",
+        "cold": False,
+        "linked": False,
+        "created_on": now,
+        "changed_on": now,
+        "created_by_id": by,
+        "changed_by_id": by,
+    }
+
+
+def _row(call: ParsedCall, target: CallTarget) -> dict[str, Any]:
     return {
         "device_call_id": call.device_call_id,
         "direction": call.direction,
@@ -276,17 +311,9 @@ def _row(batch: Batch, call: ParsedCall, target: CallTarget) -> dict[str, Any]:
         "ended_on": call.ended_on,
         "duration_seconds": call.duration_seconds,
         "native": call.native,
-        "employee_id": by,
         "customer_id": target.customer_id,
         "lead_id": target.lead_id,
         "ticket_id": target.ticket_id,
-        "medium": "mobile",
-        "cold": False,
-        "linked": False,
-        "created_on": now,
-        "changed_on": now,
-        "created_by_id": by,
-        "changed_by_id": by,
     }
 
 

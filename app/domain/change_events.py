@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
@@ -80,18 +81,28 @@ def events_of_columns(kind: str, names: Iterable[str]) -> set[str]:
     return events or ({"changed"} if changed else set())
 
 
+@lru_cache(maxsize=200)
+def _plain(*events: str) -> ChangeEvent:
+    return ChangeEvent(frozenset(events))
+
+
 def record_event(session: Session, kind: str, key: int, *events: str) -> None:
     """Add events of the record with this id. Statements that bypass the session's objects must call this too."""
-    merge_event(session, (kind, key), ChangeEvent(frozenset(events)))
+    merge_event(session, (kind, key), _plain(*events))
+
+
+def record_events(session: Session, kind: str, events: Mapping[int, str]) -> None:
+    """Add one event of each of many records, {id: event}."""
+    for key, event in events.items():
+        merge_event(session, (kind, key), _plain(event))
 
 
 def merge_event(session: Session, record: RecordKey, change: ChangeEvent) -> None:
     """Merge the change with what already happened to the record in this transaction."""
     changes = pending(session).change_events
-    before = changes.get(record, ChangeEvent())
-    changes[record] = replace(
-        change,
-        events=before.events | change.events,
-        number=change.number or before.number,
-        seen_by=before.seen_by | change.seen_by,
-    )
+    before = changes.get(record)
+    changes[record] = change if before is None else _merged(before, change)
+
+
+def _merged(before: ChangeEvent, change: ChangeEvent) -> ChangeEvent:
+    return ChangeEvent(before.events | change.events, change.number or before.number, before.seen_by | change.seen_by)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import bulk
+from app.domain import bulk, row_updates
 from app.domain.session_context import session_context
 
 
@@ -36,7 +36,7 @@ def written_together(session: Session) -> Iterator[None]:
         context.history_rows = None
     # First the record itself: the foreign keys of its history take a shared lock on it, and two of those that then
     # want to change it would wait for each other.
-    session.flush()
+    row_updates.flush(session)
     for record, rows in gathered.items():
         bulk.insert_rows(session, record, rows)
 

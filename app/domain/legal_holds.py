@@ -94,6 +94,18 @@ def _reason(text: str, name: str) -> str:
     return text
 
 
+def copy_since(session: Session, record: Any, others: Iterable[int], since: datetime) -> None:
+    """Put records of the same table under the holds that a record got after this moment, when they were one with it."""
+    column = HELD_COLUMNS.get(record.__tablename__)
+    if column is None:
+        return
+    mine = (_HOLD.c[column] == record.id, _HOLD.c.placed_on > since, _HOLD.c.released_on.is_(None))
+    for row in session.execute(select(_HOLD).where(*mine)).mappings().all():
+        same = {name: value for name, value in row.items() if name not in ("id", column)}
+        session.add_all(LegalHold(**same, **{column: key}) for key in others)
+    session.flush()
+
+
 # --- what is held
 
 
@@ -155,10 +167,7 @@ def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> No
         return
     found = held(session, now)
     if found and any(found.covers(row) or _has_held_part(session, row, found) for row in guarded):
-        raise RuleBroken(
-            "This is under a legal hold, so nothing of it can be deleted. Ask the compliance officer, who can see why "
-            "and until when, and can release it."
-        )
+        raise _deletion_refused()
 
 
 def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
@@ -169,10 +178,44 @@ def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
         return
     found = held(session, now).ids
     if any(old in found.get(column, ()) and new not in found.get(column, ()) for column, old, new in left):
-        raise RuleBroken(
-            "This belongs to a record under a legal hold, so it can't be taken away from it. Ask the compliance "
-            "officer, who can see why and until when, and can release it."
-        )
+        raise _move_refused()
+
+
+def refuse_bulk(session: Session, statement: Any, now: datetime) -> None:
+    """Raise RuleBroken if an UPDATE or DELETE without objects would take rows out of what is held, or delete them."""
+    table = getattr(statement, "table", None)
+    if getattr(table, "name", "") not in GUARDED or session_context(session).is_merging:
+        return
+    moved = _columns_moved(statement) if statement.is_update else None
+    if moved is not None and not moved:
+        return
+    found = held(session, now).ids
+    rules = _rules_of_deletion(table, found) if moved is None else _rules_of_move(table, moved, found)
+    if not rules:
+        return
+    touched = select(table.c.id).where(*statement._where_criteria, or_(*rules)).limit(1)
+    if session.connection().execute(touched).first() is not None:
+        raise _deletion_refused() if moved is None else _move_refused()
+
+
+def _columns_moved(statement: Any) -> dict[str, Any]:
+    """Column that names a record -> the id that an UPDATE writes there; None for null, and where it isn't known."""
+    values = {str(getattr(column, "key", column)): value for column, value in (statement._values or {}).items()}
+    return {name: getattr(values[name], "value", None) for name in RECORD_COLUMNS.values() if name in values}
+
+
+def _rules_of_move(table: Table, moved: dict[str, Any], found: dict[str, frozenset[int]]) -> list[ColumnElement[bool]]:
+    return [
+        table.c[column].in_(sorted(found[column]))
+        for column, new in moved.items()
+        if found.get(column) and new not in found[column]
+    ]
+
+
+def _rules_of_deletion(table: Table, found: dict[str, frozenset[int]]) -> list[ColumnElement[bool]]:
+    own = RECORD_COLUMNS.get(table.name)
+    rules = [table.c[column].in_(sorted(ids)) for column, ids in found.items() if ids and column in table.c]
+    return rules + ([table.c.id.in_(sorted(found[own]))] if own and found.get(own) else [])
 
 
 def _left(row: Any) -> list[tuple[str, int, int | None]]:
@@ -181,6 +224,20 @@ def _left(row: Any) -> list[tuple[str, int, int | None]]:
     before = {column: state.committed_state.get(column) for column in RECORD_COLUMNS.values()}
     changed = [(column, old, getattr(row, column)) for column, old in before.items() if isinstance(old, int)]
     return [(column, old, new) for column, old, new in changed if old != new]
+
+
+def _deletion_refused() -> RuleBroken:
+    return RuleBroken(
+        "This is under a legal hold, so nothing of it can be deleted. Ask the compliance officer, who can see why "
+        "and until when, and can release it."
+    )
+
+
+def _move_refused() -> RuleBroken:
+    return RuleBroken(
+        "This belongs to a record under a legal hold, so it can't be taken away from it. Ask the compliance "
+        "officer, who can see why and until when, and can release it."
+    )
 
 
 def _has_held_part(session: Session, row: Any, found: Held) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain import audit, change_events, custom_values, customer_keys, timeline
+from app.domain import audit, change_events, custom_values, customer_keys, legal_holds, timeline
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
@@ -111,6 +111,7 @@ class _Undo:
         self._bring_back()
         self._restore_changes()
         self._settle_keys()
+        legal_holds.copy_since(self.session, self.kept, [each.record_id for each in self.gone], self.made.at)
         self.made.undone_on, self.made.undone_by_id = self.context.now, self.context.by
         for each in self.gone:
             each.gone_key = None

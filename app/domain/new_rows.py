@@ -30,7 +30,7 @@ def store(session: Session, row: Any) -> None:
     held.update(values)
     held["id"] = bulk.insert_row(session, type(row), values)
     make_transient_to_detached(row)
-    session.add(row)
+    session._update_impl(inspect(row))  # not `add`, which looks at all related objects
     if getattr(row, "custom", None):
         custom_values.index(session, [row])
     kind = change_events.KINDS.get(row.__tablename__)

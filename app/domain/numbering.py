@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app.domain.base import NUMBER_PREFIXES, NumberSeries
 from app.domain.pending import pending
+from app.ops import quick_statements
 
 #: Numbers that are taken together while several transactions want one.
 BLOCK = 8
@@ -135,8 +136,8 @@ def _take(session: Session, series: Series, size: int) -> int:
         last = session.execute(increment.returning(NumberSeries.last)).scalar()
     else:
         session.flush()
-        result = session.connection().exec_driver_sql(_INCREMENT, {"size": size, "kind": kind, "year": year})
-        last = result.lastrowid if result.rowcount else None
+        sent = quick_statements.send(session, _INCREMENT, {"size": size, "kind": kind, "year": year})
+        last = sent.last_id if sent.count else None
     if last is None:
         _create_series(session, kind, year)
         return _take(session, series, size)

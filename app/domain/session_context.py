@@ -23,6 +23,8 @@ class SessionContext:
 
     #: access.Person, access.SYSTEM, or None for nobody, who sees no rows. Only app/access reads and writes it.
     acting: object = None
+    #: The person for whom the session acted before it began to act for the system, if it did. Also of app/access only.
+    asked_by: object = None
     #: The IP address of the request, for the audit; None outside requests.
     address: str | None = None
     #: The zone of moments in refusals; requests set the person's.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from flask_appbuilder import Model
@@ -19,15 +20,15 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     and_,
+    bindparam,
     case,
     delete,
-    literal,
     select,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk
+from app.domain import bulk, finished_texts
 from app.domain.base import UtcDateTime
 from app.domain.call_parsing import PLACEHOLDERS, storable_text
 
@@ -104,19 +105,27 @@ class QuarantinedCall(Model):  # type: ignore[misc]
 # --- The telephone
 
 
-def lock(session: Session, employee_id: int) -> frozenset[str]:
-    """Make other batches of the employee wait until the commit. Returns the employee's own numbers in E.164.
+def own_numbers(session: Session, employee_id: int) -> frozenset[str]:
+    """The employee's own numbers in E.164, as their profile has them."""
+    found = finished_texts.rows(session, _own_numbers_query(), {"employee": employee_id})
+    return frozenset(number for row in found for number in row if number) - PLACEHOLDERS
 
-    One statement, three for the very first batch. The subqueries lock nothing; only the telephone's row is locked.
-    """
-    numbers = [select(column).where(User.id == employee_id) for column in (User.mobile_e164, User.telephony_number)]
-    query = select(*(each.scalar_subquery() for each in numbers)).where(PhoneSync.employee_id == employee_id)
-    own = session.execute(query.select_from(PhoneSync).with_for_update()).first()
-    if own is None:
+
+@lru_cache
+def _own_numbers_query() -> Any:
+    return select(User.mobile_e164, User.telephony_number).where(User.id == bindparam("employee"))
+
+
+def lock(session: Session, employee_id: int) -> None:
+    """Make other batches of the employee wait until the commit. One statement, two for the very first batch."""
+    if not finished_texts.rows(session, _locking_query(), {"employee": employee_id}):
         counts = {"created": 0, "updated": 0, "duplicates": 0, "refused": 0}
         bulk.insert_if_missing(session, PhoneSync, "employee_id", {"employee_id": employee_id} | counts)
-        own = session.execute(select(*(each.scalar_subquery() for each in numbers))).one()
-    return frozenset(number for number in own if number) - PLACEHOLDERS
+
+
+@lru_cache
+def _locking_query() -> Any:
+    return select(PhoneSync.id).where(PhoneSync.employee_id == bindparam("employee")).with_for_update()
 
 
 @dataclass(frozen=True)
@@ -130,33 +139,47 @@ class SyncSummary:
     started_on: Collection[datetime]
 
 
+_COUNTED = {"created": "created", "updated": "updated", "duplicates": "duplicate", "refused": "error"}
+
+
 def record_sync(session: Session, employee_id: int, batch: SyncSummary, now: datetime) -> None:
     """Add a batch to the telephone's row, in one statement.
 
     There is a gap when the app sent only its newest calls and all of them are newer than the calls known before.
     """
-    row, first = PhoneSync, min(batch.started_on, default=None)
-    counted = {"created": "created", "updated": "updated", "duplicates": "duplicate", "refused": "error"}
-    values: dict[str, Any] = {
-        name: getattr(row, name) + list(batch.statuses).count(status) for name, status in counted.items()
-    }
-    if first is not None and len(batch.statuses) >= NEWEST_ONLY:
+    statuses = list(batch.statuses)
+    values: dict[str, Any] = {f"more_{name}": statuses.count(status) for name, status in _COUNTED.items()}
+    values |= {"employee": employee_id, "now": now, "by_agent": (batch.agent or "")[:200] or None}
+    may_have_gap = bool(batch.started_on) and len(statuses) >= NEWEST_ONLY
+    if batch.started_on:
+        values["newest"] = max(batch.started_on)
+    if may_have_gap:
+        values["first"] = min(batch.started_on)
+    finished_texts.run(session, _recording(bool(batch.started_on), may_have_gap), values)
+
+
+@lru_cache
+def _recording(has_calls: bool, may_have_gap: bool) -> Any:
+    """The UPDATE of the telephone's row; made once."""
+    row = PhoneSync
+    values: dict[str, Any] = {name: getattr(row, name) + bindparam(f"more_{name}", type_=Integer) for name in _COUNTED}
+    if may_have_gap:
+        first = bindparam("first", type_=UtcDateTime)
         is_gap = and_(row.newest_call_on.is_not(None), row.newest_call_on < first)
         # A gap from before stays a part of the new one.
         since = case((row.gap_from.is_(None), row.newest_call_on), else_=row.gap_from)
         values |= {
             "gap_from": case((is_gap, since), else_=row.gap_from),
-            "gap_to": case((is_gap, literal(first, UtcDateTime)), else_=row.gap_to),
+            "gap_to": case((is_gap, first), else_=row.gap_to),
         }
-    if first is not None:
-        newest = literal(max(batch.started_on), UtcDateTime)
+    if has_calls:
+        newest = bindparam("newest", type_=UtcDateTime)
         is_newer = row.newest_call_on.is_(None) | (row.newest_call_on < newest)
         values["newest_call_on"] = case((is_newer, newest), else_=row.newest_call_on)
-    values |= {"synced_on": now, "agent": (batch.agent or "")[:200] or None}
+    values |= {"synced_on": bindparam("now", type_=UtcDateTime), "agent": bindparam("by_agent", type_=String)}
     # MariaDB sees values that the same statement has set already, so the newest call is set after the gap.
-    statement = update(row).where(row.employee_id == employee_id)
-    statement = statement.ordered_values(*((getattr(row, name), value) for name, value in values.items()))
-    session.execute(statement, execution_options={"synchronize_session": False})
+    statement = update(row).where(row.employee_id == bindparam("employee"))
+    return statement.ordered_values(*((getattr(row, name), value) for name, value in values.items()))
 
 
 # --- Rejected records

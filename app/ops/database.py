@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from flask import Flask, has_request_context
 from pymysql.connections import Connection
@@ -43,6 +44,7 @@ MAX_RESULT_BYTES = 256 * 1024 * 1024
 SQLITE_LOCK_SECONDS = 10
 
 _background_seconds: float | None = None
+_addresses: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
 
 
 def limit_background_waits() -> None:
@@ -71,6 +73,15 @@ def tune_once(engine: Engine) -> None:
     if not event.contains(engine, "before_cursor_execute", _record_statement):
         tune(engine)
         engine.dispose()
+
+
+def address_of(session: Session) -> str:
+    """The URL of the session's database without its password, by which caches of the process are told apart."""
+    engine = session.get_bind().engine
+    found = _addresses.get(engine)
+    if found is None:
+        found = _addresses[engine] = str(engine.url)
+    return found
 
 
 def _connect_sqlite(connection: Any, _record: Any) -> None:

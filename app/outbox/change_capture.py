@@ -21,6 +21,7 @@ from app.domain.pending import pending
 from app.domain.webhooks import Subscription
 from app.extensions import db
 from app.models import WebhookDelivery
+from app.ops.database import address_of
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS, WebhookSender
 
@@ -90,6 +91,8 @@ def write_deliveries(session: Session) -> None:
     gathered = pending(session)
     changes, gathered.change_events = gathered.change_events, {}
     subscriptions = _subscriptions(session) if changes else ()
+    if not subscriptions:
+        return
     now = datetime.now(UTC)
     rows = [row for record, change in changes.items() for row in _rows(record, change, subscriptions, now)]
     if rows:
@@ -108,16 +111,16 @@ def _rows(
 
 
 def _subscriptions(session: Session) -> tuple[Subscription, ...]:
-    """The webhooks to notify. Cached by access version, which a person's session knows; other sessions query them."""
-    person = access.acting(session)
-    url = str(session.get_bind().engine.url)
+    """The webhooks to notify. Cached by access version, which a request knows; other sessions query them."""
+    version = access.known_version(session)
+    url = address_of(session)
     cached = _cache.get(url)
-    if person is not None and cached is not None and cached[0] == person.version:
+    if version is not None and cached is not None and cached[0] == version:
         return cached[1]
     with session.no_autoflush, access.as_system(session):
         found = webhooks.subscriptions(session)
-    if person is not None:
-        _cache[url] = (person.version, found)
+    if version is not None:
+        _cache[url] = (version, found)
     return found
 
 

@@ -48,6 +48,25 @@ def test_a_colleague_is_named_with_the_keyboard(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
+def test_whoever_sent_a_note_can_write_the_next_one_and_leave_by_escape(seat: Sit) -> None:
+    rohan = seat(SELLER)
+    new_lead(rohan, "Dobarwali", "9825012403")
+    write(rohan.page, "Wants a demo")
+    field = rohan.page.locator(".composer [data-compose-part=note] textarea")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("")
+    rohan.page.keyboard.type("On Friday")
+    expect(field).to_have_value("On Friday")
+    rohan.page.keyboard.press("Escape")
+    rohan.page.keyboard.press("t")
+    expect(rohan.page.locator("#task-title")).to_be_focused()
+    rohan.page.keyboard.press("Escape")
+    rohan.page.keyboard.press("n")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("On Friday")
+    assert rohan.complaints == []
+
+
 def test_who_cannot_see_the_record_is_not_offered(seat: Sit) -> None:
     rohan = seat(SELLER)
     new_lead(rohan, "Chupwali", "9825012402")

@@ -203,9 +203,11 @@ def test_parallel_writers_keep_one_unbroken_chain(
 ) -> None:
     monkeypatch.setattr("app.ops.database.SQLITE_LOCK_SECONDS", 300)  # 16 writers queue, perhaps on a busy machine
     each = EACH if database == "mariadb" else 25  # SQLite writes one at a time anyway
-    url = request.getfixturevalue("mariadb_url") if database == "mariadb" else f"sqlite:///{tmp_path / 'x'}"
     session_hooks.install()
-    engine = makers.database(url)
+    if database == "mariadb":
+        engine = makers.connected(request.getfixturevalue("masters_url"))
+    else:
+        engine = makers.database(f"sqlite:///{tmp_path / 'x'}")
     with makers.opened(engine) as session:  # as the migrations leave it
         session.add(AuditHead(id=1, count=0, hash="", key_id=audit_keys.of(session).id))
         session.commit()

@@ -423,9 +423,9 @@ def test_the_job_loads_the_policy_and_sends_notices(session, people):
 TICKETS, PROCESSES = 60, 6
 
 
-def test_each_breach_is_notified_once_with_several_processes(mariadb_url: str) -> None:
+def test_each_breach_is_notified_once_with_several_processes(masters_url: str) -> None:
     """Row locks that are skipped, and event keys: nothing twice, nothing lost."""
-    engine = makers.database(mariadb_url)
+    engine = makers.connected(masters_url)
     with makers.opened(engine) as session:
         cleo = makers.user(session, "cleo", "Support User")
         for _ in range(TICKETS):
@@ -458,8 +458,8 @@ def _at_once(work: Callable[[int], Any]) -> None:
         thread.join()
 
 
-def test_a_locked_record_is_skipped(mariadb_url: str) -> None:
-    engine = makers.database(mariadb_url)
+def test_a_locked_record_is_skipped(masters_url: str) -> None:
+    engine = makers.connected(masters_url)
     with makers.opened(engine) as session, makers.opened(engine) as other:
         ticket = ticket_with_clock(session, makers.user(session, "cleo"))
         session.commit()

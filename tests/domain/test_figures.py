@@ -211,8 +211,8 @@ def test_every_figure_of_the_week(session: Session, people: dict[str, int]) -> N
     assert {name: (each.now, each.before) for name, each in counted.items()} == WORKED
 
 
-def test_mariadb_counts_the_same(mariadb_url: str) -> None:
-    engine = makers.database(mariadb_url)
+def test_mariadb_counts_the_same(masters_url: str) -> None:
+    engine = makers.connected(masters_url)
     with makers.opened(engine) as session:
         people = _week(session)
         one = scope(session)

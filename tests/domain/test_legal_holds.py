@@ -8,15 +8,15 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import audit_keys, legal_holds, merges, merging, retention, timeline
+from app.domain import audit_keys, conversion, legal_holds, merge_undo, merges, merging, retention, timeline
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
-from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, LegalHold, MergedRecord
+from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, LeadStatus, LegalHold, MergedRecord
 from tests import makers
 from tests.makers import NOW
 
@@ -175,3 +175,49 @@ def test_a_merge_takes_the_hold_along_and_can_be_undone_as_long_as_it_stands(ses
     legal_holds.release(session, held, "settled", stamp, kept.number)
     assert merges.forget_old(session, later, 10) == 1
     assert all(row.row is None for row in session.scalars(select(MergedRecord)))
+
+
+def test_statements_without_objects_take_nothing_out_of_a_hold(session: Session, stamp: Stamp) -> None:
+    person, other = customer(session), customer(session)
+    lead, free = makers.lead(session, customer_id=other.id), makers.lead(session)
+    call = CallLog(direction="Outgoing", status="Completed", started_on=NOW, medium="manual", lead_id=lead.id)
+    call.customer_id = person.id
+    call.stamp(stamp)
+    session.add(call)
+    session.flush()
+    hold(session, person, stamp)
+    for step in (
+        update(CallLog).where(CallLog.lead_id == lead.id).values(customer_id=other.id),
+        update(CallLog).values(customer_id=None),
+        delete(CallLog),
+        delete(Customer).where(Customer.id == person.id),
+    ):
+        with pytest.raises(RuleBroken, match="under a legal hold"):
+            session.execute(step, execution_options={"synchronize_session": False})
+    for step in (
+        update(CallLog).values(customer_id=person.id),
+        update(CallLog).values(lead_id=free.id),
+        update(CallLog).values(medium="manual"),
+        delete(CallLog).where(CallLog.customer_id == other.id),
+    ):
+        session.execute(step, execution_options={"synchronize_session": False})
+    lead.status_id = session.scalars(select(LeadStatus.id).where(LeadStatus.meaning == "activated")).one()
+    session.expire(call)
+    call.lead_id = lead.id
+    session.flush()
+    session.expire(lead)
+    with pytest.raises(RuleBroken, match="can't be taken away"):
+        conversion.convert(session, lead, ChangeContext(stamp.by, NOW))
+
+
+def test_the_undo_of_a_merge_puts_both_under_the_hold_that_came_after_it(session: Session, stamp: Stamp) -> None:
+    kept, gone = makers.lead(session, first_name="A"), makers.lead(session, first_name="A")
+    key = gone.id
+    before = hold(session, kept, stamp)
+    made = merging.merge(session, merging.Wish(type(kept), (kept.id, gone.id)), ChangeContext(stamp.by, NOW))
+    since = Stamp(stamp.by, NOW + timedelta(minutes=1))
+    legal_holds.place(session, kept, "SCORES 2026/78", None, since, TODAY)
+    merge_undo.undo(session, made.id, ChangeContext(stamp.by, NOW + timedelta(minutes=2)))
+    rows = session.scalars(select(LegalHold).order_by(LegalHold.id))
+    found = [(row.lead_id, row.reason) for row in rows]
+    assert found == [(kept.id, before.reason), (kept.id, "SCORES 2026/78"), (key, "SCORES 2026/78")]

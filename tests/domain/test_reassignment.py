@@ -434,8 +434,8 @@ def test_the_moments_of_a_run(session):
 
 
 @pytest.fixture
-def maria(mariadb_url: str) -> Iterator[Any]:
-    engine = makers.database(mariadb_url)
+def maria(masters_url: str) -> Iterator[Any]:
+    engine = makers.connected(masters_url)
     yield engine
     engine.dispose()
 
@@ -499,9 +499,9 @@ TASKS, SELLERS = 400, 6
 PR_SET_PDEATHSIG = 1
 
 
-def test_each_task_is_reassigned_once_whichever_process_is_killed(mariadb_url: str, tmp_path: Path):
+def test_each_task_is_reassigned_once_whichever_process_is_killed(masters_url: str, tmp_path: Path):
     """One transaction per chunk, skipped row locks, event keys: nothing twice, nothing lost."""
-    engine = makers.database(mariadb_url)
+    engine = makers.connected(masters_url)
     with makers.opened(engine) as session:
         ana = makers.user(session, "ana", "Sales User")
         for number in range(SELLERS):
@@ -509,7 +509,7 @@ def test_each_task_is_reassigned_once_whichever_process_is_killed(mariadb_url: s
         for _ in range(TASKS):
             makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR)
         session.commit()
-        _run_and_kill(mariadb_url, tmp_path / "go", kills=5)
+        _run_and_kill(masters_url, tmp_path / "go", kills=5)
         assert due_records(session, NOW, 30, ALWAYS_OPEN, TASKS) == []
         _assert_each_once(session, ana.id)
     engine.dispose()

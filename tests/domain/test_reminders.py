@@ -204,8 +204,8 @@ def test_a_chunk_of_reminders_costs_the_same_whatever_its_size(session, ana, siz
     assert len(said) <= 6, said
 
 
-def test_a_locked_task_is_notified_in_the_next_run(mariadb_url):
-    engine = makers.database(mariadb_url)
+def test_a_locked_task_is_notified_in_the_next_run(masters_url):
+    engine = makers.connected(masters_url)
     with makers.opened(engine) as session, makers.opened(engine) as other:
         task = task_with_reminders(session, makers.user(session, "ana", "Sales User"))
         session.commit()

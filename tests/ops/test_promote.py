@@ -16,7 +16,7 @@ import pymysql
 import pytest
 
 from tests.app_fixtures import FIELD_KEY
-from tests.houses import ADMIN, REPLICATION, ROUNDS, Follower, dumped_into, figures, replicated
+from tests.houses import ADMIN, REPLICATION, ROUNDS, Certificates, Follower, dumped_into, figures, replicated
 from tests.servers import ROOT, Databases, LiveServer, eventually
 
 TABLE = (
@@ -62,9 +62,9 @@ class Operator:
     admin: Path
 
     @classmethod
-    def of(cls, folder: Path, servers: list[Follower], database: str = "crm") -> Operator:
+    def of(cls, folder: Path, servers: list[Follower], database: str = "crm", options: str = "") -> Operator:
         made = cls(folder / "env", folder / "promote")
-        urls = [f"mysql+pymysql://crm:p%40ss@{each.place}/{database}?charset=utf8mb4" for each in servers]
+        urls = [f"mysql+pymysql://crm:p%40ss@{each.place}/{database}?charset=utf8mb4{options}" for each in servers]
         made.env.write_text(f"# settings\nCRM_DATABASE_URL='{urls[0]}'\nCRM_PORT='8000'\n")
         with made.env.open("a") as file:
             file.write(f"CRM_REPLICA_URLS='{','.join(urls[1:])}'\n")
@@ -254,6 +254,25 @@ def test_a_planned_switch_and_back(tmp_path: Path, mariadb_cache: Path) -> None:
         assert f"{first.place} follows" in operator.promotes(first, "--rejoin")
         assert first.place in operator.replicas()
         _dangers_are_refused(operator, second, first)
+
+
+def test_servers_that_ask_for_certificates_change_places(tmp_path: Path, mariadb_cache: Path) -> None:
+    tls = Certificates.made(tmp_path / "tls")
+    with replicated(tmp_path, mariadb_cache, semi_sync=False, tls=tls) as servers:
+        first, second = servers
+        first.say(*TABLE, "ALTER USER crm@'127.0.0.1' REQUIRE X509")
+        operator = Operator.of(tmp_path, servers, options=f"&{tls.query_of_mariadb}")
+        with operator.admin.open("a") as file:  # the part of the user who replicates is the last
+            file.write("".join(f"ssl_{name} = {tls.path(path)}\n" for name, path in tls.files_of_client.items()))
+        operator.promotes(second, "--switch")
+        status = first.status()  # it was told nothing of certificates before
+        assert (status["Master_SSL_Allowed"], status["Slave_IO_Running"]) == ("Yes", "Yes")
+        assert status["Master_SSL_Verify_Server_Cert"] == "Yes"
+        assert second.place in operator.primary() and tls.query_of_mariadb in operator.primary()
+        strange = Certificates.made(tmp_path / "other")
+        text = operator.env.read_text().replace(tls.path("ca.pem"), strange.path("ca.pem"))
+        operator.env.write_text(text)
+        assert "doesn't answer" in operator.is_refused(first, "--rejoin")
 
 
 def _dangers_are_refused(operator: Operator, primary: Follower, replica: Follower) -> None:

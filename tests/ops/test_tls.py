@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,16 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import config
+from app.backups.drilling import drill
+from app.backups.making import make
+from app.backups.restoring import Order, restore
+from app.backups.trouble import BackupTrouble
 from app.ops import database, redis_client
 from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.saved_positions import SavedPositions
 from server_urls import BadUrl, redis_house, refuse_missing_files
 from tests.app_fixtures import settings_for
+from tests.backups.houses import fill, house, rows_of
 from tests.houses import PASSWORD, Certificates, Member, SeveralRedis, behind_sentinels, cluster
 from tests.servers import MariaDB, eventually
 
@@ -102,16 +108,20 @@ def test_a_certificate_that_is_not_there_stops_the_start() -> None:
         refuse_missing_files("rediss://h/0?ssl_ca_certs=/nowhere/ca.pem")
 
 
-def test_mariadb_over_tls(certificates: Certificates, tmp_path: Path, mariadb_cache: Path) -> None:
-    named = [f"--ssl-{option}={certificates.path(file)}" for option, file in _OF_SERVER]
-    with MariaDB(tmp_path / "db", mariadb_cache, *named) as server:
+@contextmanager
+def strict_mariadb(folder: Path, tls: Certificates, cache: Path) -> Iterator[str]:
+    """The URL, without files, of a database whose user must have a certificate."""
+    with MariaDB(folder, cache, *tls.options_of_mariadb) as server:
         with closing(server.connect()) as line, line.cursor() as cursor:
             cursor.execute("CREATE DATABASE crm")
             cursor.execute("CREATE USER crm@'127.0.0.1' IDENTIFIED BY 'x' REQUIRE X509")
-            cursor.execute("GRANT ALL ON crm.* TO crm@'127.0.0.1'")
-        address = f"mysql+pymysql://crm:x@127.0.0.1:{server.port}/crm?charset=utf8mb4"
-        files = {"ssl_ca": "ca.pem", "ssl_cert": "client.pem", "ssl_key": "client.key"}
-        query = "&".join(f"{name}={certificates.path(file)}" for name, file in files.items())
+            cursor.execute("GRANT ALL ON *.* TO crm@'127.0.0.1'")
+        yield f"mysql+pymysql://crm:x@127.0.0.1:{server.port}/crm?charset=utf8mb4"
+
+
+def test_mariadb_over_tls(certificates: Certificates, tmp_path: Path, mariadb_cache: Path) -> None:
+    with strict_mariadb(tmp_path / "db", certificates, mariadb_cache) as address:
+        query = certificates.query_of_mariadb
         settings = settings_for(tmp_path / "instance", CRM_DATABASE_URL=f"{address}&{query}")
         engine = create_engine(settings.database_url, **config.engine_options(settings))
         database.tune(engine, lambda: 1.0)
@@ -132,4 +142,21 @@ def test_mariadb_over_tls(certificates: Certificates, tmp_path: Path, mariadb_ca
             refused.dispose()
 
 
-_OF_SERVER = (("ca", "ca.pem"), ("cert", "server.pem"), ("key", "server.key"))
+def test_backups_drills_and_restores_go_over_tls(
+    certificates: Certificates, tmp_path: Path, mariadb_cache: Path
+) -> None:
+    with strict_mariadb(tmp_path / "db", certificates, mariadb_cache) as address:
+        url = f"{address}&{certificates.query_of_mariadb}"
+        made = house(tmp_path / "house", url)
+        fill(made)
+        backup = make(made).backup
+        report = drill(made)
+        assert not report.faults and "The database was restored: 2 tables" in " ".join(report.checked)
+        target = url.replace("/crm?", "/copy?")
+        restore(made, Order(backup.name, target))
+        assert rows_of(target) == rows_of(url)
+        other = Certificates.made(tmp_path / "other")
+        strange = url.replace(certificates.path("ca.pem"), other.path("ca.pem"))
+        for refused in (address, strange):
+            with pytest.raises(BackupTrouble, match="MariaDB"):
+                make(replace(made, database_url=refused))

@@ -12,7 +12,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import flask_migrate
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -23,8 +22,9 @@ import config
 from app import access, create_app
 from app.extensions import db
 from app.models import AuditEntry, Role, SignIn, User
-from app.web.security import api_keys, login_throttle, security_manager
+from app.web.security import api_keys, login_throttle
 from app.web.security.sessions import own_transaction
+from tests.app_fixtures import FIELD_KEY
 from tests.reuse import AppPool, copy_folder, dispose
 
 PASSWORD = "correct horse 9"
@@ -38,7 +38,12 @@ PEOPLE = {"ana": "Sales User", "mia": "Sales Manager", "root": "Admin"}
 
 def settings_for(folder: Path, **environ: str) -> config.Settings:
     """The product's own settings on the database of this folder."""
-    fixed = {"CRM_INSTANCE_DIR": str(folder), "CRM_SECRET_KEY": "s" * 40, "CRM_SCHEDULER": "off"}
+    fixed = {
+        "CRM_INSTANCE_DIR": str(folder),
+        "CRM_SECRET_KEY": "s" * 40,
+        "CRM_FIELD_KEY": FIELD_KEY,  # that of the migrated database: the audit log is sealed with it
+        "CRM_SCHEDULER": "off",
+    }
     return config.load(fixed | environ)
 
 
@@ -48,26 +53,24 @@ def make_app(folder: Path, **environ: str) -> Flask:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> AppPool:
+def migrated(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> AppPool:
     """Applications on a copy of a database with tables, roles and our people."""
-    return _pool(tmp_path_factory.getbasetemp())
+    return _pool(tmp_path_factory.getbasetemp(), migrated_folder)
 
 
 @cache
-def _pool(base: Path) -> AppPool:
+def _pool(base: Path, source: Path) -> AppPool:
     """The pool, shared by all modules that import the fixtures."""
     folder, instance = base / "security-migrated", base / "security-reused"
+    copy_folder(source, folder)
     app = make_app(folder)
-    fill_database(app)
+    add_people(app)
     dispose(app)
     return AppPool(partial(copy_folder, folder, instance), partial(settings_for, instance))
 
 
-def fill_database(app: Flask) -> None:
-    """Add tables, roles, permissions and our people to an empty database."""
-    with app.app_context():
-        flask_migrate.upgrade()
-    security_manager.sync_permissions(app)
+def add_people(app: Flask) -> None:
+    """Add our people to a migrated database."""
     with app.app_context(), own_transaction() as session:
         for name, role in PEOPLE.items():
             role_row = session.scalars(select(Role).where(Role.name == role)).one()

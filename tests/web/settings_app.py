@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import flask_migrate
 import pytest
 from flask import Flask, current_app
 from flask_wtf.csrf import generate_csrf
@@ -19,7 +18,8 @@ from app import access, create_app
 from app.domain import permissions
 from app.extensions import db
 from app.models import AuditEntry, ModulePermission, Role, User
-from app.web.security import security_manager
+from tests.app_fixtures import FIELD_KEY
+from tests.reuse import copy_folder, forget
 
 PASSWORD = "Correct-Horse-42"
 
@@ -107,12 +107,9 @@ class Site:
 
 
 def make_app(folder: Path) -> Flask:
-    """The application on a SQLite file."""
-    settings = config.load({"CRM_INSTANCE_DIR": str(folder), "CRM_SCHEDULER": "off"})
-    app = create_app(settings, TESTING=True)
-    with app.app_context():
-        flask_migrate.upgrade()
-    security_manager.sync_permissions(app)
+    """The application on the migrated SQLite file of this folder."""
+    settings = {"CRM_INSTANCE_DIR": str(folder), "CRM_FIELD_KEY": FIELD_KEY, "CRM_SCHEDULER": "off"}
+    app = create_app(config.load(settings), TESTING=True)
     app.add_url_rule("/as/<name>", view_func=_sign_in)
     app.add_url_rule("/token", "token", generate_csrf)
     return app
@@ -154,9 +151,10 @@ def fill() -> None:
 
 
 @pytest.fixture(scope="session")
-def filled_app(tmp_path_factory: pytest.TempPathFactory) -> tuple[Flask, Path]:
+def filled_app(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> tuple[Flask, Path]:
     """The application and a copy of its filled database."""
-    folder = tmp_path_factory.mktemp("team")
+    folder = tmp_path_factory.mktemp("team") / "instance"
+    copy_folder(migrated_folder, folder)
     app = make_app(folder)
     with app.app_context():
         fill()
@@ -175,7 +173,7 @@ def site(filled_app: tuple[Flask, Path]) -> Iterator[Site]:
     for old in folder.glob("crm.sqlite3*"):
         old.unlink()
     shutil.copy(folder / "filled.sqlite3", folder / "crm.sqlite3")
-    access.clear_cache()
+    forget()
     yield Site(app, {})
 
 

@@ -277,6 +277,16 @@ def test_a_direction_alone_turns_the_list(world: World) -> None:
     assert world.door("ana").rest("GET", "lead_source/?order_direction=desc").json["ids"] == first[::-1]
 
 
+def test_a_list_says_which_of_its_rows_it_shows(world: World) -> None:
+    for _each in range(4):
+        world.make.lead("ana")
+    ana = world.door("ana")
+    pages = [ana.screen(f"/leads/?psize=2&page={page}").text for page in (0, 1, 2)]
+    assert "1–2 of 4" in pages[0] and "3–4 of 4" in pages[1] and "page-number" not in pages[2]
+    assert ['rel="next"' in page for page in pages] == [True, False, False], "no way to a page without rows"
+    assert 'rel="prev"' in pages[2]
+
+
 @pytest.mark.parametrize("name", sorted(RESOURCES))
 def test_every_order_works_both_ways(hostile: Hostile, name: str) -> None:
     for each in (each for each in RESOURCES[name].record_table.fields if each.sort):

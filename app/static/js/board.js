@@ -130,7 +130,7 @@ document.addEventListener('click', async (event) => {
   const more = event.target.closest('[data-more-url]');
   if (more) { event.preventDefault(); await next(more.closest('[data-more]')); return; }
   const card = event.target.closest('[data-card]');
-  if (card && !event.target.closest('a, button') && !String(getSelection())) location.assign(card.dataset.href);
+  if (card && !event.target.closest('a, button') && !String(getSelection())) card.querySelector('.card-title').click();
 });
 
 // --- further cards, when the end of a column comes into sight

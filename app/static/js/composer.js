@@ -93,6 +93,12 @@ if (box) {
     compose(tab.dataset.compose);
   });
 
+  // Escape leaves a field, so that the letters are keys again.
+  box.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || event.defaultPrevented || !event.target.matches('textarea, input')) return;
+    document.getElementById('main')?.focus({ preventScroll: true });
+  });
+
   // A form that was refused comes back with what was typed and the reason.
   box.addEventListener('htmx:beforeSwap', ({ detail }) => {
     if (![403, 409, 422].includes(detail.xhr.status) || !detail.xhr.responseText.includes('data-write')) return;
@@ -112,6 +118,11 @@ if (box) {
     try { kept = JSON.parse(sessionStorage.getItem(key)); } catch { /* private mode */ }
     const isRefused = Boolean(document.querySelector('[data-notes] .tone-red'));
     if (kept && (!kept.sent || isRefused)) field.value = kept.text; else store('');
+    if (kept?.sent) { // the page was loaded by sending it: whoever writes goes on writing
+      dispatchEvent(new CustomEvent('crm:pane', { detail: 'timeline' }));
+      show('note');
+      if (!matchMedia('(pointer: coarse)').matches) field.focus({ preventScroll: true });
+    }
     field.addEventListener('input', () => store(field.value && JSON.stringify({ text: field.value })));
     form.addEventListener('submit', () => store(JSON.stringify({ text: field.value, sent: true })));
   }

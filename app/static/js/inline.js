@@ -30,8 +30,8 @@ function start(pair) {
 }
 /** The dialog that asks for what a status needs, as the menu in the head does. */
 function asked(status) {
-  const dialog = document.getElementById(`move-${status}`);
-  return dialog && (() => { dialog.showModal(); dialog.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true })); });
+  const opener = document.querySelector(`[data-dialog="move-${CSS.escape(status)}"]`);
+  return opener && (() => opener.click());
 }
 const edits = (field) => dispatchEvent(new CustomEvent('crm:edits', { detail: field }));
 side?.addEventListener('click', (event) => {

@@ -23,7 +23,7 @@ const KEYS = {
   x: choose,
   p: () => { const place = document.querySelector('[data-card] textarea') || document.querySelector('[data-card] a, [data-card] button'); place?.focus(); return Boolean(place); },
   '/': () => { const field = document.getElementById('list-q'); field?.focus(); field?.select(); if (!field) dispatchEvent(new Event('crm:palette')); return true; },
-  '?': () => { document.getElementById('shortcuts')?.showModal(); return true; },
+  '?': () => { document.querySelector('[data-dialog="shortcuts"]')?.click(); return true; },
 };
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target)) return;

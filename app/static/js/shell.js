@@ -96,19 +96,46 @@ document.addEventListener('submit', async (event) => {
   delete form.dataset.confirmed;
 }, true);
 
+// --- a dialog that is fetched when it is first opened; again only under another address, such as that of a newer version
+const asked = new Map();
+async function fetched(opener) {
+  const { dialog: id, dialogUrl: url } = opener.dataset;
+  if (!asked.has(url)) asked.set(url, fetch(url, { headers: { 'HX-Request': 'true' }, credentials: 'same-origin' }).then(async (answer) => {
+    if (!answer.ok || answer.redirected) throw Object.assign(new Error(), { sentence: decodeURIComponent(answer.headers.get('X-Sentence') || '') });
+    document.getElementById(id)?.remove();
+    document.body.insertAdjacentHTML('beforeend', await answer.text());
+    return document.getElementById(id);
+  }));
+  try { const dialog = await asked.get(url); if (dialog.isConnected) return dialog; } catch (refused) {
+    const text = refused.sentence || document.querySelector('[data-toasts]').dataset.unreached;
+    dispatchEvent(new CustomEvent('crm:toast', { detail: { text, again: refused.sentence ? null : () => opener.click() } }));
+  }
+  asked.delete(url);
+  return null;
+}
+
+// --- what a narrow place cuts off is told by a tooltip
+document.addEventListener('pointerover', ({ target }) => {
+  const cut = target.closest?.('.clip, .state-label');
+  if (cut && !cut.title && cut.scrollWidth > cut.clientWidth) cut.title = cut.textContent;
+});
+
 // --- dialogs: data-dialog="id" opens, data-dialog-close closes; fields of a closed dialog are not sent
-document.addEventListener('click', (event) => {
+document.addEventListener('click', async (event) => {
   const opener = event.target.closest('[data-dialog]');
-  const dialog = opener && document.getElementById(opener.dataset.dialog);
+  const isFetched = Boolean(opener?.dataset.dialogUrl);
+  if (isFetched && (event.ctrlKey || event.metaKey || event.shiftKey)) return;
+  if (isFetched) event.preventDefault();
+  const dialog = isFetched ? await fetched(opener) : opener && document.getElementById(opener.dataset.dialog);
   if (dialog) {
     event.preventDefault();
     $$('[data-dialog-fields]', dialog).forEach((fields) => { fields.disabled = false; });
     opener.closest('details[data-menu]')?.removeAttribute('open');
-    dialog.showModal();
+    if (!dialog.open) dialog.showModal();
     dialog.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
     dialog.addEventListener('close', () => $$('[data-dialog-fields]', dialog).forEach((fields) => { fields.disabled = true; }), { once: true });
   }
-  if (event.target.closest('[data-dialog-close]')) event.target.closest('dialog')?.close();
+  if (event.target.closest('dialog [data-dialog-close]')) { event.preventDefault(); event.target.closest('dialog').close(); }
 });
 
 // --- htmx: send the CSRF token with every change; show refusals

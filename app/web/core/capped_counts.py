@@ -12,8 +12,8 @@ from typing import Any
 from app.access import Person
 
 KEEP_SECONDS = 30.0
-#: Lists per person.
-MAX_LISTS = 100
+#: Lists and columns of boards per person.
+MAX_LISTS = 300
 
 
 def key_of(record: Any, conditions: list[Any]) -> Any:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from flask import g, has_app_context
+from flask.globals import _cv_app
 
 from app.domain.custom_fields import Definition
 
@@ -60,11 +61,14 @@ def use(catalog: Catalog) -> None:
 
 def current() -> Catalog:
     """The fields of this request; none before it is known who asks."""
-    if not has_app_context():
+    context = _cv_app.get(None)
+    if context is None:
         return _NONE
-    if "custom_catalog" not in g and g.get("person") is not None:
+    held = vars(context.g)  # a proxy would be asked four times, and this is asked for each table of columns
+    found: Catalog | None = held.get("custom_catalog")
+    if found is None and held.get("person") is not None:
         from app.web.core.gate import current_viewer
 
         current_viewer()  # loads them
-    found: Catalog = g.get("custom_catalog", _NONE)
-    return found
+        found = held.get("custom_catalog")
+    return _NONE if found is None else found

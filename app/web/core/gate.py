@@ -58,13 +58,15 @@ def zone() -> ZoneInfo:
 
 def current_viewer() -> Viewer:
     """The viewer of this request: the person, their zone, the lookups and the moment."""
-    if "viewer" not in g:
+    made: Viewer | None = g.get("viewer")
+    if made is None:
         person = current_person()
         lookups = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
         context = session_context(db.session())
-        context.notice_choices, context.zone = lookups.choices, zone()
-        g.viewer = Viewer(person, lookups, zone(), now())
-    return g.viewer
+        own = zone()
+        context.notice_choices, context.zone = lookups.choices, own
+        made = g.viewer = Viewer(person, lookups, own, now())
+    return made
 
 
 def json_answer(code: int, body: Any, **headers: str) -> Response:

@@ -70,6 +70,25 @@ def spoken() -> tuple[str, str | None]:
     return (locale.language, locale.territory) if locale else ("", None)  # the name of a locale is slow to build
 
 
+#: (id of a lazy text, language) -> the text itself, so that its id stays its own, and what it says.
+_said: dict[tuple[int, Any], tuple[Any, str]] = {}
+#: Lazy texts that are remembered; our declarations have about 1,500, in four languages.
+MAX_SAID = 10_000
+
+
+def said(text: Any) -> str:
+    """What a lazy text of a declaration, such as a label, says in the language of this response."""
+    if isinstance(text, str):
+        return text
+    key = (id(text), spoken())
+    found = _said.get(key)
+    if found is None:
+        if len(_said) >= MAX_SAID:
+            _said.clear()
+        found = _said[key] = (text, str(text))
+    return found[1]
+
+
 def translate_in_template(text: str, **values: Any) -> Markup:
     """`_` of the templates: the catalogue's text, in which values are escaped."""
     return Markup(gettext(text)) % values  # noqa: S704  (as Jinja's own: the catalogue is ours)

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import current_app
 from sqlalchemy import select
-from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
 from app import access, branding
@@ -27,6 +27,8 @@ from app.models import (
     TicketSubject,
     User,
 )
+from app.ops import held_objects
+from app.ops.database import address_of
 from app.web.core import custom_catalog
 
 MASTERS = {
@@ -105,9 +107,7 @@ class Lookups:
                 continue
             made = session.identity_map.get(identity_key(model, key))
             if made is None:
-                made = model(**row)
-                make_transient_to_detached(made)
-                session.add(made)
+                made = held_objects.hold(session, model, row)
             found[model, key] = made
         return found
 
@@ -147,7 +147,7 @@ _cache: dict[str, Lookups] = {}
 
 def load_lookups(session: Session, version: int, zone: str) -> Lookups:
     """The lookups as of this version of access, cached per process."""
-    key = str(session.get_bind().engine.url)
+    key = address_of(session)
     lookups = _cache.get(key)
     if lookups is None or lookups.version != version:
         former, lookups = lookups, _load(session, version, zone)

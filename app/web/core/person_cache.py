@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from flask import g
 
 from app.extensions import db
+from app.ops.database import address_of
 from app.web.core.fields import Viewer
 
 #: People whom a process remembers.
@@ -32,7 +33,7 @@ class PersonCache(Generic[Kept]):
     def of(self, viewer: Viewer) -> Kept:
         """The value of this person."""
         version = (viewer.person.version, g.get("lists_version"))
-        key = (str(db.session().get_bind().engine.url), viewer.person.id)
+        key = (address_of(db.session()), viewer.person.id)
         found = self._kept.get(key)
         if found is None or found[0] != version or version[1] is None:
             found = (version, self._load(viewer))

@@ -16,6 +16,7 @@ from app.domain import call_rollup_counts, figure_counts, figure_tables
 from app.domain.figure_counts import Counted
 from app.domain.figures import BY_NUMBER, FIGURES, Scope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
+from app.ops.database import address_of
 from app.web.core.fields import Viewer
 from app.web.dashboards.widget_kinds import Breakdown, HeatMap, PeopleBars, PeopleTable, ReferralTable, Trend, Widget
 
@@ -135,7 +136,7 @@ _lock = threading.Lock()
 
 def kept(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> Measured:
     """As `measure`; what was measured within the last minute for the same reach, widgets and filters is used again."""
-    key = (str(session.get_bind().engine.url), tuple(widgets), _filters_of(scope), _reach_of(viewer))
+    key = (address_of(session), tuple(widgets), _filters_of(scope), _reach_of(viewer))
     found = _kept.get(key)
     if found is not None and found[0] > time.monotonic():
         return found[1]

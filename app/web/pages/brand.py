@@ -8,8 +8,9 @@ from flask import Flask, Response, current_app, g
 
 from app import branding
 from app.branding import ShownBrand
-from app.domain.base import NotFound
+from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.ops.file_store import is_digest
 from app.web.pages.static_files import static_url
 
 #: They load no person.
@@ -21,6 +22,17 @@ _OWN_ICONS = {
     "icon_maskable": "img/icon-maskable-512.png",
 }
 YEAR_SECONDS = 31_536_000
+#: A picture that is not known may be of a brand that another process has just stored: then it is read again, but no
+#: sooner than after so many seconds, however often somebody asks for what isn't there.
+AGAIN_AFTER_SECONDS = 1.0
+#: Digest -> content, of the pictures of the brand.
+_KEPT = "crm_brand_pictures"
+
+
+class PictureAway(RuleBroken):
+    """The storage of files can't be reached now (503)."""
+
+    http_status = 503
 
 
 def install(app: Flask) -> None:
@@ -65,11 +77,36 @@ def icon_url(found: ShownBrand, name: str) -> str:
 
 
 def picture(digest: str) -> Response:
-    """A picture of the brand of now; of no other file, for anybody may ask."""
-    if digest not in branding.last(current_app).files and digest not in branding.read(current_app, db.session()).files:
+    """A picture of the brand of now; of no other file, for anybody may ask.
+
+    Whatever strangers ask for, the database is asked once a second, and the store once for each picture.
+    """
+    if not is_digest(digest) or not _is_shown(digest):
         raise NotFound("This picture no longer exists.")
-    with current_app.extensions["crm_files"].open(digest) as file:
-        response = Response(file.read(), mimetype="image/png")
+    response = Response(_content(digest), mimetype="image/png")
     response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return response
+
+
+def _is_shown(digest: str) -> bool:
+    if digest in branding.last(current_app).files:
+        return True
+    return digest in branding.current(current_app, db.session(), AGAIN_AFTER_SECONDS).files
+
+
+def _content(digest: str) -> bytes:
+    """The picture, read once as long as it is the brand's. Raises NotFound, PictureAway."""
+    kept: dict[str, bytes] = current_app.extensions.get(_KEPT, {})
+    if digest not in kept:
+        try:
+            with current_app.extensions["crm_files"].open(digest) as file:
+                content = file.read()
+        except FileNotFoundError:
+            raise NotFound("This picture no longer exists.") from None
+        except OSError:
+            raise PictureAway("The storage of files can't be reached. Please try again soon.") from None
+        files = branding.last(current_app).files
+        kept = {name: each for name, each in kept.items() if name in files} | {digest: content}
+        current_app.extensions[_KEPT] = kept
+    return kept[digest]

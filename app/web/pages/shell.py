@@ -22,7 +22,7 @@ from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_of
-from app.web.pages import brand, kept_posts, probes, widgets
+from app.web.pages import brand, kept_posts, pairs_html, probes, timeline_html, widgets
 from app.web.pages.static_files import static_url
 
 #: {socket}: where pages may open their socket, which is the site itself.
@@ -44,7 +44,8 @@ _CSRF_EXEMPT = (
 def install(app: Flask, menu: Any) -> None:
     """Bind globals, context and headers. `menu(person)`: the entries of the sidebar and of the "new" menu."""
     pages: Any = app.jinja_env
-    pages.globals.update(widgets.GLOBALS, static_url=static_url, csrf_token=generate_csrf, get_locale=get_locale)
+    pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | pairs_html.GLOBALS)
+    pages.globals.update(static_url=static_url, csrf_token=generate_csrf, get_locale=get_locale)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
     app.context_processor(lambda: _context(menu))
     app.before_request(_before)
@@ -115,6 +116,7 @@ def _context(menu: Any) -> dict[str, Any]:
         return base
     entries, new = menu(person, request.path)
     return base | {
+        "rendered_at": now().isoformat(timespec="seconds"),
         "person": {
             "id": person.id,
             "username": person.username,

@@ -20,8 +20,6 @@ Cell = Mapping[str, Any]
 SPRITE = "vendor/icons.svg"
 _TONES = ("slate", "blue", "teal", "violet", "orange", "pink", "green", "indigo")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#: No column of a list cuts off a text of so few characters, so it needs no tooltip.
-_NEVER_CUT = 12
 #: Faces of a stack, tags of a cell.
 _MOST_FACES, _MOST_TAGS = 3, 3
 #: Icons that are kept ready; we have 238 names.
@@ -90,7 +88,7 @@ def missing() -> Markup:
 
 def status(value: Cell) -> Markup:
     """A status: dot and word."""
-    return Markup(f'<span class="state tone-{_tone(value)}"{_title(value["label"])}>{_state(value["label"])}</span>')
+    return Markup(f'<span class="state tone-{_tone(value)}">{_state(value["label"])}</span>')
 
 
 def moment(value: Cell) -> Markup:
@@ -116,14 +114,9 @@ def _tone(value: Cell) -> Any:
     return value.get("color") or "gray"
 
 
-def _title(text: Any) -> str:
-    """The tooltip of a text that a narrow column may cut off."""
-    shown = str(text)
-    return f' title="{escape(shown)}"' if len(shown) > _NEVER_CUT else ""
-
-
 def _clip(text: Any, look: str = "clip") -> str:
-    return f'<span class="{look}"{_title(text)}>{escape(text)}</span>'
+    """A text that a narrow column may cut off; shell.js gives it a tooltip where it does."""
+    return f'<span class="{look}">{escape(text)}</span>'
 
 
 # --- kinds: each draws a cell that is not empty
@@ -135,7 +128,7 @@ def _text(value: Cell) -> str:
 
 def _name(value: Cell) -> str:
     text, url = value.get("text", ""), value.get("url")
-    link = f'<a class="clip strong" href="{escape(url)}"{_title(text)}>{escape(text)}</a>' if url else ""
+    link = f'<a class="clip strong" href="{escape(url)}">{escape(text)}</a>' if url else ""
     face = avatar(value.get("initials"), "", value.get("picture"))
     return f'<span class="person">{face}{link or _clip(text, "clip strong")}</span>'
 
@@ -174,7 +167,7 @@ def _email(value: Cell) -> str:
     if not text:
         return missing()
     shown = str(escape(text)).replace("@", "@<wbr>")  # where there is no room, it breaks there and not within a word
-    return f'<a class="clip" href="mailto:{escape(text)}"{_title(text)}>{shown}</a>'
+    return f'<a class="clip" href="mailto:{escape(text)}">{shown}</a>'
 
 
 def _moment(value: Cell) -> str:
@@ -182,13 +175,11 @@ def _moment(value: Cell) -> str:
 
 
 def _clock(value: Cell) -> str:
-    """An SLA clock: clock.js counts on from `now`, in these words."""
+    """An SLA clock: clock.js counts on, in the words that the page's script names (crm/_clock_script.html)."""
     runs = ""
     if value.get("due"):
-        told = {name: value.get(name) for name in ("due", "now", "warn", "ahead", "late")}
-        units = {"min": _("%(n)s min", n=0), "h": _("%(n)s h", n=0), "d": _("%(n)s d", n=0)}
-        named = {"clock": told.pop("due"), **told, **units}
-        runs = "".join(f' data-{name}="{escape(text)}"' for name, text in named.items())
+        words = f' data-words="{escape(value["words"])}"' if value.get("words") else ""
+        runs = f' data-clock="{escape(value["due"])}" data-warn="{escape(value.get("warn"))}"{words}'
     sign = icon(value["icon"]) if value.get("icon") else ""
     look, title = f"chip clock tone-{value.get('tone')}", escape(value.get("title", ""))
     return f'<span class="{look}" title="{title}"{runs}>{sign}{escape(value.get("text", ""))}</span>'
@@ -209,7 +200,8 @@ def _flag(value: Cell) -> str:
 def _record(value: Cell) -> str:
     url, number, label = value.get("url"), value.get("number"), value.get("label")
     name = number or label
-    link = f'<a class="clip" href="{escape(url)}"{_title(value.get("title") or name)}>{escape(name)}</a>' if url else ""
+    title = f' title="{escape(value["title"])}"' if value.get("title") else ""
+    link = f'<a class="clip" href="{escape(url)}"{title}>{escape(name)}</a>' if url else ""
     more = f" {_clip(label, 'clip quiet')}" if number and label else ""
     return f'<span class="record-link">{link or escape(name)}{more}</span>'
 

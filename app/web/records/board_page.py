@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from flask import render_template, request
 from flask_babel import gettext as _
+from markupsafe import Markup
 
 from app.domain.base import NotFound
 from app.web.core.fields import Viewer
+from app.web.core.languages import said
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
+from app.web.records.card_html import cards_html
 from app.web.records.groups import Group
 from app.web.records.list_columns import Chosen
 from app.web.records.list_page import list_page, url
@@ -20,7 +24,7 @@ from app.web.records.list_page import list_page, url
 #: Kinds that say on a card what they are, for their value alone does not.
 _TITLED = ("moment", "date", "number")
 #: The highest page of a column: 20,000 cards.
-MAX_PAGE = 1000
+MAX_PAGE = 2000
 
 
 def card_names(screen: Any) -> tuple[str, ...]:
@@ -39,7 +43,7 @@ def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) ->
         "tabs": [],
         "count_text": groups.total_text(found),
         "may_move": viewer.person.may(screen.module, "write"),
-        "columns": [_column(screen, group, names, viewer) for group in found],
+        "columns": [_column(screen, group, cards(screen, group.rows, names, viewer)) for group in found],
         "kind": screen.record_table.name,
         "here": url(page=None),
     }
@@ -53,7 +57,8 @@ def more(screen: Any, list_query: ListQuery, key: str, number: int, viewer: View
     query = replace(list_query, size=groups.SIZE, page=min(number, MAX_PAGE))
     groups.fill(screen, "status", query, [group], names)
     screen.record_table.prepare(group.rows, names, viewer)
-    return render_template("crm/_cards.html", column=_column(screen, group, names, viewer, query.page), page=None)
+    shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)
+    return render_template("crm/_cards.html", column=shown)
 
 
 def _group(screen: Any, key: str, viewer: Viewer) -> Group:
@@ -63,7 +68,7 @@ def _group(screen: Any, key: str, viewer: Viewer) -> Group:
     return found[0]
 
 
-def _column(screen: Any, group: Group, names: tuple[str, ...], viewer: Viewer, number: int = 0) -> dict[str, Any]:
+def _column(screen: Any, group: Group, drawn: Markup, number: int = 0) -> dict[str, Any]:
     seen = number * groups.SIZE + len(group.rows)
     has_more = bool(group.rows) and (group.count > seen or group.is_capped)
     return {
@@ -71,9 +76,15 @@ def _column(screen: Any, group: Group, names: tuple[str, ...], viewer: Viewer, n
         "label": group.label,
         "color": group.color,
         "count": group.count_text,
-        "cards": [card(screen, row, names, viewer) for row in group.rows],
+        "cards_html": drawn,
         "more_url": f"{screen.route_base}/board/{group.value}?{_query(page=number + 1)}" if has_more else None,
     }
+
+
+def cards(screen: Any, rows: Sequence[Any], names: tuple[str, ...], viewer: Viewer) -> Markup:
+    """The cards of these rows as HTML."""
+    shown = [card(screen, row, names, viewer) for row in rows]
+    return cards_html(shown, f"{screen.route_base}/", viewer.person.may(screen.module, "write"))
 
 
 def _query(**changes: Any) -> str:
@@ -84,7 +95,7 @@ def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     """One card: title, what stands below it, and who works on it."""
     values = tuple(row)
     cells = {
-        each.name: each.shown_cell(values[cut], viewer) | {"caption": str(each.label), "column": each.kind}
+        each.name: each.shown_cell(values[cut], viewer) | {"caption": said(each.label), "column": each.kind}
         for each, cut in screen.record_table.selection(names)[1]
     }
     title = cells[screen.title_column].get("text") or cells.get("number", {}).get("text") or str(values[0])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
+from app.access.finished import listed
 from app.domain import calls, recordings
 from app.extensions import db
 from app.lib import phone
-from app.models import CallLog, Customer, Lead
+from app.models import CallLog, CallRecording, Customer, Lead
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer, span
+from app.web.core.kept_queries import KeptQuery
 from app.web.core.reference_fields import person_card
 from app.web.records import recordings as recording_pages
 
@@ -92,18 +95,16 @@ def can_log_outcome(employee_id: int | None, viewer: Viewer) -> bool:
 
 def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """Call id -> its entry, for the calls that the viewer sees; one statement, none without calls."""
-    chosen = [key for key in keys if isinstance(key, int)]
+    chosen = sorted({key for key in keys if isinstance(key, int)})
     if not chosen:
         return {}
-    return {row.id: _line(row, viewer) for row in db.session.execute(_lines().where(CallLog.id.in_(chosen)))}
+    rows = _lines().where(db.session(), [CallLog.id.in_(listed(chosen))])
+    return {row.id: _line(row, viewer) for row in rows}
 
 
 def newest(rules: list[Any], limit: int) -> list[Any]:
     """The latest calls for which these conditions hold and that the viewer sees, for `entries`; one statement."""
-    # No index has this order: of a record with few calls, MariaDB might read all calls by their time.
-    began = func.coalesce(CallLog.started_on, CallLog.created_on)
-    query = _lines().where(*rules).order_by(began.desc(), CallLog.id.desc())
-    return list(db.session.execute(query.limit(limit)))
+    return _newest(limit).where(db.session(), rules)
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
@@ -113,7 +114,7 @@ def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
 
 def alone(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
     """The entries of a call's own page: the call with its actions, then the earlier calls with this number."""
-    row = db.session.execute(_lines().where(CallLog.id == key)).first()
+    row = next(iter(_lines().where(db.session(), [CallLog.id == key])), None)
     if row is None:
         return []
     return [_entry(row, viewer) | {"actions": actions}, *(_entry(each, viewer) for each in _earlier(row, viewer))]
@@ -123,11 +124,32 @@ def _earlier(row: Any, viewer: Viewer) -> list[Any]:
     """The latest calls before this one with the same number that the viewer sees."""
     if not row.other_e164 or not viewer.person.mask_value("mobile", row.other_e164):
         return []
-    before = _lines().where(CallLog.other_e164 == row.other_e164, CallLog.started_on < row.started_on)
-    return list(db.session.execute(before.order_by(CallLog.started_on.desc()).limit(EARLIER)))
+    rules = [CallLog.other_e164 == row.other_e164, CallLog.started_on < row.started_on]
+    return _earlier_ones().where(db.session(), rules)
 
 
-def _lines() -> Any:
+@lru_cache
+def _lines() -> KeptQuery:
+    return _kept(_select_lines())
+
+
+@lru_cache
+def _newest(limit: int) -> KeptQuery:
+    # No index has this order: of a record with few calls, MariaDB might read all calls by their time.
+    began = func.coalesce(CallLog.started_on, CallLog.created_on)
+    return _kept(_select_lines().order_by(began.desc(), CallLog.id.desc()).limit(limit))
+
+
+@lru_cache
+def _earlier_ones() -> KeptQuery:
+    return _kept(_select_lines().order_by(CallLog.started_on.desc()).limit(EARLIER))
+
+
+def _kept(query: Any) -> KeptQuery:
+    return KeptQuery.of(query, CallLog, CallRecording, Customer, Lead)
+
+
+def _select_lines() -> Any:
     query = select(
         *SIDE,
         CallLog.duration_seconds,

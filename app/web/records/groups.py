@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from flask_babel import gettext as _
@@ -16,14 +17,16 @@ from app import access
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.grouping import grouped
+from app.web.core import capped_counts
 from app.web.core.fields import Viewer
 from app.web.core.record_pages import sort_of, tables_in
 from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
 from app.web.core.reference_fields import person_card
 from app.web.core.shipped_labels import shown_label
 
-#: Cards of a column and rows of a group at first; people by whom a list is grouped, the person first.
-SIZE, ROWS, MAX_PEOPLE = 20, 10, 60
+#: Cards of a column that come at once, more than a window shows, and rows of a group at first; people by whom a list
+#: is grouped, the person first.
+SIZE, ROWS, MAX_PEOPLE = 10, 10, 60
 #: A value that is no id: the rows without one.
 NOBODY = 0
 
@@ -134,7 +137,7 @@ class _Asked:
         asked = ListQuery([*self.rules, self.where(group)], self.order, 0)
         return self.table.ids(asked)
 
-    def ask(self, session: Any, what: str, groups: Sequence[Group], make: Any) -> list[tuple[Any, ...]]:
+    def ask(self, session: Any, what: Hashable, groups: Sequence[Group], make: Any) -> list[tuple[Any, ...]]:
         values = tuple(group.value for group in groups)
         key = None if self.key is None else (self.table, "groups", what, self.column.key, values, self.key)
         return access.answer(session, access.Question(key, make, self.tables), self.late)
@@ -148,26 +151,62 @@ def fill(screen: Any, name: str, query: ListQuery, groups: list[Group], names: t
     if not groups:
         return
     asked, session = _Asked.of(screen.record_table, query, name), db.session()
-    what = f"{query.size} {query.offset}"
     person = access.acting(session)
-    for place, found in asked.ask(session, what, groups, lambda: _counts_and_ids(asked, query, groups, person)):
+    counts = _Counts.of(screen.record_table.record, name, query, groups, person)
+    what = (query.size, query.offset, counts.wanted)
+    make = partial(_counts_and_ids, asked, query, groups, counts.wanted, person)
+    for place, found in asked.ask(session, what, groups, make):
         if place >= 0:
             groups[place].ids.append(found)
         else:
-            group = groups[-1 - place]
-            group.is_capped, group.count = found > COUNT_CAP, min(found, COUNT_CAP)
+            counts.take(-1 - place, found)
     rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
     for group in groups:
         group.rows = [rows[key] for key in group.ids if key in rows]
 
 
-def _counts_and_ids(asked: _Asked, query: ListQuery, groups: list[Group], person: access.Person | None) -> Any:
-    """(place of the group, id) of the rows in their order; (-1 - place, count) of each group."""
+@dataclass(frozen=True)
+class _Counts:
+    """Which groups have to be counted: those that had more rows than the cap a moment ago still have."""
+
+    groups: list[Group]
+    #: Place of a group -> what its count is remembered by; None = it can't be.
+    keys: Sequence[Hashable]
+    #: Places of the groups to be counted.
+    wanted: tuple[int, ...]
+    person: access.Person | None
+
+    @classmethod
+    def of(cls, record: Any, name: str, query: ListQuery, groups: list[Group], person: access.Person | None) -> _Counts:
+        """Groups that need no counting say so already."""
+        base = None if person is None else capped_counts.key_of(record, query.conditions)
+        keys = [None if base is None else (base, name, group.value) for group in groups]
+        wanted = []
+        for place, (group, key) in enumerate(zip(groups, keys, strict=True)):
+            if person is not None and capped_counts.is_capped(person, key):
+                group.is_capped, group.count = True, COUNT_CAP
+            else:
+                wanted.append(place)
+        return cls(groups, keys, tuple(wanted), person)
+
+    def take(self, place: int, count: int) -> None:
+        """Set the count of the group at this place, and remember if it stopped at the cap."""
+        group = self.groups[place]
+        group.is_capped, group.count = count > COUNT_CAP, min(count, COUNT_CAP)
+        if group.is_capped and self.person is not None:
+            capped_counts.remember(self.person, self.keys[place])
+
+
+def _counts_and_ids(
+    asked: _Asked, query: ListQuery, groups: list[Group], counted: Sequence[int], person: access.Person | None
+) -> Any:
+    """(place of the group, id) of the rows in their order; (-1 - place, count) of each group to be counted."""
     parts = []
     for place, group in enumerate(groups):
         page = _page_of(asked, query, group, person).subquery()
         parts.append(select(literal(place).label("place"), page.c.id))
-        parts.append(select(literal(-1 - place), _count_of(asked, query, group, person)))
+    for place in counted:
+        parts.append(select(literal(-1 - place), _count_of(asked, query, groups[place], person)))
     return union_all(*parts)
 
 

@@ -15,6 +15,7 @@ from app.lib.grouping import grouped
 from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.gate import whole
+from app.web.core.languages import said
 from app.web.core.local_links import row_url
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.registry import kind_of
@@ -29,14 +30,16 @@ def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chos
     record_table, names = screen.record_table, columns.names
     count, capped = record_table.count_for_page(db.session(), list_query, rows)
     record_table.prepare(rows, names, viewer)
-    more = len(rows) == list_query.size
+    all_text = f"{grouped(COUNT_CAP)}+" if capped else grouped(count)
+    last = list_query.offset + len(rows)
+    more = len(rows) == list_query.size and (capped or last < count)
     return {
         "title": screen.list_title,
         "singular": screen.record_name,
         "module": screen.route_base.strip("/"),
         "base_url": f"{screen.route_base}/",
         "search": request.args.get("q", ""),
-        "count_text": f"{grouped(COUNT_CAP)}+" if capped else grouped(count),
+        "count_text": all_text,
         "columns": [
             column_head(record_table.by_name[name], columns)
             | {"editable": editable.in_list(screen, record_table.by_name[name], viewer)}
@@ -52,7 +55,14 @@ def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chos
         "next_url": url(page=list_query.page + 1) if more else None,
         "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,
         "first_url": url(page=None),
-        "page_number": list_query.page + 1,
+        "range_text": _(
+            "%(first)s–%(last)s of %(all)s",
+            first=grouped(list_query.offset + 1),
+            last=grouped(last),
+            all=all_text,
+        )
+        if rows
+        else "",
         "add_url": f"{screen.route_base}/add"
         if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
         else None,
@@ -230,7 +240,7 @@ def column_head(each: Field, columns: Chosen) -> dict[str, Any]:
     return {
         "name": each.name,
         "kind": each.kind,
-        "label": each.label,
+        "label": said(each.label),
         "sortable": each.sort,
         "sorted": sorted_by,
         "sort_url": url(_oc=each.name, _od=turned, page=None) if each.sort else None,

@@ -13,6 +13,8 @@ from app.web.pages.widgets import Cell, cell, csrf
 Row = Mapping[str, Any]
 #: Kinds whose value says little without the name of its column, which a phone shows before it (list.css).
 _LABELLED = ("moment", "date", "flag", "number")
+#: Kinds by which list.css, scripts and tests find the cells of the rows; the heads have them all.
+_MARKED = (*_LABELLED, "clock", "phone", "person")
 
 
 def rows_html(page: Mapping[str, Any]) -> Markup:
@@ -36,7 +38,7 @@ class _Rows:
 
     def __init__(self, page: Mapping[str, Any]) -> None:
         self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_look(page))
-        looks = [f"col-{escape(each['name'].replace('.', '-'))} kind-{each['kind']}" for each in page["columns"]]
+        looks = [_look(each) for each in page["columns"]]
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
         labels = [
             f' data-label="{escape(str(each["label"]))}"' if each["kind"] in _LABELLED else ""
@@ -95,6 +97,12 @@ class _Rows:
             label, href = f"{self.edit} {title}", escape(row["edit_url"])
             parts.append(f'<a class="btn-bare row-tool row-edit" href="{href}" aria-label="{label}"></a>')
         return f'<td class="col-tools">{"".join(parts)}</td>'
+
+
+def _look(column: Mapping[str, Any]) -> str:
+    """The classes of a column's cells."""
+    kind = f" kind-{column['kind']}" if column["kind"] in _MARKED else ""
+    return f"col-{escape(column['name'].replace('.', '-'))}{kind}"
 
 
 def _button(button: Mapping[str, Any]) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import select
 
+from app.access.finished import listed
 from app.domain.messages import DEAD
 from app.extensions import db
 from app.models import Message, MessageFile
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
+from app.web.core.kept_queries import KeptQuery
 from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list, message_files
 
@@ -40,13 +43,23 @@ def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     wanted = sorted({key for key in keys if isinstance(key, int)})
     if not wanted:
         return {}
-    rows = list(db.session.execute(select(*_COLUMNS).where(Message.id.in_(wanted))))
+    rows = _messages().where(db.session(), [Message.id.in_(listed(wanted))])
     return dict(zip((row.id for row in rows), _lines(rows, viewer), strict=True))
 
 
 def newest(rules: list[Any], order: Any, limit: int) -> list[Any]:
     """Messages for which these conditions hold and that the viewer sees, for `entries`; one statement."""
     return list(db.session.execute(select(*_COLUMNS).where(*rules).order_by(order).limit(limit)))
+
+
+@lru_cache
+def _messages() -> KeptQuery:
+    return KeptQuery.of(select(*_COLUMNS), Message)
+
+
+@lru_cache
+def _texts() -> KeptQuery:
+    return KeptQuery.of(select(Message.id, Message.body), Message)
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
@@ -70,8 +83,8 @@ def _quotes(keys: set[int]) -> dict[int, str]:
     """Id -> beginning of the text of messages that others answer, of those that the viewer sees."""
     if not keys:
         return {}
-    query = select(Message.id, Message.body).where(Message.id.in_(sorted(keys)))
-    return {key: " ".join((body or "").split())[:MAX_QUOTE] for key, body in db.session.execute(query)}
+    rows = _texts().where(db.session(), [Message.id.in_(listed(sorted(keys)))])
+    return {key: " ".join((body or "").split())[:MAX_QUOTE] for key, body in rows}
 
 
 def _line(row: Any, quote: str | None, files: list[dict[str, Any]], viewer: Viewer) -> dict[str, Any]:

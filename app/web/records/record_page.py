@@ -13,6 +13,7 @@ from app.extensions import db
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.declarations import STAMPS
 from app.web.core.fields import TextField, Viewer
+from app.web.core.languages import said
 from app.web.core.reference_fields import person_card
 from app.web.core.shipped_labels import shown_label
 from app.web.records import (
@@ -60,11 +61,12 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "primary": screen.main_action(wire, viewer),
             "more": _more(screen, wire, viewer),
             "strip": [
-                {"name": name, "label": record_table.by_name[name].label, "cell": cells[name]}
+                {"name": name, "label": said(record_table.by_name[name].label), "cell": cells[name]}
                 for name in screen.summary_columns
                 if name in cells
             ],
             "sections": _sections(screen, cells, editable.names_on_page(screen, wire["id"], viewer)),
+            "move_url": f"{base}/move/{wire['id']}",
             "related": related,
             "composer": composer.context(screen, wire, viewer),
             "conflict": None,
@@ -125,7 +127,7 @@ def _shown_status(card: dict[str, Any] | None) -> dict[str, Any] | None:
 def _other_statuses(
     screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
 ) -> list[dict[str, Any]]:
-    """The other statuses, with the inputs that each asks for."""
+    """The other statuses; `needs`: whether one asks for something first, see `inputs_for_status`."""
     cards, meanings = viewer.lookups.cards[screen.status_master], viewer.lookups.meanings[screen.status_master]
     now = (wire.get("status") or {}).get("id")
     offered = [key for key in viewer.lookups.offered[screen.status_master] if key != now]
@@ -134,13 +136,20 @@ def _other_statuses(
         cards[key]
         | {
             "label": shown_label(cards[key]["label"]),
-            "needs": [
-                *_required_inputs(screen, meanings[key], wire, viewer),
-                *_closing_inputs(screen, meanings[key], tasks, viewer),
-            ],
+            "needs": _asks(screen, meanings[key]) or bool(tasks and _is_closing(screen, meanings[key])),
         }
         for key in offered
     ]
+
+
+def _asks(screen: Any, meaning: str) -> bool:
+    """Whether a status of this meaning always asks for something."""
+    return bool(screen.status_requirements.get(meaning)) or meaning == "scheduled"
+
+
+def _is_closing(screen: Any, meaning: str) -> bool:
+    """Whether a status of this meaning offers to close the open tasks."""
+    return meaning in _CLOSING.get(screen.service.record, ())
 
 
 def inputs_for_status(screen: Any, key: int, status: int | None, viewer: Viewer) -> list[dict[str, Any]]:
@@ -148,8 +157,8 @@ def inputs_for_status(screen: Any, key: int, status: int | None, viewer: Viewer)
     if not screen.status_master or status not in viewer.lookups.meanings[screen.status_master]:
         return []
     meaning = viewer.lookups.meanings[screen.status_master][status]
-    is_closing = meaning in _CLOSING.get(screen.service.record, ())
-    if not (screen.status_requirements.get(meaning) or meaning == "scheduled" or is_closing):
+    is_closing = _is_closing(screen, meaning)
+    if not (_asks(screen, meaning) or is_closing):
         return []
     wire = screen.record_table.serialize_rows(db.session(), [screen.record_table.one(db.session(), key)], None, viewer)[
         0
@@ -174,7 +183,7 @@ _CLOSING = {Ticket: (*ENDED, "scheduled"), Lead: ("followed", "scheduled")}
 
 def _closing_inputs(screen: Any, meaning: str, tasks: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Checkboxes for the open tasks. Chosen are those to handle the ticket, and what the next follow-up replaces."""
-    if not tasks or meaning not in _CLOSING.get(screen.service.record, ()):
+    if not tasks or not _is_closing(screen, meaning):
         return []
     if meaning == "scheduled":
         until, own = _end_of_day(viewer), viewer.person.id
@@ -214,7 +223,7 @@ def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]
             "fields": [
                 {
                     "name": name,
-                    "label": named[name].label,
+                    "label": said(named[name].label),
                     "cell": cells[name],
                     "help": named[name].help,
                     "is_editable": name in editable_names,

@@ -88,13 +88,10 @@ class NextTargetField(Field):
             return {"kind": "missing"}
         if paused is not None:
             return _paused_clock(_("Paused since %(when)s", when=_moment(paused, viewer)))
-        is_reply = name == "reply"
-        late = _("response %(time)s overdue") if is_reply else _("%(time)s overdue")
         if due <= viewer.now:
-            return _late(due, late, viewer)
+            return _late(due, name, viewer)
         warn = looked if looked is not None and looked < due else viewer.now
-        ahead = _("respond in %(time)s") if is_reply else _("resolve in %(time)s")
-        return _counting(due, warn, (ahead, late), viewer) | {"title": _moment(due, viewer)}
+        return _counting(due, warn, name, viewer) | {"title": _moment(due, viewer)}
 
     def order(self) -> Any:
         """By the target that is due next, as the cell shows it; rows without an open one are empty."""
@@ -111,50 +108,50 @@ def _clock(clock: SlaClockField, viewer: Viewer) -> dict[str, Any]:
     """For the cell macro: {kind, tone, text, title}, and what clock.js needs to keep counting."""
     if clock.paused_on is not None:
         return _paused_clock(_time_left_paused(clock.due_on, clock.paused_on, viewer))
-    late = _("%(time)s overdue")
     if clock.due_on <= viewer.now:
-        return _late(clock.due_on, late, viewer)
+        return _late(clock.due_on, "", viewer)
     warn = sla.warning_time(clock.started_on, clock.due_on, clock.paused_seconds, viewer.lookups.terms)
-    return _counting(clock.due_on, warn, (_("in %(time)s"), late), viewer) | {"title": _time_left(clock.due_on, viewer)}
+    return _counting(clock.due_on, warn, "", viewer) | {"title": _time_left(clock.due_on, viewer)}
 
 
 def _paused_clock(title: str) -> dict[str, Any]:
     return {"kind": "clock", "tone": "gray", "text": _("paused"), "icon": "player-pause", "title": title}
 
 
-def _counting(due: datetime, warn: datetime, words: tuple[str, str], viewer: Viewer) -> dict[str, Any]:
-    """A clock that runs towards `due`; `words`: text before and after it, with a placeholder for the time."""
-    ahead, late = words
+#: Whose clock it is: "" where its label says so -> the text before and after the due time, which clock.js repeats.
+WORDS = {
+    "": (_l("in %(time)s"), _l("%(time)s overdue")),
+    "reply": (_l("respond in %(time)s"), _l("response %(time)s overdue")),
+    "resolve": (_l("resolve in %(time)s"), _l("%(time)s overdue")),
+}
+
+
+def _counting(due: datetime, warn: datetime, words: str, viewer: Viewer) -> dict[str, Any]:
+    """A clock that runs towards `due`; `words` is one of WORDS."""
     return {
         "kind": "clock",
         "tone": "amber" if warn <= viewer.now else "green",
-        "now": viewer.now.isoformat(),
-        "text": ahead % {"time": span(due, viewer.now)},
+        "text": str(WORDS[words][0]) % {"time": span(due, viewer.now)},
         "due": due.isoformat(),
         "warn": warn.isoformat(),
-        "ahead": ahead % _BLANK,
-        "late": late % _BLANK,
+        "words": words,
     }
 
 
-def _late(due: datetime, late: str, viewer: Viewer) -> dict[str, Any]:
+def _late(due: datetime, words: str, viewer: Viewer) -> dict[str, Any]:
     """A clock of overdue office time; the page keeps counting while the office is open."""
     office = viewer.lookups.office
     since = viewer.now - office_hours.open_time_between(office, due, viewer.now)
     shown = {
         "kind": "clock",
         "tone": "red",
-        "text": late % {"time": span(since, viewer.now)},
+        "text": str(WORDS[words][1]) % {"time": span(since, viewer.now)},
         "title": _time_left(due, viewer),
     }
     if not office_hours.is_open(office, viewer.now):
         return shown
     moment = since.isoformat()
-    return shown | {"due": moment, "warn": moment, "late": late % _BLANK, "now": viewer.now.isoformat()}
-
-
-#: Keeps the placeholder, which clock.js fills.
-_BLANK = {"time": "{time}"}
+    return shown | {"due": moment, "warn": moment, "words": words}
 
 
 def span(due: datetime, now: datetime) -> str:

@@ -15,6 +15,7 @@ from app.lib.ids import parse_id
 from app.web.core import remarks
 from app.web.core.fields import Viewer
 from app.web.core.gate import REFUSABLE, current_viewer, refusal, sentence_header, whole
+from app.web.core.shipped_labels import shown_label
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import board_page, groups
 from app.web.records import record_page as pages
@@ -39,18 +40,40 @@ class StatusMoves:
     list_title: Any
     _list_query: Any
 
-    @expose("/move/<pk>", methods=["POST"])
+    @expose("/move/<pk>", methods=["GET", "POST"])
     @has_access
     @refuse_as_page
     @permission_name("edit")
     def move(self, pk: str) -> Any:
-        """Change the status; refused while a required field is missing."""
+        """Change the status; refused while a required field is missing. GET: what a status asks for, as a form."""
         if self.service.resource is None:
             raise NotFound(_("There is no such action."))
         row, viewer = self.row_for(pk, "write"), current_viewer()
+        if request.method == "GET":
+            return self._asking_form(row, viewer)
         version = whole(request.form.get("version"), 0, 0, 2**31) or None
         self._move_to(row, version, viewer)
         return redirect(self.url_of(row))
+
+    def _asking_form(self, row: Any, viewer: Viewer) -> str:
+        """What the status of the address asks for: a dialog for the record's page, else a page of its own."""
+        status, url = parse_id(request.args.get("status")), self.url_of(row)
+        wanted = pages.inputs_for_status(self, row.id, status, viewer)
+        if not wanted or status is None:
+            raise NotFound(_("There is no such page."))
+        card = viewer.lookups.cards[self.status_master][status]
+        page = {
+            "id": status,
+            "title": shown_label(card["label"]),
+            "color": card.get("color") or "gray",
+            "fields": wanted,
+            "action": f"{self.route_base}/move/{row.id}",
+            "version": whole(request.args.get("version"), row.version, 1, 2**31),
+            "list_url": url,
+            "list_label": getattr(row, "number", None) or self.list_title,
+        }
+        template = "crm/_status_dialog.html" if request.headers.get("HX-Request") else "crm/status.html"
+        return render_template(template, page=page)
 
     def _move_to(self, row: Any, version: int | None, viewer: Viewer) -> None:
         """Give the row the submitted status, with what was submitted for it, and commit."""
@@ -132,8 +155,7 @@ class StatusMoves:
         if row is None:
             return ""
         self.record_table.prepare([row], names, viewer)
-        card = board_page.card(self, row, names, viewer)
-        html = render_template("crm/_card.html", card=card, may_move=True, base=f"{self.route_base}/")
+        html = str(board_page.cards(self, [row], names, viewer))
         return html, 200, (sentence_header(" ".join(sentences)) if sentences else {})
 
     def _move_form(self, key: int, now: Any, viewer: Viewer) -> Any:

@@ -39,20 +39,23 @@ def changed(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _named(row: Any, viewer: Viewer) -> dict[str, Any]:
     """The entry with the names that forms give to its fields, and the record that it belongs to."""
-    made, named = timeline.entry(row, viewer), _labels(row)
-    names = [change[0] for change in (row.payload or {}).get("changes", []) if len(change) == 3]
-    for name, change in zip(names, made["changes"], strict=False):
-        change["label"] = str(named.get(name.removesuffix("_id")) or change["label"])
+    made = timeline.entry(row, viewer)
+    if made["changes"]:
+        named = _fields(row)
+        names = [change[0] for change in row.payload.get("changes", []) if len(change) == 3]
+        for name, change in zip(names, made["changes"], strict=False):
+            each = named.get(name.removesuffix("_id"))
+            change["label"] = str((each and each.label) or change["label"])
     if row.kind == "field_change" and made["changes"]:
         made["headline"] = timeline_folding.changes_headline([made])
     keys = ((kind, getattr(row, f"{kind}_id", None)) for kind in ("ticket", "lead", "customer"))
     return made | {"of": next(((kind, key) for kind, key in keys if key is not None), None)}
 
 
-def _labels(row: Any) -> Mapping[str, Any]:
-    """Field -> its name in the forms of the record that a row belongs to."""
+def _fields(row: Any) -> Mapping[str, Any]:
+    """The fields, by name, in the forms of the record that a row belongs to; their labels name the changes."""
     screen = screen_of(Ticket if row.ticket_id else Lead if row.lead_id else Customer)
-    return {} if screen is None else {name: each.label for name, each in screen.record_table.by_name.items()}
+    return {} if screen is None else screen.record_table.by_name
 
 
 def _keys(rows: list[Any], kind: str) -> list[Any]:

@@ -18,7 +18,7 @@ A timeline may be that of several records: a screen's `timeline_records` names t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask_babel import gettext as _
@@ -31,6 +31,7 @@ from app.domain.tasks import OPEN
 from app.extensions import db
 from app.models import Activity, CallLog, Message, MessageFile, Task
 from app.web.core.fields import Viewer
+from app.web.core.languages import said
 from app.web.core.local_links import row_url
 from app.web.records import timeline_filters, timeline_rows
 from app.web.records.timeline_filters import KINDS, Asked, Records
@@ -71,6 +72,7 @@ def _of(model: Any, *rules: Any) -> Callable[[Records], Any]:
         of_records = belongs(model, records)
         return None if of_records is None else and_(of_records, *rules)
 
+    rule.is_by_id = True  # type: ignore[attr-defined]
     return rule
 
 
@@ -175,8 +177,22 @@ def offered(place: Place, viewer: Viewer) -> dict[str, Tab]:
         name: tab
         for name, tab in TABS.items()
         if (not tab.module or viewer.person.may(tab.module, "read"))
-        and (tab.counted is None or tab.counted(place.records) is not None)
+        and (tab.counted is None or _has_column(tab, place.records))
     }
+
+
+#: (condition of a tab, kinds of records) -> whether records of these kinds can have any of its rows.
+_columns: dict[tuple[Any, tuple[str, ...]], bool] = {}
+
+
+def _has_column(tab: Tab, records: Records) -> bool:
+    counted: Any = tab.counted
+    if not hasattr(counted, "is_by_id"):
+        return counted(records) is not None
+    key = (counted, tuple(kind for kind, _id in records))
+    if key not in _columns:
+        _columns[key] = counted(records) is not None
+    return _columns[key]
 
 
 def context(place: Place, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
@@ -231,7 +247,7 @@ def _shown(place: Place, tabs: dict[str, Tab], chosen: str, counts: dict[str, st
     return [
         {
             "name": name,
-            "label": str(tab.label),
+            "label": said(tab.label),
             "count": counts.get(name, ""),
             "url": f"{place.page_url}{bare.query(name)}",
             "part_url": f"{place.part_url}{bare.query(name)}",
@@ -263,18 +279,60 @@ def _parts(place: Place, name: str, asked: Asked) -> list[dict[str, Any]]:
 
 def counts_of(tabs: Mapping[str, Tab], records: Records, viewer: Viewer) -> dict[str, str]:
     """How much is in each tab, as text: “7”, “99+”; nothing for an empty one. One statement."""
-    rules = {name: tab.counted(records) for name, tab in tabs.items() if tab.counted is not None}
-    shape = access.shape_of(list(rules.values()))
-    tables = frozenset(model.__tablename__ for name in rules for model in tabs[name].tables)
-    key = None if shape.key is None else ("timeline counts", tuple(rules), shape.key)
+    counted = {name: tab for name, tab in tabs.items() if tab.counted is not None}
+    if not counted:
+        return {}
+    asked = _asked_before(counted, records[0][0]) if len(records) == 1 else None
+    if asked is None:
+        asked = _Counts.of(counted, records)
+    late = asked.late | dict.fromkeys(asked.ids, records[0][1])
+    (row,) = access.answer(db.session(), asked.question, late)
+    return {name: _shown_count(n) for name, n in zip(counted, row, strict=True) if n}
 
-    def make() -> Any:
-        opened = zip(rules, shape.opened(list(rules.values())), strict=True)
-        some = [tabs[name].rows.where(rule).limit(MAX_COUNTED).subquery() for name, rule in opened]
-        return select(*[select(func.count()).select_from(each).scalar_subquery() for each in some])
 
-    (row,) = access.answer(db.session(), access.Question(key, make, tables), shape.late)
-    return {name: _shown_count(n) for name, n in zip(rules, row, strict=True) if n}
+@dataclass(frozen=True)
+class _Counts:
+    """The statement of the counts of these tabs."""
+
+    question: access.Question
+    late: dict[str, Any]
+    #: Names of the parameters that are the id of the one record.
+    ids: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, tabs: Mapping[str, Tab], records: Records, id_is: int | None = None) -> _Counts:
+        """`id_is`: the value by which the parameters are found that hold the id of the record."""
+        rules = [tab.counted(records) for tab in tabs.values() if tab.counted is not None]
+        shape = access.shape_of(rules)
+        tables = frozenset(model.__tablename__ for tab in tabs.values() for model in tab.tables)
+
+        def make() -> Any:
+            opened = zip(tabs.values(), shape.opened(rules), strict=True)
+            some = [tab.rows.where(rule).limit(MAX_COUNTED).subquery() for tab, rule in opened]
+            return select(*[select(func.count()).select_from(each).scalar_subquery() for each in some])
+
+        key = None if shape.key is None else ("timeline counts", tuple(tabs), shape.key)
+        ids = tuple(name for name, value in shape.late.items() if value == id_is)
+        return cls(access.Question(key, make, tables), shape.late, ids)
+
+
+#: An id that no record has and no condition names.
+_ANY_ID = 2**31 - 1
+_known_counts: dict[Any, _Counts] = {}
+
+
+def _asked_before(tabs: Mapping[str, Tab], kind: str) -> _Counts | None:
+    """The statement for one record of this kind, built once; None where a tab finds its rows in a way of its own."""
+    conditions = tuple(tab.counted for tab in tabs.values())
+    if not all(hasattr(each, "is_by_id") for each in conditions):
+        return None
+    key = ("timeline counts", kind, conditions)
+    if key not in _known_counts:
+        made = _Counts.of(tabs, ((kind, _ANY_ID),), _ANY_ID)
+        if made.question.key is None:
+            return None
+        _known_counts[key] = replace(made, question=replace(made.question, key=key))
+    return _known_counts[key]
 
 
 def _shown_count(n: int) -> str:
@@ -290,7 +348,7 @@ def _filters(place: Place, name: str, asked: Asked, page: Page, viewer: Viewer) 
         "action": place.page_url,
         "part_url": place.part_url,
         "hidden": [(key, value) for key, value in (("tab", name), ("part", asked.part)) if value],
-        "kinds": [(value, str(label)) for value, (label, _kinds) in KINDS.items()] if name == "activity" else [],
+        "kinds": [(value, said(label)) for value, (label, _kinds) in KINDS.items()] if name == "activity" else [],
         "kind": asked.kind,
         "people": _people(asked, page, viewer),
         "who": asked.who,

@@ -111,12 +111,16 @@ class Security(SecurityManager):
 
         Requests for static files load none, nor do health checks, which answer without the database.
         """
+        held: Any = g._get_current_object()  # type: ignore[attr-defined]  # a proxy is asked anew each time
         for name in _REQUEST_GLOBALS:
-            g.pop(name, None)
-        g.user = current_user
-        access.act_as(db.session(), None)
-        session_context(db.session()).address = request.remote_addr
+            held.pop(name, None)
+        held.user = current_user
+        session = db.session()
+        access.act_as(session, None)
+        session_context(session).address = request.remote_addr
         endpoint = request.endpoint or ""
+        if "Authorization" in request.headers:
+            return  # the cookie is ignored, see load_user
         if not endpoint.endswith("static") and endpoint not in _PERSONLESS:
             bool(current_user.is_authenticated)  # loads the person
 

@@ -18,7 +18,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
 from app import access
@@ -27,6 +27,7 @@ from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.models import ApiKey, SignIn, User
+from app.ops import held_objects
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, cause_of
 from app.web.core.gate import zone
@@ -98,6 +99,7 @@ def hash_token(secret: str) -> str:
 
 #: The columns that a request needs of its user; others load on access.
 USER_COLUMNS = (User.id, User.username, User.first_name, User.last_name, User.active)
+_USER_NAMES = tuple(column.key for column in USER_COLUMNS)
 
 
 def known_user(session: Session, values: Sequence[Any]) -> User:
@@ -105,10 +107,7 @@ def known_user(session: Session, values: Sequence[Any]) -> User:
     known = session.identity_map.get(identity_key(User, values[0]))
     if known is not None:
         return cast(User, known)
-    user = User(**{column.key: value for column, value in zip(USER_COLUMNS, values, strict=True)})
-    make_transient_to_detached(user)
-    session.add(user)
-    return user
+    return cast(User, held_objects.hold(session, User, dict(zip(_USER_NAMES, values, strict=True))))
 
 
 def lives(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 from flask import current_app, flash, redirect, request
 from flask_appbuilder import expose
@@ -24,11 +25,22 @@ from app.web.core.languages import translate_text
 from app.web.pages.brand import file_url
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
-from app.web.records import message_files, upload_limits, virus_checks
+from app.web.records import message_files, upload_limits, uploads, virus_checks
+from app.web.records.uploads import Upload
 from app.web.security.sessions import own_transaction
 
 #: Bytes of an uploaded logo.
 MAX_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class _ChosenLogo:
+    """The logo that the form asks for."""
+
+    #: Null = none.
+    logo: Logo | None = None
+    #: Where it is new: kept under a token, so that it need not be chosen again when the form is refused.
+    upload: Upload | None = None
 
 
 class BrandView(SettingsPage):
@@ -44,7 +56,7 @@ class BrandView(SettingsPage):
     def index(self) -> Any:
         """The form with what is shown now."""
         _refuse_others()
-        return self._page({}, {}, "")
+        return self._page({}, {}, "", None)
 
     @expose("/", methods=["POST"])
     @has_access
@@ -53,18 +65,23 @@ class BrandView(SettingsPage):
     def save(self) -> Any:
         """Store it, or show the errors by field."""
         _refuse_others()
+        viewer = current_viewer()
+        found: dict[str, Any] = {}
         try:
-            given, version = _posted(current_viewer()), _version()
+            found, errors = _posted(viewer)
+            given = _checked(found, errors)
             with own_transaction() as session:
-                row = brand.save(session, given, version, current_viewer().stamp)
+                row = brand.save(session, given, _version(), viewer.stamp)
                 session.commit()
                 branding.note(current_app, row)
         except RuleBroken as broken:
-            return self._page(request.form, broken.errors, translate_text(broken.message)), gate.refusal(broken)[0]
+            upload = found["logo"].upload if "logo" in found else None
+            page = self._page(request.form, broken.errors, translate_text(broken.message), upload)
+            return page, gate.refusal(broken)[0]
         flash(_("The brand is saved. Everybody sees it with the next page that they open."), "success")
         return redirect("/settings/brand/")
 
-    def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
+    def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str, upload: Upload | None) -> str:
         row, settings = _stored(), current_app.config["CRM"]
         form = {
             "title": _("Brand"),
@@ -81,6 +98,8 @@ class BrandView(SettingsPage):
             "logo_url": file_url(row.logo) if row is not None and row.logo else None,
             "logo": brand.logo_of(row),
             "logo_errors": errors.get("logo", []),
+            "is_removed": bool(posted.get("remove_logo")),
+            "upload": upload.as_field(current_viewer()) if upload is not None else None,
             "default_name": settings.brand,
         }
         return self.render_template("settings/brand.html", title=form["title"], form=form, shown=shown)
@@ -127,8 +146,8 @@ def _version() -> int:
     return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 9 else -1
 
 
-def _posted(viewer: Viewer) -> BrandInput:
-    """What was sent, checked, its pictures stored. Raises RuleBroken with an error for each field."""
+def _posted(viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """What was sent, checked, the logo stored, by field; and what is wrong, by field. Raises StorageAway."""
     found: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
     steps = {
@@ -143,9 +162,15 @@ def _posted(viewer: Viewer) -> BrandInput:
             raise
         except RuleBroken as broken:
             errors[field] = [translate_text(broken.message)]
+    return found, errors
+
+
+def _checked(found: dict[str, Any], errors: dict[str, list[str]]) -> BrandInput:
+    """What is to be stored, with the icons. Raises RuleBroken if anything is wrong."""
     if errors:
         raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
-    return BrandInput(found["name"], found["accent"], found["logo"], _icons(found["logo"], found["accent"]))
+    logo, accent = found["logo"].logo, found["accent"]
+    return BrandInput(found["name"], accent, logo, _icons(logo, accent))
 
 
 def _own_name(name: str | None) -> str | None:
@@ -153,19 +178,28 @@ def _own_name(name: str | None) -> str | None:
     return None if name == current_app.config["CRM"].brand else name
 
 
-def _logo(viewer: Viewer) -> Logo | None:
+def _logo(viewer: Viewer) -> _ChosenLogo:
     """A new logo, the one of now, or none. Raises RuleBroken."""
-    sent = request.files.get("logo")
-    if sent is None or not sent.filename:
-        return None if request.form.get("remove_logo") else brand.logo_of(_stored())
+    sent, token = request.files.get("logo"), request.form.get("kept_logo")
+    is_sent = sent is not None and bool(sent.filename)
+    if not is_sent and not token:
+        return _ChosenLogo(None if request.form.get("remove_logo") else brand.logo_of(_stored()))
     db.session.commit()  # no transaction waits while it is scanned and stored
+    if sent is None or not is_sent:
+        return _kept_before(uploads.of_token(str(token), viewer))
     try:
         return _taken(sent, viewer)
     finally:
         sent.close()
 
 
-def _taken(sent: FileStorage, viewer: Viewer) -> Logo:
+def _kept_before(upload: Upload) -> _ChosenLogo:
+    """A logo that came with a form that was refused. Raises RuleBroken."""
+    with message_files.open_digest(upload.digest) as file:
+        return _made(file, upload.name)
+
+
+def _taken(sent: FileStorage, viewer: Viewer) -> _ChosenLogo:
     """An uploaded logo, kept. Raises RuleBroken."""
     size = sent.stream.seek(0, 2)
     if size > MAX_BYTES:
@@ -173,14 +207,20 @@ def _taken(sent: FileStorage, viewer: Viewer) -> Logo:
     upload_limits.count(size, viewer)
     virus_checks.state_of(sent.stream, str(sent.filename)[:80], viewer)  # type: ignore[arg-type]
     sent.stream.seek(0)
+    return _made(sent.stream, uploads.clean_name(str(sent.filename)))  # type: ignore[arg-type]
+
+
+def _made(file: BinaryIO, name: str) -> _ChosenLogo:
+    """The logo made of a picture. Raises RuleBroken."""
     try:
-        made = brand_icons.logo(sent.stream)  # type: ignore[arg-type]
+        made = brand_icons.logo(file)
     except brand_icons.TooSmall as small:
         raise RuleBroken(_("This logo is too small. Please choose one of at least 48 pixels.")) from small
     if made is None:
         raise RuleBroken(_("This is no picture that can be shown. Please choose a JPEG, PNG, GIF or WebP."))
     content, (width, height) = made
-    return Logo(_kept(content), width, height)
+    digest = _kept(content)
+    return _ChosenLogo(Logo(digest, width, height), Upload(digest, name, "image/png", len(content)))
 
 
 def _icons(logo: Logo | None, accent: str | None) -> dict[str, str]:

@@ -37,6 +37,12 @@ class HelpView(BaseView):
         current_person().refuse_unless("Settings", "read")
         return _page("admin")
 
+    @expose("/keys")
+    @signed_in
+    def keys(self) -> Any:
+        """The dialog with the keyboard shortcuts, for a page that is open."""
+        return render_template("shell/shortcuts.html")
+
     @expose("/pictures/<string:name>")
     @signed_in
     def picture(self, name: str) -> Any:

@@ -31,10 +31,7 @@ class _Rows:
         self.call, self.snooze, self.done = escape(_("Call")), escape(_("Snooze")), escape(_("Done"))
         self.next, self.follow_up = escape(_("Done and follow up")), escape(_("Follow up"))
         offered = (("15m", _("15 minutes")), ("1h", _("1 hour")), ("tomorrow", _("Tomorrow, 9:00")))
-        self.times = "".join(
-            f'<button class="menu-item" name="until" value="{value}">{escape(label)}</button>'
-            for value, label in offered
-        )
+        self.times = [(value, escape(label)) for value, label in offered]
 
     def row(self, row: Row) -> str:
         """One <li>: what it is, for whom, until when; and its steps."""
@@ -70,17 +67,23 @@ class _Rows:
         return f'<a {look} href="{href}" title="{words}" aria-label="{words}">{icon("phone")}</a>'
 
     def _task_steps(self, row: Row) -> str:
+        """One form for all steps of a task: it finishes the task, and the buttons of its menu put it off instead."""
         key, title = int(row["task"]), escape(str(row["title"]))
         summary = (
             f'<summary class="btn btn-small btn-square" data-act="snooze" title="{self.snooze}" '
             f'aria-label="{self.snooze}: {title}">{icon("clock")}</summary>'
         )
-        menu = f'<p class="menu-head"><span>{self.snooze}</span></p>{self._step(f"/tasks/snooze/{key}", self.times)}'
-        done = self._button("done", "check", self.done, f' aria-label="{self.done}: {title}"')
-        return (
-            f'<details class="menu" data-menu>{summary}<div class="menu-body menu-end">{menu}</div></details>'
-            f"{self._follow_up(key, title) if row['next'] else ''}{self._step(f'/tasks/done/{key}', done)}"
+        times = "".join(
+            f'<button class="menu-item" formaction="/tasks/snooze/{key}" name="until" value="{value}">{label}</button>'
+            for value, label in self.times
         )
+        menu = f'<p class="menu-head"><span>{self.snooze}</span></p>{times}'
+        done = self._button("done", "check", self.done, f' aria-label="{self.done}: {title}"')
+        inner = (
+            f'<details class="menu" data-menu>{summary}<div class="menu-body menu-end">{menu}</div></details>'
+            f"{self._follow_up(key, title) if row['next'] else ''}{done}"
+        )
+        return self._step(f"/tasks/done/{key}", inner)
 
     def _follow_up(self, key: int, title: Markup) -> str:
         url = f"/tasks/finish/{key}"

@@ -6,6 +6,8 @@ matching rows; what only counts stops at the cap.
 
 from __future__ import annotations
 
+from collections import namedtuple
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from sqlalchemy import Select, and_, bindparam, case, func, or_, select
 from sqlalchemy.sql.selectable import NamedFromClause
 
+from app import access
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
@@ -39,6 +42,22 @@ def ask(query: KeptQuery, **values: Any) -> list[Any]:
     moments = {name: value for name, value in values.items() if isinstance(value, datetime)}
     fixed = {name: value for name, value in values.items() if name not in moments}
     return query.ask(db.session(), fixed, moments)
+
+
+#: What a statement of `asked_by` is about -> the type of its rows.
+_rows: dict[str, Any] = {}
+
+
+def asked_by(name: str, fixed: tuple[Any, ...], make: Callable[[], Any], *more: Any) -> list[Any]:
+    """The rows of a statement that holds the rights of this person itself, finished for them.
+
+    `name` and `fixed` tell it apart; `more`: records that it names beside those of PERSON and tasks.
+    """
+    if name not in _rows:
+        _rows[name] = namedtuple("Row", make().selected_columns.keys())
+    tables = frozenset(each.__tablename__ for each in (Task, Lead, Ticket, Customer, *more))
+    question = access.Question((name, *fixed), make, tables)
+    return [_rows[name](*values) for values in access.answer(db.session(), question, {})]
 
 
 def total(record: Any, *rules: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,9 +14,9 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 from sqlalchemy import func, select, true
 
+from app import access
 from app.domain import leads, tickets
 from app.domain.tasks import ACTIVE, OPEN, Task
-from app.extensions import db
 from app.lib.grouping import capped
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
@@ -132,16 +133,21 @@ def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
     """For managers: overdue tasks of the team that every colleague has had."""
     if not (viewer.person.is_manager and viewer.person.may("Tasks", "read")):
         return []
-    reach = viewer.person.reach("Tasks")
-    # "= 1": the database uses no index for IS TRUE.
-    rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(sorted(viewer.person.own_ids))]
-    if reach is not None:
-        rules.append(Task.assignee_id.in_(sorted(reach)))
-    query = queries.with_records(queries.total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
-    found = list(db.session.execute(query.limit(limit)))
+    make = partial(_exhausted, viewer.person, limit)
+    found = queries.asked_by("exhausted tasks", (limit, *_own_ids(viewer)), make)
     rows = [exhausted_task_row(row, viewer) for row in found]
     url = _list_url("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
     return [_filled(DaySection("nobody", _("No one available"), "urgent", "red", url=url), found, rows)]
+
+
+def _exhausted(person: access.Person, limit: int) -> Any:
+    reach = person.reach("Tasks")
+    # "= 1": the database uses no index for IS TRUE.
+    rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(sorted(person.own_ids))]
+    if reach is not None:
+        rules.append(Task.assignee_id.in_(sorted(reach)))
+    query = queries.with_records(queries.total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
+    return query.limit(limit)
 
 
 def _tasks_url(viewer: Viewer, **due: datetime) -> str:
@@ -233,7 +239,18 @@ def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
     """Requests that I may decide, oldest first."""
     if not viewer.person.may("Requests", "write"):
         return []
-    rule = requests.waiting_condition(viewer.person)
+    make = partial(_waiting, viewer.person, limit)
+    found = queries.asked_by("waiting requests", (limit,), make, AssignmentRequest)
+    # The sidebar's badge shows the same number and need not query it again.
+    g.waiting = min(found[0].total if found else 0, requests.MAX_COUNTED)
+    rows, title = [request_row(row, viewer) for row in found], _("Requests waiting for my decision")
+    return [
+        _filled(DaySection("requests", title, "clipboard-check", "violet", url="/requests/?tab=waiting"), found, rows)
+    ]
+
+
+def _waiting(person: access.Person, limit: int) -> Any:
+    rule = requests.waiting_condition(person)
     names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id")
     columns = [getattr(AssignmentRequest, name) for name in names]
     numbers = (Lead.number.label("lead"), Ticket.number.label("ticket"))
@@ -241,13 +258,7 @@ def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
     query = query.outerjoin(Lead, Lead.id == AssignmentRequest.lead_id)
     query = query.outerjoin(Ticket, Ticket.id == AssignmentRequest.ticket_id)
     query = query.outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))
-    found = list(db.session.execute(query.where(rule).order_by(AssignmentRequest.id).limit(limit)))
-    # The sidebar's badge shows the same number and need not query it again.
-    g.waiting = min(found[0].total if found else 0, requests.MAX_COUNTED)
-    rows, title = [request_row(row, viewer) for row in found], _("Requests waiting for my decision")
-    return [
-        _filled(DaySection("requests", title, "clipboard-check", "violet", url="/requests/?tab=waiting"), found, rows)
-    ]
+    return query.where(rule).order_by(AssignmentRequest.id).limit(limit)
 
 
 # --- rows

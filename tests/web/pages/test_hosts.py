@@ -148,7 +148,9 @@ def test_the_token_differs_in_every_page_and_is_accepted(ana) -> None:
     assert ana.post("/sessions/end-others", data={"csrf_token": mask("wrong")}).status_code == 400
 
 
-@pytest.mark.parametrize("sent", ["m.", "m.a", "m.%%%", "m." + "A" * 5000, "m.\u00e9", "m.AAA"])
+@pytest.mark.parametrize(
+    "sent", ["m.", "m.a", "m.%%%", "m." + "A" * 5000, "m.\u00e9", "m.AAA", "k.", "k.a", "k.%%%", "k.AAA"]
+)
 def test_a_malformed_masked_token_is_refused(ana, sent: str) -> None:
     assert ana.post("/sessions/end-others", data={"csrf_token": sent}).status_code == 400
 

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from app.models import Lead, Task
+from app.web.core import capped_counts
+from app.web.records import groups
+from app.web.records.groups import SIZE
 from tests.app_fixtures import World
 
 HX = {"HX-Request": "true"}
@@ -29,10 +32,28 @@ def test_a_board_shows_what_the_person_sees(world: World, who: str, seen: int | 
         return
     shown = unescape(answer.text)
     assert re.findall(r"data-column-count>(\d+)<", shown)[0] == str(seen)
-    assert shown.count("data-card=") == min(seen, 20) and ("data-more-url" in shown) == (seen > 20)
-    if seen > 20:
-        rest = world.door(who).screen(f"/leads/board/{world.lead_status['New']}?layout=board&page=1", headers=HX)
-        assert rest.text.count("data-card=") == seen - 20 and "data-more-url" not in rest.text
+    assert shown.count("data-card=") == min(seen, SIZE) and ("data-more-url" in shown) == (seen > SIZE)
+    column = f"/leads/board/{world.lead_status['New']}?layout=board&page="
+    for page in range(1, -(-seen // SIZE)):
+        rest, left = world.door(who).screen(f"{column}{page}", headers=HX).text, seen - page * SIZE
+        assert rest.count("data-card=") == min(left, SIZE) and ("data-more-url" in rest) == (left > SIZE)
+
+
+def test_a_column_with_more_cards_than_are_counted_is_not_counted_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def number() -> str:
+        shown = world.door("ana").screen("/leads/?layout=board").text
+        return re.findall(r"data-column-count>([^<]+)<", shown)[0]
+
+    monkeypatch.setattr(groups, "COUNT_CAP", 2)
+    made = [world.make.lead("ana") for _ in range(3)]
+    assert number() == "2+"
+    world.session.delete(world.fresh(made[0]))
+    world.session.commit()
+    assert number() == "2+"
+    monkeypatch.setattr(capped_counts, "is_capped", lambda _person, _key: False)
+    assert number() == "2"
 
 
 def test_filters_and_masks_hold_on_the_board(world: World) -> None:

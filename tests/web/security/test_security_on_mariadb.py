@@ -11,7 +11,6 @@ from flask import Flask
 
 from app.models import SignIn
 from app.web.security import login_throttle, security_manager
-from tests.app_fixtures import FIELD_KEY
 from tests.reuse import AppPool, dispose
 from tests.servers import Databases
 from tests.web import security_app
@@ -34,17 +33,16 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="module")
-def mariadb_pool(mariadb_server: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppPool]:
-    """One application on MariaDB; its database is migrated once and put back before each test."""
+def mariadb_pool(
+    mariadb_server: Databases, migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AppPool]:
+    """One application on MariaDB; its database is put back before each test."""
     folder, settled, name = tmp_path_factory.mktemp("big"), *(mariadb_server.create_database() for _ in range(2))
-    filled = security_app.make_app(
-        folder / "settled", CRM_DATABASE_URL=mariadb_server.url(settled), CRM_FIELD_KEY=FIELD_KEY
-    )
-    security_app.fill_database(filled)
+    mariadb_server.copy_database(migrated_mariadb, settled)
+    filled = security_app.make_app(folder / "settled", CRM_DATABASE_URL=mariadb_server.url(settled))
+    security_app.add_people(filled)
     dispose(filled)
-    settings = partial(
-        settings_for, folder / "reused", CRM_DATABASE_URL=mariadb_server.url(name), CRM_FIELD_KEY=FIELD_KEY
-    )
+    settings = partial(settings_for, folder / "reused", CRM_DATABASE_URL=mariadb_server.url(name))
     yield AppPool(partial(mariadb_server.copy_database, settled, name), settings)
     for each in (settled, name):
         mariadb_server.drop_database(each)

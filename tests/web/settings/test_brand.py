@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from PIL import Image
 
 from app import branding
 from app.lib import colours
+from app.ops.database import STATEMENTS
+from app.ops.file_store import StoreAway
 from tests.app_fixtures import Door, World
 
 Doors = Callable[[str | None], Door]
@@ -63,6 +66,41 @@ def test_it_is_shown_everywhere(world: World, door: Doors) -> None:
     assert branding.last(world.app) == branding.ShownBrand(world.app.config["CRM"].brand)
 
 
+def test_strangers_make_the_database_and_the_store_work_once(
+    world: World, door: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(door("root"), 0, logo=(logo(), "acme.png"))
+    client, store = world.app.test_client(), world.app.extensions["crm_files"]
+    known = f"/brand/{branding.last(world.app).logo.digest}.png"  # type: ignore[union-attr]
+    opened: list[str] = []
+    monkeypatch.setattr(store, "open", lambda digest, own=store.open: opened.append(digest) or own(digest))
+    monkeypatch.setattr("app.web.pages.brand.AGAIN_AFTER_SECONDS", 60.0)
+    STATEMENTS.set(statements := [])
+    unknown = [f"/brand/{n:064d}.png" for n in range(9)]
+    public = ("/brand/x.png", "/manifest.webmanifest", "/worker.js", "/login/", "/hooks/sms/nobody")
+    answers = [client.get(path).status_code for path in (known, known, *unknown, *unknown, "/brand/x.png")]
+    assert (answers, len(opened), statements) == ([200, 200, *[404] * 19], 1, [])
+    for path in public:
+        client.get(path)
+        statements.clear()
+        client.get(path)
+        assert len(statements) <= 1, (path, statements)
+    STATEMENTS.set(None)
+
+
+@pytest.mark.parametrize(("error", "status"), [(FileNotFoundError, 404), (StoreAway, 503)])
+def test_a_picture_that_the_store_has_lost_or_cannot_give(
+    world: World, door: Doors, monkeypatch: pytest.MonkeyPatch, error: type[OSError], status: int
+) -> None:
+    def fail(_digest: str) -> Any:
+        raise error
+
+    sent(door("root"), 0, logo=(logo(), "acme.png"))
+    monkeypatch.setattr(world.app.extensions["crm_files"], "open", fail)
+    path = f"/brand/{branding.last(world.app).logo.digest}.png"  # type: ignore[union-attr]
+    assert world.app.test_client().get(path).status_code == status
+
+
 WRONG: tuple[tuple[dict[str, Any], str], ...] = (
     ({"accent": "#ffcc00"}, "can&#39;t be read on this colour: its contrast is 1.5"),
     ({"accent": "red"}, "Please enter a colour such as #1f5fd0"),
@@ -79,6 +117,28 @@ def test_what_cannot_be_shown_is_refused_with_the_reason(
     answer = sent(door("root"), 0, **values)
     assert answer.status_code == 422 and sentence in answer.text
     assert 'value="Acme Broking"' in answer.text or "name" in values
+
+
+def test_a_good_logo_need_not_be_chosen_again_when_something_else_is_wrong(world: World, door: Doors) -> None:
+    root = door("root")
+    refused = sent(root, 0, accent="red", logo=(logo(), "acme.png"))
+    assert refused.status_code == 422 and "acme.png" in refused.text
+    token = kept_logo(refused)
+    assert sent(door("root"), 0, accent="blue", kept_logo=token).status_code == 422, "and again"
+    assert sent(root, 0, kept_logo=token).status_code == 302
+    assert branding.last(world.app).logo is not None
+    stale = sent(root, 0, logo=(logo((300, 90)), "other.png"))
+    assert stale.status_code == 409 and "other.png" in stale.text
+    assert sent(root, 1, kept_logo=kept_logo(stale)).status_code == 302
+    assert sent(root, 2, kept_logo="invented").status_code == 422
+    ticked = sent(root, 2, accent="red", remove_logo="1")
+    assert 'name="remove_logo" checked' in ticked.text
+
+
+def kept_logo(answer: Any) -> str:
+    found = re.search(r'value="([^"]+)" id="f-kept_logo" name="kept_logo" checked', answer.text)
+    assert found, answer.text[-3000:]
+    return found[1]
 
 
 def test_a_colour_that_would_do_is_named() -> None:

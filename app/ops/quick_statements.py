@@ -1,0 +1,81 @@
+"""Finished texts, handed to MariaDB's driver with little around them: what SQLAlchemy does for a statement that it has
+not made itself costs as much as the driver's own work.
+
+What is told to listeners (deadlines, the record of statements, measures) and what becomes of errors is the same as with
+`Connection.exec_driver_sql`. It stands on private parts of SQLAlchemy, whose version is pinned; a test compares both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.session import SessionTransactionState
+
+
+class Sent(NamedTuple):
+    """What came of a statement."""
+
+    #: As the driver reads them; empty where the statement has no result.
+    rows: Sequence[tuple[Any, ...]]
+    #: How many rows the database says it found or wrote.
+    count: int
+    #: The id that an INSERT of one row has made.
+    last_id: int
+    #: How many warnings the database has.
+    warnings: int = 0
+
+
+class _Moment:
+    """What listeners note about one statement; in place of SQLAlchemy's context."""
+
+    compiled = None
+    executemany = False
+
+
+def send(session: Session, text: str, values: Any) -> Sent:
+    """Send a finished text in the session's transaction. Raises SQLAlchemy's errors.
+
+    `values`: by name, or in order where the driver wants them so. The session's own changes are not written before.
+    """
+    connection = connection_of(session)
+    if connection.dialect.name == "sqlite":
+        return _by_sqlalchemy(connection, text, values)
+    dispatch, moment = connection.dispatch, _Moment()
+    try:
+        cursor = connection.connection.cursor()
+    except BaseException as error:  # noqa: BLE001  # raised again as SQLAlchemy's
+        connection._handle_dbapi_exception(error, text, values, None, None)
+    for listen in dispatch.before_cursor_execute:
+        text, values = listen(connection, cursor, text, values, moment, False)
+    try:
+        cursor.execute(text, values)
+    except BaseException as error:  # noqa: BLE001
+        connection._handle_dbapi_exception(error, text, values, cursor, None)
+    for listen in dispatch.after_cursor_execute:
+        listen(connection, cursor, text, values, moment, False)
+    rows = cursor.fetchall() if cursor.description is not None else ()
+    sent = Sent(rows, cursor.rowcount, cursor.lastrowid, getattr(cursor, "warning_count", 0))
+    cursor.close()
+    return sent
+
+
+def _by_sqlalchemy(connection: Connection, text: str, values: Any) -> Sent:
+    """SQLite reads the rows when they are fetched, and its errors then have to be SQLAlchemy's."""
+    result = connection.exec_driver_sql(text, values)
+    rows = [tuple(row) for row in result] if result.returns_rows else []
+    sent = Sent(rows, result.rowcount, result.lastrowid if not rows else 0)
+    result.close()
+    return sent
+
+
+def connection_of(session: Session) -> Connection:
+    """`session.connection()`, with less work where the transaction has it already."""
+    transaction = session._transaction
+    if transaction is not None and transaction._state is SessionTransactionState.ACTIVE:
+        found = transaction._connections.get(session.get_bind())
+        if found is not None:
+            return found[0]
+    return session.connection()
