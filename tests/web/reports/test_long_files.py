@@ -104,6 +104,66 @@ def test_groups_are_written_all_at_once_and_anew_after_a_crash(request: pytest.F
     assert world.fresh(run).rows == 6
 
 
+def test_a_report_is_written_watched_and_fetched_over_rest(world: World) -> None:
+    for n in range(5):
+        world.make.lead("mia", first_name=f"Asha{n}")
+    made = report(world, "root", "lead", LISTED)
+    mia, path = world.door("mia"), f"report/{made.id}/export"
+    answer = mia.rest("POST", path, {"format": "csv"})
+    assert (answer.status_code, answer.json["state"]) == (202, "waiting")
+    key = answer.json["id"]
+    assert mia.rest("GET", f"export/{key}/file").status_code == 400
+    (run,) = world.rows(select(ExportRun))
+    written(world, run)
+    assert (mia.rest("GET", f"export/{key}").json["state"], world.fresh(run).rows) == ("done", 5)
+    file = mia.rest("GET", f"export/{key}/file")
+    assert [row[0] for row in found_in(file, "csv")[1:]] == [f"Asha{n} Kumar" for n in (4, 3, 2, 1, 0)]
+    short = report(world, "root", "lead", LISTED | {"where": ["all", ["status", "eq", "Contacted"]]})
+    for format_, begins in (("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK"), ("pdf", b"%PDF")):
+        at_once = mia.rest("POST", f"report/{short.id}/export", {"format": format_})
+        assert (at_once.status_code, at_once.get_data()[: len(begins)]) == (200, begins), format_
+        assert f".{format_}" in at_once.headers["Content-Disposition"]
+    noted = world.rows(select(AuditEntry).where(AuditEntry.event == "export", AuditEntry.about == "report of lead"))
+    assert len(noted) == 5
+
+
+def test_who_may_not_export_a_report_over_rest_and_what_is_no_request(world: World) -> None:
+    for _n in range(5):
+        world.make.lead("mia")
+    made = report(world, "root", "lead", LISTED)
+    own = report(world, "root", "lead", LISTED, audience="me")
+    wanted = {"mia": 202, "root": 202, "rhea": 403, "ana": 403, "cleo": 403}
+    for who, status in wanted.items():
+        answer = world.door(who).rest("POST", f"report/{made.id}/export", {"format": "xlsx"})
+        assert answer.status_code == status, (who, answer.text)
+        hidden = world.door(who).rest("POST", f"report/{own.id}/export", {"format": "xlsx"})
+        assert hidden.status_code == (202 if who == "root" else 404), (who, hidden.text)
+    mia = world.door("mia")
+    for wrong in ({}, {"format": "doc"}, {"format": 5}, {"format": "csv", "columns": []}, [], "csv", None):
+        answer = mia.rest("POST", f"report/{made.id}/export", wrong)
+        assert answer.status_code == 422 and answer.json["message"], (wrong, answer.text)
+    assert mia.rest("POST", "report/99999/export", {"format": "csv"}).status_code == 404
+    assert world.door(None).rest("POST", f"report/{made.id}/export", {"format": "csv"}).status_code == 401
+
+
+def test_an_export_is_stopped_over_rest(world: World) -> None:
+    for _n in range(5):
+        world.make.lead("mia")
+    made = report(world, "root", "lead", LISTED)
+    mia = world.door("mia")
+    key = mia.rest("POST", f"report/{made.id}/export", {"format": "csv"}).json["id"]
+    with world.app.app_context():
+        assert export_work.step(key, "one")
+        assert export_work.step(key, "one")
+    assert world.door("root").rest("POST", f"export/{key}/cancel").status_code == 404
+    assert mia.rest("POST", f"export/{key}/cancel").json["state"] == "cancelled"
+    with world.app.app_context():
+        assert not export_work.step(key, "one")
+    assert world.count(TransferPart) == 0
+    assert mia.rest("POST", f"export/{key}/cancel").json["state"] == "cancelled"  # again: stays as it is
+    assert mia.rest("GET", f"export/{key}/file").status_code == 400
+
+
 def test_a_report_that_is_short_or_limited_is_the_answer(world: World) -> None:
     for _n in range(5):
         world.make.lead("mia")

@@ -1,0 +1,64 @@
+"""Everything as one file in a real browser, on demo data: asked for, confirmed, watched, downloaded, read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import MANAGER, Seat
+from tests.servers import LiveServer
+
+Sit = Callable[..., Seat]
+PICTURES = os.environ.get("CRM_TEST_PICTURES")
+ADMIN = LiveServer.ADMIN[0]
+
+
+def look(seat: Any, name: str) -> None:
+    if PICTURES:
+        for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
+            seat.page.emulate_media(color_scheme=scheme)
+            seat.page.set_viewport_size({"width": size[0], "height": size[1]})
+            seat.page.screenshot(path=f"{PICTURES}/exports-{name}-{scheme}.png")
+        seat.page.emulate_media(color_scheme="light")
+        seat.page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_an_admin_downloads_everything(seat: Sit) -> None:
+    root = seat(ADMIN)
+    root.go("/exports/")
+    look(root, "list")
+    root.page.get_by_role("button", name="Export everything").click()
+    dialog = root.page.locator("dialog[open]")
+    expect(dialog).to_contain_text("also what is masked")
+    look(root, "confirm")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    assert root.page.url.endswith("/exports/")
+    root.page.get_by_role("button", name="Export everything").click()
+    root.page.locator("dialog[open] [data-confirm-ok]").click()
+    root.page.wait_for_url("**/exports/*/")
+    download = root.page.get_by_role("link", name="Download")
+    expect(download).to_be_visible()  # the page watches by itself
+    look(root, "ready")
+    with root.page.expect_download() as caught:
+        download.click()
+    with zipfile.ZipFile(caught.value.path()) as archive:
+        assert archive.testzip() is None
+        manifest = json.loads(archive.read("manifest.json"))
+        for table in manifest["tables"].values():
+            assert hashlib.sha256(archive.read(table["file"])).hexdigest() == table["sha256"], table["file"]
+    assert manifest["tables"]["leads"]["rows"] >= 40
+    assert root.complaints == []
+
+
+def test_a_manager_is_not_offered_everything(seat: Sit) -> None:
+    asha = seat(MANAGER)
+    asha.go("/exports/")
+    expect(asha.page.locator("h1")).to_have_text("Exports")
+    expect(asha.page.get_by_role("button", name="Export everything")).to_have_count(0)
