@@ -165,6 +165,7 @@ def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
 def _queue(app: Flask, settings: config.Settings) -> None:
     """What is called later, and the lines to the outside."""
     queue.register(*jobs.QUEUED)
+    app.extensions["crm_backlog"] = jobs.BACKLOG
     keys = [_signing_key(each) for each in (settings.secret_key, *settings.secret_keys_old)]
     place = queue.QueueSettings(
         app.app_context, settings.retry_seconds, dead_letters.keep, keys[0], settings.queue_workers, tuple(keys[1:])

@@ -43,6 +43,7 @@ from app.lib.vault import Vault, read_key
 from app.models import Role, User
 from app.ops import database, health, queue, workers
 from app.ops.head_record import HeadRecord
+from app.outbox import backlog
 from app.web.core import taken
 from app.web.core.registry import registered
 from app.web.realtime import live_events
@@ -428,7 +429,7 @@ def worker_group(app: Flask, queues: tuple[str, ...]) -> workers.WorkerGroup:
     counts = queue.settings().workers
     worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
     database.limit_background_waits()
-    functions = workers.child_functions(worker_counts, app.config["CRM"].redis_url)
+    functions = workers.child_functions(worker_counts, app.config["CRM"].redis_url, backlog.begin_after_outage)
     return workers.WorkerGroup(functions, live_events.flush)
 
 

@@ -17,12 +17,15 @@ from app.domain import (
     audit_chain,
     backup_runs,
     call_rollup_fill,
+    custom_fields,
+    custom_values,
     duplicates,
     escalation,
     expiry,
     file_quotas,
     health_samples,
     health_watch,
+    inbound_events,
     leave_return,
     merges,
     office_hours,
@@ -42,10 +45,10 @@ from app.ops.database import database_now
 from app.ops.head_record import HeadRecord
 from app.ops.leader import election
 from app.outbox import (
+    backlog,
     call_delivery,
     campaign_work,
     dnd_reading,
-    engine,
     file_work,
     inbound_work,
     mail_fetch,
@@ -56,6 +59,7 @@ from app.outbox import (
     scan_work,
     webhook_delivery,
 )
+from app.outbox.backlog import Source
 from app.outbox.call_delivery import CALLS
 from app.outbox.engine import DeliveryKind
 from app.outbox.file_work import FILES
@@ -89,6 +93,13 @@ QUEUED = (
     schedule_work.send,
     import_work.work,
     scan_work.scan,
+    backlog.go_on,
+)
+
+#: What an outage can leave in the outbox, to be queued by itself when the queue is back.
+BACKLOG = (
+    *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS)),
+    Source("event", inbound_work.QUEUE, inbound_events.due, inbound_work.enqueue_event),
 )
 
 log = logging.getLogger("crm.jobs")
@@ -150,8 +161,8 @@ def _return_after_leave(session: Session, job_pass: JobPass) -> Work:
 
 def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:
     def work(session: Session, job_pass: JobPass) -> Work:
-        found = engine.find_stuck(kind, session, job_pass.now, job_pass.limit)
-        return Work(found, lambda session, item: engine.sweep(kind, session, item, job_pass.now))
+        found = backlog.find(kind, session, job_pass.now, job_pass.limit)
+        return Work(found, lambda session, item: backlog.sweep(kind, session, item, job_pass.now))
 
     return work
 
@@ -282,6 +293,19 @@ def _scan_files(session: Session, job_pass: JobPass) -> Work:
 def _recount_files(session: Session, job_pass: JobPass) -> Work:
     """Count anew what people have attached: a record that was deleted has taken its files along."""
     return Work(("usage",), lambda session, _: f"{file_quotas.recount(session)} rows")
+
+
+def _compare_custom_fields(session: Session, job_pass: JobPass) -> Work:
+    """Compare the index of custom fields with the records; each record that differs counts as an item."""
+
+    def compare(session: Session, tables: list[str]) -> list[str]:
+        counts = {table: custom_values.differing(session, table) for table in tables}
+        for table, count in counts.items():
+            if count:
+                log.error("%s: the index of custom fields differs from %d records", table, count)
+        return ["differs"] * sum(counts.values())
+
+    return Work(tuple(custom_fields.RECORDS), many=compare, size=1)
 
 
 def _close_interrupted_runs(session: Session, job_pass: JobPass) -> Work:
@@ -435,6 +459,7 @@ SCHEDULE = (
     Job("forget files that nobody needs", daily_at("03:50"), _delete_forgotten_files),
     Job("scan files that wait", Every(5), _scan_files),
     Job("recount the files of records", daily_at("03:58"), _recount_files),
+    Job(custom_values.COMPARING_JOB, daily_at("04:00"), _compare_custom_fields),
     Job("forget what old merges replaced", daily_at("03:45"), _forget_merges),
     Job("forget old imports", daily_at("03:55"), _forget_imports),
 )

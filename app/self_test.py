@@ -13,11 +13,12 @@ from typing import Any
 from flask import current_app
 from flask_babel import gettext as _
 from redis.exceptions import RedisError
+from sqlalchemy import select
 
 from app import access
 from app.channels.base import ChannelError
 from app.channels.email import Email, server_of
-from app.domain import backup_runs, dead_letters, health_samples, job_health
+from app.domain import backup_runs, custom_fields, custom_values, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db
 from app.ops import health, machine, queue, redis_client
 from app.ops.database import database_now
@@ -32,6 +33,7 @@ REPORTS = timedelta(minutes=3)
 MIN_FREE_BYTES, MIN_FREE_PERCENT = 1_000_000_000, 5
 #: Redis must answer within this time, and bring a live event back.
 REDIS_SECONDS = 2.0
+_NEED_DATABASE = ("schema", "replicas", "realtime", "queue", "scheduler", "clock", "backup", "custom fields")
 
 
 def install() -> None:
@@ -48,6 +50,7 @@ def install() -> None:
         ("mail", _mail),
         ("storage", _storage),
         ("backup", _backup),
+        ("custom fields", _custom_fields),
     ):
         health.add_check(name, check)
 
@@ -58,7 +61,16 @@ def run() -> dict[str, Finding]:
     for name in health.checks():
         if name == "database":
             continue
-        needs_database = name in ("schema", "replicas", "realtime", "queue", "scheduler", "clock", "backup")
+        needs_database = name in (
+            "schema",
+            "replicas",
+            "realtime",
+            "queue",
+            "scheduler",
+            "clock",
+            "backup",
+            "custom fields",
+        )
         if needs_database and found["database"].state == FAILED:
             found[name] = Finding(FAILED, _("Not tried, because the database doesn't answer."))
         else:
@@ -269,3 +281,28 @@ def _backup() -> Finding:
         sentence = _("There is a backup of the last day, but it was not restored for a trial.")
         return Finding(DEGRADED, sentence, _("Run “flask backup drill”, or see on the Backups page why it failed."))
     return Finding(OK, _("There is a backup of the last day, and a backup was restored for a trial."))
+
+
+def _custom_fields() -> Finding:
+    """What the nightly comparison of the index of custom fields with the records has found."""
+    with access.as_system(db.session()) as session:
+        is_used = session.scalar(select(custom_fields.CustomField.id).limit(1)) is not None
+        run = job_runs.newest_runs(session, [custom_values.COMPARING_JOB]).get(custom_values.COMPARING_JOB)
+    if not is_used:
+        return Finding(OFF, _("There are no custom fields."))
+    if run is not None and run.outcome == "failed":
+        sentence = _("The index of custom fields could not be compared with the records.")
+        return Finding(DEGRADED, sentence, _("See why under Settings, Jobs: “compare custom fields”."))
+    if run is not None and run.items:
+        sentence = _(
+            "The index of custom fields differs from %(count)s records. "
+            "Lists filtered or sorted by custom fields may be wrong.",
+            count=run.items,
+        )
+        advice = _("Run “flask custom-field rebuild”, then the job “compare custom fields” under Settings, Jobs.")
+        return Finding(DEGRADED, sentence, advice)
+    if run is None or run.outcome != "done":
+        return Finding(
+            OK, _("The index of custom fields is compared with the records each night; it has not been yet.")
+        )
+    return Finding(OK, _("The index of custom fields agrees with the records."))

@@ -32,6 +32,8 @@ COLUMNS = {
 Doc = Mapping[str, Any]
 #: Rows of one statement.
 _STEP = 500
+#: The job that compares all records with the table of values; its items are the records that differ.
+COMPARING_JOB = "compare custom fields"
 
 
 class JsonText(TypeDecorator[Any]):
@@ -274,6 +276,17 @@ def compare(session: Session, table: str, after: int, mends: bool) -> tuple[int 
     if mends and differing:
         _write(session, table, {key: docs.get(key, {}) for key in sorted(differing)})
     return last, len(differing)
+
+
+def differing(session: Session, table: str) -> int:
+    """How many records of a table differ from the table of values. Ends the transaction after some hundred records."""
+    last: int | None = 0 if _fields_of(session, table) else None
+    count = 0
+    while last is not None:
+        last, found = compare(session, table, last, mends=False)
+        count += found
+        session.rollback()  # one view of the whole table would keep the database from tidying up
+    return count
 
 
 def _stored(session: Session, fields: Sequence[int], after: int, last: int | None) -> list[dict[str, Any]]:

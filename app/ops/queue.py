@@ -112,6 +112,9 @@ class Backend(Protocol):
     def hosts(self) -> dict[str, int]:
         """Host -> how many workers run there, other than in this process."""
 
+    def try_again(self) -> None:
+        """Try at once what could not be reached a moment ago: it answers again."""
+
     def stop(self, seconds: float) -> None:
         """Start no further calls, and wait at most this long for those that run."""
 
@@ -150,6 +153,12 @@ def depths() -> list[Depth] | None:
 def hosts() -> dict[str, int]:
     """Host -> how many workers run calls there; nothing without Redis, and when it does not answer."""
     return _backend.hosts() if _backend else {}
+
+
+def try_again() -> None:
+    """Try Redis at once, though it could not be reached a moment ago: it answers again."""
+    if _backend is not None:
+        _backend.try_again()
 
 
 def stop(seconds: float = 4.0) -> None:

@@ -80,6 +80,10 @@ class RedisQueue:
             return {}
         return found
 
+    def try_again(self) -> None:
+        """Don't wait any longer before Redis is tried again."""
+        self._backoff_until = 0.0
+
     def stop(self, seconds: float) -> None:
         """Close the connections of this process; the workers are other processes."""
         with suppress(*redis_client.TROUBLE):

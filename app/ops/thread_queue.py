@@ -69,6 +69,9 @@ class ThreadQueue:
         """Nobody else runs them."""
         return {}
 
+    def try_again(self) -> None:
+        """It is never away."""
+
     def stop(self, seconds: float) -> None:
         """Start no further calls, and wait at most this long for those that run."""
         end = time.monotonic() + seconds

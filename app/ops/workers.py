@@ -7,16 +7,19 @@ import os
 import random
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 from rq import Queue, SimpleWorker
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job
 from rq.registry import ScheduledJobRegistry
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
 
 import server_urls
 from app.ops import family, queue, redis_client
@@ -36,6 +39,8 @@ HEARTBEAT_SECONDS = 60
 #: How long a worker waits for a call at a time where Redis is several servers.
 WATCH_SECONDS = 4
 
+#: What RQ waits for to pass.
+_LOST = (ConnectionError, TimeoutError)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 ChildFunction = Callable[[], None]
 
@@ -50,6 +55,19 @@ class Worker(SimpleWorker):
 
     #: RQ's default is a minute.
     max_connection_wait_time = 5.0
+    #: Called when Redis answers for the first time, and again after it was away; False = it was of no use yet.
+    on_return: Callable[[], bool] = staticmethod(lambda: True)
+    _was_away = True
+
+    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+        """Tell Redis that this worker is alive, and notice when Redis is."""
+        try:
+            super().heartbeat(*args, **kwargs)
+        except _LOST:
+            self._was_away = True
+            raise
+        if self._was_away and self.get_state() == WorkerStatus.IDLE:
+            self._was_away = not self.on_return()
 
     def subscribe(self) -> None:
         """Take no orders from Redis (shutdown, kill, stop): the parent process gives them."""
@@ -72,6 +90,9 @@ class Worker(SimpleWorker):
         while True:
             try:
                 return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+            except _LOST:
+                self._was_away = True
+                raise
             except (ValueError, TypeError):
                 log.error("the queue held something that is not the id of a job; it was dropped")
 
@@ -119,8 +140,11 @@ class DelayedCalls(RQScheduler):
             pipeline.execute()
 
 
-def run_worker(name: str, url: str) -> None:
-    """Run calls of one queue until stopped, or until MAX_CALLS were run."""
+def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
+    """Run calls of one queue until stopped, or until MAX_CALLS were run.
+
+    `on_return` is called with the name when Redis answers for the first time, and again after it was away.
+    """
     redis = redis_client.connect_worker(url)
     worker = (Worker if server_urls.redis_house(url) is None else WatchfulWorker)(
         [open_queue(name, redis)],
@@ -132,22 +156,34 @@ def run_worker(name: str, url: str) -> None:
         maintenance_interval=MAINTENANCE_SECONDS,
         worker_ttl=HEARTBEAT_SECONDS,
     )
+
+    def on_answer() -> bool:
+        queue.try_again()
+        return on_return(name)
+
+    worker.on_return = on_answer
     # `handle_exception` logs failures, without values.
     worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS)
 
 
-def run_scheduler(names: Iterable[str], url: str) -> None:
-    """Move delayed calls that are due into their queues, once a second. One process on all machines holds its lock."""
+def run_scheduler(names: Iterable[str], url: str, identity: str) -> None:
+    """Move delayed calls that are due into their queues, once a second. One process on all machines holds its lock.
+
+    It ends with its connection; the next one has the same `identity`, and so the lock that Redis has kept.
+    """
     queues = [PREFIX + name for name in names]
     redis = redis_client.connect_worker(url)
-    scheduler: Any = DelayedCalls(queues, redis, logging_level="CRITICAL", serializer=JSONSerializer)
+    scheduler: Any = DelayedCalls(queues, redis, logging_level="CRITICAL", serializer=JSONSerializer, name=identity)
     scheduler.work()
 
 
-def child_functions(counts: Mapping[str, int], url: str) -> list[ChildFunction]:
-    """What the child processes run: the workers of each queue (`counts`), and the scheduler of delayed calls."""
-    workers = [lambda name=name: run_worker(name, url) for name, count in counts.items() for _ in range(count)]
-    return [*workers, lambda: run_scheduler(list(queue.TIMEOUT_SECONDS), url)]
+def child_functions(counts: Mapping[str, int], url: str, on_return: Callable[[str], bool]) -> list[ChildFunction]:
+    """What the child processes run: the workers of each queue (`counts`), and the scheduler of delayed calls.
+
+    `on_return`: see `run_worker`.
+    """
+    workers = [partial(run_worker, name, url, on_return) for name, count in counts.items() for _ in range(count)]
+    return [*workers, partial(run_scheduler, list(queue.TIMEOUT_SECONDS), url, uuid.uuid4().hex)]
 
 
 class WorkerGroup:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import zip_longest
+from typing import Any, TypeVar
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import literal, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -29,17 +30,26 @@ from app.ops.database_errors import cause_of, summary_of
 EARLY = timedelta(seconds=2)
 #: A queued row that is overdue by this much has been lost by the queue, or the queue is long.
 STUCK_AFTER = timedelta(minutes=1)
+#: The same where nearly nothing waits in the queue: what it held would have been attempted.
+LOST_AFTER = timedelta(seconds=5)
+#: Up to so many waiting calls, nearly nothing waits in a queue.
+FEW_WAITING = 20
 #: A row that has been "sending" for longer was interrupted.
 INTERRUPTED_AFTER = timedelta(minutes=5)
 #: Jobs of the minute add no calls to a queue that already holds this many: what waits there is found due again each
 #: minute, and would multiply. Deliveries of an account at its limit are put off by a write each, so they are few.
 MAX_QUEUED = 500
+#: Overdue rows of a kind that its job of the minute queues; a call behind them goes on with the others (backlog.py).
+SHARE = 100
+#: So many of the oldest overdue rows are looked at, so that each lane gets its turn.
+LOOKED_AT = 2000
 #: What has to wait for longer is left to the sweep.
 LATER = timedelta(hours=12)
 #: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away: for
 #: longer than it takes to start again. A worker can do nothing else meanwhile.
 STORE_WAITS = (0.1, 0.5, 2.0, 5.0, 8.0, 8.0)
 SKIPPED = "skipped"
+Item = TypeVar("Item")
 A_FAULT = "Internal error; see the server log."
 
 
@@ -118,6 +128,8 @@ class DeliveryKind:
     on_settled: Callable[[Session, Any, Any, datetime], None] = _nothing_more
     #: Whether its calls go to the front of the queue.
     is_urgent: bool = False
+    #: The column by whose values overdue rows take turns (an account, a webhook), so that a slow one holds up no other.
+    lane: Any = None
     #: More conditions on a row that may be claimed, and on one that the sweep may queue.
     claimable: Sequence[Any] = ()
     sweepable: Sequence[Any] = ()
@@ -254,15 +266,31 @@ def _same_attempt(kind: DeliveryKind, row: Any, result: DeliveryResult) -> tuple
 # --- sweep, once a minute
 
 
-def find_stuck(kind: DeliveryKind, session: Session, now: datetime, limit: int) -> list[tuple[str, int | str]]:
-    """Interrupted rows as ("sending", key), and rows that no queue holds any more as ("queued", key)."""
-    interrupted = select(kind.key).where(*_is_interrupted(kind, now)).limit(limit)
-    found: list[tuple[str, int | str]] = [("sending", key) for key in session.scalars(interrupted)]
-    if left := min(limit, room(kind.queue)):
-        overdue = (kind.model.state == "queued", kind.due_column < now - STUCK_AFTER, *kind.sweepable)
-        query = select(kind.key).where(*overdue).order_by(kind.due_column, kind.model.id).limit(left)
-        found += [("queued", key) for key in session.scalars(query)]
-    return found
+def find_interrupted(kind: DeliveryKind, session: Session, now: datetime, limit: int) -> list[int | str]:
+    """The keys of rows whose sending was broken off."""
+    return list(session.scalars(select(kind.key).where(*_is_interrupted(kind, now)).limit(limit)))
+
+
+def overdue(kind: DeliveryKind, session: Session, before: datetime, limit: int) -> list[int | str]:
+    """The keys of rows that are queued and were due before this moment: the oldest first, and each lane in turn."""
+    mine = (kind.model.state == "queued", kind.due_column < before, *kind.sweepable)
+    lane = literal(0) if kind.lane is None else kind.lane
+    looked_at = limit if kind.lane is None else max(limit, LOOKED_AT)
+    query = select(kind.key, lane).where(*mine).order_by(kind.due_column, kind.model.id).limit(looked_at)
+    lanes: dict[Any, list[int | str]] = {}
+    for key, name in session.execute(query):
+        lanes.setdefault(name, []).append(key)
+    return in_turn(lanes.values())[:limit]
+
+
+def in_turn(lists: Iterable[Sequence[Item]]) -> list[Item]:
+    """The first of each list, then the second of each, and so on."""
+    return [each for row in zip_longest(*lists, fillvalue=None) for each in row if each is not None]
+
+
+def lost_before(waiting: int, now: datetime) -> datetime:
+    """What was due before this moment is in no queue any more, if so many calls wait in it."""
+    return now - (LOST_AFTER if waiting <= FEW_WAITING else STUCK_AFTER)
 
 
 def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now: datetime) -> str:
@@ -288,9 +316,15 @@ def _is_interrupted(kind: DeliveryKind, now: datetime) -> tuple[Any, ...]:
 def room(name: str, most: int | None = None) -> int:
     """How many more calls a job of the minute may add to the queue, up to `most` in it; 0 while Redis is away."""
     most = MAX_QUEUED if most is None else most
+    return max(0, most - waiting_calls(name, most))
+
+
+def waiting_calls(name: str, most: int | None = None) -> int:
+    """How many calls wait in the queue, at most `most`; as many while Redis is away."""
+    most = MAX_QUEUED if most is None else most
     depths = queue.depths()
     waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else most
-    return max(0, most - waiting)
+    return min(waiting, most)
 
 
 # --- database

@@ -153,7 +153,12 @@ def find_due(session: Session, now: datetime, limit: int) -> list[int]:
 
 def enqueue(event_id: int) -> str:
     """Queue a request again."""
-    return "queued" if queue.enqueue(QUEUE, work_off, event_id) else SKIPPED
+    return "queued" if enqueue_event(event_id) else SKIPPED
+
+
+def enqueue_event(event_id: int | str) -> bool:
+    """Have a request worked off soon. False when no queue takes it."""
+    return queue.enqueue(QUEUE, work_off, event_id)
 
 
 # --- after the commit

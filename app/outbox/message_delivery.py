@@ -258,6 +258,7 @@ MESSAGES = DeliveryKind(
     interrupted=DeliveryResult("unknown", NOT_KNOWN),
     columns=_columns,
     on_settled=_on_settled,
+    lane=Message.account_id,
     sweepable=(_is_on,),
 )
 

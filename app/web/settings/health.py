@@ -67,6 +67,7 @@ CHECKS = {
     "mail": _l("Mail"),
     "storage": _l("Storage"),
     "backup": _l("Backup"),
+    "custom fields": _l("Custom fields"),
     "proxy": _l("Proxy"),
 }
 _STATES = {

@@ -14,14 +14,18 @@ from typing import Any
 
 import prometheus_client.values
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import access, self_test
-from app.domain import health_samples, health_watch
+from app import access, jobs, self_test
+from app.domain import custom_fields, custom_values, health_samples, health_watch
+from app.domain.base import Stamp
+from app.domain.custom_fields import Existing, FieldInput
+from app.domain.custom_values import CustomValue
 from app.domain.health_samples import HealthCrossing, HealthSample, Source, minute_of, percentile_ms
 from app.domain.health_watch import Readings
+from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
 from app.ops import error_reports, health, machine, measures, metrics, request_log
 from app.ops.measures import Batch
@@ -33,6 +37,7 @@ from tests.app_fixtures import World
 NOW = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
 QUIET = Readings(0, 5)
 MOBILE = "9825011223"
+COMPARE = next(job for job in jobs.SCHEDULE if job.name == custom_values.COMPARING_JOB)
 
 
 def sampled(world: World, at: datetime = NOW, **columns: Any) -> None:
@@ -290,6 +295,30 @@ def test_another_part_can_replace_a_check_and_a_broken_one_has_failed(world: Wor
         assert "The check broke down (ZeroDivisionError)." in page(world, "/self-test/")
     finally:
         health.add_check("backup", before)
+
+
+def test_the_self_test_says_which_values_of_custom_fields_lists_can_not_trust(world: World, make: Any) -> None:
+    def checked() -> tuple[str, str]:
+        run_slot(world.app.extensions["crm_jobs"], COMPARE, (datetime.now(UTC).isoformat()[:30], NOW), NOW)
+        with world.app.app_context():
+            finding = self_test.run()["custom fields"]
+        return finding.state, finding.sentence
+
+    assert checked() == ("off", "There are no custom fields.")
+    custom_fields.create(world.session, FieldInput("Tier", "text"), Existing("leads", frozenset()), Stamp(None, NOW))
+    world.session.commit()
+    lead = make.lead("ana")
+    lead.custom = {"x_tier": "Gold"}
+    world.session.commit()
+    assert checked() == ("ok", "The index of custom fields agrees with the records.")
+    world.session.execute(delete(CustomValue))
+    world.session.commit()
+    state, sentence = checked()
+    assert state == "degraded" and sentence.startswith("The index of custom fields differs from 1 records.")
+    with world.app.app_context():
+        custom_values.compare(world.session, "leads", lead.id - 1, mends=True)
+        world.session.commit()
+    assert checked()[0] == "ok"
 
 
 # --- probes

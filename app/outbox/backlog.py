@@ -1,0 +1,123 @@
+"""What an outage left in the outbox is queued batch by batch, each as soon as the queue has taken the one before.
+
+A batch is followed by a call of `go_on`, which queues the next one and itself behind it. So the queue stays short, its
+workers never wait for the next minute, and whatever is queued meanwhile gets its turn after one batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app import access
+from app.extensions import db
+from app.ops import queue
+from app.outbox import engine
+from app.outbox.engine import SKIPPED, DeliveryKind
+
+#: Seconds for which `go_on` waits for its turn in a queue that others keep filled; the next minute begins again.
+PATIENCE_SECONDS = 60
+#: After so many seconds no process holds the queue for unreachable any more, and what it could not queue is overdue.
+NOTICED_AFTER_SECONDS = 12.0
+#: The item of a job of the minute that has more to queue than its share.
+_MORE = "more"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows that wait in the database for a call of a queue."""
+
+    label: str
+    queue: str
+    #: (session, before, limit) -> keys of rows that were due before this moment, the oldest first.
+    find: Callable[[Session, datetime, int], Sequence[int | str]]
+    #: Queues the call for a key; False when no queue takes it.
+    enqueue: Callable[[int | str], bool]
+
+
+def source(kind: DeliveryKind) -> Source:
+    """Deliveries of this kind that wait in the database."""
+    return Source(kind.label, kind.queue, partial(engine.overdue, kind), partial(engine.enqueue, kind))
+
+
+# --- the job of the minute
+
+
+def find(kind: DeliveryKind, session: Session, now: datetime, limit: int) -> list[tuple[str, int | str]]:
+    """Interrupted rows as ("sending", key), and the first rows that no queue holds any more as ("queued", key).
+
+    Behind them comes what has `go_on` called, if there may be more.
+    """
+    found = [("sending", key) for key in engine.find_interrupted(kind, session, now, limit)]
+    waiting = engine.waiting_calls(kind.queue)
+    left = min(limit, engine.SHARE, engine.MAX_QUEUED - waiting)
+    if left <= 0:
+        return found
+    lost = engine.overdue(kind, session, engine.lost_before(waiting, now), left)
+    more: list[tuple[str, int | str]] = [(_MORE, kind.queue)] if len(lost) == left else []
+    return [*found, *(("queued", key) for key in lost), *more]
+
+
+def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now: datetime) -> str:
+    """Sweep an item of `find`. Returns its state, or SKIPPED."""
+    state, key = item
+    if state != _MORE:
+        return engine.sweep(kind, session, item, now)
+    begin(str(key))
+    return SKIPPED
+
+
+# --- going on
+
+
+def begin(name: str) -> bool:
+    """Have everything queued that waits for this queue and is not in it. False when no queue takes the call."""
+    return _call_again(name, _now(), {})
+
+
+def begin_after_outage(name: str) -> bool:
+    """The same at once, and once more when every process has noticed that the queue is back."""
+    return begin(name) and _call_again(name, _now(), {}, NOTICED_AFTER_SECONDS)
+
+
+def go_on(name: str, until: int, former: str) -> None:
+    """Queue the next batch unless others wait in the queue, and this call behind it. Its path is stored in queues.
+
+    `until`, Unix seconds, is when it gives up waiting for its turn. `former` is JSON: label of a source -> first key of
+    its last batch. A source that begins with the same key again gets nowhere, and is left to the next minute.
+    """
+    now, firsts = _now(), json.loads(former)
+    waiting = engine.waiting_calls(name)
+    if waiting > engine.FEW_WAITING:
+        if now.timestamp() < until:
+            queue.enqueue(name, go_on, name, until, former)
+        return
+    limit = engine.MAX_QUEUED - waiting
+    found = {each: keys for each, keys in _found(name, waiting, limit) if str(keys[0]) != firsts.get(each.label)}
+    batch = engine.in_turn([[(each, key) for key in keys] for each, keys in found.items()])
+    if all(each.enqueue(key) for each, key in batch[:limit]) and len(batch) >= limit:
+        _call_again(name, now, {each.label: str(keys[0]) for each, keys in found.items()})
+
+
+def _found(name: str, waiting: int, limit: int) -> list[tuple[Source, Sequence[int | str]]]:
+    """What waits for this queue, by source; sources of which nothing waits are left out."""
+    sources: Sequence[Source] = current_app.extensions["crm_backlog"]
+    before = engine.lost_before(waiting, _now())
+    with Session(db.engine) as session, access.as_system(session):
+        found = [(each, each.find(session, before, limit)) for each in sources if each.queue == name]
+    return [(each, keys) for each, keys in found if keys]
+
+
+def _call_again(name: str, now: datetime, firsts: dict[str, str], seconds: float = 0.0) -> bool:
+    until = int(now.timestamp() + seconds) + PATIENCE_SECONDS
+    return queue.enqueue_in(seconds, name, go_on, name, until, json.dumps(firsts))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

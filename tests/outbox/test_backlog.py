@@ -1,0 +1,115 @@
+"""What an outage left in the outbox: queued batch by batch, each kind and each account in turn, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from app.channels import registry
+from app.domain import notices
+from app.models import Delivery, Message, User
+from app.ops import queue
+from app.outbox import backlog, engine, message_delivery
+from tests.app_fixtures import World
+from tests.outbox.carrier import CARRIER, KIND
+from tests.outbox.test_message_delivery import add_account, now, run_calls, run_job, send
+
+JOB = "send messages that wait"
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("SHARE", 2), ("MAX_QUEUED", 4), ("FEW_WAITING", 1)):
+        monkeypatch.setattr(engine, name, value)
+
+
+@pytest.fixture
+def account(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setitem(registry.KINDS, "carrier", KIND)
+    CARRIER.__init__()  # type: ignore[misc]
+    with world.app.app_context():
+        yield add_account(world)
+
+
+def leave(world: World, count: int, **more: Any) -> list[int]:
+    """Messages that wait while no queue takes them."""
+    with queue.held_back():
+        keys = [send(world, body=f"Namaste {n}", **more) for n in range(count)]
+    world.session.execute(update(Message).where(Message.id.in_(keys)).values(due_on=now() - timedelta(minutes=9)))
+    world.session.commit()
+    return keys
+
+
+def waiting(name: str) -> list[Any]:
+    """What waits in a queue."""
+    return queue._backend._waiting[name]  # type: ignore[union-attr,no-any-return]
+
+
+def run_all() -> list[int]:
+    """Run the queue until it is empty. Returns how many calls ran each time."""
+    counts = []
+    while ran := run_calls():
+        counts.append(ran)
+    return counts
+
+
+def test_one_pass_of_the_minute_drains_the_whole_outbox(world: World, account: Any) -> None:
+    keys = leave(world, 11)
+    run_job(world, JOB)
+    assert max(run_all()) <= 5  # a batch and the call behind it
+    assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys)
+
+
+def test_where_workers_come_back_nothing_waits_for_the_minute(world: World, account: Any) -> None:
+    keys = leave(world, 6)
+    assert backlog.begin("short") and backlog.begin("default") and backlog.begin("short")
+    run_all()
+    assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys)
+
+
+def test_accounts_and_kinds_take_turns(world: World, account: Any) -> None:
+    other = add_account(world, "Other")
+    first, second = leave(world, 5, account_id=account.id), leave(world, 1, account_id=other.id)
+    with queue.held_back():
+        choices = {"assigned": {"email": True}}
+        world.session.execute(update(User).where(User.username == "ana").values(notice_choices=choices))
+        event = notices.NoticeEvent("assigned", "k", [world.people["ana"].id], {"number": "CRM-LEAD-2026-00001"})
+        notices.notify(world.session, event, now())
+        world.session.commit()
+    world.session.execute(update(Delivery).values(next_try_on=now() - timedelta(minutes=1)))
+    world.session.commit()
+    backlog.begin("short")
+    run_calls()
+    queued = [(each.call.function.rpartition(".")[2], each.call.arguments) for each in sorted(waiting("short"))]
+    assert {("message_delivery:send", (first[0],)), ("message_delivery:send", (second[0],))} <= {*queued[:3]}
+    assert "notice_delivery:send" in [name for name, _arguments in queued[:3]]
+
+
+def test_a_row_that_stays_where_it_is_does_not_keep_the_queue_busy(
+    world: World, account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(world, 9)
+    monkeypatch.setattr(message_delivery, "_account_of", lambda _key: None)  # its calls do nothing
+    backlog.begin("short")
+    assert len(run_all()) <= 3
+
+
+def test_a_busy_queue_is_waited_for_and_given_up_after_a_while(world: World, account: Any) -> None:
+    leave(world, 3)
+    for _n in range(3):
+        queue.enqueue("short", message_delivery.send, 0)
+    backlog.go_on("short", int(now().timestamp()) + 60, "{}")
+    assert sorted(waiting("short")).pop().call.function.endswith(":go_on")
+    waiting("short").pop()
+    backlog.go_on("short", int(now().timestamp()) - 1, "{}")
+    assert run_calls() == 3 and CARRIER.keys() == []
+
+
+def test_what_was_due_a_moment_ago_is_lost_only_if_nothing_waits() -> None:
+    moment = now()
+    assert moment - engine.lost_before(1, moment) == engine.LOST_AFTER
+    assert moment - engine.lost_before(2, moment) == engine.STUCK_AFTER
