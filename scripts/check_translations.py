@@ -29,6 +29,7 @@ KEYWORDS = {
     "_n": (1, 2),
     "gettext": None,
     "lazy_gettext": None,
+    "lazy_formatter_gettext": (1,),
     "ngettext": (1, 2),
     "lazy_ngettext": (1, 2),
     "npgettext": ((1, "c"), 2, 3),

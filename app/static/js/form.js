@@ -29,6 +29,8 @@ function option(item, escape) {
   return `<div>${escape(item.label)}${item.hint ? `<span class="hint">${escape(item.hint)}</span>` : ''}</div>`;
 }
 
+const nothing = () => Object.assign(document.createElement('div'), { className: 'no-results', textContent: root.dataset.pickNone });
+
 async function hits(control, typed) {
   const url = new URL(control.dataset.lookup || control.getAttribute('endpoint'), location.href);
   url.searchParams.set('q', typed);
@@ -44,9 +46,10 @@ function settings(control) {
   const remote = control.dataset.lookup || control.getAttribute('endpoint');
   const many = control.multiple;
   const shared = {
-    plugins: [...(many ? ['remove_button'] : []), ...(control.required || many ? [] : ['clear_button'])],
+    plugins: { ...(many && { remove_button: { title: root.dataset.pickRemove } }), ...(!control.required && !many && { clear_button: { title: root.dataset.pickClear } }) },
     placeholder: control.dataset.placeholder || control.getAttribute('placeholder') || '',
     maxOptions: 200, hidePlaceholder: true, closeAfterSelect: !many, dropdownParent: control.closest('dialog') ? null : 'body',
+    render: { no_results: nothing },
     onItemAdd() { typed.delete(control); this.setTextboxValue(''); },
     onBlur() { if (typed.get(control) && !this.items.length) this.setTextboxValue(typed.get(control)); },
   };
@@ -57,7 +60,7 @@ function settings(control) {
     load: (text, done) => { hits(control, text).then(done, () => done()); },
     score: () => () => 1,
     onType() { this.clearOptions((kept) => this.items.includes(kept.value)); },
-    render: { option, item: (item, escape) => `<div>${escape(item.label)}</div>` },
+    render: { option, no_results: nothing, item: (item, escape) => `<div>${escape(item.label)}</div>` },
   };
 }
 

@@ -49,7 +49,7 @@ function keep(write, text) {
 // As times are written elsewhere: “5 h” in English, else as the language writes it.
 function inUnit(number, unit) {
   const { lang } = document.documentElement;
-  return unit === 'hour' && lang.startsWith('en') ? `${number} h` : new Intl.NumberFormat(lang, { style: 'unit', unit, unitDisplay: 'short' }).format(number);
+  return unit === 'hour' && lang.startsWith('en') ? `${number} h` : new Intl.NumberFormat(lang, { numberingSystem: 'latn', style: 'unit', unit, unitDisplay: 'short' }).format(number);
 }
 function count(write) {
   const left = $('[data-window]', write);

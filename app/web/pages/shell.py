@@ -14,11 +14,13 @@ from sqlalchemy import bindparam, select
 from app.csrf import mask_response
 from app.domain import call_cards, notices
 from app.extensions import csrf, db
+from app.lib.grouping import grouped
 from app.models import CallCard, Notification
 from app.ops.database import STATEMENTS, WRITES
 from app.web.core.gate import now
 from app.web.core.kept_queries import KeptQuery
 from app.web.core.languages import is_machine, translate_in_template
+from app.web.core.local_dates import written
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_of
@@ -46,6 +48,7 @@ def install(app: Flask, menu: Any) -> None:
     pages: Any = app.jinja_env
     pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | pairs_html.GLOBALS)
     pages.globals.update(static_url=static_url, csrf_token=generate_csrf, get_locale=get_locale)
+    pages.globals.update(grouped=grouped, written=written)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
     app.context_processor(lambda: _context(menu))
     app.before_request(_before)

@@ -17,12 +17,12 @@ from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.pages.hardened import VERBS, HardenedView, pick
 from app.web.records.messages import PURPOSE_WORDS
-from app.web.settings.swatches import SwatchWidget, swatch
+from app.web.settings.swatches import NAMES, SwatchWidget, swatch
 
 _DLT_ID = re.compile(r"[0-9]{10,30}")
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOUR = pick(
-    lazy_gettext("Colour"), [(each, each.title()) for each in settings.COLOURS], widget=SwatchWidget(), default="gray"
+    lazy_gettext("Colour"), [(each, NAMES[each]) for each in settings.COLOURS], widget=SwatchWidget(), default="gray"
 )
 MASTER_LABELS = {
     "label": lazy_gettext("Label"),
@@ -38,8 +38,8 @@ MASTER_LABELS = {
     "provider_id": lazy_gettext("Template ID"),
     "purpose": lazy_gettext("Purpose"),
     "day": lazy_gettext("Day"),
-    "starts": lazy_gettext("From"),
-    "ends": lazy_gettext("To"),
+    "starts": lazy_gettext("Starts at"),
+    "ends": lazy_gettext("Ends at"),
     "weekday": lazy_gettext("Weekday"),
     "applies_to": lazy_gettext("For"),
     "promises": lazy_gettext("Targets"),

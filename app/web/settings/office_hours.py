@@ -118,8 +118,8 @@ class OfficeRanges(MasterScreen):
     formatters_columns = {**_CLOCK, "weekday": lambda day: _WEEKDAYS[day]}
     fields = {
         "weekday": pick(lazy_gettext("Weekday"), list(enumerate(_WEEKDAYS)), coerce=int),
-        "starts": _time(lazy_gettext("From"), InputRequired()),
-        "ends": _end(lazy_gettext("To"), InputRequired()),
+        "starts": _time(lazy_gettext("Starts at"), InputRequired()),
+        "ends": _end(lazy_gettext("Ends at"), InputRequired()),
     }
 
     def refuse_invalid(self, item: Any) -> None:

@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_babel import lazy_gettext
 from markupsafe import Markup
 from wtforms import Field
+
+#: Colour -> its name.
+NAMES = {
+    "black": lazy_gettext("Black"),
+    "gray": lazy_gettext("Gray"),
+    "slate": lazy_gettext("Slate"),
+    "blue": lazy_gettext("Blue"),
+    "green": lazy_gettext("Green"),
+    "red": lazy_gettext("Red"),
+    "pink": lazy_gettext("Pink"),
+    "orange": lazy_gettext("Orange"),
+    "amber": lazy_gettext("Amber"),
+    "yellow": lazy_gettext("Yellow"),
+    "cyan": lazy_gettext("Cyan"),
+    "teal": lazy_gettext("Teal"),
+    "violet": lazy_gettext("Violet"),
+    "purple": lazy_gettext("Purple"),
+    "indigo": lazy_gettext("Indigo"),
+}
 
 
 class SwatchWidget:
@@ -35,4 +55,4 @@ def swatch(color: str) -> Markup:
     """The dot of a colour with its name, for lists."""
     return Markup(
         '<span class="state tone-{color}"><i class="dot"></i><span class="state-label">{name}</span></span>'
-    ).format(color=str(color), name=str(color).title())
+    ).format(color=str(color), name=NAMES.get(str(color), color))
