@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from flask import Flask, current_app
@@ -11,9 +11,6 @@ from flask_compress import Compress
 from flask_sqlalchemy.session import Session
 
 from app.csrf import MaskedCSRFProtect
-
-if TYPE_CHECKING:
-    pass
 
 # Socket.IO also imports what only its client needs, and FAB what its upload of pictures needs; they do without where it
 # is missing. Nobody here is such a client or uploads so: that saves 20 MB and a tenth of the start.
@@ -89,7 +86,7 @@ class _LateExtension:
         from flask_migrate import Migrate
 
         source, app, database, directory = self._given
-        real: Migrate = Migrate()
+        real: Any = Migrate()
         real.configure_callbacks = source.configure_callbacks
         real.init_app(app, database, directory=directory)
         return app.extensions["migrate"]
