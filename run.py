@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import sys
 import threading
 from collections.abc import Iterator
@@ -97,13 +98,15 @@ def prepare(settings: Settings) -> Flask:
     """The application, on a database with the right schema and a first admin. One process prepares at a time."""
     from app import addons
     from app import create_app as create
-    from app.extensions import db
+    from app.extensions import db, migrate
     from app.ops import family
 
     with _start_lock(settings):
-        if trouble := family.run_apart(lambda: _schema_trouble(settings)):
+        trouble, heads = json.loads(family.run_apart(lambda: _fit_apart(settings)))
+        if trouble:
             raise CannotStart(trouble)
         app = create(settings)
+        migrate.remember_heads(app, frozenset(heads))
         addons.create_tables(app)
         with app.app_context():
             _refuse_other_key()
@@ -180,6 +183,20 @@ def _start_lock(settings: Settings) -> Iterator[None]:
 
 
 # --- the schema
+
+
+def _fit_apart(settings: Settings) -> str:
+    """JSON of (what the operator can do, else "", and the revisions that this version needs): called apart.
+
+    So the process that serves never loads Alembic.
+    """
+    from app.extensions import migrate
+
+    trouble = _schema_trouble(settings)
+    if trouble:
+        return json.dumps((trouble, []))
+    with _schema_app(settings).app_context():
+        return json.dumps(("", sorted(migrate.heads())))
 
 
 def _schema_trouble(settings: Settings) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
-from alembic.script import ScriptDirectory
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
@@ -116,7 +115,7 @@ def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
 @with_appcontext
 def version_command() -> None:
     """Print the version of the product, and the schema that it needs."""
-    schema = ", ".join(ScriptDirectory.from_config(migrate.get_config()).get_heads())
+    schema = ", ".join(sorted(migrate.heads()))
     click.echo(f"Eshin Broking CRM {product_version()}, schema {schema}")
 
 

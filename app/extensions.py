@@ -2,21 +2,22 @@
 
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+import click
+from flask import Flask, current_app
 from flask_compress import Compress
 from flask_sqlalchemy.session import Session
 
 from app.csrf import MaskedCSRFProtect
 
-# Socket.IO also imports what only its client needs, Alembic what colours its error pages and FAB what its upload of
-# pictures needs; they do without where it is missing. Nobody here is such a client, sees such a page or uploads so:
-# that saves 20 MB and a tenth of the start.
-_UNUSED = {name: None for name in ("aiohttp", "requests", "websocket", "pygments", "PIL") if name not in sys.modules}
+# Socket.IO also imports what only its client needs, and FAB what its upload of pictures needs; they do without where it
+# is missing. Nobody here is such a client or uploads so: that saves 20 MB and a tenth of the start.
+_UNUSED = {name: None for name in ("aiohttp", "requests", "websocket", "PIL") if name not in sys.modules}
 sys.modules.update(_UNUSED)  # type: ignore[arg-type]  # None = "not installed"
 from flask_appbuilder.models.sqla import Model  # noqa: E402
 from flask_appbuilder.models.sqla.base import SQLA  # noqa: E402
-from flask_migrate import Migrate  # noqa: E402
 from flask_socketio import SocketIO  # noqa: E402
 
 for _name in _UNUSED:
@@ -48,10 +49,76 @@ class RoutedSession(Session):
         return self._only
 
 
+class LateMigrate:
+    """Flask-Migrate, loaded when somebody asks for a migration: servers never do, and Alembic takes 10 MB of each."""
+
+    def __init__(self) -> None:
+        #: Change Alembic's configuration before it is used.
+        self.configure_callbacks: list[Callable[[Any], Any]] = []
+
+    def init_app(self, app: Flask, database: Any, directory: str) -> None:
+        """Offer `flask db`, and what Flask-Migrate's functions look for in the application."""
+        app.extensions["migrate"] = _LateExtension(self, app, database, directory)
+        app.cli.add_command(_LateCommand("db", help="Perform database migrations."))
+
+    def configure(self, function: Callable[[Any], Any]) -> None:
+        """Let the function change Alembic's configuration."""
+        self.configure_callbacks.append(function)
+
+    def get_config(self) -> Any:
+        """Alembic's configuration for the current application."""
+        return current_app.extensions["migrate"].migrate.get_config()
+
+    def heads(self) -> frozenset[str]:
+        """The revisions of the schema that this version needs; read once per application."""
+        known: frozenset[str] | None = current_app.extensions.get("crm_schema_heads")
+        if known is None:
+            from alembic.script import ScriptDirectory
+
+            known = frozenset(ScriptDirectory.from_config(self.get_config()).get_heads())
+            self.remember_heads(current_app, known)
+        return known
+
+    def remember_heads(self, app: Flask, heads: frozenset[str]) -> None:
+        """Keep the revisions that another process has read for this application."""
+        app.extensions["crm_schema_heads"] = heads
+
+
+class _LateExtension:
+    """What Flask-Migrate keeps in an application, made when something is asked of it."""
+
+    def __init__(self, source: LateMigrate, app: Flask, database: Any, directory: str) -> None:
+        self._given = source, app, database, directory
+
+    @cached_property
+    def _made(self) -> Any:
+        from flask_migrate import Migrate
+
+        source, app, database, directory = self._given
+        real: Any = Migrate()
+        real.configure_callbacks = source.configure_callbacks
+        real.init_app(app, database, directory=directory)
+        return app.extensions["migrate"]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
+class _LateCommand(click.Command):
+    """`flask db`: the commands of Flask-Migrate."""
+
+    def make_context(self, *given: Any, **options: Any) -> click.Context:
+        """Called by click when the command is typed."""
+        from flask_migrate.cli import db as commands
+
+        made: click.Context = commands.make_context(*given, **options)
+        return made
+
+
 db = SQLA(session_options={"expire_on_commit": False, "class_": RoutedSession})
 # FAB declares its tables on its own metadata; Alembic must see one.
 db.metadatas[None] = Model.metadata
 compress = Compress()
-migrate = Migrate()
+migrate = LateMigrate()
 csrf = MaskedCSRFProtect()
 socketio = SocketIO()

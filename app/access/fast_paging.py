@@ -59,8 +59,8 @@ MAX_BRANCHES = 8
 MAX_EXAMINED = 15_000
 #: MariaDB's error where that many were examined while it sorted; elsewhere it only warns.
 SORT_ABORTED = 1028
-#: For so long a person's list that gave up its scan isn't scanned again; and how many lists are remembered.
-SLOW_SECONDS, MAX_SLOW_SCANS = 600.0, 100
+#: For so long a person's list that gave up its scan isn't scanned again.
+SLOW_SECONDS = 600.0
 #: Who holds a row: columns with a user id.
 HOLDERS = {
     Lead: ("assignee_id", "owner_id"),
@@ -335,7 +335,7 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
     if record is Customer and wanted.key is None and not person.may("Tickets", "read"):
         return None  # their leads are read in the order of an index; shared tickets have none
     name = (record, wanted.name)
-    if wanted.name is not None and person.slow_scans.get(name, 0.0) > time.monotonic():
+    if wanted.name is not None and (person.slow_scans.get(name) or 0.0) > time.monotonic():
         return None
     if index_in_order(record, "id" if wanted.key is None else wanted.key.key) is None:
         return None
@@ -344,9 +344,7 @@ def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> l
     if (rows := _unless_too_many(session, person, question, wanted)) is not None:
         return [row[0] for row in rows]
     if wanted.name is not None:
-        if len(person.slow_scans) >= MAX_SLOW_SCANS:
-            person.slow_scans.clear()
-        person.slow_scans[name] = time.monotonic() + SLOW_SECONDS
+        person.slow_scans.keep(name, time.monotonic() + SLOW_SECONDS)
     return None
 
 

@@ -4,15 +4,18 @@ Building and compiling a SELECT costs more than half of the CPU of a list. A fin
 from whose rights it was made, with the access rules in its text, and is never looked for anywhere else. A person is
 loaded anew as soon as anything about access changes (ADR 0002), and begins without statements: there is no way from
 a statement of former rights, or of somebody else, to an answer (ADR 0044).
+
+Each person's statements are made from their own rights. Only if the text comes out the same as somebody else's do both
+keep one copy of it; the values are each person's own (ADR 0096).
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Column, Dialect, Integer, Select, SelectBase, bindparam
 from sqlalchemy.orm import Session
@@ -22,10 +25,13 @@ from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from app.access.person import Person
 from app.access.session_filter import under_rules
 from app.access.system_session import acting
+from app.lib.recent import Recent
 from app.ops import quick_statements
 
-#: Statements of one person; the texts are shared by everybody who has the same.
-MAX_STATEMENTS = 100
+#: Statements without access rules, which are finished for everybody.
+MAX_UNRULED = 100
+#: Questions that came once, of all people of a process.
+MAX_ASKED_ONCE = 5000
 #: Values that tell statements apart by how they are written.
 _COMPARABLE = (str, bytes, bool, int, float, date, datetime, type(None))
 
@@ -33,39 +39,71 @@ Make = Callable[[], Any]
 Convert = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
-class Finished:
-    """The text of a statement with its values; `late`: parameters that get theirs when it is sent."""
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Name:
+    """What tells a question apart, once for all people who ask it: it is larger than their answers' values."""
 
-    text: str
-    #: Name -> value, as the driver takes it.
-    values: dict[str, Any]
+    key: Hashable
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Text:
+    """A finished statement without its values, once for all people whose rights make the same text."""
+
+    sql: str
+    #: The names of the values that a person's rights and the question give.
+    names: tuple[str, ...]
     #: The order of the names where the driver wants positions, else None.
     order: tuple[str, ...] | None
-    #: Names of `late` parameters -> what makes the driver's value of theirs.
+    #: Names of parameters that get their values when it is sent -> what makes the driver's value of theirs.
     late: dict[str, Convert | None]
     #: (column, what makes its Python value); none for columns that are taken as they come.
     converters: tuple[tuple[int, Convert], ...]
 
+
+#: What tells names and texts apart -> the one that all share, as long as somebody keeps it.
+_names: WeakValueDictionary[Hashable, Name] = WeakValueDictionary()
+_texts: WeakValueDictionary[Hashable, Text] = WeakValueDictionary()
+#: Hashes of person and question. Two that are taken for one only finish a statement early.
+_asked_once: Recent[int, bool] = Recent(MAX_ASKED_ONCE)
+
+
+def name_of(key: Hashable) -> Name:
+    """The name of a key: the same for equal keys, as long as somebody keeps it."""
+    found = _names.get(key)
+    if found is None:
+        found = _names[key] = Name(key)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A statement with the values of one person."""
+
+    text: Text
+    #: As the driver takes them, in the order of `text.names`.
+    values: tuple[Any, ...]
+
     def send(self, session: Session, late: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
-        """(rows as plain tuples, how many warnings the database gave)."""
+        """(rows as plain tuples, how many warnings the database gave); `late`: values of the parameters left open."""
         if session.autoflush:
             session.flush()
-        values: Any = self.values
-        if late:
-            values = values | {name: _applied(self.late[name], value) for name, value in late.items()}
-        if self.order is not None:
-            values = tuple(values[name] for name in self.order)
-        sent = quick_statements.send(session, self.text, values)
+        text = self.text
+        values: Any = dict(zip(text.names, self.values, strict=True))
+        for name, value in late.items():
+            values[name] = _applied(text.late[name], value)
+        if text.order is not None:
+            values = tuple(values[name] for name in text.order)
+        sent = quick_statements.send(session, text.sql, values)
         return self._converted([*sent.rows]), sent.warnings
 
     def _converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        if not self.converters:
+        if not self.text.converters:
             return rows
         made = []
         for row in rows:
             values = list(row)
-            for place, convert in self.converters:
+            for place, convert in self.text.converters:
                 values[place] = convert(values[place])
             made.append(tuple(values))
         return made
@@ -75,21 +113,36 @@ def _applied(convert: Convert | None, value: Any) -> Any:
     return value if convert is None else convert(value)
 
 
-def finish(statement: Any, dialect: Dialect, late: dict[str, Any]) -> Finished:
-    """Compile the statement for good; the parameters named in `late` stay open."""
+def finish(statement: Any, dialect: Dialect, late: dict[str, Any], name: Name | None = None) -> Finished:
+    """Compile the statement for good; the parameters named in `late` stay open.
+
+    A statement with a `name` shares its text with the same one of other people.
+    """
     compiled: Any = statement.compile(dialect=dialect)
     expanded = compiled.construct_expanded_state(late)
     processors = {
-        name: parameter.type.dialect_impl(dialect).bind_processor(dialect)
-        for parameter, name in compiled.bind_names.items()
+        key: parameter.type.dialect_impl(dialect).bind_processor(dialect)
+        for parameter, key in compiled.bind_names.items()
     } | expanded.processors
-    return Finished(
-        text=sys.intern(expanded.statement),
-        values={name: _applied(processors.get(name), value) for name, value in expanded.parameters.items()},
-        order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
-        late={name: processors.get(name) for name in late},
-        converters=_converters(tuple(each.type for each in getattr(statement, "selected_columns", ())), dialect),
-    )
+    values = {
+        key: _applied(processors.get(key), value) for key, value in expanded.parameters.items() if key not in late
+    }
+    types = tuple(each.type for each in getattr(statement, "selected_columns", ()))
+    # Equal texts may still differ in what is made of their columns.
+    kinds = tuple((type(each), each._static_cache_key) for each in types)
+    same = (name, expanded.statement, tuple(values), tuple(expanded.positiontup or ()), kinds)
+    text = None if name is None else _texts.get(same)
+    if text is None:
+        text = Text(
+            sql=expanded.statement,
+            names=tuple(values),
+            order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
+            late={key: processors.get(key) for key in late},
+            converters=_converters(types, dialect),
+        )
+        if name is not None:
+            _texts[same] = text
+    return Finished(text, tuple(values.values()))
 
 
 def _converters(types: tuple[Any, ...], dialect: Dialect) -> tuple[tuple[int, Convert], ...]:
@@ -140,17 +193,19 @@ def _finished(session: Session, person: Person, question: Question, late: dict[s
         return None
     dialect = session.get_bind().dialect
     key = (dialect.name, question.key)
-    if key not in person.finished:
-        if len(person.finished) >= MAX_STATEMENTS:
-            person.finished.clear()
-        person.finished[key] = None
+    name = _names.get(key)
+    found: Finished | None = None if name is None else person.finished.get(name)
+    if found is not None:
+        return found
+    asked = hash((id(person), key))
+    if _asked_once.get(asked) is None:
+        _asked_once.keep(asked, True)
         return None
-    found: Finished | None = person.finished[key]
-    if found is None:
-        statement = question.make()
-        if question.tables is not None:
-            statement = under_rules(person, statement, question.tables)
-        found = person.finished[key] = finish(statement, dialect, late)
+    statement, name = question.make(), name or name_of(key)
+    if question.tables is not None:
+        statement = under_rules(person, statement, question.tables)
+    found = finish(statement, dialect, late, name)
+    person.finished.keep(name, found)
     return found
 
 
@@ -178,7 +233,7 @@ def answer_as_system(session: Session, statement: Select[Any], values: dict[str,
 
 
 #: (dialect, question) -> finished; of questions without access rules whose answers are shown to nobody.
-_unruled: dict[Hashable, Finished] = {}
+_unruled: Recent[Hashable, Finished] = Recent(MAX_UNRULED)
 
 
 def answer_unruled(session: Session, question: Question, late: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -187,11 +242,11 @@ def answer_unruled(session: Session, question: Question, late: dict[str, Any]) -
         return [tuple(row) for row in session.execute(question.make(), late)]
     dialect = session.get_bind().dialect
     key = (dialect.name, question.key)
-    if key not in _unruled:
-        if len(_unruled) >= MAX_STATEMENTS:
-            _unruled.clear()
-        _unruled[key] = finish(question.make(), dialect, late)
-    return _unruled[key].send(session, late)[0]
+    found = _unruled.get(key)
+    if found is None:
+        found = finish(question.make(), dialect, late)
+        _unruled.keep(key, found)
+    return found.send(session, late)[0]
 
 
 def listed(values: Sequence[int], name: str | None = None) -> list[Any]:

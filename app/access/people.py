@@ -70,15 +70,21 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
         id=user_id,
         username=user.username,
         full_name=user.get_full_name(),
-        roles=frozenset(roles.values()),
-        levels=_levels(session, roles),
+        roles=_shared(frozenset(roles.values())),
+        levels=dict(_shared(frozenset(_levels(session, roles).items()))),
         masks=_masks(session, roles),
         own_ids=own_ids,
-        team_ids=frozenset().union(*(team.reporting_tree(session, each) for each in own_ids)),
-        fab_permissions=_fab_permissions(session, roles),
+        team_ids=_shared(frozenset().union(*(team.reporting_tree(session, each) for each in own_ids))),
+        fab_permissions=_shared(_fab_permissions(session, roles)),
         time_zone=user.time_zone,
         locale=user.locale,
     )
+
+
+@lru_cache(maxsize=200)
+def _shared(rights: frozenset[Any]) -> frozenset[Any]:
+    """The first of all equal sets: people with the same roles keep one, not one each."""
+    return rights
 
 
 def _delegators(session: Session, user_id: int, now: datetime) -> list[int]:

@@ -8,8 +8,11 @@ from typing import Any
 from app.domain import permissions
 from app.domain.base import RuleBroken, translatable
 from app.lib.identity import masked
+from app.lib.recent import Recent
 
 ADMIN = "Admin"
+#: Of one person in one process: finished statements, and lists about which something is remembered for a while.
+MAX_STATEMENTS, MAX_LISTS = 120, 40
 
 
 class Denied(RuleBroken):
@@ -45,12 +48,11 @@ class Person:
     #: Loader criteria by table, built on first use; never shared with a copy of other scope.
     row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
     #: Statements with this person's access rules in them, see access.finished; never shared either.
-    finished: dict[Any, Any] = field(init=False, default_factory=dict)
+    finished: Recent[Any, Any] = field(init=False, default_factory=lambda: Recent(MAX_STATEMENTS))
     #: Lists whose scan was given up -> until when another way is taken at once, monotonic seconds.
-    slow_scans: dict[Any, float] = field(init=False, default_factory=dict)
+    slow_scans: Recent[Any, float] = field(init=False, default_factory=lambda: Recent(MAX_LISTS))
     #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.
-    capped_counts: dict[Any, float] = field(init=False, default_factory=dict)
-
+    capped_counts: Recent[Any, float] = field(init=False, default_factory=lambda: Recent(MAX_LISTS))
     #: The same person under the scope of an API key, with statements of their own.
     scoped: dict[frozenset[str], Person] = field(init=False, default_factory=dict)
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 from sqlalchemy.orm import aliased
@@ -95,6 +96,21 @@ from app.models import (
     WebhookDelivery,
 )
 
+#: What the rows of an EXISTS hang on -> record -> its alias there.
+_aliases: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+
+
+def _inside(outer: Any, record: Any) -> Any:
+    """The alias of a record in an EXISTS about rows of `outer`, a record or an alias; the same for all people.
+
+    An alias has a copy of every column, 50 kB: with some of their own, the rules of one person took 19 MB. Each EXISTS
+    inside another one has other aliases, so none is taken for that of the EXISTS around it.
+    """
+    made = _aliases.setdefault(outer, {})
+    if record not in made:
+        made[record] = aliased(record)
+    return made[record]
+
 
 def _within(column: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
     if reach is None:
@@ -144,7 +160,7 @@ def _customers_within(
     person: Person, customer: Any, owners: frozenset[int] | None, within: frozenset[int] | None
 ) -> ColumnElement[bool]:
     """Customers of these owners, and those of visible leads and tickets that are within this reach."""
-    lead, ticket = aliased(Lead), aliased(Ticket)
+    lead, ticket = _inside(customer, Lead), _inside(customer, Ticket)
     rules = [_within(customer.owner_id, owners)]
     if person.may("Leads", "read"):
         rules.append(exists().where(lead.customer_id == customer.id, _leads(person, lead), _reaches(lead, within)))
@@ -164,7 +180,7 @@ def _with_parents(
     person: Person, row: Any, *others: ColumnElement[bool], within: frozenset[int] | None = None
 ) -> ColumnElement[bool]:
     """Rows of a visible lead, ticket or customer; other verbs also need that parent within reach."""
-    lead, ticket, customer = aliased(Lead), aliased(Ticket), aliased(Customer)
+    lead, ticket, customer = (_inside(row, each) for each in (Lead, Ticket, Customer))
     rules = list(others)
     if hasattr(row, "lead_id") and person.may("Leads", "read"):
         rules.append(exists().where(lead.id == row.lead_id, _leads(person, lead), _reaches(lead, within)))
@@ -200,7 +216,7 @@ def _calls(person: Person, call: Any = CallLog, verb: str = "read") -> ColumnEle
 
 def _recordings(person: Person) -> ColumnElement[bool]:
     """Those of calls within reach of the right to listen to them."""
-    call = aliased(CallLog)
+    call = _inside(CallRecording, CallLog)
     return exists().where(call.id == CallRecording.call_id, _calls(person, call, "recordings"))
 
 
@@ -209,20 +225,20 @@ def _messages(person: Person, message: Any = Message, verb: str = "read") -> Col
     rule = _own_or_with_parents(message.created_by_id, "Messages", person, message, verb)
     if not person.reach("Messages", verb):
         return rule
-    conversation = aliased(Conversation)
+    conversation = _inside(message, Conversation)
     seen = _conversations(person, conversation, verb)
     return or_(rule, exists().where(conversation.id == message.conversation_id, seen))
 
 
 def _of_messages(person: Person, model: Any) -> ColumnElement[bool]:
     """What belongs to visible messages."""
-    message = aliased(Message)
+    message = _inside(model, Message)
     return exists().where(message.id == model.message_id, _messages(person, message))
 
 
 def _mails(person: Person) -> ColumnElement[bool]:
     """Those of visible messages; those in no conversation by readers of the settings, who set the accounts up."""
-    message = aliased(Message)
+    message = _inside(Mail, Message)
     of_visible = exists().where(message.id == Mail.message_id, _messages(person, message))
     return or_(of_visible, and_(Mail.message_id.is_(None), _settings_readers(person)))
 
@@ -260,7 +276,7 @@ def _campaigns(person: Person, campaign: Any = Campaign, verb: str = "read") -> 
 
 def _recipients(person: Person) -> ColumnElement[bool]:
     """Those of visible campaigns; whose name stands there is known from the visible leads and customers."""
-    campaign = aliased(Campaign)
+    campaign = _inside(CampaignRecipient, Campaign)
     return exists().where(campaign.id == CampaignRecipient.campaign_id, _campaigns(person, campaign))
 
 
@@ -269,14 +285,14 @@ def _with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
 
     Rows of a converted lead are visible with its customer too.
     """
-    lead, ticket, customer, moved = aliased(Lead), aliased(Ticket), aliased(Customer), aliased(Lead)
+    lead, ticket, customer = (_inside(row, each) for each in (Lead, Ticket, Customer))
     rules: list[ColumnElement[bool]] = []
     if person.may("Leads", "read"):
         rules.append(exists().where(lead.id == row.lead_id, _leads(person, lead)))
     if person.may("Tickets", "read"):
         rules.append(exists().where(ticket.id == row.ticket_id, _tickets(person, ticket)))
     if person.may("Customers", "read"):
-        converted = exists().where(moved.id == row.lead_id, moved.converted_on.is_not(None))
+        converted = exists().where(lead.id == row.lead_id, lead.converted_on.is_not(None))
         own = and_(row.ticket_id.is_(None), or_(row.lead_id.is_(None), converted))
         rules.append(and_(own, exists().where(customer.id == row.customer_id, _customers(person, customer))))
     return or_(*rules) if rules else false()
@@ -286,7 +302,7 @@ def _attachments(person: Person, file: Any = Attachment, verb: str = "read") -> 
     """Files of visible records, for who may read notes; other verbs need the uploader or the record within reach."""
     if not person.may("Notes", "read"):
         return false()
-    task = aliased(Task)
+    task = _inside(file, Task)
     seen = _with_nearest_parent(person, file)
     if person.may("Tasks", "read"):
         seen = or_(seen, exists().where(task.id == file.task_id, _tasks(person, task)))
@@ -329,14 +345,14 @@ def _waiting_links(person: Person) -> ColumnElement[bool]:
     """Those to customers of owners within reach; none where the number is masked, for a link would confirm a guess."""
     if person.mask("mobile") != "full":
         return false()
-    customer = aliased(Customer)
+    customer = _inside(CustomerLink, Customer)
     reach = person.reach("Customers", "write")
     return exists().where(customer.id == CustomerLink.customer_id, _within(customer.owner_id, reach))
 
 
 def _own_deliveries(person: Person) -> ColumnElement[bool]:
     """Those of the person's own notifications."""
-    notification = aliased(Notification)
+    notification = _inside(Delivery, Notification)
     return exists().where(notification.id == Delivery.notification_id, notification.user_id == person.id)
 
 
@@ -384,13 +400,13 @@ def _reports(person: Person, report: Any = Report) -> ColumnElement[bool]:
 
 def _of_own_report(person: Person, column: Any) -> ColumnElement[bool]:
     """What belongs to reports of the person's own."""
-    report = aliased(Report)
+    report = _inside(column.parent, Report)
     return exists().where(report.id == column, report.owner_id == person.id)
 
 
 def _report_runs(person: Person) -> ColumnElement[bool]:
     """Those of schedules of the person's own reports."""
-    schedule = aliased(ReportSchedule)
+    schedule = _inside(ReportRun, ReportSchedule)
     return exists().where(schedule.id == ReportRun.schedule_id, _of_own_report(person, schedule.report_id))
 
 
@@ -400,7 +416,7 @@ def _auditors(person: Person) -> ColumnElement[bool]:
 
 def _of_own_run(person: Person, run: Any, column: Any) -> ColumnElement[bool]:
     """What belongs to the person's own imports or exports."""
-    mine = aliased(run)
+    mine = _inside(column.class_, run)
     return exists().where(mine.id == column, mine.created_by_id == person.id)
 
 

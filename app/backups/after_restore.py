@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -82,7 +81,8 @@ def settle(house: House, backup: Backup, url: URL, counters: Counters) -> list[s
         settling.raise_version(counters.version)
         lines += settling.raise_numbers(counters.numbers)
         connection.commit()
-        is_current = set(MigrationContext.configure(connection).get_current_heads()) == house.schema
+        versions = tables.get("alembic_version")
+        is_current = versions is not None and {*connection.scalars(select(versions.c.version_num))} == house.schema
     lines.append(
         "API keys, users and rights are as they were then: what was revoked or deactivated since is valid again. "
         "Check them."
@@ -199,7 +199,7 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
     """A connection of its own, and those tables that concern us, as they are there."""
     engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     names = {"message", "delivery", "webhook_delivery", "sign_in", "job_run", "backup_run"}
-    names |= {"access_version", "number_series"}
+    names |= {"access_version", "number_series", "alembic_version"}
     with engine.connect() as connection:
         there = names & set(inspect(connection).get_table_names())
         metadata = MetaData()

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alembic.script import ScriptDirectory
-
 from app.backups.encryption import Encryption
 from app.backups.folder import BackupFolder
 from app.extensions import migrate
@@ -94,7 +92,7 @@ def house_of(app: Any, beat: Callable[[], None] = _ignore) -> House:
         field_key=settings.field_key,
         zone=settings.time_zone,
         version=product_version(),
-        schema=frozenset(ScriptDirectory.from_config(migrate.get_config()).get_heads()),
+        schema=migrate.heads(),
         instance_dir=settings.instance_dir,
         beat=beat,
     )

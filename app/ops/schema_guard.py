@@ -13,13 +13,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
 from app.ops.database import WRITES, tune_once
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 log = logging.getLogger("crm.schema")
 
@@ -168,6 +169,8 @@ def _comment(connection: Connection, kind: str) -> str:
 
 
 def _revisions(connection: Connection) -> str:
+    from alembic.runtime.migration import MigrationContext  # servers take the lock of this module only
+
     return ", ".join(sorted(MigrationContext.configure(connection).get_current_heads()))
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import ref
 
 import pytest
-from sqlalchemy import or_, select
+from sqlalchemy import String, bindparam, literal, or_, select
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import Integer
 
 from app import access
-from app.access.finished import shape_of
+from app.access.finished import Finished, Question, Text, answer, finish, name_of, shape_of
 from app.models import Lead, User
 from tests.app_fixtures import World
 
@@ -159,3 +163,56 @@ def test_a_scope_has_statements_of_its_own(world: World) -> None:
     limited = whole.within(frozenset({"Tasks"}))
     assert limited is whole.within(frozenset({"Tasks"})) and limited.finished is not whole.finished
     assert limited.level("Leads", "read") == "none" and whole.within(frozenset()) is whole
+
+
+def finished_by(world: World, *names: str) -> list[Finished]:
+    """The same question of each person, finished."""
+    question = Question("the ids of leads", lambda: select(Lead.id), frozenset(["leads"]))
+    found = []
+    for name in names:
+        with world.app.app_context(), access.acting_as(world.session, person := of(world, name)):
+            for _ in range(3):
+                answer(world.session, question, {})
+        found += [made for made in kept_by(person) if made.text.sql.startswith("SELECT leads.id")]
+    return found
+
+
+def of(world: World, name: str) -> access.Person:
+    return access.person(world.session, world.people[name].id, 1)
+
+
+def kept_by(person: access.Person) -> list[Finished]:
+    return [*(person.finished._new | person.finished._older).values()]
+
+
+def test_people_share_a_text_but_never_its_values(world: World) -> None:
+    ana, ben, root = finished_by(world, "ana", "ben", "root")
+    assert ana.text is ben.text and ana.text is not root.text
+    assert ana.values != ben.values and world.people["ana"].id in ana.values
+    assert world.people["ana"].id not in ben.values
+
+
+def test_equal_texts_of_other_types_are_told_apart() -> None:
+    """The text of a masked column may be that of the column itself; what reads it is not."""
+
+    def made(statement: Any, name: str = "one", **late: Any) -> Text:
+        return finish(statement, sqlite.dialect(), late, names[name]).text
+
+    names = {name: name_of(name) for name in ("one", "other")}
+    number, text = (select(literal(1, kind).label("n")) for kind in (Integer(), String()))
+    first = made(number)
+    assert made(number) is first
+    assert made(text) is not first and made(number, "other") is not first
+    open_value = select(bindparam("n", 1, type_=Integer()))
+    assert made(open_value, n=1) is not made(select(bindparam("m", 1, type_=Integer())), m=1)
+
+
+def test_what_nobody_keeps_is_forgotten() -> None:
+    """Names and texts live as long as a person who has asked."""
+    name = name_of(("a question", 1))
+    assert name_of(("a question", 1)) is name
+    text = finish(select(literal(1)), sqlite.dialect(), {}, name).text
+    left = ref(name), ref(text)
+    del name, text
+    gc.collect()
+    assert [each() for each in left] == [None, None]

@@ -12,8 +12,6 @@ from typing import Any
 from app.access import Person
 
 KEEP_SECONDS = 30.0
-#: Lists and columns of boards per person.
-MAX_LISTS = 300
 
 
 def key_of(record: Any, conditions: list[Any]) -> Any:
@@ -27,13 +25,10 @@ def key_of(record: Any, conditions: list[Any]) -> Any:
 
 def is_capped(person: Person, key: Any) -> bool:
     """Whether the list had more rows than the cap a moment ago."""
-    return key is not None and person.capped_counts.get(key, 0.0) > time.monotonic()
+    return key is not None and (person.capped_counts.get(key) or 0.0) > time.monotonic()
 
 
 def remember(person: Person, key: Any) -> None:
     """The list has more rows than the cap."""
-    if key is None:
-        return
-    if len(person.capped_counts) >= MAX_LISTS:
-        person.capped_counts.clear()
-    person.capped_counts[key] = time.monotonic() + KEEP_SECONDS
+    if key is not None:
+        person.capped_counts.keep(key, time.monotonic() + KEEP_SECONDS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -75,14 +74,7 @@ def schema_state() -> str:
     except SQLAlchemyError:
         db.session.rollback()
         return "outdated"
-    return "ok" if stored == _wanted_revisions() else "outdated"
-
-
-@lru_cache
-def _wanted_revisions() -> set[str]:
-    from alembic.script import ScriptDirectory
-
-    return set(ScriptDirectory.from_config(migrate.get_config()).get_heads())
+    return "ok" if stored == migrate.heads() else "outdated"
 
 
 def redis_state() -> str:
