@@ -60,13 +60,17 @@ def browser_program() -> str:
 
 
 def eventually(is_so: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
-    """Wait until it is so; raises ServerFailed after the given seconds, never before PATIENCE_SECONDS."""
+    """Wait until it is so; raises ServerFailed after the given seconds, never before PATIENCE_SECONDS.
+
+    The longer it takes, the less often is it asked for: a question can take what is waited for its CPU.
+    """
     seconds = max(seconds, PATIENCE_SECONDS)
-    end = time.monotonic() + seconds
+    begin = time.monotonic()
     while not is_so():
-        if time.monotonic() > end:
+        passed = time.monotonic() - begin
+        if passed > seconds:
             raise ServerFailed(f"Waited {seconds:.0f} seconds in vain: {what}.")
-        time.sleep(0.02)
+        time.sleep(min(max(0.01, passed / 10), 0.3))
 
 
 class Server:

@@ -12,7 +12,7 @@ from app.lib.recent import Recent
 
 ADMIN = "Admin"
 #: Of one person in one process: finished statements, and lists about which something is remembered for a while.
-MAX_STATEMENTS, MAX_LISTS = 120, 40
+MAX_STATEMENTS, MAX_LISTS = 120, 300
 
 
 class Denied(RuleBroken):

@@ -11,17 +11,30 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 IMPACTS = ["serious", "critical"]
 #: What axe looks for that depends on colours. All else is the same in the other theme.
 OF_COLOURS = ["color-contrast", "link-in-text-block"]
-#: Let the colours of the other theme arrive: they are faded in. What turns for ever, or is held, is not waited for.
-SETTLED = """() => Promise.race([new Promise((done) => setTimeout(done, 2000)), Promise.all(document.getAnimations()
-  .filter((each) => each.effect?.getComputedTiming().endTime !== Infinity)
-  .map((each) => each.finished.catch(() => null)))])"""
-#: Ask axe for the faults that these rules, or all that are not in trial, find. A rule has one impact: those of others
-#: are not run at all.
-RUN = """([impacts, wanted]) => {
+#: All rules that are not in trial, then those of colours in the other theme. A rule has one impact: those of others are
+#: not run at all.
+RUN = """async ([impacts, colours]) => {
+  const root = document.documentElement, now = root.dataset.bsTheme;
   const usual = (rule) => rule.enabled && !rule.tags.includes('experimental') && !rule.tags.includes('deprecated');
-  const rules = axe._audit.rules.filter((rule) => (wanted.length ? wanted.includes(rule.id) : usual(rule)));
-  const told = rules.filter((rule) => !rule.impact || impacts.includes(rule.impact)).map((rule) => rule.id);
-  return axe.run(document, { resultTypes: ['violations'], runOnly: told });
+  const told = axe._audit.rules.filter((rule) => usual(rule) && (!rule.impact || impacts.includes(rule.impact)));
+  // The colours of a theme are faded in. What turns for ever, or is held, is not waited for.
+  const moving = () => document.getAnimations().filter((each) => each.effect?.getComputedTiming().endTime !== Infinity);
+  const settled = () => Promise.race([new Promise((done) => setTimeout(done, 2000)),
+    Promise.all(moving().map((each) => each.finished.catch(() => null)))]);
+  const faults = [];
+  const run = async (runOnly) => {
+    const { passes, violations } = await axe.run(document, { runOnly, resultTypes: ['violations'] });
+    for (const { impact, id, nodes } of violations.filter((each) => impacts.includes(each.impact)))
+      faults.push(...nodes.map((node) => `${location.href} ${root.dataset.bsTheme} ${id}: ${node.html.slice(0, 120)}`));
+    return passes.length;
+  };
+  if (!await run(told.map((rule) => rule.id))) throw new Error('axe has run no rule');
+  root.dataset.bsTheme = now === 'dark' ? 'light' : 'dark';
+  await settled();
+  await run(colours);
+  root.dataset.bsTheme = now;
+  await settled();
+  return faults;
 }"""
 #: Sentences about what a person with a screen reader would miss.
 FAULTS = """() => {
@@ -46,24 +59,7 @@ FAULTS = """() => {
 
 def faults(page: Any) -> list[str]:
     """What axe calls serious or critical, of the colours in both themes."""
-    page.evaluate(AXE.read_text())
-    found = violations(page)
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function("() => document.documentElement.dataset.bsTheme === 'dark'")
-    page.evaluate(SETTLED)
-    found += violations(page, *OF_COLOURS)
-    page.emulate_media(color_scheme="light")
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE.read_text())
+    found: list[str] = page.evaluate(RUN, [IMPACTS, OF_COLOURS])
     return found
-
-
-def violations(page: Any, *rules: str) -> list[str]:
-    """What axe, which the page has loaded, calls serious or critical; by these rules only, if any are named."""
-    theme = page.evaluate("() => document.documentElement.dataset.bsTheme")
-    found = page.evaluate(RUN, [IMPACTS, rules])
-    assert found["passes"] or rules, "axe has run no rule"
-    return [
-        f"{page.url} {theme} {each['id']}: {node['html'][:120]}"
-        for each in found["violations"]
-        if each["impact"] in IMPACTS
-        for node in each["nodes"]
-    ]

@@ -22,6 +22,9 @@ MANAGER, SELLER, COLLEAGUE = "asha.deshmukh", "rohan.parikh", "manoj.thakkar"
 
 #: Milliseconds; less than the minute after which a page without a socket asks by itself.
 PATIENCE = 45_000
+#: What playwright says where the page itself was about to go elsewhere, such as to the sign-in, and how often one goes
+#: again then.
+ELSEWHERE, TRIES = ("ERR_ABORTED", "interrupted by another navigation"), 3
 
 
 @dataclass
@@ -56,22 +59,25 @@ class Seat:
 
     def await_socket(self) -> None:
         """Wait until news reach the page by themselves."""
+        self.until(lambda: self.is_live, "the page has no socket")
+
+    def until(self, is_so: Callable[[], Any], what: str) -> None:
+        """Wait until it is so, while the page's events are heard; else `what` says what is missing."""
         end = time.monotonic() + PATIENCE / 1000
-        while not self.is_live:
-            assert time.monotonic() < end, "the page has no socket"
+        while not is_so():
+            assert time.monotonic() < end, what
             self.page.wait_for_timeout(20)
 
     def go(self, path: str) -> Any:
         """Open the page and wait until its scripts are at rest."""
         self.is_live, self.home = False, ""
-        try:
-            answer = self.tab.goto(self.url + path)
-        except Error as error:
-            if "ERR_ABORTED" not in str(error):
-                raise
-            answer = self.tab.goto(self.url + path)  # the page itself was about to go elsewhere, such as to the sign-in
-        self.tab.wait_for_load_state("load")
-        return answer
+        for _ in range(TRIES):
+            try:
+                return self.tab.goto(self.url + path)
+            except Error as error:
+                if not any(each in str(error) for each in ELSEWHERE):
+                    raise
+        return self.tab.goto(self.url + path)
 
     def create(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create a record over REST, as who is signed in here; answers it, with its id. A form takes two pages."""
@@ -116,7 +122,8 @@ def cookies(office: LiveServer) -> Cookies:
 class Contexts:
     """The browser's contexts, which keep for the tests after what they have cached and compiled, and nothing else.
 
-    The first page of a new context takes three times the CPU of a page.
+    The first page of a new context takes three times the CPU of a page. A page without scripts stays open in each: the
+    process that draws its pages then outlives a test, which saves a quarter.
     """
 
     #: What a page can store, in the words of Chromium's protocol.
@@ -126,6 +133,7 @@ class Contexts:
         self._browser, self.url = browser, url
         self._free: dict[str, list[Any]] = defaultdict(list)
         self._lent: list[tuple[str, Any]] = []
+        self._first: dict[Any, Any] = {}
 
     def new_page(self, options: dict[str, Any]) -> Any:
         """A page of a context with these options, where nobody is signed in and nothing is stored."""
@@ -133,6 +141,9 @@ class Contexts:
         free = self._free[key]
         context = free.pop() if free else self._browser.new_context(**options)
         self._lent.append((key, context))
+        if context not in self._first and is_kept(key):
+            self._first[context] = context.new_page()
+            self._first[context].goto(f"{self.url}/healthz")
         page = context.new_page()
         context.clear_cookies()
         session = context.new_cdp_session(page)
@@ -141,15 +152,21 @@ class Contexts:
         return page
 
     def take_back(self) -> None:
-        """Close the pages of the test. What has, or may have, a service worker at work is not used again."""
+        """Close the pages of the test, and the contexts that are not used again."""
         for key, context in self._lent:
-            if "'service_workers', 'block'" not in key:
+            if not is_kept(key):
                 context.close()
                 continue
             for page in context.pages:
-                page.close()
+                if page is not self._first[context]:
+                    page.close()
             self._free[key].append(context)
         self._lent.clear()
+
+
+def is_kept(key: str) -> bool:
+    """Whether a context with these options is used again: not if a service worker is, or may be, at work in it."""
+    return "'service_workers', 'block'" in key
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, office: L
     page.reload()
     expect(page.locator("h1")).to_have_text(title)
     expect(page.locator("[data-offline-bar]")).to_contain_text("You are offline. This page is as of")
-    page.goto(rohan.url + "/customers/")
+    rohan.go("/customers/")
     expect(page.locator("h1")).to_have_text("You are offline")
     page.locator(".offline-kept a", has_text=title).first.click()
     write(page, "Typed in the lift")
@@ -76,7 +76,7 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, office: L
     other.evaluate(ONLINE)  # both tabs would send; one does
     waiting(page, 0)
     waiting(other, 0)
-    page.goto(rohan.url + href)
+    rohan.go(href)
     expect(page.locator(".entry-note", has_text="Typed in the lift")).to_have_count(1)
     expect(page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
 
@@ -98,7 +98,7 @@ def test_a_lost_answer_and_a_refusal(seat: Sit) -> None:
     with page.expect_navigation():  # once it is sent, the page loads anew
         page.context.set_offline(False)
     waiting(page, 0)
-    page.goto(rohan.url + href)
+    rohan.go(href)
     expect(page.locator(".entry-note", has_text="Said twice?")).to_have_count(1)
     assert sent == [204]
     # Somebody else changes the record meanwhile.
@@ -129,7 +129,7 @@ def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
     rohan.sign_in(COLLEAGUE)
     waiting(page, 0)
     page.context.set_offline(True)
-    page.goto(rohan.url + href)
+    rohan.go(href)
     expect(page.locator("h1")).to_have_text("You are offline")
     expect(page.locator(".offline-kept")).not_to_contain_text("LEAD")
     page.context.set_offline(False)

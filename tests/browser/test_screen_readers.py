@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.axe import FAULTS, faults
+from tests.browser.axe import AXE, FAULTS, faults
 from tests.browser.conftest import MANAGER, Seat
 from tests.servers import LiveServer
 
@@ -70,7 +70,8 @@ def first_record(page: Any) -> str:
 
 @pytest.mark.parametrize("pages", [WORK, SETTINGS], ids=["work", "settings"])
 def test_axe_finds_nothing_serious(seat: Sit, pages: list[str]) -> None:
-    sits = seat(MANAGER if pages is WORK else LiveServer.ADMIN[0], color_scheme="light")
+    sits = seat(MANAGER if pages is WORK else LiveServer.ADMIN[0], color_scheme="light", reduced_motion="reduce")
+    sits.tab.add_init_script(path=AXE)
     found = []
     for path in pages:
         found += page_faults(sits, path)

@@ -17,23 +17,35 @@ function made(tag, more, ...inside) {
 let again = null;
 let isAsking = false;
 let isLate = false;
+let posting = 0; // forms of the list on their way: their answers replace it, and would find no place in another list
 async function refresh(isOwn) {
   const now = panel();
   clearTimeout(again);
   if (running || waiting.length || !now) return; // the end of the last upload does it
   if (!isOwn && now.querySelector('details[open]')) { again = setTimeout(refresh, 2000); return; } // not while somebody reads
   // One question at a time: the answer to the first replaces the list, and the second one's would find no place.
-  if (isAsking) { isLate = true; return; }
+  if (isAsking || posting) { isLate = true; return; }
   isAsking = true;
   try { await window.htmx?.ajax('GET', now.dataset.url, { source: now, target: now, swap: 'outerHTML' }); } catch { /* offline.js says so */ }
   isAsking = false;
-  if (isLate) { isLate = false; refresh(true); }
+  catchUp();
 }
+function catchUp() {
+  if (isLate && !isAsking && !posting) { isLate = false; refresh(true); }
+}
+const isPost = ({ requestConfig, target }) => requestConfig?.verb.toLowerCase() === 'post' && target?.matches?.('[data-files]:not(.write-files)');
+document.addEventListener('htmx:beforeSend', ({ detail }) => { if (isPost(detail)) posting += 1; });
+document.addEventListener('htmx:afterRequest', ({ detail }) => { if (isPost(detail)) { posting = Math.max(0, posting - 1); catchUp(); } });
 // What is on its way outlives a new list; what was refused stays, with its reason, until somebody has read it.
 const shown = new Set();
 // And so does “deleted – undo”, of which one's own page hears, too.
 let said = null;
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+  if (posting && isAsking && detail.requestConfig?.verb.toLowerCase() === 'get' && detail.target === panel()) {
+    detail.shouldSwap = false;
+    isLate = true;
+    return;
+  }
   said = detail.requestConfig?.verb.toLowerCase() === 'get' && detail.target === panel() ? detail.target.querySelector('.files-said') : null;
   said?.remove(); // now, so that its buttons outlive the list
 });
