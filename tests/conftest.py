@@ -121,12 +121,13 @@ LONGEST = (
     *("tests/browser", "tests/proofs/test_first_start.py", "tests/proofs/test_kills.py"),
     *("tests/web/test_bad_input.py", "tests/web/compat/test_hostile.py", "tests/proofs/test_clock.py"),
     *("tests/deploy/test_upgrade.py", "tests/test_outside_calls.py", "tests/web/test_access_rules.py"),
-    *("tests/web/test_list_doors.py", "tests/test_budgets.py", "tests/web/compat/test_methods.py"),
-    *("tests/web/test_search_by_index.py", "tests/access/test_fast_paging.py", "tests/test_patterns.py"),
+    *("tests/web/test_list_doors.py", "tests/test_migration_steps.py", "tests/test_budgets.py"),
+    *("tests/test_patterns.py", "tests/web/compat/test_methods.py"),
+    *("tests/web/test_search_by_index.py", "tests/access/test_fast_paging.py"),
     *("tests/ops/test_slow_clients.py", "tests/web/realtime/test_sockets.py", "tests/ops/test_queue.py"),
     *("tests/proofs/test_outages.py", "tests/proofs/test_silence.py", "tests/ops/test_redis_houses.py"),
     *("tests/ops/test_promote.py", "tests/ops/test_many_servers.py", "tests/backups/test_mechanics.py"),
-    *("tests/test_migration_steps.py", "tests/test_migrations.py", "tests/web/settings/test_account_rules.py"),
+    *("tests/test_migrations.py", "tests/web/settings/test_account_rules.py"),
     *("tests/web/settings/test_admin_urls.py", "tests/domain/test_office_hours.py"),
     *("tests/domain/test_reassignment.py", "tests/domain/test_audit_chain.py", "tests/test_extend_guide.py"),
     *("tests/web/api/test_generated_clients.py", "tests/test_row_budgets.py", "tests/web/api/test_openapi.py"),
@@ -165,6 +166,8 @@ def place(path: str) -> tuple[int, bool]:
 
 #: Groups of tests of several files. Two workers can have a browser at the same time.
 BROWSER_A_TO_L, BROWSER_M_TO_Z, HALL = SCOPES_THAT_WAIT = ("browser, a to l", "browser, m to z", "hall")
+#: Its long fixture has a database of each kind: two workers make them at the same time.
+BY_DATABASE = "tests/test_migration_steps.py"
 
 
 class ByFile(LoadGroupScheduling):
@@ -177,6 +180,8 @@ class ByFile(LoadGroupScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
+        if path == BY_DATABASE:
+            return f"{path} on MariaDB" if "[mariadb" in nodeid else path
         if path == "tests/test_servers.py":
             return BROWSER_A_TO_L
         if path.startswith("tests/browser/") and not path.endswith("test_stack.py"):
