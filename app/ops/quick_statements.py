@@ -34,6 +34,9 @@ class _Moment:
     compiled = None
     executemany = False
 
+    def handle_dbapi_exception(self, error: BaseException) -> None:
+        """Nothing more is to be done."""
+
 
 def send(session: Session, text: str, values: Any) -> Sent:
     """Send a finished text in the session's transaction. Raises SQLAlchemy's errors.
@@ -53,7 +56,7 @@ def send(session: Session, text: str, values: Any) -> Sent:
     try:
         cursor.execute(text, values)
     except BaseException as error:  # noqa: BLE001
-        connection._handle_dbapi_exception(error, text, values, cursor, None)
+        connection._handle_dbapi_exception(error, text, values, cursor, moment)  # type: ignore[arg-type]
     for listen in dispatch.after_cursor_execute:
         listen(connection, cursor, text, values, moment, False)
     rows = cursor.fetchall() if cursor.description is not None else ()

@@ -152,7 +152,7 @@ def _run(method: Method) -> Any:
             raise
         db.session.rollback()
         return rule_failure_response(broken)
-    if method.writes and g.get("person") is not None:
+    if method.writes and g.get("person") is not None and db.session().in_transaction():
         db.session.commit()
     return result
 

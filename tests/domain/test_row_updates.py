@@ -1,0 +1,85 @@
+"""A changed record that is written by a text of ours is as after a flush, for the session, webhooks and lists."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event, inspect, select, update
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+from app.domain import row_updates
+from app.domain.change_events import ChangeEvent
+from app.domain.pending import pending
+from app.models import Lead, LeadStatus
+from tests.makers import NOW, lead
+
+
+@pytest.fixture
+def sent(office: Session) -> list[str]:
+    """The texts that are sent from now on."""
+    found: list[str] = []
+    event.listen(office.get_bind(), "before_cursor_execute", lambda _c, _cursor, text, *_: found.append(text))
+    return found
+
+
+def stored(office: Session, key: int) -> tuple[object, ...]:
+    columns = (Lead.description, Lead.status_id, Lead.status_on, Lead.version)
+    return tuple(office.execute(select(*columns).where(Lead.id == key)).one())
+
+
+def test_what_was_changed_is_written_once(office, sent):
+    about = lead(office)
+    office.commit()
+    version, later = about.version, NOW + timedelta(days=3)
+    other = office.scalars(select(LeadStatus).where(LeadStatus.id != about.status_id)).first()
+    sent.clear()
+    about.description, about.status, about.status_on = "e\u0301", other, later
+    row_updates.flush(office)
+    assert [text.split()[0] for text in sent] == ["UPDATE"]
+    assert not office.dirty and not inspect(about).committed_state
+    assert (about.description, about.status_id, about.version) == ("é", other.id, version + 1)
+    assert stored(office, about.id) == ("é", other.id, later, version + 1)
+    assert pending(office).change_events == {("lead", about.id): ChangeEvent(frozenset({"changed", "status"}))}
+    row_updates.flush(office)
+    office.flush()
+    assert stored(office, about.id)[3] == version + 1
+
+
+def test_a_row_that_was_changed_meanwhile_is_refused(office):
+    about = lead(office)
+    office.flush()
+    table = Lead.__table__
+    office.connection().execute(update(table).where(table.c.id == about.id).values(version=about.version + 1))
+    about.description = "mine"
+    with pytest.raises(StaleDataError):
+        row_updates.flush(office)
+
+
+def test_a_rollback_takes_it_back(office):
+    about = lead(office)
+    office.commit()
+    about.description = "gone"
+    row_updates.flush(office)
+    office.rollback()
+    assert about.description is None
+
+
+def test_within_a_savepoint_the_session_can_take_it_back(office):
+    about = lead(office)
+    office.commit()
+    with office.begin_nested() as savepoint:
+        about.description = "gone"
+        row_updates.flush(office)
+        savepoint.rollback()
+    assert about.description is None
+    assert stored(office, about.id)[0] is None
+
+
+def test_what_is_more_than_one_record_is_flushed(office):
+    one, two = lead(office), lead(office)
+    office.commit()
+    one.description = two.description = "both"
+    row_updates.flush(office)
+    assert [stored(office, each.id)[0] for each in (one, two)] == ["both", "both"]
