@@ -24,7 +24,7 @@ from app.web.records.list_page import list_page, url
 #: Kinds that say on a card what they are, for their value alone does not.
 _TITLED = ("moment", "date", "number")
 #: The highest page of a column: 20,000 cards.
-MAX_PAGE = 2000
+MAX_PAGE = 2500
 
 
 def card_names(screen: Any) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from app.web.core.shipped_labels import shown_label
 
 #: Cards of a column that come at once, more than a window shows, and rows of a group at first; people by whom a list
 #: is grouped, the person first.
-SIZE, ROWS, MAX_PEOPLE = 10, 10, 60
+SIZE, ROWS, MAX_PEOPLE = 8, 10, 60
 #: A value that is no id: the rows without one.
 NOBODY = 0
 
