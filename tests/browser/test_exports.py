@@ -43,7 +43,7 @@ def test_an_admin_downloads_everything(seat: Sit) -> None:
     root.page.get_by_role("button", name="Export everything").click()
     root.page.locator("dialog[open] [data-confirm-ok]").click()
     root.page.wait_for_url("**/exports/*/")
-    download = root.page.get_by_role("link", name="Download")
+    download = root.page.get_by_role("link", name="Download", exact=True)
     expect(download).to_be_visible()  # the page watches by itself
     look(root, "ready")
     with root.page.expect_download() as caught:

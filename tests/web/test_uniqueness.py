@@ -7,16 +7,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import click
 import pytest
 from flask_appbuilder import Model
 from sqlalchemy import inspect, select
 
+from app import cli
 from app.domain import client_ids
 from app.domain.base import RuleBroken
-from app.models import CallLog, Lead, LeadSource
+from app.models import CallLog, Lead, LeadSource, User
 from app.ops.rate_counter import Rate
 from app.web.core import taken
 from app.web.records import secret_guesses
+from app.web.security.sessions import own_transaction
 from tests.app_fixtures import World
 
 WRITERS = 8
@@ -181,3 +184,19 @@ def test_a_masked_number_cannot_be_found_by_trying(world: World, few_guesses: No
 def test_who_sees_the_numbers_enters_as_many_as_they_like(world: World, few_guesses: None) -> None:
     key = world.make.customer("ana", first_name="Mine").id
     assert {world.door("root").rest("PUT", f"customer/{key}", {"pan": pan}).status_code for pan in pans(9)} == {200}
+
+
+def test_a_command_names_what_is_taken(world: World) -> None:
+    @cli.readable_errors
+    def again(record: Any, **columns: Any) -> None:
+        with own_transaction() as session:
+            session.add(record(**columns))
+
+    label = world.rows(select(LeadSource.label))[0]
+    with world.app.test_request_context(), pytest.raises(click.ClickException) as caught:
+        again(LeadSource, label=label)
+    message = caught.value.message.lower()
+    assert "already taken" in message and "user" not in message
+    name = {"username": "ana", "email": "new@eshin.test", "first_name": "A", "last_name": "B", "active": True}
+    with world.app.test_request_context(), pytest.raises(click.ClickException, match="signs in with this username"):
+        again(User, **name)
