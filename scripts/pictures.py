@@ -113,7 +113,6 @@ class House:
     def seat(self, who: str, size: dict[str, int], theme: str = "light", language: str = "en") -> Any:
         """A page of this person."""
         options = {"viewport": size, "color_scheme": theme, "is_mobile": size is PHONE, "service_workers": "block"}
-        options["locale"] = "en-IN"  # how the browser writes dates in fields
         page = self.browser.new_context(**options).new_page()
         if who not in self.cookies:
             page.goto(f"{self.server.url}/login/")
