@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0046"
+revision = "0045"
 down_revision = "0044"
 branch_labels = None
 depends_on = None
