@@ -153,6 +153,11 @@ def held(session: Session, now: datetime) -> Held:
     return Held({column: frozenset(ids) for column, ids in found.items()})
 
 
+def is_held(session: Session, name: str, key: int, now: datetime) -> bool:
+    """Whether a customer, lead, ticket or task, by the name of its table, is under a hold. Statements: as of `held`."""
+    return key in held(session, now).ids.get(RECORD_COLUMNS.get(name, ""), frozenset())
+
+
 def _ids_of(session: Session, name: str, parents: dict[str, set[int]]) -> set[int]:
     """The ids of the rows of a table that belong to these parents."""
     table = Model.metadata.tables[name]
