@@ -153,6 +153,11 @@ def held(session: Session, now: datetime) -> Held:
     return Held({column: frozenset(ids) for column, ids in found.items()})
 
 
+def is_held(session: Session, name: str, key: int, now: datetime) -> bool:
+    """Whether a customer, lead, ticket or task, by the name of its table, is under a hold. Statements: as of `held`."""
+    return key in held(session, now).ids.get(RECORD_COLUMNS.get(name, ""), frozenset())
+
+
 def _ids_of(session: Session, name: str, parents: dict[str, set[int]]) -> set[int]:
     """The ids of the rows of a table that belong to these parents."""
     table = Model.metadata.tables[name]
@@ -183,7 +188,7 @@ def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
 
 def refuse_bulk(session: Session, statement: Any, now: datetime) -> None:
     """Raise RuleBroken if an UPDATE or DELETE without objects would take rows out of what is held, or delete them."""
-    table = getattr(statement, "table", None)
+    table: Any = getattr(statement, "table", None)
     if getattr(table, "name", "") not in GUARDED or session_context(session).is_merging:
         return
     moved = _columns_moved(statement) if statement.is_update else None
@@ -204,7 +209,7 @@ def _columns_moved(statement: Any) -> dict[str, Any]:
     return {name: getattr(values[name], "value", None) for name in RECORD_COLUMNS.values() if name in values}
 
 
-def _rules_of_move(table: Table, moved: dict[str, Any], found: dict[str, frozenset[int]]) -> list[ColumnElement[bool]]:
+def _rules_of_move(table: Any, moved: dict[str, Any], found: dict[str, frozenset[int]]) -> list[Any]:
     return [
         table.c[column].in_(sorted(found[column]))
         for column, new in moved.items()
@@ -212,7 +217,7 @@ def _rules_of_move(table: Table, moved: dict[str, Any], found: dict[str, frozens
     ]
 
 
-def _rules_of_deletion(table: Table, found: dict[str, frozenset[int]]) -> list[ColumnElement[bool]]:
+def _rules_of_deletion(table: Any, found: dict[str, frozenset[int]]) -> list[Any]:
     own = RECORD_COLUMNS.get(table.name)
     rules = [table.c[column].in_(sorted(ids)) for column, ids in found.items() if ids and column in table.c]
     return rules + ([table.c.id.in_(sorted(found[own]))] if own and found.get(own) else [])

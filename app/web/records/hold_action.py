@@ -1,4 +1,4 @@
-"""The entry in a record's menu that leads to the form of a legal hold on it."""
+"""Legal holds on a record's page: the mark of one that stands, and the entry of the menu that leads to its form."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from urllib.parse import urlencode
 
 from flask_babel import gettext as _
 
-from app.domain.legal_holds import HELD_COLUMNS
+from app import access
+from app.domain.legal_holds import HELD_COLUMNS, is_held
+from app.extensions import db
 from app.web.core.fields import Viewer
 
-FORM = "/settings/legal-holds/new"
+LIST = "/settings/legal-holds/"
+FORM = f"{LIST}new"
 
 
 def action(record: Any, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
@@ -19,3 +22,12 @@ def action(record: Any, row: dict[str, Any], viewer: Viewer) -> list[dict[str, A
         return []
     url = f"{FORM}?{urlencode({'record': row['number']})}"
     return [{"label": _("Put under a legal hold"), "url": url, "method": "get", "icon": "lock"}]
+
+
+def mark_url(record: Any, key: int, viewer: Viewer) -> str | None:
+    """The page of holds for a record that is under one, for those who may read that page; else None."""
+    may_know = record.__tablename__ in (*HELD_COLUMNS, "task") and viewer.person.may("Legal Holds", "read")
+    if not may_know:
+        return None
+    with access.as_system(db.session()) as session:
+        return LIST if is_held(session, record.__tablename__, key, viewer.now) else None

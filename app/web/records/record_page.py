@@ -52,6 +52,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "face": cells.get(screen.title_column, {}).get("picture"),
             "face_initials": cells.get(screen.title_column, {}).get("initials"),
             "number": wire.get("number"),
+            "hold_url": hold_action.mark_url(record_table.record, wire["id"], viewer),
             "module": KINDS.get(record_table.record, record_table.record.__tablename__),
             "base_url": f"{base}/",
             "list_label": screen.list_title,

@@ -11,6 +11,7 @@ from app.models import LegalHold, Ticket
 from tests.app_fixtures import World
 
 URL = "/settings/legal-holds/"
+MARK = "Under a legal hold"
 
 
 def test_a_hold_from_the_record_to_its_release(world: World) -> None:
@@ -36,6 +37,9 @@ def test_a_hold_from_the_record_to_its_release(world: World) -> None:
     assert officer.form(f"{URL}new", sent).status_code == 302
     page = officer.screen(URL).text
     assert lead.number in page and "SCORES 2026/77" in page and "In force" in page
+    pages = {who: world.door(who).screen(f"/leads/show/{lead.id}").text for who in ("rhea", "root", "mia", "ana")}
+    marked = [who for who, text in pages.items() if MARK in text]
+    assert marked == ["rhea", "root"], "who may not read the holds learns of none"
     for answer in (
         world.door("root").rest("DELETE", f"lead/{lead.id}"),
         admin.form(f"/leads/delete/{lead.id}", {"confirm": "1"}),
@@ -52,6 +56,7 @@ def test_a_hold_from_the_record_to_its_release(world: World) -> None:
     assert officer.form(f"{URL}{hold.id}/release", {"reason": "settled"}).status_code == 409
     assert officer.form(f"{URL}{hold.id + 99}/release", {"reason": "settled"}).status_code == 404
     assert re.search(r"Released.*settled", officer.screen(URL).text, re.DOTALL)
+    assert MARK not in officer.screen(f"/leads/show/{lead.id}").text
     assert world.door("root").rest("DELETE", f"lead/{lead.id}").status_code in (200, 204)
 
 
