@@ -99,10 +99,10 @@ def prepare(settings: Settings) -> Flask:
     from app import addons
     from app import create_app as create
     from app.extensions import db, migrate
-    from app.ops import family
+    from app.ops import prefork
 
     with _start_lock(settings):
-        trouble, heads = json.loads(family.run_apart(lambda: _fit_apart(settings)))
+        trouble, heads = json.loads(prefork.run_forked(lambda: _fit_apart(settings)))
         if trouble:
             raise CannotStart(trouble)
         app = create(settings)
@@ -291,7 +291,7 @@ def _revision_names(revisions: set[str]) -> str:
 def serve(app: Flask, settings: Settings) -> None:
     """Do what the roles say until SIGTERM or Ctrl+C. The schedule runs in the workers, never in their parent."""
     from app import background, jobs
-    from app.ops import measures, metrics, queue, request_log
+    from app.ops import metrics, process_metrics, queue, request_log
     from app.ops import server as gunicorn
     from app.web.realtime import live_events
 
@@ -316,7 +316,7 @@ def serve(app: Flask, settings: Settings) -> None:
         calls.start()
         if schedule:
             schedule.stop()
-        measures.flush(app)
+        process_metrics.flush(app)
         calls.join()
 
     print(
@@ -324,7 +324,7 @@ def serve(app: Flask, settings: Settings) -> None:
         flush=True,
     )
     beside = (lambda: _run_queue(app)) if settings.run_workers and settings.redis_url else None
-    every_second = measures.ticker(app)
+    every_second = process_metrics.ticker(app)
     hooks = gunicorn.Hooks(lambda slot: _begin_worker(app, slot), on_start, on_stop, beside, every_second)
     gunicorn.serve(app, f"{settings.host}:{settings.port}", settings.workers, settings.threads, hooks)
 

@@ -24,7 +24,16 @@ from app.channels.webhook import WebhookClient
 from app.domain import audit_keys, health_samples
 from app.domain.audit_keys import AuditKeys
 from app.lib.vault import Vault, audit_key, read_key
-from app.ops import database, error_reports, log_privacy, machine, measures, primary_place, queue, request_log
+from app.ops import (
+    database,
+    error_reports,
+    log_privacy,
+    machine_resources,
+    primary_address,
+    process_metrics,
+    queue,
+    request_log,
+)
 from app.ops.file_store import FileStore, FolderStore
 from app.ops.redis_queue import RedisQueue
 from app.ops.s3_bucket import S3Place
@@ -34,10 +43,10 @@ from app.ops.virus_scanner import Scanner
 from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
-from app.web.channels import file_address, hooks
+from app.web.channels import file_address, provider_webhooks
 from app.web.compat import routes
 from app.web.core import languages, lazy_rules, replica_lists
-from app.web.pages import errors, hosts, offline, roles, shell
+from app.web.pages import allowed_hosts, errors, offline, roles, shell
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.security import cors, head_requests, rate_limits, security_manager
@@ -70,9 +79,9 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     session_hooks.install()
     with app.app_context():
         _use_keys(app, settings)
-        primary_place.follow(settings.database_url, settings.settings_file)
+        primary_address.follow(settings.database_url, settings.settings_file)
         database.tune(db.engine)
-        measures.bind(app, db.engine, _measures_store(settings))
+        process_metrics.bind(app, db.engine, _measures_store(settings))
         replica_lists.install(app, settings)
         shell.install(app, sidebar.menu)
         app.jinja_env.globals.update(first_steps.GLOBALS)
@@ -90,10 +99,10 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     offline.install(app)
     request_log.bind(app)
     routes.install(app)
-    hooks.install(app)
+    provider_webhooks.install(app)
     file_address.install(app)
     live_events.install(app)
-    app.wsgi_app = roles.OnlyDoorsOf(app.wsgi_app, settings.roles)  # type: ignore[method-assign]
+    app.wsgi_app = roles.ProcessRoutesOnly(app.wsgi_app, settings.roles)  # type: ignore[method-assign]
     _guard_hosts(app, settings)
     _queue(app, settings)
     self_test.install()
@@ -105,24 +114,24 @@ def _use_keys(app: Flask, settings: config.Settings) -> None:
     """The vault, and the key of the audit log."""
     key, *older = map(read_key, (settings.field_key, *settings.field_keys_old))
     vault = app.extensions["vault"] = Vault(key, older)
-    audit_keys.use(db.engine, AuditKeys(audit_key(key), [audit_key(each) for each in older], vault))
+    audit_keys.set_keys(db.engine, AuditKeys(audit_key(key), [audit_key(each) for each in older], vault))
 
 
 def _guard_hosts(app: Flask, settings: config.Settings) -> None:
     """Refuse other hosts than ours, before routes and sockets; around it, what trusted proxies say about the host."""
-    app.wsgi_app = hosts.AllowedHosts(app.wsgi_app, settings)  # type: ignore[method-assign]
+    app.wsgi_app = allowed_hosts.AllowedHosts(app.wsgi_app, settings)  # type: ignore[method-assign]
     if settings.proxies:
         count = settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
 
-def _measures_store(settings: config.Settings) -> Callable[[measures.Batch], None]:
+def _measures_store(settings: config.Settings) -> Callable[[process_metrics.MetricsBatch], None]:
     """What stores the measures of a process, in a transaction of its own."""
     role = "web" if "web" in settings.roles else "sockets"
     bound = db.engine
 
-    def store(batch: measures.Batch) -> None:
-        source = health_samples.Source(settings.server_name, role, machine.memory_percent())
+    def store(batch: process_metrics.MetricsBatch) -> None:
+        source = health_samples.SampleSource(settings.server_name, role, machine_resources.memory_percent())
         token = database.WRITES.set(True)
         try:
             with Session(bound) as session, access.as_system(session):
@@ -168,7 +177,7 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     app.extensions["crm_backlog"] = jobs.BACKLOG
     keys = [_signing_key(each) for each in (settings.secret_key, *settings.secret_keys_old)]
     place = queue.QueueSettings(
-        app.app_context, settings.retry_seconds, dead_letters.keep, keys[0], settings.queue_workers, tuple(keys[1:])
+        app.app_context, settings.retry_seconds, dead_letters.store, keys[0], settings.queue_workers, tuple(keys[1:])
     )
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))

@@ -43,7 +43,7 @@ class ShownBrand:
         return frozenset({*self.icons.values(), *([self.logo.digest] if self.logo else [])})
 
 
-def last(app: Flask) -> ShownBrand:
+def last_loaded(app: Flask) -> ShownBrand:
     """The brand as it was read last; no statement."""
     _read_at, shown = app.extensions.get(_KEY) or (0.0, _default(app))
     return shown
@@ -52,16 +52,16 @@ def last(app: Flask) -> ShownBrand:
 def current(app: Flask, session: Session, seconds: float = SECONDS) -> ShownBrand:
     """The brand, at most so many seconds old; one statement at times."""
     read_at, shown = app.extensions.get(_KEY) or (0.0, None)
-    return shown if shown is not None and time.monotonic() - read_at < seconds else read(app, session)
+    return shown if shown is not None and time.monotonic() - read_at < seconds else load(app, session)
 
 
-def read(app: Flask, session: Session) -> ShownBrand:
+def load(app: Flask, session: Session) -> ShownBrand:
     """The brand of now, from the database."""
     with access.as_system(session):
-        return note(app, brand.stored(session))
+        return set_current(app, brand.stored(session))
 
 
-def note(app: Flask, row: Brand | None) -> ShownBrand:
+def set_current(app: Flask, row: Brand | None) -> ShownBrand:
     """Go by this row from now on."""
     shown = _default(app) if row is None else _shown(app, row)
     app.extensions[_KEY] = (time.monotonic(), shown)

@@ -41,9 +41,9 @@ from app.lib.product_version import product_version
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
 from app.ops import database, health, queue, workers
-from app.ops.head_record import HeadRecord
+from app.ops.audit_head_file import AuditHeadFile
 from app.outbox import backlog
-from app.web.core import taken
+from app.web.core import unique_errors
 from app.web.core.registry import registered
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
@@ -102,7 +102,7 @@ def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
         except (RuleBroken, PasswordComplexityValidationError) as broken:
             raise click.ClickException(str(getattr(broken, "message", broken))) from broken
         except IntegrityError as error:
-            raise click.ClickException(taken.refusal_of(error)[1]) from error
+            raise click.ClickException(unique_errors.refusal_of(error)[1]) from error
         except OperationalError as error:
             raise click.ClickException(
                 "The database can't be used. Check that it exists and that `flask db upgrade` has been run."
@@ -241,7 +241,7 @@ def _customer_commands() -> AppGroup:
         changes or deletes one of them; then this command lets the other one have the number for good.
         """
         with own_transaction() as session:
-            customer_keys.fill(session)
+            customer_keys.assign_bulk(session)
             found = list(customer_keys.doubles(session))
         for each in found:
             click.echo(f"{each.number}\t{each.field}\talso {each.holder}")
@@ -360,7 +360,7 @@ def _audit_commands() -> AppGroup:
     @readable_errors
     def verify(noted: str | None, renew_record: str | None) -> None:
         """Check the whole audit log; exits with 1 if it was altered."""
-        record = HeadRecord(current_app.config["CRM"].instance_dir)
+        record = AuditHeadFile(current_app.config["CRM"].instance_dir)
         if renew_record:
             _renew(record, renew_record)
         heads = [audit_chain.Head(*head) for head in record.heads()] + ([_head(noted)] if noted else [])
@@ -381,7 +381,7 @@ def _head(text: str) -> audit_chain.Head:
     return audit_chain.Head(int(count), digest)
 
 
-def _renew(record: HeadRecord, reason: str) -> None:
+def _renew(record: AuditHeadFile, reason: str) -> None:
     """Put the record aside, and say so in the audit log itself."""
     aside = record.renew()
     with own_transaction() as session:

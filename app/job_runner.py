@@ -26,7 +26,7 @@ from app.domain import notices
 from app.domain.job_runs import JobRun
 from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
-from app.job_work import MAX_ITEMS, SKIPPED, Job, JobPass, Work
+from app.job_work import MAX_ITEMS, SKIPPED, Job, JobPass, JobWork
 from app.lib.process_name import process_name
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.ops.database import WRITES
@@ -40,8 +40,8 @@ __all__ = [
     "Every",
     "Job",
     "JobPass",
+    "JobWork",
     "Runner",
-    "Work",
     "daily_at",
     "every_minute",
     "is_settled",
@@ -207,7 +207,7 @@ class Execution:
     job: Job
     run_id: int = 0
     totals: _Totals = field(default_factory=_Totals)
-    work: Work = field(default_factory=Work)
+    work: JobWork = field(default_factory=JobWork)
     #: How users want to be notified; read once for all items.
     choices: NoticeChoices = field(default_factory=dict)
     #: (user id, kind) of notices that are not announced yet.

@@ -44,7 +44,7 @@ def _skip(session: Session, item: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Work:
+class JobWork:
     """The items found, and what to do with them: one by one, or a chunk at a time. Each chunk is one transaction."""
 
     items: Iterable[Any] = ()
@@ -71,4 +71,4 @@ class Job:
 
     name: str
     when: Every | Daily
-    work: Callable[[Session, JobPass], Work]
+    work: Callable[[Session, JobPass], JobWork]

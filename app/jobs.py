@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from app.backups import work as backup_work
+from app.backups import requested_runs as backup_work
 from app.domain import (
     attachments,
     audit_chain,
@@ -39,20 +39,20 @@ from app.domain import (
 )
 from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.dry_run import DryRun, try_out
-from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, Runner, Work, daily_at, every_minute, run_slot
+from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, JobWork, Runner, daily_at, every_minute, run_slot
 from app.ops import database, queue
+from app.ops.audit_head_file import AuditHeadFile
 from app.ops.database import database_now
-from app.ops.head_record import HeadRecord
 from app.ops.leader import election
 from app.outbox import (
     backlog,
     call_delivery,
     campaign_work,
-    dnd_reading,
-    file_work,
+    dnd_import,
     inbound_work,
     mail_fetch,
     message_delivery,
+    message_files,
     notice_delivery,
     reaction_delivery,
     recording_delivery,
@@ -62,8 +62,8 @@ from app.outbox import (
 from app.outbox.backlog import Source
 from app.outbox.call_delivery import CALLS
 from app.outbox.engine import DeliveryKind
-from app.outbox.file_work import FILES
 from app.outbox.message_delivery import MESSAGES
+from app.outbox.message_files import FILES
 from app.outbox.notice_delivery import NOTICES
 from app.outbox.reaction_delivery import REACTIONS
 from app.outbox.recording_delivery import RECORDINGS
@@ -82,12 +82,12 @@ QUEUED = (
     recording_delivery.send,
     message_delivery.ask,
     mail_fetch.fetch,
-    file_work.work,
+    message_files.work,
     reaction_delivery.send,
     inbound_work.work_off,
     backup_work.run,
     campaign_work.advance,
-    dnd_reading.read,
+    dnd_import.read,
     export_work.work,
     schedule_work.make,
     schedule_work.send,
@@ -117,95 +117,95 @@ AFTER_COMMIT = 2.0
 FORGOTTEN_AFTER = timedelta(days=1)
 
 
-def _reassign(session: Session, job_pass: JobPass) -> Work:
+def _reassign(session: Session, job_pass: JobPass) -> JobWork:
     office = settings.load_office(session, job_pass.zone)
     if not office_hours.is_open(office, job_pass.now):
-        return Work()
+        return JobWork()
     terms = reassignment.load_terms(session)
     found = reassignment.due_records(session, job_pass.now, terms.grace_minutes, office, job_pass.limit)
     reassignment_pass = reassignment.pass_at(job_pass.now, office, terms)
-    return Work(
+    return JobWork(
         found, many=lambda session, rows: reassignment.reassign(session, rows, reassignment_pass), size=_AT_ONCE
     )
 
 
-def _remind(session: Session, job_pass: JobPass) -> Work:
+def _remind(session: Session, job_pass: JobPass) -> JobWork:
     found = reminders.due_tasks(session, job_pass.now, job_pass.limit)
-    return Work(
+    return JobWork(
         found,
         many=lambda session, ids: reminders.remind_many(session, ids, job_pass.now, job_pass.zone),
         size=_AT_ONCE,
     )
 
 
-def _check_sla(session: Session, job_pass: JobPass) -> Work:
+def _check_sla(session: Session, job_pass: JobPass) -> JobWork:
     found = escalation.due_records(session, job_pass.now, job_pass.limit)
     terms = sla.load_terms(session, job_pass.zone) if found else sla.NO_TERMS
-    return Work(found, lambda session, row: escalation.check_record(session, row, job_pass.now, terms))
+    return JobWork(found, lambda session, row: escalation.check_record(session, row, job_pass.now, terms))
 
 
-def _expire_leads(session: Session, job_pass: JobPass) -> Work:
+def _expire_leads(session: Session, job_pass: JobPass) -> JobWork:
     found = expiry.due_leads(session, job_pass.now, job_pass.limit)
-    return Work(found, lambda session, lead_id: expiry.expire_lead(session, lead_id, job_pass.now))
+    return JobWork(found, lambda session, lead_id: expiry.expire_lead(session, lead_id, job_pass.now))
 
 
-def _expire_requests(session: Session, job_pass: JobPass) -> Work:
+def _expire_requests(session: Session, job_pass: JobPass) -> JobWork:
     found = expiry.due_requests(session, job_pass.now, settings.load_office(session, job_pass.zone), job_pass.limit)
-    return Work(found, lambda session, request_id: expiry.expire_request(session, request_id, job_pass.now))
+    return JobWork(found, lambda session, request_id: expiry.expire_request(session, request_id, job_pass.now))
 
 
-def _return_after_leave(session: Session, job_pass: JobPass) -> Work:
+def _return_after_leave(session: Session, job_pass: JobPass) -> JobWork:
     found = leave_return.due_assignments(session, job_pass.now, job_pass.limit)
-    return Work(found, lambda session, key: leave_return.return_record(session, key, job_pass.now))
+    return JobWork(found, lambda session, key: leave_return.return_record(session, key, job_pass.now))
 
 
-def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], Work]:
-    def work(session: Session, job_pass: JobPass) -> Work:
+def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], JobWork]:
+    def work(session: Session, job_pass: JobPass) -> JobWork:
         found = backlog.find(kind, session, job_pass.now, job_pass.limit)
-        return Work(found, lambda session, item: backlog.sweep(kind, session, item, job_pass.now))
+        return JobWork(found, lambda session, item: backlog.sweep(kind, session, item, job_pass.now))
 
     return work
 
 
-def _ask_providers(session: Session, job_pass: JobPass) -> Work:
+def _ask_providers(session: Session, job_pass: JobPass) -> JobWork:
     """Have the providers asked what became of messages whose fate is unknown: the queue waits for the answers."""
     found = message_delivery.find_unknown(session, job_pass.now, job_pass.limit)
-    return Work(found, lambda _session, key: message_delivery.enqueue_question(key))
+    return JobWork(found, lambda _session, key: message_delivery.enqueue_question(key))
 
 
-def _work_off_hooks(session: Session, job_pass: JobPass) -> Work:
+def _work_off_hooks(session: Session, job_pass: JobPass) -> JobWork:
     found = inbound_work.find_due(session, job_pass.now, job_pass.limit)
-    return Work(found, lambda _session, key: inbound_work.enqueue(key))
+    return JobWork(found, lambda _session, key: inbound_work.enqueue(key))
 
 
-def _fetch_mail(session: Session, job_pass: JobPass) -> Work:
+def _fetch_mail(session: Session, job_pass: JobPass) -> JobWork:
     """Have the mailboxes read: the queue waits for their servers."""
-    return Work(mail_fetch.find_due(session), lambda _session, key: mail_fetch.enqueue(key))
+    return JobWork(mail_fetch.find_due(session), lambda _session, key: mail_fetch.enqueue(key))
 
 
-def _advance_campaigns(session: Session, job_pass: JobPass) -> Work:
+def _advance_campaigns(session: Session, job_pass: JobPass) -> JobWork:
     """Start campaigns whose time has come, and go on with those that have lost their worker."""
     found = campaign_work.find_due(session, job_pass.now, job_pass.limit)
-    return Work(found, lambda _session, key: campaign_work.enqueue(key))
+    return JobWork(found, lambda _session, key: campaign_work.enqueue(key))
 
 
-def _read_dnd_lists(session: Session, job_pass: JobPass) -> Work:
-    return Work(dnd_reading.find_due(session, job_pass.limit), lambda _session, key: dnd_reading.enqueue(key))
+def _read_dnd_lists(session: Session, job_pass: JobPass) -> JobWork:
+    return JobWork(dnd_import.find_due(session, job_pass.limit), lambda _session, key: dnd_import.enqueue(key))
 
 
-def _write_exports(session: Session, job_pass: JobPass) -> Work:
+def _write_exports(session: Session, job_pass: JobPass) -> JobWork:
     """Go on with exports that have lost their worker."""
     found = export_work.find_due(session, job_pass.now, job_pass.limit)
-    return Work(found, lambda _session, key: export_work.enqueue(key))
+    return JobWork(found, lambda _session, key: export_work.enqueue(key))
 
 
-def _go_on_importing(session: Session, job_pass: JobPass) -> Work:
+def _go_on_importing(session: Session, job_pass: JobPass) -> JobWork:
     """Go on with imports that have lost their worker."""
     found = import_work.find_due(session, job_pass.now, job_pass.limit)
-    return Work(found, lambda _session, key: import_work.enqueue(key))
+    return JobWork(found, lambda _session, key: import_work.enqueue(key))
 
 
-def _send_reports(session: Session, job_pass: JobPass) -> Work:
+def _send_reports(session: Session, job_pass: JobPass) -> JobWork:
     """Begin what is due; each time of a schedule is a row for each reader, which only one process can write."""
 
     def begin(session: Session, key: int) -> str:
@@ -214,44 +214,44 @@ def _send_reports(session: Session, job_pass: JobPass) -> Work:
             schedule_work.enqueue(run, AFTER_COMMIT)
         return f"{len(made)} readers" if made else SKIPPED
 
-    return Work(report_schedules.find_due(session, job_pass.now, job_pass.limit), begin)
+    return JobWork(report_schedules.find_due(session, job_pass.now, job_pass.limit), begin)
 
 
-def _make_reports(session: Session, job_pass: JobPass) -> Work:
+def _make_reports(session: Session, job_pass: JobPass) -> JobWork:
     """Go on with reports that have lost their worker."""
     found = report_schedules.find_unmade(session, job_pass.now, job_pass.limit)
-    return Work(found, lambda _session, key: schedule_work.enqueue(key))
+    return JobWork(found, lambda _session, key: schedule_work.enqueue(key))
 
 
-def _forget_imports(session: Session, job_pass: JobPass) -> Work:
+def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
     """Delete the files and rows of imports that can't be reverted any more."""
 
     def forget(session: Session, key: int) -> str:
         transfers.forget_import(session, key)
         return "forgotten"
 
-    return Work(transfers.old_imports(session, job_pass.now, job_pass.limit), forget)
+    return JobWork(transfers.old_imports(session, job_pass.now, job_pass.limit), forget)
 
 
-def _look_for_duplicates(session: Session, job_pass: JobPass) -> Work:
+def _look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
     """Look through the records that are new or were changed; at first through all of them."""
 
     def look(session: Session, kind: str) -> str:
         return "looked at" if duplicates.scan_next(session, kind, job_pass.now) else SKIPPED
 
     chunks = {kind: duplicates.chunks_left(session, kind) for kind in duplicates.SCANNED}
-    return Work([kind for kind, count in chunks.items() for _ in range(count)][: job_pass.limit], look)
+    return JobWork([kind for kind, count in chunks.items() for _ in range(count)][: job_pass.limit], look)
 
 
-def _forget_merges(session: Session, job_pass: JobPass) -> Work:
+def _forget_merges(session: Session, job_pass: JobPass) -> JobWork:
     """Delete what is needed to undo merges that can't be undone any more."""
-    return Work(
+    return JobWork(
         ("merges",),
         lambda session, _: f"{count} merges" if (count := merges.forget_old(session, job_pass.now, 500)) else SKIPPED,
     )
 
 
-def _expire_exports(session: Session, job_pass: JobPass) -> Work:
+def _expire_exports(session: Session, job_pass: JobPass) -> JobWork:
     """Delete the files of exports that have expired."""
     store = job_pass.files
 
@@ -259,43 +259,43 @@ def _expire_exports(session: Session, job_pass: JobPass) -> Work:
         digests = transfers.expire(session, key)
         if store is not None and not job_pass.is_dry_run:
             for digest in dict.fromkeys(digests):
-                file_work.remove_forgotten(session, store, digest, job_pass.now)
+                message_files.remove_forgotten(session, store, digest, job_pass.now)
         return "expired"
 
-    return Work(transfers.expired_exports(session, job_pass.now, job_pass.limit), expire)
+    return JobWork(transfers.expired_exports(session, job_pass.now, job_pass.limit), expire)
 
 
-def _delete_forgotten_files(session: Session, job_pass: JobPass) -> Work:
+def _delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
     """Remove the files to which no row refers: of forms that were not sent, and of messages that were deleted."""
     store, before = job_pass.files, job_pass.now - FORGOTTEN_AFTER
     if store is None:
-        return Work()
+        return JobWork()
     try:
-        found = file_work.forgotten(session, store, before, job_pass.limit)
+        found = message_files.forgotten(session, store, before, job_pass.limit)
     except OSError as error:
         log.warning("files that nobody needs are looked for tomorrow: %s", error)
-        return Work()
+        return JobWork()
 
     def remove(session: Session, digest: str) -> str:
         if job_pass.is_dry_run:
             return "file"
-        return "file" if file_work.remove_forgotten(session, store, digest, before) else SKIPPED
+        return "file" if message_files.remove_forgotten(session, store, digest, before) else SKIPPED
 
-    return Work(found, remove)
+    return JobWork(found, remove)
 
 
-def _scan_files(session: Session, job_pass: JobPass) -> Work:
+def _scan_files(session: Session, job_pass: JobPass) -> JobWork:
     """Have the files scanned that were taken while the virus scanner was away: the queue waits for it."""
     found = attachments.waiting_for_scan(session, job_pass.limit)
-    return Work(found, lambda _session, key: scan_work.enqueue(key))
+    return JobWork(found, lambda _session, key: scan_work.enqueue(key))
 
 
-def _recount_files(session: Session, job_pass: JobPass) -> Work:
+def _recount_files(session: Session, job_pass: JobPass) -> JobWork:
     """Count anew what people have attached: a record that was deleted has taken its files along."""
-    return Work(("usage",), lambda session, _: f"{file_quotas.recount(session)} rows")
+    return JobWork(("usage",), lambda session, _: f"{file_quotas.recount(session)} rows")
 
 
-def _compare_custom_fields(session: Session, job_pass: JobPass) -> Work:
+def _compare_custom_fields(session: Session, job_pass: JobPass) -> JobWork:
     """Compare the index of custom fields with the records; each record that differs counts as an item."""
 
     def compare(session: Session, tables: list[str]) -> list[str]:
@@ -305,10 +305,10 @@ def _compare_custom_fields(session: Session, job_pass: JobPass) -> Work:
                 log.error("%s: the index of custom fields differs from %d records", table, count)
         return ["differs"] * sum(counts.values())
 
-    return Work(tuple(custom_fields.RECORDS), many=compare, size=1)
+    return JobWork(tuple(custom_fields.RECORDS), many=compare, size=1)
 
 
-def _close_interrupted_runs(session: Session, job_pass: JobPass) -> Work:
+def _close_interrupted_runs(session: Session, job_pass: JobPass) -> JobWork:
     """Close the runs of killed processes: they are cut off, and whoever leads takes up their slots again.
 
     A new leader closes those of the former one at once; this finds the others, such as those started by hand.
@@ -316,51 +316,51 @@ def _close_interrupted_runs(session: Session, job_pass: JobPass) -> Work:
     silent = func.coalesce(JobRun.seen_on, JobRun.started_on) < job_pass.now - INTERRUPTED_AFTER
     values = {"outcome": "cut", "ended_on": job_pass.now, "error": "The process running it ended."}
     step = update(JobRun).where(JobRun.outcome == "running", silent).values(**values)
-    return Work(("runs",), lambda session, _: _execute(session, step))
+    return JobWork(("runs",), lambda session, _: _execute(session, step))
 
 
-def _note_audit_head(session: Session, job_pass: JobPass) -> Work:
+def _note_audit_head(session: Session, job_pass: JobPass) -> JobWork:
     """Note outside the database how far the audit log goes, so that a cut end is noticed."""
     if job_pass.folder is not None and not job_pass.is_dry_run:
-        HeadRecord(job_pass.folder).note(job_pass.now, audit_chain.current_head(session))
-    return Work()
+        AuditHeadFile(job_pass.folder).note(job_pass.now, audit_chain.current_head(session))
+    return JobWork()
 
 
-def _check_audit(session: Session, job_pass: JobPass) -> Work:
+def _check_audit(session: Session, job_pass: JobPass) -> JobWork:
     """Check the audit log, log its end, and alarm the admins if it was altered."""
-    record = HeadRecord(job_pass.folder).heads() if job_pass.folder is not None else []
+    record = AuditHeadFile(job_pass.folder).heads() if job_pass.folder is not None else []
     report = audit_chain.verify(session, [audit_chain.Head(*head) for head in record])
     if report.is_our_key and not report.broken:
         # A warning only so that the line reaches the log by default: it is kept as evidence outside the database.
         log.warning("the audit log is intact: %d entries, head %s", *report.head)
-        return Work()
+        return JobWork()
     log.error("the audit log was altered: %d places, first %s", report.broken, report.faults[:1])
-    return Work((report,), lambda session, found: _notify_of_audit(session, found, job_pass.now))
+    return JobWork((report,), lambda session, found: _notify_of_audit(session, found, job_pass.now))
 
 
 def _notify_of_audit(session: Session, report: audit_chain.Report, now: datetime) -> str:
     return "alarm" if audit_chain.notify_admins(session, report, now) else SKIPPED
 
 
-def _watch_health(session: Session, job_pass: JobPass) -> Work:
+def _watch_health(session: Session, job_pass: JobPass) -> JobWork:
     """Note how the whole house is doing, and tell the admins of thresholds that were crossed or are kept again."""
     queued = queue.depths()
     depth = None if queued is None else sum(each.waiting for each in queued)
     readings = health_watch.Readings(depth, database.open_connections(session))
-    return Work(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
+    return JobWork(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
 
 
 #: The last item of a run that forgets: what was deleted is noted, and what is too much, too.
-_CLOSE = retention.Old("", 0, None)
+_CLOSE = retention.ExpiredRow("", 0, None)
 
 
-def _forget_old(session: Session, job_pass: JobPass) -> Work:
+def _forget_old(session: Session, job_pass: JobPass) -> JobWork:
     """Delete what is older than the settings of retention say."""
     now = job_pass.now
     found = retention.find(session, now, job_pass.limit)
     is_last = len(found.rows) < job_pass.limit
 
-    def forget(session: Session, rows: list[retention.Old]) -> list[str]:
+    def forget(session: Session, rows: list[retention.ExpiredRow]) -> list[str]:
         closes = _CLOSE in rows
         deleted = retention.forget(session, [row for row in rows if row != _CLOSE], now)
         if closes:
@@ -369,10 +369,10 @@ def _forget_old(session: Session, job_pass: JobPass) -> Work:
                 session.execute(step, execution_options={"synchronize_session": False})
         return ["forgotten"] * deleted + [SKIPPED] * (len(rows) - deleted)
 
-    return Work([*found.rows, _CLOSE] if is_last else found.rows, many=forget, size=_FORGOTTEN_AT_ONCE)
+    return JobWork([*found.rows, _CLOSE] if is_last else found.rows, many=forget, size=_FORGOTTEN_AT_ONCE)
 
 
-def _count_calls(session: Session, job_pass: JobPass) -> Work:
+def _count_calls(session: Session, job_pass: JobPass) -> JobWork:
     """Fill the daily roll-ups of calls: days that are over, and those whose calls have changed since."""
     zone, now = ZoneInfo(job_pass.zone), job_pass.now
 
@@ -381,7 +381,7 @@ def _count_calls(session: Session, job_pass: JobPass) -> Work:
         return ["day" if day in filled else SKIPPED for day in days]
 
     limit = min(_DAYS_IN_A_PASS, job_pass.limit)
-    return Work(call_rollup_fill.waiting(session, zone, now, limit), many=fill, size=_DAYS_AT_ONCE)
+    return JobWork(call_rollup_fill.waiting(session, zone, now, limit), many=fill, size=_DAYS_AT_ONCE)
 
 
 # --- backups
@@ -390,20 +390,20 @@ def _count_calls(session: Session, job_pass: JobPass) -> Work:
 _BACKUP_TIMES, _DRILL_TIMES, _BACKUPS_AT_ONCE = daily_at("02:00", "17:25"), daily_at("04:10"), 20
 
 
-def _ask_for(kind: str, times: Daily) -> Callable[[Session, JobPass], Work]:
+def _ask_for(kind: str, times: Daily) -> Callable[[Session, JobPass], JobWork]:
     """A row for the newest time of the schedule; the queue `long` does the work, however long it takes."""
 
-    def work(session: Session, job_pass: JobPass) -> Work:
+    def work(session: Session, job_pass: JobPass) -> JobWork:
         slot = f"{kind} {times.slot(job_pass.now, job_pass.zone)[0]}"
-        return Work((slot,), lambda session, slot: backup_work.ask_for_slot(session, kind, slot, job_pass.now))
+        return JobWork((slot,), lambda session, slot: backup_work.ask_for_slot(session, kind, slot, job_pass.now))
 
     return work
 
 
-def _start_backups(session: Session, job_pass: JobPass) -> Work:
+def _start_backups(session: Session, job_pass: JobPass) -> JobWork:
     """Queue what waits, and begin again what a killed process has left."""
     found = backup_runs.to_start(session, job_pass.now, _BACKUPS_AT_ONCE)
-    return Work(found, lambda session, key: _start_backup(session, key, job_pass.now))
+    return JobWork(found, lambda session, key: _start_backup(session, key, job_pass.now))
 
 
 def _start_backup(session: Session, key: int, now: datetime) -> str:
@@ -411,8 +411,8 @@ def _start_backup(session: Session, key: int, now: datetime) -> str:
     return backup_work.enqueue(key) if backup_runs.begin_again(session, key, now) else "given up"
 
 
-def _watch_backups(session: Session, job_pass: JobPass) -> Work:
-    return Work(("backups",), lambda session, _: " ".join(backup_runs.watch(session, job_pass.now)) or SKIPPED)
+def _watch_backups(session: Session, job_pass: JobPass) -> JobWork:
+    return JobWork(("backups",), lambda session, _: " ".join(backup_runs.watch(session, job_pass.now)) or SKIPPED)
 
 
 def _execute(session: Session, statement: Any) -> str:
@@ -516,6 +516,6 @@ def schedule_of(app: Any) -> Scheduler | None:
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None
-    from app.ops import timers  # noqa: F401  # what it will need
+    from app.ops import monotonic_scheduler  # noqa: F401  # what it will need
 
     return Scheduler(_runner_of(app), election(chosen.database_url, chosen.instance_dir), SCHEDULE)

@@ -28,12 +28,10 @@ from app.domain.customers import Customer, CustomerAccount  # a customer; a brok
 from app.domain.dnd_uploads import DndUpload, DndWrongLine  # an uploaded do-not-disturb list; a line that is wrong
 from app.domain.duplicate_pairs import DuplicatePair, DuplicateScan  # records that look like duplicates
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
-from app.domain.former_names import FormerName, FormerPerson  # what records were called in the former system
 from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
 from app.domain.job_runs import FailedCall, JobRun
-from app.domain.kept_keys import KeptKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.legal_holds import LegalHold  # a record of which nothing is deleted
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
@@ -46,10 +44,15 @@ from app.domain.message_templates import MessageTemplate  # a text of messages
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.predecessor_names import (  # what records were called in the former system
+    PredecessorName,
+    PredecessorPerson,
+)
 from app.domain.recordings import CallRecording  # a recording of a call
 from app.domain.report_schedules import ReportRun, ReportSchedule  # a report by email; one for one reader
 from app.domain.reports import Report, ReportPin  # what a person has built; who has pinned it
 from app.domain.retention_runs import RetentionRule, RetentionRun  # how long rows are kept; what was deleted
+from app.domain.retired_keys import RetiredKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_reversed
 from app.domain.settings import (  # masters and business settings
@@ -127,8 +130,6 @@ __all__ = [
     "FailedLogin",
     "FieldMask",
     "FileUsage",
-    "FormerName",
-    "FormerPerson",
     "Group",
     "HealthCrossing",
     "HealthSample",
@@ -138,7 +139,6 @@ __all__ = [
     "ImportRun",
     "InboundEvent",
     "JobRun",
-    "KeptKey",
     "Lead",
     "LeadSource",
     "LeadStatus",
@@ -160,6 +160,8 @@ __all__ = [
     "NumberSeries",
     "OfficeRange",
     "PhoneSync",
+    "PredecessorName",
+    "PredecessorPerson",
     "QuarantinedCall",
     "Record",
     "RecordMerge",
@@ -169,6 +171,7 @@ __all__ = [
     "ReportSchedule",
     "RetentionRule",
     "RetentionRun",
+    "RetiredKey",
     "Role",
     "RollupMark",
     "RollupState",

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.access.finished import listed
+from app.access.compiled_statements import listed
 from app.models import Customer, Lead, Ticket
 
 #: Column of the notification -> record, root of its pages.
@@ -46,7 +46,7 @@ def record_cards(session: Session, rows: Iterable[Any]) -> RecordCards:
 
 def _read(session: Session, record: Any, ids: list[int]) -> list[tuple[Any, ...]]:
     parameters = listed(ids, "row")
-    question = access.Question(
+    question = access.CachedStatement(
         ("cards", record, len(parameters)),
         lambda: _named(record).where(record.id.in_(parameters)),
         frozenset({record.__tablename__, Customer.__tablename__}),

@@ -79,10 +79,10 @@ class Scheduler:
     def _running_timers(self) -> Any:
         """APScheduler, started on first use; its threads begin here, and would be lost by a fork."""
         if self._timers is None:
-            from app.ops.timers import Timers  # loaded by the process that runs the jobs only
+            from app.ops.monotonic_scheduler import MonotonicScheduler  # loaded by the process that runs the jobs only
 
             # A thread for each job, the look, the start of jobs, the check of delays: one that hangs blocks no other.
-            self._timers = Timers(len(self.schedule) + 3, self.look_seconds)
+            self._timers = MonotonicScheduler(len(self.schedule) + 3, self.look_seconds)
             self._timers.start()
         return self._timers
 
@@ -137,7 +137,7 @@ class Scheduler:
                 log.warning("the clock of this process is right again")
             self._clock_logged_at = None
             return
-        health.note("clock", clock_text(self.election.skew))
+        health.report("clock", clock_text(self.election.skew))
         now = stopwatch.monotonic()
         if self._clock_logged_at is None or now - self._clock_logged_at >= CLOCK_LOG_SECONDS:
             self._clock_logged_at = now

@@ -20,9 +20,9 @@ from app.channels.base import ChannelError
 from app.channels.email import Email, server_of
 from app.domain import backup_runs, custom_fields, custom_values, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db
-from app.ops import health, machine, queue, redis_client
+from app.ops import health, machine_resources, queue, redis_client
 from app.ops.database import database_now
-from app.ops.health import DEGRADED, FAILED, OFF, OK, Finding
+from app.ops.health import DEGRADED, FAILED, OFF, OK, CheckResult
 from app.ops.leader import MAX_SKEW
 from app.web.pages import probes
 from app.web.settings import health_databases
@@ -55,7 +55,7 @@ def install() -> None:
         health.add_check(name, check)
 
 
-def run() -> dict[str, Finding]:
+def run() -> dict[str, CheckResult]:
     """Run all checks; needs an app context. Without the database, those that need it are not tried."""
     found = {"database": health.run("database")}
     for name in health.checks():
@@ -72,14 +72,14 @@ def run() -> dict[str, Finding]:
             "custom fields",
         )
         if needs_database and found["database"].state == FAILED:
-            found[name] = Finding(FAILED, _("Not tried, because the database doesn't answer."))
+            found[name] = CheckResult(FAILED, _("Not tried, because the database doesn't answer."))
         else:
             found[name] = health.run(name)
             db.session.rollback()
     return found
 
 
-def worst(found: dict[str, Finding]) -> str:
+def worst(found: dict[str, CheckResult]) -> str:
     """The worst state of all; what is not set up does not count."""
     states = [each.state for each in found.values() if each.state != OFF]
     return max(states, key=health.STATES.index, default=OK)
@@ -88,37 +88,37 @@ def worst(found: dict[str, Finding]) -> str:
 # --- the checks
 
 
-def _database() -> Finding:
+def _database() -> CheckResult:
     state = probes.database_state()
     if state == "ok":
         began = time.perf_counter()
         probes.database_state()
         took = max(1, round((time.perf_counter() - began) * 1000))
-        return Finding(OK, _("The database answers in %(ms)s ms.", ms=took))
+        return CheckResult(OK, _("The database answers in %(ms)s ms.", ms=took))
     advice = _("Start it, and check CRM_DATABASE_URL, its disk and its limit of connections.")
-    return Finding(FAILED, _("The database can't be used (%(state)s).", state=state), advice)
+    return CheckResult(FAILED, _("The database can't be used (%(state)s).", state=state), advice)
 
 
-def _schema() -> Finding:
+def _schema() -> CheckResult:
     if probes.schema_state() == "ok":
-        return Finding(OK, _("The tables are those of this version."))
-    return Finding(
+        return CheckResult(OK, _("The tables are those of this version."))
+    return CheckResult(
         FAILED, _("The tables are not those of this version."), _("Stop all servers, then run: make upgrade")
     )
 
 
-def _redis() -> Finding:
+def _redis() -> CheckResult:
     url = current_app.config["CRM"].redis_url
     if url is None:
         sentence = _("Redis is not set up. One process does everything, which is fine for a small office.")
-        return Finding(OFF, sentence)
+        return CheckResult(OFF, sentence)
     redis = redis_client.connect(url, REDIS_SECONDS)
     try:
         redis.ping()
         policy = str(redis.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction"))
     except RedisError as error:
         if "NOPERM" in str(error) or "unknown command" in str(error).lower():
-            return Finding(OK, _("Redis answers."))
+            return CheckResult(OK, _("Redis answers."))
         return _redis_away()
     except redis_client.TROUBLE:
         return _redis_away()
@@ -126,32 +126,32 @@ def _redis() -> Finding:
         redis.close()
     if policy != "noeviction":
         sentence = _("Redis may drop queued work when its memory is full (maxmemory-policy %(name)s).", name=policy)
-        return Finding(DEGRADED, sentence, _("Set maxmemory-policy noeviction in redis.conf and restart Redis."))
-    return Finding(OK, _("Redis answers."))
+        return CheckResult(DEGRADED, sentence, _("Set maxmemory-policy noeviction in redis.conf and restart Redis."))
+    return CheckResult(OK, _("Redis answers."))
 
 
-def _redis_away() -> Finding:
+def _redis_away() -> CheckResult:
     sentence = _("Redis doesn't answer. Pages work; live updates and background work wait for it.")
-    return Finding(FAILED, sentence, _("Start Redis, and check CRM_REDIS_URL and its password."))
+    return CheckResult(FAILED, sentence, _("Start Redis, and check CRM_REDIS_URL and its password."))
 
 
-def _realtime() -> Finding:
+def _realtime() -> CheckResult:
     """Whether live updates reach open pages."""
     settings = current_app.config["CRM"]
     if settings.redis_url is None:
         if settings.workers == 1:
-            return Finding(OK, _("Live updates go through this process."))
+            return CheckResult(OK, _("Live updates go through this process."))
         sentence = _("With %(count)s processes and no Redis, live updates are late.", count=settings.workers)
-        return Finding(DEGRADED, sentence, _("Set CRM_REDIS_URL, or CRM_WORKERS=1."))
+        return CheckResult(DEGRADED, sentence, _("Set CRM_REDIS_URL, or CRM_WORKERS=1."))
     if not _event_comes_back(settings.redis_url):
         sentence = _("Live updates don't pass through Redis. Pages ask every minute instead.")
-        return Finding(DEGRADED, sentence, _("Check Redis, and start the servers again."))
+        return CheckResult(DEGRADED, sentence, _("Check Redis, and start the servers again."))
     if "sockets" not in settings.roles and not _is_reporting("sockets"):
         sentence = _("No Socket.IO process has reported for 3 minutes. Pages ask every minute instead.")
-        return Finding(
+        return CheckResult(
             DEGRADED, sentence, _("Start it: supervisorctl start crm:sockets, or systemctl start crm-sockets.")
         )
-    return Finding(OK, _("Live updates pass through Redis to the Socket.IO process."))
+    return CheckResult(OK, _("Live updates pass through Redis to the Socket.IO process."))
 
 
 def _event_comes_back(url: str) -> bool:
@@ -181,67 +181,67 @@ def _is_reporting(role: str) -> bool:
     return any(each.role == role for each in found)
 
 
-def _queue() -> Finding:
+def _queue() -> CheckResult:
     depths = queue.depths()
     if depths is None:
         sentence = _("The queue can't be read. What should be sent waits in the database.")
-        return Finding(FAILED, sentence, _("Start Redis; the work is queued again within two minutes."))
+        return CheckResult(FAILED, sentence, _("Start Redis; the work is queued again within two minutes."))
     if idle := [each.name for each in depths if not each.workers]:
         sentence = _("No worker runs for: %(names)s.", names=", ".join(idle))
         advice = _(
             "Start the workers: supervisorctl start crm:background, systemctl start crm-background, "
             "or CRM_RUN_WORKERS=on."
         )
-        return Finding(FAILED, sentence, advice)
+        return CheckResult(FAILED, sentence, advice)
     waiting = sum(each.waiting for each in depths)
     with access.as_system(db.session()) as session:
         failed = dead_letters.count_unresolved(session)
     if failed:
         sentence = _("%(count)s items have failed for good.", count=failed)
-        return Finding(DEGRADED, sentence, _("Retry or dismiss them under Settings, Queue."))
-    return Finding(
+        return CheckResult(DEGRADED, sentence, _("Retry or dismiss them under Settings, Queue."))
+    return CheckResult(
         OK, _("%(workers)s workers, %(waiting)s waiting.", workers=sum(d.workers for d in depths), waiting=waiting)
     )
 
 
-def _scheduler() -> Finding:
+def _scheduler() -> CheckResult:
     lag = probes.scheduler_lag()
     start = _(
         "Start a process with the scheduler: supervisorctl start crm:background, systemctl start "
         "crm-background, or CRM_SCHEDULER=on."
     )
     if lag is None:
-        return Finding(DEGRADED, _("No job has run yet. The first ones run within a minute of the start."), start)
+        return CheckResult(DEGRADED, _("No job has run yet. The first ones run within a minute of the start."), start)
     if lag > job_health.LATE_AFTER.total_seconds():
-        return Finding(FAILED, _("No job has started for %(minutes)s minutes.", minutes=int(lag // 60)), start)
-    return Finding(OK, _("The last job started %(seconds)s seconds ago.", seconds=int(lag)))
+        return CheckResult(FAILED, _("No job has started for %(minutes)s minutes.", minutes=int(lag // 60)), start)
+    return CheckResult(OK, _("The last job started %(seconds)s seconds ago.", seconds=int(lag)))
 
 
-def _clock() -> Finding:
+def _clock() -> CheckResult:
     skew = abs(database_now(db.session()) - datetime.now(UTC))
     seconds = skew.total_seconds()
     if skew > MAX_SKEW:
         sentence = _("This machine's clock differs from the database's by %(seconds)s seconds.", seconds=int(seconds))
-        return Finding(FAILED, sentence, _("Set both by NTP: timedatectl set-ntp true"))
-    return Finding(OK, _("This machine's clock agrees with the database's."))
+        return CheckResult(FAILED, sentence, _("Set both by NTP: timedatectl set-ntp true"))
+    return CheckResult(OK, _("This machine's clock agrees with the database's."))
 
 
-def _mail() -> Finding:
+def _mail() -> CheckResult:
     settings = current_app.config["CRM"]
     if settings.smtp_url is None:
         advice = _("Set CRM_SMTP_URL and CRM_SMTP_FROM to send notifications by email.")
-        return Finding(OFF, _("No mail server is set up. Emails are only written to the log."), advice)
+        return CheckResult(OFF, _("No mail server is set up. Emails are only written to the log."), advice)
     server = server_of(settings.smtp_url)
     try:
         with Email(server, settings.smtp_from, min(settings.smtp_seconds, 5)).connection():
             pass
     except ChannelError as error:
         advice = _("Check CRM_SMTP_URL: host, port, encryption, user and password.")
-        return Finding(FAILED, str(error), advice)
-    return Finding(OK, _("The mail server lets us in. No mail was sent."))
+        return CheckResult(FAILED, str(error), advice)
+    return CheckResult(OK, _("The mail server lets us in. No mail was sent."))
 
 
-def _storage() -> Finding:
+def _storage() -> CheckResult:
     """Whether files can be stored, read back and removed, and whether the disk has room."""
     store, folder = current_app.extensions["crm_files"], current_app.config["CRM"].instance_dir
     content = f"self-test {uuid.uuid4().hex}".encode()
@@ -250,21 +250,21 @@ def _storage() -> Finding:
         with store.open(stored.digest) as file:
             is_same = file.read() == content
         store.delete(stored.digest)
-        disk = machine.disk_of(folder)
+        disk = machine_resources.disk_of(folder)
     except OSError as error:
         sentence = _("No file can be stored (%(reason)s).", reason=error.strerror or type(error).__name__)
-        return Finding(FAILED, sentence, _("Make the instance folder writable, or free some space."))
+        return CheckResult(FAILED, sentence, _("Make the instance folder writable, or free some space."))
     if not is_same:
-        return Finding(FAILED, _("A stored file is read back changed."), _("Check the disk."))
+        return CheckResult(FAILED, _("A stored file is read back changed."), _("Check the disk."))
     words = {"gb": f"{disk.free_bytes / 1e9:.1f}", "percent": disk.free_percent}
     if disk.free_bytes < MIN_FREE_BYTES or disk.free_percent < MIN_FREE_PERCENT:
-        return Finding(
+        return CheckResult(
             DEGRADED, _("The disk is nearly full: %(gb)s GB free (%(percent)s %%).", **words), _("Free some space.")
         )
-    return Finding(OK, _("Files can be stored. %(gb)s GB free (%(percent)s %%).", **words))
+    return CheckResult(OK, _("Files can be stored. %(gb)s GB free (%(percent)s %%).", **words))
 
 
-def _backup() -> Finding:
+def _backup() -> CheckResult:
     """The newest good backup and drill, and whether both are younger than a day."""
     now = database_now(db.session())
     with access.as_system(db.session()) as session:
@@ -272,27 +272,27 @@ def _backup() -> Finding:
     ages = {kind: now - run.ended_on for kind, run in (("backup", made), ("drill", tried)) if run and run.ended_on}
     if "backup" not in ages:
         advice = _("Make one with “flask backup create”, or wait for the next one at 02:00 or 17:25.")
-        return Finding(DEGRADED, _("There is no backup yet."), advice)
+        return CheckResult(DEGRADED, _("There is no backup yet."), advice)
     if ages["backup"] > backup_runs.MAX_AGE:
         hours = ages["backup"].total_seconds() // 3600
         sentence = _("The newest good backup is %(hours)d hours old.", hours=hours)
-        return Finding(FAILED, sentence, _("See why on the Backups page, and make one now."))
+        return CheckResult(FAILED, sentence, _("See why on the Backups page, and make one now."))
     if "drill" not in ages or ages["drill"] > backup_runs.MAX_AGE:
         sentence = _("There is a backup of the last day, but it was not restored for a trial.")
-        return Finding(DEGRADED, sentence, _("Run “flask backup drill”, or see on the Backups page why it failed."))
-    return Finding(OK, _("There is a backup of the last day, and a backup was restored for a trial."))
+        return CheckResult(DEGRADED, sentence, _("Run “flask backup drill”, or see on the Backups page why it failed."))
+    return CheckResult(OK, _("There is a backup of the last day, and a backup was restored for a trial."))
 
 
-def _custom_fields() -> Finding:
+def _custom_fields() -> CheckResult:
     """What the nightly comparison of the index of custom fields with the records has found."""
     with access.as_system(db.session()) as session:
         is_used = session.scalar(select(custom_fields.CustomField.id).limit(1)) is not None
         run = job_runs.newest_runs(session, [custom_values.COMPARING_JOB]).get(custom_values.COMPARING_JOB)
     if not is_used:
-        return Finding(OFF, _("There are no custom fields."))
+        return CheckResult(OFF, _("There are no custom fields."))
     if run is not None and run.outcome == "failed":
         sentence = _("The index of custom fields could not be compared with the records.")
-        return Finding(DEGRADED, sentence, _("See why under Settings, Jobs: “compare custom fields”."))
+        return CheckResult(DEGRADED, sentence, _("See why under Settings, Jobs: “compare custom fields”."))
     if run is not None and run.items:
         sentence = _(
             "The index of custom fields differs from %(count)s records. "
@@ -300,9 +300,9 @@ def _custom_fields() -> Finding:
             count=run.items,
         )
         advice = _("Run “flask custom-field rebuild”, then the job “compare custom fields” under Settings, Jobs.")
-        return Finding(DEGRADED, sentence, advice)
+        return CheckResult(DEGRADED, sentence, advice)
     if run is None or run.outcome != "done":
-        return Finding(
+        return CheckResult(
             OK, _("The index of custom fields is compared with the records each night; it has not been yet.")
         )
-    return Finding(OK, _("The index of custom fields agrees with the records."))
+    return CheckResult(OK, _("The index of custom fields agrees with the records."))

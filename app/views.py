@@ -22,13 +22,13 @@ from app.web.records.calls import CallResource, CallScreen
 from app.web.records.customer_overview import CustomerOverview
 from app.web.records.customers import CustomerResource, CustomerScreen
 from app.web.records.duplicates import DuplicatesView
-from app.web.records.faces import PicturesView
 from app.web.records.file_api import FileResource
 from app.web.records.files import FilesView
 from app.web.records.leads import LeadResource, LeadScreen
 from app.web.records.merge_pages import MergeView
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView
+from app.web.records.profile_pictures import PicturesView
 from app.web.records.saved_views import ViewsView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.tickets import TicketResource, TicketScreen
@@ -40,13 +40,13 @@ from app.web.settings import jobs, settings_menu
 from app.web.settings.master_resources import MASTER_RESOURCES
 from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
-from app.web.transfer.former.pages import FormerPeopleView
 from app.web.transfer.import_pages import ImportsView
+from app.web.transfer.predecessor.pages import FormerPeopleView
 from app.web.workday import (
     bell,
     colleagues,
     first_steps,
-    guides,
+    help_pages,
     my_settings,
     notice_preferences,
     search,
@@ -108,7 +108,7 @@ PLAIN = (
     FormerPeopleView,
     ImportsView,
     ReportSchedulesView,
-    guides.HelpView,
+    help_pages.HelpView,
     first_steps.FirstStepsView,
 )
 INDEX = HomeView

@@ -24,7 +24,7 @@ from app.domain import call_rollup_fill, call_rollups
 from app.extensions import db
 from app.models import SignIn, User
 from app.ops.database import STATEMENTS
-from app.web.dashboards import measure
+from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
 from app.web.security.sessions import hash_token
 from bench import generate, server
@@ -52,7 +52,7 @@ def timed(door: Door, path: str, rounds: int) -> tuple[float, float, int] | None
         return None
     spent, statements = [], 0
     for _round in range(rounds):
-        measure.forget()
+        widget_data.forget()
         sent: list[Any] = []
         token, start = STATEMENTS.set(sent), time.perf_counter()
         door.screen(path)

@@ -55,7 +55,7 @@ def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str,
             load.table(table, columns, rows)
         counts = load.finish()
     with Session(engine) as session:
-        customer_keys.fill(session)
+        customer_keys.assign_bulk(session)
         session.commit()
     _set_number_series(engine, generator.years)
     _grant_all(engine, generator.masters.roles["Sales Manager"])

@@ -7,7 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
-from app.ops import message_words, schema_guard
+from app.ops import message_full_text, schema_guard
 from app.ops.sqlite_ids import KeepIds
 
 
@@ -23,11 +23,11 @@ def run() -> None:
                 "render_as_batch": is_sqlite,
                 "transaction_per_migration": not is_sqlite,
                 "transactional_ddl": True,
-                "include_name": message_words.include_name,
-                "include_object": message_words.include_object,
+                "include_name": message_full_text.include_name,
+                "include_object": message_full_text.include_object,
                 "on_version_apply": [
                     KeepIds(connection),
-                    lambda ctx, **_step: message_words.keep(ctx.connection),
+                    lambda ctx, **_step: message_full_text.ensure(ctx.connection),
                     lambda ctx, **_step: schema_guard.step_done(ctx.connection),
                 ],
                 **current_app.extensions["migrate"].configure_args,

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from app.domain.brand import ACCENT  # noqa: E402  (the product's own drawing)
-from app.outbox.brand_icons import mark  # noqa: E402
+from app.outbox.brand_icons import mark_image  # noqa: E402
 
 FOLDER = ROOT / "app" / "static" / "img"
 #: (file, pixels, part of the icon that the mark fills). A maskable icon is cut to any shape within its middle 80 %.
@@ -18,4 +18,4 @@ ICONS = (("icon-192.png", 192, 1.0), ("icon-512.png", 512, 1.0), ("icon-maskable
 
 if __name__ == "__main__":
     for name, size, part in ICONS:
-        mark(size, ACCENT, part).quantize(64).save(FOLDER / name, optimize=True)
+        mark_image(size, ACCENT, part).quantize(64).save(FOLDER / name, optimize=True)

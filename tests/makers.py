@@ -27,9 +27,11 @@ ZONE = "Asia/Kolkata"
 #: Monday, 23 November 2026, 10:00 in the office.
 NOW = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-ALWAYS_OPEN = office_hours.Office(ZoneInfo(ZONE))
+ALWAYS_OPEN = office_hours.OfficeSchedule(ZoneInfo(ZONE))
 #: Monday to Friday, 9:00 to 18:00.
-OFFICE = office_hours.Office(ZoneInfo(ZONE), tuple(office_hours.Range(day, time(9), time(18)) for day in range(5)))
+OFFICE = office_hours.OfficeSchedule(
+    ZoneInfo(ZONE), tuple(office_hours.OpeningRange(day, time(9), time(18)) for day in range(5))
+)
 
 _SQLITE = "sqlite:///"
 #: More than all tests together run.

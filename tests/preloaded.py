@@ -159,7 +159,7 @@ def main(path: str) -> None:
     """Serve starts; returns only in a process that was forked to run a program, after it has run."""
     for name in ("run", "app.jobs", "app.cli", "flask.cli", "flask_migrate.cli", "alembic.command", "encodings.idna"):
         importlib.import_module(name)
-    from app.ops.family import end_with
+    from app.ops.prefork import end_with
 
     end_with(os.getppid(), signal.SIGKILL)
     gc.collect()
@@ -186,7 +186,7 @@ def _bury() -> None:
 
 def _keep(client: socket.socket) -> None:
     """Fork once more: the parent reports the end of the program, the child runs it."""
-    from app.ops.family import end_with
+    from app.ops.prefork import end_with
 
     end_with(os.getppid(), signal.SIGKILL)
     length, files, _flags, _address = socket.recv_fds(client, 8, 3)

@@ -17,7 +17,7 @@ from flask import Flask
 import app as product
 import config
 from app import access, create_app
-from app.access import finished
+from app.access import compiled_statements
 from app.extensions import db, socketio
 from app.ops.rate_counter import LocalRateCounter
 from app.web.core import lookups
@@ -34,7 +34,7 @@ LATE_SETTINGS = {
 
 #: More than all tests together send.
 STATEMENTS = 5000
-finished.MAX_STATEMENTS = STATEMENTS
+compiled_statements.MAX_STATEMENTS = STATEMENTS
 
 
 class ReusedApp:

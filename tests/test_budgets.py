@@ -14,7 +14,7 @@ from app.domain import assignment, timeline
 from app.domain.base import Stamp
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Lead, Message, Notification, Task, Ticket
 from app.web.api.resource import Resource
-from app.web.dashboards import measure
+from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
 from app.web.records.screen import Screen
 from tests.app_fixtures import Door, World
@@ -249,7 +249,7 @@ def test_other_pages(door: Door, path: str) -> None:
 @pytest.mark.parametrize("name", [page.name for page in PAGES])
 def test_a_dashboard_that_is_measured_anew(door: Door, name: str) -> None:
     def ask() -> Any:
-        measure.forget()
+        widget_data.forget()
         return door.screen(f"/dashboard/{name}")
 
     if door.screen(f"/dashboard/{name}").status_code == 200:  # else the role has no such page

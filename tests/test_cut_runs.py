@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app import job_runner, jobs
 from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.settings import LeadSource
-from app.job_runner import Every, Job, Runner, Work, daily_at, every_minute, run_slot
+from app.job_runner import Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
 from app.ops.leader import Election
 from app.scheduler import Scheduler
 from tests import makers
@@ -42,9 +42,9 @@ def another(runner: Runner) -> Runner:
 def counting(when: Any, stop: Any = None) -> Job:
     """A job that writes each of ITEMS once; `stop` is called after each."""
 
-    def find(session: Session, at: job_runner.JobPass) -> Work:
+    def find(session: Session, at: job_runner.JobPass) -> JobWork:
         done = set(session.scalars(select(LeadSource.label)))
-        return Work([item for item in ITEMS if str(item) not in done][: at.limit], each)
+        return JobWork([item for item in ITEMS if str(item) not in done][: at.limit], each)
 
     def each(session: Session, item: Any) -> str:
         session.add(LeadSource(label=str(item)))
@@ -184,7 +184,7 @@ def test_ctrl_c_cuts_a_run(runner: Runner) -> None:
 
 def test_a_slot_that_is_cut_off_again_and_again_is_given_up(runner: Runner) -> None:
     slot, count = ("2026-11-23 10:00", NOW), job_runner.MAX_CONTINUATIONS
-    job = Job("count", daily_at("10:00"), lambda session, at: Work([1], lambda s, item: "written"))
+    job = Job("count", daily_at("10:00"), lambda session, at: JobWork([1], lambda s, item: "written"))
     runner.stopping.set()
     made = [run_slot(runner, job, slot, NOW) for _ in range(count + 3)]
     assert len([run for run in made if run]) == count

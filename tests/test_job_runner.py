@@ -21,7 +21,7 @@ from app import job_runner, jobs
 from app.domain import notices
 from app.domain.job_runs import JobRun
 from app.domain.settings import LeadSource
-from app.job_runner import SKIPPED, Every, Job, Runner, Work, daily_at, every_minute, run_slot
+from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
 from app.ops.database import STATEMENTS
 from app.ops.leader import DatabaseLeader, Election, FileLeader
 from app.scheduler import Scheduler
@@ -40,7 +40,7 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
 
 
 def job(items: list[Any], each: Any, name: str = "count") -> Job:
-    return Job(name, every_minute, lambda session, at: Work(items, each))
+    return Job(name, every_minute, lambda session, at: JobWork(items, each))
 
 
 def write_row(session: Session, item: Any) -> str:
@@ -101,7 +101,7 @@ def test_a_broken_item_fails_alone_and_is_logged(runner, caplog):
 
 
 def test_a_job_that_cannot_find_its_items_fails(runner, caplog):
-    def broken(session: Session, at: job_runner.JobPass) -> Work:
+    def broken(session: Session, at: job_runner.JobPass) -> JobWork:
         raise LookupError("no items")
 
     run = run_slot(runner, Job("broken", every_minute, broken), SLOT, NOW)
@@ -173,7 +173,7 @@ def test_an_idle_minute_costs_at_most_six_statements(runner):
 
 
 def in_chunks(items: list[Any], many: Any, size: int = 4) -> Job:
-    return Job("count", every_minute, lambda session, at: Work(items, many=many, size=size))
+    return Job("count", every_minute, lambda session, at: JobWork(items, many=many, size=size))
 
 
 def write_rows(session: Session, chunk: list[Any]) -> list[str]:
@@ -225,7 +225,7 @@ def test_a_pass_that_takes_too_long_leaves_the_rest_to_the_next_minute(runner):
 
 def test_a_daily_job_goes_on_until_it_is_done(runner):
     runner.pass_seconds = 0
-    daily = Job("daily", daily_at("10:00"), lambda session, at: Work([1, 2, 3], write_row))
+    daily = Job("daily", daily_at("10:00"), lambda session, at: JobWork([1, 2, 3], write_row))
     assert run_slot(runner, daily, SLOT, NOW).items == 3
 
 
@@ -272,7 +272,7 @@ def test_a_run_names_the_process_that_ran_it(runner):
 )
 def test_a_daily_job_runs_once_per_local_date_across_clock_changes(runner, zone, day, at, runs_at):
     runner.zone, now = zone, datetime.fromisoformat(runs_at) - 6 * HOUR
-    daily, runs = Job("daily", daily_at(at), lambda session, at: Work()), []
+    daily, runs = Job("daily", daily_at(at), lambda session, at: JobWork()), []
     for _ in range(12 * 6):  # every ten minutes, from six hours before to six hours after
         if run := run_slot(runner, daily, daily.when.slot(now, zone), now):
             runs.append((run.slot, f"{now:%Y-%m-%dT%H:%MZ}"))
@@ -292,7 +292,7 @@ def test_a_daily_job_runs_once_per_local_date_across_clock_changes(runner, zone,
     ],
 )
 def test_a_slot_runs_once_whatever_the_clock_does(runner, when, minutes, runs):
-    each = Job("each", when, lambda session, at: Work())
+    each = Job("each", when, lambda session, at: JobWork())
     moments = [NOW + minute * MINUTE for minute in minutes]
     started = [run_slot(runner, each, when.slot(now, makers.ZONE), now) for now in moments]
     assert len([run for run in started if run]) == runs
@@ -370,7 +370,7 @@ def test_a_job_can_be_run_by_hand(runner):
 
 
 def test_two_leaders_at_once_run_each_slot_once(runner):
-    daily = Job("daily", daily_at("00:00"), lambda session, at: Work([1], write_row))
+    daily = Job("daily", daily_at("00:00"), lambda session, at: JobWork([1], write_row))
     two = [Scheduler(runner, Election(), (daily,)) for _ in range(2)]
     for scheduler in two:
         scheduler.start()
@@ -393,7 +393,7 @@ def admins(runner):
 
 def scheduler_of(runner: Runner, tmp_path: Path, age: timedelta = HOUR) -> Scheduler:
     """A scheduler of this age that was never started, with two jobs that run every minute."""
-    pair = [Job(name, every_minute, lambda session, at: Work()) for name in ("one", "other")]
+    pair = [Job(name, every_minute, lambda session, at: JobWork()) for name in ("one", "other")]
     scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), pair)
     scheduler._began_at -= age.total_seconds()
     return scheduler
@@ -478,7 +478,7 @@ def test_leadership_ends_with_the_connection_and_can_be_regained(lone_mariadb: M
 
 def test_the_scheduler_runs_what_was_missed_and_stops_cleanly(runner, tmp_path):
     done = threading.Event()
-    missed = Job("missed", daily_at("00:00"), lambda session, at: Work([1], lambda one, item: done.set() or "done"))
+    missed = Job("missed", daily_at("00:00"), lambda session, at: JobWork([1], lambda one, item: done.set() or "done"))
     scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (missed,))
     scheduler.start()
     assert done.wait(60)
@@ -488,8 +488,8 @@ def test_the_scheduler_runs_what_was_missed_and_stops_cleanly(runner, tmp_path):
 
 def test_a_job_that_hangs_blocks_no_other(runner, tmp_path):
     release, done = threading.Event(), threading.Event()
-    hung = Job("hung", daily_at("00:00"), lambda session, at: (release.wait(120) and Work()) or Work())
-    quick = Job("quick", daily_at("00:00"), lambda session, at: Work([1], lambda one, item: done.set() or "done"))
+    hung = Job("hung", daily_at("00:00"), lambda session, at: (release.wait(120) and JobWork()) or JobWork())
+    quick = Job("quick", daily_at("00:00"), lambda session, at: JobWork([1], lambda one, item: done.set() or "done"))
     scheduler = Scheduler(runner, FileLeader(tmp_path / "scheduler.lock"), (hung, quick))
     scheduler.start()
     assert done.wait(60)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 import config
 from app import create_app
 from app.extensions import db
-from app.ops import message_words
+from app.ops import message_full_text
 from tests.app_fixtures import settings_for
 
 MOMENT = datetime(2026, 1, 5, 10)
@@ -44,8 +44,8 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
 COMPARED = {
     "compare_type": True,
     "compare_server_default": False,
-    "include_name": message_words.include_name,
-    "include_object": message_words.include_object,
+    "include_name": message_full_text.include_name,
+    "include_object": message_full_text.include_object,
 }
 
 

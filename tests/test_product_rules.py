@@ -16,7 +16,7 @@ from app.domain import notices, permissions
 from app.domain.base import Record
 from app.models import Notification
 from app.web.api.resource import Resource
-from app.web.core.gate import ModulePermissions
+from app.web.core.fab_access import ModulePermissions
 from app.web.records.screen import Screen
 from tests.app_fixtures import World
 

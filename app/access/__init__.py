@@ -1,11 +1,11 @@
 """Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
+from app.access.compiled_statements import CachedStatement, answer, answer_as_system, change, key_of, shape_of
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import MAX_BRANCHES, count_by_person, is_scanned, page_by_person, page_of_union
-from app.access.finished import Question, answer, answer_as_system, change, key_of, shape_of
-from app.access.index_lookups import Asked, look_up, looked_up, outer_nodes, parts_of
+from app.access.index_branches import PageQuery
+from app.access.index_lookups import IndexLookup, look_up, looked_up, outer_nodes, parts_of
 from app.access.kept_rights import are_fewer, kept_rights
-from app.access.page_parts import PageQuery
 from app.access.people import (
     bump_version,
     clear_cache,
@@ -30,12 +30,12 @@ __all__ = [
     "MODULE_OF",
     "RULES",
     "SYSTEM",
-    "Asked",
+    "CachedStatement",
     "Denied",
+    "IndexLookup",
     "PageQuery",
     "Person",
     "PersonsCustomers",
-    "Question",
     "TitlePart",
     "act_as",
     "acting",

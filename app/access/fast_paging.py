@@ -33,8 +33,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.visitors import iterate
 
-from app.access.finished import Question, answer_for
-from app.access.page_parts import (
+from app.access.compiled_statements import CachedStatement, answer_for
+from app.access.index_branches import (
     PageQuery,
     adapted,
     alias_of,
@@ -109,9 +109,9 @@ def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any]
     return page_of([newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
 
 
-def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> Question:
+def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> CachedStatement:
     """The statement holds the rules itself."""
-    return Question(None if wanted.name is None else (way, record, wanted.name), make)
+    return CachedStatement(None if wanted.name is None else (way, record, wanted.name), make)
 
 
 def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
@@ -142,7 +142,7 @@ def has_few(person: Person, record: Any) -> bool:
     return _has_shape(person, record)
 
 
-def ways(person: Person, record: Any) -> list[ColumnElement[bool]]:
+def reach_conditions(person: Person, record: Any) -> list[ColumnElement[bool]]:
     """How the people in reach hold a row, as conditions on `alias_of(record)`."""
     return _ways(person, record)
 
@@ -372,7 +372,9 @@ def _own_end(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     return select(key).order_by(*ordered([key], wanted.descending)).limit(1).offset(wanted.limit - 1)
 
 
-def _unless_too_many(session: Session, person: Person, question: Question, wanted: PageQuery) -> list[Any] | None:
+def _unless_too_many(
+    session: Session, person: Person, question: CachedStatement, wanted: PageQuery
+) -> list[Any] | None:
     """The rows; None if more had to be examined than is allowed."""
     try:
         rows, warnings = answer_for(session, person, question, wanted.late)

@@ -19,9 +19,17 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 from sqlalchemy.sql.visitors import iterate
 
-from app.access.fast_paging import has_few, shared_by, ways
-from app.access.finished import Question, Shape, answer, answer_unruled, identity_of, listed, shape_of
-from app.access.page_parts import alias_of
+from app.access.compiled_statements import (
+    CachedStatement,
+    StatementShape,
+    answer,
+    answer_unruled,
+    identity_of,
+    listed,
+    shape_of,
+)
+from app.access.fast_paging import has_few, reach_conditions, shared_by
+from app.access.index_branches import alias_of
 from app.access.system_session import acting, as_system
 from app.access.title_words import (
     TitlePart,
@@ -29,7 +37,7 @@ from app.access.title_words import (
     by_words_of_sqlite,
     has_words,
     is_probed_common,
-    probe,
+    newest_matches,
     wanted_words,
 )
 from app.models import Customer, Lead, Ticket
@@ -44,7 +52,7 @@ _MOST_LISTED = 64
 
 
 @dataclass
-class Asked:
+class IndexLookup:
     """One record and the parts of which any may be true, each on columns of its own table or of its customer's."""
 
     record: Any
@@ -117,7 +125,7 @@ def parts_of(rule: Any) -> list[Any]:
 def looked_up(session: Session, record: Any, rule: Any, most: int) -> Any:
     """An "either … or …" over a record and its customer as the ids of the rows; any other rule as it is."""
     parts = parts_of(rule)
-    asked = Asked(record, parts)
+    asked = IndexLookup(record, parts)
     if len(parts) < 2 or not asked.can_be_looked_up:
         return rule
     look_up(session, [asked], most)
@@ -132,7 +140,7 @@ def outer_nodes(rule: Any) -> Iterator[Any]:
             yield from outer_nodes(child)
 
 
-def look_up(session: Session, asked: Sequence[Asked], most: int, enough: int | None = None) -> None:
+def look_up(session: Session, asked: Sequence[IndexLookup], most: int, enough: int | None = None) -> None:
     """Fill in the ids of each question; None where a part alone has more than `most`. At most two statements.
 
     `enough`: so many of a person's customers with a common name suffice (the newest ones) for each way to hold one.
@@ -159,7 +167,7 @@ class _FirstLook:
         self._known: dict[Any, int] = {}
         self._places: dict[int, int] = {}
 
-    def ask(self, session: Session, asked: list[Asked]) -> None:
+    def ask(self, session: Session, asked: list[IndexLookup]) -> None:
         """Look up all parts at once."""
         for each in asked:
             for part in (*each.own, *each.of_customer):
@@ -170,12 +178,12 @@ class _FirstLook:
         titles = {f"title_{n}": part.pattern for n, (_, part) in enumerate(self.parts) if isinstance(part, TitlePart)}
         kinds = tuple((record, isinstance(part, TitlePart)) for record, part in self.parts)
         key = None if shape.key is None else ("first look", self.most, kinds, shape.key)
-        question = Question(key, partial(self._statement, session, shape))
+        question = CachedStatement(key, partial(self._statement, session, shape))
         with as_system(session):  # ids only, see above
             for n, found, _other in answer_unruled(session, question, shape.late | titles):
                 self.ids.setdefault(n, set()).add(found)
 
-    def _statement(self, session: Session, shape: Shape) -> Any:
+    def _statement(self, session: Session, shape: StatementShape) -> Any:
         opened = iter(shape.opened([part for _, part in self.parts if not isinstance(part, TitlePart)]))
         branches = [
             self._branch(n, record, part if isinstance(part, TitlePart) else next(opened))
@@ -183,7 +191,7 @@ class _FirstLook:
         ]
         return _together(session, branches)
 
-    def found(self, asked: Asked, part: Any) -> set[int] | None:
+    def found(self, asked: IndexLookup, part: Any) -> set[int] | None:
         """The rows with this part, of the record or its customer; None if they are too many."""
         ids = self.ids.get(self.place(part), set())
         if isinstance(part, TitlePart):
@@ -206,7 +214,7 @@ class _FirstLook:
     def _branch(self, n: int, record: Any, part: Any) -> Select[Any]:
         row, adapter = alias_of(record)
         if isinstance(part, TitlePart):
-            return probe(row, part, n, bindparam(f"title_{n}", part.pattern))
+            return newest_matches(row, part, n, bindparam(f"title_{n}", part.pattern))
         columns = [literal(n).label("n"), row.id.label("id"), null().label("other")]
         return select(*columns).where(adapter.traverse(part)).limit(self.most + 1)
 
@@ -224,12 +232,12 @@ def _together(session: Session, branches: list[Select[Any]]) -> Any:
 class _SecondLook:
     """Branches that each find rows of one question, and some of them customers of another."""
 
-    def __init__(self, session: Session, look: _FirstLook, asked: list[Asked]) -> None:
+    def __init__(self, session: Session, look: _FirstLook, asked: list[IndexLookup]) -> None:
         self.session, self.look, self.asked = session, look, asked
         self.person = acting(session)
         self.branches: list[Select[Any]] = []
         #: For each branch: the questions that its id and its other id answer.
-        self.answers: list[tuple[Asked | None, Asked | None]] = []
+        self.answers: list[tuple[IndexLookup | None, IndexLookup | None]] = []
         #: What tells the statement apart, and its values; None if that can't be told.
         self._key: list[Any] | None = []
         self._late: dict[str, Any] = {}
@@ -244,7 +252,9 @@ class _SecondLook:
             return
         found: list[list[tuple[int, int | None]]] = [[] for _ in self.branches]
         key = None if self._key is None else ("second look", self.look.most, tuple(self._key))
-        question = Question(key, lambda: _together(self.session, self.branches), frozenset({Customer.__tablename__}))
+        question = CachedStatement(
+            key, lambda: _together(self.session, self.branches), frozenset({Customer.__tablename__})
+        )
         for n, row_id, other in answer(self.session, question, self._late):
             found[n].append((row_id, other))
         for rows, answers in zip(found, self.answers, strict=True):
@@ -253,7 +263,7 @@ class _SecondLook:
                     is_cut = len(rows) > self.look.most and not (self.look.enough and asked.record is Customer)
                     asked.ids = None if is_cut else asked.ids.union(ids)
 
-    def _prepare(self, asked: Asked) -> None:
+    def _prepare(self, asked: IndexLookup) -> None:
         known = {id(part): self.look.found(asked, part) for part in asked.parts}
         common = [part for part in asked.parts if known[id(part)] is None]
         asked.is_many = any(self._is_own_column(asked, part) for part in common)
@@ -271,10 +281,10 @@ class _SecondLook:
             self._among_own(asked, part)
 
     @staticmethod
-    def _is_own_column(asked: Asked, part: Any) -> bool:
+    def _is_own_column(asked: IndexLookup, part: Any) -> bool:
         return not isinstance(part, TitlePart) and asked.is_own(part)
 
-    def _is_own_known(self, asked: Asked) -> bool:
+    def _is_own_known(self, asked: IndexLookup) -> bool:
         """Whether the person reaches few people's rows, and their customers with them."""
         if self.person is None or not has_few(self.person, asked.record):
             return False
@@ -282,15 +292,15 @@ class _SecondLook:
 
     def _ways(self, record: Any) -> list[Any]:
         """How the person holds rows; none without the right to read them."""
-        return ways(self.person, record) if self.person is not None else []
+        return reach_conditions(self.person, record) if self.person is not None else []
 
-    def _add(self, query: Select[Any], asked: Asked) -> None:
+    def _add(self, query: Select[Any], asked: IndexLookup) -> None:
         """A SELECT of an id."""
         columns = [literal(len(self.branches)).label("n"), *query.selected_columns, null().label("other")]
         self.branches.append(query.with_only_columns(*columns, maintain_column_froms=True).limit(self.look.most + 1))
         self.answers.append((asked, None))
 
-    def _of_customers(self, asked: Asked, customers: set[int]) -> None:
+    def _of_customers(self, asked: IndexLookup, customers: set[int]) -> None:
         """Rows of these customers, if the person sees the customer: here stands the class, and the session adds it."""
         row, _adapter = alias_of(asked.record)
         joined = select(row.id.label("id")).join(Customer, Customer.id == row.customer_id)
@@ -300,7 +310,7 @@ class _SecondLook:
             self._key.append((asked.record, len(ids)))
         self._add(joined.where(row.customer_id.in_(ids)), asked)
 
-    def _by_title(self, asked: Asked, part: TitlePart) -> None:
+    def _by_title(self, asked: IndexLookup, part: TitlePart) -> None:
         row, adapter = alias_of(asked.record)
         is_sqlite, n = self.session.get_bind().dialect.name == "sqlite", len(self.branches)
         words: Any = bindparam(f"words_{n}", wanted_words(part, is_sqlite))
@@ -314,7 +324,7 @@ class _SecondLook:
         rule = (by_words_of_sqlite if is_sqlite else by_words)(part, words, pattern)
         self._add(select(row.id.label("id")).where(adapter.traverse(rule)), asked)
 
-    def _among_own(self, asked: Asked, part: Any) -> None:
+    def _among_own(self, asked: IndexLookup, part: Any) -> None:
         """A common part among the rows that the person reaches, in each way in which they do."""
         self._key = None
         row, adapter = alias_of(asked.record)
@@ -327,7 +337,9 @@ class _SecondLook:
             for source in _WITH_CUSTOMER:
                 self._customers_of_own(source, part, None, asked)
 
-    def _customers_of_own(self, source: Any, part: Any, rows: Asked | None, customers: Asked | None) -> None:
+    def _customers_of_own(
+        self, source: Any, part: Any, rows: IndexLookup | None, customers: IndexLookup | None
+    ) -> None:
         """The person's leads or tickets that have a customer with this part, and these customers.
 
         They begin with the person's rows: a common name has many customers, but each person few of them.

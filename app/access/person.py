@@ -7,8 +7,8 @@ from typing import Any
 
 from app.domain import permissions
 from app.domain.base import RuleBroken, translatable
-from app.lib.identity import masked
-from app.lib.recent import Recent
+from app.lib.identity_numbers import masked
+from app.lib.lru_cache import LruCache
 
 ADMIN = "Admin"
 #: Of one person in one process: finished statements, and lists about which something is remembered for a while.
@@ -48,11 +48,11 @@ class Person:
     #: Loader criteria by table, built on first use; never shared with a copy of other scope.
     row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
     #: Statements with this person's access rules in them, see access.finished; never shared either.
-    finished: Recent[Any, Any] = field(init=False, default_factory=lambda: Recent(MAX_STATEMENTS))
+    finished: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_STATEMENTS))
     #: Lists whose scan was given up -> until when another way is taken at once, monotonic seconds.
-    slow_scans: Recent[Any, float] = field(init=False, default_factory=lambda: Recent(MAX_LISTS))
+    slow_scans: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
     #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.
-    capped_counts: Recent[Any, float] = field(init=False, default_factory=lambda: Recent(MAX_LISTS))
+    capped_counts: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
     #: The same person under the scope of an API key, with statements of their own.
     scoped: dict[frozenset[str], Person] = field(init=False, default_factory=dict)
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, column, literal, null, select, table
 from sqlalchemy.dialects import mysql
 
-from app.ops import message_words
+from app.ops import message_full_text
 
 #: So many of the newest titles are read first. Where PROBED of them have the text it is common: full text would collect
 #: every such row, and the newest ones are found faster by reading on.
@@ -78,7 +78,7 @@ class TitlePart:
         return "%" + self.text.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
 
 
-def probe(row: Any, part: TitlePart, n: int, pattern: Any) -> Select[Any]:
+def newest_matches(row: Any, part: TitlePart, n: int, pattern: Any) -> Select[Any]:
     """(n, id, null) of the newest rows that have the text, up to PROBED. `row`: an alias of the record."""
     title = getattr(row, part.column.key)
     newest = select(row.id.label("id"), title.label("title")).order_by(row.id.desc()).limit(NEWEST).subquery()
@@ -114,8 +114,8 @@ def by_words_of_sqlite(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElem
     contains: ColumnElement[bool] = part.column.like(pattern, escape="/")
     if not has_words(part, is_sqlite=True):
         return contains
-    found = table(message_words.TABLE, column("rowid"), column(message_words.TABLE))
-    ids = select(found.c.rowid).where(found.c[message_words.TABLE].op("MATCH")(wanted))
+    found = table(message_full_text.TABLE, column("rowid"), column(message_full_text.TABLE))
+    ids = select(found.c.rowid).where(found.c[message_full_text.TABLE].op("MATCH")(wanted))
     return and_(part.column.table.c.id.in_(ids), contains)
 
 

@@ -13,9 +13,9 @@ from sqlalchemy import Integer, bindparam, inspect, select
 from sqlalchemy.orm import ColumnProperty, Mapper, Session
 from sqlalchemy.orm.util import identity_key
 
-from app.access.finished import Question, answer
+from app.access.compiled_statements import CachedStatement, answer
 from app.access.system_session import acting
-from app.ops import held_objects
+from app.ops import loaded_objects
 
 
 def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
@@ -30,7 +30,7 @@ def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
         columns = [getattr(record, name).label(f"c{place}") for place, name in enumerate(names)]
         return select(*columns).where(record.id == bindparam("row", 0, type_=Integer))
 
-    question = Question(("object", record), statement, frozenset([record.__tablename__]))
+    question = CachedStatement(("object", record), statement, frozenset([record.__tablename__]))
     rows = answer(session, question, {"row": key})
     return _object(session, record, key, dict(zip(names, rows[0], strict=True))) if rows else None
 
@@ -41,7 +41,9 @@ def sees_id(session: Session, record: Any, key: int) -> bool:
     def statement() -> Any:
         return select(record.id).where(record.id == bindparam("row", 0, type_=Integer))
 
-    return bool(answer(session, Question(("id", record), statement, frozenset([record.__tablename__])), {"row": key}))
+    return bool(
+        answer(session, CachedStatement(("id", record), statement, frozenset([record.__tablename__])), {"row": key})
+    )
 
 
 def _object(session: Session, record: Any, key: int, values: dict[str, Any]) -> Any:
@@ -51,7 +53,7 @@ def _object(session: Session, record: Any, key: int, values: dict[str, Any]) -> 
         if inspect(present).expired_attributes:
             session.refresh(present)
         return present
-    return held_objects.hold(session, record, values)
+    return loaded_objects.hold(session, record, values)
 
 
 @lru_cache(maxsize=200)

@@ -32,13 +32,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.backups.describing import details_of
+from app.backups.description import details_of
 from app.backups.folder import Backup
-from app.backups.house import House
+from app.backups.installation import Installation
 from app.domain import audit
 from app.domain.backup_runs import BackupRun
 from app.domain.base import Stamp
-from app.ops.head_record import HeadRecord
+from app.ops.audit_head_file import AuditHeadFile
 
 #: More questions to the provider than there are: only a person decides.
 _NO_MORE_QUESTIONS = 1000
@@ -72,7 +72,7 @@ def counters_of(url: URL) -> Counters:
         return Counters()
 
 
-def settle(house: House, backup: Backup, url: URL, counters: Counters) -> list[str]:
+def settle(house: Installation, backup: Backup, url: URL, counters: Counters) -> list[str]:
     """Make the restored database fit to be worked with. Returns what was done, as sentences."""
     now = datetime.now(UTC)
     with _connected(url) as (connection, tables):
@@ -95,12 +95,12 @@ def settle(house: House, backup: Backup, url: URL, counters: Counters) -> list[s
     return lines
 
 
-def settle_server(house: House, backup: Backup, url: URL) -> list[str]:
+def settle_server(house: Installation, backup: Backup, url: URL) -> list[str]:
     """What concerns this server: the backups in its folder, and what it has noted outside of the replaced database."""
     if house.schema == set(backup.manifest["schema"]):
         with _writing(url) as session:
             _register(session, house)
-    HeadRecord(house.instance_dir).renew()
+    AuditHeadFile(house.instance_dir).renew()
     return [
         "The record of the audit log's ends was begun anew; on other servers run: flask --app run audit verify "
         f'--renew-record "restored {backup.name}".',
@@ -209,7 +209,7 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
         )
 
 
-def _register(session: Session, house: House) -> None:
+def _register(session: Session, house: Installation) -> None:
     """Rows for the backups that are there and of which the restored database knows nothing yet."""
     known = set(session.scalars(select(BackupRun.name).where(BackupRun.kind == "backup")))
     for backup in house.folder.all():

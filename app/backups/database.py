@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.backups.trouble import BackupTrouble
+from app.backups.errors import BackupError
 
 #: Tables that only a going restore or upgrade has.
 PASSING_TABLES = ("crm_schema_change",)
@@ -30,7 +30,7 @@ class TableContents:
 
 
 @dataclass
-class Contents:
+class DatabaseContents:
     """All that is in a database at one moment."""
 
     tables: dict[str, TableContents] = field(default_factory=dict)
@@ -94,13 +94,13 @@ class Database(Protocol):
     def facts(self) -> Facts:
         """What is known before a dump. Raises BackupTrouble where no good dump can be made."""
 
-    def dump(self, write: Callable[[bytes], None], workspace: Path) -> Contents:
+    def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
         """Write all that is in it at one moment, while others write. Raises BackupTrouble."""
 
     def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
         """Fill it from a dump; it must be empty, except on SQLite, where it is replaced at once at the end."""
 
-    def contents(self, workspace: Path) -> Contents:
+    def contents(self, workspace: Path) -> DatabaseContents:
         """What is in it now; nobody may write meanwhile."""
 
     def tables(self) -> list[str]:
@@ -133,13 +133,13 @@ def open_database(url: str) -> Database:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise BackupTrouble("That isn't the URL of a database, such as mysql+pymysql://user@host/crm.") from None
+        raise BackupError("That isn't the URL of a database, such as mysql+pymysql://user@host/crm.") from None
     if parsed.get_backend_name() == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
-            raise BackupTrouble("A SQLite database in memory can't be backed up.")
+            raise BackupError("A SQLite database in memory can't be backed up.")
         return SQLiteDatabase(parsed)
     if not parsed.database:
-        raise BackupTrouble("The URL names no database. It must end with its name, such as mysql+pymysql://…/crm.")
+        raise BackupError("The URL names no database. It must end with its name, such as mysql+pymysql://…/crm.")
     return MariaDBDatabase(parsed)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from typing import Any
 
-from app.backups.database import PASSING_TABLES, Contents, TableContents, references_in
+from app.backups.database import PASSING_TABLES, DatabaseContents, TableContents, references_in
 from app.domain import stored_files
 
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` (?:\([^)]*\) )?VALUES\n?")
@@ -103,7 +103,7 @@ class DumpReader:
         if self._table not in PASSING_TABLES and self._table not in self._rows:
             self._rows[self._table], self._hashes[self._table] = 0, hashlib.sha256()
 
-    def contents(self) -> Contents:
+    def contents(self) -> DatabaseContents:
         """What was in the dump."""
         tables = {name: TableContents(count, self._hashes[name].hexdigest()) for name, count in self._rows.items()}
-        return Contents(tables, self._schema.hexdigest(), self._references)
+        return DatabaseContents(tables, self._schema.hexdigest(), self._references)

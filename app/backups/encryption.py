@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from app.backups.trouble import BackupTrouble
+from app.backups.errors import BackupError
 
 #: Kind -> what a file's name ends with, and the package that brings the program.
 SUFFIXES = {"age": ".age", "gpg": ".gpg"}
@@ -56,7 +56,7 @@ def encrypting(encryption: Encryption, target: IO[bytes]) -> Iterator[IO[bytes]]
         yield target
         return
     with _home(encryption.kind) as home, running(_encrypt_command(encryption, home), stdout=target) as process:
-        yield piped(process.stdin)
+        yield stream_of(process.stdin)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def decrypting(path: Path, identity: Path | None) -> Iterator[IO[bytes]]:
             yield plain
         return
     if identity is None:
-        raise BackupTrouble(
+        raise BackupError(
             f"{path.name} is encrypted, and the private key isn't here. Give the file with the private key: "
             "--identity FILE."
         )
@@ -77,9 +77,9 @@ def decrypting(path: Path, identity: Path | None) -> Iterator[IO[bytes]]:
             if kind == "gpg":
                 _import(home, identity)
             with running(_decrypt_command(kind, home, identity), stdin=sealed, stdout=subprocess.PIPE) as process:
-                yield piped(process.stdout)
+                yield stream_of(process.stdout)
     except ProgramFailed as failed:
-        raise BackupTrouble(
+        raise BackupError(
             f"{path.name} can't be decrypted: the key in {identity.name} is another one, or the file was altered "
             f"({failed.last_words})."
         ) from failed
@@ -122,7 +122,7 @@ def _home(kind: str) -> Iterator[str]:
 # --- programs
 
 
-class ProgramFailed(BackupTrouble):
+class ProgramFailed(BackupError):
     """A program ended with an error."""
 
     def __init__(self, command: Sequence[str], status: int, last_words: str) -> None:
@@ -134,7 +134,7 @@ def find_program(name: str) -> str:
     """The path of a program. Raises BackupTrouble with the package to install."""
     found = shutil.which(name)
     if found is None:
-        raise BackupTrouble(f"The program {name} is missing. Install the package {PACKAGES.get(name, name)}.")
+        raise BackupError(f"The program {name} is missing. Install the package {PACKAGES.get(name, name)}.")
     return found
 
 
@@ -164,7 +164,7 @@ def running(
             raise failed
 
 
-def piped(stream: IO[bytes] | None) -> IO[bytes]:
+def stream_of(stream: IO[bytes] | None) -> IO[bytes]:
     """A stream of a program that was started with a pipe."""
     if stream is None:
         raise ValueError("the program was started without this pipe")

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO
 
 from app.backups.encryption import Encryption, decrypting, encrypting
+from app.backups.errors import BackupError
 from app.backups.folder import Backup, sync
 from app.backups.streams import CHUNK, PartWriter, reading_part, sha256_of
-from app.backups.trouble import BackupTrouble
 from app.ops.file_store import FileStore
 
 LIST = "files.txt"
@@ -44,7 +44,7 @@ class PoolFile:
         return f"{self.stored[:2]}/{self.stored[2:]}"
 
 
-class Pool:
+class FilePool:
     """The files of all backups."""
 
     def __init__(self, folder: Path, encryption: Encryption) -> None:
@@ -93,7 +93,7 @@ class Pool:
                 sealed.write(chunk)
             sealed.flush()
         if hashed.hexdigest() != digest:
-            raise BackupTrouble(
+            raise BackupError(
                 f"The stored file {digest} is damaged: its content has another checksum. Put it back from an earlier "
                 "backup, or remove it."
             )
@@ -114,7 +114,7 @@ class Pool:
         for backup in backups:
             try:
                 kept |= {each.stored for each in files_of(backup)}
-            except BackupTrouble:
+            except BackupError:
                 return 0
         gone = [each for each in self._all() if each.stored not in kept]
         for each in gone:
@@ -147,14 +147,14 @@ def files_of(backup: Backup) -> Iterator[PoolFile]:
             for line in lines:
                 yield _parsed(line, backup.name)
     if rest:
-        raise BackupTrouble(f"The list of files of {backup.name} ends too early.")
+        raise BackupError(f"The list of files of {backup.name} ends too early.")
 
 
 def _parsed(line: bytes, name: str) -> PoolFile:
     stored, _blank, size = line.decode(errors="replace").partition(" ")
     found = _STORED.fullmatch(stored)
     if found is None or not size.isdigit():
-        raise BackupTrouble(f"The list of files of {name} is damaged.")
+        raise BackupError(f"The list of files of {name} is damaged.")
     return PoolFile(found[1], stored, int(size))
 
 
@@ -173,7 +173,7 @@ def check_file(pool: Path, file: PoolFile, is_deep: bool) -> str | None:
     return None
 
 
-def put_back(pool: Path, files: Iterable[PoolFile], store: FileStore, identity: Path | None) -> int:
+def restore_missing(pool: Path, files: Iterable[PoolFile], store: FileStore, identity: Path | None) -> int:
     """Put the files into a store that lacks them. Returns how many. Raises BackupTrouble."""
     count = 0
     for file in files:
@@ -185,12 +185,12 @@ def put_back(pool: Path, files: Iterable[PoolFile], store: FileStore, identity: 
         with decrypting(_existing(pool / file.place), identity) as source:
             content = source.read()
         if store.put(content).digest != file.digest:
-            raise BackupTrouble(f"The file {file.digest} of the backup is damaged.")
+            raise BackupError(f"The file {file.digest} of the backup is damaged.")
         count += 1
     return count
 
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise BackupTrouble(f"The file {path.name[:16]}… of the backup is missing in {path.parent.parent}.")
+        raise BackupError(f"The file {path.name[:16]}… of the backup is missing in {path.parent.parent}.")
     return path

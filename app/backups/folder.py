@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.backups.trouble import BackupTrouble, Busy
+from app.backups.errors import BackupBusy, BackupError
 
 MANIFEST = "manifest.json"
 HALF, GONE = ".half", ".gone"
@@ -75,7 +75,7 @@ class BackupFolder:
         for name in self.names():
             try:
                 found.append(self.find(name))
-            except BackupTrouble:
+            except BackupError:
                 continue
         return sorted(found, key=lambda each: (each.made_on, each.name))
 
@@ -93,10 +93,10 @@ class BackupFolder:
     def find(self, name: str) -> Backup:
         """The backup of this name. Raises BackupTrouble."""
         if not _NAME.fullmatch(name):
-            raise BackupTrouble(f"“{name[:80]}” isn't the name of a backup. `flask backup list` shows them all.")
+            raise BackupError(f"“{name[:80]}” isn't the name of a backup. `flask backup list` shows them all.")
         path = self.path / name
         if not path.is_dir():
-            raise BackupTrouble(f"There is no backup {name} in {self.path}. `flask backup list` shows them all.")
+            raise BackupError(f"There is no backup {name} in {self.path}. `flask backup list` shows them all.")
         return Backup(name, path, _read_manifest(path / MANIFEST))
 
     def new_name(self, now: datetime) -> str:
@@ -151,7 +151,7 @@ class BackupFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Busy(
+                raise BackupBusy(
                     "Another backup, check, restore or drill is going on in this folder. Try again when it has ended."
                 ) from None
             yield
@@ -165,7 +165,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         if not all(_is_part(part) for part in found["parts"].values()) or "database" not in found["parts"]:
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BackupTrouble(
+        raise BackupError(
             f"The backup {path.parent.name} has no readable manifest, so nothing can be said about it. Use another one."
         ) from error
     return dict(found)

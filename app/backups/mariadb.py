@@ -18,10 +18,10 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from app.backups.database import PASSING_TABLES, Contents, Facts
+from app.backups.database import PASSING_TABLES, DatabaseContents, Facts
 from app.backups.dump_reader import DumpReader
-from app.backups.encryption import find_program, piped, running
-from app.backups.trouble import BackupTrouble, Busy
+from app.backups.encryption import find_program, running, stream_of
+from app.backups.errors import BackupBusy, BackupError
 from app.ops.database_errors import Cause, cause_of, summary_of
 
 #: A replica that is further behind is no source for a backup.
@@ -77,7 +77,7 @@ class MariaDBDatabase:
 
     # --- dump and load
 
-    def dump(self, write: Callable[[bytes], None], workspace: Path) -> Contents:
+    def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
         """Write all that is in it at one moment. Raises BackupTrouble."""
         reader = DumpReader()
         with self._program("mariadb-dump", *DUMP_OPTIONS, self.name, reads=False) as process:
@@ -85,7 +85,7 @@ class MariaDBDatabase:
                 reader.feed(chunk)
                 write(chunk)
         if not reader.is_complete:
-            raise BackupTrouble("mariadb-dump ended before the end of the database. Its server may have stopped.")
+            raise BackupError("mariadb-dump ended before the end of the database. Its server may have stopped.")
         return reader.contents()
 
     def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
@@ -94,7 +94,7 @@ class MariaDBDatabase:
             for chunk in chunks:
                 process.stdin.write(chunk)
 
-    def contents(self, workspace: Path) -> Contents:
+    def contents(self, workspace: Path) -> DatabaseContents:
         """What is in it now."""
         return self.dump(lambda _chunk: None, workspace)
 
@@ -182,7 +182,9 @@ class MariaDBDatabase:
             connection.execute(text("SET SESSION wait_timeout = 604800"))
             name = f"crm-backup:{self.name}"[:64]
             if connection.execute(text("SELECT GET_LOCK(:name, 0)"), {"name": name}).scalar() != 1:
-                raise Busy("Another backup, restore or drill of this database is going on, perhaps on another server.")
+                raise BackupBusy(
+                    "Another backup, restore or drill of this database is going on, perhaps on another server."
+                )
             yield
 
     # --- connections
@@ -196,7 +198,7 @@ class MariaDBDatabase:
             with engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise BackupTrouble(_database_sentence(error, self.name)) from error
+            raise BackupError(_database_sentence(error, self.name)) from error
 
 
 def _database_sentence(error: DBAPIError, name: str) -> str:
@@ -243,7 +245,7 @@ def _create(connection: Connection, name: str, condition: str) -> None:
             raise
         pattern = re.sub(r"[0-9a-f]{8}$", "%", name) if SCRATCH in name else name
         grant = f"GRANT ALL PRIVILEGES ON `{pattern.replace('_', chr(92) + '_')}`.* TO …"
-        raise BackupTrouble(
+        raise BackupError(
             f"The database user may not create the database {name}, so nothing was restored. "
             f"Let an administrator of MariaDB run: {grant}"
         ) from error
@@ -259,18 +261,18 @@ def _code(error: DBAPIError) -> int:
 
 def _program_version(name: str) -> str:
     with running([find_program(name), "--version"], subprocess.DEVNULL, subprocess.PIPE) as process:
-        return piped(process.stdout).read().decode(errors="replace").strip()[:190]
+        return stream_of(process.stdout).read().decode(errors="replace").strip()[:190]
 
 
 def _refuse_other_program(program: str, server: str) -> None:
     """Raise BackupTrouble unless it is MariaDB's own program, of the server's generation or newer."""
     found, wanted = re.search(r"Distrib (\d{1,4})\.|from (\d{1,4})\.", program), re.match(r"(\d{1,4})\.", server)
     if "MariaDB" not in program or found is None:
-        raise BackupTrouble(
+        raise BackupError(
             f"mariadb-dump here is “{program}”, which isn't MariaDB's. Install the package mariadb-client."
         )
     if wanted and int(found[1] or found[2]) < int(wanted[1]):
-        raise BackupTrouble(
+        raise BackupError(
             f"mariadb-dump here is older ({program}) than the server ({server}) and may leave something out. "
             "Install mariadb-client of the server's version."
         )
@@ -305,7 +307,7 @@ def _source(connection: Connection) -> str:
             raise
         if not connection.execute(text("SELECT @@GLOBAL.read_only")).scalar():
             return "primary"
-        raise BackupTrouble(
+        raise BackupError(
             "The database is read-only, so it is probably a replica, and the user may not ask how far behind it is. "
             "No backup was made of it. Let an administrator run: GRANT REPLICA MONITOR ON *.* TO …"
         ) from error
@@ -313,12 +315,12 @@ def _source(connection: Connection) -> str:
         return "primary"
     behind = row["Seconds_Behind_Master"]
     if row["Slave_IO_Running"] != "Yes" or row["Slave_SQL_Running"] != "Yes" or behind is None:
-        raise BackupTrouble(
+        raise BackupError(
             "The database is a replica that has stopped following its primary, so a backup of it would be old. None "
             "was made. Start the replication again, or back up the primary."
         )
     if behind > MAX_SECONDS_BEHIND:
-        raise BackupTrouble(
+        raise BackupError(
             f"The database is a replica that is {behind} seconds behind its primary; more than {MAX_SECONDS_BEHIND} "
             "is too much for a backup. None was made. Wait until it has caught up, or back up the primary."
         )

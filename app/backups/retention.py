@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from app.backups import files
 from app.backups.folder import Backup
-from app.backups.house import House
+from app.backups.installation import Installation
 
 log = logging.getLogger("crm.backups")
 
@@ -19,7 +19,7 @@ BY_HAND = timedelta(days=1)
 _NAMES = {"hourly": "%Y-%m-%d %H", "daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
 
 
-def kept(backups: Sequence[Backup], keep: Mapping[str, int], zone: str) -> set[str]:
+def names_to_keep(backups: Sequence[Backup], keep: Mapping[str, int], zone: str) -> set[str]:
     """Names of those that stay: of each period the newest, the newest of all, and what a person has just made."""
     newest_first = sorted(backups, key=lambda each: (each.made_on, each.name), reverse=True)
     stay = {each.name for each in newest_first[:1]}
@@ -38,10 +38,10 @@ def _is_by_hand(backup: Backup) -> bool:
     return backup.manifest.get("cause") in ("person", "upgrade")
 
 
-def apply(house: House, newest: Backup) -> list[str]:
+def apply(house: Installation, newest: Backup) -> list[str]:
     """Delete those that are not kept, and files that no backup needs any more. Call it with the lock."""
     backups = house.folder.all()
-    stay = kept(backups, house.keep, house.zone) | {newest.name}
+    stay = names_to_keep(backups, house.keep, house.zone) | {newest.name}
     gone = [each for each in backups if each.name not in stay]
     for backup in gone:
         house.folder.delete(backup)
@@ -51,8 +51,8 @@ def apply(house: House, newest: Backup) -> list[str]:
     return [each.name for each in gone]
 
 
-def sweep(house: House) -> int:
+def sweep(house: Installation) -> int:
     """Remove files that no backup needs any more; none while one of the backups can't be read."""
     if house.folder.damaged():
         return 0
-    return files.Pool(house.pool, house.encryption).sweep(house.folder.all())
+    return files.FilePool(house.pool, house.encryption).sweep(house.folder.all())

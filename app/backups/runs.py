@@ -18,12 +18,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.backups import making, s3_copy
-from app.backups.checking import Report
-from app.backups.describing import details_of
+from app.backups import create, s3_copy
+from app.backups.description import details_of
+from app.backups.errors import BackupBusy, BackupError
 from app.backups.folder import Backup
-from app.backups.house import House
-from app.backups.trouble import BackupTrouble, Busy
+from app.backups.installation import Installation
+from app.backups.verify import Report
 from app.domain import audit, backup_runs
 from app.domain.backup_runs import BackupRun
 from app.domain.base import Stamp
@@ -39,7 +39,7 @@ BEAT_SECONDS = 20.0
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """How a run ended, for its row."""
 
     outcome: str
@@ -59,45 +59,47 @@ class Outcome:
 # --- what can be run
 
 
-def back_up(house: House, cause: str) -> Outcome:
+def back_up(house: Installation, cause: str) -> RunOutcome:
     """Make a backup and copy it to S3 if that is set. A copy that fails leaves the backup good."""
-    made = making.make(house, cause)
+    made = create.make(house, cause)
     outcome = _made(made.backup)
     outcome.deleted = made.deleted
     if house.s3:
         try:
             s3_copy.copy(house, made.backup, made.deleted)
             outcome.is_copied = True
-        except BackupTrouble as trouble:
+        except BackupError as trouble:
             outcome.error = f"The backup is good, but it was not copied: {trouble}"
             outcome.remarks.append(outcome.error)
     return outcome
 
 
-def _made(backup: Backup) -> Outcome:
+def _made(backup: Backup) -> RunOutcome:
     sha256, details = backup.manifest["parts"]["database"]["sha256"], details_of(backup)
-    return Outcome("done", backup.name, backup.size, sha256, details=details, remarks=details["remarks"])
+    return RunOutcome("done", backup.name, backup.size, sha256, details=details, remarks=details["remarks"])
 
 
-def outcome_of(report: Report) -> Outcome:
+def outcome_of(report: Report) -> RunOutcome:
     """Of a check or drill."""
     details = {"checked": report.checked, "unchecked": report.unchecked, "faults": report.faults[:20]}
     error = " ".join(report.faults)[:500] or None
-    return Outcome(report.outcome, report.name, error=error, details=details, report=report)
+    return RunOutcome(report.outcome, report.name, error=error, details=details, report=report)
 
 
 # --- the row
 
 
-def record(house: House, kind: str, do: Callable[[House], Outcome], run_id: int | None = None) -> Outcome:
+def record(
+    house: Installation, kind: str, do: Callable[[Installation], RunOutcome], run_id: int | None = None
+) -> RunOutcome:
     """Do it, with a row that says so. Raises BackupTrouble, after the admins were told."""
     key = run_id if run_id is not None else _begin(kind)
     try:
-        outcome = do(replace(house, beat=_Beat(key)))
-    except Busy:
+        outcome = do(replace(house, beat=_Heartbeat(key)))
+    except BackupBusy:
         _wait(key, is_asked=run_id is not None)
         raise
-    except BackupTrouble as trouble:
+    except BackupError as trouble:
         _end(key, kind, None, str(trouble))
         raise
     except Exception as error:
@@ -109,7 +111,7 @@ def record(house: House, kind: str, do: Callable[[House], Outcome], run_id: int 
 
 
 @dataclass
-class _Beat:
+class _Heartbeat:
     """Shows now and then that the run goes on."""
 
     key: int | None
@@ -126,7 +128,7 @@ class _Beat:
 def _begin(kind: str) -> int | None:
     now = datetime.now(UTC)
     with _tolerant(), writing() as session:
-        run = backup_runs.ask(session, kind, Stamp(None, now))
+        run = backup_runs.request_run(session, kind, Stamp(None, now))
         run.outcome, run.started_on, run.seen_on, run.ran_by, run.tries = "running", now, now, process_name(), 1
         session.flush()
         return run.id
@@ -141,7 +143,7 @@ def _wait(key: int | None, is_asked: bool) -> None:
         session.execute(update(BackupRun).where(BackupRun.id == key).values(values))
 
 
-def _end(key: int | None, kind: str, outcome: Outcome | None, error: str) -> None:
+def _end(key: int | None, kind: str, outcome: RunOutcome | None, error: str) -> None:
     """Store how it ended, and tell the admins of what went wrong."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {"outcome": "failed", "ended_on": now, "error": error[:500] or None}

@@ -6,27 +6,27 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.backups.errors import BackupError
 from app.backups.files import PoolFile, files_of
 from app.backups.folder import MANIFEST, POOL, Backup
-from app.backups.house import House
-from app.backups.trouble import BackupTrouble
+from app.backups.installation import Installation
 from app.ops.file_store import StoreAway
 from app.ops.s3_bucket import Bucket, S3Place
 
 
 @contextlib.contextmanager
-def _bucket(house: House) -> Iterator[Bucket]:
+def _bucket(house: Installation) -> Iterator[Bucket]:
     """Raises BackupTrouble for whatever goes wrong inside."""
     if house.s3 is None:
-        raise BackupTrouble("CRM_BACKUP_S3 isn't set.")
+        raise BackupError("CRM_BACKUP_S3 isn't set.")
     url, endpoint = house.s3
     name, _slash, prefix = url.removeprefix("s3://").partition("/")
     try:
         yield Bucket(S3Place(name, f"{prefix}/" if prefix else "", endpoint))
     except ImportError:
-        raise BackupTrouble("CRM_BACKUP_S3 is set, but the package boto3 isn't installed.") from None
+        raise BackupError("CRM_BACKUP_S3 is set, but the package boto3 isn't installed.") from None
     except (StoreAway, FileNotFoundError) as error:
-        raise BackupTrouble(f"{url} refused a step: {error}.") from error
+        raise BackupError(f"{url} refused a step: {error}.") from error
 
 
 def _keys(bucket: Bucket, below: str) -> set[str]:
@@ -34,7 +34,7 @@ def _keys(bucket: Bucket, below: str) -> set[str]:
     return {key for key, _stored_on in bucket.list(below)}
 
 
-def copy(house: House, backup: Backup, deleted: list[str]) -> None:
+def copy(house: Installation, backup: Backup, deleted: list[str]) -> None:
     """Copy a backup with its files, and delete the copies of those that are gone. Raises BackupTrouble."""
     with _bucket(house) as bucket:
         there = _keys(bucket, f"{POOL}/")
@@ -53,7 +53,7 @@ def _key(file: PoolFile) -> str:
     return f"{POOL}/{file.place}"
 
 
-def delete(house: House, names: list[str]) -> None:
+def delete(house: Installation, names: list[str]) -> None:
     """Remove the copies of these backups, the manifests first, and files that no backup needs any more."""
     if not names:
         return
@@ -67,13 +67,13 @@ def delete(house: House, names: list[str]) -> None:
         bucket.delete(sorted(_keys(bucket, f"{POOL}/") - kept))
 
 
-def fetch(house: House, name: str) -> Backup:
+def fetch(house: Installation, name: str) -> Backup:
     """Bring a backup back into the folder, with the files that are missing. Raises BackupTrouble."""
     house.folder.prepare()
     with _bucket(house) as bucket:
         keys = _keys(bucket, f"{name}/")
         if f"{name}/{MANIFEST}" not in keys:
-            raise BackupTrouble(f"There is no backup {name} in {house.folder.path}, nor a copy of it on S3.")
+            raise BackupError(f"There is no backup {name} in {house.folder.path}, nor a copy of it on S3.")
         half = house.folder.begin(name)
         for key in sorted(keys):
             bucket.download(key, half / Path(key).name)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from app.backups.database import PASSING_TABLES, Contents, Facts, TableContents, references_in
+from app.backups.database import PASSING_TABLES, DatabaseContents, Facts, TableContents, references_in
+from app.backups.errors import BackupError
 from app.backups.streams import CHUNK, create
-from app.backups.trouble import BackupTrouble
 from app.domain import stored_files
 from app.ops.file_store import is_digest
 
@@ -41,7 +41,7 @@ class SQLiteDatabase:
         version = f"SQLite {sqlite3.sqlite_version}"
         return Facts(version, version, tuple(schema), head[0] if head else "")
 
-    def dump(self, write: Callable[[bytes], None], workspace: Path) -> Contents:
+    def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
         """Copy the database, check the copy, and write it. Raises BackupTrouble."""
         with _temporary(workspace) as copy:
             with self._open() as original, closing(sqlite3.connect(copy)) as target:
@@ -65,15 +65,15 @@ class SQLiteDatabase:
                 with closing(sqlite3.connect(copy)) as source, closing(self._connect()) as target:
                     source.backup(target)
             except sqlite3.Error as error:
-                raise BackupTrouble(_sentence(self.path, error)) from error
+                raise BackupError(_sentence(self.path, error)) from error
 
-    def contents(self, workspace: Path) -> Contents:
+    def contents(self, workspace: Path) -> DatabaseContents:
         """What is in it now, after a check of the file itself."""
         with self._open() as connection:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
             if verdict != "ok":
-                raise BackupTrouble(f"The SQLite file is damaged ({str(verdict)[:200]}), and the database may be too.")
-            contents = Contents(schema_sha256=_schema_hash(connection))
+                raise BackupError(f"The SQLite file is damaged ({str(verdict)[:200]}), and the database may be too.")
+            contents = DatabaseContents(schema_sha256=_schema_hash(connection))
             for name in _tables(connection):
                 contents.tables[name] = _table_contents(connection, name, contents.references)
             return contents
@@ -116,12 +116,12 @@ class SQLiteDatabase:
     def _open(self) -> Iterator[sqlite3.Connection]:
         """The database, which must exist. Raises BackupTrouble."""
         if not self.path.exists():
-            raise BackupTrouble(f"There is no SQLite database {self.path}.")
+            raise BackupError(f"There is no SQLite database {self.path}.")
         try:
             with closing(self._connect()) as connection:
                 yield connection
         except sqlite3.Error as error:
-            raise BackupTrouble(_sentence(self.path, error)) from error
+            raise BackupError(_sentence(self.path, error)) from error
 
 
 def _copy(original: sqlite3.Connection, target: sqlite3.Connection, workspace: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from backports.zstd import CompressionParameter, ZstdError, ZstdFile
 
 from app.backups.encryption import Encryption, decrypting, encrypting
-from app.backups.trouble import BackupTrouble
+from app.backups.errors import BackupError
 
 CHUNK = 1024 * 1024
 #: 3 is zstd's own default: on dumps about as small as gzip -9, and ten times as fast.
@@ -23,7 +23,7 @@ _OPTIONS: Mapping[int, int] = {CompressionParameter.compression_level: LEVEL, Co
 
 
 @dataclass(frozen=True)
-class Part:
+class BackupFile:
     """One file of a backup, as its manifest describes it."""
 
     file: str
@@ -53,7 +53,7 @@ class PartWriter:
         self._pack.write(data)
 
 
-def write_part(path: Path, encryption: Encryption, fill: Callable[[PartWriter], None]) -> Part:
+def write_part(path: Path, encryption: Encryption, fill: Callable[[PartWriter], None]) -> BackupFile:
     """Write a part and read it back. The name gets the suffixes. Raises BackupTrouble, OSError."""
     path = path.with_name(f"{path.name}.zst{encryption.suffix}")
     with create(path) as target:
@@ -63,7 +63,7 @@ def write_part(path: Path, encryption: Encryption, fill: Callable[[PartWriter], 
             fill(writer)
         target.flush()
         os.fsync(target.fileno())
-    return Part(path.name, path.stat().st_size, sha256_of(path), writer.size, writer.digest.hexdigest())
+    return BackupFile(path.name, path.stat().st_size, sha256_of(path), writer.size, writer.digest.hexdigest())
 
 
 def create(path: Path) -> Any:
@@ -83,7 +83,7 @@ def _chunks(path: Path, plain: Any) -> Iterator[bytes]:
         while chunk := plain.read(CHUNK):
             yield chunk
     except (ZstdError, EOFError, zlib.error) as error:
-        raise BackupTrouble(f"{path.name} is damaged: {str(error) or 'it ends too early'}.") from error
+        raise BackupError(f"{path.name} is damaged: {str(error) or 'it ends too early'}.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -18,10 +18,9 @@ from app.channels.inbound_fields import clean
 from app.channels.provider import (
     STATES,
     Abilities,
-    Accepted,
+    AccountSetting,
     BadSignature,
     CallUpdate,
-    CannotAsk,
     Event,
     Inbound,
     IncomingMessage,
@@ -31,13 +30,14 @@ from app.channels.provider import (
     OutgoingCall,
     OutgoingMessage,
     OutgoingReaction,
+    ProviderAcceptance,
     ProviderKind,
-    Refused,
-    Setting,
+    ProviderRefusal,
+    StatusUnavailable,
     StatusUpdate,
 )
 from app.channels.setting_checks import yes_no_problem
-from app.lib import tone
+from app.lib import sample_audio
 from app.lib.sample_files import SAMPLES
 
 CHANNELS = ("whatsapp", "sms", "email", "voice")
@@ -61,13 +61,13 @@ class ConsoleProvider:
         #: Reads a file that the person who plays the customer has sent, by its digest. Raises OSError.
         self.open_file: Callable[[str], BinaryIO] | None = None
 
-    def send(self, message: OutgoingMessage) -> Accepted:
+    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Accept the message. The provider's id is made from our key, so sending twice makes one."""
         if message.to.endswith(REFUSED):
-            raise Refused("The number doesn't exist.", permanent=True, code="21211")
+            raise ProviderRefusal("The number doesn't exist.", permanent=True, code="21211")
         if message.to.endswith(BUSY):
-            raise Refused("Too many messages at once.", code="20429", retry_after=1.0)
-        return Accepted(f"console-{message.key}")
+            raise ProviderRefusal("Too many messages at once.", code="20429", retry_after=1.0)
+        return ProviderAcceptance(f"console-{message.key}")
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
         """Whatever was handed over was accepted."""
@@ -94,7 +94,7 @@ class ConsoleProvider:
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
         """A file that the person who plays the customer has chosen on the console's page, or one that is made up."""
         if (found := _TONE.fullmatch(media.address)) is not None:
-            return "audio/wav", tone.wav(int(found[1]))
+            return "audio/wav", sample_audio.wav_tone(int(found[1]))
         if (sample := SAMPLES.get(media.address.removeprefix(SAMPLE_MARK))) is not None:
             return sample[0], sample[1]()
         if self.open_file is None or not media.address.startswith(FILE_MARK):
@@ -113,17 +113,17 @@ class ConsoleProvider:
     def react(self, reaction: OutgoingReaction) -> None:
         """Accept the reaction."""
 
-    def call(self, call: OutgoingCall) -> Accepted:
+    def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """Accept the call; the console page plays how it goes on."""
         if call.customer.endswith(REFUSED):
-            raise Refused("The number doesn't exist.", permanent=True, code="21211")
+            raise ProviderRefusal("The number doesn't exist.", permanent=True, code="21211")
         if call.customer.endswith(BUSY):
-            raise Refused("Too many calls at once.", code="20429", retry_after=1.0)
-        return Accepted(f"console-{call.key}", "queued")
+            raise ProviderRefusal("Too many calls at once.", code="20429", retry_after=1.0)
+        return ProviderAcceptance(f"console-{call.key}", "queued")
 
     def templates(self) -> list[ListedTemplate]:
         """It registers none: our own templates are sent as they are."""
-        raise CannotAsk
+        raise StatusUnavailable
 
     def check(self) -> str:
         """There is nothing to reach."""
@@ -203,14 +203,14 @@ KIND = ProviderKind(
     "Console (sends nothing)",
     CHANNELS,
     (
-        Setting(
+        AccountSetting(
             "record_outgoing",
             "Record calls made from the CRM",
             "yes or no. Unless it is no, a played call that was answered has a made-up recording.",
             is_required=False,
             check=yes_no_problem,
         ),
-        Setting(
+        AccountSetting(
             "key",
             "Key",
             "Optional. Programs that play the customer send it in the header X-Console-Key.",

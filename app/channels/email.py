@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from app.channels.base import ChannelError, Content, DeliveryUnknown
 from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline
-from app.lib.deadline import Cutter
+from app.lib.deadline import DeadlineWatchdog
 
 #: Scheme of CRM_SMTP_URL -> its default port.
 DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -91,7 +91,7 @@ class Email:
     @contextmanager
     def connection(self) -> Iterator[smtplib.SMTP]:
         """A connection that is ready to send, for TOTAL_SECONDS at most. Raises ChannelError."""
-        with Cutter(TOTAL_SECONDS) as cutter:
+        with DeadlineWatchdog(TOTAL_SECONDS) as cutter:
             connection = self._open(cutter)
             try:
                 yield connection
@@ -116,7 +116,7 @@ class Email:
             message.add_attachment(each.data, maintype=kind, subtype=subtype, filename=each.name)
         return message
 
-    def _open(self, cutter: Cutter) -> smtplib.SMTP:
+    def _open(self, cutter: DeadlineWatchdog) -> smtplib.SMTP:
         """A connection to the server, encrypted and signed in as configured. Its errors say nothing about a message."""
         connection = _Connection(self.server, self.timeout, cutter, self.tls)
         try:
@@ -156,7 +156,7 @@ class Email:
 class _Connection(smtplib.SMTP):
     """A connection that ends at a deadline, and when the server says too much."""
 
-    def __init__(self, server: Server, timeout: float, cutter: Cutter, tls: ssl.SSLContext) -> None:
+    def __init__(self, server: Server, timeout: float, cutter: DeadlineWatchdog, tls: ssl.SSLContext) -> None:
         super().__init__(timeout=timeout)
         self._host, self._cutter = server.host, cutter
         self._tls = tls if server.scheme == "smtps" else None

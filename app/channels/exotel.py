@@ -29,14 +29,14 @@ from app.channels.http_client import (
 from app.channels.inbound_fields import mapping, one_line, with_query
 from app.channels.provider import (
     Abilities,
-    Accepted,
-    CannotAsk,
+    AccountSetting,
     ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
+    ProviderAcceptance,
     ProviderKind,
-    Setting,
+    StatusUnavailable,
     StatusUpdate,
 )
 from app.channels.reasons import refusal
@@ -53,19 +53,21 @@ _SID = partial(form_problem, re.compile(r"[A-Za-z0-9_-]{1,64}"), "It has letters
 _HEADER = partial(form_problem, re.compile(r"[A-Za-z0-9]{3,11}"), "A header has 3 to 11 letters or digits.")
 
 SETTINGS = (
-    Setting("account_sid", "Account SID", "In Exotel's dashboard under API settings.", check=_SID),
-    Setting("api_key", "API key", "In the same place.", True, check=secret_problem),
-    Setting("api_token", "API token", "In the same place.", True, check=secret_problem),
-    Setting("header", "SMS header", "The sender registered on DLT, such as ESHINB.", False, False, check=_HEADER),
-    Setting("dlt_entity_id", "DLT entity ID", "Of the principal entity.", False, False, check=_DIGITS),
-    Setting(
+    AccountSetting("account_sid", "Account SID", "In Exotel's dashboard under API settings.", check=_SID),
+    AccountSetting("api_key", "API key", "In the same place.", True, check=secret_problem),
+    AccountSetting("api_token", "API token", "In the same place.", True, check=secret_problem),
+    AccountSetting(
+        "header", "SMS header", "The sender registered on DLT, such as ESHINB.", False, False, check=_HEADER
+    ),
+    AccountSetting("dlt_entity_id", "DLT entity ID", "Of the principal entity.", False, False, check=_DIGITS),
+    AccountSetting(
         "from",
         "ExoPhones",
         "The account's telephone numbers, comma-separated. The first one is the caller id where none is chosen.",
         is_required=False,
         check=numbers_problem,
     ),
-    Setting(
+    AccountSetting(
         "record_outgoing",
         "Record calls made from the CRM",
         "yes or no. Tell the people you call.",
@@ -73,7 +75,7 @@ SETTINGS = (
         default="no",
         check=yes_no_problem,
     ),
-    Setting(
+    AccountSetting(
         "host",
         "Cluster",
         "api.in.exotel.com (Mumbai) or api.exotel.com (Singapore).",
@@ -103,7 +105,7 @@ class Exotel(ExotelInbound):
 
     # --- messages
 
-    def send(self, message: OutgoingMessage) -> Accepted:
+    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Send an SMS."""
         response = self._ask("POST", "Sms/send.json", self._sms(message))
         sent = mapping(mapping(response.json()).get("SMSMessage"))
@@ -113,7 +115,7 @@ class Exotel(ExotelInbound):
         if SMS_STATES.get(status) == "failed":
             reason, code = failure_of(status, sent.get("DetailedStatusCode"))
             raise refusal(reason, code)
-        return Accepted(sid)
+        return ProviderAcceptance(sid)
 
     def _sms(self, message: OutgoingMessage) -> dict[str, str]:
         """The form of an SMS. Outside India there is no DLT."""
@@ -147,7 +149,7 @@ class Exotel(ExotelInbound):
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
         """What became of an SMS. Exotel can only be asked by its own id."""
         if not provider_id:
-            raise CannotAsk("Exotel can't be asked by number or text.")
+            raise StatusUnavailable("Exotel can't be asked by number or text.")
         response = self._get(f"SMS/Messages/{quote(provider_id, safe='')}.json")
         if response is None:
             return None
@@ -159,10 +161,10 @@ class Exotel(ExotelInbound):
 
     # --- calls
 
-    def call(self, call: OutgoingCall) -> Accepted:
+    def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """Ring the person; when they answer, ring the customer and connect both."""
         if not self.exophones:
-            raise CannotAsk("This account has no telephone.")
+            raise StatusUnavailable("This account has no telephone.")
         form = {
             "From": call.person,
             "To": call.customer,
@@ -177,7 +179,7 @@ class Exotel(ExotelInbound):
         sid = mapping(mapping(response.json()).get("Call")).get("Sid")
         if not isinstance(sid, str) or not sid:
             raise DeliveryUnknown(NO_ANSWER)
-        return Accepted(sid)
+        return ProviderAcceptance(sid)
 
     # --- files, account
 
@@ -191,7 +193,7 @@ class Exotel(ExotelInbound):
 
     def templates(self) -> list[ListedTemplate]:
         """Exotel keeps none: they are registered on a DLT platform."""
-        raise CannotAsk("Exotel has no list of templates. Please enter those of the DLT platform.")
+        raise StatusUnavailable("Exotel has no list of templates. Please enter those of the DLT platform.")
 
     def check(self) -> str:
         """Ask for one call."""

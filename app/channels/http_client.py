@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from app.channels import http_exchange
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.http_exchange import HttpRequest, HttpResponse, NoAnswer, NotConnected, Terms, read_json
+from app.channels.http_exchange import HttpRequest, HttpResponse, NoResponse, NotConnected, RequestTerms, read_json
 from app.lib import outbound_url
 from app.lib.outbound_url import BadAddress
 
@@ -95,11 +95,11 @@ class HttpClient:
         except BadAddress as bad:
             raise ChannelError(BAD_HOST, permanent=True) from bad
         try:
-            return http_exchange.exchange(target, request, Terms(seconds, private, self._tls))
+            return http_exchange.exchange(target, request, RequestTerms(seconds, private, self._tls))
         except NotConnected as failed:
             is_tls = isinstance(failed.reason, ssl.SSLCertVerificationError)
             raise ChannelError(NO_TLS if is_tls else NO_CONNECTION) from failed
-        except NoAnswer as failed:
+        except NoResponse as failed:
             raise DeliveryUnknown(NO_ANSWER) from failed
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline, outbound_url
-from app.lib.deadline import Cutter
+from app.lib.deadline import DeadlineWatchdog
 from app.lib.outbound_url import BadAddress, Resolver, Target
 
 #: Bytes of a response that are read, unless the caller wants another number.
@@ -40,7 +40,7 @@ class NotConnected(_Failed):
     """There was no connection, so the request surely did not arrive."""
 
 
-class NoAnswer(_Failed):
+class NoResponse(_Failed):
     """The request may have arrived, but there is no response."""
 
 
@@ -77,7 +77,7 @@ class HttpResponse:
 
 
 @dataclass(frozen=True)
-class Terms:
+class RequestTerms:
     """On which terms a request goes out."""
 
     #: From the look-up of the host to the last byte of the response.
@@ -89,9 +89,9 @@ class Terms:
     resolver: Resolver = socket.getaddrinfo
 
 
-def exchange(target: Target, request: HttpRequest, terms: Terms) -> HttpResponse:
+def exchange(target: Target, request: HttpRequest, terms: RequestTerms) -> HttpResponse:
     """The response, whatever its status. Raises NotConnected, NoAnswer."""
-    with Cutter(max(0.01, terms.seconds)) as cutter:
+    with DeadlineWatchdog(max(0.01, terms.seconds)) as cutter:
         connection = _Connection(target, cutter, terms)
         try:
             _connect(connection)
@@ -105,7 +105,7 @@ class _Connection(http.client.HTTPConnection):
 
     auto_open = 0
 
-    def __init__(self, target: Target, cutter: Cutter, terms: Terms) -> None:
+    def __init__(self, target: Target, cutter: DeadlineWatchdog, terms: RequestTerms) -> None:
         super().__init__(target.host, target.port)
         self.default_port = 443 if target.scheme == "https" else 80
         self.target, self.cutter, self.terms = target, cutter, terms
@@ -123,7 +123,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock = made
 
 
-def _first_that_answers(addresses: list[str], port: int, cutter: Cutter) -> socket.socket:
+def _first_that_answers(addresses: list[str], port: int, cutter: DeadlineWatchdog) -> socket.socket:
     failed: OSError | None = None
     for address in addresses[: deadline.MAX_ADDRESSES]:
         try:
@@ -146,13 +146,13 @@ def _ask(connection: _Connection, path: str, request: HttpRequest) -> HttpRespon
         connection.request(request.method, path, request.body or None, dict(request.headers) | {"Connection": "close"})
         response = connection.getresponse()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NoAnswer(TimeoutError() if connection.cutter.is_late else error) from error
+        raise NoResponse(TimeoutError() if connection.cutter.is_late else error) from error
     headers = {name.lower(): value for name, value in response.getheaders()}
     body, cut = _read(response, connection.cutter, request.max_bytes)
     return HttpResponse(response.status, headers, body, cut)
 
 
-def _read(response: http.client.HTTPResponse, cutter: Cutter, max_bytes: int) -> tuple[bytes, str]:
+def _read(response: http.client.HTTPResponse, cutter: DeadlineWatchdog, max_bytes: int) -> tuple[bytes, str]:
     """The body, and why it was cut."""
     chunks, size = [], 0
     try:

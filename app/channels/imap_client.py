@@ -25,10 +25,10 @@ from app.channels.mail_account import (
     server_settings,
     trusted,
 )
-from app.channels.provider import Accepted, OutgoingMessage, ProviderKind, Refused, Setting
+from app.channels.provider import AccountSetting, OutgoingMessage, ProviderAcceptance, ProviderKind, ProviderRefusal
 from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline
-from app.lib.deadline import Cutter
+from app.lib.deadline import DeadlineWatchdog
 
 #: Seconds that the server may take for each answer; TOTAL_SECONDS for all that is fetched at once, less than a job has.
 TIMEOUT = 15.0
@@ -145,7 +145,7 @@ class ImapClient:
     @contextmanager
     def _selected(self) -> Iterator[tuple[_Connection, int, int]]:
         """(connection, UIDVALIDITY, UIDNEXT) of the folder, opened read-only. Raises ChannelError."""
-        with Cutter(TOTAL_SECONDS) as cutter:
+        with DeadlineWatchdog(TOTAL_SECONDS) as cutter:
             connection = self._open(cutter)
             try:
                 yield connection, *_ask(lambda: self._select(connection))
@@ -156,7 +156,7 @@ class ImapClient:
                 with suppress(*_FAULTS):
                     connection.shutdown()
 
-    def _open(self, cutter: Cutter) -> _Connection:
+    def _open(self, cutter: DeadlineWatchdog) -> _Connection:
         """A connection, encrypted and signed in. The server's own words are left out: they may hold the user's name."""
         box = self.mailbox
         try:
@@ -269,7 +269,7 @@ def _utf7(name: str) -> str:
 class _Connection(imaplib.IMAP4):
     """A connection that ends at a deadline, and when the server says more than was asked for."""
 
-    def __init__(self, box: Mailbox, timeout: float, cutter: Cutter, tls: ssl.SSLContext) -> None:
+    def __init__(self, box: Mailbox, timeout: float, cutter: DeadlineWatchdog, tls: ssl.SSLContext) -> None:
         self._cutter, self._seconds = cutter, timeout
         self._tls = tls if box.security == "tls" else None
         self.begin_exchange()
@@ -336,9 +336,9 @@ class ImapProvider(MailAccount):
         mailbox = Mailbox(values["host"], port, security, values["user"], values["password"], folder)
         self.client = ImapClient(mailbox, TIMEOUT, trusted(values) if security != "none" else None)
 
-    def send(self, message: OutgoingMessage) -> Accepted:
+    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """This kind only receives."""
-        raise Refused("This account only receives email. Please choose one that sends.", permanent=True)
+        raise ProviderRefusal("This account only receives email. Please choose one that sends.", permanent=True)
 
     def check(self) -> str:
         """Sign in and open the folder."""
@@ -356,9 +356,11 @@ KIND = ProviderKind(
     channels=(),
     settings=(
         *server_settings(PORTS),
-        Setting("folder", "Folder", "Which folder is read.", is_required=False, default="INBOX", check=check_line),
-        Setting("address", "Address", "The address whose mail arrives here.", check=check_address),
-        Setting(
+        AccountSetting(
+            "folder", "Folder", "Which folder is read.", is_required=False, default="INBOX", check=check_line
+        ),
+        AccountSetting("address", "Address", "The address whose mail arrives here.", check=check_address),
+        AccountSetting(
             "opens",
             "A new email opens",
             "ticket, lead or nothing. Automatic emails and answers never open anything.",
@@ -367,27 +369,27 @@ KIND = ProviderKind(
             check=_check_opens,
             options=OPENS,
         ),
-        Setting(
+        AccountSetting(
             "owner", "Owner", "Username: who is responsible for what emails open.", is_required=False, check=check_line
         ),
-        Setting(
+        AccountSetting(
             "assign_to_role",
             "Assigned to",
             "Role whose round robin serves it; without it, Support User for tickets and Sales User for leads.",
             is_required=False,
             check=check_line,
         ),
-        Setting(
+        AccountSetting(
             "ticket_subject",
             "Ticket subject",
             "Which of the ticket subjects they get; without it, the last one.",
             is_required=False,
             check=check_line,
         ),
-        Setting(
+        AccountSetting(
             "answer_account", "Answers are sent by", "Name of an smtp account.", is_required=False, check=check_line
         ),
-        Setting(
+        AccountSetting(
             "authserv_id",
             "Trusted mail check",
             "The name by which your mail server signs Authentication-Results. Forged senders are recognised by it.",

@@ -23,7 +23,7 @@ def header(request: Inbound, name: str) -> str:
     return next((value for key, value in request.headers.items() if key.lower() == name.lower()), "")
 
 
-def first(fields: Mapping[str, list[str]], name: str, most: int = MAX_ID) -> str:
+def first_value(fields: Mapping[str, list[str]], name: str, most: int = MAX_ID) -> str:
     """The first value of a field on one line; "" = it isn't there."""
     return one_line((fields.get(name) or [""])[0], most)
 
@@ -43,7 +43,7 @@ def one_line(value: Any, most: int = MAX_ID) -> str:
 
 def field_id(fields: Mapping[str, list[str]], name: str) -> str:
     """The identifier in a field. Raises NotUnderstood."""
-    return identifier(first(fields, name, MAX_ID + 1), name)
+    return identifier(first_value(fields, name, MAX_ID + 1), name)
 
 
 def identifier(value: Any, what: str) -> str:

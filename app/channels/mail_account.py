@@ -9,19 +9,19 @@ from email.utils import parseaddr
 
 from app.channels.base import ChannelError
 from app.channels.provider import (
-    Accepted,
+    AccountSetting,
     BadSignature,
-    CannotAsk,
     Event,
     Inbound,
     ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
-    Setting,
+    ProviderAcceptance,
+    StatusUnavailable,
     StatusUpdate,
 )
-from app.lib.identity import is_email
+from app.lib.identity_numbers import is_email
 
 #: How the connection is protected.
 SECURITY = ("tls", "starttls", "none")
@@ -29,13 +29,13 @@ SECURITY = ("tls", "starttls", "none")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
-def server_settings(ports: Mapping[str, int]) -> tuple[Setting, ...]:
+def server_settings(ports: Mapping[str, int]) -> tuple[AccountSetting, ...]:
     """The settings of a server; `ports` gives its usual port by security."""
     usual = ", ".join(f"{port} ({security})" for security, port in ports.items())
     return (
-        Setting("host", "Server", "For example mail.example.in.", check=_check_host, is_destination=True),
-        Setting("port", "Port", f"Usually {usual}.", is_required=False, check=_check_port, is_destination=True),
-        Setting(
+        AccountSetting("host", "Server", "For example mail.example.in.", check=_check_host, is_destination=True),
+        AccountSetting("port", "Port", f"Usually {usual}.", is_required=False, check=_check_port, is_destination=True),
+        AccountSetting(
             "security",
             "Encryption",
             "tls, starttls or none; none only for a server on this machine.",
@@ -45,8 +45,10 @@ def server_settings(ports: Mapping[str, int]) -> tuple[Setting, ...]:
             options=SECURITY,
             is_destination=True,
         ),
-        Setting("user", "User", "Often the email address.", is_required=False, check=check_line),
-        Setting("password", "Password", "Often an app password.", is_secret=True, is_required=False, check=check_line),
+        AccountSetting("user", "User", "Often the email address.", is_required=False, check=check_line),
+        AccountSetting(
+            "password", "Password", "Often an app password.", is_secret=True, is_required=False, check=check_line
+        ),
     )
 
 
@@ -67,7 +69,7 @@ def trusted(values: Mapping[str, str]) -> ssl.SSLContext:
 
 
 #: Optional; for servers with a certificate of their own.
-CA_FILE = Setting(
+CA_FILE = AccountSetting(
     "ca_file",
     "File of trusted certificates",
     "Only for a server whose certificate no public authority has signed: a PEM file on the CRM's server.",
@@ -102,7 +104,7 @@ class MailAccount:
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
         """A mail server can't be asked."""
-        raise CannotAsk("A mail server can't say what became of an email.")
+        raise StatusUnavailable("A mail server can't say what became of an email.")
 
     def verify(self, request: Inbound) -> None:
         """Mail servers make no requests."""
@@ -120,10 +122,10 @@ class MailAccount:
         """Files come in the mail itself."""
         raise ChannelError("Files of emails are stored when they arrive.", permanent=True)
 
-    def call(self, call: OutgoingCall) -> Accepted:
+    def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """A mail server has no telephone."""
-        raise CannotAsk("An email account can't make calls.")
+        raise StatusUnavailable("An email account can't make calls.")
 
     def templates(self) -> list[ListedTemplate]:
         """Mail servers have no templates."""
-        raise CannotAsk("A mail server has no list of templates.")
+        raise StatusUnavailable("A mail server has no list of templates.")

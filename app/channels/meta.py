@@ -27,15 +27,15 @@ from app.channels.meta_errors import error_of
 from app.channels.meta_inbound import MetaInbound
 from app.channels.provider import (
     Abilities,
-    Accepted,
-    CannotAsk,
+    AccountSetting,
     ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
     OutgoingReaction,
+    ProviderAcceptance,
     ProviderKind,
-    Setting,
+    StatusUnavailable,
     StatusUpdate,
 )
 from app.channels.reasons import refusal
@@ -59,26 +59,26 @@ _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _DIGITS = partial(form_problem, re.compile(r"[0-9]{5,30}"), "It consists of digits.")
 
 SETTINGS = (
-    Setting("phone_number_id", "Phone number ID", "In the Meta app under WhatsApp, API setup.", check=_DIGITS),
-    Setting(
+    AccountSetting("phone_number_id", "Phone number ID", "In the Meta app under WhatsApp, API setup.", check=_DIGITS),
+    AccountSetting(
         "access_token", "Access token", "Of a system user with whatsapp_business_messaging.", True, check=secret_problem
     ),
-    Setting(
+    AccountSetting(
         "business_account_id",
         "WhatsApp Business account ID",
         "Beside the phone number ID. Needed for the list of templates only.",
         is_required=False,
         check=_DIGITS,
     ),
-    Setting("app_secret", "App secret", "In the Meta app under Settings, Basic.", True, check=secret_problem),
-    Setting(
+    AccountSetting("app_secret", "App secret", "In the Meta app under Settings, Basic.", True, check=secret_problem),
+    AccountSetting(
         "verify_token",
         "Verify token",
         "Any text of yours. Enter it in the Meta app, too, where the webhook is set up.",
         True,
         check=secret_problem,
     ),
-    Setting(
+    AccountSetting(
         "return_key",
         "Return our key",
         "yes or no. With yes, Meta's reports name our message, which resolves one whose fate was unknown. Meta's "
@@ -103,7 +103,7 @@ class Meta(MetaInbound):
 
     # --- messages
 
-    def send(self, message: OutgoingMessage) -> Accepted:
+    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Send one message. A file is handed over first, if it isn't at an address of its own."""
         if message.channel != "whatsapp":
             raise refusal("wrong_channel")
@@ -123,7 +123,7 @@ class Meta(MetaInbound):
         provider_id = sent[0].get("id") if sent else None
         if not isinstance(provider_id, str) or not provider_id:
             raise DeliveryUnknown(NO_ANSWER)
-        return Accepted(provider_id)
+        return ProviderAcceptance(provider_id)
 
     def react(self, reaction: OutgoingReaction) -> None:
         """Send a reaction, or take it back."""
@@ -210,11 +210,11 @@ class Meta(MetaInbound):
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
         """Meta can't be asked. Its reports say what became of a message, with our key if the account asks for that."""
-        raise CannotAsk("Meta has no way to ask for a message.")
+        raise StatusUnavailable("Meta has no way to ask for a message.")
 
-    def call(self, call: OutgoingCall) -> Accepted:
+    def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """Not at Meta."""
-        raise CannotAsk("This account has no telephone.")
+        raise StatusUnavailable("This account has no telephone.")
 
     # --- files, account
 
@@ -232,7 +232,7 @@ class Meta(MetaInbound):
     def templates(self) -> list[ListedTemplate]:
         """The templates of the WhatsApp Business account; they serve all its numbers."""
         if not self._business_account_id:
-            raise CannotAsk("The account has no WhatsApp Business account ID.")
+            raise StatusUnavailable("The account has no WhatsApp Business account ID.")
         path = f"{self._business_account_id}/message_templates"
         fields, after, found = "id,name,language,status,category,components", "", list[ListedTemplate]()
         for _ in range(template_lists.MAX_PAGES):

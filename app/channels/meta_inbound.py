@@ -12,7 +12,7 @@ from typing import Any
 from app.channels.inbound_fields import (
     clean,
     clean_json,
-    first,
+    first_value,
     header,
     identifier,
     international,
@@ -48,8 +48,8 @@ class MetaInbound:
     def verify(self, request: Inbound) -> None:
         """Check the handshake's token, or X-Hub-Signature-256 over the body as it came."""
         if request.method == "GET":
-            told, expected = first(request.query, "hub.verify_token", 1000), self._verify_token
-            is_right = first(request.query, "hub.mode") == "subscribe"
+            told, expected = first_value(request.query, "hub.verify_token", 1000), self._verify_token
+            is_right = first_value(request.query, "hub.mode") == "subscribe"
         else:
             told = header(request, "X-Hub-Signature-256")
             expected = "sha256=" + hmac.new(self._app_secret.encode(), request.body, hashlib.sha256).hexdigest()
@@ -62,7 +62,7 @@ class MetaInbound:
         """The handshake's challenge, as plain text so that no browser runs it; else nothing."""
         if request.method != "GET":
             return 200, "text/plain; charset=utf-8", ""
-        return 200, "text/plain; charset=utf-8", first(request.query, "hub.challenge")
+        return 200, "text/plain; charset=utf-8", first_value(request.query, "hub.challenge")
 
     def parse(self, request: Inbound) -> list[Event]:
         """All messages and states of a batch that concern our number. Raises NotUnderstood with what could be read."""

@@ -17,7 +17,7 @@ from app.channels.base import ChannelError
 STATES = ("queued", "sent", "delivered", "read", "failed")
 
 
-class Refused(ChannelError):
+class ProviderRefusal(ChannelError):
     """The provider refused a message."""
 
     def __init__(self, sentence: str, *, permanent: bool = False, code: str = "", retry_after: float = 0.0) -> None:
@@ -26,7 +26,7 @@ class Refused(ChannelError):
         self.code, self.retry_after = code, retry_after
 
 
-class OptedOut(Refused):
+class OptedOut(ProviderRefusal):
     """The recipient does not want our messages: they have written STOP, or are on a do-not-disturb list."""
 
 
@@ -43,7 +43,7 @@ class NotUnderstood(Exception):
         self.events = tuple(events)
 
 
-class CannotAsk(Exception):
+class StatusUnavailable(Exception):
     """The provider has no way to say what became of a message."""
 
 
@@ -122,7 +122,7 @@ class OutgoingMessage:
 
 
 @dataclass(frozen=True)
-class Accepted:
+class ProviderAcceptance:
     """The provider has taken a message or call."""
 
     provider_id: str
@@ -237,7 +237,7 @@ Event = IncomingMessage | StatusUpdate | CallUpdate
 class Provider(Protocol):
     """A client of one account. Each method ends within a total deadline."""
 
-    def send(self, message: OutgoingMessage) -> Accepted:
+    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Send a message.
 
         Raises Refused (`permanent` when no further attempt can succeed) and ChannelError when it was surely not
@@ -263,7 +263,7 @@ class Provider(Protocol):
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
         """MIME type and content of a file or recording. Raises ChannelError, also when it is too large."""
 
-    def call(self, call: OutgoingCall) -> Accepted:
+    def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """Connect two telephones. Raises CannotAsk where the provider has no telephone, else like `send`."""
 
     def templates(self) -> list[ListedTemplate]:
@@ -274,7 +274,7 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class Reacting(Protocol):
+class ReactionProvider(Protocol):
     """A provider that can send reactions."""
 
     def react(self, reaction: OutgoingReaction) -> None:
@@ -297,7 +297,7 @@ class Abilities:
 
 
 @dataclass(frozen=True)
-class Setting:
+class AccountSetting:
     """One setting of an account."""
 
     key: str
@@ -324,7 +324,7 @@ class ProviderKind:
     label: str
     #: Of whatsapp, sms, email and voice, those it serves.
     channels: tuple[str, ...]
-    settings: tuple[Setting, ...]
+    settings: tuple[AccountSetting, ...]
     #: Settings by key -> the client. Raises ValueError for settings that contradict each other.
     make: Callable[[Mapping[str, str]], Provider]
     #: By channel.

@@ -6,7 +6,7 @@ A provider's own words are never shown: they may hold the number that a mask hid
 from __future__ import annotations
 
 from app.channels.http_client import HttpResponse
-from app.channels.provider import OptedOut, Refused
+from app.channels.provider import OptedOut, ProviderRefusal
 
 #: Reason -> what a person reads. Each provider's codes lead to these.
 SENTENCES = {
@@ -64,9 +64,9 @@ LASTING = frozenset(
 _UNWANTED = frozenset({"opted_out", "do_not_disturb"})
 
 
-def refusal(reason: str, code: str = "", retry_after: float = 0.0) -> Refused:
+def refusal(reason: str, code: str = "", retry_after: float = 0.0) -> ProviderRefusal:
     """The error for a reason."""
-    kind = OptedOut if reason in _UNWANTED else Refused
+    kind = OptedOut if reason in _UNWANTED else ProviderRefusal
     return kind(SENTENCES[reason], permanent=reason in LASTING, code=code, retry_after=retry_after)
 
 

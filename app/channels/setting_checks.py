@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from app.channels.provider import Setting
+from app.channels.provider import AccountSetting
 from app.lib import phone
 
 _SECRET = re.compile(r"[!-~]{1,1000}")
@@ -37,7 +37,7 @@ def form_problem(form: re.Pattern[str], sentence: str, value: str) -> str | None
     return None if form.fullmatch(value) else sentence
 
 
-def check_settings(fields: tuple[Setting, ...], settings: Mapping[str, str]) -> dict[str, str]:
+def check_settings(fields: tuple[AccountSetting, ...], settings: Mapping[str, str]) -> dict[str, str]:
     """All settings with their defaults. Raises ValueError with the first problem's sentence."""
     found = {each.key: (settings.get(each.key) or each.default).strip() for each in fields}
     for each in fields:

@@ -13,7 +13,14 @@ from app.channels.base import ChannelError
 from app.channels.email import MAX_SUBJECT, Email, RecipientRefused, Server, one_address
 from app.channels.file_rules import MAIL_FILES
 from app.channels.mail_account import CA_FILE, MailAccount, check_address, security_of, server_settings, trusted
-from app.channels.provider import Abilities, Accepted, OutgoingMessage, ProviderKind, Refused, Setting
+from app.channels.provider import (
+    Abilities,
+    AccountSetting,
+    OutgoingMessage,
+    ProviderAcceptance,
+    ProviderKind,
+    ProviderRefusal,
+)
 from app.lib.mail_addresses import message_ids
 
 #: Seconds for each reply of the server; email.TOTAL_SECONDS for all of them.
@@ -39,20 +46,20 @@ class SmtpProvider(MailAccount):
         self.address = parseaddr(self.sender)[1].lower()
         self._smtp = Email(server, self.sender, TIMEOUT, trusted(values) if security != "none" else None)
 
-    def send(self, message: OutgoingMessage) -> Accepted:
+    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Send an email. The provider's id is its Message-ID, without angle brackets."""
         others = (*message.also_to, *message.cc)
         if len(others) > MAX_CC:
-            raise Refused(f"An email can have up to {MAX_CC} cc addresses.", permanent=True)
+            raise ProviderRefusal(f"An email can have up to {MAX_CC} cc addresses.", permanent=True)
         mail = self.compose(message)
         raw = mail.as_bytes()
         if len(raw) > MAX_BYTES:
-            raise Refused("The email with its files is larger than 25 MB. Please attach less.", permanent=True)
+            raise ProviderRefusal("The email with its files is larger than 25 MB. Please attach less.", permanent=True)
         try:
             self._smtp.deliver(raw, list(dict.fromkeys((message.to, *others))))
         except RecipientRefused as error:
-            raise Refused(_refused_recipient(error), permanent=error.permanent, code=str(error.code)) from error
-        return Accepted(message_ids(str(mail["Message-ID"]))[0], "sent")
+            raise ProviderRefusal(_refused_recipient(error), permanent=error.permanent, code=str(error.code)) from error
+        return ProviderAcceptance(message_ids(str(mail["Message-ID"]))[0], "sent")
 
     def compose(self, message: OutgoingMessage) -> EmailMessage:
         """The mail. No value can add a header: line ends are refused or become spaces."""
@@ -129,8 +136,8 @@ KIND = ProviderKind(
     channels=("email",),
     settings=(
         *server_settings(PORTS),
-        Setting("from", "Sender", "Name and address: Support <support@example.in>.", check=check_address),
-        Setting(
+        AccountSetting("from", "Sender", "Name and address: Support <support@example.in>.", check=check_address),
+        AccountSetting(
             "reply_to", "Answers go to", "An address, if not the sender's.", is_required=False, check=check_address
         ),
         CA_FILE,

@@ -17,7 +17,7 @@ from app.channels.inbound_fields import (
     MAX_ADDRESS,
     clean,
     field_id,
-    first,
+    first_value,
     header,
     number,
     one_line,
@@ -25,6 +25,7 @@ from app.channels.inbound_fields import (
     with_query,
 )
 from app.channels.provider import (
+    AccountSetting,
     BadSignature,
     CallUpdate,
     Event,
@@ -32,7 +33,6 @@ from app.channels.provider import (
     IncomingMessage,
     Media,
     NotUnderstood,
-    Setting,
     StatusUpdate,
 )
 from app.channels.reasons import SENTENCES, is_unwanted
@@ -47,30 +47,30 @@ from app.channels.setting_checks import (
 from app.channels.twilio_errors import REASONS
 
 SETTINGS = (
-    Setting(
+    AccountSetting(
         "account_sid",
         "Account SID",
         "On the first page of Twilio's console; it starts with AC.",
         check=partial(form_problem, re.compile(r"AC[0-9a-fA-F]{32}"), "It is AC and 32 hexadecimal digits."),
     ),
-    Setting(
+    AccountSetting(
         "auth_token", "Auth token", "Below the account SID. It also signs the webhooks.", True, check=secret_problem
     ),
-    Setting(
+    AccountSetting(
         "from",
         "Own numbers",
         "The sender of SMS and the caller id, with country code. A different sender of WhatsApp messages follows after "
         "a comma, with whatsapp: before it.",
         check=numbers_problem,
     ),
-    Setting(
+    AccountSetting(
         "forward_to",
         "Incoming calls ring at",
         "A telephone number. Empty: incoming calls hear the busy tone.",
         is_required=False,
         check=number_problem,
     ),
-    Setting(
+    AccountSetting(
         "record_incoming",
         "Record incoming calls",
         "yes or no. Tell the callers.",
@@ -78,7 +78,7 @@ SETTINGS = (
         default="no",
         check=yes_no_problem,
     ),
-    Setting(
+    AccountSetting(
         "record_outgoing",
         "Record calls made from the CRM",
         "yes or no. Tell the people you call.",
@@ -148,15 +148,15 @@ class TwilioInbound:
     def parse(self, request: Inbound) -> list[Event]:
         """A message, a state, or a call's progress. Raises NotUnderstood."""
         fields = request.form or request.query
-        if first(fields, "AccountSid") != self.account_sid:
+        if first_value(fields, "AccountSid") != self.account_sid:
             raise NotUnderstood("It is for another account of Twilio.")
         if "CallSid" in fields:
             return self._call_events(fields, request.query)
         sid = field_id(fields, "MessageSid" if "MessageSid" in fields else "SmsSid")
-        status = first(fields, "MessageStatus") or first(fields, "SmsStatus")
+        status = first_value(fields, "MessageStatus") or first_value(fields, "SmsStatus")
         if status in MESSAGE_STATES:
-            code = first(fields, "ErrorCode")
-            return [_status(sid, status, code, first(request.query, "key"))]
+            code = first_value(fields, "ErrorCode")
+            return [_status(sid, status, code, first_value(request.query, "key"))]
         if status in ("received", "receiving", ""):
             return [_message(sid, fields)]
         raise NotUnderstood("The status of the message isn't known.")
@@ -164,8 +164,8 @@ class TwilioInbound:
     def answer(self, request: Inbound) -> tuple[int, str, str]:
         """TwiML: an incoming call is connected; for everything else, an empty one."""
         fields = request.form or request.query
-        is_ringing = first(fields, "CallStatus") == "ringing" and first(fields, "Direction") == "inbound"
-        if is_ringing and not first(request.query, "leg"):
+        is_ringing = first_value(fields, "CallStatus") == "ringing" and first_value(fields, "Direction") == "inbound"
+        if is_ringing and not first_value(request.query, "leg"):
             return 200, _EMPTY, str(self._connect(request.url))
         return 200, _EMPTY, str(MessagingResponse())
 
@@ -189,19 +189,19 @@ class TwilioInbound:
     # --- calls
 
     def _call_events(self, fields: Mapping[str, list[str]], query: Mapping[str, list[str]]) -> list[Event]:
-        leg, key = first(query, "leg"), first(query, "key")
+        leg, key = first_value(query, "leg"), first_value(query, "key")
         if leg in ("dialed", "dialed-in"):
             return [_dialed(fields, key, is_incoming=leg == "dialed-in")]
         if "RecordingSid" in fields:
             return _recording(fields, key, "in" if leg == "recording-in" else "out")
-        state = _CALL_STATES.get(first(fields, "CallStatus"))
+        state = _CALL_STATES.get(first_value(fields, "CallStatus"))
         if state is None:
             raise NotUnderstood("The status of the call isn't known.")
         if leg == "person":
             return _person_leg(fields, key, state)
         if leg in ("customer", "answer"):
             return [_connected_leg(fields, key, state, is_incoming=leg == "answer")]
-        if first(fields, "Direction") != "inbound":
+        if first_value(fields, "Direction") != "inbound":
             raise NotUnderstood("It is about a call that was not made here.")
         return self._incoming(fields, state)
 
@@ -214,8 +214,8 @@ class TwilioInbound:
                 field_id(fields, "CallSid"),
                 state,
                 "in",
-                _peer(first(fields, "From")),
-                number(first(fields, "To")),
+                _peer(first_value(fields, "From")),
+                number(first_value(fields, "To")),
                 **_times(fields, state),
             )
         ]
@@ -226,16 +226,16 @@ def _person_leg(fields: Mapping[str, list[str]], key: str, state: str) -> list[E
     if state == "completed":
         return []
     shown = "ringing" if state == "answered" else state
-    sid, own = field_id(fields, "CallSid"), number(first(fields, "From"))
-    person = number(first(fields, "To"))
+    sid, own = field_id(fields, "CallSid"), number(first_value(fields, "From"))
+    person = number(first_value(fields, "To"))
     return [CallUpdate(sid, shown, "out", "", own, person, key, **_times(fields, shown))]
 
 
 def _connected_leg(fields: Mapping[str, list[str]], key: str, state: str, is_incoming: bool) -> CallUpdate:
     """The second telephone: the customer's, or for an incoming call that of the person who answers."""
     sid = field_id(fields, "ParentCallSid")
-    caller, called = first(fields, "From"), number(first(fields, "To"))
-    seconds = whole_number(first(fields, "CallDuration")) if state == "completed" else None
+    caller, called = first_value(fields, "From"), number(first_value(fields, "To"))
+    seconds = whole_number(first_value(fields, "CallDuration")) if state == "completed" else None
     times = _times(fields, state)
     if is_incoming:
         missed = "no-answer" if state in ("busy", "failed", "canceled") else state
@@ -245,13 +245,13 @@ def _connected_leg(fields: Mapping[str, list[str]], key: str, state: str, is_inc
 
 def _dialed(fields: Mapping[str, list[str]], key: str, is_incoming: bool) -> CallUpdate:
     """How the second telephone was reached, told on the call of the first: also when it could not be dialled."""
-    state = _CALL_STATES.get(first(fields, "DialCallStatus"))
+    state = _CALL_STATES.get(first_value(fields, "DialCallStatus"))
     if state is None:
         raise NotUnderstood("The status of the call isn't known.")
     state = "completed" if state == "answered" else state
-    seconds = whole_number(first(fields, "DialCallDuration")) if state == "completed" else None
-    url = first(fields, "RecordingUrl", MAX_ADDRESS)
-    sid, caller, called = field_id(fields, "CallSid"), first(fields, "From"), number(first(fields, "To"))
+    seconds = whole_number(first_value(fields, "DialCallDuration")) if state == "completed" else None
+    url = first_value(fields, "RecordingUrl", MAX_ADDRESS)
+    sid, caller, called = field_id(fields, "CallSid"), first_value(fields, "From"), number(first_value(fields, "To"))
     if is_incoming:
         missed = state if state == "completed" else "no-answer"
         return CallUpdate(sid, missed, "in", _peer(caller), called, "", key, talk_seconds=seconds, recording_url=url)
@@ -259,8 +259,8 @@ def _dialed(fields: Mapping[str, list[str]], key: str, is_incoming: bool) -> Cal
 
 
 def _recording(fields: Mapping[str, list[str]], key: str, direction: str) -> list[Event]:
-    url = first(fields, "RecordingUrl", MAX_ADDRESS)
-    if first(fields, "RecordingStatus") not in ("", "completed") or not url:
+    url = first_value(fields, "RecordingUrl", MAX_ADDRESS)
+    if first_value(fields, "RecordingStatus") not in ("", "completed") or not url:
         return []
     sid = field_id(fields, "CallSid")
     return [CallUpdate(sid, "completed", direction, "", "", key=key, recording_url=url)]
@@ -272,7 +272,7 @@ def _peer(value: str) -> str:
 
 def _times(fields: Mapping[str, list[str]], state: str) -> dict[str, Any]:
     """When it began or ended, as Twilio reports it."""
-    moment = _moment(first(fields, "Timestamp"))
+    moment = _moment(first_value(fields, "Timestamp"))
     if state in ("ringing", "answered"):
         return {"started_on": moment} if state == "answered" else {}
     return {"ended_on": moment}
@@ -291,7 +291,7 @@ def _moment(value: str) -> datetime | None:
 
 
 def _message(sid: str, fields: Mapping[str, list[str]]) -> IncomingMessage:
-    peer, to = first(fields, "From"), first(fields, "To")
+    peer, to = first_value(fields, "From"), first_value(fields, "To")
     if not peer or not to:
         raise NotUnderstood("There is no From or To.")
     if ":" in peer.removeprefix("whatsapp:"):
@@ -301,25 +301,26 @@ def _message(sid: str, fields: Mapping[str, list[str]]) -> IncomingMessage:
         "whatsapp" if peer.startswith("whatsapp:") else "sms",
         number(peer),
         number(to),
-        clean((fields.get("Body") or [""])[0]) or first(fields, "ButtonText"),
-        peer_name=first(fields, "ProfileName", 100),
+        clean((fields.get("Body") or [""])[0]) or first_value(fields, "ButtonText"),
+        peer_name=first_value(fields, "ProfileName", 100),
         media=_media(fields),
-        in_reply_to=first(fields, "OriginalRepliedMessageSid"),
+        in_reply_to=first_value(fields, "OriginalRepliedMessageSid"),
         native=_native(fields),
     )
 
 
 def _media(fields: Mapping[str, list[str]]) -> tuple[Media, ...]:
-    count = min(whole_number(first(fields, "NumMedia")) or 0, MAX_MEDIA)
+    count = min(whole_number(first_value(fields, "NumMedia")) or 0, MAX_MEDIA)
     pairs = [
-        (first(fields, f"MediaUrl{n}", MAX_ADDRESS), first(fields, f"MediaContentType{n}", 100)) for n in range(count)
+        (first_value(fields, f"MediaUrl{n}", MAX_ADDRESS), first_value(fields, f"MediaContentType{n}", 100))
+        for n in range(count)
     ]
     return tuple(Media(url, mime or "application/octet-stream") for url, mime in pairs if url)
 
 
 def _native(fields: Mapping[str, list[str]]) -> dict[str, str]:
     names = ("OptOutType", "ButtonPayload", "Latitude", "Longitude", "Address", "Label", "ForwardedCount")
-    return {name: value for name in names if (value := first(fields, name, 500))}
+    return {name: value for name in names if (value := first_value(fields, name, 500))}
 
 
 def _status(sid: str, status: str, code: str, key: str = "") -> StatusUpdate:

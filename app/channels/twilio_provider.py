@@ -24,14 +24,14 @@ from app.channels.http_client import (
 from app.channels.inbound_fields import with_query
 from app.channels.provider import (
     Abilities,
-    Accepted,
-    CannotAsk,
     ListedTemplate,
     Media,
     OutgoingCall,
     OutgoingMessage,
+    ProviderAcceptance,
     ProviderKind,
-    Refused,
+    ProviderRefusal,
+    StatusUnavailable,
     StatusUpdate,
 )
 from app.channels.reasons import refusal
@@ -73,7 +73,7 @@ class Twilio(TwilioInbound):
 
     # --- messages
 
-    def send(self, message: OutgoingMessage) -> Accepted:
+    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Send by SMS or WhatsApp. Raises Refused, ChannelError, DeliveryUnknown."""
         fields = self._content(message)
         if message.status_url:
@@ -86,7 +86,7 @@ class Twilio(TwilioInbound):
         if MESSAGE_STATES.get(str(made.status)) == "failed":
             code = str(made.error_code or "")
             raise refusal(REASONS.get(code, "not_delivered"), code)
-        return Accepted(made.sid)
+        return ProviderAcceptance(made.sid)
 
     def _content(self, message: OutgoingMessage) -> dict[str, Any]:
         if message.channel not in ("sms", "whatsapp"):
@@ -127,7 +127,7 @@ class Twilio(TwilioInbound):
             if provider_id:
                 return cast(StatusUpdate, self._question(lambda: status_of(self.library.messages(provider_id).fetch())))
             return cast(StatusUpdate | None, self._question(lambda: self._search(message, since)))
-        except Refused as refused:
+        except ProviderRefusal as refused:
             if refused.code == "20404":
                 return None
             raise
@@ -155,15 +155,15 @@ class Twilio(TwilioInbound):
         is_open = ours and (message.template is not None or bool(message.media))
         is_short = any(len(page) >= MOST_LISTED and _created(page[-1]) >= earliest for page in listed)
         if found or is_open or is_short:
-            raise CannotAsk("Several messages could be this one.")
+            raise StatusUnavailable("Several messages could be this one.")
         return None
 
     # --- calls
 
-    def call(self, call: OutgoingCall) -> Accepted:
+    def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """Ring the person; when they answer, ring the customer and connect both."""
         if not self.numbers:
-            raise CannotAsk("This account has no telephone.")
+            raise StatusUnavailable("This account has no telephone.")
         caller_id = call.caller_id or self.numbers[0]
         bridge = str(_bridge(call, caller_id))
         made = self._create(
@@ -171,7 +171,7 @@ class Twilio(TwilioInbound):
                 to=call.person, from_=caller_id, twiml=bridge, timeout=RING_SECONDS, **_events(call)
             )
         )
-        return Accepted(made.sid)
+        return ProviderAcceptance(made.sid)
 
     # --- files, account
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.channels import http_exchange
 from app.channels.base import ChannelError
-from app.channels.http_exchange import HttpRequest, NoAnswer, NotConnected, Terms
+from app.channels.http_exchange import HttpRequest, NoResponse, NotConnected, RequestTerms
 from app.lib import outbound_url
 from app.lib.outbound_url import BadAddress, Resolver
 
@@ -52,14 +52,14 @@ class WebhookClient:
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a body and return the response, whatever its status. Raises ChannelError when there is none."""
-        terms = Terms(self.timeout, self.private, self.tls, self.resolver)
+        terms = RequestTerms(self.timeout, self.private, self.tls, self.resolver)
         try:
             target = outbound_url.parse_url(url, self.private)
             request = HttpRequest("POST", url, headers, body, MAX_RESPONSE_BYTES)
             response = http_exchange.exchange(target, request, terms)
         except BadAddress as bad:
             raise ChannelError(str(bad)) from bad
-        except (NotConnected, NoAnswer) as failed:
+        except (NotConnected, NoResponse) as failed:
             raise ChannelError(_error_text(failed.reason, self.timeout)) from failed
         return Answer(response.status, response.body.decode("utf-8", "replace"))
 

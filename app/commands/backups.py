@@ -14,13 +14,13 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from app.backups import runs
-from app.backups.checking import Report, verify
-from app.backups.drilling import drill
+from app.backups.create import exists
+from app.backups.drill import drill
+from app.backups.errors import BackupError
 from app.backups.folder import Backup
-from app.backups.house import House, house_of
-from app.backups.making import exists
-from app.backups.restoring import Order, restore
-from app.backups.trouble import BackupTrouble
+from app.backups.installation import Installation, house_of
+from app.backups.restore import RestoreRequest, restore
+from app.backups.verify import Report, verify
 from app.extensions import db
 
 _IDENTITY = click.option(
@@ -37,7 +37,7 @@ def _readable_trouble(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except BackupTrouble as trouble:
+        except BackupError as trouble:
             raise click.ClickException(str(trouble)) from trouble
 
     return command
@@ -51,7 +51,7 @@ def commands() -> AppGroup:
     return group
 
 
-def _house(identity: Path | None = None) -> House:
+def _house(identity: Path | None = None) -> Installation:
     """This installation; no connection of this process stays open."""
     db.session.remove()
     db.engine.dispose()
@@ -154,15 +154,15 @@ def _add_restore(group: AppGroup) -> None:
     def restore_(name: str, into: str | None, overwrite: bool, files_into: Path | None, identity: Path | None) -> None:
         """Restore a backup into a database."""
         house = _house(identity)
-        done = restore(house, Order(name, _target(house, into), overwrite, files_into))
+        done = restore(house, RestoreRequest(name, _target(house, into), overwrite, files_into))
         for line in done.lines:
             click.echo(line)
 
 
-def _target(house: House, into: str | None) -> str:
+def _target(house: Installation, into: str | None) -> str:
     url = into or current_app.config["CRM"].backup.restore_url
     if not url:
-        raise BackupTrouble("Name the database: --into URL, or --into own for the CRM's own.")
+        raise BackupError("Name the database: --into URL, or --into own for the CRM's own.")
     if url == "own":
         return house.database_url
     return "mysql+pymysql://" + url.split("://", 1)[1] if url.startswith(("mysql://", "mariadb://")) else str(url)

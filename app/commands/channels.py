@@ -18,7 +18,7 @@ from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import ChannelAccount
-from app.outbox import providers
+from app.outbox import provider_clients
 from app.web.channels.account_checks import try_account
 from app.web.security.sessions import own_transaction
 
@@ -45,7 +45,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
         with own_transaction() as session:
             stamp = Stamp(None, datetime.now(UTC))
             account = channel_accounts.create(session, KINDS[kind], wanted, stamp, current_app.extensions["vault"])
-            urls = [(channel, providers.hook_url(account, channel)) for channel in account.channels]
+            urls = [(channel, provider_clients.hook_url(account, channel)) for channel in account.channels]
             click.echo(f"Added account {account.name} with ID {account.id}.")
         for channel, url in urls:
             click.echo(f"{channel}: {url}")

@@ -13,7 +13,7 @@ from flask.cli import AppGroup
 from app import access
 from app.extensions import db
 from app.ops.file_store import FileStore, FolderStore
-from app.outbox import file_work
+from app.outbox import message_files
 
 _Command = Callable[..., Any]
 
@@ -33,7 +33,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
             click.echo(f"missing\t{digest}\t{column}")
 
         with access.as_system(db.session()) as session, _storage_errors():
-            count = file_work.missing(session, _store(), report)
+            count = message_files.missing(session, _store(), report)
         click.echo(f"{count} files are there, {len(set(lost))} are missing.")
         if lost:
             raise SystemExit(1)

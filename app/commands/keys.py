@@ -51,7 +51,7 @@ def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
         with own_transaction() as session:
             key_rotation.keep_former(session, read_key(former), vault, stamp)
     with own_transaction() as session:
-        key_rotation.seal_kept(session, vault)
+        key_rotation.reseal_retired_keys(session, vault)
     unreadable = [each for table in key_rotation.sealed_columns() for each in _seal_table(table, vault, say)]
     if unreadable:
         raise RuleBroken(
@@ -60,7 +60,7 @@ def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
             "run this command again, or enter these values anew; until then keep the older keys."
         )
     with own_transaction() as session:
-        if rest := list(key_rotation.left(session, vault)):
+        if rest := list(key_rotation.unrotated(session, vault)):
             raise RuleBroken(
                 f"Meanwhile a server without the new key has sealed values: {', '.join(rest)}. Give every server and "
                 "worker the new CRM_FIELD_KEY, restart them, and run this command again."

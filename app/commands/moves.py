@@ -21,9 +21,9 @@ from app.domain.transfers import ImportRun
 from app.extensions import db
 from app.ops.database_errors import Cause, cause_of
 from app.web.transfer import import_runs, import_work
-from app.web.transfer.acting import acting_for
-from app.web.transfer.former import bundle, kind, shown
-from app.web.transfer.former.work import KIND
+from app.web.transfer.predecessor import bundle, display, import_kind
+from app.web.transfer.predecessor.worker import KIND
+from app.web.transfer.run_as import acting_for
 
 _Command = Callable[..., Any]
 _CUT = "This move was cut off and is half done, so it can't be checked again. Without --dry-run it goes on."
@@ -45,7 +45,7 @@ def register(group: Any, readable_errors: Callable[[_Command], _Command]) -> Non
         What is there already is skipped, so it can be run again: after a cut, or with newer exports.
         """
         run = move(folder, user_named(name), dry_run)
-        for line in shown.lines(run):
+        for line in display.lines(run):
             click.echo(line)
         _report(run.id, is_trial=run.outcome == "checked", path=report)
         if run.outcome not in ("done", "checked"):
@@ -95,8 +95,8 @@ def _begun(files: tuple[Path, str], user_id: int, dry_run: bool) -> int:
                 import_runs.kind_named(KIND, viewer)
                 session = db.session()
                 with access.as_system(session):
-                    kind.match_people(session)
-                    run = kind.begin_folder(session, str(files[0].resolve()), files[1], viewer)
+                    import_kind.match_people(session)
+                    run = import_kind.begin_folder(session, str(files[0].resolve()), files[1], viewer)
                     if dry_run and run.outcome == "running":
                         raise click.ClickException(_CUT)
                     run_id = run.id

@@ -18,7 +18,7 @@ from app.lib.ids import parse_id
 from app.web.reports import files, long_files, running
 from app.web.reports.pages import definition_of
 from app.web.security.sessions import own_transaction
-from app.web.transfer.acting import acting_for
+from app.web.transfer.run_as import acting_for
 
 _Command = Callable[..., Any]
 

@@ -21,10 +21,10 @@ from app.models import User
 from app.web.core.fields import Viewer
 from app.web.security.sessions import own_transaction
 from app.web.transfer import export_all, exports, import_runs, import_work
-from app.web.transfer.acting import acting_for
 from app.web.transfer.export_files import csv_rows, sheet_rows, write_workbook
-from app.web.transfer.import_plan import Options
+from app.web.transfer.import_plan import ImportOptions
 from app.web.transfer.import_values import DATE_ORDERS
+from app.web.transfer.run_as import acting_for
 
 _Command = Callable[..., Any]
 #: Rows of one piece of a file.
@@ -70,7 +70,7 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
     """Write a list to a file. `asked`: kind, columns, format, query. Returns the number of rows. Raises RuleBroken."""
     kind, names, format_, query = asked
     with acting_for(user_id, f"/?{query}") as viewer:
-        want = exports.wanted(exports.screen_for(kind, viewer), names, format_, viewer)
+        want = exports.parse_request(exports.screen_for(kind, viewer), names, format_, viewer)
         count, stamp = write_rows(want, format_, viewer, out), viewer.stamp
     with own_transaction() as session:
         what: dict[str, Any] = {
@@ -83,7 +83,7 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
     return count
 
 
-def write_rows(want: exports.Source, format_: str, viewer: Viewer, out: Path) -> int:
+def write_rows(want: exports.ExportSource, format_: str, viewer: Viewer, out: Path) -> int:
     """Write what an export holds to a file for its owner only. Returns the number of rows."""
     whole = want.whole()
     ids: Sequence[Any] = want.ids() if whole is None else whole
@@ -204,7 +204,7 @@ def begin_import(file: Path, kind: str, mapping: dict[str, str] | None, asked: t
         known = import_runs.kind_named(kind, viewer)
         with access.as_system(session):
             run = import_runs.begin(session, opened, file.name, known, viewer)
-            options = Options.from_json(run.payload["options"])
+            options = ImportOptions.from_json(run.payload["options"])
             options.duplicates = chosen["duplicates"] if options.keys else "create"
             options.dates = chosen.get("dates") or options.dates
             if mapping is not None and known.assignee in mapping.values():
@@ -216,7 +216,7 @@ def begin_import(file: Path, kind: str, mapping: dict[str, str] | None, asked: t
 
 def work_until(run_id: int, state: str) -> ImportRun:
     """Work on an import here until it has this state, or is over."""
-    source = import_work.Source(run_id)
+    source = import_work.ImportSource(run_id)
     source.is_command = True
     try:
         while import_work.step(run_id, source):

@@ -64,7 +64,7 @@ def load(
         for step in STEPS:
             step(builder)
         counts = builder.write()
-        customer_keys.fill(session)
+        customer_keys.assign_bulk(session)
         login_names.fill(session)
         access.bump_version(session)
     return counts

@@ -7,7 +7,7 @@ from typing import Any
 
 from app import models
 from app.demo.builder import DemoBuilder, stamps
-from app.domain.report_schedules import Times, read_times
+from app.domain.report_schedules import ScheduleTimes, read_times
 
 #: The office of the demo data.
 _ZONE = "Asia/Kolkata"
@@ -67,7 +67,7 @@ def make_reports(builder: DemoBuilder) -> None:
         for label, kind, definition in REPORTS
     ]
     builder.add(models.ReportPin, user_id=owner, report_id=rows[0]["id"])
-    times: Times = read_times("weekly", "09:30", "0")
+    times: ScheduleTimes = read_times("weekly", "09:30", "0")
     builder.add(
         models.ReportSchedule,
         report_id=rows[1]["id"],

@@ -118,7 +118,7 @@ def attach(session: Session, about: Any, file: NewFile, stamp: Stamp, quotas: Qu
         timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
     else:
         _tell(session, about, row, "attached" if row.number == 1 else "version", stamp)
-    file_quotas.take(session, stamp.by, file.size, quotas)
+    file_quotas.reserve(session, stamp.by, file.size, quotas)
     return row
 
 

@@ -1,7 +1,7 @@
 """The chain of the audit log: each entry is sealed with a key over the one before, and its end is a locked row.
 
 An entry cannot be changed, removed, inserted or moved unnoticed without the key, which is derived from CRM_FIELD_KEY. A
-cut end would be consistent in itself; heads that were noted outside the database (`app/ops/head_record.py`) show it.
+cut end would be consistent in itself; heads noted outside the database (`app/ops/audit_head_file.py`) show it.
 Entries that are too old are deleted from the beginning; where the log begins since is sealed with the same key.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.domain import audit_keys, kept_keys, notices, team
+from app.domain import audit_keys, notices, retired_keys, team
 from app.domain.audit import AuditEntry, AuditHead
 from app.domain.base import RuleBroken
 from app.domain.pending import pending
@@ -37,12 +37,12 @@ def replace_key(session: Session, vault: Vault) -> bool:
 
     Raises RuleBroken when this process does not have the former key.
     """
-    (head, named), keys = _locked_head(session), audit_keys.of(session)
+    (head, named), keys = _locked_head(session), audit_keys.keys_of(session)
     if named == keys.id:
         return False
     if named not in keys.older:
         raise RuleBroken("The audit log was sealed with a key that is not in CRM_FIELD_KEYS_OLD. Add it and try again.")
-    kept_keys.keep(session, kept_keys.AUDIT, named, keys.older[named], vault, head.seq)
+    retired_keys.store(session, retired_keys.AUDIT, named, keys.older[named], vault, head.seq)
     beginning, values = _beginning(session), {"key_id": keys.id}
     if beginning.seq:
         values["base_seal"] = _seal_of(beginning, keys.key)
@@ -111,7 +111,7 @@ def seal(session: Session) -> None:
 
 def _append(session: Session, entries: list[AuditEntry]) -> None:
     head, named = _locked_head(session)
-    key = audit_keys.of(session).named(named)
+    key = audit_keys.keys_of(session).named(named)
     if key is None:
         raise RuleBroken(
             "This server does not have the key that seals the audit log since it was replaced. Nothing was saved. "
@@ -136,7 +136,7 @@ def _locked_head(session: Session) -> tuple[Head, str]:
     if row is not None:
         return Head(row[0], row[1]), row[2]
     last = select(_ENTRIES.c.seq, _ENTRIES.c.hash).order_by(_ENTRIES.c.seq.desc()).limit(1)
-    head, name = Head(*(session.execute(last).first() or (0, ""))), audit_keys.of(session).id
+    head, name = Head(*(session.execute(last).first() or (0, ""))), audit_keys.keys_of(session).id
     session.execute(insert(_HEAD).values(id=1, count=head.seq, hash=head.hash, key_id=name))
     return head, name
 
@@ -179,7 +179,7 @@ def current_head(session: Session) -> Head:
 def is_our_key(session: Session) -> bool:
     """Whether this process has the key that sealed the chain; also true before anything was sealed."""
     named = session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
-    return audit_keys.of(session).named(named) is not None
+    return audit_keys.keys_of(session).named(named) is not None
 
 
 def verify(session: Session, noted: Iterable[Head] = ()) -> Report:
@@ -230,7 +230,7 @@ def _walk(session: Session, ends: tuple[Head, Head], known: dict[int, str], faul
     Returns the last entry.
     """
     last, named = ends[0], session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
-    periods = audit_keys.of(session).periods(session, named)
+    periods = audit_keys.keys_of(session).periods(session, named)
     for entry in _entries(session, last.seq, ends[1].seq):
         key = next(key for until, key in periods if entry.seq <= until)
         if entry.seq != last.seq + 1:
@@ -267,7 +267,7 @@ def _beginning(session: Session) -> Head:
     """The last entry that was deleted for its age; (0, "") where none was, or its seal is wrong: a check says so."""
     columns = (_HEAD.c.base_seq, _HEAD.c.base_hash, _HEAD.c.base_seal, _HEAD.c.key_id)
     row = session.execute(select(*columns).where(_HEAD.c.id == 1)).first()
-    key = audit_keys.of(session).named(row.key_id) if row is not None and row.base_seq else None
+    key = audit_keys.keys_of(session).named(row.key_id) if row is not None and row.base_seq else None
     if row is None or key is None:
         return Head(0, "")
     found = Head(row.base_seq, row.base_hash)
@@ -284,7 +284,7 @@ def forget(session: Session, places: Sequence[int], before: datetime) -> int:
     Raises RuleBroken if one of them was altered or is missing: that is evidence, and stays.
     """
     _end, named = _locked_head(session)
-    key = audit_keys.of(session).named(named)
+    key = audit_keys.keys_of(session).named(named)
     if key is None:
         raise RuleBroken("The audit log was sealed with another key than this server has, so it can't be shortened.")
     first, until = _beginning(session), max(places)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app.domain import kept_keys
+from app.domain import retired_keys
 from app.lib.vault import Vault
 
 
@@ -28,7 +28,7 @@ class AuditKeys:
 
     def periods(self, session: Session, named: str | None) -> list[tuple[float, bytes]]:
         """(place of the last entry, key) of all keys that sealed the log, oldest first; the last one is `named`."""
-        earlier = kept_keys.kept(session, kept_keys.AUDIT, self.vault) if self.vault else []
+        earlier = retired_keys.load(session, retired_keys.AUDIT, self.vault) if self.vault else []
         return [*((until or 0, key) for _name, key, until in earlier), (math.inf, self.named(named) or b"")]
 
 
@@ -42,12 +42,12 @@ _by_engine: WeakKeyDictionary[Engine, AuditKeys] = WeakKeyDictionary()
 _latest = AuditKeys(b"")
 
 
-def use(engine: Engine, keys: AuditKeys) -> None:
+def set_keys(engine: Engine, keys: AuditKeys) -> None:
     """Seal the log of this database with these keys from now on."""
     global _latest
     _by_engine[engine] = _latest = keys
 
 
-def of(session: Session) -> AuditKeys:
+def keys_of(session: Session) -> AuditKeys:
     """The keys of the session's database."""
     return _by_engine.setdefault(session.get_bind().engine, _latest)

@@ -74,7 +74,9 @@ class BackupRun(Record):
 # --- asking for one
 
 
-def ask(session: Session, kind: str, stamp: Stamp, name: str | None = None, slot: str | None = None) -> BackupRun:
+def request_run(
+    session: Session, kind: str, stamp: Stamp, name: str | None = None, slot: str | None = None
+) -> BackupRun:
     """Put a run into the queue of rows. A second one for the same slot is refused by the database."""
     run = BackupRun(kind=kind, outcome="waiting", name=name, slot=slot, tries=0)
     run.stamp(stamp)
@@ -83,7 +85,7 @@ def ask(session: Session, kind: str, stamp: Stamp, name: str | None = None, slot
     return run
 
 
-def is_asked(session: Session, slot: str) -> bool:
+def is_requested(session: Session, slot: str) -> bool:
     """Whether there is a run for this slot of the schedule."""
     return session.execute(select(BackupRun.id).where(BackupRun.slot == slot)).first() is not None
 

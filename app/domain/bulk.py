@@ -19,8 +19,8 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from app.domain.session_context import session_context
-from app.ops import quick_statements
-from app.ops.quick_statements import Sent
+from app.ops import fast_statements
+from app.ops.fast_statements import Sent
 
 #: Column values of one row by name; `id` identifies the row.
 Row = Mapping[str, Any]
@@ -63,7 +63,7 @@ def update_rows(
     rules = [f"id IN ({', '.join(str(int(row['id'])) for row in rows)})"]
     rules += [f"{values.columns[name]} = {_new_value(values, name, rows)}" for name in where]
     text = f"UPDATE {values.table_name} SET {settings} WHERE {' AND '.join(rules)}"  # noqa: S608  # names are ours
-    quick_statements.send(session, text, values.parameters)
+    fast_statements.send(session, text, values.parameters)
 
 
 def _new_value(values: _Values, name: str, rows: Sequence[Row]) -> str:
@@ -115,11 +115,11 @@ def insert_returning(
     ]
 
 
-def read(session: Session, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def read_rows(session: Session, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """The rows of a finished text with its parameters as %(name)s. It knows no access rules: nobody is shown them."""
     session.flush()
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    return [*quick_statements.send(session, _for_sqlite(text) if is_sqlite else text, dict(values)).rows]
+    return [*fast_statements.send(session, _for_sqlite(text) if is_sqlite else text, dict(values)).rows]
 
 
 @lru_cache(maxsize=100)
@@ -145,7 +145,7 @@ def update_row(session: Session, record: Any, values: Row, identity: Row) -> int
         for name, value in row.items()
     }
     text = _update_text(record.__table__, tuple(values), tuple(identity), dialect)
-    return quick_statements.send(session, text, parameters).total
+    return fast_statements.send(session, text, parameters).total
 
 
 def _processed(process: Callable[[Any], Any] | None, value: Any) -> Any:
@@ -182,7 +182,7 @@ def _sent(
     made = ", ".join(f"({', '.join(each)})" for each in zip(*cells, strict=True))
     asked = f" RETURNING {', '.join(values.columns[name] for name in returning)}" if returning else ""
     text = f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}{asked}"
-    return quick_statements.send(session, text, values.parameters)
+    return fast_statements.send(session, text, values.parameters)
 
 
 def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: Sequence[str]) -> tuple[str, str]:

@@ -44,7 +44,7 @@ def remember(session: Session, change: BulkChange) -> BulkChange:
     return change
 
 
-def take(session: Session, key: int, user_id: int, now: datetime) -> BulkChange:
+def claim(session: Session, key: int, user_id: int, now: datetime) -> BulkChange:
     """The action, to be taken back by this call alone. Raises NotFound, and RuleBroken if it is too late."""
     change = session.scalars(select(BulkChange).where(BulkChange.id == key, BulkChange.user_id == user_id)).first()
     if change is None:

@@ -105,7 +105,7 @@ def note_of(session: Session, call_id: int, user_id: int) -> str:
 # --- incoming calls
 
 
-def ring(session: Session, call: CallLog, now: datetime, zone: tzinfo) -> None:
+def notify(session: Session, call: CallLog, now: datetime, zone: tzinfo) -> None:
     """Show an incoming call to whoever answers for its record, else to those on duty."""
     responsible = session.get(User, call.employee_id) if call.employee_id is not None else None
     people = _present(session, responsible, now) if responsible is not None else []
@@ -137,7 +137,7 @@ def on_duty(session: Session, now: datetime, zone: tzinfo) -> list[int]:
     return list(session.scalars(select(User.id).where(able, *team.available(now)).order_by(User.id).limit(MAX_PEOPLE)))
 
 
-def take(session: Session, call: CallLog, user_id: int, now: datetime) -> None:
+def accept(session: Session, call: CallLog, user_id: int, now: datetime) -> None:
     """The user deals with this incoming call: it is theirs, and leaves the pages of all others."""
     call.employee_id = user_id
     call.stamp(Stamp(user_id, now))

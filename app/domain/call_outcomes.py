@@ -199,7 +199,7 @@ def create_ticket(session: Session, call: CallLog, context: ChangeContext, task:
 def _seen_customer(session: Session, call: CallLog, context: ChangeContext) -> int | None:
     """The call's customer if the person sees them: a call is matched by number, which opens nothing."""
     customer = session.get(Customer, call.customer_id) if call.customer_id is not None else None
-    return customer.id if customer is not None and customer_linking.sees(session, customer, context) else None
+    return customer.id if customer is not None and customer_linking.can_see(session, customer, context) else None
 
 
 def _name_of(call: CallLog) -> str | None:

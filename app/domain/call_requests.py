@@ -19,9 +19,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit, call_cards, caller_ids, calls, consents, outgoing, timeline
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
-from app.domain.caller_ids import Line
+from app.domain.caller_ids import CallerLine
 from app.domain.calls import CallLog
-from app.domain.consents import Addressed
+from app.domain.consents import MessageAddress
 from app.domain.pending import pending
 from app.lib import phone
 
@@ -63,7 +63,7 @@ class CallRequest(Record):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class NewCallRequest:
     """A call as somebody wants to make it."""
 
     #: Whom to call, E.164.
@@ -73,7 +73,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Started:
+class QueuedCall:
     """A call that was put into the outbox."""
 
     request: CallRequest
@@ -82,7 +82,7 @@ class Started:
     is_repeated: bool = False
 
 
-def start(session: Session, wanted: Wanted, stamp: Stamp, zone: str) -> Started:
+def start(session: Session, wanted: NewCallRequest, stamp: Stamp, zone: str) -> QueuedCall:
     """Have the call dialled, within LASTS or not at all. Returns the running call for a second click.
 
     `zone`: that of the hours for promotional calls. Raises RuleBroken.
@@ -120,17 +120,17 @@ def own_number(session: Session, user_id: int) -> str:
     return str(number)
 
 
-def refuse_unwanted(session: Session, wanted: Wanted, purpose: str, now: datetime, zone: str) -> None:
+def refuse_unwanted(session: Session, wanted: NewCallRequest, purpose: str, now: datetime, zone: str) -> None:
     """Raise RuleBroken for a promotional call to who wants none, or outside the permitted hours."""
     records = {name: wanted.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
-    if reason := consents.refusal(session, Addressed("voice", wanted.peer, purpose, **records), now):
+    if reason := consents.refusal(session, MessageAddress("voice", wanted.peer, purpose, **records), now):
         raise RuleBroken(reason, "peer")
     if purpose == "promotional" and (until := outgoing.promotional_opening(session, now, zone)):
         text = "Promotional calls aren't allowed at this hour. You can call from %(time)s on."
         raise RuleBroken(translatable(text, time=f"{until.astimezone(ZoneInfo(zone)):%H:%M}"), "peer")
 
 
-def _running(session: Session, user_id: int, now: datetime) -> Started | None:
+def _running(session: Session, user_id: int, now: datetime) -> QueuedCall | None:
     """The call that holds the person's line, locked. One that is over, or long silent, is let go."""
     mine = select(CallRequest).where(CallRequest.line_of == user_id).with_for_update()
     # As it is stored, not as this transaction began to see it.
@@ -138,8 +138,8 @@ def _running(session: Session, user_id: int, now: datetime) -> Started | None:
     if request is None:
         return None
     call = session.get_one(CallLog, request.call_id)
-    if not calls.is_over(call) and not _is_forgotten(request, call, now):
-        return Started(request, call, is_repeated=True)
+    if not calls.has_ended(call) and not _is_forgotten(request, call, now):
+        return QueuedCall(request, call, is_repeated=True)
     request.line_of = None
     session.flush()
     return None
@@ -150,13 +150,13 @@ def _is_forgotten(request: CallRequest, call: CallLog, now: datetime) -> bool:
     return is_silent or call.changed_on < now - LINE_HELD_FOR
 
 
-def _repeated(session: Session, running: Started, wanted: Wanted) -> Started:
+def _repeated(session: Session, running: QueuedCall, wanted: NewCallRequest) -> QueuedCall:
     if running.call.other_e164 != wanted.peer:
         raise Conflict("You are in another call. Please end it, or close its card, and call again.")
     return running
 
 
-def _store(session: Session, wanted: Wanted, chosen: tuple[str, str, Line], stamp: Stamp) -> Started:
+def _store(session: Session, wanted: NewCallRequest, chosen: tuple[str, str, CallerLine], stamp: Stamp) -> QueuedCall:
     number, purpose, line = chosen
     account = line.account
     call = CallLog(
@@ -197,7 +197,7 @@ def _store(session: Session, wanted: Wanted, chosen: tuple[str, str, Line], stam
     pending(session).call_requests.append(request.id)
     payload: dict[str, Any] = {"account": account.name, "purpose": purpose, "series": line.series}
     audit.write(session, "call", stamp.by, stamp.now, f"call {call.id}", **payload)
-    return Started(request, call)
+    return QueuedCall(request, call)
 
 
 # --- what becomes of it
@@ -217,7 +217,7 @@ def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
     """It was surely not dialled: the call has failed, and the person's line is free."""
     call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
     release(session, call.id)
-    if calls.is_over(call):
+    if calls.has_ended(call):
         return
     call.status, call.ended_on = "Failed", now
     if (call.lead_id or call.ticket_id or call.customer_id) and calls.timeline_line(session, call) is None:

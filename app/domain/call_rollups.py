@@ -124,7 +124,7 @@ def start_of(day: int, zone: ZoneInfo) -> datetime:
 # --- marks
 
 
-def note(session: Session, moments: Iterable[datetime | None]) -> None:
+def mark_changed(session: Session, moments: Iterable[datetime | None]) -> None:
     """Calls at these moments change in this transaction; `write_marks` stores it before the commit."""
     pending(session).call_moments |= {_quarter(each) for each in moments if each is not None}
 
@@ -138,13 +138,13 @@ def note_flushed(session: Session, _context: Any) -> None:
     """Session hook, after a flush: note the calls that were added, changed or deleted."""
     for row in session.new:
         if isinstance(row, CallLog):
-            note(session, [row.started_on])
+            mark_changed(session, [row.started_on])
     for row in session.deleted:
         if isinstance(row, CallLog):
-            note(session, [row.started_on, *_former(row)])
+            mark_changed(session, [row.started_on, *_former(row)])
     for row in session.dirty:
         if isinstance(row, CallLog) and _is_counted_anew(row):
-            note(session, [row.started_on, *_former(row)])
+            mark_changed(session, [row.started_on, *_former(row)])
 
 
 def _is_counted_anew(call: CallLog) -> bool:
@@ -168,13 +168,13 @@ def note_statement(state: ORMExecuteState) -> None:
     if state.is_insert:
         given: Any = state.parameters if has_many else [state.parameters or {}]
         moments = [each.get("started_on") for each in given]
-        note(state.session, moments) if all(moments) else start_over(state.session)
+        mark_changed(state.session, moments) if all(moments) else start_over(state.session)
     elif has_many or "started_on" in _columns_set(state.statement):
         start_over(state.session)  # nobody can say which days are concerned
     else:
         rules = state.statement._where_criteria  # type: ignore[attr-defined]
         found = state.session.execute(select(CallLog.started_on).where(*rules).with_for_update(), state.parameters)
-        note(state.session, found.scalars())
+        mark_changed(state.session, found.scalars())
 
 
 def _columns_set(statement: Any) -> set[str]:

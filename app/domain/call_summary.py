@@ -83,11 +83,11 @@ def _row(name: str, parts: Mapping[str, tuple[int, int]]) -> Row:
     row: Row = [name]
     for part in PARTS:
         count, seconds = parts.get(part, (0, 0))
-        row += [count, as_time(seconds)]
+        row += [count, format_duration(seconds)]
     return row
 
 
-def as_time(seconds: int) -> str:
+def format_duration(seconds: int) -> str:
     """Seconds as 1h 2m 3s; minutes and hours only where there are any."""
     hours, rest = divmod(seconds, 3600)
     minutes, secs = divmod(rest, 60)

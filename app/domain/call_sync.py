@@ -16,7 +16,7 @@ from app.domain import (
     call_matching,
     call_rollups,
     change_events,
-    finished_texts,
+    compiled_texts,
     notices,
     sla,
     telephones,
@@ -173,7 +173,7 @@ def _store(session: Session, batch: Batch) -> None:
         if status != "duplicate":
             moments.append(known.started_on)
             known.copy_to(to_write.setdefault(known.device_call_id, call))
-    call_rollups.note(session, moments)
+    call_rollups.mark_changed(session, moments)
     if to_write:
         _write(session, batch, to_write)
 
@@ -196,7 +196,7 @@ def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall],
         query = _known_calls_query(numbers != {None}, None in numbers)
     by_id: dict[str, _KnownCall] = {}
     by_natural_key: dict[Any, _KnownCall] = {}
-    for *columns, from_number, to_number, other_e164 in finished_texts.rows(session, query, values):
+    for *columns, from_number, to_number, other_e164 in compiled_texts.rows(session, query, values):
         found = _KnownCall(*columns)
         known = by_id.setdefault(found.device_call_id, found)
         party = other_e164 or other_party(
@@ -283,7 +283,7 @@ def _insert(
         update=_UPDATED,
     )
     # As stored: another request may have stored one of them first.
-    call_rollups.note(session, [started_on for _name, _key, started_on in stored])
+    call_rollups.mark_changed(session, [started_on for _name, _key, started_on in stored])
     return {str(name): key for name, key, _started_on in stored}
 
 

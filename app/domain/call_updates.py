@@ -34,7 +34,7 @@ STATUSES = {
 }
 
 
-def take(session: Session, account: ChannelAccount, event: CallUpdate, now: datetime) -> str:
+def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, now: datetime) -> str:
     """Store what an event says; a second time it changes nothing."""
     call = _known(session, account, event)
     is_new = call is None
@@ -42,7 +42,7 @@ def take(session: Session, account: ChannelAccount, event: CallUpdate, now: date
         call = _create(session, account, event, now)
     if event.provider_id and call.provider_id is None:
         call.provider_id = event.provider_id
-    was_over = calls.is_over(call)
+    was_over = calls.has_ended(call)
     status = _status(event)
     if calls.rank_of(status) > calls.rank_of(call.status):
         call.status = status
@@ -52,24 +52,24 @@ def take(session: Session, account: ChannelAccount, event: CallUpdate, now: date
         call.answered_on = min(max(event.started_on or now, call.started_on), now)
     call.ended_on = call.ended_on or _end(event, now)
     if event.recording_url:
-        recordings.note(session, call, event.recording_url, now)
+        recordings.report_recording(session, call, event.recording_url, now)
     call.stamp(Stamp(None, now))
     timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
     call_requests.confirm(session, call.id)
     _show(session, call, event, is_new, now)
-    if calls.is_over(call) and not was_over:
+    if calls.has_ended(call) and not was_over:
         _finish(session, call, now)
     return "call"
 
 
 def _show(session: Session, call: CallLog, event: CallUpdate, is_new: bool, now: datetime) -> None:
     """Keep the cards of the call in step: whose telephone rings, and who has answered."""
-    is_incoming = call.direction == "Incoming" and not calls.is_over(call)
+    is_incoming = call.direction == "Incoming" and not calls.has_ended(call)
     if is_incoming and is_new:
-        call_cards.ring(session, call, now, session_context(session).zone)
+        call_cards.notify(session, call, now, session_context(session).zone)
     answered_by = call_cards.user_of_number(session, event.person) if is_incoming and event.person else None
     if answered_by is not None and call.status == "In Progress":
-        call_cards.take(session, call, answered_by, now)
+        call_cards.accept(session, call, answered_by, now)
     call_cards.mark_changed(session, call.id)
 
 

@@ -24,7 +24,7 @@ RULES = ("warn", "refuse")
 
 
 @dataclass(frozen=True)
-class Line:
+class CallerLine:
     """The account and number by which a call goes out."""
 
     account: ChannelAccount
@@ -51,7 +51,7 @@ def purpose_of(session: Session, peer: str, records: Mapping[str, int | None], n
     return "service" if is_given else "promotional"
 
 
-def choose(session: Session, purpose: str) -> Line:
+def choose(session: Session, purpose: str) -> CallerLine:
     """The line for a call of this purpose: a caller ID made for it, else one for any. Raises RuleBroken.
 
     Where none fits, the setting decides whether the call is refused or goes out with a warning.
@@ -63,10 +63,10 @@ def choose(session: Session, purpose: str) -> Line:
     for wanted in (purpose, "any"):
         for account in accounts:
             if number := _number_for(account, wanted):
-                return Line(account, number, fits=True)
+                return CallerLine(account, number, fits=True)
     if settings.value_of(session, "caller_id_rule") == "refuse":
         raise RuleBroken(_no_number(purpose), "caller_id")
-    return Line(accounts[0], own_number(accounts[0]), fits=False)
+    return CallerLine(accounts[0], own_number(accounts[0]), fits=False)
 
 
 def _number_for(account: ChannelAccount, purpose: str) -> str:

@@ -161,7 +161,7 @@ def rank_of(status: str) -> int:
     return RANKS.get(status, FINAL_RANK)
 
 
-def is_over(call: CallLog) -> bool:
+def has_ended(call: CallLog) -> bool:
     """Whether the call has ended, or never began."""
     return rank_of(call.status) == FINAL_RANK
 

@@ -34,7 +34,7 @@ _SENTENCES: dict[str, str] = {
 
 
 @dataclass
-class Found:
+class CampaignCandidate:
     """One item of the source with what is known of it."""
 
     address: str = ""
@@ -74,7 +74,7 @@ def fill(session: Session, campaign: Campaign, sees: Sees, now: datetime, is_ope
     return len(items)
 
 
-def _records(session: Session, campaign: Campaign, ids: list[int], sees: Sees) -> list[Found]:
+def _records(session: Session, campaign: Campaign, ids: list[int], sees: Sees) -> list[CampaignCandidate]:
     """Leads or customers by id, in the order of the list."""
     model: Any = Lead if campaign.kind == "leads" else Customer
     seen = sees(campaign.kind, ids)
@@ -84,7 +84,7 @@ def _records(session: Session, campaign: Campaign, ids: list[int], sees: Sees) -
     for key in ids:
         row = rows.get(key)
         if row is None or key not in seen:
-            each = Found()
+            each = CampaignCandidate()
             each.leave_out("not_yours", _SENTENCES["not_yours"])
         else:
             each = _found(campaign, row, owners.get(row.customer_id) if model is Lead else row)
@@ -98,12 +98,12 @@ def _customers_of(session: Session, leads: Iterable[Lead]) -> dict[int | None, C
     return {each.id: each for each in found}
 
 
-def _found(campaign: Campaign, row: Any, customer: Customer | None) -> Found:
+def _found(campaign: Campaign, row: Any, customer: Customer | None) -> CampaignCandidate:
     """A record with its number: a lead's customer has it where there is one."""
     owner: Any = customer or row
     is_lead = isinstance(row, Lead)
     column = "email" if campaign.channel == "email" else "mobile_e164"
-    each = Found(
+    each = CampaignCandidate(
         address=(getattr(owner, column) or "").lower() if column == "email" else getattr(owner, column) or "",
         person=f"customer {customer.id}" if customer is not None else f"lead {row.id}",
         lead_id=row.id if is_lead else None,
@@ -123,7 +123,9 @@ def values_of(row: Any, owner: Any) -> dict[str, str]:
     return {"first_name": first, "last_name": last, "full_name": full, "number": row.number or "", "client_id": code}
 
 
-def _numbers(session: Session, campaign: Campaign, rows: list[Any], sees: Sees, is_open: bool) -> list[Found]:
+def _numbers(
+    session: Session, campaign: Campaign, rows: list[Any], sees: Sees, is_open: bool
+) -> list[CampaignCandidate]:
     """Rows of a file. A number is linked to the customer or lead whom the person sees.
 
     One of nobody whom they see is left out unless they may send to all, in the same words whether or not it is known
@@ -131,7 +133,7 @@ def _numbers(session: Session, campaign: Campaign, rows: list[Any], sees: Sees, 
     """
     made = []
     for number, values in rows:
-        each = Found(address=messages.clean_peer(campaign.channel, number), values=dict(values))
+        each = CampaignCandidate(address=messages.clean_peer(campaign.channel, number), values=dict(values))
         if not each.address:
             each.leave_out("no_address", _SENTENCES["wrong"])
         made.append(each)
@@ -165,7 +167,7 @@ def _owners(
     return made
 
 
-def _refuse_unwanted(session: Session, campaign: Campaign, found: list[Found], now: datetime) -> None:
+def _refuse_unwanted(session: Session, campaign: Campaign, found: list[CampaignCandidate], now: datetime) -> None:
     """Leave out who wants no such message, and whose variables are empty."""
     if campaign.purpose == "promotional":
         able = {each.address: each.customer_id for each in found if each.code is None}
@@ -193,7 +195,7 @@ def filled(campaign: Campaign, values: dict[str, str]) -> dict[str, str]:
     return made
 
 
-def _refuse_repeated(session: Session, campaign: Campaign, found: list[Found]) -> None:
+def _refuse_repeated(session: Session, campaign: Campaign, found: list[CampaignCandidate]) -> None:
     """Leave out whom the campaign addresses already: the same number, or the same person by another number."""
     able = [each for each in found if each.code is None]
     mine = CampaignRecipient.campaign_id == campaign.id
@@ -208,7 +210,7 @@ def _refuse_repeated(session: Session, campaign: Campaign, found: list[Found]) -
             taken |= {each.address} | ({each.person} if each.person else set())
 
 
-def _row(campaign: Campaign, each: Found, now: datetime) -> dict[str, Any]:
+def _row(campaign: Campaign, each: CampaignCandidate, now: datetime) -> dict[str, Any]:
     is_out = each.code is not None
     return {
         "campaign_id": campaign.id,
@@ -254,7 +256,7 @@ def send_some(session: Session, campaign: Campaign, sees: Sees, now: datetime) -
     return len(rows)
 
 
-def is_over(session: Session, campaign: Campaign) -> bool:
+def has_ended(session: Session, campaign: Campaign) -> bool:
     """Whether nobody waits any more."""
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state == "waiting")
     return session.execute(select(CampaignRecipient.id).where(*mine).limit(1)).first() is None

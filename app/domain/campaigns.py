@@ -103,7 +103,7 @@ class CampaignRecipient(Record):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CampaignInput:
     """What a person enters for a campaign."""
 
     name: str
@@ -118,7 +118,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Source:
+class RecipientSource:
     """To whom: ids of leads or customers that the person sees, or rows of a file."""
 
     kind: str
@@ -128,7 +128,7 @@ class Source:
 # --- making it
 
 
-def create(session: Session, name: str, source: Source, stamp: Stamp) -> Campaign:
+def create(session: Session, name: str, source: RecipientSource, stamp: Stamp) -> Campaign:
     """Add a draft that knows to whom it goes; what it says is entered by `change`. Raises RuleBroken."""
     items = list(dict.fromkeys(source.items)) if source.kind != "numbers" else list(source.items)
     _refuse_source(source.kind, items)
@@ -142,7 +142,7 @@ def create(session: Session, name: str, source: Source, stamp: Stamp) -> Campaig
     return campaign
 
 
-def change(session: Session, campaign: Campaign, plan: Plan, stamp: Stamp) -> None:
+def change(session: Session, campaign: Campaign, plan: CampaignInput, stamp: Stamp) -> None:
     """Say what a draft sends; its recipients are checked anew, see `campaign_recipients.fill`. Raises RuleBroken."""
     lock(session, campaign)
     if campaign.state != "draft":
@@ -176,7 +176,7 @@ def _refuse_source(kind: str, items: list[Any]) -> None:
         raise RuleBroken(translatable(text, most=grouped(MAX_RECIPIENTS)), "kind")
 
 
-def _plan(session: Session, campaign: Campaign, plan: Plan) -> None:
+def _plan(session: Session, campaign: Campaign, plan: CampaignInput) -> None:
     name = " ".join(plan.name.split())
     if not name or len(name) > 140:
         raise RuleBroken("Please give the campaign a name of at most 140 characters.", "name")
@@ -198,7 +198,7 @@ def _plan(session: Session, campaign: Campaign, plan: Plan) -> None:
     campaign.per_minute = plan.per_minute
 
 
-def _text(plan: Plan, template: MessageTemplate | None) -> str:
+def _text(plan: CampaignInput, template: MessageTemplate | None) -> str:
     if template is not None:
         if template.channel != plan.channel or template.approval not in message_templates.USABLE:
             raise RuleBroken("This template can't be used on this channel. Please choose another one.", "template")
@@ -211,7 +211,7 @@ def _text(plan: Plan, template: MessageTemplate | None) -> str:
     return plan.body.strip()
 
 
-def _refuse_account(session: Session, plan: Plan, template: MessageTemplate | None, purpose: str) -> None:
+def _refuse_account(session: Session, plan: CampaignInput, template: MessageTemplate | None, purpose: str) -> None:
     fitting = {each.id for each in channel_accounts.active(session, plan.channel, purpose)}
     if not fitting:
         text = "Nothing can be sent on this channel yet. An administrator has to add an account in Settings, Channels."

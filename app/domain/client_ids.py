@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.customers import CustomerAccount, client_id_conflict, open_account
-from app.lib.identity import is_client_id
+from app.lib.identity_numbers import is_client_id
 
 
 def set_client_id(session: Session, lead: Any, entered: str | None, stamp: Stamp) -> None:

@@ -101,7 +101,7 @@ def record(session: Session, values: dict[str, Any], stamp: Stamp) -> Consent:
 
 
 @dataclass(frozen=True)
-class Noted:
+class ConsentInput:
     """What a person notes in the ledger."""
 
     channel: str
@@ -123,7 +123,7 @@ class Noted:
     lead_id: int | None = None
 
 
-def note(session: Session, noted: Noted, stamp: Stamp) -> Consent:
+def record_told(session: Session, noted: ConsentInput, stamp: Stamp) -> Consent:
     """Add what a person was told outside the CRM. Raises RuleBroken."""
     happened_on = noted.happened_on or stamp.now
     rules = settings.values_of(session, "consent_transaction_days", "consent_ask_again_days")
@@ -145,7 +145,7 @@ def note(session: Session, noted: Noted, stamp: Stamp) -> Consent:
 _COPIED = ("channel", "address", "action", "how", "language", "evidence", "purpose", "customer_id", "lead_id")
 
 
-def _refuse_incomplete(noted: Noted, happened_on: datetime, now: datetime) -> None:
+def _refuse_incomplete(noted: ConsentInput, happened_on: datetime, now: datetime) -> None:
     if noted.purpose not in PURPOSES:
         raise RuleBroken("Please say whether it is about promotional or service messages.", "purpose")
     if not noted.address:
@@ -206,7 +206,7 @@ def note_dnd(session: Session, number: str, preference: str, how: str, now: date
 
 
 @dataclass(frozen=True)
-class Addressed:
+class MessageAddress:
     """What `refusal` asks of a message, for an address that is not its recipient's: a copy."""
 
     channel: str

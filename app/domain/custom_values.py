@@ -95,7 +95,7 @@ _CHOSEN = "_chosen_choices"
 # --- a record's values
 
 
-def put(record: Any, values: Mapping[str, Any]) -> None:
+def set_values(record: Any, values: Mapping[str, Any]) -> None:
     """Set the values of `values["custom"]`: {name: value, None to empty it}. The other fields keep theirs.
 
     Raises RuleBroken for a choice that isn't offered any more.
@@ -250,10 +250,10 @@ def _delete(session: Session, fields: Sequence[int], records: Sequence[int]) -> 
 def _row(field_id: int, kind: str, record_id: int, value: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"field_id": field_id, "record_id": record_id}
     made |= {"text_value": None, "number_value": None, "date_value": None}
-    return made | {COLUMNS[kind]: typed(kind, value)}
+    return made | {COLUMNS[kind]: to_typed(kind, value)}
 
 
-def typed(kind: str, value: Any) -> Any:
+def to_typed(kind: str, value: Any) -> Any:
     """A value of the JSON as the table has it."""
     if kind == "number":
         return value
@@ -307,7 +307,7 @@ def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int, tuple[Any, 
     return found
 
 
-def used(session: Session, field: CustomField) -> int:
+def count_used(session: Session, field: CustomField) -> int:
     """How many records have a value of this field."""
     own: Any = CustomValue.__table__
     query = select(own.c.record_id).where(own.c.field_id == field.id)

@@ -49,7 +49,7 @@ class CustomerKey(Model):  # type: ignore[misc]
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), nullable=False, index=True)
 
 
-class Taken(Exception):
+class KeyTaken(Exception):
     """Another customer has the value of this field."""
 
     def __init__(self, field: str, customer_id: int) -> None:
@@ -72,7 +72,7 @@ def values_of(customer: Any) -> Values:
     return found
 
 
-def hold(session: Session, customer: Any, before: Values | None = None) -> None:
+def assign_keys(session: Session, customer: Any, before: Values | None = None) -> None:
     """Make the stored customer the holder of its values; raises Taken for a value of another customer.
 
     `before`: `values_of` before a change: only new values are claimed, and those that are gone are given up. After
@@ -95,7 +95,7 @@ def holder(session: Session, kind: str, value: str) -> int | None:
     return _holder(session, kind, value)
 
 
-def claim(session: Session, customer_id: int, new: Values) -> None:
+def claim_keys(session: Session, customer_id: int, new: Values) -> None:
     """Make a customer the holder of values that nobody holds. Raises Taken."""
     _claim(session, customer_id, new)
 
@@ -114,7 +114,7 @@ def _claim(session: Session, customer_id: int, new: Values) -> None:
         for kind, value in sorted(new):
             winner = _holder(session, kind, value)
             if winner not in (None, customer_id):
-                raise Taken(new[kind, value], int(winner or 0)) from error
+                raise KeyTaken(new[kind, value], int(winner or 0)) from error
         raise
 
 
@@ -139,7 +139,7 @@ def _holder(session: Session, kind: str, value: str) -> int | None:
     return session.execute(select(CustomerKey.customer_id).where(*own)).scalar()
 
 
-def fill(session: Session) -> None:
+def assign_bulk(session: Session) -> None:
     """Make customers that were inserted in bulk the holders of their values; of several the oldest."""
     customer = Model.metadata.tables["customer"].c
     for name, (kind, _field) in KEYED.items():
@@ -150,7 +150,7 @@ def fill(session: Session) -> None:
 
 
 @dataclass(frozen=True)
-class Double:
+class SharedKey:
     """A customer who shares a value with its holder."""
 
     field: str
@@ -158,7 +158,7 @@ class Double:
     holder: str
 
 
-def doubles(session: Session) -> Iterator[Double]:
+def doubles(session: Session) -> Iterator[SharedKey]:
     """Customers whose number, PAN or Aadhaar another customer holds, by their record numbers."""
     table = Model.metadata.tables["customer"]
     one, other = table.alias("one"), table.alias("other")
@@ -167,4 +167,4 @@ def doubles(session: Session) -> Iterator[Double]:
         query = select(one.c.number, other.c.number).join(CustomerKey, shares)
         query = query.join(other, other.c.id == CustomerKey.customer_id).order_by(one.c.id)
         for number, holding in session.execute(query):
-            yield Double(field, number, holding)
+            yield SharedKey(field, number, holding)

@@ -26,7 +26,7 @@ CONTACT_COLUMNS = (*TIMELINE_FIELDS, *_NORMALIZED.values(), *_SECRET_COLUMNS)
 
 
 @dataclass(frozen=True)
-class Match:
+class CustomerMatch:
     """The customer to whom a record belongs."""
 
     customer: Customer
@@ -36,23 +36,23 @@ class Match:
     how: str
 
 
-def match_by_number(session: Session, e164: str | None, context: ChangeContext) -> Match | None:
+def match_by_number(session: Session, e164: str | None, context: ChangeContext) -> CustomerMatch | None:
     """The customer with this number; the one that the person may find by it, else the main holder."""
     found = customers.with_mobile(session, e164) if e164 not in context.free_numbers else []
     for customer in found:
         field = "mobile" if customer.mobile_e164 == e164 else "alternative_mobile"
         if context.rights.may_find(session, customer, field):
-            return Match(customer, True, "number")
-    return Match(found[0], False, "number") if found else None
+            return CustomerMatch(customer, True, "number")
+    return CustomerMatch(found[0], False, "number") if found else None
 
 
-def match_chosen(session: Session, customer_id: int, context: ChangeContext) -> Match | None:
+def match_chosen(session: Session, customer_id: int, context: ChangeContext) -> CustomerMatch | None:
     """The customer of this id, whom the person has chosen from those they see or by the limited look-up."""
     customer = session.get(Customer, customer_id)
-    return Match(customer, sees(session, customer, context), "choice") if customer is not None else None
+    return CustomerMatch(customer, can_see(session, customer, context), "choice") if customer is not None else None
 
 
-def find_or_create(session: Session, record: Any, values: dict[str, Any], context: ChangeContext) -> Match:
+def find_or_create(session: Session, record: Any, values: dict[str, Any], context: ChangeContext) -> CustomerMatch:
     """The customer with the record's mobile number, else a new one, see `_create`."""
     for _attempt in range(2):
         match = match_by_number(session, record.mobile_e164, context) or _create(session, record, values, context)
@@ -61,7 +61,7 @@ def find_or_create(session: Session, record: Any, values: dict[str, Any], contex
     raise Conflict("Someone else was saving this record at the same moment. Please try again.")
 
 
-def _create(session: Session, record: Any, values: dict[str, Any], context: ChangeContext) -> Match | None:
+def _create(session: Session, record: Any, values: dict[str, Any], context: ChangeContext) -> CustomerMatch | None:
     """A new customer with the record's contact data and these values: source, owner_id, and text for the timeline.
 
     None if somebody has just created one with its mobile number. Raises AlreadyExists for another value of another one.
@@ -72,16 +72,16 @@ def _create(session: Session, record: Any, values: dict[str, Any], context: Chan
         setattr(customer, name, getattr(record, name))
     try:
         with session.begin_nested():
-            customers.store(session, customer, context)
-    except customer_keys.Taken as taken:
+            customers.insert(session, customer, context)
+    except customer_keys.KeyTaken as taken:
         if taken.field == "mobile":
             return None
-        raise customers.taken_refusal(session, taken, context) from taken
+        raise customers.duplicate_refusal(session, taken, context) from taken
     timeline.write(session, customer, "system", context, text=values["text"])
-    return Match(customer, True, "new")
+    return CustomerMatch(customer, True, "new")
 
 
-def sees(session: Session, customer: Customer, context: ChangeContext) -> bool:
+def can_see(session: Session, customer: Customer, context: ChangeContext) -> bool:
     """Whether the person sees the customer at all."""
     return context.rights.may_find(session, customer, "first_name")
 
@@ -98,11 +98,11 @@ def link(session: Session, record: Any, customer: Customer, context: ChangeConte
     if gaps and context.rights.may_write(session, customer):
         _move_secrets(session, record, customer, gaps, context)
         gaps = []
-    move(record, customer, {name + suffix for name in gaps for suffix in ("_sealed", "_blind")})
+    link_to(record, customer, {name + suffix for name in gaps for suffix in ("_sealed", "_blind")})
     return differences
 
 
-def move(record: Any, customer: Customer, kept: Collection[str] = ()) -> None:
+def link_to(record: Any, customer: Customer, kept: Collection[str] = ()) -> None:
     """Set the record's customer and clear its own contact data, apart from these columns."""
     for name in CONTACT_COLUMNS:
         if name not in kept:
@@ -146,7 +146,7 @@ def write_proposal(session: Session, record: Any, differences: list[list[Any]], 
         timeline.write(session, record, "proposal", stamp, changes=differences)
 
 
-def write_audit(session: Session, record: Any, match: Match, stamp: Stamp, state: str = "linked") -> None:
+def write_audit(session: Session, record: Any, match: CustomerMatch, stamp: Stamp, state: str = "linked") -> None:
     """Write to the audit that the stored record was linked, or that its link waits."""
     about = f"{record.number} → {match.customer.number}"
     audit.write(session, "customer link", stamp.by, stamp.now, about=about, how=match.how, state=state)
@@ -181,6 +181,6 @@ def _move_secrets(session: Session, record: Any, customer: Customer, names: list
         if context.vault is not None and context.vault.has_older:
             customer.set_contact({name: context.vault.open(getattr(record, name + "_sealed"))}, context.vault)
     customer.stamp(context)
-    with customers.refusing_taken(session, context):
-        customer_keys.hold(session, customer, before)
+    with customers.refusing_duplicates(session, context):
+        customer_keys.assign_keys(session, customer, before)
     timeline.write(session, customer, "field_change", context, changes=[[name, None, None] for name in names])

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from app.domain import customer_linking, notices, team
 from app.domain.base import RECORD_COLUMNS, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.change_context import ChangeContext
-from app.domain.customer_linking import Match
+from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import Customer
 
 #: Of a link; all but Waiting are final. Dropped: the record got another number or customer meanwhile.
@@ -41,23 +41,23 @@ class CustomerLink(Record):
     customer: Mapped[Customer] = relationship()
 
 
-class LinkAwaited(RuleBroken):
+class LinkPending(RuleBroken):
     """An account can't be opened before the link to a customer whom the person doesn't see is confirmed."""
 
-    def __init__(self, message: str, match: Match) -> None:
+    def __init__(self, message: str, match: CustomerMatch) -> None:
         super().__init__(message, "status")
         self.match = match
 
 
-def record_match(session: Session, record: Any, match: Match, stamp: Stamp) -> None:
+def record_match(session: Session, record: Any, match: CustomerMatch, stamp: Stamp) -> None:
     """Write to the audit that a stored record was linked; let a link that may not be made yet wait."""
     if match.is_open:
         customer_linking.write_audit(session, record, match, stamp)
     else:
-        wait(session, record, match, stamp)
+        request_link(session, record, match, stamp)
 
 
-def wait(session: Session, record: Any, match: Match, stamp: Stamp) -> None:
+def request_link(session: Session, record: Any, match: CustomerMatch, stamp: Stamp) -> None:
     """Let the link of a stored record wait; the customer's owner is notified. Nothing if it waits already."""
     present = _waiting_of(session, record)
     if present is not None and present.customer_id == match.customer.id:
@@ -75,7 +75,7 @@ def wait(session: Session, record: Any, match: Match, stamp: Stamp) -> None:
     notices.notify(session, event, stamp.now)
 
 
-def drop(session: Session, record: Any, stamp: Stamp) -> None:
+def withdraw_request(session: Session, record: Any, stamp: Stamp) -> None:
     """Drop the waiting link of a record that was linked otherwise, or whose number has changed."""
     present = _waiting_of(session, record) if record.id is not None else None
     if present is not None:
@@ -99,7 +99,7 @@ def decide(session: Session, found: CustomerLink, record: Any, is_confirmed: boo
     if found.status != "Waiting":
         raise Conflict("Someone has already decided this link.")
     _close(session, found, "Confirmed" if is_confirmed else "Refused", context)
-    match = Match(found.customer, True, "confirmed")
+    match = CustomerMatch(found.customer, True, "confirmed")
     if not is_confirmed:
         customer_linking.write_audit(session, record, match, context, "refused")
         return

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import bulk, codes, custom_values, customer_keys, timeline
+from app.domain import bulk, custom_values, customer_keys, readable_codes, timeline
 from app.domain.base import (
     AlreadyExists,
     Code,
@@ -28,7 +28,7 @@ from app.domain.numbering import next_number
 from app.domain.settings import AccountType
 from app.domain.stored_files import STORED_FILE
 from app.lib import phone
-from app.lib.identity import is_aadhaar, is_email, is_pan
+from app.lib.identity_numbers import is_aadhaar, is_email, is_pan
 from app.lib.vault import Vault
 
 KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
@@ -155,14 +155,14 @@ class CustomerAccount(Record):
 
 def create(session: Session, values: dict[str, Any], context: ChangeContext) -> Customer:
     """Create a customer. Raises RuleBroken without a name, AlreadyExists when another one has a number or identity."""
-    customer = new(values, context)
-    with refusing_taken(session, context):
-        store(session, customer, context)
+    customer = build(values, context)
+    with refusing_duplicates(session, context):
+        insert(session, customer, context)
     timeline.write(session, customer, "system", context, text="Customer created")
     return customer
 
 
-def new(values: dict[str, Any], context: ChangeContext) -> Customer:
+def build(values: dict[str, Any], context: ChangeContext) -> Customer:
     """The customer with these values, not yet in the session. Raises RuleBroken without a name."""
     customer = Customer(version=1)
     _set_checked_contact(customer, values, context)
@@ -171,7 +171,7 @@ def new(values: dict[str, Any], context: ChangeContext) -> Customer:
     return customer
 
 
-def store(session: Session, customer: Customer, stamp: Stamp) -> None:
+def insert(session: Session, customer: Customer, stamp: Stamp) -> None:
     """Insert a new customer as the only holder of its numbers and identities.
 
     Nothing else creates customers: what this refuses is decided by the database, whoever else is creating one now.
@@ -181,19 +181,19 @@ def store(session: Session, customer: Customer, stamp: Stamp) -> None:
     customer.stamp(stamp)
     session.add(customer)
     session.flush()
-    customer_keys.hold(session, customer)
+    customer_keys.assign_keys(session, customer)
 
 
 @contextmanager
-def refusing_taken(session: Session, context: ChangeContext) -> Iterator[None]:
+def refusing_duplicates(session: Session, context: ChangeContext) -> Iterator[None]:
     """Refuse a value that belongs to another customer with a sentence, which names the customer if they may be seen."""
     try:
         yield
-    except customer_keys.Taken as taken:
-        raise taken_refusal(session, taken, context) from taken
+    except customer_keys.KeyTaken as taken:
+        raise duplicate_refusal(session, taken, context) from taken
 
 
-def taken_refusal(session: Session, taken: customer_keys.Taken, context: ChangeContext) -> AlreadyExists:
+def duplicate_refusal(session: Session, taken: customer_keys.KeyTaken, context: ChangeContext) -> AlreadyExists:
     """The refusal of a number or identity that another customer has."""
     with session.no_autoflush:
         other = session.get(Customer, taken.customer_id)
@@ -220,9 +220,9 @@ def change(session: Session, customer: Customer, values: dict[str, Any], context
     """Change a customer and write to the timeline what changed (PAN and Aadhaar without their values)."""
     before = {name: getattr(customer, name, None) for name in (*CONTACT_FIELDS, *_FIELDS, "custom") if name in values}
     held = customer_keys.values_of(customer)
-    with session.no_autoflush, refusing_taken(session, context):
+    with session.no_autoflush, refusing_duplicates(session, context):
         _set_checked_contact(customer, values, context)
-        customer_keys.hold(session, customer, held)
+        customer_keys.assign_keys(session, customer, held)
     _set_fields(customer, values)
     customer.stamp(context)
     changes = timeline.field_changes(customer, before)
@@ -254,11 +254,11 @@ _FIELDS = (
 
 
 def _set_fields(customer: Customer, values: dict[str, Any]) -> None:
-    codes.refuse_odd(customer, values)
+    readable_codes.refuse_odd(customer, values)
     for name in _FIELDS:
         if name in values and not (name == "owner_id" and values[name] is None):
             setattr(customer, name, values[name])
-    custom_values.put(customer, values)
+    custom_values.set_values(customer, values)
 
 
 _HAS_MOBILE = (
@@ -271,7 +271,7 @@ def with_mobile(session: Session, e164: str | None) -> list[Customer]:
     """The customers with this number, as main number or alternative one; the holder of the main number first."""
     if not e164:
         return []
-    if not bulk.read(session, _HAS_MOBILE, {"e164": e164}):
+    if not bulk.read_rows(session, _HAS_MOBILE, {"e164": e164}):
         return []  # as with most numbers
     query = select(Customer).where(or_(Customer.mobile_e164 == e164, Customer.alternative_e164 == e164)).limit(5)
     return sorted(session.scalars(query), key=lambda customer: (customer.mobile_e164 != e164, customer.id))

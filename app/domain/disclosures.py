@@ -72,7 +72,7 @@ def abouts(session: Session, customer: Customer) -> list[str]:
     for record, kind in ((Customer, "customer"), (Lead, "lead"), (Ticket, "ticket")):
         rule = record.id == customer.id if record is Customer else record.customer_id == customer.id
         rows = [(key, number) for key, number in session.execute(_newest(record, rule))]
-        rows += merges.gone_into(session, record.__tablename__, [key for key, _number in rows])
+        rows += merges.merged_from(session, record.__tablename__, [key for key, _number in rows])
         found += [f"{kind} {name}" for row in rows for name in row]
     heard = select(CallRecording.id).join(CallLog, CallLog.id == CallRecording.call_id)
     calls = [CallLog.customer_id == customer.id]

@@ -86,7 +86,7 @@ class DndWrongLine(Model):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Line:
+class DndLine:
     """What one line says."""
 
     number: str
@@ -109,7 +109,7 @@ def add(session: Session, name: str, kept: tuple[str, int], checked_on: datetime
     return upload
 
 
-def due(session: Session, limit: int) -> list[int]:
+def unfinished(session: Session, limit: int) -> list[int]:
     """The files that are not read to their end."""
     query = select(DndUpload.id).where(DndUpload.state == "reading").order_by(DndUpload.id)
     return list(session.scalars(query.limit(limit)))
@@ -131,7 +131,7 @@ def wrong_lines(session: Session, upload_id: int) -> list[tuple[int, str, str]]:
     return [(n, text, problem) for n, text, problem in session.execute(query)]
 
 
-def parse(cells: list[str], checked_on: datetime, now: datetime) -> Line | str:
+def parse(cells: list[str], checked_on: datetime, now: datetime) -> DndLine | str:
     """The line: number, preference, day of the check; or what is wrong with it, as an English sentence for a file."""
     given = [each.strip() for each in cells]
     number = phone.normalize(given[0]) if given else None
@@ -143,7 +143,7 @@ def parse(cells: list[str], checked_on: datetime, now: datetime) -> Line | str:
     day = _day(given[2]) if len(given) > 2 and given[2] else checked_on
     if day is None or day > now + AHEAD:
         return "The day of the check must be a date such as 2026-11-30 that isn't in the future."
-    return Line(number, preference, min(day, now))
+    return DndLine(number, preference, min(day, now))
 
 
 def is_heading(cells: list[str]) -> bool:
@@ -159,9 +159,9 @@ def _day(text: str) -> datetime | None:
     return datetime(found.year, found.month, found.day, tzinfo=UTC) if found.year >= 2000 else None
 
 
-def store(session: Session, lines: Iterable[Line], now: datetime) -> int:
+def store(session: Session, lines: Iterable[DndLine], now: datetime) -> int:
     """Store what the lines say in one statement; an older check doesn't replace a newer one. Returns how many."""
-    newest: dict[str, Line] = {}
+    newest: dict[str, DndLine] = {}
     for each in lines:
         held = newest.get(each.number)
         if held is None or held.checked_on <= each.checked_on:

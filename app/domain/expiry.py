@@ -53,7 +53,7 @@ def expire_lead(session: Session, lead_id: int, now: datetime) -> str:
     return "expired"
 
 
-def due_requests(session: Session, now: datetime, office: office_hours.Office, limit: int) -> list[int]:
+def due_requests(session: Session, now: datetime, office: office_hours.OfficeSchedule, limit: int) -> list[int]:
     """Ids of the assignment requests that have been pending for too many working days."""
     days = settings.value_of(session, "request_expiry_days")
     pending = (AssignmentRequest.status == "Pending", AssignmentRequest.created_on <= now - timedelta(days=days))

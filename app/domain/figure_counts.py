@@ -16,7 +16,7 @@ from app.domain.periods import Period
 
 
 @dataclass(frozen=True)
-class Counted:
+class FigureCount:
     """A figure in the period, and in the one before; None = there is none before."""
 
     now: int
@@ -50,18 +50,18 @@ def sum_each(session: Session, record: Any, parts: Mapping[str, Any], *condition
     return {name: int(each or 0) for name, each in zip(parts, sums, strict=True)}
 
 
-def if_so(condition: ColumnElement[bool], value: Any = None) -> Any:
+def when(condition: ColumnElement[bool], value: Any = None) -> Any:
     """SQL: 1, or the value, where the condition holds, else 0."""
     return case((condition, 1 if value is None else value), else_=0)
 
 
-def count_all(session: Session, names: Iterable[str], scope: Scope, compare: bool = True) -> dict[str, Counted]:
+def count_all(session: Session, names: Iterable[str], scope: Scope, compare: bool = True) -> dict[str, FigureCount]:
     """Each figure in the period and in the one before; one statement per record."""
     by_record: dict[Any, list[str]] = {}
-    found: dict[str, Counted] = {}
+    found: dict[str, FigureCount] = {}
     for name in names:
         if name in _NUMBERS:
-            found[name] = Counted(_number_of(session, name, scope))
+            found[name] = FigureCount(_number_of(session, name, scope))
         else:
             by_record.setdefault(FIGURES[name].record, []).append(name)
     for record, some in by_record.items():
@@ -69,17 +69,17 @@ def count_all(session: Session, names: Iterable[str], scope: Scope, compare: boo
     return found
 
 
-def _count_of(session: Session, record: Any, names: list[str], scope: Scope, compare: bool) -> dict[str, Counted]:
+def _count_of(session: Session, record: Any, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
     some = [FIGURES[name] for name in names]
     if call_rollup_counts.serves(scope, names):
         found = call_rollup_counts.by_period(session, names, scope, compare)
-        return {name: Counted(now, before if compare else None) for name, (now, before) in found.items()}
+        return {name: FigureCount(now, before if compare else None) for name, (now, before) in found.items()}
     if len({each.at for each in some}) == 1 and some[0].at:
         return _by_period(session, names, scope, compare)
     return _by_each_time(session, names, scope, compare)
 
 
-def _by_each_time(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, Counted]:
+def _by_each_time(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
     """Figures of one record by several times, in one statement of sub-selects of one row each.
 
     Each reads its own range of its own index; with OR between the ranges, databases read the whole table.
@@ -94,7 +94,7 @@ def _by_each_time(session: Session, names: list[str], scope: Scope, compare: boo
         joined = joined.join(row, row.c.one == rows[0].c.one)
     query = select(*[column for row in rows for column in row.c if column.key != "one"]).select_from(joined)
     found = {key: int(value or 0) for key, value in session.execute(query).mappings().one().items()}
-    return {name: Counted(found[name], found.get(_BEFORE + name)) for name in names}
+    return {name: FigureCount(found[name], found.get(_BEFORE + name)) for name in names}
 
 
 #: By this, sub-selects of one row are joined.
@@ -112,9 +112,9 @@ def _of_time(names: list[str], scope: Scope, compare: bool) -> Any:
     for name in names:
         each = FIGURES[name]
         rule = true() if each.rule is None else each.rule(scope)
-        sums.append(func.sum(if_so(and_(column >= scope.period.start, rule), each.value)).label(name))
+        sums.append(func.sum(when(and_(column >= scope.period.start, rule), each.value)).label(name))
         if compare:
-            sums.append(func.sum(if_so(and_(column < scope.period.start, rule), each.value)).label(_BEFORE + name))
+            sums.append(func.sum(when(and_(column < scope.period.start, rule), each.value)).label(_BEFORE + name))
     return (
         select(_ONE, *sums).select_from(first.record).where(replace(first, rule=None).rows(replace(scope, period=both)))
     )
@@ -132,7 +132,7 @@ def _of_rules(names: list[str], scope: Scope, compare: bool) -> list[Any]:
     return found
 
 
-def _by_period(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, Counted]:
+def _by_period(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
     """Figures of one record by one time: the rows are told apart by period once, not by each figure."""
     first = FIGURES[names[0]]
     column: Any = getattr(first.record, first.at)
@@ -144,7 +144,7 @@ def _by_period(session: Session, names: list[str], scope: Scope, compare: bool) 
     by_flag = {int(flag): counts for flag, *counts in session.execute(query)}
     now, before = (by_flag.get(flag, [0] * len(names)) for flag in (1, 0))
     return {
-        name: Counted(int(now[place] or 0), int(before[place] or 0) if compare else None)
+        name: FigureCount(int(now[place] or 0), int(before[place] or 0) if compare else None)
         for place, name in enumerate(names)
     }
 
@@ -153,7 +153,7 @@ def _sum_of(figure: Figure, scope: Scope) -> Any:
     """SQL: the figure of rows that are known to be in the period."""
     if figure.rule is None:
         return func.count() if figure.value is None else func.sum(figure.value)
-    return func.sum(if_so(figure.rule(scope), figure.value))
+    return func.sum(when(figure.rule(scope), figure.value))
 
 
 def _unique_numbers(scope: Scope) -> Any:
@@ -228,7 +228,7 @@ def _series_of(session: Session, column: Any, names: list[str], scope: Scope) ->
         return dict(
             zip(names, map(list, zip(*_points_of_days(scope.period, by_day, len(names)), strict=True)), strict=True)
         )
-    sums = [func.sum(if_so(FIGURES[name].condition(scope), FIGURES[name].value)) for name in names]
+    sums = [func.sum(when(FIGURES[name].condition(scope), FIGURES[name].value)) for name in names]
     each_point = _by_point(session, column, scope.period, sums, FIGURES[names[0]].within(scope))
     return dict(zip(names, map(list, zip(*each_point, strict=True)), strict=True))
 

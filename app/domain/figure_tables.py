@@ -12,7 +12,7 @@ from app.domain import call_rollup_counts
 from app.domain.assignment import Assignment
 from app.domain.calls import CallLog
 from app.domain.customers import Customer, CustomerAccount
-from app.domain.figure_counts import if_so
+from app.domain.figure_counts import when
 from app.domain.figures import FIGURES, Scope
 from app.domain.leads import Lead
 from app.domain.tasks import Task
@@ -61,7 +61,7 @@ def _leads(scope: Scope) -> list[_Named]:
 def _grouped(record: Any, column: Any, scope: Scope, names: tuple[str, ...], extra: tuple[str, ...] = ()) -> _Named:
     """These figures of the record by a column with user ids, in one statement."""
     named = (*names, *extra)
-    parts = [func.sum(if_so(FIGURES[name].condition(scope), FIGURES[name].value)) for name in named]
+    parts = [func.sum(when(FIGURES[name].condition(scope), FIGURES[name].value)) for name in named]
     ranges = {FIGURES[name].at: FIGURES[name].when(scope) for name in named}
     people = true() if scope.people is None else column.in_(sorted(scope.people))
     query = select(column, *parts).select_from(record).where(or_(*ranges.values()), people).group_by(column)
@@ -96,7 +96,7 @@ def referrals(session: Session, scope: Scope) -> list[dict[str, Any]]:
     oldest. A code of nobody whom the person sees stands alone: customer_id is None.
     """
     count = func.count()
-    converted = func.sum(if_so(FIGURES["leads_converted"].rule(scope)))  # type: ignore[misc]
+    converted = func.sum(when(FIGURES["leads_converted"].rule(scope)))  # type: ignore[misc]
     query = select(Lead.referral, count, converted).where(FIGURES["leads_referred"].rows(scope))
     found = session.execute(query.group_by(Lead.referral).order_by(count.desc(), Lead.referral).limit(MAX_REFERRALS))
     rows = [{"code": code, "leads": int(n), "converted": int(won or 0)} for code, n, won in found]

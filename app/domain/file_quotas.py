@@ -44,7 +44,7 @@ _FIRST_ON_SQLITE = "INSERT OR IGNORE INTO file_usage (user_id, bytes) VALUES (:k
 _usage = FileUsage.__table__
 
 
-def take(session: Session, user: int | None, size: int, quotas: Quotas) -> None:
+def reserve(session: Session, user: int | None, size: int, quotas: Quotas) -> None:
     """Count so many bytes for a person and for the house. Raises RuleBroken where one of them has no room.
 
     The rows stay locked until the end of the transaction: always in this order, and last of all.
@@ -92,6 +92,6 @@ def recount(session: Session) -> int:
     return int(session.execute(sums).rowcount)  # type: ignore[attr-defined]
 
 
-def used(session: Session) -> dict[int, int]:
+def usage(session: Session) -> dict[int, int]:
     """User id, or HOUSE -> bytes."""
     return {key: size for key, size in session.execute(select(_usage.c.user_id, _usage.c.bytes))}  # noqa: C416

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.ops.measures import BUCKETS_MS, Batch, Noted
+from app.ops.process_metrics import BUCKETS_MS, MetricsBatch, NotableEvent
 
 #: So many different slow statements and errors are kept; those that were seen last.
 MAX_KEPT = 500
@@ -109,7 +109,7 @@ def minute_of(moment: datetime) -> int:
 
 
 @dataclass(frozen=True)
-class Source:
+class SampleSource:
     """Which processes a batch is of, and the memory of their server in percent."""
 
     server: str
@@ -117,7 +117,7 @@ class Source:
     memory_percent: int | None = None
 
 
-def store(session: Session, batch: Batch, source: Source, now: datetime) -> None:
+def store(session: Session, batch: MetricsBatch, source: SampleSource, now: datetime) -> None:
     """Add what one process counted to the sample of this minute, and note its slow statements and errors."""
     values = {"requests": batch.requests, "errors": batch.errors, "total_ms": batch.total_ms}
     values |= {f"bucket_{place}": count for place, count in enumerate(batch.buckets)}
@@ -152,7 +152,7 @@ def _add(session: Session, kind: Any, key: dict[str, Any], values: tuple[dict[st
         session.execute(mysql.insert(kind).values(row).on_duplicate_key_update(changed or key))
 
 
-def _note(session: Session, kind: Any, digest: str, noted: Noted, now: datetime) -> None:
+def _note(session: Session, kind: Any, digest: str, noted: NotableEvent, now: datetime) -> None:
     row = session.get(kind, digest, with_for_update=True)
     if row is None:
         row = kind(digest=digest, text=noted.text, times=0, first_on=now)
@@ -172,7 +172,7 @@ def _note(session: Session, kind: Any, digest: str, noted: Noted, now: datetime)
 
 
 @dataclass(frozen=True)
-class Point:
+class SamplePoint:
     """All samples of a span of time, added up."""
 
     #: The first minute of the span.
@@ -206,7 +206,7 @@ def percentile_ms(buckets: Sequence[int], requests: int, share: float = 0.95) ->
     return BUCKETS_MS[-1]
 
 
-def history(session: Session, since: datetime, step: int, server: str | None = None) -> list[Point]:
+def history(session: Session, since: datetime, step: int, server: str | None = None) -> list[SamplePoint]:
     """The samples since then, in spans of `step` minutes, oldest first; of one server or of all."""
     span = HealthSample.minute - HealthSample.minute % step
     sums = [func.sum(column) for column in _COUNTS]
@@ -218,10 +218,10 @@ def history(session: Session, since: datetime, step: int, server: str | None = N
     return [_point(row) for row in session.execute(query)]
 
 
-def _point(row: Any) -> Point:
+def _point(row: Any) -> SamplePoint:
     minute, requests, errors, total_ms, *buckets = (int(each) for each in row[: len(_COUNTS) + 1])
     memory, queued, connections = (None if each is None else int(each) for each in row[-3:])
-    return Point(minute, requests, errors, total_ms, tuple(buckets), memory, queued, connections)
+    return SamplePoint(minute, requests, errors, total_ms, tuple(buckets), memory, queued, connections)
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def servers(session: Session, now: datetime, since: timedelta = timedelta(minute
 
 
 @dataclass(frozen=True)
-class Measure:
+class Threshold:
     """One of the five thresholds."""
 
     name: str
@@ -272,11 +272,11 @@ class Measure:
 
 
 MEASURES = (
-    Measure("response", 200, "ms"),
-    Measure("errors", 1, "%"),
-    Measure("queue", 1000, ""),
-    Measure("connections", 100, ""),
-    Measure("memory", 80, "%", is_by_server=True),
+    Threshold("response", 200, "ms"),
+    Threshold("errors", 1, "%"),
+    Threshold("queue", 1000, ""),
+    Threshold("connections", 100, ""),
+    Threshold("memory", 80, "%", is_by_server=True),
 )
 #: The last minutes that are looked at, and how many requests they must hold for a word about times and errors.
 WINDOW, MIN_REQUESTS = timedelta(minutes=5), 20
@@ -284,7 +284,7 @@ WINDOW, MIN_REQUESTS = timedelta(minutes=5), 20
 KEPT_SHARE = 0.9
 
 
-def values(point: Point | None) -> dict[str, float | None]:
+def values(point: SamplePoint | None) -> dict[str, float | None]:
     """Measure -> its value; None where too little is known."""
     if point is None:
         return dict.fromkeys(each.name for each in MEASURES)
@@ -298,18 +298,18 @@ def values(point: Point | None) -> dict[str, float | None]:
     }
 
 
-def window(session: Session, now: datetime, server: str | None = None) -> Point | None:
+def window(session: Session, now: datetime, server: str | None = None) -> SamplePoint | None:
     """The last minutes, added up."""
     found = history(session, now - WINDOW, 10**9, server)  # all in one span
     return found[-1] if found else None
 
 
 @dataclass(frozen=True)
-class Change:
+class ThresholdChange:
     """A threshold that was crossed just now, or is kept again."""
 
     crossing: HealthCrossing
-    measure: Measure
+    measure: Threshold
     value: float | None
 
     @property
@@ -318,7 +318,7 @@ class Change:
         return self.crossing.ended_on is not None
 
 
-def watch(session: Session, now: datetime) -> list[Change]:
+def watch(session: Session, now: datetime) -> list[ThresholdChange]:
     """Compare the last minutes with the thresholds; what has changed since the last look.
 
     Of several processes that look at once, one stores a crossing: the other meets its unique key (IntegrityError).
@@ -339,8 +339,11 @@ def watch(session: Session, now: datetime) -> list[Change]:
 
 
 def _compare(
-    session: Session, running: dict[str | None, HealthCrossing], found: tuple[Measure, str, float | None], now: datetime
-) -> Change | None:
+    session: Session,
+    running: dict[str | None, HealthCrossing],
+    found: tuple[Threshold, str, float | None],
+    now: datetime,
+) -> ThresholdChange | None:
     measure, server, value = found
     key = f"{measure.name}/{server}"
     crossing = running.get(key)
@@ -352,14 +355,14 @@ def _compare(
         crossing.threshold, crossing.worst = measure.threshold, scaled
         session.add(crossing)
         session.flush()
-        return Change(crossing, measure, value)
+        return ThresholdChange(crossing, measure, value)
     crossing.worst = max(crossing.worst, scaled)
     # Queue and connections can't be read while Redis or the database is away: that is no recovery.
     is_unknown = value is None and measure.name in ("queue", "connections")
     if is_unknown or (value is not None and value > measure.threshold * KEPT_SHARE):
         return None
     crossing.open_key, crossing.ended_on = None, now
-    return Change(crossing, measure, value)
+    return ThresholdChange(crossing, measure, value)
 
 
 def crossings(session: Session, limit: int = 20) -> list[HealthCrossing]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.domain import health_samples, notices, team
-from app.domain.health_samples import Change
+from app.domain.health_samples import ThresholdChange
 from app.lib.grouping import grouped
 
 
@@ -31,16 +31,16 @@ def watch(session: Session, readings: Readings, now: datetime) -> str:
     return "kept again" if all(each.is_over for each in changes) else "crossed"
 
 
-def _event(change: Change, users: tuple[int, ...]) -> notices.NoticeEvent:
+def _event(change: ThresholdChange, users: tuple[int, ...]) -> notices.NoticeEvent:
     """One notice for each crossing and one for its end, however many processes see them: the key says which."""
     crossing, measure = change.crossing, change.measure
     key = f"health:{crossing.id}:{'over' if change.is_over else 'crossed'}"
     payload = {"measure": measure.name, "server": crossing.server, "over": change.is_over}
-    payload |= {"value": said(change.value, measure.unit), "limit": said(measure.threshold, measure.unit)}
+    payload |= {"value": with_unit(change.value, measure.unit), "limit": with_unit(measure.threshold, measure.unit)}
     return notices.NoticeEvent("health", key, users, payload)
 
 
-def said(value: float | None, unit: str) -> str:
+def with_unit(value: float | None, unit: str) -> str:
     """A value with its unit: 240 ms, 1.5 %, 1,200."""
     if value is None:
         return "–"

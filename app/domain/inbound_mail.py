@@ -47,7 +47,7 @@ IS_CUT = "This email is too long or has too many parts; the original has all of 
 
 
 @dataclass(frozen=True)
-class Intake:
+class InboundMailContext:
     """What taking in a mail needs."""
 
     account: ChannelAccount
@@ -80,7 +80,7 @@ class ArrivedMail:
     refusal: str = ""
 
 
-def take(session: Session, intake: Intake, arrived: ArrivedMail) -> str:
+def process(session: Session, intake: InboundMailContext, arrived: ArrivedMail) -> str:
     """Take in a mail. Returns what became of it: one of mails.STATES, or "known" for one that is here already."""
     try:
         mail = read(arrived.raw, intake.values.get("authserv_id", ""))
@@ -105,7 +105,7 @@ def take(session: Session, intake: Intake, arrived: ArrivedMail) -> str:
     return row.state
 
 
-def keep_aside(session: Session, intake: Intake, arrived: ArrivedMail, state: str, sentence: str) -> str:
+def keep_aside(session: Session, intake: InboundMailContext, arrived: ArrivedMail, state: str, sentence: str) -> str:
     """Keep a mail that can't be taken in, with the reason, for a person."""
     row = _new_row(intake, arrived, state)
     row.mail_key, row.sentence = hashlib.sha256(arrived.raw).hexdigest(), sentence[:300]
@@ -113,19 +113,19 @@ def keep_aside(session: Session, intake: Intake, arrived: ArrivedMail, state: st
     return state if _insert(session, row) else "known"
 
 
-def take_again(session: Session, intake: Intake, row: Mail) -> str:
+def take_again(session: Session, intake: InboundMailContext, row: Mail) -> str:
     """Take in a mail that has failed, from its original."""
     with intake.store.open(row.original or "") as file:
         arrived = ArrivedMail(file.read(), row.uid_validity, row.uid)
     session.delete(row)
     session.flush()
-    return take(session, intake, arrived)
+    return process(session, intake, arrived)
 
 
 # --- once
 
 
-def _claim(session: Session, intake: Intake, arrived: ArrivedMail, mail: ReadMail) -> Mail | None:
+def _claim(session: Session, intake: InboundMailContext, arrived: ArrivedMail, mail: ReadMail) -> Mail | None:
     """The row of a mail that is not here yet. The unique key decides, also between two processes."""
     row = _new_row(intake, arrived, "kept")
     row.mail_key = key_of(mail)
@@ -142,7 +142,7 @@ def _claim(session: Session, intake: Intake, arrived: ArrivedMail, mail: ReadMai
     return row if _insert(session, row) else None
 
 
-def _note_place(session: Session, intake: Intake, arrived: ArrivedMail, key: str) -> None:
+def _note_place(session: Session, intake: InboundMailContext, arrived: ArrivedMail, key: str) -> None:
     """Where a known mail is in the mailbox now: its server may have numbered all mails anew."""
     values = {"uid_validity": arrived.uid_validity, "uid": arrived.uid}
     step = update(Mail).where(Mail.account_id == intake.account.id, Mail.mail_key == key).values(values)
@@ -157,7 +157,7 @@ def key_of(mail: ReadMail) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _new_row(intake: Intake, arrived: ArrivedMail, state: str) -> Mail:
+def _new_row(intake: InboundMailContext, arrived: ArrivedMail, state: str) -> Mail:
     where = {"uid_validity": arrived.uid_validity, "uid": arrived.uid, "received_on": intake.now}
     lists: dict[str, Any] = {"cc": [], "participants": []}
     return Mail(account_id=intake.account.id, direction="in", state=state, origin="person", **where, **lists)
@@ -175,7 +175,7 @@ def _insert(session: Session, row: Mail) -> bool:
 # --- whose it is
 
 
-def is_unverified(mail: ReadMail, intake: Intake) -> bool:
+def is_unverified(mail: ReadMail, intake: InboundMailContext) -> bool:
     """Whether our mail server, which checks senders, does not vouch for this one."""
     if not intake.values.get("authserv_id"):
         return False
@@ -184,12 +184,12 @@ def is_unverified(mail: ReadMail, intake: Intake) -> bool:
     return dmarc != "pass" and not (dmarc == "none" and others)
 
 
-def _came_back(mail: ReadMail, intake: Intake) -> bool:
+def _came_back(mail: ReadMail, intake: InboundMailContext) -> bool:
     is_ours = mail.sender.address in intake.own_addresses or bool(intake.own_addresses & set(mail.loop_marks))
     return is_ours or mail.is_circular
 
 
-def _keep(session: Session, intake: Intake, row: Mail, source: tuple[ReadMail, ArrivedMail]) -> None:
+def _keep(session: Session, intake: InboundMailContext, row: Mail, source: tuple[ReadMail, ArrivedMail]) -> None:
     """Put it into the conversation with its sender, and into the record that it belongs to."""
     mail, arrived = source
     thread = mail_threads.thread_of(session, mail, intake.vault, row.is_unverified)
@@ -213,7 +213,7 @@ def _keep(session: Session, intake: Intake, row: Mail, source: tuple[ReadMail, A
         _notify(session, conversation, message, intake.now)
 
 
-def _may_open(session: Session, intake: Intake, mail: ReadMail) -> bool:
+def _may_open(session: Session, intake: InboundMailContext, mail: ReadMail) -> bool:
     """Whether a new mail may open a record: no automatic one, and not the twentieth within an hour."""
     if intake.values.get("opens", "nothing") == "nothing" or mail.is_automatic or mail.bounce is not None:
         return False
@@ -222,7 +222,7 @@ def _may_open(session: Session, intake: Intake, mail: ReadMail) -> bool:
 
 
 def conversation_of(
-    session: Session, intake: Intake, source: tuple[ReadMail, bool], records: Mapping[str, int | None]
+    session: Session, intake: InboundMailContext, source: tuple[ReadMail, bool], records: Mapping[str, int | None]
 ) -> Conversation:
     """The conversation with the sender: by Reply-To, anybody could write into that of somebody else."""
     mail, is_unverified = source
@@ -249,7 +249,9 @@ def _may_move(
     return conversation.peer in mail_threads.parties(mail_records.record_of(session, records))
 
 
-def message_values(intake: Intake, mail: ReadMail, thread: Thread, conversation: Conversation) -> dict[str, Any]:
+def message_values(
+    intake: InboundMailContext, mail: ReadMail, thread: Thread, conversation: Conversation
+) -> dict[str, Any]:
     """The columns of the message."""
     files = [(each, intake.store.put(each.content)) for each in mail.attachments]
     media = [
@@ -282,7 +284,7 @@ def _plausible(written_on: datetime, now: datetime) -> datetime:
 
 def _heed_wish(session: Session, row: Mail, message: Message, stamp: Stamp) -> None:
     """STOP as the whole text or subject withdraws consent; START gives it only from a verified address."""
-    wish = opt_out_words.wish(message.body) or opt_out_words.wish(message.subject)
+    wish = opt_out_words.consent_change(message.body) or opt_out_words.consent_change(message.subject)
     if wish is None or row.origin != "person" or (wish == "given" and row.is_unverified):
         return
     entry: dict[str, Any] = {"channel": "email", "address": row.peer, "action": wish, "how": "message"}
@@ -306,7 +308,7 @@ def _notify(session: Session, conversation: Conversation, message: Message, now:
 # --- what did not arrive
 
 
-def _note_failures(session: Session, bounce: Bounce, intake: Intake) -> bool:
+def _note_failures(session: Session, bounce: Bounce, intake: InboundMailContext) -> bool:
     """Mark our message of which this is the report; False when it is none of ours: it is kept as a mail then."""
     number = mails.message_of(session, intake.vault, bounce.message_id)
     message = session.get(Message, number) if number else None

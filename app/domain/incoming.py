@@ -37,14 +37,14 @@ _KEY = re.compile(r"m([1-9][0-9]{0,9})")
 MAX_NAME_LENGTH, MAX_PEER_LENGTH = 140, 254
 
 
-class NotYet(Exception):
+class MessageUnknown(Exception):
     """The message that an event is about isn't known (yet): its own request may still be on its way."""
 
 
-def take(session: Session, account: ChannelAccount, event: Event, now: datetime) -> str:
+def process(session: Session, account: ChannelAccount, event: Event, now: datetime) -> str:
     """Store what an event says; a second time it changes nothing. Returns what it was. Raises NotYet."""
     if isinstance(event, CallUpdate):
-        return call_updates.take(session, account, event, now)
+        return call_updates.apply_event(session, account, event, now)
     if isinstance(event, StatusUpdate):
         return _take_status(session, account, event, now)
     if event.reaction or event.native.get("type") == "reaction":  # an empty one takes it back
@@ -58,7 +58,7 @@ def take(session: Session, account: ChannelAccount, event: Event, now: datetime)
 def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate, now: datetime) -> str:
     message = _ours(session, account, event)
     if message is None:
-        raise NotYet("It is about a message that this account has not sent.")
+        raise MessageUnknown("It is about a message that this account has not sent.")
     if event.provider_id and message.provider_id is None:
         message.provider_id = event.provider_id
     at = min(event.happened_on or now, now)
@@ -98,7 +98,7 @@ def _take_reaction(session: Session, account: ChannelAccount, event: IncomingMes
     mine = (Message.account_id == account.id, Message.provider_id == event.in_reply_to)
     message = session.scalars(select(Message).where(*mine).with_for_update()).first()
     if message is None:
-        raise NotYet("It is a reaction to a message that is not here.")
+        raise MessageUnknown("It is a reaction to a message that is not here.")
     messages.react(session, message, "peer", event.reaction, now)
     return "reaction"
 
@@ -202,7 +202,7 @@ def _has_open_record(session: Session, conversation: Conversation) -> bool:
 
 def _heed_wish(session: Session, message: Message, stamp: Stamp) -> None:
     """STOP and START, in any of our languages, go into the ledger."""
-    if wish := opt_out_words.wish(message.body):
+    if wish := opt_out_words.consent_change(message.body):
         entry: dict[str, Any] = {"channel": message.channel, "address": message.peer, "action": wish, "how": "message"}
         entry |= {"words": message.body, "message_id": message.id, "happened_on": message.happened_on}
         consents.record(session, entry | {"customer_id": message.customer_id, "lead_id": message.lead_id}, stamp)

@@ -14,7 +14,7 @@ from flask_appbuilder import Model
 from sqlalchemy import Table, Text, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import audit, audit_chain, audit_keys, kept_keys
+from app.domain import audit, audit_chain, audit_keys, retired_keys
 from app.domain.base import Stamp
 from app.domain.customer_keys import CustomerKey
 from app.domain.customers import SECRET_FIELDS, Customer
@@ -41,7 +41,7 @@ def sealed_columns() -> dict[Table, list[str]]:
     tables = {
         table: [column.name for column in table.columns if column.name.endswith(_SEALED)]
         for table in Model.metadata.sorted_tables
-        if table is not kept_keys.KeptKey.__table__
+        if table is not retired_keys.RetiredKey.__table__
     }
     return {table: names for table, names in tables.items() if names}
 
@@ -52,14 +52,14 @@ def keep_former(session: Session, former: bytes, vault: Vault, stamp: Stamp) -> 
     Raises RuleBroken.
     """
     blind = blind_key(former)
-    kept_keys.keep(session, kept_keys.MESSAGE_ID, audit_keys.key_id(blind), blind, vault)
+    retired_keys.store(session, retired_keys.MESSAGE_ID, audit_keys.key_id(blind), blind, vault)
     if audit_chain.replace_key(session, vault):
         audit.write(session, "key change", stamp.by, stamp.now, about="CRM_FIELD_KEY")
 
 
-def seal_kept(session: Session, vault: Vault) -> None:
+def reseal_retired_keys(session: Session, vault: Vault) -> None:
     """Seal the kept keys themselves with the new key."""
-    table = kept_keys.KeptKey.__table__
+    table = retired_keys.RetiredKey.__table__
     for key, sealed in session.execute(select(table.c.id, table.c.key_sealed).with_for_update()).all():
         if not vault.is_current(sealed):
             anew = vault.seal(vault.open(sealed))
@@ -133,7 +133,7 @@ def forget_older(session: Session) -> int:
     return removed
 
 
-def left(session: Session, vault: Vault) -> Iterator[str]:
+def unrotated(session: Session, vault: Vault) -> Iterator[str]:
     """Tables with values that are not under the new key, for a look after the run: "leads: 12"."""
     for table, columns in sealed_columns().items():
         count = 0

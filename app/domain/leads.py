@@ -13,13 +13,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from app.domain import (
     assignment,
     client_ids,
-    codes,
     custom_values,
     customer_linking,
     customer_links,
     customers,
+    fast_insert,
     history_rows,
-    new_rows,
+    readable_codes,
     sla,
     status_changes,
     task_closing,
@@ -30,7 +30,7 @@ from app.domain import (
 from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
-from app.domain.customer_linking import Match
+from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
 from app.domain.numbering import next_number
 from app.domain.settings import LeadStatus
@@ -172,7 +172,7 @@ class _Draft:
 
     lead: Lead
     values: dict[str, Any]
-    match: Match | None
+    match: CustomerMatch | None
     differences: list[list[Any]]
     decision: team.Decision
     task: dict[str, Any] | None
@@ -203,7 +203,7 @@ def _draft(session: Session, values: dict[str, Any], context: ChangeContext) -> 
 def _insert(session: Session, new: Sequence[Lead]) -> None:
     """Insert new leads: one by a text of our own, many by a flush, which writes them together."""
     if len(new) == 1:
-        new_rows.store(session, new[0])
+        fast_insert.insert(session, new[0])
         return
     session.add_all(new)
     session.flush()
@@ -358,18 +358,18 @@ def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext
     values = {"source": "Lead", "owner_id": lead.owner_id, "text": f"Customer created from {lead.number}"}
     match = customer_linking.find_or_create(session, lead, values, context)
     if not match.is_open:
-        raise customer_links.LinkAwaited(
+        raise customer_links.LinkPending(
             "A customer whom you can't see has this number. Their owner or a manager has to confirm the link to this "
             "lead before its account can be opened.",
             match,
         )
     if match.how == "new":
-        customer_linking.move(lead, match.customer)
+        customer_linking.link_to(lead, match.customer)
     else:
         differences = customer_linking.link(session, lead, match.customer, context)
         customer_linking.write_proposal(session, lead, differences, context)
-        customer_links.drop(session, lead, context)
-        customer_linking.write_audit(session, lead, Match(match.customer, True, "conversion"), context)
+        customer_links.withdraw_request(session, lead, context)
+        customer_linking.write_audit(session, lead, CustomerMatch(match.customer, True, "conversion"), context)
     session.flush()
     return match.customer
 
@@ -402,11 +402,11 @@ _FIELDS = (
 
 
 def _set_fields(lead: Lead, values: dict[str, Any]) -> None:
-    codes.refuse_odd(lead, values)
+    readable_codes.refuse_odd(lead, values)
     for name in _FIELDS:
         if name in values:
             setattr(lead, name, values[name])
-    custom_values.put(lead, values)
+    custom_values.set_values(lead, values)
     if lead.category is not None and lead.category not in CATEGORIES:
         raise RuleBroken("The category must be Direct or Indirect.", "category")
 
@@ -476,7 +476,7 @@ def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], 
         return
     match = customer_linking.match_by_number(session, lead.mobile_e164, context)
     if match is None or match.is_open:
-        customer_links.drop(session, lead, context)
+        customer_links.withdraw_request(session, lead, context)
     if match is None:
         return
     differences = customer_linking.link(session, lead, match.customer, context) if match.is_open else []

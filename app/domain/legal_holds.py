@@ -110,7 +110,7 @@ def copy_since(session: Session, record: Any, others: Iterable[int], since: date
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldIds:
     """Ids of all that is under a hold, by the column that names it."""
 
     ids: dict[str, frozenset[int]] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class Held:
         return and_(*parts) if parts else None
 
 
-def held(session: Session, now: datetime) -> Held:
+def ids_on_hold(session: Session, now: datetime) -> HeldIds:
     """All that is under a hold now. One statement if there is no hold, up to four otherwise.
 
     The domain doesn't know the time zone of the office, so a last day counts until it is over in every time zone.
@@ -145,17 +145,17 @@ def held(session: Session, now: datetime) -> Held:
     is_in_force = and_(_HOLD.c.released_on.is_(None), or_(_HOLD.c.until.is_(None), _HOLD.c.until >= today))
     rows = session.execute(select(*columns).where(is_in_force)).all()
     if not rows:
-        return Held()
+        return HeldIds()
     found = {name: {row[n] for row in rows if row[n] is not None} for n, name in enumerate(HELD_COLUMNS.values())}
     for name, column in (("leads", "lead_id"), ("ticket", "ticket_id")):
         found[column] |= _ids_of(session, name, {"customer_id": found["customer_id"]})
     found["task_id"] = _ids_of(session, "task", {key: found[key] for key in ("lead_id", "ticket_id")})
-    return Held({column: frozenset(ids) for column, ids in found.items()})
+    return HeldIds({column: frozenset(ids) for column, ids in found.items()})
 
 
 def is_held(session: Session, name: str, key: int, now: datetime) -> bool:
     """Whether a customer, lead, ticket or task, by the name of its table, is under a hold. Statements: as of `held`."""
-    return key in held(session, now).ids.get(RECORD_COLUMNS.get(name, ""), frozenset())
+    return key in ids_on_hold(session, now).ids.get(RECORD_COLUMNS.get(name, ""), frozenset())
 
 
 def _ids_of(session: Session, name: str, parents: dict[str, set[int]]) -> set[int]:
@@ -170,7 +170,7 @@ def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> No
     guarded = [row for row in rows if getattr(row, "__tablename__", "") in GUARDED]
     if not guarded or session_context(session).is_merging:
         return
-    found = held(session, now)
+    found = ids_on_hold(session, now)
     if found and any(found.covers(row) or _has_held_part(session, row, found) for row in guarded):
         raise _deletion_refused()
 
@@ -181,7 +181,7 @@ def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
     left = [each for row in guarded for each in _left(row)]
     if not left or session_context(session).is_merging:
         return
-    found = held(session, now).ids
+    found = ids_on_hold(session, now).ids
     if any(old in found.get(column, ()) and new not in found.get(column, ()) for column, old, new in left):
         raise _move_refused()
 
@@ -194,7 +194,7 @@ def refuse_bulk(session: Session, statement: Any, now: datetime) -> None:
     moved = _columns_moved(statement) if statement.is_update else None
     if moved is not None and not moved:
         return
-    found = held(session, now).ids
+    found = ids_on_hold(session, now).ids
     rules = _rules_of_deletion(table, found) if moved is None else _rules_of_move(table, moved, found)
     if not rules:
         return
@@ -245,7 +245,7 @@ def _move_refused() -> RuleBroken:
     )
 
 
-def _has_held_part(session: Session, row: Any, found: Held) -> bool:
+def _has_held_part(session: Session, row: Any, found: HeldIds) -> bool:
     """Whether a customer has a lead or ticket that is held by itself."""
     if row.__tablename__ != "customer":
         return False

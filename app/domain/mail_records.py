@@ -19,7 +19,7 @@ from app.domain.tickets import Ticket
 from app.lib.mail_reading import ReadMail
 
 if TYPE_CHECKING:
-    from app.domain.inbound_mail import Intake
+    from app.domain.inbound_mail import InboundMailContext
 
 #: Characters of the mail that stand in the description.
 MAX_DESCRIPTION = 5_000
@@ -27,7 +27,7 @@ MAX_DESCRIPTION = 5_000
 ROLES = {"ticket": "Support User", "lead": "Sales User"}
 
 
-def open_for(session: Session, intake: Intake, mail: ReadMail, is_unverified: bool) -> Ticket | Lead | None:
+def open_for(session: Session, intake: InboundMailContext, mail: ReadMail, is_unverified: bool) -> Ticket | Lead | None:
     """Open what the account opens. A lead that is going on with this sender is taken up, not opened twice."""
     context = ChangeContext(
         None,
@@ -59,7 +59,7 @@ def _create(session: Session, create: Callable[..., Any], values: dict[str, Any]
     return create(session, values, context)
 
 
-def _values(session: Session, intake: Intake, mail: ReadMail) -> dict[str, Any]:
+def _values(session: Session, intake: InboundMailContext, mail: ReadMail) -> dict[str, Any]:
     """Who is responsible, whose round robin serves it, and what it is about."""
     chosen = intake.values
     owner = select(User.id).where(User.username == chosen.get("owner", ""), User.active.is_(True))
@@ -76,7 +76,7 @@ def _contact(mail: ReadMail) -> dict[str, Any]:
     return {"first_name": first[:80], "last_name": last[:80] or None, "email": address}
 
 
-def _subject(session: Session, intake: Intake) -> int:
+def _subject(session: Session, intake: InboundMailContext) -> int:
     """The subject of the account's tickets, else the last one of the list: the general one as shipped."""
     label = intake.values.get("ticket_subject", "")
     named = session.scalar(select(TicketSubject.id).where(TicketSubject.label == label)) if label else None

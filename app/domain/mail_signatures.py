@@ -37,7 +37,7 @@ class MailSignature(Versioned, Record):
 
 
 @dataclass(frozen=True)
-class Edited:
+class SignatureInput:
     """A signature as somebody has written it."""
 
     html: str
@@ -56,7 +56,7 @@ def of_account(session: Session, account_id: int) -> MailSignature | None:
     return session.scalars(select(MailSignature).where(MailSignature.account_id == account_id)).first()
 
 
-def save(session: Session, whose: dict[str, int], edited: Edited, stamp: Stamp) -> MailSignature:
+def save(session: Session, whose: dict[str, int], edited: SignatureInput, stamp: Stamp) -> MailSignature:
     """Store the signature of {"user_id": id} or {"account_id": id}. Raises RuleBroken, Conflict."""
     if len(edited.html) > MAX_HTML:
         raise RuleBroken("This signature is too long. Please shorten it.", "html")

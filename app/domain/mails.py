@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.domain.kept_keys import MESSAGE_ID, kept
+from app.domain.retired_keys import MESSAGE_ID, load
 from app.domain.stored_files import STORED_FILE
 from app.lib.vault import Vault, fingerprint
 
@@ -130,7 +130,7 @@ def message_of(session: Session, vault: Vault, header_id: str) -> int | None:
     number = int(found[1])
     if found[2] in [each[:32] for each in vault.blinds(f"m{number}", MESSAGE_ID)]:
         return number
-    former = (fingerprint(key, f"m{number}", MESSAGE_ID)[:32] for _name, key, _ in kept(session, MESSAGE_ID, vault))
+    former = (fingerprint(key, f"m{number}", MESSAGE_ID)[:32] for _name, key, _ in load(session, MESSAGE_ID, vault))
     return number if found[2] in former else None
 
 

@@ -17,7 +17,7 @@ from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.merge_rows import UNCOUNTED
 from app.domain.merges import SECRET_COLUMNS, UNDO_FOR, MergeChange, MergedRecord, RecordMerge, as_json, from_json
-from app.domain.merging import RECORDS
+from app.domain.record_merge import RECORDS
 
 #: Ids of one statement.
 _AT_ONCE = 1000
@@ -26,7 +26,7 @@ _BINDING = ("customer_id", "opened_on", "activated_on", "converted_on")
 
 
 @dataclass
-class Undone:
+class UndoResult:
     """What an undo has done."""
 
     merge: RecordMerge
@@ -38,7 +38,7 @@ class Undone:
     left: dict[str, int] = field(default_factory=dict)
 
 
-def undo(session: Session, key: int, context: ChangeContext) -> Undone:
+def undo(session: Session, key: int, context: ChangeContext) -> UndoResult:
     """Undo a merge. Raises NotFound, and RuleBroken where that is no longer possible; nothing is stored then.
 
     The session acts for the system; the caller has checked what the person may do with the kept record.
@@ -100,9 +100,9 @@ class _Undo:
         self.gone = [each for each in stored if each.record_id != made.kept_id]
         self.stored = next(each for each in stored if each.record_id == made.kept_id)
         self.table: Any = type(kept).__table__
-        self.done = Undone(made, [each.number for each in self.gone])
+        self.done = UndoResult(made, [each.number for each in self.gone])
 
-    def run(self) -> Undone:
+    def run(self) -> UndoResult:
         """Do it."""
         self._refuse_bound()
         self._restore_fields()
@@ -166,7 +166,7 @@ class _Undo:
                 raise _taken(self.done.numbers)
             missing = {key: name for key, name in values.items() if holders[key] is None}
             if missing:
-                customer_keys.claim(self.session, each.record_id, missing)
+                customer_keys.claim_keys(self.session, each.record_id, missing)
             customer_keys.give_up(self.session, each.record_id, [key for key in before if key not in values])
 
     def _bring_back(self) -> None:

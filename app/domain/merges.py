@@ -127,13 +127,13 @@ def from_json(value: Any) -> Any:
     return date.fromisoformat(value["day"]) if "day" in value else value["json"]
 
 
-def gone_key(kind: str, key: int) -> str:
+def merged_key(kind: str, key: int) -> str:
     """Identifies a record that is gone."""
     return f"{kind}:{key}"
 
 
 @dataclass(frozen=True)
-class Kept:
+class SurvivingRecord:
     """Where a record that is gone lives on."""
 
     #: Its own number.
@@ -143,10 +143,10 @@ class Kept:
     kept_id: int
 
 
-def follow(session: Session, kind: str, key: int | None, number: str | None = None) -> Kept | None:
+def follow(session: Session, kind: str, key: int | None, number: str | None = None) -> SurvivingRecord | None:
     """Where the record of this table and id, or else of this number, lives on; None if it was not merged."""
     gone = MergedRecord
-    rule = gone.gone_key == gone_key(kind, key) if key is not None else gone.number == (number or "")
+    rule = gone.gone_key == merged_key(kind, key) if key is not None else gone.number == (number or "")
     query = select(gone.record_id, gone.number, gone.merge_id).where(gone.kind == kind, gone.gone_key.is_not(None))
     first = session.execute(query.where(rule).limit(1)).first()
     if first is None:
@@ -154,14 +154,14 @@ def follow(session: Session, kind: str, key: int | None, number: str | None = No
     key, merge_id = int(first.record_id), int(first.merge_id)
     for _link in range(_LINKS):
         joined = select(RecordMerge.kept_id).join(gone, gone.merge_id == RecordMerge.id)
-        after = session.scalars(joined.where(gone.gone_key == gone_key(kind, key))).first()
+        after = session.scalars(joined.where(gone.gone_key == merged_key(kind, key))).first()
         if after is None:
             break
         key = after
-    return Kept(first.number, merge_id, key)
+    return SurvivingRecord(first.number, merge_id, key)
 
 
-def gone_into(session: Session, kind: str, keys: Sequence[int]) -> list[tuple[int, str]]:
+def merged_from(session: Session, kind: str, keys: Sequence[int]) -> list[tuple[int, str]]:
     """(id, number) of the records of this table that live on in these ones, also by way of others."""
     found: list[tuple[int, str]] = []
     query = select(MergedRecord.record_id, MergedRecord.number).join(RecordMerge).where(RecordMerge.kind == kind)
@@ -190,7 +190,7 @@ def forget_old(session: Session, now: datetime, most: int) -> int:
     Returns of how many merges.
     """
     old = [RecordMerge.at < now - UNDO_FOR, RecordMerge.forgotten_on.is_(None)]
-    for column, ids in legal_holds.held(session, now).ids.items():
+    for column, ids in legal_holds.ids_on_hold(session, now).ids.items():
         kind = next((name for name, own in HELD_COLUMNS.items() if own == column), None)
         if kind is not None and ids:
             old.append(or_(RecordMerge.kind != kind, RecordMerge.kept_id.not_in(sorted(ids))))

@@ -52,7 +52,7 @@ class MessageFile(Model):  # type: ignore[misc]
     next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-def note(session: Session, message: Any, now: datetime) -> None:
+def add_for(session: Session, message: Any, now: datetime) -> None:
     """Write the rows of a new message's files; those with something to do are queued after the commit."""
     rows = [_row(message.id, place, each, now) for place, each in enumerate(message.media or ())]
     if not rows:
@@ -85,7 +85,7 @@ def of_messages(session: Session, ids: Iterable[int]) -> dict[tuple[int, int], M
     return {(each.message_id, each.place): each for each in session.scalars(query)}
 
 
-def keep(session: Session, message: Any, place: int, stored: Mapping[str, Any]) -> None:
+def set_fetched(session: Session, message: Any, place: int, stored: Mapping[str, Any]) -> None:
     """A file was fetched: `stored` is its new address and MIME type."""
     media = [dict(each) for each in message.media or ()]
     if place < len(media):

@@ -14,7 +14,7 @@ from app.domain.leads import Lead
 from app.domain.pending import pending
 from app.domain.tickets import Ticket
 from app.lib import phone
-from app.lib.identity import is_email
+from app.lib.identity_numbers import is_email
 
 CHANNELS = ("whatsapp", "sms", "email")
 #: "noted" was written down by hand and has happened; every other message only moves forward through the rest.
@@ -47,7 +47,7 @@ class Message(Record):
         Index("ix_message_ticket", "ticket_id", "id"),
         Index("ix_message_customer", "customer_id", "id"),
         Index("ix_message_conversation", "conversation_id", "id"),
-        # SQLite has a table of words instead, see app/ops/message_words.py.
+        # SQLite has a table of words instead, see app/ops/message_full_text.py.
         Index("ix_message_words", "body", mysql_prefix="FULLTEXT").ddl_if(dialect="mysql"),
     )
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
@@ -97,7 +97,7 @@ class Message(Record):
     native: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
-def note(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
+def record_elsewhere(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
     """Write down a message that was sent or received elsewhere. Raises RuleBroken.
 
     `values`: channel, peer, body, direction (default: out), happened_on (default: now), subject, purpose, customer_id,
@@ -322,7 +322,7 @@ def _store(session: Session, message: Message, stamp: Stamp) -> None:
     message.stamp(stamp)
     session.add(message)
     session.flush()
-    message_files.note(session, message, stamp.now)
+    message_files.add_for(session, message, stamp.now)
     if message.lead_id or message.ticket_id or message.customer_id:
         payload = {"message": message.id, "channel": message.channel}
         payload |= {"state": message.state, "direction": message.direction}

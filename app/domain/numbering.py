@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app.domain.base import NUMBER_PREFIXES, NumberSeries
 from app.domain.pending import pending
-from app.ops import quick_statements
+from app.ops import fast_statements
 
 #: Numbers that are taken together while several transactions want one.
 BLOCK = 8
@@ -40,7 +40,7 @@ class _Shared:
 
 
 @dataclass
-class Taken:
+class AllottedNumbers:
     """What one transaction has taken of one series."""
 
     shared: _Shared
@@ -85,11 +85,11 @@ def reserve(session: Session, kind: str, year: int, count: int) -> None:
         _taken(session, series).rest += range(last - count + 1, last + 1)
 
 
-def _taken(session: Session, series: Series) -> Taken:
+def _taken(session: Session, series: Series) -> AllottedNumbers:
     found = pending(session).numbers
     if series not in found:
         held = _shared.setdefault(session.get_bind().engine, {})
-        found[series] = Taken(held.setdefault(series, _Shared()))
+        found[series] = AllottedNumbers(held.setdefault(series, _Shared()))
     return found[series]
 
 
@@ -136,7 +136,7 @@ def _take(session: Session, series: Series, size: int) -> int:
         last = session.execute(increment.returning(NumberSeries.last)).scalar()
     else:
         session.flush()
-        sent = quick_statements.send(session, _INCREMENT, {"size": size, "kind": kind, "year": year})
+        sent = fast_statements.send(session, _INCREMENT, {"size": size, "kind": kind, "year": year})
         last = sent.last_id if sent.total else None
     if last is None:
         _create_series(session, kind, year)

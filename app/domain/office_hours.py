@@ -41,7 +41,7 @@ class NeverOpens(Exception):
 
 
 @dataclass(frozen=True)
-class Range:
+class OpeningRange:
     """A part of a weekday in which the office is open. An end of 00:00 or 23:59:59 is midnight, the end of the day."""
 
     #: Monday is 0, Sunday 6.
@@ -52,7 +52,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Office:
+class OfficeSchedule:
     """When an office is open. Without any range it is always open, even on holidays.
 
     Ranges of a day may touch and overlap; one that ends before it starts does not count.
@@ -60,7 +60,7 @@ class Office:
 
     #: The zone of the office's wall clock.
     zone: ZoneInfo
-    ranges: tuple[Range, ...] = ()
+    ranges: tuple[OpeningRange, ...] = ()
     #: Local dates on which it stays closed, even if they are half-days too.
     holidays: frozenset[date] = frozenset()
     #: Local date -> the (start, end) pairs that replace its ranges; without a pair it is closed.
@@ -107,7 +107,7 @@ class Office:
 # --- Questions
 
 
-def is_open(office: Office, now: datetime) -> bool:
+def is_open(office: OfficeSchedule, now: datetime) -> bool:
     """Whether the wall clock is within a range of the day, both ends included (as in the legacy system)."""
     local = _utc(now).astimezone(office.zone)
     if office.is_always_open:
@@ -118,7 +118,7 @@ def is_open(office: Office, now: datetime) -> bool:
     return not wall and any(ends == DAY for _, ends in office.windows(day - DAY))
 
 
-def open_time_between(office: Office, start: datetime, end: datetime) -> timedelta:
+def open_time_between(office: OfficeSchedule, start: datetime, end: datetime) -> timedelta:
     """The exact open time from start to end; 0 when the end comes first. Clock changes count as elapsed time."""
     start, end = _utc(start), _utc(end)
     if end <= start:
@@ -130,7 +130,7 @@ def open_time_between(office: Office, start: datetime, end: datetime) -> timedel
     return first_and_last + _open_time_of_days(office, first + DAY, last)
 
 
-def add_open_time(office: Office, start: datetime, span: timedelta) -> datetime:
+def add_open_time(office: OfficeSchedule, start: datetime, span: timedelta) -> datetime:
     """The earliest UTC moment at which `span` of open time has passed since start; for no span, the next opening.
 
     Raises ValueError for a negative span, and NeverOpens.
@@ -148,7 +148,7 @@ def add_open_time(office: Office, start: datetime, span: timedelta) -> datetime:
     return _nth_moment(office, *_weeks_skipped(office, day, span))
 
 
-def subtract_open_time(office: Office, end: datetime, span: timedelta) -> datetime:
+def subtract_open_time(office: OfficeSchedule, end: datetime, span: timedelta) -> datetime:
     """The earliest UTC moment from which at most `span` of open time passes until end.
 
     Exactly what was due before it has waited longer than `span`, which SQL can check by one comparison.
@@ -165,7 +165,7 @@ def subtract_open_time(office: Office, end: datetime, span: timedelta) -> dateti
     return start + first_within * timedelta.resolution
 
 
-def next_opening(office: Office, now: datetime) -> datetime:
+def next_opening(office: OfficeSchedule, now: datetime) -> datetime:
     """The first UTC moment from now on at which the office is open, which may be now. Raises NeverOpens."""
     now = _utc(now)
     if is_open(office, now):
@@ -173,7 +173,7 @@ def next_opening(office: Office, now: datetime) -> datetime:
     return next(opens for opens, _ in _openings(office, _local_date(office, now)) if opens > now)
 
 
-def add_working_days(office: Office, start: datetime, days: int) -> datetime:
+def add_working_days(office: OfficeSchedule, start: datetime, days: int) -> datetime:
     """The UTC moment `days` working days later at the same local time, or the next opening after it.
 
     A working day is a local date on which the office opens at all; the day of the start does not count.
@@ -188,7 +188,7 @@ def add_working_days(office: Office, start: datetime, days: int) -> datetime:
     return next_opening(office, datetime.combine(day, local.time(), tzinfo=office.zone))
 
 
-def refuse_bad_ranges(ranges: Iterable[Range]) -> None:
+def refuse_bad_ranges(ranges: Iterable[OpeningRange]) -> None:
     """Raise ValueError, with a text for the admin, for a range that ends before it starts or overlaps another."""
     ordered = sorted(ranges, key=lambda each: (each.weekday, each.starts))
     for each in ordered:
@@ -230,14 +230,14 @@ def ends_a_minute_early(ends: time) -> bool:
 # --- The wall clock
 
 
-def _refuse_bad_range(each: Range) -> None:
+def _refuse_bad_range(each: OpeningRange) -> None:
     if not 0 <= each.weekday < len(WEEKDAYS):
         raise ValueError("Choose a weekday from Monday to Sunday.")
     if is_empty(each.starts, each.ends):
         raise ValueError(f"{WEEKDAYS[each.weekday]}: {_text(each)} ends before it starts; put the later time second.")
 
 
-def _text(each: Range) -> str:
+def _text(each: OpeningRange) -> str:
     return f"{each.starts:%H:%M} to {end_text(each.ends)}"
 
 
@@ -273,11 +273,11 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _local_date(office: Office, moment: datetime) -> date:
+def _local_date(office: OfficeSchedule, moment: datetime) -> date:
     return moment.astimezone(office.zone).date()
 
 
-def _intervals(office: Office, day: date) -> list[Interval]:
+def _intervals(office: OfficeSchedule, day: date) -> list[Interval]:
     """When the office is open on a local date: while the wall clock shows that date and a time in one of its windows.
 
     A window in an hour that the clock skips is empty, and one in an hour that it repeats occurs twice.
@@ -291,13 +291,13 @@ def _intervals(office: Office, day: date) -> list[Interval]:
     return [(opens, shuts) for opens, shuts in bounds if opens < shuts]
 
 
-def _clipped(office: Office, day: date, start: datetime, end: datetime) -> Iterator[Interval]:
+def _clipped(office: OfficeSchedule, day: date, start: datetime, end: datetime) -> Iterator[Interval]:
     for opens, shuts in _intervals(office, day):
         if opens < end and start < shuts:
             yield max(opens, start), min(shuts, end)
 
 
-def _open_time_of_days(office: Office, first: date, last: date) -> timedelta:
+def _open_time_of_days(office: OfficeSchedule, first: date, last: date) -> timedelta:
     """The open time of the local dates from first up to, but not including, last: whole weeks, then exceptions."""
     if last <= first:
         return NO_TIME
@@ -307,14 +307,14 @@ def _open_time_of_days(office: Office, first: date, last: date) -> timedelta:
     return usual + sum((_deviation(office, day) for day in _unusual_days(office, first, last)), NO_TIME)
 
 
-def _unusual_days(office: Office, first: date, last: date) -> set[date]:
+def _unusual_days(office: OfficeSchedule, first: date, last: date) -> set[date]:
     dates = office.exception_dates
     exceptions = dates[bisect_left(dates, first) : bisect_left(dates, last)]
     changes = (day for year in range(first.year, last.year + 1) for day in dst.clock_changes(office.zone, year))
     return {*exceptions, *(day for day in changes if first <= day < last)}
 
 
-def _deviation(office: Office, day: date) -> timedelta:
+def _deviation(office: OfficeSchedule, day: date) -> timedelta:
     """The difference between the open time of this date and that of its weekday."""
     has_change = day in dst.clock_changes(office.zone, day.year)
     actual = _length(_intervals(office, day)) if has_change else _length(office.windows(day))
@@ -324,7 +324,7 @@ def _deviation(office: Office, day: date) -> timedelta:
 # --- Searching backward and forward
 
 
-def _long_before(office: Office, end: datetime, span: timedelta) -> datetime:
+def _long_before(office: OfficeSchedule, end: datetime, span: timedelta) -> datetime:
     """A moment from which more than `span` of open time passes until end, but not much earlier than necessary."""
     back = span + DAY
     while back < end - _LONG_AGO and open_time_between(office, end - back, end) <= span:
@@ -332,7 +332,7 @@ def _long_before(office: Office, end: datetime, span: timedelta) -> datetime:
     return max(end - back, _LONG_AGO)
 
 
-def _openings(office: Office, day: date) -> Iterator[Interval]:
+def _openings(office: OfficeSchedule, day: date) -> Iterator[Interval]:
     """All intervals from a local date on. Raises NeverOpens after two years without one."""
     closed_days = 0
     while closed_days <= DAYS_TO_LOOK_AHEAD:
@@ -343,7 +343,7 @@ def _openings(office: Office, day: date) -> Iterator[Interval]:
     raise _never_opens(day)
 
 
-def _nth_moment(office: Office, day: date, span: timedelta) -> datetime:
+def _nth_moment(office: OfficeSchedule, day: date, span: timedelta) -> datetime:
     """The moment at which `span` (not 0) of open time has passed since the local date began."""
     openings = _openings(office, day)
     opens, shuts = next(openings)
@@ -353,7 +353,7 @@ def _nth_moment(office: Office, day: date, span: timedelta) -> datetime:
     return opens + span
 
 
-def _weeks_skipped(office: Office, day: date, span: timedelta) -> tuple[date, timedelta]:
+def _weeks_skipped(office: OfficeSchedule, day: date, span: timedelta) -> tuple[date, timedelta]:
     """Skip whole weeks: a later date, and what is left of the span then, which is at most a few weeks and never 0."""
     weeks = span // office.hours_a_week
     while weeks:
@@ -368,7 +368,7 @@ def _weeks_skipped(office: Office, day: date, span: timedelta) -> tuple[date, ti
     return day, span
 
 
-def _working_day(office: Office, day: date, number: int) -> date:
+def _working_day(office: OfficeSchedule, day: date, number: int) -> date:
     if office.is_always_open:
         return day + number * DAY
     closed_days = 0

@@ -14,7 +14,7 @@ from app.domain.mails import Mail
 from app.domain.messages import Message
 from app.domain.outgoing import Outgoing
 from app.lib import html_cleaning, html_text
-from app.lib.identity import is_email
+from app.lib.identity_numbers import is_email
 from app.lib.mail_addresses import message_ids
 
 MAX_CC = 50
@@ -93,7 +93,7 @@ def copy_refusal(session: Session, message: Message, now: datetime) -> str | Non
 
 def _unwanted(session: Session, cc: tuple[str, ...], purpose: str, now: datetime) -> int:
     """Which cc address, counted from 1, is of a person who wants no message of this purpose; 0 = none."""
-    numbered = enumerate((consents.Addressed("email", each, purpose) for each in cc), 1)
+    numbered = enumerate((consents.MessageAddress("email", each, purpose) for each in cc), 1)
     return next((number for number, each in numbered if consents.refusal(session, each, now)), 0)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 if TYPE_CHECKING:
     from app.domain.audit import AuditEntry
     from app.domain.change_events import ChangeEvent, RecordKey
-    from app.domain.numbering import Series, Taken
+    from app.domain.numbering import AllottedNumbers, Series
 
 _KEY = "pending"
 
@@ -57,7 +57,7 @@ class Pending:
     #: Quarters of an hour in which calls were changed. Become marks of the roll-ups before the commit.
     call_moments: set[datetime] = field(default_factory=set)
     #: What this transaction has taken of the series of record numbers.
-    numbers: dict[Series, Taken] = field(default_factory=dict)
+    numbers: dict[Series, AllottedNumbers] = field(default_factory=dict)
     #: Whether there was an active admin before this flush; False where nothing could take the last one away.
     had_admin: bool = False
 
@@ -83,7 +83,7 @@ def pending(session: Session) -> Pending:
     return found
 
 
-def take(session: Session, name: str) -> list[int]:
+def pop(session: Session, name: str) -> list[int]:
     """The ids that the session has gathered under this name; then there are none. For hooks after a commit or rollback.
 
     Nothing is taken within a savepoint: its rows may still be rolled back, and the outer transaction's still be stored.

@@ -23,7 +23,7 @@ _THURSDAY = 3
 
 
 @dataclass(frozen=True)
-class Point:
+class SeriesPoint:
     """One point of a series: local days, or one hour (0-23) of a single day."""
 
     first_day: date
@@ -65,13 +65,13 @@ class Period:
         """The period of as many days before this one."""
         return Period(self.first_day - timedelta(days=self.days), self.first_day - DAY, self.zone)
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[SeriesPoint]:
         """The points of a series: the hours of a single day, else equal numbers of days."""
         if self.days == 1:
-            return [Point(self.first_day, self.last_day, hour) for hour in range(24)]
+            return [SeriesPoint(self.first_day, self.last_day, hour) for hour in range(24)]
         step = -(-self.days // MAX_POINTS)
         firsts = [self.first_day + timedelta(days=n) for n in range(0, self.days, step)]
-        return [Point(day, min(day + timedelta(days=step - 1), self.last_day)) for day in firsts]
+        return [SeriesPoint(day, min(day + timedelta(days=step - 1), self.last_day)) for day in firsts]
 
     def point_of(self, local_hour: int) -> int:
         """The index of the point of an hour as `local_hours` counts them."""
@@ -114,7 +114,7 @@ class Period:
         return int(offset.total_seconds()) if offset is not None else 0
 
 
-def named(name: str, now: datetime, zone: ZoneInfo) -> Period:
+def named_period(name: str, now: datetime, zone: ZoneInfo) -> Period:
     """Today, the last seven days, or this month until today, by the clocks of the zone. Raises RuleBroken."""
     today = now.astimezone(zone).date()
     first = today.replace(day=1)

@@ -74,7 +74,7 @@ def load_terms(session: Session) -> ReassignmentTerms:
     return ReassignmentTerms(**settings.values_of(session, "grace_minutes", "retry_minutes"))
 
 
-def pass_at(now: datetime, office: office_hours.Office, terms: ReassignmentTerms) -> ReassignmentPass:
+def pass_at(now: datetime, office: office_hours.OfficeSchedule, terms: ReassignmentTerms) -> ReassignmentPass:
     """The moments of a run at `now`. Raises office_hours.NeverOpens."""
     grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
     return ReassignmentPass(
@@ -86,7 +86,7 @@ def pass_at(now: datetime, office: office_hours.Office, terms: ReassignmentTerms
 
 
 def due_records(
-    session: Session, now: datetime, grace_minutes: int, office: office_hours.Office, limit: int
+    session: Session, now: datetime, grace_minutes: int, office: office_hours.OfficeSchedule, limit: int
 ) -> list[tuple[str, int]]:
     """(kind, id) of records with a task overdue beyond the grace time, oldest first; [] while the office is closed."""
     if not office_hours.is_open(office, now):

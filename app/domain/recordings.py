@@ -46,7 +46,7 @@ class CallRecording(Record):
     size: Mapped[int | None] = mapped_column(Integer)
 
 
-def note(session: Session, call: CallLog, address: str, now: datetime) -> None:
+def report_recording(session: Session, call: CallLog, address: str, now: datetime) -> None:
     """A provider reports a recording: it is fetched soon, once however often it is reported."""
     digest = hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()
     known = list(session.scalars(select(CallRecording.address_hash).where(CallRecording.call_id == call.id)))

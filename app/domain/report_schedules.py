@@ -106,7 +106,7 @@ class ReportRun(Model):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Times:
+class ScheduleTimes:
     """When a schedule is due."""
 
     rhythm: str
@@ -114,7 +114,7 @@ class Times:
     day: int
 
     @classmethod
-    def of(cls, row: ReportSchedule) -> Times:
+    def of(cls, row: ReportSchedule) -> ScheduleTimes:
         """The times of a schedule."""
         return cls(row.rhythm, time.fromisoformat(row.at), row.day)
 
@@ -154,7 +154,7 @@ class Times:
         return count
 
 
-def read_times(rhythm: str, at: str, day: str) -> Times:
+def read_times(rhythm: str, at: str, day: str) -> ScheduleTimes:
     """The times that somebody has typed. Raises RuleBroken."""
     if rhythm not in RHYTHMS:
         raise RuleBroken("Please choose daily, weekly or monthly.", "rhythm")
@@ -163,29 +163,31 @@ def read_times(rhythm: str, at: str, day: str) -> Times:
     except ValueError:
         raise RuleBroken("Please enter a time of day such as 09:30.", "at") from None
     if rhythm == "daily":
-        return Times(rhythm, clock.replace(second=0, microsecond=0, tzinfo=None), 0)
+        return ScheduleTimes(rhythm, clock.replace(second=0, microsecond=0, tzinfo=None), 0)
     least, most = (0, 6) if rhythm == "weekly" else (1, 31)
     if not (day.isascii() and day.isdigit() and len(day) <= 2 and least <= int(day) <= most):
         text = (
             "Please choose a day of the week." if rhythm == "weekly" else "Please choose a day of the month, 1 to 31."
         )
         raise RuleBroken(text, "day")
-    return Times(rhythm, clock.replace(second=0, microsecond=0, tzinfo=None), int(day))
+    return ScheduleTimes(rhythm, clock.replace(second=0, microsecond=0, tzinfo=None), int(day))
 
 
 # --- schedules
 
 
 @dataclass(frozen=True)
-class Wish:
+class ScheduleInput:
     """What somebody has chosen for a schedule."""
 
-    times: Times
+    times: ScheduleTimes
     format: str
     readers: tuple[int, ...]
 
 
-def save(session: Session, row: ReportSchedule | None, report: Report, wish: Wish, context: tuple[Stamp, str]) -> Any:
+def save(
+    session: Session, row: ReportSchedule | None, report: Report, wish: ScheduleInput, context: tuple[Stamp, str]
+) -> Any:
     """Create or change a schedule of a report. `context`: the stamp, and the office's time zone. Raises RuleBroken."""
     stamp, zone = context
     if wish.format not in FORMATS:
@@ -218,7 +220,7 @@ def pause(row: ReportSchedule, stamp: Stamp) -> None:
 def resume(row: ReportSchedule, stamp: Stamp, zone: str) -> None:
     """Send it again from its next time on; times that went by meanwhile were not missed."""
     row.paused_on, row.paused_why, row.failures = None, None, 0
-    row.next_on = Times.of(row).after(stamp.now, zone)
+    row.next_on = ScheduleTimes.of(row).after(stamp.now, zone)
     row.stamp(stamp)
 
 
@@ -239,7 +241,7 @@ def open_slot(session: Session, key: int, now: datetime, zone: str) -> list[int]
     row = session.get(ReportSchedule, key, with_for_update=True)
     if row is None or row.paused_on is not None or row.next_on > now:
         return []
-    times = Times.of(row)
+    times = ScheduleTimes.of(row)
     slot, moment = times.newest(now, zone)
     missed = times.missed(row.next_on, moment, zone)
     row.next_on = times.after(now, zone)

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from app.domain import audit, legal_holds
 from app.domain.base import RuleBroken, Stamp, translatable
-from app.domain.legal_holds import Held
-from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, Kind, Store
+from app.domain.legal_holds import HeldIds
+from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind, RetentionTable
 from app.domain.retention_runs import RetentionRule, RetentionRun
 
 #: Keys of which one statement looks through the rows.
@@ -28,7 +28,7 @@ _RULES, _RUNS = RetentionRule.__table__, RetentionRun.__table__
 _BULK = {"synchronize_session": False}
 
 
-class Old(NamedTuple):
+class ExpiredRow(NamedTuple):
     """One row that is too old: kind, which of its tables, key."""
 
     kind: str
@@ -37,10 +37,10 @@ class Old(NamedTuple):
 
 
 @dataclass
-class Found:
+class ExpiredRows:
     """Rows that are too old."""
 
-    rows: list[Old] = field(default_factory=list)
+    rows: list[ExpiredRow] = field(default_factory=list)
     #: Kind -> the last key that is old enough, of the kinds whose other rows stay.
     ends: dict[str, int] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ def set_days(session: Session, wanted: Mapping[str, int], stamp: Stamp) -> list[
     return changed
 
 
-def _refusal(kind: Kind, days: int) -> str:
+def _refusal(kind: RetentionKind, days: int) -> str:
     if days > MAX_DAYS:
         return translatable("Please enter at most %(most)s days.", most=MAX_DAYS)
     if days < kind.least:
@@ -87,10 +87,10 @@ def _change_rule(session: Session, name: str, values: dict[str, Any]) -> None:
 # --- finding
 
 
-def find(session: Session, now: datetime, limit: int) -> Found:
+def find(session: Session, now: datetime, limit: int) -> ExpiredRows:
     """The rows that are too old and under no legal hold, at most so many."""
-    found, days, reached = Found(), days_of(session), _reached(session)
-    held = legal_holds.held(session, now)
+    found, days, reached = ExpiredRows(), days_of(session), _reached(session)
+    held = legal_holds.ids_on_hold(session, now)
     for kind in _open_kinds(held):
         before = now - timedelta(days=days[kind.name])
         for place, store in enumerate(kind.stores):
@@ -101,7 +101,7 @@ def find(session: Session, now: datetime, limit: int) -> Found:
             after = reached.get(kind.name, 0) if kind.remembers else None
             span = _Span(store, store.as_stored(before), after, end, held)
             for key in span.keys(session, limit - len(found.rows)):
-                found.rows.append(Old(kind.name, place, key))
+                found.rows.append(ExpiredRow(kind.name, place, key))
         if len(found.rows) >= limit:
             break
     return found
@@ -110,7 +110,7 @@ def find(session: Session, now: datetime, limit: int) -> Found:
 def count(session: Session, now: datetime, with_held: bool = False) -> dict[str, int]:
     """Kind -> how many rows are too old now and under no legal hold, or also those that are; nothing is deleted."""
     days, reached = days_of(session), _reached(session)
-    held = Held() if with_held else legal_holds.held(session, now)
+    held = HeldIds() if with_held else legal_holds.ids_on_hold(session, now)
     counts: dict[str, int] = dict.fromkeys(BY_NAME, 0)
     for kind in _open_kinds(held):
         before = now - timedelta(days=days[kind.name])
@@ -128,7 +128,7 @@ def count(session: Session, now: datetime, with_held: bool = False) -> dict[str,
     return counts
 
 
-def _open_kinds(held: Held) -> list[Kind]:
+def _open_kinds(held: HeldIds) -> list[RetentionKind]:
     """The kinds of which rows can be deleted: of what tells of everybody in one row after the other, none is while
     anybody is under a hold."""
     return [kind for kind in KINDS if not (held and kind.is_one_whole)]
@@ -152,7 +152,7 @@ def _reached(session: Session) -> dict[str, int]:
     return {name: key for name, key in session.execute(select(_RULES.c.kind, _RULES.c.reached))}  # noqa: C416
 
 
-def _last_old_key(session: Session, store: Store, before: Any) -> int | None:
+def _last_old_key(session: Session, store: RetentionTable, before: Any) -> int | None:
     """The last key of the old rows, found by halving, since larger keys are newer; None where no row is old."""
     key, time = store.table.c[store.key], store.table.c[store.time]
     first, last = session.execute(select(func.min(key), func.max(key))).one()
@@ -173,14 +173,14 @@ def _last_old_key(session: Session, store: Store, before: Any) -> int | None:
 class _Span:
     """A part of a table: the rows after a key up to another one that are old, and of the kind."""
 
-    store: Store
+    store: RetentionTable
     before: Any
     #: None = from the first row on.
     after: int | None
     #: None = to the last row; of tables in order, there is no old row.
     end: int | None
     #: What is under a legal hold, and stays.
-    held: Held
+    held: HeldIds
 
     def keys(self, session: Session, limit: int) -> list[Any]:
         """Their keys, in order."""
@@ -221,7 +221,7 @@ class _Span:
             low = high
 
 
-def _is_old(store: Store, before: Any, held: Held) -> ColumnElement[bool]:
+def _is_old(store: RetentionTable, before: Any, held: HeldIds) -> ColumnElement[bool]:
     """The rows of a table that go: old, of the kind, and not held."""
     parts = (store.table.c[store.time] < before, store.only, held.spares(store.table))
     return and_(*(part for part in parts if part is not None))
@@ -230,9 +230,9 @@ def _is_old(store: Store, before: Any, held: Held) -> ColumnElement[bool]:
 # --- deleting
 
 
-def forget(session: Session, rows: Sequence[Old], now: datetime) -> int:
+def forget(session: Session, rows: Sequence[ExpiredRow], now: datetime) -> int:
     """Delete these rows if they still are too old, and count them in the run. Returns how many were there."""
-    days, total, held = days_of(session), 0, legal_holds.held(session, now)
+    days, total, held = days_of(session), 0, legal_holds.ids_on_hold(session, now)
     for (name, place), group in groupby(rows, key=lambda row: row[:2]):
         kind, keys = BY_NAME[name], [row.key for row in group]
         before = now - timedelta(days=days[name])
@@ -250,7 +250,7 @@ def forget(session: Session, rows: Sequence[Old], now: datetime) -> int:
     return total
 
 
-def _not_held(session: Session, store: Store, keys: list[Any], held: Held) -> list[Any]:
+def _not_held(session: Session, store: RetentionTable, keys: list[Any], held: HeldIds) -> list[Any]:
     spared, key = held.spares(store.table), store.table.c[store.key]
     if spared is None:
         return keys

@@ -44,7 +44,7 @@ def _same(moment: datetime) -> Any:
 
 
 @dataclass(frozen=True)
-class Store:
+class RetentionTable:
     """The rows of one table that are forgotten."""
 
     #: The model.
@@ -67,14 +67,14 @@ class Store:
 
 
 @dataclass(frozen=True)
-class Kind:
+class RetentionKind:
     """One line of the settings."""
 
     name: str
     #: Kept for so many days unless the settings say otherwise, and at least.
     days: int
     least: int
-    stores: tuple[Store, ...]
+    stores: tuple[RetentionTable, ...]
     #: Why not less, as a sentence for who tries.
     why: TranslatableText
     #: Whether other rows of the table stay, so that it is noted how far the table was looked through.
@@ -105,114 +105,114 @@ _of_records = or_(_line.customer_id.is_not(None), _line.ticket_id.is_not(None))
 _technical = _line.kind.in_(TECHNICAL)
 #: In the order in which they are worked off: what belongs to something goes before it.
 KINDS = (
-    Kind("answers", 1, 1, (Store(StoredResponse, "at"),), _WORKS),
-    Kind("failed sign-ins", 1, 1, (Store(FailedLogin, "last_on", in_order=False),), _WORKS),
-    Kind("job runs", 30, 2, (Store(JobRun, "started_on"),), _WORKS),
-    Kind(
+    RetentionKind("answers", 1, 1, (RetentionTable(StoredResponse, "at"),), _WORKS),
+    RetentionKind("failed sign-ins", 1, 1, (RetentionTable(FailedLogin, "last_on", in_order=False),), _WORKS),
+    RetentionKind("job runs", 30, 2, (RetentionTable(JobRun, "started_on"),), _WORKS),
+    RetentionKind(
         "health",
         30,
         7,
         (
-            Store(HealthSample, "minute", as_stored=minute_of),
-            Store(HealthCrossing, "ended_on", in_order=False),
-            Store(SlowStatement, "last_on", key="digest", in_order=False),
-            Store(ErrorReport, "last_on", key="digest", in_order=False),
+            RetentionTable(HealthSample, "minute", as_stored=minute_of),
+            RetentionTable(HealthCrossing, "ended_on", in_order=False),
+            RetentionTable(SlowStatement, "last_on", key="digest", in_order=False),
+            RetentionTable(ErrorReport, "last_on", key="digest", in_order=False),
         ),
         _LOOK_BACK,
     ),
-    Kind("webhook deliveries", 30, 7, (Store(WebhookDelivery, "at"),), _LOOK_BACK),
-    Kind(
+    RetentionKind("webhook deliveries", 30, 7, (RetentionTable(WebhookDelivery, "at"),), _LOOK_BACK),
+    RetentionKind(
         "provider requests",
         30,
         7,
-        (Store(InboundEvent, "received_on", _request.state.in_(("done", "dismissed"))),),
+        (RetentionTable(InboundEvent, "received_on", _request.state.in_(("done", "dismissed"))),),
         _LOOK_BACK,
     ),
-    Kind("rejected calls", 30, 7, (Store(QuarantinedCall, "last_on", in_order=False),), _LOOK_BACK),
-    Kind(
+    RetentionKind("rejected calls", 30, 7, (RetentionTable(QuarantinedCall, "last_on", in_order=False),), _LOOK_BACK),
+    RetentionKind(
         "failed queue calls",
         90,
         7,
-        (Store(FailedCall, "failed_on", _call.settled_on.is_not(None)),),
+        (RetentionTable(FailedCall, "failed_on", _call.settled_on.is_not(None)),),
         _LOOK_BACK,
     ),
-    Kind(
+    RetentionKind(
         "call cards",
         90,
         2,
         # A note that was begun and not taken over stays.
-        (Store(CallCard, "created_on", or_(_card.note.is_(None), _card.note == "")),),
+        (RetentionTable(CallCard, "created_on", or_(_card.note.is_(None), _card.note == "")),),
         _WORKS,
         remembers=True,
     ),
-    Kind(
+    RetentionKind(
         "sent emails of notifications",
         90,
         7,
-        (Store(Delivery, "at", _delivery.state.in_(("sent", "failed", "dropped", "unknown", "shown"))),),
+        (RetentionTable(Delivery, "at", _delivery.state.in_(("sent", "failed", "dropped", "unknown", "shown"))),),
         _LOOK_BACK,
     ),
-    Kind(
+    RetentionKind(
         "emails of reports",
         180,
         7,
-        (Store(ReportRun, "created_on", _report.state.in_(("sent", "failed", "dropped", "unknown"))),),
+        (RetentionTable(ReportRun, "created_on", _report.state.in_(("sent", "failed", "dropped", "unknown"))),),
         _LOOK_BACK,
     ),
-    Kind("notifications", 180, 30, (Store(Notification, "at"),), _LOOK_BACK),
-    Kind("sign-ins", 365, 180, (Store(SignIn, "started_on"),), _LOGS),
-    Kind(
+    RetentionKind("notifications", 180, 30, (RetentionTable(Notification, "at"),), _LOOK_BACK),
+    RetentionKind("sign-ins", 365, 180, (RetentionTable(SignIn, "started_on"),), _LOGS),
+    RetentionKind(
         "backup runs",
         400,
         30,
         # Of a backup that is still there, its row stays.
-        (Store(BackupRun, "created_on", or_(_backup.kind != "backup", _backup.deleted_on.is_not(None))),),
+        (RetentionTable(BackupRun, "created_on", or_(_backup.kind != "backup", _backup.deleted_on.is_not(None))),),
         _LOOK_BACK,
     ),
-    Kind(
+    RetentionKind(
         "deletions",
         400,
         30,
-        (Store(RetentionRun, "began_on", RetentionRun.__table__.c.open_key.is_(None)),),
+        (RetentionTable(RetentionRun, "began_on", RetentionRun.__table__.c.open_key.is_(None)),),
         _LOOK_BACK,
     ),
-    Kind(
+    RetentionKind(
         "deleted files",
         30,
         1,
-        (Store(Attachment, "deleted_on", Attachment.__table__.c.deleted_on.is_not(None), in_order=False),),
+        (RetentionTable(Attachment, "deleted_on", Attachment.__table__.c.deleted_on.is_not(None), in_order=False),),
         _LOOK_BACK,
         delete=attachments.purge,
     ),
-    Kind(
+    RetentionKind(
         "files of records",
         MAX_DAYS,
         _FIVE_YEARS,
-        (Store(Attachment, "created_on"),),
+        (RetentionTable(Attachment, "created_on"),),
         _BOOKS,
         delete=attachments.forget,
     ),
-    Kind(
+    RetentionKind(
         "timeline of leads",
         1096,
         90,
-        (Store(Activity, "at", and_(_technical, ~_of_records)),),
+        (RetentionTable(Activity, "at", and_(_technical, ~_of_records)),),
         _LOOK_BACK,
         remembers=True,
     ),
-    Kind(
+    RetentionKind(
         "timeline of customers and tickets",
         _EIGHT_YEARS,
         _FIVE_YEARS,
-        (Store(Activity, "at", and_(_technical, _of_records)),),
+        (RetentionTable(Activity, "at", and_(_technical, _of_records)),),
         _BOOKS,
         remembers=True,
     ),
-    Kind(
+    RetentionKind(
         "audit",
         _EIGHT_YEARS,
         _FIVE_YEARS,
-        (Store(AuditEntry, "at", key="seq"),),
+        (RetentionTable(AuditEntry, "at", key="seq"),),
         _BOOKS,
         delete=audit_chain.forget,
         is_one_whole=True,

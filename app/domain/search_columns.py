@@ -26,7 +26,7 @@ REVERSED = {
 MOST = 40
 
 
-class Backwards(ColumnElement[str]):
+class ReversedText(ColumnElement[str]):
     """The first MOST characters of a column backwards."""
 
     inherit_cache = False
@@ -36,13 +36,13 @@ class Backwards(ColumnElement[str]):
         self.column = column
 
 
-@compiles(Backwards)
-def _reverse(element: Backwards, _compiler: Any, **_: Any) -> str:
+@compiles(ReversedText)
+def _reverse(element: ReversedText, _compiler: Any, **_: Any) -> str:
     return f"reverse(left({element.column}, {MOST}))"
 
 
-@compiles(Backwards, "sqlite")
-def _reverse_on_sqlite(element: Backwards, _compiler: Any, **_: Any) -> str:
+@compiles(ReversedText, "sqlite")
+def _reverse_on_sqlite(element: ReversedText, _compiler: Any, **_: Any) -> str:
     """SQLite has no function for it."""
     return " || ".join(f"substr({element.column}, {n}, 1)" for n in range(MOST, 0, -1))
 
@@ -51,7 +51,7 @@ def add_reversed(table: Table) -> None:
     """Give a table the reversed columns, with an index for each."""
     for name, backwards in REVERSED.items():
         if name in table.c and not table.c[name].foreign_keys:
-            column: Column[str] = Column(backwards, String(MOST), Computed(Backwards(name), persisted=False))
+            column: Column[str] = Column(backwards, String(MOST), Computed(ReversedText(name), persisted=False))
             table.append_column(column)
             Index(f"ix_{table.name}_{backwards}", column)
 

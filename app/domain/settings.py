@@ -204,10 +204,10 @@ def values_of(session: Session, *keys: str) -> dict[str, Any]:
     return {key: DEFINITIONS[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
 
 
-def load_office(session: Session, zone: str) -> office_hours.Office:
+def load_office(session: Session, zone: str) -> office_hours.OfficeSchedule:
     """The office hours in this zone; without ranges the office is always open."""
-    ranges = tuple(office_hours.Range(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
+    ranges = tuple(office_hours.OpeningRange(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
     days = list(session.scalars(select(Holiday)))
     half = {d.day: ((d.starts, d.ends),) for d in days if d.starts and d.ends}
     shut = frozenset(d.day for d in days if d.day not in half)
-    return office_hours.Office(zone=ZoneInfo(zone), ranges=ranges, holidays=shut, half_days=half)
+    return office_hours.OfficeSchedule(zone=ZoneInfo(zone), ranges=ranges, holidays=shut, half_days=half)

@@ -63,7 +63,7 @@ class SlaRecord:
 class SlaTerms:
     """Office hours, targets and settings by which all clocks run."""
 
-    office: office_hours.Office
+    office: office_hours.OfficeSchedule
     #: (lead or ticket, priority; "" = any) -> office minutes for the first reply and for the resolution.
     targets: Mapping[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict, hash=False)
     #: Percent of the allowed time after which the assignees are warned.
@@ -84,7 +84,7 @@ class SlaTerms:
 
 
 #: No targets.
-NO_TERMS = SlaTerms(office_hours.Office(ZoneInfo("UTC")))
+NO_TERMS = SlaTerms(office_hours.OfficeSchedule(ZoneInfo("UTC")))
 
 
 def load_terms(session: Session, zone: str) -> SlaTerms:
@@ -103,7 +103,7 @@ def load_terms(session: Session, zone: str) -> SlaTerms:
 
 
 @dataclass(frozen=True)
-class Move:
+class StatusTransition:
     """A status change: from one meaning to another, by a user id (None = the system), at a moment."""
 
     old: str
@@ -122,7 +122,7 @@ def start_clock(record: Any, terms: SlaTerms, now: datetime) -> None:
     schedule_check(record, terms)
 
 
-def apply_move(record: Any, move: Move, terms: SlaTerms) -> None:
+def apply_move(record: Any, move: StatusTransition, terms: SlaTerms) -> None:
     """Run, pause, end or restart the clock after a status change; a change by a user counts as the first reply."""
     was, state = record.clock_state(move.old), record.clock_state(move.new)
     if was == ENDED != state:
@@ -270,7 +270,7 @@ def _allowed_time(started: datetime | None, due: datetime, paused_seconds: int |
     return max(whole, ZERO)
 
 
-def minutes_left(office: office_hours.Office, due_on: datetime, now: datetime) -> int:
+def minutes_left(office: office_hours.OfficeSchedule, due_on: datetime, now: datetime) -> int:
     """Minutes of office time until due, rounded up; negative when late."""
     if now < due_on:
         return -(-office_hours.open_time_between(office, now, due_on) // timedelta(minutes=1))

@@ -18,7 +18,7 @@ def set_status(session: Session, record: Any, new: Any, context: ChangeContext, 
     """
     old, since = record.status, record.status_on
     record.status, record.status_id, record.status_on = new, new.id, context.now
-    sla.apply_move(record, sla.Move(old.meaning, new.meaning, context.by, context.now), context.sla_terms)
+    sla.apply_move(record, sla.StatusTransition(old.meaning, new.meaning, context.by, context.now), context.sla_terms)
     record.stamp(context)
     seconds = int((context.now - since).total_seconds())
     _add(session, record, context, from_id=old.id, seconds=seconds)

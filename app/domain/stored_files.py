@@ -28,7 +28,7 @@ def names_by_table() -> dict[str, list[str]]:
     return found
 
 
-def used(session: Session, digests: Iterable[str]) -> set[str]:
+def referenced(session: Session, digests: Iterable[str]) -> set[str]:
     """Of these digests, those to which a row refers; one statement for each column."""
     wanted, found = list(digests), set[str]()
     for column in columns():

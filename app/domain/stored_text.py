@@ -12,7 +12,7 @@ from sqlalchemy import String, Text, inspect
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken, translatable
-from app.lib import text
+from app.lib import text_normalization
 
 #: Columns that a person fills in with several lines, although they are no TEXT.
 _WITH_LINES = frozenset({"address", "reason", "decision_note", "outcome", "rejection_reason", "description"})
@@ -44,8 +44,8 @@ def _normalise(row: Any, name: str, value: str, has_lines: bool) -> None:
     if not inspect(row).attrs[name].history.has_changes():
         return  # stored before this rule
     try:
-        stored = text.lines(value) if has_lines else text.one_line(value)
-    except text.UnstorableText:
+        stored = text_normalization.lines(value) if has_lines else text_normalization.one_line(value)
+    except text_normalization.UnstorableText:
         sentence = translatable("“%(name)s” has a character that can't be stored. Please remove it.", name=name)
         raise RuleBroken(sentence, name) from None
     if stored != value:

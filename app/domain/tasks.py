@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import custom_values, history_rows, new_rows, settings, timeline
+from app.domain import custom_values, fast_insert, history_rows, settings, timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
@@ -91,13 +91,13 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     fields = ("title", "description", "status", "priority", "lead_id", "ticket_id")
     task = Task(version=1, **{name: values[name] for name in fields if values.get(name) is not None})
     task.title = task.title.strip()
-    custom_values.put(task, values)
+    custom_values.set_values(task, values)
     task.status, task.priority = task.status or "Todo", task.priority or "Medium"
     task.assignee_id = values.get("assignee_id", context.by)
     task.owner_id, task.exhausted, task.tried = context.by, False, []
     task.set_due(values.get("due_on"), context.reminder_minutes, context.now)
     task.stamp(context)
-    new_rows.store(session, task)
+    fast_insert.insert(session, task)
     line = {"text": task.title, "what": "created", "due": timeline.as_json(task.due_on), "assignee": task.assignee_id}
     with history_rows.written_together(session):
         timeline.write(session, task, "task", context, **line)
@@ -115,7 +115,7 @@ def change(session: Session, task: Task, values: dict[str, Any], context: Change
     for name, _, new in changes:
         setattr(task, name, new)
     custom = task.custom
-    custom_values.put(task, values)
+    custom_values.set_values(task, values)
     changes += custom_values.changes(task, custom)
     changed = {name for name, _, _ in changes}
     if changed & {"due_on", "assignee_id", "status"}:

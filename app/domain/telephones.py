@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk, finished_texts
+from app.domain import bulk, compiled_texts
 from app.domain.base import UtcDateTime
 from app.domain.call_parsing import PLACEHOLDERS, storable_text
 
@@ -107,7 +107,7 @@ class QuarantinedCall(Model):  # type: ignore[misc]
 
 def own_numbers(session: Session, employee_id: int) -> frozenset[str]:
     """The employee's own numbers in E.164, as their profile has them."""
-    found = finished_texts.rows(session, _own_numbers_query(), {"employee": employee_id})
+    found = compiled_texts.rows(session, _own_numbers_query(), {"employee": employee_id})
     return frozenset(number for row in found for number in row if number) - PLACEHOLDERS
 
 
@@ -118,7 +118,7 @@ def _own_numbers_query() -> Any:
 
 def lock(session: Session, employee_id: int) -> None:
     """Make other batches of the employee wait until the commit. One statement, two for the very first batch."""
-    if not finished_texts.rows(session, _locking_query(), {"employee": employee_id}):
+    if not compiled_texts.rows(session, _locking_query(), {"employee": employee_id}):
         counts = {"created": 0, "updated": 0, "duplicates": 0, "refused": 0}
         bulk.insert_if_missing(session, PhoneSync, "employee_id", {"employee_id": employee_id} | counts)
 
@@ -155,7 +155,7 @@ def record_sync(session: Session, employee_id: int, batch: SyncSummary, now: dat
         values["newest"] = max(batch.started_on)
     if may_have_gap:
         values["first"] = min(batch.started_on)
-    finished_texts.run(session, _recording(bool(batch.started_on), may_have_gap), values)
+    compiled_texts.run(session, _recording(bool(batch.started_on), may_have_gap), values)
 
 
 @lru_cache

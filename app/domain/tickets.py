@@ -24,7 +24,7 @@ from app.domain import (
 from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
-from app.domain.customer_linking import Match
+from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import CONTACT_FIELDS, Contact, Customer
 from app.domain.leads import Lead
 from app.domain.numbering import next_number
@@ -201,7 +201,7 @@ def _first_task(ticket: Ticket, requested: dict[str, Any] | None, context: Chang
     return tasks.first_task_values(defaults, requested, context) | {"assignee_id": ticket.assignee_id}
 
 
-def _match(session: Session, ticket: Ticket, customer_id: int | None, context: ChangeContext) -> Match | None:
+def _match(session: Session, ticket: Ticket, customer_id: int | None, context: ChangeContext) -> CustomerMatch | None:
     """The customer of a new ticket: the given one, else found by mobile number, else a new one, else None."""
     if customer_id is not None:
         return customer_linking.match_chosen(session, customer_id, context)
@@ -213,12 +213,12 @@ def _match(session: Session, ticket: Ticket, customer_id: int | None, context: C
     return customer_linking.find_or_create(session, ticket, values, context)
 
 
-def _link(session: Session, ticket: Ticket, match: Match | None, context: ChangeContext) -> list[list[Any]]:
+def _link(session: Session, ticket: Ticket, match: CustomerMatch | None, context: ChangeContext) -> list[list[Any]]:
     """Link the ticket to the customer, as far as the person may. Returns what differs, for a proposal."""
     if match is None:
         return []
     if match.how == "new":
-        customer_linking.move(ticket, match.customer)
+        customer_linking.link_to(ticket, match.customer)
         return []
     if match.is_open:
         return customer_linking.link(session, ticket, match.customer, context)
@@ -241,7 +241,7 @@ def _set_fields(session: Session, ticket: Ticket, values: dict[str, Any]) -> Non
     for name in _FIELDS:
         if name in values:
             setattr(ticket, name, values[name])
-    custom_values.put(ticket, values)
+    custom_values.set_values(ticket, values)
     if ticket.priority not in PRIORITIES:
         raise RuleBroken("The priority of a ticket must be Low, Medium, High or Urgent.", "priority")
     if ticket.source not in SOURCES:
@@ -334,7 +334,7 @@ def _change(session: Session, ticket: Ticket, values: dict[str, Any], context: C
 
 def _change_customer(session: Session, ticket: Ticket, customer_id: int | None, context: ChangeContext) -> None:
     """Give the ticket another customer, or none."""
-    customer_links.drop(session, ticket, context)
+    customer_links.withdraw_request(session, ticket, context)
     match = customer_linking.match_chosen(session, customer_id, context) if customer_id is not None else None
     ticket.customer, ticket.customer_id, ticket.opens_customer = None, None, True
     differences = _link(session, ticket, match, context)

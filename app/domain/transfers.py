@@ -248,10 +248,10 @@ def expire(session: Session, key: int) -> list[str]:
 
 def lost_exports(session: Session, now: datetime, limit: int) -> list[int]:
     """Exports that no worker is at, and that are to be tried now."""
-    return lost(session, ExportRun, OPEN_EXPORTS, now, limit, _may_be_tried(now))
+    return abandoned(session, ExportRun, OPEN_EXPORTS, now, limit, _may_be_tried(now))
 
 
-def lost(session: Session, run: Any, open_: Iterable[str], now: datetime, limit: int, *rules: Any) -> list[int]:
+def abandoned(session: Session, run: Any, open_: Iterable[str], now: datetime, limit: int, *rules: Any) -> list[int]:
     """Imports or exports that no worker is at."""
     is_lost = or_(run.seen_on.is_(None), run.seen_on < now - LOST_AFTER)
     query = select(run.id).where(run.outcome.in_(tuple(open_)), is_lost, *rules).order_by(run.id)

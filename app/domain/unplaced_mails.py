@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import audit, conversations, inbound_mail, mail_threads, messages
 from app.domain.base import Conflict, RuleBroken, Stamp
-from app.domain.inbound_mail import Intake
+from app.domain.inbound_mail import InboundMailContext
 from app.domain.mail_threads import Thread
 from app.domain.mails import Mail
 from app.domain.messages import Message
@@ -62,7 +62,7 @@ def dismiss(session: Session, mail: Mail, stamp: Stamp) -> None:
     audit.write(session, "inbound event", stamp.by, stamp.now, f"mail {mail.id}", outcome="dismissed")
 
 
-def attach(session: Session, intake: Intake, mail: Mail, record: Any, stamp: Stamp) -> Message:
+def attach(session: Session, intake: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
     """Put it into a lead, ticket or customer, with its original. Raises RuleBroken, Conflict."""
     raw = original_of(intake.store, mail)
     said = read_of(raw)

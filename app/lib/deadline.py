@@ -177,7 +177,7 @@ def over_tls(context: ssl.SSLContext, made: DeadlineSocket, host: str) -> Deadli
     return secured
 
 
-class Cutter:
+class DeadlineWatchdog:
     """Cuts connections at a deadline, whatever they wait for, also amid a TLS handshake."""
 
     def __init__(self, seconds: float) -> None:

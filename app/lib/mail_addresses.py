@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from app.lib.identity import is_email
+from app.lib.identity_numbers import is_email
 from app.lib.mime_parts import decoded_words
 
 #: Of a header, so many addresses are read.

@@ -52,7 +52,7 @@ def _plain(text: str) -> str:
 _STOP, _START = (frozenset(map(_plain, words)) for words in (STOP, START))
 
 
-def wish(text: str | None) -> str | None:
+def consent_change(text: str | None) -> str | None:
     """withdrawn for a STOP, given for a START, None for any other text."""
     if not text or len(text) > MAX_LENGTH:
         return None

@@ -38,7 +38,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def paper(lines: tuple[str, ...]) -> bytes:
+def pdf(lines: tuple[str, ...]) -> bytes:
     """A PDF of one page with these lines, in ASCII."""
     text = "".join(f"({line.replace('(', '').replace(')', '')}) Tj T* " for line in lines)
     content = f"BT /F1 14 Tf 20 TL 60 760 Td {text}ET".encode("ascii", "replace")
@@ -64,10 +64,10 @@ SAMPLES = {
     "portfolio.png": ("image/png", portfolio),
     "cancelled-cheque.pdf": (
         "application/pdf",
-        lambda: paper(("CANCELLED", "", "Example Bank, Surat", "Account 000000000000, IFSC EXAM0000000")),
+        lambda: pdf(("CANCELLED", "", "Example Bank, Surat", "Account 000000000000, IFSC EXAM0000000")),
     ),
     "charges.pdf": (
         "application/pdf",
-        lambda: paper(("Charges", "", "Options: Rs 20 per executed order", "Account: Rs 300 a year")),
+        lambda: pdf(("Charges", "", "Options: Rs 20 per executed order", "Account: Rs 300 a year")),
     ),
 }

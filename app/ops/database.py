@@ -21,10 +21,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session
 
 from app.lib import deadline
-from app.ops import primary_place
+from app.ops import primary_address
 from app.ops.database_errors import summary_of
+from app.ops.fast_results import FastResult
 from app.ops.gtids import COMMITTED, UNKNOWN
-from app.ops.quick_results import QuickResult
 
 log = logging.getLogger("crm.database")
 
@@ -95,7 +95,7 @@ def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_s
     """Connect to MariaDB over sockets on which an exchange takes no longer than `limit` says at its beginning."""
 
     def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-        place, serial = primary_place.place_of(engine), None
+        place, serial = primary_address.place_of(engine), None
         if place is not None:
             place.look()
             options, serial = place.options(options)
@@ -104,7 +104,7 @@ def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_s
         return made
 
     event.listen(engine, "do_connect", connect)
-    primary_place.drop_stale_connections(engine)
+    primary_address.drop_stale_connections(engine)
 
 
 def _connect_mariadb(
@@ -177,7 +177,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
     def _read_query_result(self, unbuffered: bool = False) -> int:
         """Read a result, as PyMySQL does."""
         self._result = None
-        result = QuickResult(self)
+        result = FastResult(self)
         if unbuffered:
             result.init_unbuffered_query()
         else:

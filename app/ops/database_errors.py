@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class Cause(Enum):
-    """What is wrong. What people are told about each is in app/web/core/gate.py."""
+    """What is wrong. What people are told about each is in app/web/core/fab_access.py."""
 
     #: It can't be reached, or does not answer in time.
     AWAY = "away"

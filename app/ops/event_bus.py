@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from app.ops import redis_client
-from app.ops.redis_client import BriefConnection
+from app.ops.redis_client import ListenerConnection
 
 log = logging.getLogger("crm.live")
 
@@ -38,7 +38,7 @@ MAX_FIELD = 40
 
 
 @dataclass(frozen=True)
-class Seat:
+class PagePresence:
     """Who is at the pages of one process that show a record; a higher number replaces what it said before."""
 
     origin: str
@@ -69,7 +69,7 @@ class LiveEvent:
     #: Users whose card of a call changed.
     called: frozenset[int] = frozenset()
     #: Who is at the pages of records; nothing is stored of it.
-    seats: frozenset[Seat] = frozenset()
+    seats: frozenset[PagePresence] = frozenset()
     #: Whether to compare everything that is shown with the database.
     compare_all: bool = False
 
@@ -117,13 +117,13 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
     return (str(parts.get("from")), event) if is_valid else None
 
 
-def _seat(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> Seat:
+def _seat(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> PagePresence:
     """What a process says of a record. Raises TypeError or ValueError for anything else."""
     pairs = tuple((user, field) for user, field in people)
     are_names = all(isinstance(field, str) and len(field) <= MAX_FIELD for _user, field in pairs)
     if type(serial) is not int or not isinstance(kind, str) or not are_names:
         raise TypeError("not a seat")
-    return Seat(origin, serial, kind, key, pairs)
+    return PagePresence(origin, serial, kind, key, pairs)
 
 
 def _are_ids(keys: frozenset[Any]) -> bool:
@@ -138,7 +138,7 @@ class EventBus:
         self._on_event, self._nonce = on_event, uuid.uuid4().hex
         self._redis = redis_client.connect(url, TIMEOUT_SECONDS)
         #: The listener pings every PING_SECONDS; what it reads until the next ping is one exchange.
-        self._listening = redis_client.connect(url, SILENCE_SECONDS, BriefConnection)
+        self._listening = redis_client.connect(url, SILENCE_SECONDS, ListenerConnection)
         #: Redis' channels ignore its database numbers, so the number is part of the name.
         self.channel = f"crm-live:{self._redis.get_connection_kwargs().get('db', 0)}"
         self.is_up = False

@@ -29,7 +29,7 @@ def covers(position: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
     return all(position.get(domain, 0) >= number for domain, number in wanted.items())
 
 
-def later(one: Mapping[int, int], other: Mapping[int, int]) -> Position:
+def union(one: Mapping[int, int], other: Mapping[int, int]) -> Position:
     """The position that has all of both."""
     return {domain: max(one.get(domain, 0), other.get(domain, 0)) for domain in {*one, *other}}
 

@@ -12,7 +12,7 @@ log = logging.getLogger("crm.health")
 _notes: dict[str, str] = {}
 
 
-def note(topic: str, text: str) -> None:
+def report(topic: str, text: str) -> None:
     """Say what is wrong; replaces an earlier note on this topic."""
     _notes[topic] = text
 
@@ -39,7 +39,7 @@ OK, OFF, DEGRADED, FAILED = STATES = ("ok", "off", "degraded", "failed")
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What a check has found."""
 
     #: One of STATES.
@@ -50,7 +50,7 @@ class Finding:
     advice: str = ""
 
 
-Check = Callable[[], Finding]
+Check = Callable[[], CheckResult]
 #: Name -> check, in the order in which they are shown.
 _checks: dict[str, Check] = {}
 
@@ -68,10 +68,10 @@ def checks() -> dict[str, Check]:
     return dict(_checks)
 
 
-def run(name: str) -> Finding:
+def run(name: str) -> CheckResult:
     """Run one check. One that breaks down has failed: a self-test must not."""
     try:
         return _checks[name]()
     except Exception as error:
         log.exception("the check of %s broke down", name)
-        return Finding(FAILED, f"The check broke down ({type(error).__name__}).", "See the log of the server.")
+        return CheckResult(FAILED, f"The check broke down ({type(error).__name__}).", "See the log of the server.")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.ops import primary_place
+from app.ops import primary_address
 from app.ops.database import limit_exchanges
 
 #: How often each process looks whether there is a leader.
@@ -168,7 +168,7 @@ class DatabaseLeader(Election):
         return None if host is None else str(host).rpartition(":")[0] or str(host)
 
     def _connected(self) -> Connection:
-        if self._connection is not None and primary_place.is_stale(self._connection):
+        if self._connection is not None and primary_address.is_stale(self._connection):
             self.release()
         if self._connection is None:
             self._connection = self._engine.connect()

@@ -34,6 +34,9 @@ _functions: dict[str, Callable[..., Any]] = {}
 MOVED = {
     "app.delivery:send": "app.outbox.notice_delivery:send",
     "app.postman.sending:send": "app.outbox.webhook_delivery:send",
+    "app.outbox.file_work:work": "app.outbox.message_files:work",
+    "app.outbox.dnd_reading:read": "app.outbox.dnd_import:read",
+    "app.backups.work:run": "app.backups.requested_runs:run",
 }
 #: The share by which a wait is randomly lengthened or shortened, so that not all retries come at once.
 JITTER = 0.25
@@ -59,7 +62,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Depth:
+class QueueDepth:
     """The state of one queue."""
 
     name: str
@@ -106,7 +109,7 @@ class Backend(Protocol):
         Never raises, and never blocks for more than half a second.
         """
 
-    def depths(self) -> list[Depth] | None:
+    def depths(self) -> list[QueueDepth] | None:
         """The state of each queue; None when Redis does not answer."""
 
     def hosts(self) -> dict[str, int]:
@@ -145,7 +148,7 @@ def backend_kind() -> str:
     return _backend.kind if _backend else ""
 
 
-def depths() -> list[Depth] | None:
+def depths() -> list[QueueDepth] | None:
     """The state of each queue; None when Redis does not answer."""
     return _backend.depths() if _backend else []
 
@@ -184,7 +187,7 @@ def enqueue_in(seconds: float, queue: str, function: Callable[..., Any], *argume
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def discarding() -> Iterator[None]:
     """Inside, whatever is queued is dropped, as if it had been taken."""
     token = _held_back.set(True)
     try:

@@ -13,8 +13,8 @@ from redis.retry import Retry
 
 import server_urls
 from app.lib import deadline
-from app.ops.redis_house import Finder, Finding
 from app.ops.redis_tls import OverTls
+from app.ops.redis_topology import FollowsMaster, MasterFinder
 from server_urls import RedisHouse
 
 #: How long connecting may take where no time-out is given.
@@ -38,7 +38,7 @@ class BoundedConnection(Connection):
         return _limited(deadline.connect(self.host, self.port, seconds), seconds, self.max_bytes)
 
 
-class BriefConnection(BoundedConnection):
+class ListenerConnection(BoundedConnection):
     """For a listener, to whom nothing long is said: what is read until its next ping is short."""
 
     max_bytes = 8 * 1024 * 1024
@@ -54,11 +54,11 @@ class BoundedUnixConnection(UnixDomainSocketConnection):
         return _limited(deadline.connect_unix(self.path, seconds), seconds, self.max_bytes)
 
 
-class MasterConnection(Finding, BoundedConnection):
+class MasterConnection(FollowsMaster, BoundedConnection):
     """To the present master of several servers."""
 
 
-class BriefMasterConnection(Finding, BriefConnection):
+class ListenerMasterConnection(FollowsMaster, ListenerConnection):
     """The same for a listener."""
 
 
@@ -66,15 +66,15 @@ class BoundedTlsConnection(OverTls, BoundedConnection):
     """A bounded connection over TLS."""
 
 
-class BriefTlsConnection(OverTls, BriefConnection):
+class ListenerTlsConnection(OverTls, ListenerConnection):
     """The same for a listener."""
 
 
-class TlsMasterConnection(Finding, BoundedTlsConnection):
+class TlsMasterConnection(FollowsMaster, BoundedTlsConnection):
     """To the present master of several servers, over TLS."""
 
 
-class BriefTlsMasterConnection(Finding, BriefTlsConnection):
+class ListenerTlsMasterConnection(FollowsMaster, ListenerTlsConnection):
     """The same for a listener."""
 
 
@@ -98,7 +98,7 @@ def connect(url: str, seconds: float, bounded: type[BoundedConnection] = Bounded
     if pool.connection_class is Connection:
         pool.connection_class = bounded
     elif pool.connection_class is SSLConnection:
-        pool.connection_class = BriefTlsConnection if bounded is BriefConnection else BoundedTlsConnection
+        pool.connection_class = ListenerTlsConnection if bounded is ListenerConnection else BoundedTlsConnection
     elif pool.connection_class is UnixDomainSocketConnection:
         pool.connection_class = type("BoundedUnix", (BoundedUnixConnection,), {"max_bytes": bounded.max_bytes})
     return Redis.from_pool(pool)
@@ -117,16 +117,16 @@ def _pool_of_master(
     house: RedisHouse, seconds: float, bounded: type[BoundedConnection], options: dict[str, Any]
 ) -> ConnectionPool:
     tls: dict[str, Any] = dict(house.tls)
-    kinds: tuple[type[Connection], ...] = (MasterConnection, BriefMasterConnection)
+    kinds: tuple[type[Connection], ...] = (MasterConnection, ListenerMasterConnection)
     if house.is_tls:
-        kinds = (TlsMasterConnection, BriefTlsMasterConnection)
-    kind = kinds[bounded is BriefConnection]
+        kinds = (TlsMasterConnection, ListenerTlsMasterConnection)
+    kind = kinds[bounded is ListenerConnection]
     asks_sentinels = house.kind == "sentinel"
     asking = {
         "username": house.sentinel_username if asks_sentinels else house.username,
         "password": house.sentinel_password if asks_sentinels else house.password,
         "driver_info": NAMELESS,
     }
-    finder = Finder(house, seconds, asking | tls)
+    finder = MasterFinder(house, seconds, asking | tls)
     user: dict[str, Any] = {"username": house.username, "password": house.password, "db": house.db}
     return ConnectionPool(connection_class=kind, finder=finder, **user, **tls, **options)

@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import get_keys
 
 from app.ops import queue, redis_client
-from app.ops.queue import Call, Depth
+from app.ops.queue import Call, QueueDepth
 from app.ops.signed_job import FAILED_TTL_SECONDS, PREFIX, SignedJob, opened, sign
 
 log = logging.getLogger("crm.queue")
@@ -54,7 +54,7 @@ class RedisQueue:
             return False
         return True
 
-    def depths(self) -> list[Depth] | None:
+    def depths(self) -> list[QueueDepth] | None:
         """The state of each queue; None when Redis does not answer."""
         if time.monotonic() < self._backoff_until:
             return None
@@ -108,10 +108,10 @@ class RedisQueue:
         else:
             rq_queue.enqueue_job(job, at_front=is_urgent)
 
-    def _depth(self, name: str, rq_queue: Queue) -> Depth:
+    def _depth(self, name: str, rq_queue: Queue) -> QueueDepth:
         alive = [key for key in get_keys(queue=rq_queue) if self._redis.exists(key)]
         scheduled = rq_queue.scheduled_job_registry.get_job_count(cleanup=False)
-        return Depth(name, rq_queue.count, scheduled, len(alive))
+        return QueueDepth(name, rq_queue.count, scheduled, len(alive))
 
     def _back_off(self, error: Exception) -> None:
         with self._lock:

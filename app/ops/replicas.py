@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.ops import gtids, primary_place
+from app.ops import gtids, primary_address
 from app.ops.database_errors import cause_of, number_of, summary_of
 from app.ops.gtids import Position
 from app.ops.saved_positions import SavedPositions
@@ -122,7 +122,7 @@ class Replica:
             return replace(seen, state=BROKEN, detail=str(status["Last_SQL_Errno"] or ""))
         if status["Slave_IO_Running"] != "Yes":
             return replace(seen, state=CUT_OFF, detail=str(status["Last_IO_Errno"] or ""))
-        received = primary.lag_of(gtids.later(position, gtids.parsed(status["Gtid_IO_Pos"])), now)
+        received = primary.lag_of(gtids.union(position, gtids.parsed(status["Gtid_IO_Pos"])), now)
         seen = replace(seen, received_lag=received)
         if revision != primary.revision:
             return replace(seen, state=OUTDATED)
@@ -150,7 +150,7 @@ class Primary:
 
     def look(self) -> None:
         """See where it is. Raises SQLAlchemyError."""
-        if self._connection is not None and primary_place.is_stale(self._connection[1]):
+        if self._connection is not None and primary_address.is_stale(self._connection[1]):
             self._let_go()
         try:
             connection = self._watching()
@@ -210,7 +210,7 @@ class Replicas:
         known = self.saved.of(user_id)
         if known is None or brought is None:
             return self._count("not known", None)
-        wanted = gtids.later(known, brought)
+        wanted = gtids.union(known, brought)
         chosen = usable[user_id % len(usable)]  # the same one again, lest time go backwards
         return self._count(chosen.name, chosen) if chosen.wait_for(wanted) else self._count("not there yet", None)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from app.ops import family
-from app.ops.companion import Companion, Parent
-from app.ops.intake import BodyLimits
+from app.ops import prefork
+from app.ops.request_buffer import BodyLimits
+from app.ops.sidecar_process import GunicornParent, SidecarProcess
 from app.ops.worker import MAX_CONNECTIONS, NO_WORKER, Worker
 from app.ops.worker_channels import WorkerChannels
 
@@ -66,7 +66,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         if self.beside is None:
             super().run()
         else:
-            Parent(self, Companion(self.beside)).run()
+            GunicornParent(self, SidecarProcess(self.beside)).run()
 
 
 def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> None:
@@ -116,7 +116,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "post_worker_init": lambda _worker: hooks.on_start(),
         "worker_exit": lambda _server, worker: _exit(0, worker.stopping),
     }
-    family.settle_memory()
+    prefork.settle_memory()
     try:
         Server(app, options, hooks.beside).run()
     except SystemExit as error:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from app.ops import queue
-from app.ops.queue import Call, Depth
+from app.ops.queue import Call, QueueDepth
 
 log = logging.getLogger("crm.queue")
 
@@ -55,13 +55,13 @@ class ThreadQueue:
         due = 0.0 if is_urgent and not after else time.monotonic() + after  # 0 = long ago: before all others
         return self._push(_Waiting(due, next(self._serial), call))
 
-    def depths(self) -> list[Depth]:
+    def depths(self) -> list[QueueDepth]:
         """The state of this process's queues."""
         now = time.monotonic()
         with self._condition:
             due = {name: sum(each.due <= now for each in calls) for name, calls in self._waiting.items()}
             return [
-                Depth(name, due[name], len(calls) - due[name], self.threads.get(name, 0))
+                QueueDepth(name, due[name], len(calls) - due[name], self.threads.get(name, 0))
                 for name, calls in self._waiting.items()
             ]
 

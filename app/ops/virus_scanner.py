@@ -33,7 +33,7 @@ class Scanner:
         file.seek(0)
         seconds = SECONDS + size / BYTES_A_SECOND
         try:
-            with deadline.Cutter(seconds) as cutter, self._connect(cutter.remaining) as line:
+            with deadline.DeadlineWatchdog(seconds) as cutter, self._connect(cutter.remaining) as line:
                 cutter.guard(line)
                 answer = _ask(line, file, time.monotonic() + seconds)
                 if cutter.is_late:

@@ -21,8 +21,8 @@ from typing import Any
 from gunicorn.http.errors import LimitRequestLine  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from app.ops.intake import REQUEST_SECONDS, BodyLimits, ClientSocket, Intake
-from app.ops.last_connections import last_connections
+from app.ops.listener_shutdown import last_connections
+from app.ops.request_buffer import REQUEST_SECONDS, BodyLimits, ClientSocket, RequestBuffer
 from app.ops.worker_channels import WorkerChannels, slot_of
 
 #: The connection count in a slot without a worker.
@@ -138,7 +138,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     # --- receiving
 
     def _await_request(self, connection: Any, seconds: float) -> None:
-        connection.intake = Intake(self.body_limits)
+        connection.intake = RequestBuffer(self.body_limits)
         self._watch(connection, seconds, self._on_readable)
 
     def _watch(self, connection: Any, seconds: float, callback: Callable[[Any, Any], None]) -> None:

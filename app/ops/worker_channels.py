@@ -17,7 +17,7 @@ MAX_REQUEST_BYTES = 100_000
 
 
 @dataclass(frozen=True)
-class HandedOver:
+class HandedOverConnection:
     """A connection from another worker, and what it has read from it."""
 
     client: socket.socket
@@ -58,9 +58,9 @@ class WorkerChannels:
             return False
         return True
 
-    def take(self, slot: int) -> HandedOver | None:
+    def take(self, slot: int) -> HandedOverConnection | None:
         """The next connection for the worker of this slot; None when there is none."""
         with contextlib.suppress(OSError):
             data, [number], _flags, _address = socket.recv_fds(self.receiver(slot), MAX_REQUEST_BYTES, 1)
-            return HandedOver(socket.socket(fileno=number), data)
+            return HandedOverConnection(socket.socket(fileno=number), data)
         return None

@@ -22,7 +22,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 import server_urls
-from app.ops import family, queue, redis_client
+from app.ops import prefork, queue, redis_client
 from app.ops.redis_queue import handle_exception, open_queue
 from app.ops.signed_job import PREFIX, SignedJob
 
@@ -205,7 +205,7 @@ class WorkerGroup:
         for number in _STOP_SIGNALS[:2]:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGALRM, self._force_stop)
-        family.settle_memory()
+        prefork.settle_memory()
         for function in self.functions:
             self._start(function)
         while self._children:
@@ -258,7 +258,7 @@ def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], N
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         random.seed()
-        family.end_with(parent)
+        prefork.end_with(parent)
         function()
         status = 0
     except (RedisError, OSError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from app.outbox import pictures
+from app.outbox import image_previews
 
 #: Width and height of a stored logo in pixels, at most; sides of an uploaded one, at least.
 LOGO, LEAST = (480, 120), 48
@@ -26,7 +26,7 @@ def logo(file: BinaryIO) -> tuple[bytes, tuple[int, int]] | None:
 
     Raises TooSmall.
     """
-    picture = pictures.opened(file, LOGO)
+    picture = image_previews.opened(file, LOGO)
     if picture is None:
         return None
     box = picture.getbbox()  # the empty border of a logo would only make it small
@@ -56,12 +56,12 @@ def of_logo(content: bytes) -> dict[str, bytes]:
 def of_colour(colour: str) -> dict[str, bytes]:
     """Icons with the product's mark on a colour, by column."""
     return {
-        name: _png(mark(size, colour, 0.75 if name == "icon_maskable" else 1.0))
+        name: _png(mark_image(size, colour, 0.75 if name == "icon_maskable" else 1.0))
         for name, (size, _part) in ICONS.items()
     }
 
 
-def mark(size: int, colour: str, part: float) -> Any:
+def mark_image(size: int, colour: str, part: float) -> Any:
     """The mark in the middle of a square of `size` pixels, filling this part; around a smaller one, its colour."""
     from PIL import ImageDraw
 

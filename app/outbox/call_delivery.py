@@ -11,16 +11,16 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.provider import CannotAsk, OutgoingCall, Provider, Refused
+from app.channels.provider import OutgoingCall, Provider, ProviderRefusal, StatusUnavailable
 from app.domain import call_requests
 from app.domain.base import RuleBroken
-from app.domain.call_requests import Wanted
-from app.domain.pending import take
+from app.domain.call_requests import NewCallRequest
+from app.domain.pending import pop
 from app.extensions import db
 from app.models import CallLog, CallRequest, ChannelAccount
-from app.outbox import engine, health, providers
+from app.outbox import engine, health, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
-from app.outbox.providers import NoProvider, impersonal
+from app.outbox.provider_clients import NoProvider, impersonal
 
 #: Seconds before the second, third … attempt of a call that was surely not dialled; it expires within a minute.
 WAITS = (2, 5, 10)
@@ -64,10 +64,10 @@ def _prepare(row: CallRequest) -> _Ready:
         account = session.get(ChannelAccount, call.account_id) if call.account_id else None
         if account is None or not account.is_active:
             raise _not_dialled(GONE if account is None else OFF)
-        wanted = Wanted(call.other_e164 or "", {name: getattr(call, name) for name in _RECORDS})
+        wanted = NewCallRequest(call.other_e164 or "", {name: getattr(call, name) for name in _RECORDS})
         try:
             call_requests.refuse_unwanted(session, wanted, row.purpose, now, current_app.config["CRM"].time_zone)
-            return _Ready(account.id, providers.provider_of(account), _outgoing(row, call, account))
+            return _Ready(account.id, provider_clients.provider_of(account), _outgoing(row, call, account))
         except RuleBroken as refused:
             raise _not_dialled(str(refused.message)) from refused
         except NoProvider as error:
@@ -87,27 +87,27 @@ def _outgoing(row: CallRequest, call: CallLog, account: ChannelAccount) -> Outgo
         person=row.person_number,
         customer=call.other_e164 or "",
         caller_id=row.caller_id or "",
-        status_url=providers.hook_url(account, "voice"),
+        status_url=provider_clients.hook_url(account, "voice"),
         is_recorded=account.settings.get("record_outgoing") == "yes",
     )
 
 
 def _transmit(row: CallRequest, prepared: _Ready) -> DeliveryResult:
     result = _dial(row, prepared)
-    health.note(prepared.account_id, None if result.state == "sent" else result.error or "")
+    health.record_result(prepared.account_id, None if result.state == "sent" else result.error or "")
     return result
 
 
 def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
     try:
         accepted = prepared.provider.call(prepared.call)
-    except CannotAsk:
+    except StatusUnavailable:
         return DeliveryResult("failed", NO_TELEPHONE)
     except DeliveryUnknown as error:
         return DeliveryResult("unknown", impersonal(error))
     except ChannelError as error:
         state = "failed" if error.permanent else engine.retry(CALLS, row, "").state
-        asked = error.retry_after if isinstance(error, Refused) and state == "queued" else 0.0
+        asked = error.retry_after if isinstance(error, ProviderRefusal) and state == "queued" else 0.0
         return DeliveryResult(state, impersonal(error), wait=asked)
     return CallResult("sent", provider_id=accepted.provider_id or None)
 
@@ -146,10 +146,10 @@ CALLS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have its calls dialled."""
-    for key in take(session, "call_requests"):
+    for key in pop(session, "call_requests"):
         engine.enqueue(CALLS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to dial."""
-    take(session, "call_requests")
+    pop(session, "call_requests")

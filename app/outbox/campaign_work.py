@@ -18,7 +18,7 @@ from app.access import Person
 from app.domain import campaign_recipients, campaigns
 from app.domain.base import Stamp, translatable
 from app.domain.campaigns import Campaign
-from app.domain.pending import take
+from app.domain.pending import pop
 from app.models import Customer, Lead, User
 from app.ops import queue
 from app.ops.database_errors import Cause, cause_of
@@ -82,7 +82,7 @@ def _send(session: Session, campaign: Campaign, now: datetime) -> float | None:
     if refusal := _refusal(person):
         campaigns.pause(session, campaign, Stamp(None, now), refusal)
         return None
-    if campaign_recipients.is_over(session, campaign):
+    if campaign_recipients.has_ended(session, campaign):
         campaigns.finish(session, campaign, now)
         return None
     if campaign_recipients.allowance(campaign, now):
@@ -147,13 +147,13 @@ def find_due(session: Session, now: datetime, limit: int) -> list[int]:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have campaigns that were planned looked at."""
-    for key in take(session, "campaigns"):
+    for key in pop(session, "campaigns"):
         enqueue(key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to look at."""
-    take(session, "campaigns")
+    pop(session, "campaigns")
 
 
 def enqueue(campaign_id: int) -> str:

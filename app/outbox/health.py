@@ -20,7 +20,7 @@ _lock = threading.Lock()
 _noted: dict[tuple[int, bool], float] = {}
 
 
-def note(account_id: int, error: str | None) -> None:
+def record_result(account_id: int, error: str | None) -> None:
     """Store that an account's provider took something (None), or what went wrong. Never raises for a busy database."""
     key, now = (account_id, error is None), time.monotonic()
     with _lock:

@@ -16,15 +16,15 @@ from sqlalchemy.orm import Session
 
 from app.channels.provider import Event, Inbound, NotUnderstood, Provider
 from app.domain import inbound_events, incoming
-from app.domain.incoming import NotYet
-from app.domain.pending import pending, take
+from app.domain.incoming import MessageUnknown
+from app.domain.pending import pending, pop
 from app.domain.session_context import session_context
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops import queue
-from app.outbox import engine, health, providers
+from app.outbox import engine, health, provider_clients
 from app.outbox.engine import SKIPPED
-from app.outbox.providers import NoProvider, impersonal
+from app.outbox.provider_clients import NoProvider, impersonal
 
 #: Headers that are not kept: they say nothing about what happened.
 _DROPPED = frozenset(("cookie", "authorization", "x-forwarded-for", "x-real-ip", "forwarded"))
@@ -81,7 +81,7 @@ def work_off(event_id: int) -> None:
         if event is None:
             return
         wait, account_id = _do(session, event, now), event.account_id
-    health.note(account_id, None)
+    health.record_result(account_id, None)
     if wait is not None:
         queue.enqueue_in(wait, QUEUE, work_off, event_id)
 
@@ -90,7 +90,7 @@ def _do(session: Session, event: InboundEvent, now: datetime) -> float | None:
     """Store what the request says, and what became of the request. Returns the seconds until it is tried again."""
     account = session.get_one(ChannelAccount, event.account_id)
     try:
-        events, problem = _read(providers.provider_of(account), _opened(event))
+        events, problem = _read(provider_clients.provider_of(account), _opened(event))
     except (NoProvider, VaultError) as error:
         inbound_events.fail(event, str(error))
         return None
@@ -128,8 +128,8 @@ def _take_all(
     for each in events:
         try:
             with session.begin_nested():
-                taken[incoming.take(session, account, each, now)] += 1
-        except NotYet as error:
+                taken[incoming.process(session, account, each, now)] += 1
+        except MessageUnknown as error:
             late = str(error)
         except Exception:
             log.exception("a %s of account %s could not be stored", type(each).__name__, account.id)
@@ -166,13 +166,13 @@ def enqueue_event(event_id: int | str) -> bool:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue the requests that were stored."""
-    for key in take(session, "inbound_events"):
+    for key in pop(session, "inbound_events"):
         enqueue(key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    take(session, "inbound_events")
+    pop(session, "inbound_events")
 
 
 def answer_of(provider: Provider, request: Inbound) -> tuple[int, str, str]:

@@ -15,12 +15,12 @@ from app.channels.base import ChannelError
 from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, Position
 from app.domain import channel_accounts, inbound_mail, mails
 from app.domain.base import RuleBroken
-from app.domain.inbound_mail import ArrivedMail, Intake
+from app.domain.inbound_mail import ArrivedMail, InboundMailContext
 from app.models import ChannelAccount, Mail, MailboxState
 from app.ops import queue
-from app.outbox import engine, providers
+from app.outbox import engine, provider_clients
 from app.outbox.engine import SKIPPED
-from app.outbox.providers import NoProvider, impersonal
+from app.outbox.provider_clients import NoProvider, impersonal
 
 QUEUE = "long"
 #: Mails of one pass; the next one goes on behind them.
@@ -77,7 +77,7 @@ def fetch(account_id: int) -> None:
 
 
 def _client(account: ChannelAccount) -> ImapClient:
-    provider = providers.provider_of(account)
+    provider = provider_clients.provider_of(account)
     if not isinstance(provider, ImapProvider):
         raise NoProvider("This account receives no email.")
     return provider.client
@@ -134,7 +134,7 @@ def _take_or_keep(account_id: int, arrived: ArrivedMail, uid_validity: int, faul
         if fault:
             inbound_mail.keep_aside(session, intake, arrived, "failed", fault)
         else:
-            inbound_mail.take(session, intake, arrived)
+            inbound_mail.process(session, intake, arrived)
         if arrived.uid_validity == uid_validity:
             mails.advance(session, account_id, (uid_validity, arrived.uid or 0), now)
 
@@ -151,7 +151,7 @@ def take_again(session: Session, mail_id: int, now: datetime) -> str:
         raise RuleBroken(text) from missing
 
 
-def intake_of(session: Session, account_id: int, now: datetime) -> Intake:
+def intake_of(session: Session, account_id: int, now: datetime) -> InboundMailContext:
     """What taking in a mail of this account needs."""
     account = session.get_one(ChannelAccount, account_id)
     vault = current_app.extensions["vault"]
@@ -160,7 +160,7 @@ def intake_of(session: Session, account_id: int, now: datetime) -> Intake:
     named = [each for each in sending if each.name == values.get("answer_account")]
     everyone = session.scalars(select(ChannelAccount).where(ChannelAccount.kind.in_(("imap", "smtp"))))
     own = (parseaddr(each.settings.get("address") or each.settings.get("from") or "")[1] for each in everyone)
-    return Intake(
+    return InboundMailContext(
         account=account,
         values=values,
         answering=next(iter([*named, *sending]), account),

@@ -14,17 +14,25 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.provider import CannotAsk, Media, OptedOut, OutgoingMessage, Provider, Refused, Template
+from app.channels.provider import (
+    Media,
+    OptedOut,
+    OutgoingMessage,
+    Provider,
+    ProviderRefusal,
+    StatusUnavailable,
+    Template,
+)
 from app.domain import campaigns, consents, incoming, message_templates, messages, outgoing, outgoing_mail
 from app.domain.base import Stamp
-from app.domain.pending import pending, take
+from app.domain.pending import pending, pop
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue
 from app.ops.rate_counter import Rate, RateCounter
-from app.outbox import engine, file_out, health, mail_out, providers
+from app.outbox import engine, health, outbound_files, outbound_mail, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
-from app.outbox.providers import NoProvider, impersonal
+from app.outbox.provider_clients import NoProvider, impersonal
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (5, 30, 120, 600, 1800, 7200, 14_400)
@@ -78,7 +86,7 @@ def send(message_id: int) -> None:
     engine.settle(MESSAGES, row, result, datetime.now(UTC))
     if result.was_attempted:
         # In a transaction of its own: all messages of an account would wait for its row, or for each other.
-        health.note(found.id, None if result.state in messages.SENT else result.error or "")
+        health.record_result(found.id, None if result.state in messages.SENT else result.error or "")
 
 
 # --- the account's turn
@@ -128,14 +136,14 @@ def _put_off(message_id: int, wait: float) -> None:
 
 
 @dataclass(frozen=True)
-class Ready:
+class ReadyMessage:
     """A message with the client that sends it."""
 
     provider: Provider
     message: OutgoingMessage
 
 
-def _prepare(row: Message) -> Ready:
+def _prepare(row: Message) -> ReadyMessage:
     """Raises NotSent: the customer wants no messages any more, it is not the hour, or the account can't be used."""
     now = datetime.now(UTC)
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
@@ -160,7 +168,7 @@ def _refuse_for_campaign(session: Session, row: Message) -> None:
         raise NotSent(DeliveryResult("queued", "The campaign is paused.", was_attempted=False, wait=PAUSED_SECONDS))
 
 
-def ready(session: Session, row: Message) -> Ready:
+def ready(session: Session, row: Message) -> ReadyMessage:
     """The message as its provider takes it. Raises NoProvider."""
     account = session.get(ChannelAccount, row.account_id) if row.account_id else None
     if account is None:
@@ -171,16 +179,16 @@ def ready(session: Session, row: Message) -> Ready:
         key=f"m{row.id}",
         channel=row.channel,
         to=row.peer,
-        text=file_out.text_of(row),
+        text=outbound_files.text_of(row),
         subject=row.subject or "",
         template=_template(template, row) if template else None,
         media=tuple(Media(**each) for each in row.media or ()),
         purpose=row.purpose,
         in_reply_to=(answered.provider_id or "") if answered else "",
-        status_url=providers.hook_url(account, row.channel),
+        status_url=provider_clients.hook_url(account, row.channel),
     )
-    complete = mail_out.complete if row.channel == "email" else file_out.complete
-    return Ready(providers.provider_of(account), complete(session, row, account, message))
+    complete = outbound_mail.complete if row.channel == "email" else outbound_files.complete
+    return ReadyMessage(provider_clients.provider_of(account), complete(session, row, account, message))
 
 
 def _template(template: MessageTemplate, row: Message) -> Template:
@@ -190,7 +198,7 @@ def _template(template: MessageTemplate, row: Message) -> Template:
     return Template(template.name or template.label, template.language, given, template.provider_id or "")
 
 
-def _transmit(row: Message, prepared: Ready) -> DeliveryResult:
+def _transmit(row: Message, prepared: ReadyMessage) -> DeliveryResult:
     try:
         accepted = prepared.provider.send(prepared.message)
     except DeliveryUnknown as error:
@@ -203,9 +211,9 @@ def _transmit(row: Message, prepared: Ready) -> DeliveryResult:
 
 def _refused(row: Message, error: ChannelError) -> MessageResult:
     """It was surely not sent: for good, or until the next attempt."""
-    code = error.code[:40] if isinstance(error, Refused) else ""
+    code = error.code[:40] if isinstance(error, ProviderRefusal) else ""
     # Not all at the same moment: a little later than the provider says.
-    asked = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, Refused) else 0.0
+    asked = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, ProviderRefusal) else 0.0
     wait = asked * random.uniform(1, 1 + queue.JITTER)  # noqa: S311  # no secret
     state = "failed" if error.permanent else engine.retry(MESSAGES, row, "").state
     return MessageResult(
@@ -290,7 +298,7 @@ def ask(message_id: int) -> None:
             return
         row = session.get_one(Message, message_id)
         try:
-            prepared: Ready | str = ready(session, row)
+            prepared: ReadyMessage | str = ready(session, row)
         except NoProvider as error:
             prepared = str(error)
     decision = prepared if isinstance(prepared, str) else _answer(row, prepared)
@@ -305,12 +313,12 @@ class _Found:
     reason: str
 
 
-def _answer(row: Message, prepared: Ready) -> _Found | float | str | None:
+def _answer(row: Message, prepared: ReadyMessage) -> _Found | float | str | None:
     """What the provider knows; None = nothing, seconds = ask again after them, a sentence = it can't say."""
     since = (row.began_on or row.created_on) - timedelta(seconds=5)
     try:
         found = prepared.provider.find(prepared.message, row.provider_id or "", since)
-    except CannotAsk:
+    except StatusUnavailable:
         return CANNOT_ASK
     except ChannelError:
         return queue.jittered(ASK_WAITS[min(row.asks, len(ASK_WAITS) - 1)])
@@ -378,7 +386,7 @@ def install(app: Flask, counter: RateCounter) -> None:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its messages."""
-    committed = take(session, "messages")
+    committed = pop(session, "messages")
     if committed and session.get_bind() is _engine:
         for key in committed[:MAX_AT_ONCE]:
             engine.enqueue(MESSAGES, key)
@@ -386,4 +394,4 @@ def enqueue_committed(session: Session) -> None:
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    take(session, "messages")
+    pop(session, "messages")

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, object_session
 from app import access, branding
 from app.channels.base import Channel, Content
 from app.domain import notices
-from app.domain.pending import pending, take
+from app.domain.pending import pending, pop
 from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.notice_links import link_of, names_of, record_cards
@@ -122,10 +122,10 @@ def note_delivery(_mapper: Any, connection: Any, row: Delivery) -> None:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its deliveries."""
-    for key in take(session, "notice_deliveries"):
+    for key in pop(session, "notice_deliveries"):
         engine.enqueue(NOTICES, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    take(session, "notice_deliveries")
+    pop(session, "notice_deliveries")

@@ -9,12 +9,12 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app import access
-from app.channels.provider import OutgoingReaction, Reacting
+from app.channels.provider import OutgoingReaction, ReactionProvider
 from app.domain import messages
-from app.domain.pending import take
+from app.domain.pending import pop
 from app.extensions import db
 from app.models import Message, MessageReaction
-from app.outbox import engine, providers
+from app.outbox import engine, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 
 #: Seconds before the second, third … attempt.
@@ -26,7 +26,7 @@ log = logging.getLogger("crm.messages")
 
 @dataclass(frozen=True)
 class _Ready:
-    provider: Reacting
+    provider: ReactionProvider
     reaction: OutgoingReaction
 
 
@@ -38,14 +38,14 @@ def send(reaction_id: int) -> None:
 def _prepare(row: MessageReaction) -> _Ready:
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         message = session.get(Message, row.message_id)
-        provider = providers.client_of(session, message.account_id if message is not None else None, CANNOT)
-        if message is None or not isinstance(provider, Reacting):
+        provider = provider_clients.client_of(session, message.account_id if message is not None else None, CANNOT)
+        if message is None or not isinstance(provider, ReactionProvider):
             raise NotSent(DeliveryResult("failed", CANNOT, was_attempted=False))
         return _Ready(provider, OutgoingReaction(message.peer, message.provider_id or "", row.emoji))
 
 
 def _transmit(row: MessageReaction, prepared: _Ready) -> DeliveryResult:
-    with providers.repeatable():
+    with provider_clients.repeatable():
         prepared.provider.react(prepared.reaction)
     return DeliveryResult("sent")
 
@@ -79,10 +79,10 @@ REACTIONS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its reactions."""
-    for key in take(session, "message_reactions"):
+    for key in pop(session, "message_reactions"):
         engine.enqueue(REACTIONS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    take(session, "message_reactions")
+    pop(session, "message_reactions")

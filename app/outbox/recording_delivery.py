@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.provider import Media, Provider
 from app.domain import recordings
-from app.domain.pending import take
+from app.domain.pending import pop
 from app.extensions import db
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording
 from app.ops.file_store import MAX_BYTES, FileStore, TooLarge
-from app.outbox import engine, providers
+from app.outbox import engine, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult
 
 #: Seconds before the second, third … attempt: providers report a recording before its file can be fetched.
@@ -49,11 +49,11 @@ def send(recording_id: int) -> None:
 def _prepare(row: CallRecording) -> Provider:
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         call = session.get_one(CallLog, row.call_id)
-        return providers.client_of(session, call.account_id, "The telephone account no longer exists.")
+        return provider_clients.client_of(session, call.account_id, "The telephone account no longer exists.")
 
 
 def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
-    with providers.repeatable():
+    with provider_clients.repeatable():
         _said, content = provider.fetch(Media(row.address, "audio/mpeg"), MAX_BYTES)
     if kind_of(content) not in KINDS:
         return DeliveryResult("failed", NO_SOUND)
@@ -98,10 +98,10 @@ RECORDINGS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have its recordings fetched."""
-    for key in take(session, "recordings"):
+    for key in pop(session, "recordings"):
         engine.enqueue(RECORDINGS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to fetch."""
-    take(session, "recordings")
+    pop(session, "recordings")

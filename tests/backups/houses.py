@@ -13,7 +13,7 @@ from sqlalchemy import NullPool, create_engine, select, text
 
 from app.backups.encryption import Encryption
 from app.backups.folder import BackupFolder
-from app.backups.house import House
+from app.backups.installation import Installation
 from app.ops.file_store import FolderStore
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY
 
@@ -22,9 +22,9 @@ AWKWARD = "li\nne\n(1,'x'),\t\\ ' \" ` नमस्ते \u2028 %s"
 PICTURE = b"a picture"
 
 
-def house(folder: Path, url: str = "") -> House:
+def house(folder: Path, url: str = "") -> Installation:
     """An installation on this database, by default SQLite, which is empty."""
-    return House(
+    return Installation(
         database_url=url or f"sqlite:///{folder / 'crm.sqlite3'}",
         folder=BackupFolder(folder / "backups"),
         store=FolderStore(folder / "files"),
@@ -41,7 +41,7 @@ def house(folder: Path, url: str = "") -> House:
     )
 
 
-def fill(made: House, rows: int = 50) -> str:
+def fill(made: Installation, rows: int = 50) -> str:
     """Two tables that always have the same number of rows, and a file. Returns the file's digest."""
     digest = made.store.put(PICTURE).digest
     is_sqlite = made.database_url.startswith("sqlite")
@@ -92,7 +92,7 @@ def rows_of(url: str) -> dict[str, list[Any]]:
         }
 
 
-def encrypted(made: House, kind: str, folder: Path) -> tuple[House, Path, Path]:
+def encrypted(made: Installation, kind: str, folder: Path) -> tuple[Installation, Path, Path]:
     """The installation with encryption, the right private key, and another one."""
     makers: dict[str, Callable[[Path], tuple[str, Path]]] = {"age": _age_key, "gpg": _gpg_key}
     (recipient, right), (_other, wrong) = (makers[kind](folder / name) for name in ("right", "wrong"))
@@ -129,12 +129,12 @@ class FailingStore(FolderStore):
         raise self.error
 
 
-def listed(made: House) -> list[str]:
+def listed(made: Installation) -> list[str]:
     """The names of the backups."""
     return [each.name for each in made.folder.all()]
 
 
-def copy_of(made: House, folder: Path) -> House:
+def copy_of(made: Installation, folder: Path) -> Installation:
     """The same installation with a copy of its backups, to be damaged."""
     shutil.copytree(made.folder.path, folder / "backups")
     return replace(made, folder=BackupFolder(folder / "backups"))

@@ -19,14 +19,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, text
 
 from app.backups import retention, s3_copy
-from app.backups.checking import verify
+from app.backups.create import make, one_at_a_time
 from app.backups.database import open_database
-from app.backups.drilling import drill
+from app.backups.drill import drill
+from app.backups.errors import BackupBusy, BackupError
 from app.backups.folder import Backup
-from app.backups.house import House
-from app.backups.making import make, one_at_a_time
-from app.backups.restoring import Order, restore
-from app.backups.trouble import BackupTrouble, Busy
+from app.backups.installation import Installation
+from app.backups.restore import RestoreRequest, restore
+from app.backups.verify import verify
 from app.ops import schema_guard
 from app.ops.file_store import FolderStore
 from app.ops.leader import election
@@ -35,7 +35,7 @@ from tests.servers import ROOT, Databases, eventually
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
-def filled(request: pytest.FixtureRequest, tmp_path: Path) -> House:
+def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
     url = request.getfixturevalue("mariadb_url") if request.param == "mariadb" else ""
     made = houses.house(tmp_path, url)
     houses.fill(made)
@@ -43,7 +43,7 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path) -> House:
 
 
 @pytest.fixture
-def target(filled: House, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def target(filled: Installation, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database of the same kind."""
     if filled.database_url.startswith("sqlite"):
         yield f"sqlite:///{tmp_path / 'other.sqlite3'}"
@@ -55,7 +55,7 @@ def target(filled: House, request: pytest.FixtureRequest, tmp_path: Path) -> Ite
 
 
 @pytest.fixture(scope="module")
-def backed(tmp_path_factory: pytest.TempPathFactory) -> House:
+def backed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """An installation with one backup, which no test changes."""
     made = houses.house(tmp_path_factory.mktemp("backed"))
     houses.fill(made)
@@ -78,7 +78,7 @@ class Writer(threading.Thread):
                 self.count += 1
 
 
-def test_a_backup_made_while_others_write_is_of_one_moment(filled: House, target: str, tmp_path: Path) -> None:
+def test_a_backup_made_while_others_write_is_of_one_moment(filled: Installation, target: str, tmp_path: Path) -> None:
     writer = Writer(filled.database_url)
     writer.start()
     try:
@@ -91,7 +91,7 @@ def test_a_backup_made_while_others_write_is_of_one_moment(filled: House, target
         writer.join()
     tables = backup.manifest["contents"]["tables"]
     assert tables["one"]["rows"] == tables["two"]["rows"] > 55
-    done = restore(filled, Order(backup.name, target, files_into=tmp_path / "put back"))
+    done = restore(filled, RestoreRequest(backup.name, target, files_into=tmp_path / "put back"))
     assert "1 files were put back" in "".join(done.lines)
     restored, now = houses.rows_of(target), houses.rows_of(filled.database_url)
     assert restored == {name: rows[: tables[name]["rows"]] for name, rows in now.items()}
@@ -106,23 +106,23 @@ def test_a_backup_made_while_others_write_is_of_one_moment(filled: House, target
             assert leftovers == []
 
 
-def test_restore_refuses_what_is_there_and_replaces_it_when_told(filled: House) -> None:
+def test_restore_refuses_what_is_there_and_replaces_it_when_told(filled: Installation) -> None:
     backup, before = make(filled).backup, houses.rows_of(filled.database_url)
     with houses.connected(filled.database_url) as connection:
         connection.execute(text("DELETE FROM two"))
         connection.commit()
     changed = houses.rows_of(filled.database_url)
-    with pytest.raises(BackupTrouble, match=r"isn't empty.*Nothing was changed.*--overwrite"):
-        restore(filled, Order(backup.name, filled.database_url))
+    with pytest.raises(BackupError, match=r"isn't empty.*Nothing was changed.*--overwrite"):
+        restore(filled, RestoreRequest(backup.name, filled.database_url))
     assert houses.rows_of(filled.database_url) == changed
-    restore(filled, Order(backup.name, filled.database_url, is_overwriting=True))
+    restore(filled, RestoreRequest(backup.name, filled.database_url, is_overwriting=True))
     assert houses.rows_of(filled.database_url) == before
 
 
 class Leader(threading.Thread):
     """A process that runs the schedule."""
 
-    def __init__(self, made: House) -> None:
+    def __init__(self, made: Installation) -> None:
         super().__init__()
         self.election, self.told = election(made.database_url, made.instance_dir), threading.Event()
 
@@ -132,21 +132,21 @@ class Leader(threading.Thread):
         self.election.release()
 
 
-def test_no_database_is_replaced_behind_running_servers(filled: House) -> None:
+def test_no_database_is_replaced_behind_running_servers(filled: Installation) -> None:
     backup, before = make(filled).backup, houses.rows_of(filled.database_url)
     leader = Leader(filled)
     assert leader.election.acquire()
     leader.start()
     try:
-        with pytest.raises(BackupTrouble, match=r"is in use. Stop all servers and workers.*Nothing was changed"):
-            restore(filled, Order(backup.name, filled.database_url, is_overwriting=True))
+        with pytest.raises(BackupError, match=r"is in use. Stop all servers and workers.*Nothing was changed"):
+            restore(filled, RestoreRequest(backup.name, filled.database_url, is_overwriting=True))
     finally:
         leader.told.set()
         leader.join()
     assert houses.rows_of(filled.database_url) == before
 
 
-def test_a_file_is_stored_once_for_all_backups_and_leaves_with_the_last(filled: House, tmp_path: Path) -> None:
+def test_a_file_is_stored_once_for_all_backups_and_leaves_with_the_last(filled: Installation, tmp_path: Path) -> None:
     filled = replace(filled, keep={"hourly": 0, "daily": 0, "weekly": 0, "monthly": 0})
     first = make(filled, now=datetime(2026, 1, 1, tzinfo=UTC)).backup
     stored = [each for each in filled.pool.rglob("*") if each.is_file()]
@@ -163,32 +163,32 @@ def test_a_file_is_stored_once_for_all_backups_and_leaves_with_the_last(filled: 
 # --- faults
 
 
-def cut(made: House, backup: Backup) -> None:
+def cut(made: Installation, backup: Backup) -> None:
     part = backup.path / backup.manifest["parts"]["database"]["file"]
     part.write_bytes(part.read_bytes()[:-7])
 
 
-def alter(made: House, backup: Backup) -> None:
+def alter(made: Installation, backup: Backup) -> None:
     part = backup.path / backup.manifest["parts"]["database"]["file"]
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
 
 
-def lose(made: House, backup: Backup) -> None:
+def lose(made: Installation, backup: Backup) -> None:
     (backup.path / backup.manifest["parts"]["files"]["file"]).unlink()
 
 
-def forge(made: House, backup: Backup) -> None:
+def forge(made: Installation, backup: Backup) -> None:
     manifest = backup.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"rows": 51', '"rows": 50'))
 
 
-def lose_file(made: House, backup: Backup) -> None:
+def lose_file(made: Installation, backup: Backup) -> None:
     next(each for each in made.pool.rglob("*") if each.is_file()).unlink()
 
 
-def alter_file(made: House, backup: Backup) -> None:
+def alter_file(made: Installation, backup: Backup) -> None:
     next(each for each in made.pool.rglob("*") if each.is_file()).write_bytes(b"a pictura")
 
 
@@ -204,7 +204,7 @@ def alter_file(made: House, backup: Backup) -> None:
     ],
 )
 def test_damage_is_found_and_never_restored(
-    backed: House, damage: Callable[..., None], said: str, tmp_path: Path
+    backed: Installation, damage: Callable[..., None], said: str, tmp_path: Path
 ) -> None:
     made = houses.copy_of(backed, tmp_path)
     damage(made, made.folder.all()[0])
@@ -212,35 +212,35 @@ def test_damage_is_found_and_never_restored(
     assert report.outcome == "failed" and said in " ".join(report.faults)
     url = f"sqlite:///{tmp_path / 'target.sqlite3'}"
     if damage is not alter_file:  # a file's content is read when it is put back
-        with pytest.raises(BackupTrouble, match="nothing was changed"):
-            restore(made, Order(report.name, url))
+        with pytest.raises(BackupError, match="nothing was changed"):
+            restore(made, RestoreRequest(report.name, url))
         assert not (tmp_path / "target.sqlite3").exists()
         assert drill(made).outcome == "failed"
     else:
-        with pytest.raises(BackupTrouble, match="is damaged"):
-            restore(made, Order(report.name, url, files_into=tmp_path / "files"))
+        with pytest.raises(BackupError, match="is damaged"):
+            restore(made, RestoreRequest(report.name, url, files_into=tmp_path / "files"))
 
 
-def test_another_field_key_is_said_and_refuses_the_own_database(backed: House, tmp_path: Path) -> None:
+def test_another_field_key_is_said_and_refuses_the_own_database(backed: Installation, tmp_path: Path) -> None:
     made = replace(houses.copy_of(backed, tmp_path), field_key="A" * 43 + "=")
     name = houses.listed(made)[0]
     assert "another CRM_FIELD_KEY" in " ".join(verify(made, name).unchecked)
-    with pytest.raises(BackupTrouble, match=r"another CRM_FIELD_KEY.*Nothing was changed"):
-        restore(made, Order(name, made.database_url, is_overwriting=True))
+    with pytest.raises(BackupError, match=r"another CRM_FIELD_KEY.*Nothing was changed"):
+        restore(made, RestoreRequest(name, made.database_url, is_overwriting=True))
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "20260101T000000Z", "x" * 5000, "a\0b", ""])
-def test_a_name_is_no_path(backed: House, name: str) -> None:
-    with pytest.raises(BackupTrouble, match=r"isn't the name of a backup|There is no backup"):
+def test_a_name_is_no_path(backed: Installation, name: str) -> None:
+    with pytest.raises(BackupError, match=r"isn't the name of a backup|There is no backup"):
         verify(backed, name)
 
 
-def test_a_full_disk_leaves_the_earlier_backups(backed: House, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_earlier_backups(backed: Installation, tmp_path: Path) -> None:
     made = houses.copy_of(backed, tmp_path)
     before = sorted(made.folder.path.rglob("*"))
     full = houses.FailingStore(tmp_path / "files", OSError(errno.ENOSPC, "No space left on device"))
     full.put(b"another picture")
-    with pytest.raises(BackupTrouble, match=r"no room left in .*the earlier backups are as they were"):
+    with pytest.raises(BackupError, match=r"no room left in .*the earlier backups are as they were"):
         make(replace(made, store=full))
     assert sorted(made.folder.path.rglob("*")) == before
     assert verify(made, houses.listed(made)[0]).outcome == "done"
@@ -251,7 +251,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.backups import houses
-from app.backups.making import make
+from app.backups.create import make
 from app.ops.file_store import FolderStore
 
 class Slow(FolderStore):
@@ -279,7 +279,7 @@ def test_a_killed_backup_is_never_listed_and_the_next_one_clears_it_away(tmp_pat
         assert process.stdout and process.stdout.readline() == "in the middle\n"
         halves = list(made.folder.path.glob("*.half"))
         assert len(halves) == 1 and (halves[0] / "database.sqlite3.zst").stat().st_size
-        with pytest.raises(Busy, match="going on"):
+        with pytest.raises(BackupBusy, match="going on"):
             make(made)
     finally:
         os.kill(process.pid, signal.SIGKILL)
@@ -292,7 +292,7 @@ def test_a_killed_backup_is_never_listed_and_the_next_one_clears_it_away(tmp_pat
 def test_only_one_at_a_time_on_one_database(mariadb_url: str, tmp_path: Path) -> None:
     """Two servers with folders of their own."""
     here, there = (houses.house(tmp_path / name, mariadb_url) for name in ("here", "there"))
-    with one_at_a_time(here), pytest.raises(Busy, match="perhaps on another server"), one_at_a_time(there):
+    with one_at_a_time(here), pytest.raises(BackupBusy, match="perhaps on another server"), one_at_a_time(there):
         pass
 
 
@@ -312,18 +312,18 @@ def test_encrypted_backups_are_opened_by_their_key_only(kind: str, tmp_path: Pat
     for report in (drill(made), verify(made, backup.name)):
         assert report.outcome == "partly" and "the private key isn't on this server" in report.unchecked[0]
     url = f"sqlite:///{tmp_path / 'other.sqlite3'}"
-    with pytest.raises(BackupTrouble, match="--identity FILE"):
-        restore(made, Order(backup.name, url))
+    with pytest.raises(BackupError, match="--identity FILE"):
+        restore(made, RestoreRequest(backup.name, url))
 
-    def with_key(path: Path) -> House:
+    def with_key(path: Path) -> Installation:
         return replace(made, encryption=replace(made.encryption, identity=path))
 
     assert drill(with_key(right)).outcome == "done"
     failed = drill(with_key(wrong))
     assert failed.outcome == "failed" and "can't be decrypted" in failed.faults[0]
-    with pytest.raises(BackupTrouble, match=r"can't be decrypted"):
-        restore(with_key(wrong), Order(backup.name, url))
-    restore(with_key(right), Order(backup.name, url, files_into=tmp_path / "back"))
+    with pytest.raises(BackupError, match=r"can't be decrypted"):
+        restore(with_key(wrong), RestoreRequest(backup.name, url))
+    restore(with_key(right), RestoreRequest(backup.name, url, files_into=tmp_path / "back"))
     assert houses.rows_of(url) == houses.rows_of(made.database_url)
     assert houses.contents_of(FolderStore(tmp_path / "back")) == [houses.PICTURE]
     for_another = replace(made, encryption=replace(made.encryption, recipients=made.encryption.recipients * 2))
@@ -396,16 +396,16 @@ def test_of_each_period_the_newest_stays() -> None:
         Backup(f"{n}", Path(), {"made_on": (start - timedelta(hours=6 * n)).isoformat(), "parts": {}})
         for n in range(400)
     ]
-    stay = retention.kept(backups, {"hourly": 2, "daily": 3, "weekly": 2, "monthly": 2}, "Asia/Kolkata")
+    stay = retention.names_to_keep(backups, {"hourly": 2, "daily": 3, "weekly": 2, "monthly": 2}, "Asia/Kolkata")
     # hours: 0, 1; days (in India from 18:30 UTC on the next one): 0, 3 and 7; weeks: 0 and 23; months: 0 and 123
     assert sorted(map(int, stay)) == [0, 1, 3, 7, 23, 123]
-    assert retention.kept(backups, dict.fromkeys(("hourly", "daily", "weekly", "monthly"), 0), "UTC") == {"0"}
+    assert retention.names_to_keep(backups, dict.fromkeys(("hourly", "daily", "weekly", "monthly"), 0), "UTC") == {"0"}
 
 
 # --- the copy on S3
 
 
-def test_a_lost_folder_is_brought_back_from_s3(backed: House, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_lost_folder_is_brought_back_from_s3(backed: Installation, tmp_path: Path, monkeypatch: Any) -> None:
     from moto.server import ThreadedMotoServer
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -417,14 +417,14 @@ def test_a_lost_folder_is_brought_back_from_s3(backed: House, tmp_path: Path, mo
         host, port = server.get_host_and_port()
         made = replace(houses.copy_of(backed, tmp_path), s3=("s3://kept/crm", f"http://{host}:{port}"))
         name = houses.listed(made)[0]
-        with pytest.raises(BackupTrouble, match=r"s3://kept/crm refused a step.*NoSuchBucket"):
+        with pytest.raises(BackupError, match=r"s3://kept/crm refused a step.*NoSuchBucket"):
             s3_copy.copy(made, made.folder.find(name), [])
         with s3_copy._bucket(made) as bucket:
             bucket.client.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"})
         s3_copy.copy(made, made.folder.find(name), [])
         lost = replace(made, folder=houses.house(tmp_path / "new").folder)
         url = f"sqlite:///{tmp_path / 'other.sqlite3'}"
-        restore(lost, Order(name, url, files_into=tmp_path / "back"))
+        restore(lost, RestoreRequest(name, url, files_into=tmp_path / "back"))
         assert houses.rows_of(url) == houses.rows_of(made.database_url)
         assert verify(lost, name).outcome == "done"
         s3_copy.delete(replace(lost, folder=houses.house(tmp_path / "empty").folder), [name])

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text, update
 
 import backup_settings
 from app import jobs
-from app.backups import work
+from app.backups import requested_runs
 from app.backups.folder import BackupFolder
 from app.domain import audit_chain, backup_runs
 from app.domain.base import Stamp
@@ -83,7 +83,7 @@ def notices_of(world: World) -> list[str]:
 
 def run(world: World, key: int) -> None:
     with world.app.app_context():
-        work.run(key)
+        requested_runs.run(key)
         db.session.remove()
 
 
@@ -161,7 +161,7 @@ def test_the_guide_names_the_commands_and_settings_that_there_are(lite: World) -
 
 
 def ask(world: World, kind: str = "backup", name: str | None = None, **columns: Any) -> int:
-    row = backup_runs.ask(world.session, kind, Stamp(None, datetime.now(UTC)), name=name)
+    row = backup_runs.request_run(world.session, kind, Stamp(None, datetime.now(UTC)), name=name)
     for column, value in columns.items():
         setattr(row, column, value)
     world.session.commit()

@@ -16,7 +16,7 @@ import pytest
 
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.http_client import NO_TLS, HttpClient, HttpRequest
-from app.channels.provider import CannotAsk, ListedTemplate, Media, OptedOut, Refused, Template
+from app.channels.provider import ListedTemplate, Media, OptedOut, ProviderRefusal, StatusUnavailable, Template
 from app.channels.reasons import LASTING, SENTENCES
 from app.channels.twilio_library import TwilioHttp
 from tests.channels.accounts import DLT, META, TWILIO, a_call, exotel, meta, outgoing, twilio, whatsapp
@@ -130,7 +130,7 @@ def test_an_answer_says_what_became_of_it(
     assert isinstance(error, DeliveryUnknown) is (reason == UNKNOWN)
     assert "98200" not in str(error)
     if reason != UNKNOWN:
-        assert isinstance(error, Refused)
+        assert isinstance(error, ProviderRefusal)
         assert (str(error), error.code, error.retry_after) == (SENTENCES[reason], code, wait)
         assert error.permanent is (reason in LASTING)
         assert isinstance(error, OptedOut) is (reason in ("opted_out", "do_not_disturb"))
@@ -161,7 +161,7 @@ def test_without_a_connection_nothing_was_sent(kind: str) -> None:
 @pytest.mark.parametrize("kind", CALL)
 def test_calls_have_the_same_outcomes(kind: str, server: FaultServer) -> None:
     server.answers = ["cut", (429, {}, b""), (200, {}, b"{}")]
-    for expected in (DeliveryUnknown, Refused, DeliveryUnknown):
+    for expected in (DeliveryUnknown, ProviderRefusal, DeliveryUnknown):
         with pytest.raises(expected):
             CALL[kind](server.url)
 
@@ -173,7 +173,7 @@ def test_a_call_without_a_caller_id_takes_the_first_number(server: FaultServer) 
             {"twilio": twilio, "exotel": exotel}[kind](server.url).call(a_call(caller_id=""))
         assert number in server.requests[-1][3].decode()
     for account in (twilio(**{"from": "whatsapp:+14155550101"}), exotel(**{"from": ""})):
-        with pytest.raises(CannotAsk):
+        with pytest.raises(StatusUnavailable):
             account.call(a_call())
 
 
@@ -215,7 +215,7 @@ HOPELESS: dict[str, tuple[Callable[[str], Any], str]] = {
 @pytest.mark.parametrize("name", HOPELESS)
 def test_what_cannot_succeed_is_not_tried(name: str, server: FaultServer) -> None:
     before = len(server.requests)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProviderRefusal) as refused:
         HOPELESS[name][0](server.url)
     assert (str(refused.value), refused.value.permanent) == (SENTENCES[HOPELESS[name][1]], True)
     assert len(server.requests) == before
@@ -223,7 +223,7 @@ def test_what_cannot_succeed_is_not_tried(name: str, server: FaultServer) -> Non
 
 def test_a_file_that_cannot_be_handed_over_means_that_nothing_was_sent(server: FaultServer) -> None:
     server.answers = ["cut"]
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProviderRefusal) as refused:
         meta(server.url).send(whatsapp(attachments=(("a.png", "image/png", b"x"),)))
     assert not refused.value.permanent
 
@@ -254,10 +254,10 @@ SEARCHES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], Any]] = {
     "their own": ([listed("Hello Asha", 3, "inbound")], {}, None),
     "clocks differ": ([listed("Hello Asha", -1)], {}, "delivered"),
     "a trial account": ([listed("Sent from your Twilio trial account - Hello Asha", 3)], {}, "delivered"),
-    "twice": ([listed("Hello Asha", 3), listed("Hello Asha", 4, sid="SM2")], {}, CannotAsk),
-    "a template": ([listed("Rendered", 3)], {"template": Template("x", "en")}, CannotAsk),
+    "twice": ([listed("Hello Asha", 3), listed("Hello Asha", 4, sid="SM2")], {}, StatusUnavailable),
+    "a template": ([listed("Rendered", 3)], {"template": Template("x", "en")}, StatusUnavailable),
     "a template, nothing sent": ([], {"template": Template("x", "en")}, None),
-    "too many": ([listed("Other", 3, sid=f"SM{n}") for n in range(50)], {}, CannotAsk),
+    "too many": ([listed("Other", 3, sid=f"SM{n}") for n in range(50)], {}, StatusUnavailable),
     "many, but older": ([listed("Other", -99, sid=f"SM{n}") for n in range(50)], {}, None),
 }
 
@@ -267,8 +267,8 @@ def test_a_message_whose_fate_is_unknown_is_sought(name: str, server: FaultServe
     messages, ours, expected = SEARCHES[name]
     server.answers = [(200, {}, json.dumps({"messages": messages}).encode())] * 2
     provider = twilio(server.url)
-    if expected is CannotAsk:
-        with pytest.raises(CannotAsk):
+    if expected is StatusUnavailable:
+        with pytest.raises(StatusUnavailable):
             provider.find(outgoing(**ours), "", SINCE)
     else:
         found = provider.find(outgoing(**ours), "", SINCE)
@@ -299,9 +299,9 @@ def test_a_question_without_answer_is_no_answer(server: FaultServer) -> None:
                 question()
             assert not isinstance(told.value, DeliveryUnknown)
     for call in (meta(server.url).find, exotel(server.url).find):
-        with pytest.raises(CannotAsk):
+        with pytest.raises(StatusUnavailable):
             call(outgoing(), "", SINCE)
-    with pytest.raises(CannotAsk):
+    with pytest.raises(StatusUnavailable):
         meta(server.url).call(a_call())
 
 
@@ -382,7 +382,7 @@ def test_a_list_that_does_not_end_is_cut(server: FaultServer) -> None:
 
 def test_who_has_no_list_of_templates_says_so(server: FaultServer) -> None:
     for account in (meta(server.url), exotel(server.url)):
-        with pytest.raises(CannotAsk):
+        with pytest.raises(StatusUnavailable):
             account.templates()
     server.answers = ["cut"]
     with pytest.raises(ChannelError):

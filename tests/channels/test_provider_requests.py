@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.channels.base import ChannelError
-from app.channels.provider import Accepted, Media, OutgoingReaction, Template
+from app.channels.provider import Media, OutgoingReaction, ProviderAcceptance, Template
 from tests.channels.accounts import DLT, a_call, exotel, meta, outgoing, twilio, whatsapp
 from tests.channels.doubles import prism
 
@@ -21,7 +21,7 @@ EXOTEL_SID = "0b6c6a98f32682862ce6edf1bdab3526"
 LONG_AGO, NOW = datetime(2001, 1, 1, tzinfo=UTC), datetime(2026, 11, 26, tzinfo=UTC)
 
 #: What is sent, and how the provider's id begins.
-SENT: dict[str, tuple[Callable[[str], Accepted], str]] = {
+SENT: dict[str, tuple[Callable[[str], ProviderAcceptance], str]] = {
     "SMS": (lambda url: twilio(url).send(outgoing()), "SM"),
     "SMS without reports": (lambda url: twilio(url).send(outgoing(status_url="")), "SM"),
     "SMS in Hindi": (lambda url: twilio(url).send(outgoing(text="नमस्ते & + = 😀")), "SM"),

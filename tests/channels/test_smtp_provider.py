@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.provider import OutgoingMessage, Refused
+from app.channels.provider import OutgoingMessage, ProviderRefusal
 from app.channels.smtp_provider import SmtpProvider
 from tests.channels.smtp import MailServer, serving
 
@@ -109,7 +109,7 @@ def test_a_break_at_the_end_is_unknown_and_too_much_is_refused(mail_server: Mail
     mail_server.to_text = ["hang"]
     with pytest.raises(DeliveryUnknown):
         provider.send(mail())
-    with pytest.raises(Refused, match="larger than 25 MB"):
+    with pytest.raises(ProviderRefusal, match="larger than 25 MB"):
         provider.send(mail(attachments=(("a.bin", "application/x", b"x" * 20_000_000),)))
 
 

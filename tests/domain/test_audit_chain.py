@@ -28,7 +28,7 @@ def session() -> Iterator[Session]:
     """A session of the system on an empty database."""
     session_hooks.install()
     engine = makers.database()
-    audit_keys.use(engine, AuditKeys(KEY))
+    audit_keys.set_keys(engine, AuditKeys(KEY))
     with makers.opened(engine) as session:
         yield session
     engine.dispose()
@@ -159,14 +159,14 @@ def test_a_tail_that_was_cut_with_its_head_is_found_by_what_was_noted_outside(se
 def test_an_attacker_without_the_key_cannot_seal(session: Session) -> None:
     write(session, 3)
     engine, guessed = session.get_bind().engine, AuditKeys(b"guess" * 8)
-    audit_keys.use(engine, guessed)
+    audit_keys.set_keys(engine, guessed)
     assert not audit_chain.verify(session).is_our_key
     with pytest.raises(RuleBroken, match="does not have the key"):
         write(session, 1)
     session.rollback()
     session.execute(update(HEAD).values(key_id=guessed.id))
     write(session, 1)
-    audit_keys.use(engine, AuditKeys(KEY))
+    audit_keys.set_keys(engine, AuditKeys(KEY))
     session.execute(update(HEAD).values(key_id=AuditKeys(KEY).id))
     assert faults(session) == [(4, "altered")]
 
@@ -209,7 +209,7 @@ def test_parallel_writers_keep_one_unbroken_chain(
     else:
         engine = makers.database(f"sqlite:///{tmp_path / 'x'}")
     with makers.opened(engine) as session:  # as the migrations leave it
-        session.add(AuditHead(id=1, count=0, hash="", key_id=audit_keys.of(session).id))
+        session.add(AuditHead(id=1, count=0, hash="", key_id=audit_keys.keys_of(session).id))
         session.commit()
     failed: list[BaseException] = []
     threads = [threading.Thread(target=_write_many, args=(engine, each, failed)) for _ in range(WRITERS)]

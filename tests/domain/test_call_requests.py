@@ -14,7 +14,7 @@ from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
 from app.domain import call_cards, call_requests, channel_accounts, consents, customers, incoming, leads
 from app.domain.base import Conflict, RuleBroken, Stamp
-from app.domain.call_requests import Wanted
+from app.domain.call_requests import NewCallRequest
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
 from app.domain.session_context import session_context
@@ -49,7 +49,7 @@ def account(office: Session, vault: Vault, *caller_ids: tuple[str, str]) -> Any:
 
 
 def call(office: Session, asha: Any, peer: str = PEER, now: datetime = NOON, **records: Any) -> Any:
-    return call_requests.start(office, Wanted(peer, records), Stamp(asha.id, now), ZONE)
+    return call_requests.start(office, NewCallRequest(peer, records), Stamp(asha.id, now), ZONE)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_second_click_rings_nobody_and_another_call_has_to_wait(office: Sessio
     with pytest.raises(Conflict):
         call(office, asha, OTHER)
     ended = CallUpdate("C1", "completed", "out", PEER, "", key=f"c{first.call.id}", talk_seconds=5)
-    incoming.take(office, desk, ended, NOON + timedelta(minutes=1))
+    incoming.process(office, desk, ended, NOON + timedelta(minutes=1))
     assert not call(office, asha, OTHER, NOON + timedelta(minutes=2)).is_repeated
     assert len(office.scalars(select(CallLog)).all()) == 2
 
@@ -196,7 +196,7 @@ def test_only_its_own_account_reports_on_a_call(office: Session, vault: Vault, a
     started.request.state = "unknown"
     office.flush()
     event = CallUpdate("C9", "answered", "out", PEER, "", key=f"c{started.call.id}" if key else "")
-    incoming.take(office, desk if own else other, event, NOON)
+    incoming.process(office, desk if own else other, event, NOON)
     office.expire_all()
     assert (started.call.status, started.request.state) == (("In Progress", "sent") if own else ("Queued", "unknown"))
 
@@ -205,7 +205,7 @@ def test_only_its_own_account_reports_on_a_call(office: Session, vault: Vault, a
 
 
 def ring(office: Session, desk: Any, now: datetime = NOON, state: str = "ringing", **more: Any) -> CallLog:
-    incoming.take(office, desk, CallUpdate("I1", state, "in", PEER, SERVICE, **more), now)
+    incoming.process(office, desk, CallUpdate("I1", state, "in", PEER, SERVICE, **more), now)
     return office.scalars(select(CallLog).where(CallLog.provider_id == "I1")).one()
 
 
@@ -218,7 +218,7 @@ def test_a_known_caller_is_shown_to_who_answers_for_them(office: Session, vault:
     ring(office, desk)
     assert shown_to(office) == {asha.id}
     asha.leave_from, asha.delegate_id = NOON - timedelta(days=1), bala.id
-    incoming.take(office, desk, CallUpdate("I2", "ringing", "in", PEER, SERVICE), NOON)
+    incoming.process(office, desk, CallUpdate("I2", "ringing", "in", PEER, SERVICE), NOON)
     assert shown_to(office) == {asha.id, bala.id}
 
 

@@ -47,7 +47,7 @@ def test_a_call_ends_the_same_in_whatever_order_it_is_told(
     office: Session, account: Any, lead: Any, order: Any
 ) -> None:
     for event in (*order, order[0]):
-        assert incoming.take(office, account, event, NOW + MINUTE) == "call"
+        assert incoming.process(office, account, event, NOW + MINUTE) == "call"
     (call,) = office.scalars(select(CallLog)).all()
     assert (call.status, call.duration_seconds, call.direction, call.other_e164) == ("Completed", 61, "Outgoing", PEER)
     assert (call.lead_id, call.from_number, call.medium) == (lead.id, OWN, "console")
@@ -57,7 +57,7 @@ def test_a_call_ends_the_same_in_whatever_order_it_is_told(
 
 
 def test_who_is_responsible_learns_of_a_missed_call(office: Session, account: Any, lead: Any) -> None:
-    incoming.take(office, account, update("no-answer", "in"), NOW)
+    incoming.process(office, account, update("no-answer", "in"), NOW)
     (call,) = office.scalars(select(CallLog)).all()
     assert (call.status, call.from_number, call.employee_id) == ("Missed Call", PEER, lead.owner_id)
     (notice,) = office.scalars(select(Notification).where(Notification.kind == "missed_call")).all()

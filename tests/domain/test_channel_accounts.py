@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.channels.provider import ProviderKind, Setting
+from app.channels.provider import AccountSetting, ProviderKind
 from app.domain import channel_accounts
 from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
@@ -28,10 +28,12 @@ KIND = ProviderKind(
     "Carrier",
     ("sms", "voice"),
     (
-        Setting("from", "Sender", check=lambda value: None if value.startswith("+") else "A number begins with +."),
-        Setting("token", "Token", is_secret=True),
-        Setting("region", "Region", is_required=False, default="in"),
-        Setting("to", "Receiver", is_required=False),
+        AccountSetting(
+            "from", "Sender", check=lambda value: None if value.startswith("+") else "A number begins with +."
+        ),
+        AccountSetting("token", "Token", is_secret=True),
+        AccountSetting("region", "Region", is_required=False, default="in"),
+        AccountSetting("to", "Receiver", is_required=False),
     ),
     _make,
 )
@@ -57,7 +59,7 @@ def test_secrets_are_sealed_and_kept_when_left_empty(office: Session, vault: Vau
 def test_a_stored_secret_goes_to_no_other_server(
     office: Session, vault: Vault, values: dict[str, str], is_refused: bool
 ) -> None:
-    settings = (Setting("host", "Server", is_destination=True), Setting("token", "Token", is_secret=True))
+    settings = (AccountSetting("host", "Server", is_destination=True), AccountSetting("token", "Token", is_secret=True))
     kind = ProviderKind("post", "Post", ("sms",), settings, dict)
     first = AccountSettings("Line", {"host": "a.in", "token": "s3cret"})
     account = channel_accounts.create(office, kind, first, STAMP, vault)

@@ -143,7 +143,7 @@ WISHES = {
 
 @pytest.mark.parametrize("wish, text", [(wish, text) for wish, texts in WISHES.items() for text in texts])
 def test_stop_and_start_in_four_languages(wish: str | None, text: str | None) -> None:
-    assert opt_out_words.wish(text) == wish
+    assert opt_out_words.consent_change(text) == wish
 
 
 def promotional(channel: str = "sms") -> Any:

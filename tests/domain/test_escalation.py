@@ -444,7 +444,7 @@ def test_each_breach_is_notified_once_with_several_processes(masters_url: str) -
 _WATCH = job_runner.Job(
     "watch",
     job_runner.every_minute,
-    lambda session, at: job_runner.Work(
+    lambda session, at: job_runner.JobWork(
         due_records(session, at.now, at.limit), lambda one, row: check_record(one, row, at.now, TERMS)
     ),
 )

@@ -360,7 +360,7 @@ def _customer(session: Session, name: str, code: str) -> Customer:
     ],
 )
 def test_periods_begin_at_midnight_in_india(now: datetime, name: str, first: str, last: str) -> None:
-    found = periods.named(name, now, INDIA)
+    found = periods.named_period(name, now, INDIA)
     assert (found.first_day.isoformat(), found.last_day.isoformat()) == (first, last)
 
 
@@ -387,7 +387,7 @@ def test_dates_that_can_not_be_read_are_refused(first: str, last: str) -> None:
 
 
 def test_an_unknown_figure_or_period_is_refused() -> None:
-    for refused in (lambda: figures.figure("profit"), lambda: periods.named("year", NOW, INDIA)):
+    for refused in (lambda: figures.figure("profit"), lambda: periods.named_period("year", NOW, INDIA)):
         with pytest.raises(RuleBroken):
             refused()
 
@@ -427,4 +427,4 @@ def test_the_months_of_a_period(first: Any, last: Any, months: list[str]) -> Non
     "seconds, text", [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3600, "1h 0m 0s"), (3723, "1h 2m 3s")]
 )
 def test_a_duration_in_words(seconds: int, text: str) -> None:
-    assert call_summary.as_time(seconds) == text
+    assert call_summary.format_duration(seconds) == text

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, inspect, select
 from sqlalchemy.orm import Session
 
-from app.domain import history_rows, new_rows, timeline
+from app.domain import fast_insert, history_rows, timeline
 from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.models import Activity, Lead, StatusChange, Task
@@ -54,7 +54,7 @@ def new_task(about: Lead, **values: object) -> Task:
 def test_a_stored_object_is_as_after_a_flush(office):
     about = lead(office, user(office, "ana"))
     stored, flushed = new_task(about, description="e\u0301"), new_task(about, description="\u00e9")
-    new_rows.store(office, stored)
+    fast_insert.insert(office, stored)
     office.add(flushed)
     office.flush()
     columns = [column.key for column in inspect(Task).columns if column.key != "id"]
@@ -72,7 +72,7 @@ def test_related_objects_give_their_keys(office):
     about = lead(office)
     made = Lead(number="X-1", first_name="Mia", status=about.status, status_on=NOW)
     made.stamp(Stamp(None, NOW))
-    new_rows.store(office, made)
+    fast_insert.insert(office, made)
     assert made.status_id == about.status_id == office.scalars(select(Lead.status_id).where(Lead.id == made.id)).one()
 
 
@@ -82,11 +82,11 @@ def test_who_listens_to_inserts_of_a_class_hears_of_each(office):
     def hear(_mapper: object, _connection: object, row: Task) -> None:
         heard.append(row.title)
 
-    new_rows._defaults.cache_clear()
+    fast_insert._defaults.cache_clear()
     event.listen(Task, "before_insert", hear)
     try:
-        new_rows.store(office, new_task(lead(office)))
+        fast_insert.insert(office, new_task(lead(office)))
     finally:
         event.remove(Task, "before_insert", hear)
-        new_rows._defaults.cache_clear()
+        fast_insert._defaults.cache_clear()
     assert heard == ["Call"]

@@ -23,7 +23,7 @@ from app.domain import (
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
-from app.domain.inbound_mail import ArrivedMail, Intake
+from app.domain.inbound_mail import ArrivedMail, InboundMailContext
 from app.domain.outgoing import Outgoing
 from app.domain.outgoing_mail import MailParts
 from app.lib.vault import Vault
@@ -51,7 +51,7 @@ class Desk:
         self.account = channel_accounts.create(session, KIND, AccountSettings("in", settings), stamp, self.vault)
         sending = {"host": "mail.eshin.in", "from": "Support <support@eshin.in>"}
         self.sender = channel_accounts.create(session, SMTP, AccountSettings("out", sending), stamp, self.vault)
-        self.intake = Intake(
+        self.intake = InboundMailContext(
             account=self.account,
             values=channel_accounts.values_of(self.account, self.vault),
             answering=self.sender,
@@ -63,7 +63,7 @@ class Desk:
         )
 
     def take(self, mail: bytes, **options: Any) -> str:
-        state = inbound_mail.take(self.session, self.intake, ArrivedMail(mail, **options))
+        state = inbound_mail.process(self.session, self.intake, ArrivedMail(mail, **options))
         self.session.commit()
         return state
 

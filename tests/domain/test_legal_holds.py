@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import audit_keys, conversion, legal_holds, merge_undo, merges, merging, retention, timeline
+from app.domain import audit_keys, conversion, legal_holds, merge_undo, merges, record_merge, retention, timeline
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
@@ -29,7 +29,7 @@ _serial = count(1)
 def session() -> Iterator[Session]:
     session_hooks.install()
     engine = makers.database()
-    audit_keys.use(engine, AuditKeys(b"k" * 32))
+    audit_keys.set_keys(engine, AuditKeys(b"k" * 32))
     with makers.opened(engine) as session:
         yield session
     engine.dispose()
@@ -108,9 +108,9 @@ def _audited(session: Session) -> list[AuditEntry]:
 def test_a_hold_ends_with_its_last_day(session: Session, stamp: Stamp) -> None:
     lead = makers.lead(session)
     hold(session, lead, stamp, TODAY)
-    assert legal_holds.held(session, NOW).covers(lead)
-    assert legal_holds.held(session, NOW + timedelta(hours=12)).covers(lead), "the day is not over everywhere"
-    assert not legal_holds.held(session, NOW + timedelta(days=2))
+    assert legal_holds.ids_on_hold(session, NOW).covers(lead)
+    assert legal_holds.ids_on_hold(session, NOW + timedelta(hours=12)).covers(lead), "the day is not over everywhere"
+    assert not legal_holds.ids_on_hold(session, NOW + timedelta(days=2))
     with pytest.raises(RuleBroken, match="not over"):
         hold(session, lead, stamp, TODAY - timedelta(days=1))
     with pytest.raises(RuleBroken, match="say why"):
@@ -166,8 +166,8 @@ def test_a_merge_takes_the_hold_along_and_can_be_undone_as_long_as_it_stands(ses
     call.stamp(stamp)
     session.add(call)
     session.flush()
-    wish = merging.Wish(type(kept), (kept.id, gone.id))
-    merging.merge(session, wish, ChangeContext(stamp.by, NOW))
+    wish = record_merge.MergeRequest(type(kept), (kept.id, gone.id))
+    record_merge.merge(session, wish, ChangeContext(stamp.by, NOW))
     session.expire_all()
     assert held.lead_id == kept.id and refuses(session, kept) and refuses(session, call)
     later = NOW + timedelta(days=60)
@@ -214,7 +214,9 @@ def test_the_undo_of_a_merge_puts_both_under_the_hold_that_came_after_it(session
     kept, gone = makers.lead(session, first_name="A"), makers.lead(session, first_name="A")
     key = gone.id
     before = hold(session, kept, stamp)
-    made = merging.merge(session, merging.Wish(type(kept), (kept.id, gone.id)), ChangeContext(stamp.by, NOW))
+    made = record_merge.merge(
+        session, record_merge.MergeRequest(type(kept), (kept.id, gone.id)), ChangeContext(stamp.by, NOW)
+    )
     since = Stamp(stamp.by, NOW + timedelta(minutes=1))
     legal_holds.place(session, kept, "SCORES 2026/78", None, since, TODAY)
     merge_undo.undo(session, made.id, ChangeContext(stamp.by, NOW + timedelta(minutes=2)))

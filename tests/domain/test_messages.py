@@ -31,14 +31,16 @@ def ticket(office: Session, cleo: Any) -> Ticket:
 
 def test_a_noted_message_is_the_first_response_when_it_was_sent(office: Session, cleo: Any, ticket: Ticket) -> None:
     values = {**SMS, "ticket_id": ticket.id, "happened_on": NOW + MINUTE}
-    message = messages.note(office, values, Stamp(cleo.id, NOW + HOUR))
+    message = messages.record_elsewhere(office, values, Stamp(cleo.id, NOW + HOUR))
     office.refresh(ticket)
     assert (message.state, message.happened_on, message.due_on) == ("noted", NOW + MINUTE, None)
     assert ticket.replied_on == NOW + MINUTE
 
 
 def test_a_noted_incoming_message_is_no_response(office: Session, cleo: Any, ticket: Ticket) -> None:
-    message = messages.note(office, {**SMS, "ticket_id": ticket.id, "direction": "in"}, Stamp(cleo.id, NOW + HOUR))
+    message = messages.record_elsewhere(
+        office, {**SMS, "ticket_id": ticket.id, "direction": "in"}, Stamp(cleo.id, NOW + HOUR)
+    )
     office.refresh(ticket)
     assert (message.direction, message.happened_on, ticket.replied_on) == ("in", NOW + HOUR, None)
 
@@ -46,7 +48,7 @@ def test_a_noted_incoming_message_is_no_response(office: Session, cleo: Any, tic
 @pytest.mark.parametrize("moment", [NOW + timedelta(seconds=1), NOW.replace(year=1999)])
 def test_a_message_is_noted_after_it_happened(office: Session, moment: Any) -> None:
     with pytest.raises(RuleBroken) as refused:
-        messages.note(office, {**SMS, "happened_on": moment}, Stamp(None, NOW))
+        messages.record_elsewhere(office, {**SMS, "happened_on": moment}, Stamp(None, NOW))
     assert list(refused.value.errors) == ["happened_on"]
 
 
@@ -93,7 +95,7 @@ def make_customer(session: Session, **flags: Any) -> Any:
     return customers.create(session, values | flags, ChangeContext(None, NOW))
 
 
-@pytest.mark.parametrize("write", [messages.note, messages.enqueue])
+@pytest.mark.parametrize("write", [messages.record_elsewhere, messages.enqueue])
 @pytest.mark.parametrize("channel", messages.CHANNELS)
 def test_an_opt_out_refuses_promotional_messages_of_its_channel_only(office: Session, write: Any, channel: str) -> None:
     make_customer(office, **{messages.OPT_OUTS[channel]: True})
@@ -114,16 +116,16 @@ def test_an_opt_out_counts_however_the_customer_is_found(office: Session, ticket
     ways = ({**SMS, "peer": "98200 54321"}, other | {"customer_id": asha.id}, other | {"ticket_id": ticket.id})
     for values in ways:
         with pytest.raises(RuleBroken, match="promotional"):
-            messages.note(office, values, Stamp(None, NOW))
-    assert messages.note(office, other, Stamp(None, NOW)).id
+            messages.record_elsewhere(office, values, Stamp(None, NOW))
+    assert messages.record_elsewhere(office, other, Stamp(None, NOW)).id
 
 
 def test_an_incoming_message_of_who_wants_none_is_noted(office: Session) -> None:
     make_customer(office, no_sms=True)
-    assert messages.note(office, {**SMS, "direction": "in"}, Stamp(None, NOW)).purpose == "service"
+    assert messages.record_elsewhere(office, {**SMS, "direction": "in"}, Stamp(None, NOW)).purpose == "service"
 
 
 def test_the_timeline_says_what_became_of_the_message(office: Session, ticket: Ticket) -> None:
-    messages.note(office, {**SMS, "ticket_id": ticket.id}, Stamp(None, NOW))
+    messages.record_elsewhere(office, {**SMS, "ticket_id": ticket.id}, Stamp(None, NOW))
     line = office.scalars(select(Activity).where(Activity.kind == "message")).one()
     assert (line.payload["state"], line.payload["direction"]) == ("noted", "out")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from app.domain.office_hours import (
     NeverOpens,
-    Office,
-    Range,
+    OfficeSchedule,
+    OpeningRange,
     add_open_time,
     add_working_days,
     is_open,
@@ -27,17 +27,17 @@ KOLKATA, NEW_YORK = ZoneInfo("Asia/Kolkata"), ZoneInfo("America/New_York")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NONE = timedelta(0)
 
-WORKING_WEEK = tuple(Range(day, time(9), time(18)) for day in range(5))
+WORKING_WEEK = tuple(OpeningRange(day, time(9), time(18)) for day in range(5))
 HOLI, MUHURAT, REPUBLIC_DAY = date(2026, 3, 4), date(2026, 11, 8), date(2026, 1, 26)
-OFFICE = Office(
+OFFICE = OfficeSchedule(
     KOLKATA,
-    (*WORKING_WEEK, Range(5, time(9), time(11)), Range(5, time(12), time(14))),
+    (*WORKING_WEEK, OpeningRange(5, time(9), time(11)), OpeningRange(5, time(12), time(14))),
     holidays=frozenset({REPUBLIC_DAY, HOLI}),
     half_days={date(2026, 3, 3): ((time(9), time(13)),), MUHURAT: ((time(18), time(19)),), date(2026, 3, 5): ()},
 )
-IN_NEW_YORK = Office(NEW_YORK, tuple(Range(day, time(9), time(18)) for day in range(7)))
-NIGHT_SHIFT = Office(NEW_YORK, tuple(Range(day, time(0), time(6)) for day in range(7)))
-ROUND_THE_CLOCK = tuple(Range(day, time(0), time(0)) for day in range(7))
+IN_NEW_YORK = OfficeSchedule(NEW_YORK, tuple(OpeningRange(day, time(9), time(18)) for day in range(7)))
+NIGHT_SHIFT = OfficeSchedule(NEW_YORK, tuple(OpeningRange(day, time(0), time(6)) for day in range(7)))
+ROUND_THE_CLOCK = tuple(OpeningRange(day, time(0), time(0)) for day in range(7))
 
 
 def at(text: str, zone: ZoneInfo = KOLKATA) -> datetime:
@@ -64,7 +64,7 @@ def test_the_office_is_open_within_its_ranges_and_closed_on_holidays(moment: str
 
 
 def test_an_office_without_hours_is_always_open_even_on_holidays() -> None:
-    office = Office(KOLKATA, holidays=frozenset({HOLI}), half_days={MUHURAT: ((time(9), time(10)),)})
+    office = OfficeSchedule(KOLKATA, holidays=frozenset({HOLI}), half_days={MUHURAT: ((time(9), time(10)),)})
     start = at("2026-03-04 03:00")
     assert is_open(office, start)
     assert open_time_between(office, start, start + 40 * DAY) == 40 * DAY
@@ -74,17 +74,20 @@ def test_an_office_without_hours_is_always_open_even_on_holidays() -> None:
 
 
 def test_unusable_hours_count_as_no_hours() -> None:
-    assert is_open(Office(KOLKATA, (Range(0, time(18), time(9)), Range(1, time(9), time(9)))), at("2026-03-01 12:00"))
+    assert is_open(
+        OfficeSchedule(KOLKATA, (OpeningRange(0, time(18), time(9)), OpeningRange(1, time(9), time(9)))),
+        at("2026-03-01 12:00"),
+    )
 
 
 def test_a_holiday_wins_over_a_half_day() -> None:
-    office = Office(KOLKATA, WORKING_WEEK, frozenset({HOLI}), {HOLI: ((time(9), time(13)),)})
+    office = OfficeSchedule(KOLKATA, WORKING_WEEK, frozenset({HOLI}), {HOLI: ((time(9), time(13)),)})
     assert not is_open(office, at("2026-03-04 10:00"))
 
 
 @pytest.mark.parametrize("midnight", [time(0), time(23, 59, 59), time.max])
 def test_an_end_at_midnight_is_the_end_of_the_day(midnight: time) -> None:
-    office = Office(KOLKATA, (Range(0, time(20), midnight),))
+    office = OfficeSchedule(KOLKATA, (OpeningRange(0, time(20), midnight),))
     assert is_open(office, at("2026-03-02 23:59:59.5"))
     assert is_open(office, at("2026-03-03 00:00:00"))
     assert not is_open(office, at("2026-03-03 00:00:01"))
@@ -93,16 +96,18 @@ def test_an_end_at_midnight_is_the_end_of_the_day(midnight: time) -> None:
 
 def test_ranges_that_touch_or_overlap_count_once() -> None:
     ranges = (
-        Range(0, time(9), time(13)),
-        Range(0, time(13), time(15)),
-        Range(0, time(10), time(11)),
-        Range(0, time(14), time(18)),
+        OpeningRange(0, time(9), time(13)),
+        OpeningRange(0, time(13), time(15)),
+        OpeningRange(0, time(10), time(11)),
+        OpeningRange(0, time(14), time(18)),
     )
-    assert open_time_between(Office(KOLKATA, ranges), at("2026-03-02 00:00"), at("2026-03-03 00:00")) == 9 * HOUR
+    assert (
+        open_time_between(OfficeSchedule(KOLKATA, ranges), at("2026-03-02 00:00"), at("2026-03-03 00:00")) == 9 * HOUR
+    )
 
 
 @pytest.mark.parametrize("ask", [is_open, next_opening])
-def test_a_datetime_without_a_zone_is_refused(ask: Callable[[Office, datetime], object]) -> None:
+def test_a_datetime_without_a_zone_is_refused(ask: Callable[[OfficeSchedule, datetime], object]) -> None:
     with pytest.raises(ValueError, match="time zone"):
         ask(OFFICE, datetime(2026, 3, 2, 12))
 
@@ -190,8 +195,8 @@ def test_adding_working_days(start: str, days: int, moment: str) -> None:
 # --- An office that stays closed
 
 
-def closed_for(days: int) -> Office:
-    return Office(KOLKATA, WORKING_WEEK, frozenset(date(2026, 3, 2) + number * DAY for number in range(days)))
+def closed_for(days: int) -> OfficeSchedule:
+    return OfficeSchedule(KOLKATA, WORKING_WEEK, frozenset(date(2026, 3, 2) + number * DAY for number in range(days)))
 
 
 @pytest.mark.parametrize("span", [NONE, HOUR, 5_000 * HOUR])
@@ -244,13 +249,13 @@ def test_a_night_shift_is_counted_in_elapsed_time(day: str, hours: int, in_the_m
 
 
 def test_a_skipped_hour_is_not_counted_and_a_repeated_one_is_counted_twice() -> None:
-    office = Office(NEW_YORK, (Range(6, time(1, 30), time(2, 30)),))
+    office = OfficeSchedule(NEW_YORK, (OpeningRange(6, time(1, 30), time(2, 30)),))
     assert open_time_between(office, at("2026-03-08 00:00", NEW_YORK), at("2026-03-08 12:00", NEW_YORK)) == HOUR / 2
     assert open_time_between(office, at("2026-11-01 00:00", NEW_YORK), at("2026-11-01 12:00", NEW_YORK)) == 1.5 * HOUR
 
 
 def test_the_second_of_a_repeated_hour_is_open_too() -> None:
-    office = Office(NEW_YORK, (Range(6, time(1), time(1, 30)),))
+    office = OfficeSchedule(NEW_YORK, (OpeningRange(6, time(1), time(1, 30)),))
     first_pass = at("2026-11-01 01:15", NEW_YORK)
     assert [is_open(office, first_pass + number * HOUR / 2) for number in range(4)] == [True, False, True, False]
     assert next_opening(office, first_pass + HOUR / 2) == first_pass + 0.75 * HOUR
@@ -261,12 +266,12 @@ def test_working_days_keep_the_local_time_over_a_clock_change() -> None:
 
 
 def test_kolkata_has_no_clock_changes() -> None:
-    nights = Office(KOLKATA, tuple(Range(day, time(0), time(6)) for day in range(7)))
+    nights = OfficeSchedule(KOLKATA, tuple(OpeningRange(day, time(0), time(6)) for day in range(7)))
     assert open_time_between(nights, at("2016-01-01 00:00"), at("2026-01-01 00:00")) == 3653 * 6 * HOUR
 
 
 def test_a_skipped_date_has_no_open_time() -> None:
-    apia = Office(ZoneInfo("Pacific/Apia"), tuple(Range(day, time(9), time(18)) for day in range(7)))
+    apia = OfficeSchedule(ZoneInfo("Pacific/Apia"), tuple(OpeningRange(day, time(9), time(18)) for day in range(7)))
     start, end = datetime(2011, 12, 1, tzinfo=apia.zone), datetime(2012, 1, 1, tzinfo=apia.zone)
     assert open_time_between(apia, start, end) == 30 * 9 * HOUR
 
@@ -274,7 +279,7 @@ def test_a_skipped_date_has_no_open_time() -> None:
 # --- Against counting single minutes
 
 
-def is_open_minute(office: Office, moment: datetime) -> bool:
+def is_open_minute(office: OfficeSchedule, moment: datetime) -> bool:
     """Whether the minute that starts now is open, by the simplest possible implementation."""
     local = moment.astimezone(office.zone)
     day, wall = local.date(), local.time()
@@ -284,7 +289,7 @@ def is_open_minute(office: Office, moment: datetime) -> bool:
     return any(starts <= wall and (wall < ends or ends == time(0)) for starts, ends in office.half_days.get(day, usual))
 
 
-def minutes_counted(office: Office, start: datetime, end: datetime) -> timedelta:
+def minutes_counted(office: OfficeSchedule, start: datetime, end: datetime) -> timedelta:
     minutes = range((end - start) // MINUTE)
     return sum(is_open_minute(office, start + number * MINUTE) for number in minutes) * MINUTE
 
@@ -308,17 +313,17 @@ SCENES = (
     ),
 )
 times = st.builds(time, st.integers(0, 23), st.sampled_from([0, 0, 15, 30]))
-ranges = st.builds(Range, st.integers(0, 6), times, times | st.just(time(0))).filter(
+ranges = st.builds(OpeningRange, st.integers(0, 6), times, times | st.just(time(0))).filter(
     lambda each: each.starts < each.ends or each.ends == time(0)
 )
 pairs = st.lists(ranges, max_size=2).map(lambda some: tuple((each.starts, each.ends) for each in some))
 
 
 @st.composite
-def offices_at_work(draw: st.DrawFn) -> tuple[Office, datetime]:
+def offices_at_work(draw: st.DrawFn) -> tuple[OfficeSchedule, datetime]:
     name, day = draw(st.sampled_from(SCENES))
     near = st.integers(-5, 5).map(lambda number: day + number * DAY)
-    office = Office(
+    office = OfficeSchedule(
         ZoneInfo(name),
         tuple(draw(st.lists(ranges, min_size=1, max_size=9) | st.just(list(ROUND_THE_CLOCK)))),
         draw(st.frozensets(near, max_size=3)),
@@ -330,7 +335,7 @@ def offices_at_work(draw: st.DrawFn) -> tuple[Office, datetime]:
 
 @settings(max_examples=120, deadline=None)
 @given(scene=offices_at_work(), minutes=st.integers(0, 4 * 1440))
-def test_open_time_equals_the_counted_minutes(scene: tuple[Office, datetime], minutes: int) -> None:
+def test_open_time_equals_the_counted_minutes(scene: tuple[OfficeSchedule, datetime], minutes: int) -> None:
     office, start = scene
     assert open_time_between(office, start, start + minutes * MINUTE) == minutes_counted(
         office, start, start + minutes * MINUTE
@@ -339,7 +344,7 @@ def test_open_time_equals_the_counted_minutes(scene: tuple[Office, datetime], mi
 
 @settings(max_examples=300, deadline=None)
 @given(scene=offices_at_work(), seconds=st.integers(1, 60 * 3600))
-def test_adding_open_time_finds_the_earliest_moment(scene: tuple[Office, datetime], seconds: int) -> None:
+def test_adding_open_time_finds_the_earliest_moment(scene: tuple[OfficeSchedule, datetime], seconds: int) -> None:
     office, start = scene
     span = timedelta(seconds=seconds)
     moment = add_open_time(office, start, span)
@@ -352,7 +357,7 @@ def test_adding_open_time_finds_the_earliest_moment(scene: tuple[Office, datetim
 
 @settings(max_examples=150, deadline=None)
 @given(scene=offices_at_work())
-def test_the_next_opening_is_the_first_open_minute(scene: tuple[Office, datetime]) -> None:
+def test_the_next_opening_is_the_first_open_minute(scene: tuple[OfficeSchedule, datetime]) -> None:
     office, now = scene
     opens = next_opening(office, now)
     assert opens == add_open_time(office, now, NONE)
@@ -363,7 +368,7 @@ def test_the_next_opening_is_the_first_open_minute(scene: tuple[Office, datetime
 
 @settings(max_examples=200, deadline=None)
 @given(scene=offices_at_work(), first=st.integers(0, 3_000 * 1440), second=st.integers(0, 3_000 * 1440))
-def test_open_time_adds_up_over_years(scene: tuple[Office, datetime], first: int, second: int) -> None:
+def test_open_time_adds_up_over_years(scene: tuple[OfficeSchedule, datetime], first: int, second: int) -> None:
     office, start = scene
     middle = start + first * MINUTE
     end = middle + second * MINUTE
@@ -374,14 +379,14 @@ def test_open_time_adds_up_over_years(scene: tuple[Office, datetime], first: int
 
 @settings(max_examples=100, deadline=None)
 @given(scene=offices_at_work(), hours=st.integers(1, 30_000))
-def test_long_spans_are_exact(scene: tuple[Office, datetime], hours: int) -> None:
+def test_long_spans_are_exact(scene: tuple[OfficeSchedule, datetime], hours: int) -> None:
     office, start = scene
     moment = add_open_time(office, start, hours * HOUR)
     assert open_time_between(office, start, moment) == hours * HOUR
     assert open_time_between(office, start, moment - MINUTE) == hours * HOUR - MINUTE
 
 
-class Counting(Office):
+class Counting(OfficeSchedule):
     """An office that records for which days its windows are read."""
 
     def windows(self, day: date) -> Any:
@@ -436,18 +441,20 @@ def test_a_repeated_hour_counts_twice_when_subtracting() -> None:
 
 def test_nothing_is_late_if_the_office_was_not_open_for_so_long() -> None:
     assert subtract_open_time(OFFICE, at("2026-03-10 12:00"), 400 * 366 * DAY) == datetime(1000, 1, 1, tzinfo=UTC)
-    assert subtract_open_time(Office(KOLKATA), at("2026-03-10 12:00"), 5 * HOUR) == at("2026-03-10 07:00")
+    assert subtract_open_time(OfficeSchedule(KOLKATA), at("2026-03-10 12:00"), 5 * HOUR) == at("2026-03-10 07:00")
 
 
 @pytest.mark.parametrize("count", [subtract_open_time, add_open_time])
-def test_a_negative_span_of_open_time_is_refused(count: Callable[[Office, datetime, timedelta], datetime]) -> None:
+def test_a_negative_span_of_open_time_is_refused(
+    count: Callable[[OfficeSchedule, datetime, timedelta], datetime],
+) -> None:
     with pytest.raises(ValueError, match="negative"):
         count(OFFICE, at("2026-03-10 12:00"), -MINUTE)
 
 
 @settings(max_examples=300, deadline=None)
 @given(scene=offices_at_work(), seconds=st.integers(0, 60 * 3600))
-def test_subtracting_open_time_finds_the_earliest_moment(scene: tuple[Office, datetime], seconds: int) -> None:
+def test_subtracting_open_time_finds_the_earliest_moment(scene: tuple[OfficeSchedule, datetime], seconds: int) -> None:
     office, end = scene
     span = timedelta(seconds=seconds)
     moment = subtract_open_time(office, end, span)
@@ -457,7 +464,7 @@ def test_subtracting_open_time_finds_the_earliest_moment(scene: tuple[Office, da
 
 @settings(max_examples=120, deadline=None)
 @given(scene=offices_at_work(), minutes=st.integers(0, 600), back=st.integers(0, 4 * 1440))
-def test_lateness_equals_the_counted_minutes(scene: tuple[Office, datetime], minutes: int, back: int) -> None:
+def test_lateness_equals_the_counted_minutes(scene: tuple[OfficeSchedule, datetime], minutes: int, back: int) -> None:
     office, end = scene
     due_on = end - back * MINUTE
     assert (due_on < subtract_open_time(office, end, minutes * MINUTE)) is (
@@ -469,22 +476,30 @@ def test_lateness_equals_the_counted_minutes(scene: tuple[Office, datetime], min
 
 
 def test_valid_ranges_are_accepted() -> None:
-    refuse_bad_ranges([Range(0, time(13), time(0)), Range(0, time(9), time(13)), Range(1, time(12), time(14))])
+    refuse_bad_ranges(
+        [OpeningRange(0, time(13), time(0)), OpeningRange(0, time(9), time(13)), OpeningRange(1, time(12), time(14))]
+    )
 
 
 @pytest.mark.parametrize(
     "bad, sentence",
     [
-        ([Range(0, time(18), time(9))], "Monday: 18:00 to 09:00 ends before it starts; put the later time second."),
-        ([Range(1, time(9), time(9))], "Tuesday: 09:00 to 09:00 ends before it starts; put the later time second."),
         (
-            [Range(5, time(12), time(18)), Range(5, time(9), time(13))],
+            [OpeningRange(0, time(18), time(9))],
+            "Monday: 18:00 to 09:00 ends before it starts; put the later time second.",
+        ),
+        (
+            [OpeningRange(1, time(9), time(9))],
+            "Tuesday: 09:00 to 09:00 ends before it starts; put the later time second.",
+        ),
+        (
+            [OpeningRange(5, time(12), time(18)), OpeningRange(5, time(9), time(13))],
             "Saturday: 09:00 to 13:00 and 12:00 to 18:00 overlap; make them one range.",
         ),
-        ([Range(7, time(9), time(18))], "Choose a weekday from Monday to Sunday."),
+        ([OpeningRange(7, time(9), time(18))], "Choose a weekday from Monday to Sunday."),
     ],
 )
-def test_invalid_ranges_are_refused_with_a_reason(bad: list[Range], sentence: str) -> None:
+def test_invalid_ranges_are_refused_with_a_reason(bad: list[OpeningRange], sentence: str) -> None:
     with pytest.raises(ValueError) as error:
         refuse_bad_ranges(bad)
     assert str(error.value) == sentence

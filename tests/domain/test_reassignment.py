@@ -580,7 +580,7 @@ def _pass_after_pass(url: str, go: Path) -> None:
                 return
 
 
-def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.Work:
+def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.JobWork:
     """The real work in small chunks, in random order, with a pause in which a kill meets an open transaction."""
     work = jobs.SCHEDULE[0].work(session, at)
     items = random.sample(list(work.items), k=len(list(work.items)))
@@ -590,7 +590,7 @@ def _slowly(session: Session, at: job_runner.JobPass) -> job_runner.Work:
         time.sleep(random.uniform(0, 0.02))
         return answers
 
-    return job_runner.Work(items, many=many, size=5)
+    return job_runner.JobWork(items, many=many, size=5)
 
 
 if __name__ == "__main__" and len(sys.argv) == 4:

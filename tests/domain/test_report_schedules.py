@@ -14,7 +14,7 @@ from app import session_hooks
 from app.domain import report_schedules as schedules
 from app.domain.base import RuleBroken, Stamp
 from app.domain.date_buckets import days_of
-from app.domain.report_schedules import Times, Wish, read_times
+from app.domain.report_schedules import ScheduleInput, ScheduleTimes, read_times
 from app.models import Notification, Report, ReportRun, ReportSchedule, User
 from tests import makers
 from tests.makers import NOW
@@ -30,26 +30,26 @@ def utc(text: str) -> datetime:
     ("times", "zone", "now", "after", "newest"),
     [
         # 09:30 in India is 04:00 UTC.
-        (Times("daily", time(9, 30), 0), INDIA, "2026-11-26 03:59", "2026-11-26 04:00", "2026-11-25 09:30"),
-        (Times("daily", time(9, 30), 0), INDIA, "2026-11-26 04:00", "2026-11-27 04:00", "2026-11-26 09:30"),
+        (ScheduleTimes("daily", time(9, 30), 0), INDIA, "2026-11-26 03:59", "2026-11-26 04:00", "2026-11-25 09:30"),
+        (ScheduleTimes("daily", time(9, 30), 0), INDIA, "2026-11-26 04:00", "2026-11-27 04:00", "2026-11-26 09:30"),
         # 26 November 2026 is a Thursday.
-        (Times("weekly", time(9, 0), 0), INDIA, "2026-11-26 12:00", "2026-11-30 03:30", "2026-11-23 09:00"),
-        (Times("weekly", time(9, 0), 3), INDIA, "2026-11-26 03:30", "2026-12-03 03:30", "2026-11-26 09:00"),
+        (ScheduleTimes("weekly", time(9, 0), 0), INDIA, "2026-11-26 12:00", "2026-11-30 03:30", "2026-11-23 09:00"),
+        (ScheduleTimes("weekly", time(9, 0), 3), INDIA, "2026-11-26 03:30", "2026-12-03 03:30", "2026-11-26 09:00"),
         # A month that is too short ends sooner.
-        (Times("monthly", time(0, 0), 31), INDIA, "2026-11-26 12:00", "2026-11-29 18:30", "2026-10-31 00:00"),
-        (Times("monthly", time(8, 0), 31), INDIA, "2027-02-01 00:00", "2027-02-28 02:30", "2027-01-31 08:00"),
+        (ScheduleTimes("monthly", time(0, 0), 31), INDIA, "2026-11-26 12:00", "2026-11-29 18:30", "2026-10-31 00:00"),
+        (ScheduleTimes("monthly", time(8, 0), 31), INDIA, "2027-02-01 00:00", "2027-02-28 02:30", "2027-01-31 08:00"),
         # The night without 02:30, and the one with two of them: once each.
-        (Times("daily", time(2, 30), 0), BERLIN, "2026-03-28 12:00", "2026-03-29 01:30", "2026-03-28 02:30"),
-        (Times("daily", time(2, 30), 0), BERLIN, "2026-10-25 00:30", "2026-10-26 01:30", "2026-10-25 02:30"),
+        (ScheduleTimes("daily", time(2, 30), 0), BERLIN, "2026-03-28 12:00", "2026-03-29 01:30", "2026-03-28 02:30"),
+        (ScheduleTimes("daily", time(2, 30), 0), BERLIN, "2026-10-25 00:30", "2026-10-26 01:30", "2026-10-25 02:30"),
     ],
 )
-def test_when_it_is_due(times: Times, zone: str, now: str, after: str, newest: str) -> None:
+def test_when_it_is_due(times: ScheduleTimes, zone: str, now: str, after: str, newest: str) -> None:
     assert times.after(utc(now), zone) == utc(after)
     assert times.newest(utc(now), zone)[0] == newest
 
 
 def test_how_many_times_were_missed() -> None:
-    times = Times("daily", time(9, 30), 0)
+    times = ScheduleTimes("daily", time(9, 30), 0)
     first, last = utc("2026-11-20 04:00"), utc("2026-11-23 04:00")
     assert (times.missed(first, last, INDIA), times.missed(last, last, INDIA)) == (3, 0)
 
@@ -105,7 +105,7 @@ def schedule(session: Session) -> ReportSchedule:
     report.stamp(stamp)
     session.add(report)
     session.flush()
-    wish = Wish(Times("daily", time(9, 30), 0), "csv", (people[0].id, people[1].id))
+    wish = ScheduleInput(ScheduleTimes("daily", time(9, 30), 0), "csv", (people[0].id, people[1].id))
     made: ReportSchedule = schedules.save(session, None, report, wish, (stamp, INDIA))
     session.commit()
     return made

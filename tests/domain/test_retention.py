@@ -19,7 +19,7 @@ from app.domain import audit, audit_chain, audit_keys, retention
 from app.domain.audit_chain import Head
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import RuleBroken, Stamp, UtcDateTime
-from app.domain.retention_kinds import BY_NAME, KINDS, Kind, Store
+from app.domain.retention_kinds import BY_NAME, KINDS, RetentionKind, RetentionTable
 from app.job_runner import Runner, run_slot
 from app.models import Activity, AuditEntry, AuditHead, JobRun, RetentionRule, RetentionRun
 from tests import makers
@@ -34,7 +34,7 @@ _serial = count(1)
 def engine() -> Iterator[Any]:
     session_hooks.install()
     made = makers.database()
-    audit_keys.use(made, AuditKeys(b"k" * 32))
+    audit_keys.set_keys(made, AuditKeys(b"k" * 32))
     yield made
     made.dispose()
 
@@ -75,7 +75,7 @@ STAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def add(session: Session, store: Store, at: datetime, values: dict[str, Any]) -> Any:
+def add(session: Session, store: RetentionTable, at: datetime, values: dict[str, Any]) -> Any:
     """Insert a row of this age; columns that are not nullable get something. Returns its key."""
     table, n = store.table, next(_serial)
     row: dict[str, Any] = {store.time: store.as_stored(at)} | values
@@ -92,7 +92,7 @@ def blank(kind: Any, at: datetime, n: int) -> Any:
     return {int: n, str: f"{n}", bool: False}[kind.python_type]
 
 
-def left(session: Session, store: Store) -> set[Any]:
+def left(session: Session, store: RetentionTable) -> set[Any]:
     return set(session.scalars(select(next(iter(store.table.primary_key.columns)))))
 
 
@@ -109,7 +109,9 @@ PLAIN = [(kind, store) for kind in KINDS if kind.delete is None for store in kin
 
 
 @pytest.mark.parametrize(("kind", "store"), PLAIN, ids=lambda part: getattr(part, "name", ""))
-def test_rows_that_are_too_old_are_forgotten(session: Session, runner: Runner, kind: Kind, store: Store) -> None:
+def test_rows_that_are_too_old_are_forgotten(
+    session: Session, runner: Runner, kind: RetentionKind, store: RetentionTable
+) -> None:
     own, before = OLD_ENOUGH.get(kind.name, {}), NOW - kind.days * DAYS
     add(session, store, before - DAYS, own)
     kept = {add(session, store, before + DAYS, own)}
@@ -210,7 +212,7 @@ def test_the_end_of_the_old_rows_is_found_by_halving(ages: list[int], limit: int
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_less_than_the_minimum_is_refused_with_its_reason(session: Session, kind: Kind) -> None:
+def test_less_than_the_minimum_is_refused_with_its_reason(session: Session, kind: RetentionKind) -> None:
     for days, said in ((kind.least - 1, str(kind.why)), (36_501, "at most 36500 days")):
         with pytest.raises(RuleBroken) as refused:
             retention.set_days(session, {kind.name: days}, Stamp(None, NOW))
@@ -298,10 +300,10 @@ def test_after_a_key_was_replaced_the_beginning_is_still_proved(session: Session
     entries(session, [4000, 3999, 100])
     run(session, runner)
     vault = Vault(b"v" * 32)
-    audit_keys.use(engine, AuditKeys(b"n" * 32, [b"k" * 32], vault))
+    audit_keys.set_keys(engine, AuditKeys(b"n" * 32, [b"k" * 32], vault))
     session.expire_all()
     assert audit_chain.replace_key(session, vault)
     session.commit()
     entries(session, [0])
-    audit_keys.use(engine, AuditKeys(b"n" * 32, [], vault))
+    audit_keys.set_keys(engine, AuditKeys(b"n" * 32, [], vault))
     assert verify(session) == []

@@ -16,21 +16,21 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.settings import BusinessSetting, Holiday, SlaPolicy, SlaTarget, TicketStatus
-from app.domain.sla import Move, SlaTerms
+from app.domain.sla import SlaTerms, StatusTransition
 from app.domain.tickets import Ticket
 from tests import makers
 from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
 
-WORKING_WEEK = tuple(office_hours.Range(day, time(9), time(18)) for day in range(5))
-INDIA = office_hours.Office(
+WORKING_WEEK = tuple(office_hours.OpeningRange(day, time(9), time(18)) for day in range(5))
+INDIA = office_hours.OfficeSchedule(
     ZoneInfo(ZONE), WORKING_WEEK, frozenset({date(2026, 11, 24)}), {date(2026, 11, 27): ((time(9), time(13)),)}
 )
-NEW_YORK = office_hours.Office(
-    ZoneInfo("America/New_York"), tuple(office_hours.Range(day, time(0), time(6)) for day in range(7))
+NEW_YORK = office_hours.OfficeSchedule(
+    ZoneInfo("America/New_York"), tuple(office_hours.OpeningRange(day, time(0), time(6)) for day in range(7))
 )
-SHUT = office_hours.Office(
+SHUT = office_hours.OfficeSchedule(
     ZoneInfo(ZONE),
-    (office_hours.Range(0, time(9), time(9, 1)),),
+    (office_hours.OpeningRange(0, time(9), time(9, 1)),),
     frozenset(date(2026, 11, 23) + week * timedelta(days=7) for week in range(5000)),
 )
 TARGETS = {("ticket", ""): (120, 1080), ("ticket", "Urgent"): (30, 240), ("lead", ""): (120, None)}
@@ -51,7 +51,7 @@ def new_ticket(now: datetime = NOW, terms: SlaTerms = TERMS, meaning: str = "new
 
 def move(ticket: Any, new: str, now: datetime, terms: SlaTerms = TERMS, by: int | None = 1) -> None:
     old, ticket.status = ticket.status.meaning, TicketStatus(meaning=new)
-    sla.apply_move(ticket, Move(old, new, by, now), terms)
+    sla.apply_move(ticket, StatusTransition(old, new, by, now), terms)
 
 
 # --- Due times
@@ -109,7 +109,7 @@ def test_a_pause_leaves_as_much_time_as_before(gaps, office):
         assert left(ticket, office, now) == before
 
 
-def left(ticket: Ticket, office: office_hours.Office, now: datetime) -> list[timedelta]:
+def left(ticket: Ticket, office: office_hours.OfficeSchedule, now: datetime) -> list[timedelta]:
     """The office time that is left until both deadlines; negative when late."""
     owed = (ticket.reply_due_on, ticket.resolve_due_on)
     return [
@@ -130,8 +130,8 @@ def test_a_paused_clock_is_not_checked_and_a_running_one_is():
 def test_a_move_between_waiting_statuses_keeps_the_clock_paused():
     lead = Lead(status=TicketStatus(meaning="scheduled"))
     sla.start_clock(lead, TERMS, NOW)
-    sla.apply_move(lead, Move("scheduled", "waiting", None, NOW + HOUR), TERMS)
-    sla.apply_move(lead, Move("waiting", "working", None, NOW + 2 * HOUR), TERMS)
+    sla.apply_move(lead, StatusTransition("scheduled", "waiting", None, NOW + HOUR), TERMS)
+    sla.apply_move(lead, StatusTransition("waiting", "working", None, NOW + 2 * HOUR), TERMS)
     assert (lead.reply_due_on, lead.paused_seconds, lead.paused_on) == (NOW + 4 * HOUR, 7200, None)
 
 
@@ -251,13 +251,13 @@ def test_terms_are_loaded_from_policies_and_settings(policies):
     terms = sla.load_terms(policies, ZONE)
     assert terms.targets == {("ticket", ""): (60, 480), ("ticket", "High"): (30, 240)}
     assert (terms.warning_percent, terms.escalation_minutes) == (75, 60)
-    assert terms.office == office_hours.Office(ZoneInfo(ZONE), OFFICE.ranges, frozenset({date(2026, 11, 24)}))
+    assert terms.office == office_hours.OfficeSchedule(ZoneInfo(ZONE), OFFICE.ranges, frozenset({date(2026, 11, 24)}))
 
 
 def add_contact(session: Session, ticket: Ticket, how: str, by: Any, now: datetime) -> None:
     """A call or a message about the ticket."""
     if how == "message":
-        messages.note(
+        messages.record_elsewhere(
             session, {"channel": "sms", "peer": "9820012345", "body": "Hi", "ticket_id": ticket.id}, Stamp(by, now)
         )
     else:

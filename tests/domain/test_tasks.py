@@ -278,8 +278,8 @@ def test_the_refusal_without_an_open_task_names_the_status() -> None:
     ],
 )
 def test_the_first_task_is_due_after_so_much_office_time(now: str, due: str) -> None:
-    week = tuple(office_hours.Range(day, time(9), time(18)) for day in range(5))
-    terms = sla.SlaTerms(office_hours.Office(ZoneInfo("Asia/Kolkata"), week))
+    week = tuple(office_hours.OpeningRange(day, time(9), time(18)) for day in range(5))
+    terms = sla.SlaTerms(office_hours.OfficeSchedule(ZoneInfo("Asia/Kolkata"), week))
     context = ChangeContext(None, datetime.fromisoformat(now), sla_terms=terms, first_task_minutes={"Medium": 120})
     values = tasks.first_task_values({"title": "Call", "priority": "Medium"}, None, context)
     assert values["due_on"] == datetime.fromisoformat(due)

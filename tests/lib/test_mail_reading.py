@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lib import html_cleaning, text
+from app.lib import html_cleaning, text_normalization
 from app.lib.mail_quoting import separate
 from app.lib.mail_reading import UnreadableMail, read
 
@@ -204,7 +204,11 @@ def test_a_hostile_mail_is_read_in_time(name):
     began = time.thread_time()
     found = read(mail(headers, body))
     assert time.thread_time() - began < 5 and len(found.attachments) <= 100
-    text.lines(found.text), text.one_line(found.subject), text.lines(found.html)
+    (
+        text_normalization.lines(found.text),
+        text_normalization.one_line(found.subject),
+        text_normalization.lines(found.html),
+    )
 
 
 @pytest.mark.parametrize("raw", [b"", b"\0" * 100, b"Subject: x\r\n\r\nno sender", b"From: nobody\r\n\r\nx"])
@@ -230,8 +234,8 @@ def test_any_bytes_are_read_or_refused(pieces, tail):
     except UnreadableMail:
         return
     for value in (found.text, found.quoted, found.html, *(each.name for each in found.attachments)):
-        text.lines(value)  # what is stored
-    assert text.one_line(found.subject) == found.subject
+        text_normalization.lines(value)  # what is stored
+    assert text_normalization.one_line(found.subject) == found.subject
 
 
 # --- HTML

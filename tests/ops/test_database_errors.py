@@ -22,7 +22,7 @@ from app import access, create_app
 from app.extensions import db
 from app.ops import log_privacy
 from app.ops.database_errors import Cause, cause_of
-from app.web.core.gate import database_sentence
+from app.web.core.fab_access import database_sentence
 from tests import preloaded
 from tests.app_fixtures import World, settings_for
 from tests.servers import LiveServer

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.ops import intake
+from app.ops import request_buffer
 from tests.servers import LiveServer, eventually
 
 HALF_SENT = {
@@ -86,7 +86,7 @@ def test_a_request_that_dribbles_is_refused_after_15_seconds_in_all(server: Live
         ended.set()
         thread.join()
     assert all(answer.startswith(b"HTTP/1.1 408 ") and b"took too long" in answer for answer in answers)
-    assert intake.REQUEST_SECONDS <= seconds < intake.REQUEST_SECONDS + 30
+    assert request_buffer.REQUEST_SECONDS <= seconds < request_buffer.REQUEST_SECONDS + 30
 
 
 def test_the_refusal_has_the_shape_of_its_door(server: LiveServer) -> None:
@@ -165,10 +165,10 @@ def test_a_client_that_closes_leaves_nothing_behind(server: LiveServer) -> None:
 
 
 def test_a_client_that_does_not_read_its_response_holds_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "RESPONSE_SECONDS", 0.3)
+    monkeypatch.setattr(request_buffer, "RESPONSE_SECONDS", 0.3)
     ours, theirs = socket.socketpair()
-    with theirs, intake.ClientSocket(fileno=ours.detach()) as client, Path("/dev/zero").open("rb") as endless:
-        request = intake.Intake(intake.BodyLimits(0))
+    with theirs, request_buffer.ClientSocket(fileno=ours.detach()) as client, Path("/dev/zero").open("rb") as endless:
+        request = request_buffer.RequestBuffer(request_buffer.BodyLimits(0))
         request.feed(b"GET / HTTP/1.1\r\n\r\n")
         client.begin(request)
         with pytest.raises(BrokenPipeError):

@@ -15,10 +15,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import config
-from app.backups.drilling import drill
-from app.backups.making import make
-from app.backups.restoring import Order, restore
-from app.backups.trouble import BackupTrouble
+from app.backups.create import make
+from app.backups.drill import drill
+from app.backups.errors import BackupError
+from app.backups.restore import RestoreRequest, restore
 from app.ops import database, redis_client
 from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.saved_positions import SavedPositions
@@ -153,10 +153,10 @@ def test_backups_drills_and_restores_go_over_tls(
         report = drill(made)
         assert not report.faults and "The database was restored: 2 tables" in " ".join(report.checked)
         target = url.replace("/crm?", "/copy?")
-        restore(made, Order(backup.name, target))
+        restore(made, RestoreRequest(backup.name, target))
         assert rows_of(target) == rows_of(url)
         other = Certificates.made(tmp_path / "other")
         strange = url.replace(certificates.path("ca.pem"), other.path("ca.pem"))
         for refused in (address, strange):
-            with pytest.raises(BackupTrouble, match="MariaDB"):
+            with pytest.raises(BackupError, match="MariaDB"):
                 make(replace(made, database_url=refused))

@@ -10,9 +10,8 @@ from typing import Any
 
 from app.channels.base import ChannelError
 from app.channels.provider import (
-    Accepted,
+    AccountSetting,
     BadSignature,
-    CannotAsk,
     Event,
     Inbound,
     IncomingMessage,
@@ -21,8 +20,9 @@ from app.channels.provider import (
     NotUnderstood,
     OutgoingCall,
     OutgoingMessage,
+    ProviderAcceptance,
     ProviderKind,
-    Setting,
+    StatusUnavailable,
     StatusUpdate,
 )
 
@@ -57,17 +57,17 @@ class CarrierClient:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.token = settings["token"]
 
-    def send(self, message: OutgoingMessage) -> Accepted:
+    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """As the carrier is told."""
         CARRIER.fault(message)
         provider_id = CARRIER.take(message)
         CARRIER.drop(message)
-        return Accepted(provider_id, "queued")
+        return ProviderAcceptance(provider_id, "queued")
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
         """By recipient and text, as providers without our keys do."""
         if not CARRIER.can_be_asked:
-            raise CannotAsk
+            raise StatusUnavailable
         for n, each in enumerate(CARRIER.accepted, 1):
             if (each.to, each.text) == (message.to, message.text):
                 return StatusUpdate(f"C{n}", "sent")
@@ -93,13 +93,13 @@ class CarrierClient:
         """It has no files."""
         raise ChannelError("No files.")
 
-    def call(self, call: OutgoingCall) -> Accepted:
+    def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """It has no telephone."""
-        raise CannotAsk
+        raise StatusUnavailable
 
     def templates(self) -> list[ListedTemplate]:
         """It has none."""
-        raise CannotAsk
+        raise StatusUnavailable
 
     def check(self) -> str:
         """All is well."""
@@ -116,5 +116,5 @@ def _event(given: dict[str, Any]) -> Event:
 
 
 KIND = ProviderKind(
-    "carrier", "Carrier", ("whatsapp", "sms"), (Setting("token", "Token", is_secret=True),), CarrierClient
+    "carrier", "Carrier", ("whatsapp", "sms"), (AccountSetting("token", "Token", is_secret=True),), CarrierClient
 )

@@ -37,7 +37,7 @@ def account(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def leave(world: World, count: int, **more: Any) -> list[int]:
     """Messages that wait while no queue takes them."""
-    with queue.held_back():
+    with queue.discarding():
         keys = [send(world, body=f"Namaste {n}", **more) for n in range(count)]
     world.session.execute(update(Message).where(Message.id.in_(keys)).values(due_on=now() - timedelta(minutes=9)))
     world.session.commit()
@@ -74,7 +74,7 @@ def test_where_workers_come_back_nothing_waits_for_the_minute(world: World, acco
 def test_accounts_and_kinds_take_turns(world: World, account: Any) -> None:
     other = add_account(world, "Other")
     first, second = leave(world, 5, account_id=account.id), leave(world, 1, account_id=other.id)
-    with queue.held_back():
+    with queue.discarding():
         choices = {"assigned": {"email": True}}
         world.session.execute(update(User).where(User.username == "ana").values(notice_choices=choices))
         event = notices.NoticeEvent("assigned", "k", [world.people["ana"].id], {"number": "CRM-LEAD-2026-00001"})

@@ -14,12 +14,12 @@ from app import jobs
 from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.http_client import HttpClient, HttpRequest
-from app.channels.provider import Accepted, CallUpdate, Media, OutgoingCall, ProviderKind, Refused
+from app.channels.provider import CallUpdate, Media, OutgoingCall, ProviderAcceptance, ProviderKind, ProviderRefusal
 from app.domain import channel_accounts, incoming, recordings
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.job_runner import run_slot
-from app.lib import tone
+from app.lib import sample_audio
 from app.models import Activity, CallCard, CallLog, CallRecording, CallRequest, User
 from app.ops import queue
 from app.outbox import call_delivery, recording_delivery
@@ -34,16 +34,16 @@ class Line(CarrierClient):
 
     dialled: list[OutgoingCall] = []
     fault: Callable[[], None] = staticmethod(lambda: None)
-    file: Callable[[], bytes] = staticmethod(lambda: tone.wav(1))
+    file: Callable[[], bytes] = staticmethod(lambda: sample_audio.wav_tone(1))
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.http = HttpClient("https://line.example", 1)
 
-    def call(self, call: OutgoingCall) -> Accepted:
+    def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """As it is told."""
         type(self).fault()
         self.dialled.append(call)
-        return Accepted(f"L{len(self.dialled)}")
+        return ProviderAcceptance(f"L{len(self.dialled)}")
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
         """The made-up file; addresses on the web are asked for like those of real providers."""
@@ -132,7 +132,7 @@ def test_a_click_rings_the_person_and_connects_the_customer(world: World, make: 
 @pytest.mark.parametrize(
     "error, state, status",
     [
-        (Refused("No such number.", permanent=True), "failed", "Failed"),
+        (ProviderRefusal("No such number.", permanent=True), "failed", "Failed"),
         (DeliveryUnknown("No answer from +91 98200 12345."), "unknown", "Queued"),
         (ValueError("a fault of ours"), "unknown", "Queued"),
     ],
@@ -199,7 +199,7 @@ def test_an_interrupted_call_is_left_to_its_person(world: World, make: Any, acco
 
 
 def record(world: World, call_id: int, address: str) -> CallRecording:
-    recordings.note(world.session, world.session.get_one(CallLog, call_id), address, now())
+    recordings.report_recording(world.session, world.session.get_one(CallLog, call_id), address, now())
     world.session.commit()
     run_calls(world)
     world.session.expire_all()
@@ -209,7 +209,7 @@ def record(world: World, call_id: int, address: str) -> CallRecording:
 @pytest.mark.parametrize(
     "address, file, state, why",
     [
-        ("line:1", lambda: tone.wav(2), "sent", None),
+        ("line:1", lambda: sample_audio.wav_tone(2), "sent", None),
         ("line:1", lambda: b"\xff\xe3" + b"0" * 900, "sent", None),
         ("line:1", lambda: b"<html><script>alert(1)</script>", "failed", recording_delivery.NO_SOUND),
         ("line:1", lambda: b"\xff\xfb" + b"0" * 25_000_001, "failed", recording_delivery.TOO_LARGE),
@@ -242,13 +242,13 @@ def test_a_recording_that_is_not_there_yet_is_asked_for_again(world: World, make
     world.session.commit()
     row = record(world, call.id, "line:1")
     assert (row.state, row.tries) == ("queued", 1)
-    Line.file = staticmethod(lambda: tone.wav(1))  # type: ignore[method-assign]
+    Line.file = staticmethod(lambda: sample_audio.wav_tone(1))  # type: ignore[method-assign]
     world.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
     world.session.commit()
     run_job(world, "fetch recordings that wait")
     run_calls(world)
     world.session.expire_all()
-    assert (row.state, row.mime_type, row.size) == ("sent", "audio/wav", len(tone.wav(1)))
+    assert (row.state, row.mime_type, row.size) == ("sent", "audio/wav", len(sample_audio.wav_tone(1)))
 
 
 # --- many at once, on MariaDB
@@ -275,6 +275,6 @@ def test_clicks_at_the_same_moment_ring_once(maria: World) -> None:
     assert [call.customer for call in Line.dialled] == [PEER]
     key = maria.session.scalars(select(CallLog.id)).one()
     ended = CallUpdate("L1", "completed", "out", PEER, "", key=f"c{key}", talk_seconds=9)
-    incoming.take(maria.session, account, ended, now())
+    incoming.process(maria.session, account, ended, now())
     maria.session.commit()
     assert maria.session.scalars(select(CallRequest.line_of)).one() is None

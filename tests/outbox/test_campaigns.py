@@ -15,7 +15,7 @@ from sqlalchemy import func, select, update
 
 from app.domain import campaign_recipients, campaigns, consents
 from app.domain.base import RuleBroken, Stamp
-from app.domain.campaigns import Plan, Source
+from app.domain.campaigns import CampaignInput, RecipientSource
 from app.extensions import db
 from app.models import BusinessSetting, Campaign, CampaignRecipient, Conversation, Message, MessageTemplate
 from app.outbox import campaign_work, message_delivery
@@ -24,7 +24,9 @@ from tests.outbox.carrier import Carrier
 from tests.outbox.test_message_delivery import _context, account, add_account, carrier, now, run_calls  # noqa: F401
 
 NUMBERS = [f"+9198200{n:05d}" for n in range(1, 100)]
-PLAN = Plan("Offer", "sms", "Namaste {{first_name}}", variables={"first_name": {"from": "first_name", "text": ""}})
+PLAN = CampaignInput(
+    "Offer", "sms", "Namaste {{first_name}}", variables={"first_name": {"from": "first_name", "text": ""}}
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +40,9 @@ def setting(world: World, key: str, value: Any) -> None:
     world.session.commit()
 
 
-def draft(world: World, ids: Any, who: str = "mia", kind: str = "leads", plan: Plan = PLAN) -> Campaign:
+def draft(world: World, ids: Any, who: str = "mia", kind: str = "leads", plan: CampaignInput = PLAN) -> Campaign:
     stamp = Stamp(world.id_of(who), now())
-    made = campaigns.create(world.session, "Offer", Source(kind, ids), stamp)
+    made = campaigns.create(world.session, "Offer", RecipientSource(kind, ids), stamp)
     campaigns.change(world.session, made, plan, stamp)
     world.session.commit()
     campaign_work.advance(made.id)
@@ -119,7 +121,7 @@ def test_consent_can_be_required(world: World) -> None:
     setting(world, "promotional_needs_consent", True)
     lead = world.make.lead("ana", mobile=NUMBERS[1])
     assert result(world, draft(world, [lead.id])) == {"no_consent": 1}
-    service = Plan("Notice", "sms", "Your account is ready", purpose="service")
+    service = CampaignInput("Notice", "sms", "Your account is ready", purpose="service")
     assert result(world, draft(world, [lead.id], plan=service)) == {"waiting": 1}
 
 
@@ -128,7 +130,7 @@ def test_numbers_of_a_file_are_within_the_rights(world: World, level: str, expec
     world.make.cell("Sales Manager", "Messages", "bulk", level)
     world.make.lead("ana", mobile=NUMBERS[1])
     world.make.lead("ben", mobile=NUMBERS[2])
-    plan = Plan("Offer", "sms", "Hi {{name}}", variables={"name": {"from": "column:name", "text": "there"}})
+    plan = CampaignInput("Offer", "sms", "Hi {{name}}", variables={"name": {"from": "column:name", "text": "there"}})
     rows = [[each, {"name": "x"}] for each in NUMBERS[1:4]]
     assert result(world, draft(world, rows, kind="numbers", plan=plan)) == expected
 
@@ -136,20 +138,20 @@ def test_numbers_of_a_file_are_within_the_rights(world: World, level: str, expec
 @pytest.mark.parametrize(
     "plan, field",
     [
-        (Plan("", "sms", "Hi"), "name"),
-        (Plan("X", "fax", "Hi"), "channel"),
-        (Plan("X", "sms", " "), "body"),
-        (Plan("X", "whatsapp", "Hi"), "template"),
-        (Plan("X", "sms", "Hi", purpose="spam"), "purpose"),
-        (Plan("X", "sms", "Hi", per_minute=0), "per_minute"),
-        (Plan("X", "sms", "Hi", account_id=99), "account"),
-        (Plan("X", "sms", "Hi {{who}}"), "var.who"),
-        (Plan("X", "sms", "Hi {{who}}", variables={"who": {"from": "mobile"}}), "var.who"),
+        (CampaignInput("", "sms", "Hi"), "name"),
+        (CampaignInput("X", "fax", "Hi"), "channel"),
+        (CampaignInput("X", "sms", " "), "body"),
+        (CampaignInput("X", "whatsapp", "Hi"), "template"),
+        (CampaignInput("X", "sms", "Hi", purpose="spam"), "purpose"),
+        (CampaignInput("X", "sms", "Hi", per_minute=0), "per_minute"),
+        (CampaignInput("X", "sms", "Hi", account_id=99), "account"),
+        (CampaignInput("X", "sms", "Hi {{who}}"), "var.who"),
+        (CampaignInput("X", "sms", "Hi {{who}}", variables={"who": {"from": "mobile"}}), "var.who"),
     ],
 )
-def test_what_is_missing_is_said(world: World, plan: Plan, field: str) -> None:
+def test_what_is_missing_is_said(world: World, plan: CampaignInput, field: str) -> None:
     stamp = Stamp(world.id_of("mia"), now())
-    campaign = campaigns.create(world.session, "X", Source("leads", [1]), stamp)
+    campaign = campaigns.create(world.session, "X", RecipientSource("leads", [1]), stamp)
     with pytest.raises(RuleBroken) as refused:
         campaigns.change(world.session, campaign, plan, stamp)
     assert list(refused.value.errors) == [field]
@@ -158,7 +160,7 @@ def test_what_is_missing_is_said(world: World, plan: Plan, field: str) -> None:
 
 def test_the_rate_holds_and_at_most_a_minute_is_made_up_for(world: World) -> None:
     leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:12]]
-    campaign = draft(world, leads, plan=Plan("Slow", "sms", "Hi", per_minute=6))
+    campaign = draft(world, leads, plan=CampaignInput("Slow", "sms", "Hi", per_minute=6))
     start(world, campaign)
     for seconds, made in ((0, 0), (31, 3), (3600, 9)):
         let_pass(world, campaign, seconds)
@@ -167,7 +169,7 @@ def test_the_rate_holds_and_at_most_a_minute_is_made_up_for(world: World) -> Non
 
 def test_rights_that_are_taken_away_pause_it_with_words(world: World) -> None:
     leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:4]]
-    campaign = draft(world, leads, plan=Plan("Slow", "sms", "Hi", per_minute=1))
+    campaign = draft(world, leads, plan=CampaignInput("Slow", "sms", "Hi", per_minute=1))
     start(world, campaign)
     let_pass(world, campaign)
     world.make.cell("Sales Manager", "Messages", "bulk", "none")
@@ -181,7 +183,7 @@ def test_rights_that_are_taken_away_pause_it_with_words(world: World) -> None:
 
 def test_stop_cancels_all_that_is_not_sent(world: World, carrier: Carrier) -> None:  # noqa: F811
     leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:6]]
-    campaign = draft(world, leads, plan=Plan("Fast", "sms", "Hi", per_minute=3))
+    campaign = draft(world, leads, plan=CampaignInput("Fast", "sms", "Hi", per_minute=3))
     start(world, campaign)
     let_pass(world, campaign)
     first = world.rows(select(Message.id).order_by(Message.id))[0]
@@ -206,8 +208,8 @@ def test_two_workers_that_are_killed_again_and_again_address_each_once(maria: Wo
         add_account(world)
         leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:40]]
         stamp = Stamp(world.id_of("mia"), now())
-        campaign = campaigns.create(world.session, "Offer", Source("leads", leads), stamp)
-        campaigns.change(world.session, campaign, Plan("Fast", "sms", "Hi", per_minute=600), stamp)
+        campaign = campaigns.create(world.session, "Offer", RecipientSource("leads", leads), stamp)
+        campaigns.change(world.session, campaign, CampaignInput("Fast", "sms", "Hi", per_minute=600), stamp)
         world.session.commit()
         killed = _work_and_kill(world, campaign, lambda: fresh(world, campaign.id).filled, chunk=10)
         start(world, campaign)
@@ -250,7 +252,7 @@ def _child(key: int, chunk: int) -> int:
 
 def test_a_step_that_is_killed_has_never_happened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     leads = [world.make.lead("ana", mobile=each).id for each in NUMBERS[:5]]
-    campaign = draft(world, leads, plan=Plan("Fast", "sms", "Hi", per_minute=600))
+    campaign = draft(world, leads, plan=CampaignInput("Fast", "sms", "Hi", per_minute=600))
     start(world, campaign)
     with monkeypatch.context() as patched:
         patched.setattr(campaign_recipients, "timedelta", _die)
@@ -270,7 +272,9 @@ def test_whose_template_was_changed_meanwhile_is_left_out_with_words(world: Worl
     world.session.add(template)
     world.session.commit()
     lead = world.make.lead("ana", mobile=NUMBERS[1])
-    plan = Plan("T", "sms", template_id=template.id, variables={"first_name": {"from": "first_name", "text": ""}})
+    plan = CampaignInput(
+        "T", "sms", template_id=template.id, variables={"first_name": {"from": "first_name", "text": ""}}
+    )
     campaign = draft(world, [lead.id], plan=plan)
     template.body = "Hi {{first_name}}, {{day}}"
     start(world, campaign)

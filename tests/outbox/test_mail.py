@@ -332,7 +332,9 @@ def test_the_database_takes_a_long_mail_once_whoever_brings_it(office: World) ->
         with office.app.app_context():
             barrier.wait()
             with engine.writing() as session:
-                return inbound_mail.take(session, mail_fetch.intake_of(session, account_id, now()), ArrivedMail(mail))
+                return inbound_mail.process(
+                    session, mail_fetch.intake_of(session, account_id, now()), ArrivedMail(mail)
+                )
 
     with ThreadPoolExecutor(4) as threads:
         states = sorted(threads.map(bring, range(4)))

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.provider import Inbound, OptedOut, OutgoingMessage, Refused
+from app.channels.provider import Inbound, OptedOut, OutgoingMessage, ProviderRefusal
 from app.domain import channel_accounts, consents, inbound_events, messages, outgoing
 from app.domain.base import RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
@@ -148,7 +148,7 @@ def test_what_cannot_be_sent_is_refused(world: World, account: Any, more: dict[s
 
 
 def test_a_refusal_for_now_is_tried_again_after_the_time_asked_for(world: World, account: Any, carrier: Any) -> None:
-    carrier.fault = raiser(Refused("Slow down, +91 98200 12345!", code="429", retry_after=600))
+    carrier.fault = raiser(ProviderRefusal("Slow down, +91 98200 12345!", code="429", retry_after=600))
     key = send(world)
     run_calls()
     waiting = row(world, key)
@@ -177,7 +177,7 @@ def test_after_eight_tries_it_has_failed_and_can_be_sent_again(world: World, acc
     assert (row(world, key).state, carrier.keys()) == ("sent", [f"m{key}"])
 
 
-@pytest.mark.parametrize("error, words", [(Refused("No such number.", permanent=True, code="21211"), 0)])
+@pytest.mark.parametrize("error, words", [(ProviderRefusal("No such number.", permanent=True, code="21211"), 0)])
 def test_a_permanent_refusal_ends_it(world: World, account: Any, carrier: Any, error: Any, words: int) -> None:
     carrier.fault = raiser(error)
     key = send(world)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import Integer
 
 from app import access
-from app.access.finished import Finished, Question, Text, answer, finish, name_of, shape_of
+from app.access.compiled_statements import CachedStatement, CompiledStatement, Text, answer, finish, name_of, shape_of
 from app.models import Lead, User
 from tests.app_fixtures import World
 
@@ -165,9 +165,9 @@ def test_a_scope_has_statements_of_its_own(world: World) -> None:
     assert limited.level("Leads", "read") == "none" and whole.within(frozenset()) is whole
 
 
-def finished_by(world: World, *names: str) -> list[Finished]:
+def finished_by(world: World, *names: str) -> list[CompiledStatement]:
     """The same question of each person, finished."""
-    question = Question("the ids of leads", lambda: select(Lead.id), frozenset(["leads"]))
+    question = CachedStatement("the ids of leads", lambda: select(Lead.id), frozenset(["leads"]))
     found = []
     for name in names:
         with world.app.app_context(), access.acting_as(world.session, person := of(world, name)):
@@ -181,7 +181,7 @@ def of(world: World, name: str) -> access.Person:
     return access.person(world.session, world.people[name].id, 1)
 
 
-def kept_by(person: access.Person) -> list[Finished]:
+def kept_by(person: access.Person) -> list[CompiledStatement]:
     return [*(person.finished._new | person.finished._older).values()]
 
 

@@ -16,7 +16,7 @@ import pytest
 from markupsafe import escape
 
 from app import views
-from app.web.core.gate import MAX_HEADER_SENTENCE, sentence_header
+from app.web.core.fab_access import MAX_HEADER_SENTENCE, sentence_header
 from tests.app_fixtures import World
 from tests.makers import NOW
 from tests.web.hostile import Hostile, spare_world

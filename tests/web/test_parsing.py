@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.lib import phone
-from app.lib.identity import is_email
+from app.lib.identity_numbers import is_email
 from tests.app_fixtures import World
 
 

@@ -32,7 +32,9 @@ def said(world: World, who: str, texts: Any) -> list[int]:
     """Messages about a lead of this user, oldest first."""
     lead = world.make.lead(who)
     values = {"channel": "sms", "peer": "9820012345", "lead_id": lead.id, "direction": "in"}
-    made = [messages.note(world.session, {**values, "body": text}, Stamp(lead.owner_id, NOW)) for text in texts]
+    made = [
+        messages.record_elsewhere(world.session, {**values, "body": text}, Stamp(lead.owner_id, NOW)) for text in texts
+    ]
     world.session.commit()
     return [each.id for each in made]
 

@@ -15,7 +15,7 @@ from sqlalchemy import String, Text, inspect, select
 
 from app import models, views
 from app.domain.base import RuleBroken
-from app.lib import text
+from app.lib import text_normalization
 from app.web.core.fields import ChoiceField, Field, LongTextField, TextField, clean_text
 from app.web.core.personal_fields import EmailField, PhoneField, SecretField
 from tests.app_fixtures import World
@@ -83,8 +83,8 @@ def test_lines(typed: str, stored: str) -> None:
 
 
 def test_a_letter_under_a_thousand_marks_is_refused() -> None:
-    with pytest.raises(text.UnstorableText):
-        text.one_line("a" + "\u0301\u0323" * 1000)
+    with pytest.raises(text_normalization.UnstorableText):
+        text_normalization.one_line("a" + "\u0301\u0323" * 1000)
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from app.domain import client_ids
 from app.domain.base import RuleBroken
 from app.models import CallLog, Lead, LeadSource, User
 from app.ops.rate_counter import Rate
-from app.web.core import taken
-from app.web.records import secret_guesses
+from app.web.core import unique_errors
+from app.web.records import identity_guesses
 from app.web.security.sessions import own_transaction
 from tests.app_fixtures import World
 
@@ -91,7 +91,7 @@ def test_every_unique_key_is_named(request: pytest.FixtureRequest, which: str) -
             continue
         for key in found.get_unique_constraints(name):
             if engine.dialect.name != "sqlite":
-                assert taken._of_key(table, key["name"]) == key["column_names"], (name, key)
+                assert unique_errors._of_key(table, key["name"]) == key["column_names"], (name, key)
 
 
 @pytest.mark.parametrize("which", ["world", "maria"])
@@ -159,7 +159,7 @@ def test_an_idempotency_key_never_answers_with_another_record(world: World) -> N
 
 @pytest.fixture
 def few_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secret_guesses, "RATES", (Rate(3, 86400),))
+    monkeypatch.setattr(identity_guesses, "RATES", (Rate(3, 86400),))
 
 
 def pans(number: int) -> list[str]:

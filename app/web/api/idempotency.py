@@ -13,7 +13,7 @@ from app.domain import idempotency
 from app.domain.base import RuleBroken
 from app.domain.idempotency import IdempotentRequest
 from app.extensions import db
-from app.web.core.gate import current_viewer, json_answer
+from app.web.core.fab_access import current_viewer, json_answer
 
 HEADER = "Idempotency-Key"
 
@@ -24,7 +24,7 @@ class ETagMismatch(RuleBroken):
     http_status = 412
 
 
-def once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Response:
+def create_once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Response:
     """Create a record and commit. A repeated key returns the first record and creates none.
 
     `make` returns the record's id, `body_of` the response body for an id. Raises RuleBroken, Conflict.
@@ -33,18 +33,18 @@ def once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Response:
     if key is None:
         made = make()
         db.session.commit()
-        return made_answer(body_of(made), 201)
+        return write_response(body_of(made), 201)
     repeatable = IdempotentRequest(current_viewer().person.id, key, _request_hash())
     stored = idempotency.claim(db.session(), repeatable, current_viewer().now)
     if stored is not None:
-        return made_answer(body_of(stored.record_id or 0), stored.status or 201, **{"Idempotent-Replayed": "true"})
+        return write_response(body_of(stored.record_id or 0), stored.status or 201, **{"Idempotent-Replayed": "true"})
     made = make()
     idempotency.store_response(db.session(), repeatable, 201, made)
     db.session.commit()
-    return made_answer(body_of(made), 201)
+    return write_response(body_of(made), 201)
 
 
-def made_answer(body: dict[str, Any], status: int, **headers: str) -> Response:
+def write_response(body: dict[str, Any], status: int, **headers: str) -> Response:
     """The answer to a write, with the ETag that a GET of the record would have now."""
     answer, row = json_answer(status, body, **headers), body["result"]
     if row is not None:  # what only this write tells is no part of the record

@@ -18,8 +18,8 @@ from flask import request
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
+from app.web.core.fab_access import parse_integer, parse_json_integer
 from app.web.core.filter_operators import OPERATOR_LABELS
-from app.web.core.gate import whole, whole_json
 from app.web.core.record_table import ALIASES, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, RecordTable
 
 LIST_KEYS = frozenset(
@@ -100,7 +100,7 @@ def _refuse_twice(name: str, is_also_in_q: bool = False) -> None:
 
 def _flat_value(name: str, raw: str) -> Any:
     if name in _NUMBERS:
-        return whole(raw, 0, 0, 2**31 - 1)
+        return parse_integer(raw, 0, 0, 2**31 - 1)
     if name in _LISTS:
         return [part.strip() for part in raw.split(",") if part.strip()]
     return raw
@@ -149,5 +149,5 @@ def triples(filters: Any) -> list[tuple[str, str, Any]]:
 
 def page_of(asked: dict[str, Any], page_size: int) -> tuple[int, int]:
     """(page, size). Raises RuleBroken."""
-    size = whole_json(asked.get("page_size"), page_size, 1, MAX_PAGE_SIZE)
-    return whole_json(asked.get("page"), 0, 0, MAX_PAGE), size
+    size = parse_json_integer(asked.get("page_size"), page_size, 1, MAX_PAGE_SIZE)
+    return parse_json_integer(asked.get("page"), 0, 0, MAX_PAGE), size

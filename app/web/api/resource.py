@@ -19,10 +19,10 @@ from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.list_parameters import RECORD_KEYS, page_of, read_parameters, triples
 from app.web.api.operations import DocumentedOperations
-from app.web.core import held_rows, remarks
+from app.web.core import save_warnings, written_rows
 from app.web.core.declarations import pretty
-from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, whole_json
-from app.web.core.merged import refuse_merged, where_numbers_went
+from app.web.core.fab_access import SentenceResponses, current_viewer, json_answer, parse_json_integer, refuse_as_json
+from app.web.core.merged_redirects import merged_numbers, refuse_merged
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 from app.web.core.record_view import RecordView
@@ -154,7 +154,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
         body = {"count": count, "count_capped": capped, "ids": [row["id"] for row in result], "result": result}
         if list_query.newest and len(rows) == list_query.size:
             body["cursor"] = result[-1]["id"]
-        if not rows and (gone := where_numbers_went(self.service.record, _numbers_in(query.get("filters")))):
+        if not rows and (gone := merged_numbers(self.service.record, _numbers_in(query.get("filters")))):
             body["merged"] = gone
         return json_answer(200, body | self._list_metadata(names, query.get("keys")))
 
@@ -185,7 +185,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
         order = record_table.order_by(column, direction or ("desc" if column else None), viewer)
         page, size = page_of(query, self.page_size)
         is_default = column is None and direction in (None, "desc")
-        before = whole_json(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
+        before = parse_json_integer(query["cursor"], 0, 1, 2**31 - 1) if query.get("cursor") is not None else None
         if before is not None and (not is_default or record_table.base_order is not None):
             raise RuleBroken(_("A cursor can only be used with the default order."), "cursor")
         if before is not None and page:
@@ -240,7 +240,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
     @permission_name("post")
     def post(self, **kwargs: Any) -> Response:
         """Create a record; with an Idempotency-Key only once, however often it is sent."""
-        raw = sent()
+        raw = request_json()
         raw.pop("version", None)
         made: dict[int, Any] = {}
 
@@ -249,7 +249,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
             made[row.id] = row
             return int(row.id)
 
-        return idempotency.once(make, lambda key: self._saved(key, raw, "add", made.get(key)))
+        return idempotency.create_once(make, lambda key: self._saved(key, raw, "add", made.get(key)))
 
     def _made(self, raw: dict[str, Any]) -> Any:
         values = self.record_table.parse(raw, "add", current_viewer())
@@ -273,8 +273,8 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
     @permission_name("put")
     def put(self, pk: Any, **kwargs: Any) -> Response:
         """Change a record that the person sees and may change."""
-        raw = sent()
-        version = whole_json(raw.pop("version", None), 0, 1, 2**31 - 1) or None
+        raw = request_json()
+        version = parse_json_integer(raw.pop("version", None), 0, 1, 2**31 - 1) or None
         row = self._row(pk, "write")
         self._refuse_etag_mismatch(row)
         values = self.record_table.parse(raw, "edit", current_viewer())
@@ -284,7 +284,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
         self.change_row(row, values, version, current_viewer())
         db.session.commit()
         self.post_update(row)
-        return idempotency.made_answer(self._saved(row.id, raw, "edit", row), 200)
+        return idempotency.write_response(self._saved(row.id, raw, "edit", row), 200)
 
     def _saved(self, key: int, raw: dict[str, Any], which: str, row: Any = None) -> dict[str, Any]:
         """The body after a save: the row, and remarks on what was kept or proposed instead of being written.
@@ -292,8 +292,8 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
         `row`: the object that was written, where this request has it.
         """
         shown = self._held(row) or self._after(key)
-        remarks.on_unwritten(self.record_table.unwritten(raw, shown or {}, which))
-        said = remarks.taken()
+        save_warnings.on_unwritten(self.record_table.unwritten(raw, shown or {}, which))
+        said = save_warnings.pop_all()
         return {"id": key, "result": shown} | ({"remarks": said} if said else {})
 
     def _refuse_etag_mismatch(self, row: Any) -> None:
@@ -304,7 +304,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
         cls, names = type(self), self.record_table.shown
         if row is None or cls._after is not Resource._after or cls._shown is not Resource._shown:
             return None
-        raw = held_rows.raw_row(self.record_table, db.session(), row, names)
+        raw = written_rows.raw_row(self.record_table, db.session(), row, names)
         return (
             None if raw is None else self.record_table.serialize_rows(db.session(), [raw], names, current_viewer())[0]
         )
@@ -333,7 +333,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
         return self.row_for(pk, verb)
 
 
-def sent() -> dict[str, Any]:
+def request_json() -> dict[str, Any]:
     """The JSON object of the request. Raises RuleBroken for anything else."""
     try:
         body = orjson.loads(request.get_data() or b"null")

@@ -9,8 +9,8 @@ from app.channels.base import ChannelError
 from app.domain import channel_accounts
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.outbox import providers
-from app.outbox.providers import NoProvider
+from app.outbox import provider_clients
+from app.outbox.provider_clients import NoProvider
 from app.web.security.sessions import own_transaction
 
 
@@ -19,9 +19,9 @@ def try_account(name: str, now: datetime) -> str:
     with access.as_system(db.session()) as session:
         account = channel_accounts.find(session, name)
     try:
-        sentence = providers.provider_of(account).check()
+        sentence = provider_clients.provider_of(account).check()
     except (NoProvider, ChannelError) as error:
-        said = providers.impersonal(error)
+        said = provider_clients.impersonal(error)
         with own_transaction() as session:
             channel_accounts.note_error(session, account.id, said, now)
         raise RuleBroken(said) from error

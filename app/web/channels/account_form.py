@@ -14,7 +14,7 @@ from app.domain import channel_accounts
 from app.domain.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import ChannelAccount, Role, TicketSubject, User
-from app.web.core.gate import whole
+from app.web.core.fab_access import parse_integer
 from app.web.core.languages import translate_text
 from app.web.records.conversation_list import CHANNEL_WORDS
 
@@ -60,7 +60,7 @@ def posted_settings(kind: ProviderKind) -> AccountSettings:
         _rate("per_second"),
         _rate("per_minute"),
         _caller_ids(form.get("caller_ids", "")),
-        whole(form.get("version"), 0, 0, 2**31 - 1) or None,
+        parse_integer(form.get("version"), 0, 0, 2**31 - 1) or None,
     )
 
 

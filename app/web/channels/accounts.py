@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from app import access
 from app.channels.base import ChannelError
-from app.channels.provider import CannotAsk, ProviderKind
+from app.channels.provider import ProviderKind, StatusUnavailable
 from app.channels.registry import KINDS
 from app.domain import channel_accounts, message_templates, outgoing
 from app.domain.base import NotFound, RuleBroken, Stamp
@@ -22,13 +22,13 @@ from app.domain.channel_accounts import AccountSettings
 from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.models import ChannelAccount, InboundEvent, Message
-from app.outbox import providers
-from app.outbox.providers import NoProvider
+from app.outbox import provider_clients
+from app.outbox.provider_clients import NoProvider
 from app.web.channels.account_checks import try_account
 from app.web.channels.account_form import channel_words, form_of, posted_settings, settings_of
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -88,7 +88,7 @@ class ChannelsView(SettingsPage):
             ]
             if kind
             else [],
-            hooks=[(word, providers.hook_url(account, each)) for each, word in words] if is_admin else [],
+            hooks=[(word, provider_clients.hook_url(account, each)) for each, word in words] if is_admin else [],
             channels=[(each, word) for each, word in words if each != "voice"],
             is_console=account.kind == "console",
             acts=is_admin,
@@ -240,11 +240,11 @@ def _rotate(account: ChannelAccount, by: int) -> str:
 
 def _read_templates(account: ChannelAccount, by: int) -> str:
     try:
-        listed = providers.provider_of(account).templates()
-    except CannotAsk as error:
+        listed = provider_clients.provider_of(account).templates()
+    except StatusUnavailable as error:
         raise RuleBroken("This provider keeps no list of templates. Add them under Message templates.") from error
     except (NoProvider, ChannelError) as error:
-        raise RuleBroken(providers.impersonal(error)) from error
+        raise RuleBroken(provider_clients.impersonal(error)) from error
     with own_transaction() as session:
         count = message_templates.sync(session, account, listed, _now())
     return _n("%(num)s template read.", "%(num)s templates read.", count)

@@ -16,20 +16,20 @@ from app import access
 from app.domain import campaign_recipients, campaigns, channel_accounts
 from app.domain.base import RuleBroken, Stamp
 from app.domain.campaign_recipients import SHOWN_STATE
-from app.domain.campaigns import KINDS, STATES, Campaign, CampaignRecipient, Plan, Source
+from app.domain.campaigns import KINDS, STATES, Campaign, CampaignInput, CampaignRecipient, RecipientSource
 from app.domain.messages import CHANNELS, PURPOSES
 from app.extensions import db
 from app.models import Message
 from app.outbox import campaign_work
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import OperationSpec
-from app.web.api.resource import Resource, sent
+from app.web.api.resource import Resource, request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.channels import campaign_source
 from app.web.channels.campaign_rows import CAMPAIGN_WORDS
 from app.web.core.date_fields import DateTimeField
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.languages import translate_text
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import MasterField
@@ -169,8 +169,8 @@ class CampaignService(RecordService):
         per_minute = values.get("per_minute")
         with access.as_system(session):
             account = channel_accounts.find(session, values["account"]) if values.get("account") else None
-            made = campaigns.create(session, values.get("name") or "", Source(*given[0]), viewer.stamp)
-            plan = Plan(
+            made = campaigns.create(session, values.get("name") or "", RecipientSource(*given[0]), viewer.stamp)
+            plan = CampaignInput(
                 name=values.get("name") or "",
                 channel=values.get("channel") or "",
                 body=values.get("body") or "",
@@ -281,7 +281,7 @@ class CampaignResource(Resource):
     @permission_name("start")
     def start(self, pk: Any) -> Any:
         """Now, or at {start_on}."""
-        raw = sent()
+        raw = request_json()
         if unknown := sorted(set(raw) - {"start_on"}):
             raise RuleBroken(_("There is no such field."), unknown[0])
         start_on = DateTimeField("start_on").parse(raw.get("start_on"), current_viewer())

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 
 from app.domain import campaigns, channel_accounts, message_templates
 from app.domain.base import RuleBroken
-from app.domain.campaigns import FIELDS, MAX_PER_MINUTE, Campaign, Plan
+from app.domain.campaigns import FIELDS, MAX_PER_MINUTE, Campaign, CampaignInput
 from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, MessageTemplate
+from app.web.core.fab_access import parse_integer
 from app.web.core.fields import clean_text
-from app.web.core.gate import whole
 from app.web.records.conversation_list import CHANNEL_WORDS
 from app.web.records.messages import PURPOSE_WORDS
 
@@ -41,14 +41,14 @@ _BASE: dict[str, Any] = {
 }
 
 
-def posted_plan(session: Session, form: Any) -> Plan:
+def posted_plan(session: Session, form: Any) -> CampaignInput:
     """What was entered. Raises RuleBroken for a value that is none."""
     template_id = parse_id(form.get("template") or "")
     template = session.get(MessageTemplate, template_id) if template_id else None
     if form.get("template") and template is None:
         raise RuleBroken(_("Please choose one of the templates."), "template")
-    per_minute = whole(form.get("per_minute"), campaigns.PER_MINUTE, 1, MAX_PER_MINUTE)
-    return Plan(
+    per_minute = parse_integer(form.get("per_minute"), campaigns.PER_MINUTE, 1, MAX_PER_MINUTE)
+    return CampaignInput(
         name=clean_text(form.get("name"), "name", 140) or "",
         channel=template.channel if template is not None else (form.get("channel") or "")[:16],
         body=clean_text(form.get("body"), "body", 20_000, has_lines=True) or "",

@@ -81,7 +81,7 @@ def campaign_row(campaign: Campaign, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def shown(session: Session, campaign: Campaign, viewer: Viewer, state: str, page: int) -> dict[str, Any]:
+def campaign_context(session: Session, campaign: Campaign, viewer: Viewer, state: str, page: int) -> dict[str, Any]:
     """The context of campaigns/one.html."""
     return {
         **progress(session, campaign, viewer),

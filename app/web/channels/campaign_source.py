@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from app import access
 from app.domain.base import RuleBroken
-from app.domain.campaigns import MAX_RECIPIENTS, Source
+from app.domain.campaigns import MAX_RECIPIENTS, RecipientSource
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.lib.ids import parse_id
@@ -27,12 +27,12 @@ MODELS: dict[str, Any] = {"leads": Lead, "customers": Customer}
 MAX_BYTES, MAX_COLUMNS, MAX_CELL = 2_000_000, 20, 300
 
 
-def selected(kind: str, keys: Iterable[Any]) -> Source:
+def selected(kind: str, keys: Iterable[Any]) -> RecipientSource:
     """The records with these ids; which of them the person sees is decided when they become recipients."""
-    return Source(kind, [key for each in keys if (key := parse_id(each))])
+    return RecipientSource(kind, [key for each in keys if (key := parse_id(each))])
 
 
-def of_list(kind: str, address: str, viewer: Viewer) -> Source:
+def of_list(kind: str, address: str, viewer: Viewer) -> RecipientSource:
     """All records that the person sees in the list of this address, newest first. Raises RuleBroken."""
     screen = registered("screens")[MODELS[kind]]
     try:
@@ -42,7 +42,7 @@ def of_list(kind: str, address: str, viewer: Viewer) -> Source:
     given = [(name, value) for name, value in parse_qsl(query_part) if name not in ("page", "psize")]
     list_query = list_query_from(screen, MultiDict(given), viewer)
     query = screen.record_table.ids(list_query).order_by(MODELS[kind].id.desc()).limit(MAX_RECIPIENTS + 1)
-    return Source(kind, list(db.session.scalars(query)))
+    return RecipientSource(kind, list(db.session.scalars(query)))
 
 
 def count_of_list(kind: str, address: str, viewer: Viewer) -> int:
@@ -57,7 +57,7 @@ def refuse_masked(viewer: Viewer) -> None:
         raise access.Denied(text)
 
 
-def of_file(content: bytes) -> Source:
+def of_file(content: bytes) -> RecipientSource:
     """The rows of a CSV file: a number or address first, named values in the other columns. Raises RuleBroken."""
     if len(content) > MAX_BYTES:
         raise RuleBroken(_("This file is too large: at most 2 MB are read."), "file")
@@ -82,7 +82,7 @@ def _rows(text: str) -> list[list[str]]:
         raise RuleBroken(_("This file can't be read as CSV. Please check its quotation marks."), "file") from wrong
 
 
-def of_rows(rows: list[list[str]]) -> Source:
+def of_rows(rows: list[list[str]]) -> RecipientSource:
     """The same for rows whose first one names the columns, or is a number itself. Raises RuleBroken."""
     if not rows:
         raise RuleBroken(_("This file is empty."), "file")
@@ -95,7 +95,7 @@ def of_rows(rows: list[list[str]]) -> Source:
     if len(items) > MAX_RECIPIENTS:
         most = grouped(MAX_RECIPIENTS)
         raise RuleBroken(_("This file has more than %(most)s rows. Please split it.", most=most), "file")
-    return Source("numbers", items)
+    return RecipientSource("numbers", items)
 
 
 def _values(names: list[str], row: list[str]) -> dict[str, str]:

@@ -18,15 +18,15 @@ from app import access
 from app.access import Person
 from app.domain import campaigns
 from app.domain.base import NotFound, RuleBroken, Stamp
-from app.domain.campaigns import MAX_RECIPIENTS, Campaign, Source
+from app.domain.campaigns import MAX_RECIPIENTS, Campaign, RecipientSource
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.lib.iso_time import read_moment
 from app.outbox import campaign_work
 from app.web.channels import campaign_rows, campaign_source
 from app.web.channels.campaign_form import form_of, posted_plan, stored_plan
+from app.web.core.fab_access import ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.gate import ModulePermissions, current_viewer, refusal, whole
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
@@ -60,7 +60,7 @@ class CampaignsView(ModulePermissions, BaseView):
     @permission_name("index")
     def index(self) -> Any:
         """The person's own campaigns and those of people within reach, newest first."""
-        viewer, before = current_viewer(), whole(request.args.get("before"), 0, 1, 2**31 - 1)
+        viewer, before = current_viewer(), parse_integer(request.args.get("before"), 0, 1, 2**31 - 1)
         query = select(Campaign).order_by(Campaign.id.desc()).limit(PAGE + 1)
         rows = db.session.scalars(query.where(Campaign.id < before) if before else query).all()
         return self.render_template(
@@ -174,8 +174,8 @@ class CampaignsView(ModulePermissions, BaseView):
         state = request.args.get("state", "")
         if state and state not in campaign_rows.RECIPIENT_WORDS:
             raise RuleBroken(_("There is no such state. Please choose one of the list."), "state")
-        page = whole(request.args.get("page"), 0, 0, MAX_RECIPIENTS)
-        context = campaign_rows.shown(db.session(), campaign, viewer, state, page)
+        page = parse_integer(request.args.get("page"), 0, 0, MAX_RECIPIENTS)
+        context = campaign_rows.campaign_context(db.session(), campaign, viewer, state, page)
         return self.render_template("campaigns/one.html", page_of=context)
 
     @expose("/<int:key>/live")
@@ -221,7 +221,7 @@ class CampaignsView(ModulePermissions, BaseView):
         return row
 
 
-def _posted_source(kind: str, viewer: Viewer) -> Source:
+def _posted_source(kind: str, viewer: Viewer) -> RecipientSource:
     form = request.form
     if kind == "numbers":
         campaign_source.refuse_masked(viewer)

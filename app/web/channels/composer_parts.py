@@ -46,7 +46,7 @@ def reply_part(session: Session, conversation: Any, given: Any, ability: Abiliti
         return None
     query = select(Message).where(Message.id == key, Message.conversation_id == conversation.id)
     row = session.scalars(query).first()
-    return None if row is None else {"id": row.id, "text": quote_of(row), "who": who_of(row)}
+    return None if row is None else {"id": row.id, "text": quote_of(row), "who": author_of(row)}
 
 
 def quote_of(message: Any) -> str:
@@ -56,7 +56,7 @@ def quote_of(message: Any) -> str:
     return text or ", ".join(each for each in names if each)[:MAX_QUOTE] or _("File")
 
 
-def who_of(message: Any) -> str:
+def author_of(message: Any) -> str:
     """Whose message it is, as a quotation says it."""
     return _("Customer") if message.direction == "in" else _("We")
 

@@ -20,14 +20,14 @@ from app import access
 from app.access import Person
 from app.domain import audit, consents, messages, settings
 from app.domain.base import NotFound, RuleBroken
-from app.domain.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, DoNotDisturb, Noted
+from app.domain.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb
 from app.extensions import db
 from app.models import Customer, Lead
 from app.web.api.resource import Resource
-from app.web.core import typed_addresses
+from app.web.core import contact_guesses
 from app.web.core.date_fields import DateTimeField, moment_cell
+from app.web.core.fab_access import current_viewer, json_answer
 from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, TextField, Viewer
-from app.web.core.gate import current_viewer, json_answer
 from app.web.core.local_dates import written
 from app.web.core.record_service import RecordService
 from app.web.pages.refusals import refuse_as_page
@@ -96,7 +96,7 @@ class ConsentService(RecordService):
         """Note what a person said. Raises RuleBroken."""
         channel = values.get("channel") or ""
         if values.get("address"):
-            typed_addresses.refuse(channel, "address", viewer)
+            contact_guesses.refuse(channel, "address", viewer)
         address = _address(session, channel, values)
         people = _people(session, channel, address, values)
         if not any(people.values()) and not access.reads_all(viewer.person, Customer):
@@ -107,8 +107,8 @@ class ConsentService(RecordService):
             raise RuleBroken(text, "address")
         given = {name: values[name] for name in _OF_NOTED if values.get(name) is not None}
         with access.as_system(session):
-            noted = Noted(channel=channel, address=address, **({"action": "", "how": ""} | given | people))
-            return consents.note(session, noted, viewer.stamp)
+            noted = ConsentInput(channel=channel, address=address, **({"action": "", "how": ""} | given | people))
+            return consents.record_told(session, noted, viewer.stamp)
 
     def change(self, session: Session, row: Consent, values: dict[str, Any], viewer: Viewer) -> None:
         """Refused."""

@@ -24,8 +24,8 @@ from app.outbox import inbound_work
 from app.web.channels import console_calls
 from app.web.channels.accounts import find_account, refuse_non_admin
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer

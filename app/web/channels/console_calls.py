@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app.channels.console_provider import tone_address
 from app.domain.base import NotFound, RuleBroken
-from app.domain.calls import is_over
+from app.domain.calls import has_ended
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, ChannelAccount
@@ -40,7 +40,7 @@ def _row(call: CallLog, viewer: Viewer) -> dict[str, Any]:
         "is_out": call.direction == "Outgoing",
         "state": {"kind": "status", "label": call.status, "color": COLORS.get(call.status, "gray")},
         "at": moment_cell(call.started_on, viewer),
-        "steps": [] if is_over(call) else _steps(call),
+        "steps": [] if has_ended(call) else _steps(call),
         "may_record": call.status == "Completed",
     }
 
@@ -67,7 +67,7 @@ def event_of(account: ChannelAccount, key: int, step: str, now: datetime) -> dic
     if step == "record":
         seconds = max(1, min(call.duration_seconds, MAX_TONE_SECONDS))
         return event | {"state": "completed", "recording_url": tone_address(seconds)}
-    if is_over(call):
+    if has_ended(call):
         raise RuleBroken("This call is over.")
     event["state"] = STEPS[step]
     if step == "hangup":

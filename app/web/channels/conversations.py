@@ -20,12 +20,12 @@ from app.domain.outgoing import Outgoing
 from app.extensions import db
 from app.models import Customer, Lead, Message, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
-from app.web.api.resource import Resource, sent
+from app.web.api.resource import Resource, request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.channels import conversation_records
 from app.web.core.date_fields import DateTimeField
+from app.web.core.fab_access import current_viewer, json_answer, parse_json_integer, refuse_as_json
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole_json
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import PersonField
 from app.web.records import conversation_list
@@ -198,7 +198,7 @@ class ConversationResource(Resource):
     @permission_name("hand_over")
     def hand_over(self, pk: Any) -> Any:
         """Give it to {user}; null = to nobody."""
-        given = sent().get("user")
+        given = request_json().get("user")
         user = current_viewer().lookups.find_person(given) if given is not None else None
         if given is not None and user is None:
             raise RuleBroken(_("There is no such colleague."), "user")
@@ -235,7 +235,7 @@ class ConversationResource(Resource):
     def link(self, pk: Any) -> Any:
         """Let it belong to {lead}, {ticket} or {customer}."""
         self._row(pk, "write")
-        record = self._record(sent())
+        record = self._record(request_json())
         return self._moved(pk, "write", lambda session, row, stamp: conversations.link(session, row, record, stamp))
 
     @expose("/<int:pk>/send", methods=["POST"])
@@ -244,7 +244,7 @@ class ConversationResource(Resource):
     @permission_name("send")
     def send(self, pk: Any) -> Any:
         """Answer by the conversation's own account."""
-        row, viewer, raw = self._row(pk, "read"), current_viewer(), sent()
+        row, viewer, raw = self._row(pk, "read"), current_viewer(), request_json()
         values = MessageResource.service.record_table.parse(_only(raw, _REPLY), "add", viewer)
         with access.as_system(db.session()):
             message = outgoing.send_all(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
@@ -284,14 +284,14 @@ class ConversationResource(Resource):
         if len(named) != 1:
             raise RuleBroken(_("Please name exactly one lead, ticket or customer."), "lead")
         (name, given) = named[0]
-        row = access.get_visible(db.session(), models[name], whole_json(given, 0, 1, 2**31 - 1))
+        row = access.get_visible(db.session(), models[name], parse_json_integer(given, 0, 1, 2**31 - 1))
         if row is None:
             raise RuleBroken(_("There is no such record."), name)
         return row
 
     def _made_from(self, pk: Any, kind: str) -> Any:
         """Create a lead or ticket; who writes gives it a name, where the request gives none."""
-        row, viewer, raw = self._row(pk, "write"), current_viewer(), sent()
+        row, viewer, raw = self._row(pk, "write"), current_viewer(), request_json()
         name = conversation_list.own_name(row, viewer)
         named = {}
         if name and "first_name" not in raw:

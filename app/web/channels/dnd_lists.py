@@ -21,10 +21,10 @@ from app.extensions import db
 from app.lib.grouping import grouped
 from app.lib.iso_time import read_moment
 from app.models import DoNotDisturb
-from app.outbox import dnd_reading
+from app.outbox import dnd_import
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -63,7 +63,7 @@ class DndListsView(SettingsPage):
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
             return self._page(sentence, typed), status
-        dnd_reading.enqueue(key)
+        dnd_import.enqueue(key)
         flash(_("The file is being read. This page shows how far it is."), "success")
         return redirect(BASE)
 
@@ -117,7 +117,7 @@ def _keep(typed: str, viewer: Viewer) -> int:
     stamp = Stamp(viewer.person.id, datetime.now(UTC))
     with file.stream:
         try:
-            kept = dnd_reading.keep(file.stream)  # type: ignore[arg-type]
+            kept = dnd_import.store_file(file.stream)  # type: ignore[arg-type]
         except OSError as error:
             raise RuleBroken(_("The storage of files can't be reached. Please try again soon."), "file") from error
     with own_transaction() as session:

@@ -18,7 +18,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Message
 from app.web.channels import threads
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import message_files as file_views
 from app.web.records import uploads
@@ -40,7 +40,7 @@ class FileRoutes:
         sent = [each for each in request.files.getlist("files") if each.filename]
         if len(sent) != 1:
             raise RuleBroken(_("Please send one file at a time."), "files")
-        kept = uploads.take(sent[0], viewer)
+        kept = uploads.store_upload(sent[0], viewer)
         channel = request.args.get("channel", "")
         file_checks.refuse(kept.as_media(), channel, _ability(session, channel, request.args.get("conversation")))
         return json_answer(201, kept.as_field(viewer))
@@ -51,7 +51,7 @@ class FileRoutes:
     @permission_name("file")
     def file(self, pk: str, place: str) -> Any:
         """A file, to be saved or played."""
-        row, number = seen_message(pk), _place(place)
+        row, number = visible_message(pk), _place(place)
         content = file_views.open_file(row.media, number)
         return file_views.handed_out(content, (row.media or [])[number])
 
@@ -61,7 +61,7 @@ class FileRoutes:
     @permission_name("preview")
     def preview(self, pk: str, place: str) -> Any:
         """The small picture of a file."""
-        return file_views.preview(db.session(), seen_message(pk), _place(place))
+        return file_views.preview(db.session(), visible_message(pk), _place(place))
 
     @expose("/message/<pk>/file/<place>/fetch", methods=["POST"])
     @has_access
@@ -69,7 +69,7 @@ class FileRoutes:
     @permission_name("fetch")
     def fetch(self, pk: str, place: str) -> Any:
         """Have a file fetched again that could not be."""
-        row, viewer = seen_message(pk), current_viewer()
+        row, viewer = visible_message(pk), current_viewer()
         if not access.reaches_row(db.session(), viewer.person, row, "write"):
             raise access.Denied(_("You can read this message but not change it. Ask who sent it, or a manager."))
         message_files.fetch_again(db.session(), row, _place(place), viewer.now)
@@ -84,7 +84,7 @@ class FileRoutes:
     @permission_name("react")
     def react(self, pk: str) -> Any:
         """React with `emoji`; the same one again takes it back."""
-        row, viewer = seen_message(pk), current_viewer()
+        row, viewer = visible_message(pk), current_viewer()
         emoji = request.form.get("emoji", "").strip()
         if (row.reactions or {}).get(str(viewer.person.id)) == emoji:
             emoji = ""
@@ -94,7 +94,7 @@ class FileRoutes:
         return redirect(_place_of(row))
 
 
-def seen_message(pk: str) -> Message:
+def visible_message(pk: str) -> Message:
     """The message of this id that the viewer sees. Raises NotFound."""
     row: Message | None = access.get_visible(db.session(), Message, parse_id(pk))
     if row is None:

@@ -15,12 +15,12 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Message
-from app.web.channels import conversation_records, file_routes, page_routes, record_write, threads
+from app.web.channels import conversation_records, file_routes, record_composer, support_page_routes, threads
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
-from app.web.core.named_records import PAGES
+from app.web.core.record_references import PAGES
 from app.web.core.shipped_labels import shown_label
-from app.web.pages.refusals import back, refuse_as_page
+from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.records import conversation_list, uploads
 from app.web.records.mentions import remarks
 from app.web.security.sessions import own_transaction
@@ -29,7 +29,13 @@ from app.web.security.sessions import own_transaction
 _PAGES_OF_RECORDS = ("/leads/", "/tickets/", "/customers/")
 
 
-class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.WriteRoutes, ModulePermissions, BaseView):
+class InboxView(
+    file_routes.FileRoutes,
+    support_page_routes.SupportPageRoutes,
+    record_composer.WriteRoutes,
+    ModulePermissions,
+    BaseView,
+):
     """/inbox/"""
 
     route_base = "/inbox"
@@ -40,8 +46,8 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.Wri
         **dict.fromkeys(("send", "to", "start"), "create"),
         **dict.fromkeys(("claim", "release", "hand", "close", "reopen", "make", "cancel", "again"), "write"),
         **file_routes.VERBS,
-        **page_routes.VERBS,
-        **record_write.VERBS,
+        **support_page_routes.VERBS,
+        **record_composer.VERBS,
     }
 
     # --- looking ---
@@ -102,20 +108,20 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.Wri
         """Put an answer into the outbox; on an error the form keeps what was typed."""
         row, viewer = threads.find(db.session(), pk), current_viewer()
         ability = threads.ability_of_account(db.session(), row.account_id, row.channel)
-        files = uploads.given(viewer, row.channel, ability)
+        files = uploads.posted_files(viewer, row.channel, ability)
         again: dict[str, Any] = {"typed": request.form, "files": files.kept, "reply_to": request.form.get("reply_to")}
         if request.form.get("pick") and files.problem is None:
             return self._page(row, **again)
         records = {name: getattr(row, name) for name in conversations.RECORDS}
         target = {"channel": row.channel, "peer": row.peer, "account_id": row.account_id, "records": records}
         try:
-            record_write.send(target, files, viewer)
+            record_composer.send(target, files, viewer)
             if row.claimed_by_id is None and viewer.person.may("Messages", "write"):
                 conversations.claim(db.session(), row, viewer.stamp)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
-            if not record_write.was_sent(broken):
+            if not record_composer.was_sent(broken):
                 status, sentence, _errors = refusal(broken)
                 return self._page(threads.find(db.session(), pk), status, error=sentence, **again)
         return redirect(f"/inbox/{row.id}?sent=1")
@@ -129,9 +135,9 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.Wri
         channel = request.args.get("channel") or "whatsapp"
         if channel == "email":
             return redirect(f"/mail/compose?record={kind}:{parse_id(pk)}")
-        row = record_write.record(kind, pk)
-        peer = record_write.peer_of(row, channel)
-        found = record_write.conversation_with(kind, row, channel, peer, current_viewer())
+        row = record_composer.record(kind, pk)
+        peer = record_composer.peer_of(row, channel)
+        found = record_composer.conversation_with(kind, row, channel, peer, current_viewer())
         return redirect(f"/inbox/{found.id}") if found is not None else self._begin(kind, row, channel)
 
     @expose("/start", methods=["POST"])
@@ -141,25 +147,27 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.Wri
     def start(self) -> Any:
         """Send the first message of a conversation; on an error the form keeps what was typed."""
         kind, channel = request.form.get("kind", ""), request.form.get("channel", "")
-        row, viewer = record_write.record(kind, request.form.get("record", "")), current_viewer()
+        row, viewer = record_composer.record(kind, request.form.get("record", "")), current_viewer()
         target = {
             "channel": channel,
-            "peer": record_write.peer_of(row, channel),
-            "records": record_write.records_of(kind, row),
+            "peer": record_composer.peer_of(row, channel),
+            "records": record_composer.records_of(kind, row),
         }
-        files = uploads.given(viewer, channel, threads.ability_of_channel(db.session(), channel))
+        files = uploads.posted_files(viewer, channel, threads.ability_of_channel(db.session(), channel))
         again: dict[str, Any] = {"typed": request.form, "files": files.kept}
         if request.form.get("pick") and files.problem is None:
             return self._begin(kind, row, channel, **again)
         try:
-            message = record_write.send(target, files, viewer)
+            message = record_composer.send(target, files, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
-            if record_write.was_sent(broken):
+            if record_composer.was_sent(broken):
                 return redirect(f"/inbox/to/{kind}/{row.id}?channel={channel}")
             status, sentence, _errors = refusal(broken)
-            return self._begin(kind, record_write.record(kind, str(row.id)), channel, status, error=sentence, **again)
+            return self._begin(
+                kind, record_composer.record(kind, str(row.id)), channel, status, error=sentence, **again
+            )
         return redirect(f"/inbox/{message.conversation_id}?sent=1")
 
     def _begin(self, kind: str, row: Any, channel: str, status: int = 200, **more: Any) -> Any:
@@ -195,7 +203,7 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.Wri
     def hand(self, pk: str) -> Any:
         """Give a conversation to a colleague."""
         row, viewer = self._writable(pk), current_viewer()
-        key = whole(request.form.get("user"), 0, 0, 2**31)
+        key = parse_integer(request.form.get("user"), 0, 0, 2**31)
         if key not in viewer.lookups.active:
             raise RuleBroken(_("Please choose a colleague from the list."), "user")
         conversations.hand_over(db.session(), row, key, viewer.stamp)
@@ -288,7 +296,7 @@ class InboxView(file_routes.FileRoutes, page_routes.PageRoutes, record_write.Wri
             step(session, row, viewer.stamp)
         session.commit()
         flash(sentence, "success")
-        came_from = back()
+        came_from = previous_page()
         if came_from.startswith(_PAGES_OF_RECORDS):
             return redirect(came_from)
         return redirect(f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else "/messages/")

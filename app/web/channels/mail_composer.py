@@ -19,10 +19,10 @@ from app.domain.outgoing_mail import MAX_CC, MAX_HTML, MailParts
 from app.lib import html_cleaning
 from app.lib.ids import parse_id
 from app.models import Ticket
-from app.web.channels import mail_about, mail_files, mail_quotes, signatures
-from app.web.channels.mail_about import About
+from app.web.channels import mail_context, mail_files, mail_quotes, signatures
+from app.web.channels.mail_context import MailContext
 from app.web.channels.mail_files import File
-from app.web.core import typed_addresses
+from app.web.core import contact_guesses
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.shipped_labels import shown_label
 from app.web.records.messages import seen_by
@@ -35,7 +35,7 @@ MAX_SUBJECT = 200
 
 
 @dataclass(frozen=True)
-class Typed:
+class ComposerInput:
     """What a form holds. It is shown again as it was when sending is refused."""
 
     #: A key of About.recipients, or addresses with commas between them; the first names the conversation.
@@ -55,18 +55,18 @@ class Typed:
 
 
 @dataclass(frozen=True)
-class Refused:
+class ComposerRefusal:
     """Why the form is shown again."""
 
     sentence: str = ""
     errors: dict[str, list[str]] = field(default_factory=dict)
 
 
-def begin(session: Session, about: About, viewer: Viewer) -> Typed:
+def begin(session: Session, about: MailContext, viewer: Viewer) -> ComposerInput:
     """The form before anything was typed."""
     text, html = _first_text(session, about, viewer)
     files = mail_files.of_message(about.message, viewer) if about.how == "forward" else []
-    return Typed(
+    return ComposerInput(
         to=about.to,
         cc=about.cc,
         subject=mail_quotes.subject_of(about),
@@ -77,7 +77,7 @@ def begin(session: Session, about: About, viewer: Viewer) -> Typed:
     )
 
 
-def _first_text(session: Session, about: About, viewer: Viewer) -> tuple[str, str]:
+def _first_text(session: Session, about: MailContext, viewer: Viewer) -> tuple[str, str]:
     """(text, HTML) with the signature, below room to write."""
     offered = signatures.offered(session, _account_id(session, about), viewer)
     if not offered:
@@ -90,21 +90,21 @@ def of_conversation(session: Session, conversation: Any, viewer: Viewer) -> Any:
     """The form to answer in a conversation by email; None in any other, and for who may not send."""
     if conversation.channel != "email" or not viewer.person.may("Messages", "create"):
         return None
-    about = mail_about.find(session, {"conversation": str(conversation.id)})
+    about = mail_context.find(session, {"conversation": str(conversation.id)})
     return context(session, about, begin(session, about, viewer), viewer)
 
 
-def posted(form: Any, uploads: list[Any], viewer: Viewer) -> Typed:
+def posted(form: Any, uploads: list[Any], viewer: Viewer) -> ComposerInput:
     """What the posted form says, with its files stored. Raises RuleBroken for a file that can't be sent."""
-    files = mail_files.kept(form.getlist("file")[:100], viewer)
+    files = mail_files.files_of(form.getlist("file")[:100], viewer)
     # One more than an email takes, so that too many are refused and none is left out in silence
     files += [mail_files.store(each, viewer) for each in uploads[: outgoing.MAX_MEDIA + 1] if each.filename]
     return from_form(form, files)
 
 
-def from_form(form: Any, files: list[File]) -> Typed:
+def from_form(form: Any, files: list[File]) -> ComposerInput:
     """What the posted form says."""
-    return Typed(
+    return ComposerInput(
         to=form.get("to", "")[:300],
         to_other=form.get("to_other", "")[:10_000],
         cc=tuple(form.getlist("cc")[:MAX_CC]),
@@ -123,7 +123,7 @@ def from_form(form: Any, files: list[File]) -> Typed:
 # --- sending
 
 
-def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
+def send(session: Session, about: MailContext, typed: ComposerInput, viewer: Viewer) -> Any:
     """Put the email into the outbox, and set the ticket's status if it was chosen. Raises RuleBroken."""
     mail_files.refuse_too_many(typed.files)
     to, *also_to = _to(about, typed, viewer)
@@ -160,7 +160,7 @@ def send(session: Session, about: About, typed: Typed, viewer: Viewer) -> Any:
     return message
 
 
-def _said(typed: Typed) -> tuple[str, str]:
+def _said(typed: ComposerInput) -> tuple[str, str]:
     """(HTML, text): of the editor, and without one the text alone; both are empty when nothing was written."""
     if html_cleaning.stripped(typed.html[:MAX_HTML]):
         return typed.html, ""
@@ -175,7 +175,7 @@ def _refuse_placeholder(html: str) -> None:
         raise RuleBroken(text, "body")
 
 
-def _to(about: About, typed: Typed, viewer: Viewer) -> tuple[str, ...]:
+def _to(about: MailContext, typed: ComposerInput, viewer: Viewer) -> tuple[str, ...]:
     """Who the email is for. The first is the key of the conversation."""
     is_key = typed.to.startswith("@")
     chosen = (about.address_of(typed.to),) if is_key else ()
@@ -185,19 +185,19 @@ def _to(about: About, typed: Typed, viewer: Viewer) -> tuple[str, ...]:
     return found
 
 
-def _cc(about: About, typed: Typed, viewer: Viewer) -> tuple[str, ...]:
+def _cc(about: MailContext, typed: ComposerInput, viewer: Viewer) -> tuple[str, ...]:
     return (*(about.address_of(key) for key in typed.cc), *_typed(typed.cc_other, "cc", viewer))
 
 
 def _typed(text: str, field: str, viewer: Viewer) -> tuple[str, ...]:
     """The addresses of a text with commas between them. Raises RuleBroken for who sees addresses masked."""
     found = tuple(each.strip() for each in text.replace(";", ",").replace("\n", ",").split(",") if each.strip())
-    if found and not typed_addresses.sees("email", viewer):
+    if found and not contact_guesses.sees_unmasked("email", viewer):
         raise RuleBroken(_("You see addresses masked, so please choose one of those that are offered."), field)
     return found
 
 
-def _answered(about: About, to: str, account_id: int | None) -> int | None:
+def _answered(about: MailContext, to: str, account_id: int | None) -> int | None:
     """The mail that it answers; an email to somebody else, or by another account, belongs to another conversation."""
     if about.message is None or about.conversation is None or about.how == "forward":
         return None
@@ -205,7 +205,7 @@ def _answered(about: About, to: str, account_id: int | None) -> int | None:
     return int(about.message.id) if is_same else None
 
 
-def _set_status(session: Session, about: About, status: str, viewer: Viewer) -> None:
+def _set_status(session: Session, about: MailContext, status: str, viewer: Viewer) -> None:
     row = access.get_visible(session, Ticket, about.ticket_id) if about.ticket_id else None
     key = parse_id(status)
     if row is None or key not in viewer.lookups.offered["ticket_status"]:
@@ -215,7 +215,7 @@ def _set_status(session: Session, about: About, status: str, viewer: Viewer) -> 
     TicketResource.service.change(session, row, {"status_id": key}, viewer)
 
 
-def _chosen_account(typed: Typed) -> int | None:
+def _chosen_account(typed: ComposerInput) -> int | None:
     """The account that was chosen; None for none. Raises RuleBroken for what is no account."""
     account_id = parse_id(typed.account)
     if typed.account.strip() and account_id is None:
@@ -223,7 +223,7 @@ def _chosen_account(typed: Typed) -> int | None:
     return account_id
 
 
-def _account_id(session: Session, about: About) -> int | None:
+def _account_id(session: Session, about: MailContext) -> int | None:
     """The account of the conversation, if it can send."""
     if about.conversation is None:
         return None
@@ -235,7 +235,9 @@ def _account_id(session: Session, about: About) -> int | None:
 # --- the form
 
 
-def context(session: Session, about: About, typed: Typed, viewer: Viewer, refused: Refused | None = None) -> Any:
+def context(
+    session: Session, about: MailContext, typed: ComposerInput, viewer: Viewer, refused: ComposerRefusal | None = None
+) -> Any:
     """The context of mail/_composer.html."""
     with access.as_system(session):
         accounts = [(each.id, each.name) for each in channel_accounts.active(session, "email", "service")]
@@ -247,7 +249,7 @@ def context(session: Session, about: About, typed: Typed, viewer: Viewer, refuse
         "draft": f"{viewer.person.id}:{about.draft or ':'.join(about.fields.values())}",
         "key": typed.key or uuid.uuid4().hex,
         "recipients": [(each.key, each.label(viewer)) for each in about.recipients],
-        "may_type": typed_addresses.sees("email", viewer),
+        "may_type": contact_guesses.sees_unmasked("email", viewer),
         "typed": typed,
         # What was posted is anybody's HTML; what a form begins with is ours.
         "html": html_cleaning.clean(typed.html).html if refused else typed.html,
@@ -265,19 +267,19 @@ def context(session: Session, about: About, typed: Typed, viewer: Viewer, refuse
     }
 
 
-def _title(about: About) -> str:
+def _title(about: MailContext) -> str:
     titles = {"new": _("New email"), "reply": _("Reply"), "all": _("Reply to all"), "forward": _("Forward")}
     return titles[about.how]
 
 
-def _template_about(about: About) -> str:
+def _template_about(about: MailContext) -> str:
     """For whom templates are filled in: a record, else the conversation."""
     if about.kind:
         return f"{about.kind}:{about.record.id}"
     return f"conversation:{about.conversation.id}" if about.conversation is not None else ""
 
 
-def _statuses(session: Session, about: About, viewer: Viewer) -> list[tuple[int, str]]:
+def _statuses(session: Session, about: MailContext, viewer: Viewer) -> list[tuple[int, str]]:
     """The statuses that can be set with the answer; none for who may not change the ticket."""
     row = access.get_visible(session, Ticket, about.ticket_id) if about.ticket_id else None
     if row is None or not access.reaches_row(session, viewer.person, row, "write"):

@@ -35,7 +35,7 @@ def store(file: FileStorage, viewer: Viewer) -> File:
     if attachment_rules.is_program(name, file.stream.read(attachment_rules.LOOKED_AT)):
         text = _("“%(name)s” is a program. Mail servers refuse programs; please send it in another way.", name=name)
         raise RuleBroken(text, "files")
-    return _as_field(uploads.take(file, viewer), viewer)
+    return _as_field(uploads.store_upload(file, viewer), viewer)
 
 
 def _as_field(upload: Upload, viewer: Viewer) -> File:
@@ -43,7 +43,7 @@ def _as_field(upload: Upload, viewer: Viewer) -> File:
     return upload.as_media() | {"token": uploads.token_of(upload, viewer)}
 
 
-def kept(tokens: Iterable[str], viewer: Viewer) -> list[File]:
+def files_of(tokens: Iterable[str], viewer: Viewer) -> list[File]:
     """The files of these tokens, each once. Raises RuleBroken."""
     return [_as_field(uploads.of_token(token, viewer), viewer) for token in dict.fromkeys(tokens)]
 

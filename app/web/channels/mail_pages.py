@@ -17,9 +17,9 @@ from app.domain.base import NotFound
 from app.extensions import db
 from app.lib import html_cleaning
 from app.models import Conversation, Mail, Message
-from app.web.channels import mail_about, mail_composer, mail_files, mail_shown
-from app.web.channels.mail_composer import Refused
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, json_answer, refusal, wants_json
+from app.web.channels import mail_composer, mail_context, mail_display, mail_files
+from app.web.channels.mail_composer import ComposerRefusal
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, json_answer, refusal, wants_json
 from app.web.pages.refusals import refuse_as_page
 
 
@@ -43,7 +43,7 @@ class MailView(ModulePermissions, BaseView):
     def compose(self) -> Any:
         """The form of an email: a page, or the form alone for a page that shows it in its place."""
         session, viewer = db.session(), current_viewer()
-        about = mail_about.find(session, request.args)
+        about = mail_context.find(session, request.args)
         made = mail_composer.context(session, about, mail_composer.begin(session, about, viewer), viewer)
         if request.headers.get("HX-Request") or "part" in request.args:
             return render_template("mail/_composer.html", mail=made)
@@ -56,7 +56,7 @@ class MailView(ModulePermissions, BaseView):
     def send(self) -> Any:
         """Put the email into the outbox; on an error nothing of what was typed is lost."""
         session, viewer = db.session(), current_viewer()
-        about = mail_about.find(session, request.form)
+        about = mail_context.find(session, request.form)
         typed = mail_composer.from_form(request.form, [])
         try:
             typed = mail_composer.posted(request.form, request.files.getlist("files"), viewer)
@@ -74,8 +74,8 @@ class MailView(ModulePermissions, BaseView):
         if wants_json():
             return json_answer(status, {"message": sentence, "errors": errors})
         session, viewer = db.session(), current_viewer()
-        about = mail_about.find(session, request.form)
-        made = mail_composer.context(session, about, typed, viewer, Refused(sentence, errors))
+        about = mail_context.find(session, request.form)
+        made = mail_composer.context(session, about, typed, viewer, ComposerRefusal(sentence, errors))
         return self.render_template("mail/compose.html", mail=made), status
 
     @expose("/file", methods=["POST"])
@@ -133,7 +133,7 @@ class MailView(ModulePermissions, BaseView):
         viewer = current_viewer()
         conversation = access.get_visible(db.session(), Conversation, message.conversation_id)
         pictures = request.args.get("pictures") == "1"
-        shown = mail_shown.context(message, mail, conversation, viewer) | {"pictures": pictures}
+        shown = mail_display.context(message, mail, conversation, viewer) | {"pictures": pictures}
         return self.render_template("mail/message.html", mail=shown)
 
     @expose("/<int:pk>/frame")
@@ -146,7 +146,7 @@ class MailView(ModulePermissions, BaseView):
         html = mail.html if mail is not None else ""
         wanted = request.args.get("pictures") == "1"
         shown = html_cleaning.with_remote_pictures(html or "") if wanted else html or ""
-        page = render_template("mail/frame.html", html=mail_shown.with_own_pictures(shown, message))
+        page = render_template("mail/frame.html", html=mail_display.with_own_pictures(shown, message))
         return _as_frame(make_response(page), wanted)
 
 
@@ -187,4 +187,4 @@ def _sent_before(viewer: Any, key: str) -> Any:
     message = db.session.scalars(mine).first()
     if message is None:
         raise NotFound(_("This email doesn't exist, or you don't have access to it."))
-    return _sent(message, mail_about.find(db.session(), request.form).url)
+    return _sent(message, mail_context.find(db.session(), request.form).url)

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from app.lib import html_cleaning
-from app.web.channels.mail_about import About
+from app.web.channels.mail_context import MailContext
 from app.web.core.fields import Viewer
 
 #: Longer quotations are cut, and those of longer HTML are quoted as text.
@@ -16,7 +16,7 @@ MAX_TEXT, MAX_HTML = 50_000, 120_000
 _PICTURE = re.compile(r"<img\b[^<>]*>")
 
 
-def subject_of(about: About) -> str:
+def subject_of(about: MailContext) -> str:
     """The subject of the answer or of the forwarded mail; "" for a new one."""
     if about.message is None:
         return ""
@@ -25,7 +25,7 @@ def subject_of(about: About) -> str:
     return (subject if subject.lower().startswith(sign.strip().lower()) else f"{sign}{subject}".strip())[:200]
 
 
-def quote_of(about: About, viewer: Viewer) -> tuple[str, str]:
+def quote_of(about: MailContext, viewer: Viewer) -> tuple[str, str]:
     """(HTML, text) of the mail, with who wrote it when; ("", "") for a new one."""
     if about.message is None:
         return "", ""
@@ -39,13 +39,13 @@ def quote_of(about: About, viewer: Viewer) -> tuple[str, str]:
     return f"<br><div>{above}</div><blockquote>{_html(about, body)}</blockquote>", text
 
 
-def _text(about: About) -> str:
+def _text(about: MailContext) -> str:
     quoted = about.mail.quoted if about.mail is not None else None
     body = "\n\n".join(filter(None, ((about.message.body or "").strip(), (quoted or "").strip())))
     return body if len(body) <= MAX_TEXT else body[:MAX_TEXT] + " …"
 
 
-def _html(about: About, body: str) -> str:
+def _html(about: MailContext, body: str) -> str:
     """The mail's HTML, unless it has none, or is too long or too deep to be quoted once more."""
     html = (about.mail.html or "") if about.mail is not None else ""
     if not html or len(html) > MAX_HTML or html_cleaning.is_excessive(f"<div><blockquote>{html}"):
@@ -53,7 +53,7 @@ def _html(about: About, body: str) -> str:
     return _PICTURE.sub("", html)
 
 
-def _who(about: About, viewer: Viewer) -> str:
+def _who(about: MailContext, viewer: Viewer) -> str:
     """Who wrote the mail; an address only as the viewer sees it."""
     message = about.message
     if message.direction == "out":
@@ -68,12 +68,12 @@ def _moment(message: Any, viewer: Viewer) -> str:
     return f"{at:%a, %-d %b %Y at %H:%M}"
 
 
-def _wrote(about: About, viewer: Viewer) -> str:
+def _wrote(about: MailContext, viewer: Viewer) -> str:
     """In English: the programs of the recipients recognise quotations by it."""
     return f"On {_moment(about.message, viewer)}, {_who(about, viewer) or 'somebody'} wrote:"
 
 
-def _forwarded(about: About, viewer: Viewer) -> list[str]:
+def _forwarded(about: MailContext, viewer: Viewer) -> list[str]:
     return [
         "---------- Forwarded message ----------",
         f"From: {_who(about, viewer)}",

@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import channel_accounts, mail_signatures
 from app.domain.base import NotFound
-from app.domain.mail_signatures import Edited, MailSignature
+from app.domain.mail_signatures import MailSignature, SignatureInput
 from app.extensions import db
 from app.lib import html_cleaning, html_text
 from app.models import ChannelAccount, User
 from app.web.channels.accounts import refuse_non_admin
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal, whole
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
 
@@ -104,8 +104,8 @@ class SignatureView(ModulePermissions, BaseView):
         typed = {"html": form.get("html") or _as_html(form.get("body", "")), "title": form.get("title", "")[:300]}
         try:
             title = clean_text(typed["title"], "title", 300) or ""
-            version = whole(form.get("version"), 0, 0, 2**31 - 1) or None
-            mail_signatures.save(session, whose, Edited(typed["html"][:100_000], title, version), viewer.stamp)
+            version = parse_integer(form.get("version"), 0, 0, 2**31 - 1) or None
+            mail_signatures.save(session, whose, SignatureInput(typed["html"][:100_000], title, version), viewer.stamp)
             session.commit()
         except REFUSABLE as broken:
             session.rollback()

@@ -23,9 +23,9 @@ from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS
 from app.extensions import db
 from app.models import Consent, Conversation, Customer, Message, MessageTemplate, User
+from app.web.core.fab_access import ModulePermissions, current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Viewer
-from app.web.core.gate import ModulePermissions, current_viewer, json_answer, refuse_as_json
-from app.web.core.named_records import RECORDS, named_record
+from app.web.core.record_references import RECORDS, named_record
 
 MOST = 12
 #: Of notes and of the channels by which messages are sent.

@@ -23,14 +23,14 @@ from app.domain.messages import DEAD
 from app.domain.outgoing import MAX_LENGTH
 from app.lib.ids import parse_id
 from app.models import CallLog, ChannelAccount, Conversation, Message, MessageTemplate
-from app.web.channels import mail_composer, mail_shown
+from app.web.channels import mail_composer, mail_display
 from app.web.channels.composer_parts import (
+    author_of,
     file_part,
     limits_sentence,
     quote_of,
     reactions_of,
     reply_part,
-    who_of,
 )
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import ENGLISH, spoken
@@ -190,7 +190,7 @@ def _replies(session: Session, rows: list[Any]) -> dict[int, dict[str, Any]]:
         return {}
     columns = (Message.id, Message.body, Message.media, Message.direction)
     found = session.execute(select(*columns).where(Message.id.in_(sorted(keys))))
-    return {row.id: {"id": row.id, "text": quote_of(row), "who": who_of(row)} for row in found}
+    return {row.id: {"id": row.id, "text": quote_of(row), "who": author_of(row)} for row in found}
 
 
 def _days(bubbles: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
@@ -234,7 +234,7 @@ def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
         "reactions": _reactions(message, viewer),
         "tools": _tools(message, page.ability, viewer),
         "is_template": message.template_id is not None,
-        "actions": message_lines.actions(message, viewer) + mail_shown.actions(message, viewer),
+        "actions": message_lines.actions(message, viewer) + mail_display.actions(message, viewer),
     }
 
 
@@ -355,7 +355,7 @@ def find(session: Session, pk: Any) -> Any:
     return row
 
 
-def said_in(session: Session, form: Any, most: int) -> dict[str, Any]:
+def message_from(session: Session, form: Any, most: int) -> dict[str, Any]:
     """What the form of a message says: body, subject, template, variables of an Outgoing. Raises RuleBroken."""
     subject = clean_text(form.get("subject"), "subject", 200) or None
     chosen = form.get("template") or ""

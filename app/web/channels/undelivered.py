@@ -23,8 +23,8 @@ from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import inbound_work
 from app.web.channels.accounts import refuse_non_admin
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer, parse_integer, refuse_unreached
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, refuse_unreached, whole
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
@@ -52,7 +52,7 @@ class UndeliveredView(BaseView):
     def index(self) -> Any:
         """Failed messages, those of unknown fate, and requests that could not be read."""
         viewer, session = current_viewer(), db.session()
-        before = whole(request.args.get("before"), 0, 1, 2**31 - 1)
+        before = parse_integer(request.args.get("before"), 0, 1, 2**31 - 1)
         chosen = _chosen(request.args)
         dead = select(Message).where(*_rules(chosen)).order_by(Message.id.desc()).limit(MOST + 1)
         rows = session.scalars(dead.where(Message.id < before) if before else dead).all()

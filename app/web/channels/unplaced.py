@@ -18,10 +18,10 @@ from app.extensions import db
 from app.models import ChannelAccount, Customer, Lead, Mail, Ticket
 from app.outbox import mail_fetch
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.languages import translate_text
-from app.web.core.named_records import PAGES
+from app.web.core.record_references import PAGES
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction
 

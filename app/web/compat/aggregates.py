@@ -21,7 +21,7 @@ from app.web.core.custom_columns import CustomColumn
 from app.web.core.date_fields import DateField, DateTimeField
 from app.web.core.fields import Field, NumberField, Viewer
 from app.web.core.record_table import ListQuery
-from app.web.core.typed_fields import DecimalField
+from app.web.core.scalar_fields import DecimalField
 
 _AGGREGATE = re.compile(
     r"(count|sum|avg|min|max)\( ?(distinct )?(\*|[\w`. ]{1,140})\)(?: as [`'\"]?(\w{1,60})[`'\"]?)?", re.IGNORECASE

@@ -18,8 +18,8 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import LEAD, TICKET, DocType
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import active_users, name_of, refuse_limited_key
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
 from app.web.records import assignment_actions
 from app.web.records.form_page import roles_offered

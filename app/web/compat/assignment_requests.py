@@ -19,7 +19,7 @@ from app.web.compat.filters import parse_filters
 from app.web.compat.references import REFERENCE_TARGETS
 from app.web.compat.responses import CompatError, DuplicateError
 from app.web.compat.users import refuse_limited_key
-from app.web.core.gate import current_viewer
+from app.web.core.fab_access import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.workday import requests
 

@@ -11,8 +11,8 @@ from app.domain.notice_batches import one_notice_each
 from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one, refuse_unreached
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one, refuse_unreached
 
 
 class ModuleAccess:

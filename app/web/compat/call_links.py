@@ -7,7 +7,7 @@ from typing import Any
 from app import access
 from app.domain import call_outcomes
 from app.extensions import db
-from app.web.core.gate import current_viewer
+from app.web.core.fab_access import current_viewer
 
 
 def link_to_record(call: Any, record: Any) -> None:

@@ -22,8 +22,8 @@ from app.web.compat.documents import fetch_documents
 from app.web.compat.filters import parse_filters
 from app.web.compat.html_text import html_to_text
 from app.web.compat.notes import write_note
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 

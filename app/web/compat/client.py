@@ -23,8 +23,8 @@ from app.web.compat.list_query import field_names, parse_list_request, requested
 from app.web.compat.memory_lists import MemoryDocType, matching, with_fields
 from app.web.compat.picklists import PICKLISTS
 from app.web.compat.responses import CompatError, Envelope
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.record_table import ListQuery
 from app.web.core.replica_lists import from_replica
 
@@ -317,7 +317,7 @@ def refuse_stale(stored: dict[str, Any], expected_modified: Any, viewer: Viewer)
         return
     if not isinstance(expected_modified, str) or (
         expected_modified != stored["modified"]
-        and moments.span(expected_modified, viewer)[0] != moments.span(stored["modified"], viewer)[0]
+        and moments.parse_span(expected_modified, viewer)[0] != moments.parse_span(stored["modified"], viewer)[0]
     ):
         raise Conflict(_("The document was changed after you opened it. Please refresh to get the latest version."))
 

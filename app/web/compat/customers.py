@@ -16,7 +16,7 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, CUSTOMER, LEAD, TICKET, DocType
 from app.web.compat.documents import fetch_document, fetch_documents
 from app.web.compat.filters import parse_filters
-from app.web.core.gate import current_viewer
+from app.web.core.fab_access import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import find_record
 from app.web.core.text_search import matching

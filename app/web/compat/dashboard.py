@@ -31,8 +31,8 @@ from app.web.compat.figures import (
 from app.web.compat.lists import search_documents
 from app.web.compat.periods import parse_period, point_labels
 from app.web.compat.users import name_of
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 
 
 def get_dashboard(arguments: Arguments) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from app.web.compat.list_options import ListOptions
 from app.web.compat.list_query import field_names
 from app.web.compat.memory_lists import MemoryDocType
 from app.web.compat.responses import CompatError
-from app.web.core.gate import current_viewer
+from app.web.core.fab_access import current_viewer
 
 #: The predecessor's permission -> our verb.
 _VERBS = {"read": "read", "select": "read", "write": "write", "create": "create", "delete": "delete"} | {

@@ -18,8 +18,8 @@ from app.web.compat.html_text import html_to_text
 from app.web.compat.references import REFERENCE_TARGETS
 from app.web.compat.responses import CompatError
 from app.web.core.date_fields import DateField, DateTimeField
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Field, Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.personal_fields import PhoneField
 from app.web.core.reference_fields import MasterField
 

@@ -9,8 +9,8 @@ from flask_babel import gettext as _
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Field, Viewer
-from app.web.core.gate import current_viewer
 from app.web.records.calls import CallScreen
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from app.domain.figure_counts import change, group_count, if_so, mean, rate, series_of, sum_each
+from app.domain.figure_counts import change, group_count, mean, rate, series_of, sum_each, when
 from app.domain.figures import CONVERTED, MISSED, NOT_PICKED, TICKET_REPLY
 from app.domain.periods import Period
 from app.domain.tasks import OPEN, PRIORITIES
@@ -39,7 +39,7 @@ class Scope:
 
 def _sum_each(record: Any, parts: dict[str, ColumnElement[bool]], *conditions: ColumnElement[bool]) -> dict[str, int]:
     """How many of the rows match each part."""
-    return sum_each(db.session(), record, {name: if_so(part) for name, part in parts.items()}, *conditions)
+    return sum_each(db.session(), record, {name: when(part) for name, part in parts.items()}, *conditions)
 
 
 def _count_by(column: Any, conditions: tuple[ColumnElement[bool], ...]) -> list[tuple[Any, int]]:
@@ -129,7 +129,7 @@ def account_counts(scope: Scope) -> dict[str, int]:
 def mean_reply_seconds(scope: Scope) -> float | None:
     """Mean seconds to the first reply of tickets created in the period; None when none has a reply."""
     is_replied = Ticket.replied_on.is_not(None)
-    parts = {"seconds": if_so(is_replied, TICKET_REPLY), "count": if_so(is_replied)}
+    parts = {"seconds": when(is_replied, TICKET_REPLY), "count": when(is_replied)}
     sums = sum_each(db.session(), Ticket, parts, *scope.created)
     return mean(sums["seconds"], sums["count"])
 

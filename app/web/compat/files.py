@@ -18,8 +18,8 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.records import record_files, uploads
 from app.web.records.uploads import Upload
 
@@ -39,7 +39,7 @@ def upload(arguments: Arguments) -> dict[str, Any]:
     if arguments.text("doctype", "") or arguments.text("docname", ""):
         return _attached(arguments)
     viewer.person.refuse_unless("Messages", "create")
-    kept = uploads.take(_sent(arguments), viewer)
+    kept = uploads.store_upload(_sent(arguments), viewer)
     url = BASE + uploads.token_of(kept, viewer)
     return {"name": kept.digest[:10], "file_name": kept.name, "file_url": url, "is_private": 1, "file_size": kept.size}
 
@@ -52,7 +52,7 @@ def _attached(arguments: Arguments) -> dict[str, Any]:
         text = _("Files can be attached to: %(names)s.", names=", ".join(_KINDS))
         raise RuleBroken(text, "doctype")
     row = client.get_record(DOCTYPES[doctype], name, "read")
-    made, _is_new = record_files.take(record_files.place_of(kind, row.id, viewer), _sent(arguments), viewer)
+    made, _is_new = record_files.attach(record_files.place_of(kind, row.id, viewer), _sent(arguments), viewer)
     return attachment_document(made, viewer) | {"attached_to_doctype": doctype, "attached_to_name": name}
 
 

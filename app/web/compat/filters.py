@@ -23,7 +23,7 @@ from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
 from app.web.core.custom_columns import CustomColumn
 from app.web.core.date_fields import DateField, DateTimeField
-from app.web.core.fields import Field, Viewer, clean_text, few
+from app.web.core.fields import Field, Viewer, clean_text, limit_values
 from app.web.core.languages import translate_text
 from app.web.core.personal_fields import NameField, PhoneField, SecretField
 from app.web.core.record_table import COUNT_CAP
@@ -212,7 +212,9 @@ def _compared(field: Field, each: Filter, viewer: Viewer) -> ColumnElement[bool]
         raise _unsuitable(each)
     if op == "in":
         with _refusing(each):
-            values = few(each.value if isinstance(each.value, list) else str(each.value).split(","), each.field)
+            values = limit_values(
+                each.value if isinstance(each.value, list) else str(each.value).split(","), each.field
+            )
         if "in" not in field.operators or None in values or "" in values or _has_own_text(field):
             return or_(false(), *[_compared(field, each._replace(operator="=", value=one), viewer) for one in values])
         with _refusing(each):
@@ -254,14 +256,14 @@ def _moment_condition(field: Field, each: Filter, viewer: Viewer) -> ColumnEleme
     if operator == "in":
         values = each.value if isinstance(each.value, list) else str(each.value)[:4000].split(",")
         with _refusing(each):
-            few(values, each.field)
+            limit_values(values, each.field)
         return or_(false(), *[_moment_condition(field, Filter(each.field, "=", one), viewer) for one in values])
     if each.value in (None, ""):
         if operator != "=":
             raise _unsuitable(each)
         missing: ColumnElement[bool] = column.is_(None)
         return missing
-    start, end = moments.span(each.value, viewer)
+    start, end = moments.parse_span(each.value, viewer)
     if operator == "=":
         return and_(column >= start, column < end)
     last = start if moments.is_day(each.value) else None  # up to a date is up to its midnight, as in the predecessor
@@ -276,11 +278,11 @@ def _span(each: Filter, viewer: Viewer) -> tuple[Any, Any]:
         return moments.bounds(*moments.named_span(str(each.value), viewer), viewer)
     if each.operator == "between":
         first, last = _ends(each.value)
-        return moments.span(first, viewer)[0], moments.span(last, viewer)[1]
+        return moments.parse_span(first, viewer)[0], moments.parse_span(last, viewer)[1]
     text = str(each.value)[:40]
     if not text.endswith("%"):
         raise _unsuitable(each)
-    return moments.span(text.rstrip("%").rstrip(), viewer)
+    return moments.parse_span(text.rstrip("%").rstrip(), viewer)
 
 
 # --- names and assignees
@@ -299,7 +301,7 @@ def _name_condition(doctype: DocType, each: Filter, viewer: Viewer) -> ColumnEle
     if operator in ("between", "timespan"):
         raise _unsuitable(each)
     with _refusing(each):
-        values = few(each.value if isinstance(each.value, list) else [each.value], "name")
+        values = limit_values(each.value if isinstance(each.value, list) else [each.value], "name")
         names = [clean_text(one, "name", 140) or "" for one in values]
     if operator in ("=", "in"):
         return _named(doctype, names, viewer)

@@ -17,7 +17,7 @@ from app.web.compat.doctypes import CUSTOMER, LEAD
 from app.web.compat.field_lists import describe_fields
 from app.web.compat.responses import CompatError
 from app.web.compat.statuses import find_status_id, first_status_id
-from app.web.core.gate import current_viewer
+from app.web.core.fab_access import current_viewer
 
 #: Arguments that can name a lead.
 NAME_ARGUMENTS = ("lead_name", "lead", "name", "docname")

@@ -21,8 +21,8 @@ from app.web.compat.memory_lists import MemoryDocType, matching
 from app.web.compat.responses import CompatError
 from app.web.compat.users import name_of
 from app.web.core import text_search
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 
 #: DocType name -> the default columns of its list.

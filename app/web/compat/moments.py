@@ -29,7 +29,7 @@ def is_day(value: Any) -> bool:
     return found is not None and found["minute"] is None and found["zone"] is None
 
 
-def span(value: Any, viewer: Viewer) -> tuple[datetime, datetime]:
+def parse_span(value: Any, viewer: Viewer) -> tuple[datetime, datetime]:
     """From a moment until the end of what its text names: a day, a minute, a second, or less. Raises CompatError."""
     text = str(value).strip()[:40]
     found = _MOMENT.fullmatch(text)

@@ -16,8 +16,8 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.assignment import role_members
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import active_users, name_of, refuse_limited_key
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 
 #: The modules of the predecessor's permission matrix.
 MODULES = ("Dashboard", "Tickets", "Leads", "Customers", "Support Pages", "Notes", "Tasks", "Call Logs")

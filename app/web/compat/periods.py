@@ -24,7 +24,7 @@ def parse_period(arguments: Arguments, viewer: Viewer) -> Period:
     names = {"daily": periods.TODAY, "weekly": periods.WEEK}
     if view not in names:
         raise CompatError(417, _("The view must be daily, weekly, monthly or custom."))
-    return periods.named(names[view], viewer.now, viewer.zone)
+    return periods.named_period(names[view], viewer.now, viewer.zone)
 
 
 def _custom_period(arguments: Arguments, viewer: Viewer) -> Period:

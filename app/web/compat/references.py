@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, false, not_, or_
 
 from app.domain.base import RuleBroken, kind_of_number
 from app.models import Customer, Lead, Ticket
-from app.web.core.fields import Field, Viewer, few
+from app.web.core.fields import Field, Viewer, limit_values
 from app.web.core.reference_fields import find_record
 
 
@@ -56,7 +56,7 @@ class _ReferenceField(Field):
             return not_(is_null) if raw is False else is_null
         if op not in self.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
-        values = few(raw if isinstance(raw, list) else [raw], self.name)
+        values = limit_values(raw if isinstance(raw, list) else [raw], self.name)
         matches = or_(false(), *[self._equals(str(value)) for value in values])
         return not_(matches) if op == "neq" else matches
 

@@ -13,8 +13,8 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken
-from app.web.core import remarks
-from app.web.core.gate import json_answer, refusal
+from app.web.core import save_warnings
+from app.web.core.fab_access import json_answer, refusal
 from app.web.core.languages import translate_text
 
 #: Status -> exc_type, which the predecessor's clients look at.
@@ -63,7 +63,7 @@ def success_response(result: Any) -> Response:
     """200 with the method's result, and a warning that names the fields that were sent but not kept."""
     envelope = result if isinstance(result, Envelope) else Envelope("data" if is_version_2() else "message", result)
     body: dict[str, Any] = {envelope.key: envelope.result, **envelope.more}
-    texts = remarks.taken()
+    texts = save_warnings.pop_all()
     if names := g.get("ignored_fields"):
         texts.append(_("These fields were not saved: %(names)s.", names=", ".join(sorted(names))))
     if texts:

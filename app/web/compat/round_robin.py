@@ -17,8 +17,8 @@ from app.web.compat.assignment import active_users_by_role, refuse_unless_assign
 from app.web.compat.doctypes import LEAD, TICKET
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 
 
 def preview_next_assignment(arguments: Arguments) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from app.web.compat.responses import (
     success_response,
     to_compat_envelope,
 )
-from app.web.core.gate import REFUSABLE
+from app.web.core.fab_access import REFUSABLE
 from app.web.pages import errors
 
 compat = Blueprint("compat", __name__)

@@ -18,8 +18,8 @@ from app.web.compat.doctypes import CALL_LOG, LEAD, TICKET
 from app.web.compat.responses import CompatError, error_response
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
+from app.web.core.fab_access import current_viewer, json_answer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, json_answer
 from app.web.records import call_batches
 
 MAX_CALLS = 500
@@ -104,7 +104,7 @@ def _date_conditions(arguments: Arguments, viewer: Viewer) -> list[Any]:
     conditions = []
     for name in ("from_date", "to_date"):
         if name in arguments:
-            start, end = moments.span(arguments.text(name), viewer)
+            start, end = moments.parse_span(arguments.text(name), viewer)
             conditions.append(CallLog.started_on < end if name == "to_date" else CallLog.started_on >= start)
     return conditions
 

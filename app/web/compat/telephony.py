@@ -16,8 +16,8 @@ from app.models import CallLog, Customer, Lead, Ticket
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, CUSTOMER, LEAD, TICKET
-from app.web.core import typed_addresses
-from app.web.core.gate import current_viewer
+from app.web.core import contact_guesses
+from app.web.core.fab_access import current_viewer
 from app.web.records import call_cards, dial_targets
 
 _RECORDS: tuple[tuple[str, Any], ...] = (("lead", Lead), ("ticket", Ticket), ("customer", Customer))
@@ -84,7 +84,7 @@ def _refuse_choices(arguments: Arguments, viewer: Any) -> None:
         raise RuleBroken(text, "caller_id")
 
 
-def _target(arguments: Arguments, viewer: Any) -> dial_targets.Target:
+def _target(arguments: Arguments, viewer: Any) -> dial_targets.DialTarget:
     """Whom to call. Raises RuleBroken for a number that belongs to nobody whom the person sees."""
     if "reference_name" in arguments or "reference_docname" in arguments:
         named = arguments.first_text("reference_doctype", "doctype")
@@ -93,7 +93,7 @@ def _target(arguments: Arguments, viewer: Any) -> dial_targets.Target:
         kind = next(name for name, model in _RECORDS if isinstance(row, model))
         return dial_targets.find(kind, row.id)
     typed = arguments.first_text("to_number", "number", "mobile_no")
-    typed_addresses.refuse("voice", "to_number", viewer)  # an answer would tell whose number it is
+    contact_guesses.refuse("voice", "to_number", viewer)  # an answer would tell whose number it is
     number = phone.normalize(typed)
     for kind, model in _RECORDS:
         for name, column in dial_targets.NUMBERS.items():

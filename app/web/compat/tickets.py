@@ -26,8 +26,8 @@ from app.web.compat.notes import write_note
 from app.web.compat.responses import CompatError
 from app.web.compat.statuses import find_status_id, first_status_id, status_master
 from app.web.compat.timestamps import local_timestamp
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.record_table import ListQuery
 from app.web.records.task_inputs import chosen_tasks
 

@@ -27,8 +27,8 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CUSTOMER, LEAD, TICKET
 from app.web.compat.notes import write_note
 from app.web.compat.timestamps import local_timestamp
-from app.web.core import typed_addresses
-from app.web.core.gate import current_viewer
+from app.web.core import contact_guesses
+from app.web.core.fab_access import current_viewer
 from app.web.records.messages import peer_of, seen_by
 
 #: Messages of a record in one answer.
@@ -189,7 +189,7 @@ def _send(row: Any, column: str, arguments: Arguments, **content: Any) -> Messag
     records = dict.fromkeys(conversations.RECORDS) | ({column: row.id} if row is not None else {})
     peer = given if messages.clean_peer("whatsapp", given) else ""
     if peer:
-        typed_addresses.refuse("whatsapp", "to", viewer)
+        contact_guesses.refuse("whatsapp", "to", viewer)
     with access.as_system(db.session()) as session:
         peer = peer or (peer_of(session, "whatsapp", records) if row is not None else given)
         wish = Outgoing("whatsapp", peer, records=records, sees=seen_by(session, viewer), **content)

@@ -31,7 +31,7 @@ from app.web.core.form_fields import FormField
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
 from app.web.core.relation_fields import KeyField, ManyRelationField, RelatedRows, RelationField
-from app.web.core.typed_fields import DecimalField, EnumField
+from app.web.core.scalar_fields import DecimalField, EnumField
 
 
 def compile_table(view: type) -> RecordTable:

@@ -21,15 +21,15 @@ from app.domain.base import RuleBroken
 from app.domain.custom_fields import Definition, mask_name
 from app.domain.custom_values import Chosen, HasCustomFields, Retired
 from app.lib import numbers
-from app.lib.identity import is_masked
+from app.lib.identity_numbers import is_masked
 from app.lib.web_links import link_of
-from app.web.core import custom_catalog
+from app.web.core import custom_field_catalog
 from app.web.core.date_fields import DateField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer, clean_text, validated
 from app.web.core.filter_operators import NEGATED, compare, wants_empty
 from app.web.core.local_dates import written
 from app.web.core.record_pages import SORTED_BY
-from app.web.core.typed_fields import DecimalField
+from app.web.core.scalar_fields import DecimalField
 
 MAX_TEXT, MAX_LINK = 255, 500
 
@@ -294,7 +294,7 @@ def extended(view: Any, table: Any) -> Any:
     """The view's table with the custom fields of its record as of this request; the table itself without any."""
     if not issubclass(table.record, HasCustomFields):
         return table
-    catalog = custom_catalog.current()
+    catalog = custom_field_catalog.current()
     definitions = catalog.of(table.name)
     if not definitions:
         return table

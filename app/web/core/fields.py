@@ -19,8 +19,8 @@ from app.access import Person, PersonsCustomers
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.permissions import mask_of
-from app.lib import text
-from app.lib.identity import is_masked
+from app.lib import text_normalization
+from app.lib.identity_numbers import is_masked
 from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.lookups import Lookups
 from app.web.core.shipped_labels import shown_label
@@ -166,7 +166,7 @@ class Field:
         if op not in self.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         if op in ("in", "not_in"):
-            parts = few(raw if isinstance(raw, list) else str(raw).split(","), self.name)
+            parts = limit_values(raw if isinstance(raw, list) else str(raw).split(","), self.name)
             return self._any(op, [self.parse_filter(part, viewer) for part in parts])
         value = self.parse_filter(raw, viewer)
         if value is None and op not in ("eq", "neq"):
@@ -248,7 +248,7 @@ def converted(shown: Any, convert: Callable[[Any], Any]) -> Any:
     return shown if shown is None or isinstance(shown, str) else convert(shown)
 
 
-def few(values: list[Any], name: str) -> list[Any]:
+def limit_values(values: list[Any], name: str) -> list[Any]:
     """The values, if there are at most MAX_FILTER_VALUES. Raises RuleBroken."""
     if len(values) > MAX_FILTER_VALUES:
         raise RuleBroken(_("A filter takes at most %(most)s values.", most=MAX_FILTER_VALUES), name)
@@ -274,8 +274,8 @@ def clean_text(raw: Any, name: str, most: int, has_lines: bool = False) -> str |
 
 def _stored(typed: str, name: str, has_lines: bool) -> str:
     try:
-        return text.lines(typed) if has_lines else text.one_line(typed)
-    except text.UnstorableText:
+        return text_normalization.lines(typed) if has_lines else text_normalization.one_line(typed)
+    except text_normalization.UnstorableText:
         sentence = _("“%(name)s” has a character that can't be stored. Please remove it.", name=name)
         raise RuleBroken(sentence, name) from None
 

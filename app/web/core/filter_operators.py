@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, String, Text, and_, cast, false, func, or_
 
-from app.lib.text import APOSTROPHES, folded
+from app.lib.text_normalization import APOSTROPHES, folded
 
 #: Operators in words.
 OPERATOR_LABELS = {

@@ -27,9 +27,9 @@ from app.models import (
     TicketSubject,
     User,
 )
-from app.ops import held_objects
+from app.ops import loaded_objects
 from app.ops.database import address_of
-from app.web.core import custom_catalog
+from app.web.core import custom_field_catalog
 
 MASTERS = {
     "lead_status": LeadStatus,
@@ -77,7 +77,7 @@ class Lookups:
     #: Whether an account is on by which calls can be made.
     has_voice: bool = False
     #: The custom fields.
-    custom: custom_catalog.Catalog = field(default_factory=custom_catalog.Catalog)
+    custom: custom_field_catalog.Catalog = field(default_factory=custom_field_catalog.Catalog)
     #: Terms of the SLA clocks, with the office hours.
     terms: sla.SlaTerms = sla.NO_TERMS
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -107,12 +107,12 @@ class Lookups:
                 continue
             made = session.identity_map.get(identity_key(model, key))
             if made is None:
-                made = held_objects.hold(session, model, row)
+                made = loaded_objects.hold(session, model, row)
             found[model, key] = made
         return found
 
     @property
-    def office(self) -> office_hours.Office:
+    def office(self) -> office_hours.OfficeSchedule:
         """When the office is open."""
         return self.terms.office
 
@@ -154,7 +154,7 @@ def load_lookups(session: Session, version: int, zone: str) -> Lookups:
         if former is not None and former.custom.fields == lookups.custom.fields:
             lookups.custom = former.custom  # with the tables that were made for it
         _cache[key] = lookups
-    custom_catalog.use(lookups.custom)
+    custom_field_catalog.use(lookups.custom)
     return lookups
 
 
@@ -177,8 +177,8 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "quick_filters": setup.quick_filters,
                 "create_fields": setup.create_fields,
             }
-        fresh.brand = branding.note(current_app, brand.stored(session))
-        fresh.custom = custom_catalog.Catalog(custom_fields.load(session))
+        fresh.brand = branding.set_current(current_app, brand.stored(session))
+        fresh.custom = custom_field_catalog.Catalog(custom_fields.load(session))
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
     _add_people(fresh, users)

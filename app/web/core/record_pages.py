@@ -1,6 +1,6 @@
 """Pages, single rows and counts of a RecordTable, as statements that are finished once per person and shape.
 
-See app/access/finished.py for what may be kept, and how it can never show a row to who may not see it.
+See app/access/compiled_statements.py for what may be kept, and how it can never show a row to who may not see it.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _rows_by_value(table: RecordTable, session: Any, query: ListQuery, names: Na
         found = table.selection(names)[0].join(ids, ids.c.id == key)
         return found.order_by(*_turned([ids.c.value, ids.c.id], turned))
 
-    found = access.answer(session, access.Question(None, statement, _guarded(table, query)), {})
+    found = access.answer(session, access.CachedStatement(None, statement, _guarded(table, query)), {})
     if len(found) == query.size:
         return found
     if not found and query.offset:  # how many rows have a value is not known
@@ -188,7 +188,7 @@ def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> l
         ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted)
         if isinstance(ids, list):
             return _rows_of(asked, session, ids)
-    question = access.Question(asked.key, partial(asked.statement, person), _guarded(table, query))
+    question = access.CachedStatement(asked.key, partial(asked.statement, person), _guarded(table, query))
     return access.answer(session, question, asked.late)
 
 
@@ -205,10 +205,10 @@ def _rows_of(asked: _Asked, session: Any, ids: list[int]) -> list[Any]:
 
     order = "newest" if asked.query.newest else access.key_of(*asked.query.order)
     key = None if order is None else (asked.table, "ids", asked.names, len(ids), order)
-    return access.answer(session, access.Question(key, statement, _guarded(asked.table, asked.query)), late)
+    return access.answer(session, access.CachedStatement(key, statement, _guarded(asked.table, asked.query)), late)
 
 
-def one(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:
+def visible_row(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:
     """The raw row of this id if the person sees it, else None."""
     conditions = table.base_conditions()
     shape = access.shape_of(conditions)
@@ -218,7 +218,7 @@ def one(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:
         return query.where(table.record.id == bindparam("row", 0, type_=Integer), *shape.opened(conditions))
 
     name = None if shape.key is None else (table, "one", names, shape.key)
-    found = access.answer(session, access.Question(name, statement, _guarded(table)), {"row": key, **shape.late})
+    found = access.answer(session, access.CachedStatement(name, statement, _guarded(table)), {"row": key, **shape.late})
     return found[0] if found else None
 
 
@@ -238,7 +238,7 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
         return select(func.count()).select_from(few)
 
     name = None if shape.key is None else (table, "count", cap, shape.key)
-    question = access.Question(name, statement, _guarded(table, query))
+    question = access.CachedStatement(name, statement, _guarded(table, query))
     return int(access.answer(session, question, shape.late)[0][0] or 0)
 
 

@@ -149,7 +149,7 @@ class RecordTable:
 
     def one(self, session: Any, key: int, names: tuple[str, ...] | None = None) -> Any:
         """The raw row of this id if the person sees it, else None."""
-        return record_pages.one(self, session, key, names)
+        return record_pages.visible_row(self, session, key, names)
 
     def rows(self, session: Any, list_query: ListQuery, names: tuple[str, ...] | None = None) -> list[Any]:
         """One page of raw rows; at a deep offset the ids are paged on the index first."""

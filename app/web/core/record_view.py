@@ -20,9 +20,9 @@ from app.web.core import custom_columns
 from app.web.core.column_compiler import compile_table
 from app.web.core.declaration_checks import refuse_malformed, refuse_taken_module, refuse_unknown_names
 from app.web.core.declarations import pretty
+from app.web.core.fab_access import ModulePermissions
 from app.web.core.fields import Viewer
-from app.web.core.gate import ModulePermissions
-from app.web.core.merged import refuse_merged
+from app.web.core.merged_redirects import refuse_merged
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import RecordTable
 from app.web.core.registry import views_of

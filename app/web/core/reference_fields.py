@@ -15,7 +15,7 @@ from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Customer, CustomerAccount
 from app.web.core.fields import Field, Viewer
-from app.web.core.merged import where_numbers_went
+from app.web.core.merged_redirects import merged_numbers
 from app.web.core.personal_fields import initials
 from app.web.core.registry import screen_of
 from app.web.core.shipped_labels import shown_label
@@ -176,7 +176,7 @@ class RecordField(Field):
 
     def _why_not(self, text: str) -> str:
         """The sentence for a text that names no record that the person sees."""
-        for gone in where_numbers_went(self.record, [text]):
+        for gone in merged_numbers(self.record, [text]):
             kept = gone["merged_into"]["number"]
             return _("%(number)s was merged into %(kept)s. Please enter that one.", number=gone["number"], kept=kept)
         return _("There is no such record: %(value)s.", value=text[:60])

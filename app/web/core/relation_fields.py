@@ -15,7 +15,7 @@ from app.domain.base import RuleBroken
 from app.domain.permissions import mask_of
 from app.extensions import db
 from app.models import CORE_TABLES
-from app.web.core.fields import Field, Viewer, few
+from app.web.core.fields import Field, Viewer, limit_values
 from app.web.core.registry import registered, screen_of
 
 #: Rows that a pick-list offers at once.
@@ -296,13 +296,13 @@ class ManyRelationField(RelatedRows, Field):
     def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
         """The chosen objects, within the view's own filters. Raises RuleBroken for one that may not be chosen."""
         parts = raw if isinstance(raw, list) else [] if raw in (None, "") else [raw]
-        return [self.chosen(part, which) for part in few(parts, self.name)]
+        return [self.chosen(part, which) for part in limit_values(parts, self.name)]
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """Rows that have the related row of this id; of a list of ids, as in FAB, all of them."""
         if op not in self.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
-        parts = few(raw, self.name) if isinstance(raw, list) and raw else [raw]
+        parts = limit_values(raw, self.name) if isinstance(raw, list) and raw else [raw]
         load_objects(viewer, self.target, map(_key_of, parts))
         return and_(*[self._related_to(self.visible_id(part, viewer)) for part in parts])
 

@@ -18,12 +18,12 @@ from sqlalchemy.exc import DBAPIError
 import config
 from app import access
 from app.extensions import db
-from app.ops import database, gtids, measures, replicas
+from app.ops import database, gtids, process_metrics, replicas
 from app.ops.database_errors import Cause, cause_of, number_of
 from app.ops.gtids import COMMITTED, Position
 from app.ops.replicas import Primary, Replica, Replicas
 from app.ops.saved_positions import KEPT_SECONDS, SavedPositions
-from app.web.core.gate import current_viewer
+from app.web.core.fab_access import current_viewer
 from server_urls import database_place
 
 #: A replica that doesn't answer within this time is not waited for; the primary is asked instead.
@@ -52,7 +52,7 @@ def install(app: Flask, settings: config.Settings) -> None:
 def _replica(url: str, settings: config.Settings) -> Replica:
     engine = create_engine(url, **replicas.connection_options(config.engine_options(settings)))
     database.tune(engine, lambda: READ_SECONDS)
-    measures.watch(engine)
+    process_metrics.watch(engine)
     return Replica(database_place(url), engine, _watching(url))
 
 

@@ -12,18 +12,18 @@ from typing import Any
 from sqlalchemy import and_, case, inspect, or_
 
 from app import access
-from app.domain import former_names
+from app.domain import predecessor_names
 from app.domain.base import NUMBER_PREFIXES, kind_of_number
 from app.domain.search_columns import reversed_column
 from app.extensions import db
 from app.lib import phone
-from app.lib.identity import is_aadhaar, is_pan
-from app.lib.text import folded
+from app.lib.identity_numbers import is_aadhaar, is_pan
+from app.lib.text_normalization import folded
 from app.models import Customer, Lead, Message, Ticket
 from app.web.core import capped_counts, custom_search
 from app.web.core.fields import Field, TextField, Viewer, clean_text
 from app.web.core.filter_operators import begins, compare
-from app.web.core.merged import kept_of_number
+from app.web.core.merged_redirects import surviving_id
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.record_table import COUNT_CAP, RecordTable
 
@@ -58,9 +58,9 @@ def matching(record_table: RecordTable, typed: str, viewer: Viewer, most: int = 
 
 def matching_all(
     record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, most: int, enough: int | None = None
-) -> list[access.Asked]:
+) -> list[access.IndexLookup]:
     """What was found of several records, in two statements together; see `access.look_up`."""
-    asked = [access.Asked(table.record, parts(table, typed, viewer, most)) for table in record_tables]
+    asked = [access.IndexLookup(table.record, parts(table, typed, viewer, most)) for table in record_tables]
     searched = [each for each in asked if each.parts]
     access.look_up(db.session(), searched, most, enough)
     return asked
@@ -128,7 +128,7 @@ def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
         return [*former, column == text.upper(), column.endswith(f"-{int(text):05d}")]
     years = range(_FIRST_YEAR, viewer.now.year + 2) if is_serial and kind else ()
     if not years:
-        kept = kept_of_number(column.class_, text)
+        kept = surviving_id(column.class_, text)
         return [*former, column == text.upper()] + ([column.class_.id == kept] if kept is not None else [])
     return [
         *former,
@@ -141,7 +141,7 @@ def _by_former_name(record: Any, text: str) -> list[Any]:
     if record not in _KINDS or kind_of_number(text) != _KINDS[record]:
         return []
     with access.as_system(db.session()) as session:  # which of them the person sees is the list's own rule
-        ids = former_names.ids_of(session, record.__tablename__, text)
+        ids = predecessor_names.ids_of(session, record.__tablename__, text)
     return [record.id.in_(ids)] if ids else []
 
 

@@ -23,28 +23,28 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Board, FieldMask, ModulePermission, Role
 from app.web.core.fields import Viewer
-from app.web.dashboards import measure
+from app.web.dashboards import widget_data
 from app.web.dashboards.board_list import offered_audiences
 from app.web.dashboards.widget_kinds import (
     Breakdown,
     HeatMap,
-    Mean,
-    Number,
+    MeanWidget,
+    NumberWidget,
     PeopleBars,
     PeopleTable,
-    Rate,
+    RateWidget,
     ReferralTable,
-    Steps,
-    Trend,
+    StepsWidget,
+    TrendWidget,
 )
 from app.web.dashboards.widgets import CATALOG, PAGES
 
 #: What a kind of widget is called.
 KINDS: dict[Any, Any] = {
-    **dict.fromkeys((Number, Rate, Mean), _l("Figure")),
-    **dict.fromkeys((Steps, Breakdown, PeopleBars), _l("Bars")),
+    **dict.fromkeys((NumberWidget, RateWidget, MeanWidget), _l("Figure")),
+    **dict.fromkeys((StepsWidget, Breakdown, PeopleBars), _l("Bars")),
     **dict.fromkeys((PeopleTable, ReferralTable), _l("Table")),
-    Trend: _l("Line chart"),
+    TrendWidget: _l("Line chart"),
     HeatMap: _l("Heat map"),
 }
 #: Size -> its short name and its name.
@@ -53,7 +53,7 @@ Cards = list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
-class Draft:
+class BoardInput:
     """A board as the form shows it, saved or not."""
 
     label: str = ""
@@ -68,28 +68,28 @@ class Draft:
     focus: tuple[int, str] = (-1, "")
 
 
-def of_page(name: str, viewer: Viewer) -> Draft:
+def of_page(name: str, viewer: Viewer) -> BoardInput:
     """A draft with the cards of a page of the product; of an unknown one without any."""
     page = next((each for each in PAGES if each.name == name), None)
     if page is None:
-        return Draft()
-    return Draft(origin=page.name, cards=_cards_of(page.widgets, viewer))
+        return BoardInput()
+    return BoardInput(origin=page.name, cards=_cards_of(page.widgets, viewer))
 
 
 def _cards_of(names: Iterable[str], viewer: Viewer) -> Cards:
-    visible = measure.visible_widgets(CATALOG, names, viewer)
+    visible = widget_data.visible_widgets(CATALOG, names, viewer)
     return [(name, min(size for size in boards.SIZES if size >= each.size)) for name, each in visible.items()]
 
 
-def of_board(board: Board, is_home: bool) -> Draft:
+def of_board(board: Board, is_home: bool) -> BoardInput:
     """A board as it is stored."""
     given = {"role": board.role_id, "team": board.manager_id}.get(board.audience)
     audience = f"{board.audience}-{given}" if given else "me"
     cards = [(name, size) for name, size in board.layout]
-    return Draft(board.label, audience, is_home, board.origin, board.version, cards)
+    return BoardInput(board.label, audience, is_home, board.origin, board.version, cards)
 
 
-def of_form(form: MultiDict[str, str]) -> Draft:
+def of_form(form: MultiDict[str, str]) -> BoardInput:
     """What was sent. Raises RuleBroken for cards without a size."""
     names, sizes = form.getlist("card"), form.getlist("size")
     if len(names) != len(sizes) or len(names) > 2 * boards.MAX_CARDS:
@@ -98,7 +98,7 @@ def of_form(form: MultiDict[str, str]) -> Draft:
         (name, int(size) if size.isascii() and size.isdigit() and len(size) < 4 else 0)
         for name, size in zip(names, sizes, strict=True)
     ]
-    return Draft(
+    return BoardInput(
         form.get("label", ""),
         form.get("audience", "me"),
         bool(form.get("home")),
@@ -108,7 +108,7 @@ def of_form(form: MultiDict[str, str]) -> Draft:
     )
 
 
-def changed(draft: Draft, what: str, viewer: Viewer) -> Draft:
+def changed(draft: BoardInput, what: str, viewer: Viewer) -> BoardInput:
     """The draft after a button that saves nothing: up:2, down:2, remove:2, add, reset or look. Raises RuleBroken."""
     verb, _colon, number = what.partition(":")
     cards, place = list(draft.cards), parse_id(number) or 0
@@ -126,7 +126,7 @@ def changed(draft: Draft, what: str, viewer: Viewer) -> Draft:
     return draft
 
 
-def _with_card(draft: Draft, name: str, viewer: Viewer) -> Draft:
+def _with_card(draft: BoardInput, name: str, viewer: Viewer) -> BoardInput:
     if not name:
         raise RuleBroken(_("Please choose a card to add."), "add")
     if name in dict(draft.cards):
@@ -137,7 +137,7 @@ def _with_card(draft: Draft, name: str, viewer: Viewer) -> Draft:
     return replace(draft, cards=[*draft.cards, *added], focus=(len(draft.cards), "up"))
 
 
-def values_of(draft: Draft, viewer: Viewer) -> dict[str, Any]:
+def values_of(draft: BoardInput, viewer: Viewer) -> dict[str, Any]:
     """What `boards.save` takes. Raises RuleBroken, and Denied for an audience to which the person may not give it."""
     kind, _dash, number = draft.audience.partition("-")
     key = parse_id(number)
@@ -157,11 +157,11 @@ def values_of(draft: Draft, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def offered_cards(draft: Draft, viewer: Viewer) -> list[tuple[str, list[tuple[str, str]]]]:
+def offered_cards(draft: BoardInput, viewer: Viewer) -> list[tuple[str, list[tuple[str, str]]]]:
     """[(page, [(name, label)])] of the cards that can be added; each under the first page that has it."""
     taken, found = set(dict(draft.cards)), []
     for page in PAGES:
-        names = [name for name in measure.visible_widgets(CATALOG, page.widgets, viewer) if name not in taken]
+        names = [name for name in widget_data.visible_widgets(CATALOG, page.widgets, viewer) if name not in taken]
         taken |= set(names)
         if names:
             found.append((str(page.label), [(name, f"{CATALOG[name].label} ({kind_of(name)})") for name in names]))
@@ -176,7 +176,7 @@ def kind_of(name: str) -> str:
 # --- who doesn't see a card
 
 
-def unseen(draft: Draft, viewer: Viewer) -> dict[str, list[str]]:
+def unseen(draft: BoardInput, viewer: Viewer) -> dict[str, list[str]]:
     """Card -> the roles of readers to whom it isn't shown, because they don't see what it counts."""
     kind, _dash, number = draft.audience.partition("-")
     key, names = parse_id(number), [name for name, _size in draft.cards if name in CATALOG]
@@ -187,7 +187,7 @@ def unseen(draft: Draft, viewer: Viewer) -> dict[str, list[str]]:
         holders = {frozenset({key})} if kind == "role" else _role_sets(session, key)
         readers = [(words, replace(viewer, person=person)) for words, person in _readers(session, holders)]
     for words, reader in readers:
-        seen = measure.visible_widgets(CATALOG, names, reader)
+        seen = widget_data.visible_widgets(CATALOG, names, reader)
         for name in names:
             if name not in seen:
                 found.setdefault(name, []).append(words)

@@ -19,7 +19,7 @@ BASE = "/dashboard/boards/"
 
 
 @dataclass(frozen=True)
-class Listed:
+class BoardTab:
     """A board in the tabs."""
 
     id: int
@@ -52,16 +52,16 @@ def may_change(board: Any, viewer: Viewer) -> bool:
     return bool(is_own or (board.audience != "me" and viewer.person.may("Settings", "write")))
 
 
-def boards_of(viewer: Viewer) -> list[Listed]:
+def boards_of(viewer: Viewer) -> list[BoardTab]:
     """The boards for the person's tabs, by name: their own, and those given to them. Cached as saved views are."""
     return _cache.of(viewer)
 
 
-def _load(viewer: Viewer) -> list[Listed]:
+def _load(viewer: Viewer) -> list[BoardTab]:
     mine = select(Role.id).where(Role.name.in_(sorted(viewer.person.roles)))
     home = select(func.min(BoardHome.role_id)).where(BoardHome.board_id == Board.id, BoardHome.role_id.in_(mine))
     query = select(Board.id, Board.label, home.scalar_subquery()).order_by(Board.label, Board.id)
-    return [Listed(*row) for row in db.session.execute(query)]
+    return [BoardTab(*row) for row in db.session.execute(query)]
 
 
 _cache = PersonCache(_load)

@@ -16,11 +16,11 @@ from app.domain import boards
 from app.domain.base import Conflict
 from app.extensions import db
 from app.models import Board, BoardHome
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.dashboards import board_form, board_list, pdf, shown
+from app.web.dashboards import board_form, board_list, page_parts, pdf
 from app.web.dashboards import filters as url_filters
-from app.web.dashboards.board_form import Draft
+from app.web.dashboards.board_form import BoardInput
 from app.web.dashboards.board_list import BASE
 from app.web.dashboards.widgets import CATALOG, PAGES
 from app.web.pages.refusals import refuse_as_page
@@ -41,7 +41,7 @@ class BoardsView(ModulePermissions, BaseView):
     def show(self, key: int) -> Any:
         """A board, as far as the reader sees its cards."""
         viewer = current_viewer()
-        context = shown.board_page(_found(key), url_filters.parse(viewer), viewer)
+        context = page_parts.board_page(_found(key), url_filters.parse(viewer), viewer)
         return self.render_template("dashboards/board.html", **context)
 
     @expose("/<int:key>.pdf")
@@ -51,7 +51,7 @@ class BoardsView(ModulePermissions, BaseView):
     def paper(self, key: int) -> Any:
         """A board as PDF, with the same arguments."""
         viewer = current_viewer()
-        return pdf.answer(shown.board_page(_found(key), url_filters.parse(viewer), viewer), f"board-{key}", viewer)
+        return pdf.answer(page_parts.board_page(_found(key), url_filters.parse(viewer), viewer), f"board-{key}", viewer)
 
     @expose("/new", methods=["GET", "POST"])
     @has_access
@@ -92,7 +92,7 @@ class BoardsView(ModulePermissions, BaseView):
         return redirect("/dashboard/")
 
     def _sent(self, board: Board | None, viewer: Viewer) -> Any:
-        draft, key = Draft(), None if board is None else board.id
+        draft, key = BoardInput(), None if board is None else board.id
         try:
             draft = board_form.of_form(request.form)
             what = request.form.get("do", "save")
@@ -114,7 +114,7 @@ class BoardsView(ModulePermissions, BaseView):
     def _form(
         self,
         board: Board | None,
-        draft: Draft,
+        draft: BoardInput,
         viewer: Viewer,
         sentence: str = "",
         errors: dict[str, list[str]] | None = None,
@@ -166,7 +166,7 @@ def _is_home(board: Board) -> bool:
     return db.session.execute(select(BoardHome.role_id).where(BoardHome.board_id == board.id)).first() is not None
 
 
-def _told(draft: Draft, viewer: Viewer) -> str:
+def _told(draft: BoardInput, viewer: Viewer) -> str:
     """That it was saved, and which cards some readers don't see."""
     unseen = board_form.unseen(draft, viewer)
     text = str(_("Board “%(name)s” saved.", name=" ".join(draft.label.split())))

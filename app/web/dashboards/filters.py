@@ -95,7 +95,7 @@ def parse(viewer: Viewer, default_who: str = "", page: str = "") -> Filters:
     if name == periods.CUSTOM:
         period = periods.between(given.get("from", ""), given.get("to", ""), viewer.zone)
     else:
-        period = periods.named(name, viewer.now, viewer.zone)
+        period = periods.named_period(name, viewer.now, viewer.zone)
     everybody = "" if viewer.person.reach("Dashboard") is None else REACH
     who = given.get("who") or default_who or everybody
     people = people_of(who, viewer)

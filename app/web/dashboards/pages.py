@@ -12,9 +12,9 @@ from sqlalchemy import select
 from app.domain.base import NotFound
 from app.extensions import db
 from app.models import Board
+from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import ModulePermissions, current_viewer
-from app.web.dashboards import board_list, call_export, pdf, shown
+from app.web.dashboards import board_list, call_export, page_parts, pdf
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.widgets import PAGES
@@ -39,7 +39,7 @@ class DashboardView(ModulePermissions, BaseView):
         home = board_list.home_of(viewer)
         board = None if home is None else db.session.scalars(select(Board).where(Board.id == home)).first()
         if board is not None:
-            context = shown.board_page(board, url_filters.parse(viewer), viewer)
+            context = page_parts.board_page(board, url_filters.parse(viewer), viewer)
             return self.render_template("dashboards/board.html", **context)
         return self._page("analytics" if board_list.sees_others(viewer.person) else "mine", viewer)
 
@@ -77,14 +77,14 @@ class DashboardView(ModulePermissions, BaseView):
 def _context(name: str, viewer: Viewer) -> dict[str, Any]:
     """What a page shows. Raises NotFound where it has nothing for the viewer."""
     page = next(each for each in PAGES if each.name == name)
-    if not shown.may_open(page, viewer):
+    if not page_parts.may_open(page, viewer):
         raise NotFound(_("This dashboard shows records that your role doesn't see."))
     default_who = str(viewer.person.id) if name == "mine" else ""
-    return shown.standard_page(page, url_filters.parse(viewer, default_who, name), viewer)
+    return page_parts.standard_page(page, url_filters.parse(viewer, default_who, name), viewer)
 
 
 def _files(name: str, filters: Filters, viewer: Viewer) -> list[tuple[str, str]]:
     """(label, address) of the files of a page."""
     if name != "calls" or not call_export.may_export(viewer):
         return []
-    return [(kind.upper(), filters.address(f"{shown.BASE}calls/monthly.{kind}")) for kind in ("xlsx", "csv")]
+    return [(kind.upper(), filters.address(f"{page_parts.BASE}calls/monthly.{kind}")) for kind in ("xlsx", "csv")]

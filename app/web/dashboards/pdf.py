@@ -12,9 +12,9 @@ from app.domain import audit
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
-from app.web.core.paper import LINE, PAD, SIZE, TITLE, Paper, new_pdf
-from app.web.dashboards.drawing import Drawn
-from app.web.records import brand_head
+from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
+from app.web.dashboards.rendering import Drawn
+from app.web.records import pdf_letterhead
 
 #: Points of the heading of a part; numbers in a row; millimetres between parts, and of a line chart.
 _HEADING, _ACROSS, _GAP, _CHART = 10, 4, 5.0, 38.0
@@ -43,9 +43,9 @@ def document(context: dict[str, Any], viewer: Viewer) -> bytes:
     """The PDF of what the page shows; `context`: that of shown.standard_page or shown.board_page."""
     cards: list[Drawn] = context.get("cards") or [*context["numbers"], *context["parts"]]
     parts = [each for each in cards if each["kind"] != "number"]
-    sheet = _Sheet(Paper(new_pdf(any(len(each["columns"]) > 12 for each in parts))))
+    sheet = _Sheet(PdfPages(new_pdf(any(len(each["columns"]) > 12 for each in parts))))
     sheet.paper.pdf.set_title(str(context["title"]))
-    brand_head.draw(sheet.paper, viewer.lookups.brand)
+    pdf_letterhead.draw(sheet.paper, viewer.lookups.brand)
     sheet.paper.write(str(context["title"]), TITLE)
     compared = _("compared with %(dates)s", dates=context["compared"])
     sheet.paper.write(f"{context['who_words']}, {context['dates']}; {compared}", SIZE)
@@ -60,7 +60,7 @@ def document(context: dict[str, Any], viewer: Viewer) -> bytes:
 class _Sheet:
     """Draws cards one below the other, page by page."""
 
-    def __init__(self, paper: Paper) -> None:
+    def __init__(self, paper: PdfPages) -> None:
         self.paper, self.pdf = paper, paper.pdf
 
     def need(self, height: float) -> bool:

@@ -15,7 +15,7 @@ from app.models import CallLog, Lead, Task, Ticket
 from app.web.core.fields import Viewer, span
 from app.web.core.reference_fields import person_card
 from app.web.dashboards.filters import Filters
-from app.web.dashboards.measure import kinds_of_people
+from app.web.dashboards.widget_data import kinds_of_people
 from app.web.dashboards.widget_kinds import MAX_BARS
 
 

@@ -42,7 +42,7 @@ class Widget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneFigure(Widget):
+class SingleFigureWidget(Widget):
     """What shows a single figure."""
 
     name: str
@@ -54,7 +54,7 @@ class OneFigure(Widget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number(OneFigure):
+class NumberWidget(SingleFigureWidget):
     """One figure: a count, or a sum of seconds."""
 
     FIGURES: ClassVar[tuple[str, ...]] = ("name",)
@@ -62,7 +62,7 @@ class Number(OneFigure):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rate(Widget):
+class RateWidget(Widget):
     """How many percent of the whole are the part."""
 
     FIGURES: ClassVar[tuple[str, ...]] = ("part", "whole")
@@ -72,7 +72,7 @@ class Rate(Widget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mean(Widget):
+class MeanWidget(Widget):
     """Seconds by how many rows they were summed over."""
 
     FIGURES: ClassVar[tuple[str, ...]] = ("seconds", "count")
@@ -82,7 +82,7 @@ class Mean(Widget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps(Widget):
+class StepsWidget(Widget):
     """Several figures beside each other: a funnel, or parts of a whole."""
 
     names: tuple[str, ...]
@@ -96,7 +96,7 @@ class Steps(Widget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Breakdown(OneFigure):
+class Breakdown(SingleFigureWidget):
     """The rows of a figure by a column."""
 
     column: Any
@@ -108,7 +108,7 @@ class Breakdown(OneFigure):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trend(Widget):
+class TrendWidget(Widget):
     """Figures over the points of the period."""
 
     names: tuple[str, ...]
@@ -126,7 +126,7 @@ class Trend(Widget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeatMap(OneFigure):
+class HeatMap(SingleFigureWidget):
     """A figure by weekday and hour."""
 
     size: int = 12

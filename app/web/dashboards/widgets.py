@@ -14,14 +14,14 @@ from app.web.dashboards.widget_kinds import (
     MAX_BARS,
     Breakdown,
     HeatMap,
-    Mean,
-    Number,
+    MeanWidget,
+    NumberWidget,
     PeopleBars,
     PeopleTable,
-    Rate,
+    RateWidget,
     ReferralTable,
-    Steps,
-    Trend,
+    StepsWidget,
+    TrendWidget,
     Widget,
 )
 from app.web.records.call_fields import STATUS_WORDS
@@ -29,12 +29,12 @@ from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.figure_labels import LABELS
 
 
-def _number(name: str, help_: Any = None) -> Number:
-    return Number(name=name, label=LABELS[name], help=help_)
+def _number(name: str, help_: Any = None) -> NumberWidget:
+    return NumberWidget(name=name, label=LABELS[name], help=help_)
 
 
-def _breach(late: str, whole: str) -> Rate:
-    return Rate(part=late, whole=whole, label=LABELS[late], help=_("Of those created with an SLA clock."))
+def _breach(late: str, whole: str) -> RateWidget:
+    return RateWidget(part=late, whole=whole, label=LABELS[late], help=_("Of those created with an SLA clock."))
 
 
 _MOST = _("At most %(most)s people: those with the most.", most=MAX_BARS)
@@ -46,14 +46,14 @@ CATALOG: dict[str, Widget] = {
     "accounts_opened": _number("accounts_opened"),
     "accounts_activated": _number("accounts_activated"),
     "leads_taken": _number("leads_taken", _("Given to the person, or created by them, in the period.")),
-    "conversion": Rate(
+    "conversion": RateWidget(
         part="leads_converted",
         whole="leads",
         label=_("Conversion rate"),
         help=_("Of the leads created: those whose account is opened or activated now."),
     ),
-    "lead_reply": Mean(seconds="lead_reply_seconds", count="leads_contacted", label=LABELS["lead_reply_seconds"]),
-    "lead_funnel": Steps(
+    "lead_reply": MeanWidget(seconds="lead_reply_seconds", count="leads_contacted", label=LABELS["lead_reply_seconds"]),
+    "lead_funnel": StepsWidget(
         names=("leads", "leads_contacted", "leads_converted", "leads_lost"),
         label=_("From lead to account"),
         is_funnel=True,
@@ -70,13 +70,13 @@ CATALOG: dict[str, Widget] = {
     # tickets
     "tickets": _number("tickets"),
     "tickets_resolved": _number("tickets_resolved"),
-    "resolution": Rate(
+    "resolution": RateWidget(
         part="tickets_ended",
         whole="tickets",
         label=_("Resolution rate"),
         help=_("Of the tickets created: those that are resolved or closed now."),
     ),
-    "ticket_reply": Mean(
+    "ticket_reply": MeanWidget(
         seconds="ticket_reply_seconds", count="tickets_answered", label=LABELS["ticket_reply_seconds"]
     ),
     "tickets_by_status": Breakdown(
@@ -85,13 +85,13 @@ CATALOG: dict[str, Widget] = {
     "tickets_by_priority": Breakdown(
         name="tickets", column=Ticket.priority, filter="priority", label=_("Tickets by priority")
     ),
-    "created_trend": Trend(names=("leads", "tickets"), label=_("Leads and tickets created")),
+    "created_trend": TrendWidget(names=("leads", "tickets"), label=_("Leads and tickets created")),
     # tasks
     "tasks": _number("tasks"),
     "tasks_done": _number("tasks_done"),
     "tasks_done_late": _number("tasks_done_late", _("Done after they were due.")),
     "tasks_overdue": _number("tasks_overdue", _("Open and past their due time at this moment.")),
-    "completion": Rate(
+    "completion": RateWidget(
         part="tasks_completed",
         whole="tasks",
         label=_("Completion rate"),
@@ -113,7 +113,7 @@ CATALOG: dict[str, Widget] = {
     "talk_time_cold": _number("talk_seconds_cold"),
     "numbers": _number("numbers", _("Different numbers in the period.")),
     "numbers_new": _number("numbers_new", _("Numbers of which no call is known before.")),
-    "callback": Rate(part="calls_missed_returned", whole="calls_missed", label=_("Called back")),
+    "callback": RateWidget(part="calls_missed_returned", whole="calls_missed", label=_("Called back")),
     "calls_heat_map": HeatMap(name="calls", label=_("Calls by weekday and hour")),
     "calls_by_status": Breakdown(
         name="calls",
@@ -123,21 +123,21 @@ CATALOG: dict[str, Widget] = {
         options=CALL_STATUSES,
         label=_("Calls by status"),
     ),
-    "calls_trend": Trend(names=("calls_in", "calls_out"), label=_("Incoming and outgoing calls")),
+    "calls_trend": TrendWidget(names=("calls_in", "calls_out"), label=_("Incoming and outgoing calls")),
     # referrals
     "referred": _number("leads_referred"),
     "referred_converted": _number("leads_referred_converted"),
-    "referral_rate": Rate(
+    "referral_rate": RateWidget(
         part="leads_referred_converted",
         whole="leads_referred",
         label=_("Conversion of referred leads"),
     ),
-    "referral_share": Rate(
+    "referral_share": RateWidget(
         part="leads_referred_converted",
         whole="leads_converted",
         label=_("Referred among the converted"),
     ),
-    "referral_funnel": Steps(
+    "referral_funnel": StepsWidget(
         names=("leads", "leads_referred", "leads_referred_converted"),
         label=_("From lead to referred account"),
         is_funnel=True,
@@ -149,23 +149,25 @@ CATALOG: dict[str, Widget] = {
         master="lead_source",
         label=_("Referred leads by source"),
     ),
-    "referral_trend": Trend(names=("leads_referred", "leads_referred_converted"), label=_("Referred leads over time")),
+    "referral_trend": TrendWidget(
+        names=("leads_referred", "leads_referred_converted"), label=_("Referred leads over time")
+    ),
     "referral_table": ReferralTable(label=_("Who refers")),
     # SLA
     "lead_breach": _breach("lead_replies_late", "leads_with_sla"),
     "ticket_breach": _breach("ticket_replies_late", "tickets_with_sla"),
     "resolution_breach": _breach("ticket_resolutions_late", "tickets_with_sla"),
-    "late_trend": Trend(
+    "late_trend": TrendWidget(
         names=("lead_replies_late", "ticket_replies_late", "ticket_resolutions_late"), label=_("Missed due times")
     ),
-    "lead_replies": Steps(
+    "lead_replies": StepsWidget(
         names=("lead_replies_in_time", "lead_replies_late", "lead_replies_waiting"), label=_("First response to leads")
     ),
-    "ticket_replies": Steps(
+    "ticket_replies": StepsWidget(
         names=("ticket_replies_in_time", "ticket_replies_late", "ticket_replies_waiting"),
         label=_("First response to tickets"),
     ),
-    "ticket_resolutions": Steps(
+    "ticket_resolutions": StepsWidget(
         names=("tickets_ended_in_time", "ticket_resolutions_late"), label=_("Resolution of tickets")
     ),
     "late_by_priority": Breakdown(
@@ -175,13 +177,13 @@ CATALOG: dict[str, Widget] = {
     "messages_sent": _number("messages_sent"),
     "messages_failed": _number("messages_failed", _("Failed for good, or nobody knows whether they arrived.")),
     "messages_in": _number("messages_in"),
-    "answered": Rate(
+    "answered": RateWidget(
         part="messages_answered",
         whole="messages_in",
         label=_("Answered"),
         help=_("Of the messages received: those that somebody has answered since."),
     ),
-    "answer_times": Steps(
+    "answer_times": StepsWidget(
         names=(
             "messages_in",
             "messages_answered",
@@ -203,7 +205,7 @@ CATALOG: dict[str, Widget] = {
     "messages_by_state": Breakdown(
         name="messages_out", column=Message.state, filter="state", words=STATE_WORDS, label=_("Written by state")
     ),
-    "messages_trend": Trend(names=("messages_out", "messages_in"), label=_("Written and received")),
+    "messages_trend": TrendWidget(names=("messages_out", "messages_in"), label=_("Written and received")),
     # people
     "people": PeopleTable(label=_("Each person")),
     "people_leads": PeopleBars(

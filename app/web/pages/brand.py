@@ -40,11 +40,11 @@ def install(app: Flask) -> None:
     app.add_url_rule("/brand/<digest>.png", "brand_file", picture)
 
 
-def shown() -> ShownBrand:
+def current_brand() -> ShownBrand:
     """The brand of this page; no statement: the lookups of who is signed in have it, and else what was read last."""
     viewer = g.get("viewer")
     found: ShownBrand | None = viewer.lookups.brand if viewer is not None else None
-    return found or branding.last(current_app)
+    return found or branding.last_loaded(current_app)
 
 
 def refreshed() -> ShownBrand:
@@ -54,7 +54,7 @@ def refreshed() -> ShownBrand:
 
 def for_pages() -> dict[str, Any]:
     """The variable `brand` of the templates."""
-    found = shown()
+    found = current_brand()
     return {
         "name": found.name,
         "accent": found.accent,
@@ -90,7 +90,7 @@ def picture(digest: str) -> Response:
 
 
 def _is_shown(digest: str) -> bool:
-    if digest in branding.last(current_app).files:
+    if digest in branding.last_loaded(current_app).files:
         return True
     return digest in branding.current(current_app, db.session(), AGAIN_AFTER_SECONDS).files
 
@@ -106,7 +106,7 @@ def _content(digest: str) -> bytes:
             raise NotFound("This picture no longer exists.") from None
         except OSError:
             raise PictureAway("The storage of files can't be reached. Please try again soon.") from None
-        files = branding.last(current_app).files
+        files = branding.last_loaded(current_app).files
         kept = {name: each for name, each in kept.items() if name in files} | {digest: content}
         current_app.extensions[_KEPT] = kept
     return kept[digest]

@@ -18,7 +18,7 @@ from app.extensions import db
 from app.ops import request_log
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
-from app.web.core.gate import REFUSABLE, database_sentence, json_answer, refusal, sentence_header, wants_json
+from app.web.core.fab_access import REFUSABLE, database_sentence, json_answer, refusal, sentence_header, wants_json
 
 log = logging.getLogger("crm.errors")
 _PAGES = (400, 403, 404, 409, 429, 500, 503)

@@ -28,7 +28,7 @@ from wtforms.validators import DataRequired, InputRequired, ValidationError
 from app import access
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
-from app.web.core import gate
+from app.web.core import fab_access
 
 MAX_ROWS = 100
 LAST_PAGE = 99_999
@@ -238,7 +238,7 @@ class HardenedView(ModelView):
             return False
         try:
             self._store(form, item)
-        except gate.REFUSABLE as broken:
+        except fab_access.REFUSABLE as broken:
             db.session.rollback()
             self._show_refusal(form, broken)
             return False
@@ -257,7 +257,7 @@ class HardenedView(ModelView):
         flash(self.add_row_message if created else self.edit_row_message, "success")
 
     def _show_refusal(self, form: Any, broken: BaseException) -> None:
-        g.refused, sentence, errors = gate.refusal(broken)
+        g.refused, sentence, errors = fab_access.refusal(broken)
         flash(sentence, "danger")
         for name, sentences in errors.items():
             if name in form:
@@ -296,9 +296,11 @@ class HardenedView(ModelView):
             self.pre_delete(item)
             db.session.delete(item)
             db.session.commit()
-        except gate.REFUSABLE as broken:
+        except fab_access.REFUSABLE as broken:
             db.session.rollback()
-            flash(self.in_use_message if isinstance(broken, IntegrityError) else gate.refusal(broken)[1], "danger")
+            flash(
+                self.in_use_message if isinstance(broken, IntegrityError) else fab_access.refusal(broken)[1], "danger"
+            )
         else:
             self.post_delete(item)
             flash(self.delete_row_message, "success")
@@ -332,9 +334,9 @@ class HardenedView(ModelView):
     def _run_action(self, chosen: Any, subject: Any) -> Any:
         try:
             return chosen.func(subject)
-        except gate.REFUSABLE as broken:
+        except fab_access.REFUSABLE as broken:
             db.session.rollback()
-            flash(gate.refusal(broken)[1], "danger")
+            flash(fab_access.refusal(broken)[1], "danger")
             return self._to_list()
 
     def _to_list(self) -> Any:
@@ -378,7 +380,7 @@ class LocalMoment(DateTimeLocalField):
 
     def process_data(self, value: datetime | None) -> None:
         """From the row."""
-        self.data = value.astimezone(gate.zone()) if value is not None else None
+        self.data = value.astimezone(fab_access.zone()) if value is not None else None
 
     def process_formdata(self, valuelist: list[str]) -> None:
         """From the form."""
@@ -387,4 +389,4 @@ class LocalMoment(DateTimeLocalField):
         if valuelist and typed is not None:
             if typed.year not in YEARS:
                 raise ValidationError(_("Please choose a date between the years 2000 and 2100."))
-            self.data = typed.replace(tzinfo=gate.zone()).astimezone(UTC)
+            self.data = typed.replace(tzinfo=fab_access.zone()).astimezone(UTC)

@@ -16,8 +16,8 @@ from flask import Flask, Response, current_app, g, render_template, request
 from flask_wtf.csrf import generate_csrf
 
 from app.branding import ShownBrand
-from app.web.core.gate import json_answer
-from app.web.pages import brand, kept_posts
+from app.web.core.fab_access import json_answer
+from app.web.pages import brand, offline_posts
 from app.web.pages.static_files import static_url
 
 #: They load no person.
@@ -45,7 +45,7 @@ def install(app: Flask) -> None:
     app.add_url_rule("/offline/", "offline", page)
     app.add_url_rule("/offline/state", "offline_state", state)
     app.after_request(_mark)
-    kept_posts.install(app)
+    offline_posts.install(app)
 
 
 def manifest() -> Response:
@@ -80,7 +80,7 @@ def worker() -> Response:
         "store": static_url("js/offline_store.js"),
         "shell": [*map(static_url, _SHELL)],
         "page": "/offline/",
-        "forms": kept_posts.PATHS,
+        "forms": offline_posts.PATHS,
         "idle": config.session_idle_hours * 3_600_000,
     }
     source = (Path(current_app.static_folder or "") / "js" / "worker.js").read_text(encoding="utf-8")

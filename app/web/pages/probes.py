@@ -17,7 +17,7 @@ from app.domain import job_health, job_runs
 from app.extensions import db, migrate
 from app.lib.product_version import product_version
 from app.models import FailedCall
-from app.ops import database, health, machine, metrics, queue
+from app.ops import database, health, machine_resources, metrics, queue
 from app.ops.database_errors import cause_of
 from app.ops.metrics import Gauge
 from app.web.core import replica_lists
@@ -139,7 +139,7 @@ def gauges() -> list[Gauge]:
     version = {"version": product_version()}
     found = [Gauge("crm_database_up", "Whether the database answers.", database_state() == "ok")]
     found.append(Gauge("crm_info", "Always 1; the label is the version.", 1, version))
-    if (memory := machine.memory_percent()) is not None:
+    if (memory := machine_resources.memory_percent()) is not None:
         found.append(Gauge("crm_memory_percent", "Memory in use, of the machine or container.", memory))
     found += _queue_gauges() + _replica_gauges()
     return found + (_database_gauges() if found[0].value else [])

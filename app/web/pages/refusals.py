@@ -10,7 +10,7 @@ from flask import abort, flash, g, redirect, render_template, request
 
 from app.domain.merges import MergedAway
 from app.extensions import db
-from app.web.core.gate import REFUSABLE, refusal, sentence_header
+from app.web.core.fab_access import REFUSABLE, refusal, sentence_header
 from app.web.core.local_links import local_path
 
 
@@ -71,9 +71,9 @@ def refused(status: int, sentence: str) -> Any:
         g.sentence = sentence
         abort(status)
     flash(sentence, "danger")
-    return redirect(back())
+    return redirect(previous_page())
 
 
-def back() -> str:
+def previous_page() -> str:
     """The page of this site that the person came from, else the start page."""
     return local_path(request.referrer) or "/"

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from app.web.pages.hosts import HEALTH
+from app.web.pages.allowed_hosts import HEALTH
 
 SOCKETS = "/socket.io"
 
 
-class OnlyDoorsOf:
+class ProcessRoutesOnly:
     """WSGI middleware: 404 for what another process answers."""
 
     def __init__(self, app: Any, roles: Sequence[str]) -> None:

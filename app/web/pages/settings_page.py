@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask_appbuilder import BaseView
 
-from app.web.core.gate import ModulePermissions
+from app.web.core.fab_access import ModulePermissions
 
 
 class SettingsPage(ModulePermissions, BaseView):

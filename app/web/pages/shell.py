@@ -17,14 +17,14 @@ from app.extensions import csrf, db
 from app.lib.grouping import grouped
 from app.models import CallCard, Notification
 from app.ops.database import STATEMENTS, WRITES
-from app.web.core.gate import now
-from app.web.core.kept_queries import KeptQuery
+from app.web.core.fab_access import request_time
 from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_dates import written
 from app.web.core.local_links import is_local
 from app.web.core.personal_fields import initials
+from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.reference_fields import picture_of
-from app.web.pages import brand, kept_posts, pairs_html, probes, timeline_html, widgets
+from app.web.pages import brand, offline_posts, pairs_html, probes, timeline_html, widgets
 from app.web.pages.static_files import static_url
 
 #: {socket}: where pages may open their socket, which is the site itself.
@@ -119,7 +119,7 @@ def _context(menu: Any) -> dict[str, Any]:
         return base
     entries, new = menu(person, request.path)
     return base | {
-        "rendered_at": now().isoformat(timespec="seconds"),
+        "rendered_at": request_time().isoformat(timespec="seconds"),
         "person": {
             "id": person.id,
             "username": person.username,
@@ -137,7 +137,7 @@ def _context(menu: Any) -> dict[str, Any]:
         "new_items": new,
         "unread": _unread(person.id),
         "has_calls": g.has_calls,
-        "kept_forms": kept_posts.PATHS,
+        "kept_forms": offline_posts.PATHS,
     }
 
 
@@ -175,9 +175,9 @@ def unread_columns() -> tuple[Any, Any]:
 
 def unread_values(user_id: int) -> dict[str, Any]:
     """The parameters of `unread_columns`."""
-    return {"user": user_id, "now": now(), "since": now() - call_cards.LASTS}
+    return {"user": user_id, "now": request_time(), "since": request_time() - call_cards.LASTS}
 
 
 @lru_cache
-def _unread_query() -> KeptQuery:
-    return KeptQuery.of(select(*unread_columns()), *UNREAD)
+def _unread_query() -> PreparedQuery:
+    return PreparedQuery.of(select(*unread_columns()), *UNREAD)

@@ -28,12 +28,12 @@ from app.ops.broadcast import EventBroadcaster
 from app.ops.database_errors import cause_of
 from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.worker_channels import session_prefix
-from app.web.core.gate import database_sentence
+from app.web.core.fab_access import database_sentence
 from app.web.pages import errors
 from app.web.realtime import current_state
 from app.web.realtime.credentials import load_person
 from app.web.realtime.presence import Presence
-from app.web.realtime.socket_door import REFUSAL, SocketDoor
+from app.web.realtime.socket_limits import REFUSAL, SocketLimits
 from app.web.realtime.sockets import (
     RecordKey,
     SocketConnection,
@@ -302,7 +302,7 @@ def _is_ours(public: str, origin: str, environ: dict[str, Any] | None = None) ->
 
 def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
     """Check in Engine.IO's "connect", before the upgrade; Socket.IO's own comes only after a thread is taken."""
-    eio, door = socketio.server.eio, SocketDoor(app.wsgi_app)
+    eio, door = socketio.server.eio, SocketLimits(app.wsgi_app)
     app.wsgi_app = door  # type: ignore[method-assign]
     on_connect, on_disconnect, on_message = (eio.handlers[name] for name in ("connect", "disconnect", "message"))
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.extensions import socketio
 from app.models import User
-from app.ops.event_bus import LiveEvent, Seat
+from app.ops.event_bus import LiveEvent, PagePresence
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_url
 from app.web.pages.widgets import tone_of
@@ -38,7 +38,7 @@ People = dict[int, str]
 class _Heard:
     """What another process has said of a record."""
 
-    seat: Seat
+    seat: PagePresence
     #: Monotonic seconds.
     at: float
 
@@ -63,10 +63,10 @@ class Presence:
         if told:
             self._send(LiveEvent(seats=told))
 
-    def _seat(self, record: RecordKey) -> Seat:
+    def _seat(self, record: RecordKey) -> PagePresence:
         with self._lock:  # a later number goes with a later look
             here = self._here(record)
-            return Seat(self._origin(), next(self._serial), *record, tuple(sorted(here.items())))
+            return PagePresence(self._origin(), next(self._serial), *record, tuple(sorted(here.items())))
 
     def _here(self, record: RecordKey) -> People:
         """The people at the pages of this process."""
@@ -99,7 +99,7 @@ class Presence:
 
     # --- hearing
 
-    def hear(self, session: Session, seats: Iterable[Seat]) -> None:
+    def hear(self, session: Session, seats: Iterable[PagePresence]) -> None:
         """Take in what processes say, and push to the pages here what has changed. A process new to us gets an answer.
 
         `session` must act for the system.
@@ -115,7 +115,7 @@ class Presence:
             self._push(session, record)
         self.tell(unanswered)
 
-    def _take(self, seat: Seat) -> bool:
+    def _take(self, seat: PagePresence) -> bool:
         """Remember what another process says. Whether it has people there and was not known."""
         with self._lock:
             found = self._heard.setdefault(seat.record, {})

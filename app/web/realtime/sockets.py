@@ -24,7 +24,7 @@ from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Task, Ticke
 from app.ops.event_bus import MAX_FIELD
 from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
 from app.web.realtime.transport import SocketTransport, close_tcp
-from app.web.security.sessions import hash_token, lives, own_transaction
+from app.web.security.sessions import hash_token, own_transaction, valid_sign_ins
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
@@ -281,7 +281,7 @@ class Sockets:
             for sid, connection in list(self.connections.items())
             if chosen is None or connection.user_id in chosen
         }
-        rules = lives(now, self.app.config["CRM"])
+        rules = valid_sign_ins(now, self.app.config["CRM"])
         tokens = _valid_tokens(session, {connection.token_hash for connection in connections.values()} - {None}, rules)
         keys = _valid_keys(session, {connection.key_id for connection in connections.values()} - {None}, now)
         self.close_connections(

@@ -26,7 +26,7 @@ RECEIVE_TIMEOUT_SECONDS = 2.0
 _EVENT = re.compile(r'42\d{0,9}(?=\[")')
 
 
-class Allowance:
+class TokenBucket:
     """A token bucket."""
 
     def __init__(self, burst: float, per_second: float) -> None:
@@ -45,7 +45,7 @@ class FrameServer(simple_websocket.Server):
     """A WebSocket that counts everything that arrives. Pings, pongs and empty pieces never become a message."""
 
     def __init__(self, environ: dict[str, Any], **options: Any) -> None:
-        self.allowance = Allowance(FRAME_BURST, FRAMES_PER_SECOND)
+        self.allowance = TokenBucket(FRAME_BURST, FRAMES_PER_SECOND)
         super().__init__(environ, **options)
 
     def handshake(self) -> None:
@@ -80,7 +80,7 @@ class SocketTransport(SimpleWebSocketWSGI):
         super().__init__(handler, server, max_message_size=MAX_MESSAGE_BYTES)
         #: Engine.IO's socket of this connection.
         self._engine_socket = handler.__self__
-        self._allowance = Allowance(MESSAGE_BURST, MESSAGES_PER_SECOND)
+        self._allowance = TokenBucket(MESSAGE_BURST, MESSAGES_PER_SECOND)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Serve until the connection ends, then tell the server that it is gone."""

@@ -15,9 +15,9 @@ from app.domain import assignment, assignment_requests
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.api.resource import Resource, sent
+from app.web.api.resource import Resource, request_json
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import assignment_actions, assignment_history, form_page
@@ -237,7 +237,7 @@ class AssignableResource(Resource):
 
         Whoever has it already keeps it, and that is no mistake.
         """
-        row, viewer, raw = self._row(pk, "assign"), current_viewer(), sent()
+        row, viewer, raw = self._row(pk, "assign"), current_viewer(), request_json()
         if raw.get("assign_to_role"):
             assignment_actions.assign_by_round_robin(self, row, str(raw["assign_to_role"]), viewer)
         else:
@@ -264,7 +264,7 @@ class MultiAssigneeResource(AssignableResource):
     def join(self, pk: Any) -> Any:
         """Add the assignee {user}; also 200 if they are assigned already."""
         row, viewer = self._row(pk, "assign"), current_viewer()
-        joined = assignment_actions.add(self, row, viewer.lookups.find_person(sent().get("user")), viewer)
+        joined = assignment_actions.add(self, row, viewer.lookups.find_person(request_json().get("user")), viewer)
         db.session.commit()
         return json_answer(201 if joined else 200, {"id": row.id, "result": self._after(row.id)})
 

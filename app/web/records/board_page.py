@@ -18,7 +18,7 @@ from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
 from app.web.records.card_html import cards_html
 from app.web.records.groups import Group
-from app.web.records.list_columns import Chosen
+from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url
 
 #: Kinds that say on a card what they are, for their value alone does not.
@@ -34,7 +34,7 @@ def card_names(screen: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in wanted if name in named and named[name].columns))
 
 
-def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) -> Any:
+def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The board, or the part of it that htmx asked for."""
     names = card_names(screen)
     found = groups.load(screen, "status", replace(list_query, size=groups.SIZE), names, viewer)
@@ -50,7 +50,7 @@ def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) ->
     return render_template("crm/_board.html" if request.headers.get("HX-Request") else "crm/board.html", page=shown)
 
 
-def more(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
+def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
     """Further cards of one column: a fragment. Raises NotFound for a status that there is not."""
     names = card_names(screen)
     group = _group(screen, key, viewer)

@@ -18,12 +18,12 @@ from flask_babel import ngettext
 from app.domain.base import NotFound, RuleBroken
 from app.domain.notice_batches import NoticeBatch, one_notice_each
 from app.extensions import db
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import bulk_undoing
 from app.web.records.bulk_preview import BulkPreview
-from app.web.records.bulk_words import MAX_NAMED, list_url, named, row_name
+from app.web.records.bulk_words import MAX_NAMED, list_url, name_some, row_name
 
 log = logging.getLogger("crm.views")
 #: Rows of one bulk action.
@@ -170,7 +170,7 @@ class _BulkResult:
             what = action.done or chosen_value(action, request.form) or action.label
             summary = screen.bulk_summary(self.takers, viewer)
             count = ngettext("%(num)s record", "%(num)s records", len(self.done))
-            text = _("%(what)s – %(count)s: %(names)s.", what=what, count=count, names=named(self.done))
+            text = _("%(what)s – %(count)s: %(names)s.", what=what, count=count, names=name_some(self.done))
             made.append((f"{text} {summary}".strip(), "success"))
         elif not self.failed:
             made.append((_("Please select at least one row."), "info"))
@@ -185,7 +185,7 @@ class _BulkResult:
         for why, names in reasons.items():
             known = [name for name in names if name]
             count = ngettext("%(num)s record was not changed", "%(num)s records were not changed", len(names))
-            listed = f" ({named(known)})" if known else ""
+            listed = f" ({name_some(known)})" if known else ""
             made.append(f"{count}{listed}: {why}")
         return made
 

@@ -15,11 +15,11 @@ from app.domain.base import NotFound
 from app.domain.notice_batches import one_notice_each
 from app.extensions import db
 from app.lib.ids import parse_id
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal_of_one
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import bulk_undoing
-from app.web.records.bulk_words import list_url, named, row_name
+from app.web.records.bulk_words import list_url, name_some, row_name
 
 #: Rows that a preview tries; for more it says so.
 MAX_TRIED = 100
@@ -90,7 +90,7 @@ class BulkPreview:
     def undo(self) -> Any:
         """Take a bulk action of one's own back; rows that were changed since stay as they are."""
         viewer, session = current_viewer(), db.session()
-        change = bulk_undo.take(session, parse_id(request.form.get("change")) or 0, viewer.person.id, viewer.now)
+        change = bulk_undo.claim(session, parse_id(request.form.get("change")) or 0, viewer.person.id, viewer.now)
         rows, module = change.rows, change.module
         if module != self.list_key:
             raise NotFound(_("There is nothing to undo here."))
@@ -107,7 +107,7 @@ class BulkPreview:
                 "Undone for %(num)s record: %(names)s.",
                 "Undone for %(num)s records: %(names)s.",
                 len(done),
-                names=named(done),
+                names=name_some(done),
             )
             flash(count, "success")
         for text in _grouped(refused):
@@ -138,5 +138,5 @@ def _grouped(refused: list[tuple[str, str]]) -> list[str]:
     for why, names in reasons.items():
         known = [name for name in names if name]
         count = ngettext("%(num)s record stays as it is", "%(num)s records stay as they are", len(names))
-        made.append(f"{count}{f' ({named(known)})' if known else ''}: {why}")
+        made.append(f"{count}{f' ({name_some(known)})' if known else ''}: {why}")
     return made

@@ -11,7 +11,7 @@ from app.domain import bulk_undo
 from app.domain.base import Conflict, RuleBroken
 from app.domain.bulk_undo import BulkChange
 from app.extensions import db
-from app.web.core import custom_catalog
+from app.web.core import custom_field_catalog
 from app.web.core.fields import Viewer
 from app.web.records import assignment_actions
 
@@ -20,7 +20,7 @@ def before(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The values that the action is about to replace, as JSON keeps them."""
     kept = {name: _as_json(value) for name, value in bulk_undo.values_of(row, names).items()}
     if "custom" in kept:  # those without a value as well, so that one which gets a value loses it again
-        fields = custom_catalog.current().of(row.__tablename__)
+        fields = custom_field_catalog.current().of(row.__tablename__)
         kept["custom"] = {"json": {each.name: (row.custom or {}).get(each.name) for each in fields}}
     return kept
 

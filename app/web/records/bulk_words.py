@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from flask import request
 
-from app.web.pages.refusals import back
+from app.web.pages.refusals import previous_page
 from app.wording import numbers_text
 
 #: Rows that one message names.
 MAX_NAMED = 5
 
 
-def named(names: list[str]) -> str:
+def name_some(names: list[str]) -> str:
     """The first of these rows, and how many more there are."""
     return numbers_text(names[:MAX_NAMED], len(names))
 
@@ -26,7 +26,7 @@ def row_name(screen: Any, row: Any) -> str:
 
 def list_url(base: str) -> str:
     """The list as it was filtered and sorted when the action was chosen."""
-    for address in (request.form.get("back") or "", back()):
+    for address in (request.form.get("back") or "", previous_page()):
         try:
             parts = urlsplit(address)
         except ValueError:  # “//[”

@@ -14,11 +14,11 @@ from app.domain import calendar_range
 from app.domain.base import RuleBroken
 from app.domain.tasks import Task
 from app.extensions import db
-from app.web.core import remarks
+from app.web.core import save_warnings
 from app.web.core.date_fields import DateField
+from app.web.core.fab_access import current_viewer, parse_integer, sentence_header
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, sentence_header, whole
-from app.web.pages.refusals import back, refuse_as_page
+from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.records import calendar_items
 from app.web.records.task_actions import TaskActions
 
@@ -36,15 +36,15 @@ class CalendarMoves(TaskActions):
     def calendar_move(self, pk: str) -> Any:
         """Change the due time: `to` is a day or a local time, `days` and `minutes` are steps. Answers with the item."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
-        key, version = row.id, whole(request.form.get("version"), 0, 0, 2**31) or None
-        values = self.record_table.parse({"due_on": wanted_due(row, request.form, viewer)}, "edit", viewer)
+        key, version = row.id, parse_integer(request.form.get("version"), 0, 0, 2**31) or None
+        values = self.record_table.parse({"due_on": requested_due(row, request.form, viewer)}, "edit", viewer)
         self.change_row(row, values, version, viewer)
         db.session.commit()
-        sentences = remarks.taken()
+        sentences = save_warnings.pop_all()
         if not request.headers.get("HX-Request"):
             for sentence in sentences:
                 flash(sentence, "warning")
-            return redirect(back())
+            return redirect(previous_page())
         shown = self.record_table.one(db.session(), key, calendar_items.NAMES)
         if shown is None:  # moved out of reach
             return ""
@@ -54,12 +54,12 @@ class CalendarMoves(TaskActions):
         return html, 200, (sentence_header(" ".join(sentences)) if sentences else {})
 
 
-def wanted_due(row: Task, form: Any, viewer: Viewer) -> Any:
+def requested_due(row: Task, form: Any, viewer: Viewer) -> Any:
     """The due time that was asked for, as the form field takes it. Raises RuleBroken."""
     to = form.get("to", "").strip()
     if to and len(to) > len("2026-11-30"):
         return to
-    days, minutes = whole(form.get("days"), 0, -366, 366), whole(form.get("minutes"), 0, -1440, 1440)
+    days, minutes = parse_integer(form.get("days"), 0, -366, 366), parse_integer(form.get("minutes"), 0, -1440, 1440)
     if not to and not days and not minutes:
         raise RuleBroken(_("Say to which day or time the task goes."), "to")
     if row.due_on is None:

@@ -18,7 +18,7 @@ from app.web.core.local_dates import written
 from app.web.core.record_table import ListQuery
 from app.web.records import calendar_items, list_views
 from app.web.records.calendar_items import Items
-from app.web.records.list_columns import Chosen
+from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url
 
 #: Items of a day in a month; the hours of a day's table, if nothing is earlier or later.
@@ -42,7 +42,7 @@ def today(viewer: Viewer) -> date:
     return viewer.now.astimezone(viewer.zone).date()
 
 
-def opens_anew(args: Any) -> bool:
+def is_default_view(args: Any) -> bool:
     """Whether the address says nothing but “calendar”: then it opens with one's own tasks."""
     return set(args) <= {"layout", "span"}
 
@@ -52,7 +52,7 @@ def own_url(viewer: Viewer) -> str:
     return url(**{MINE: "@me", "from": today(viewer).isoformat()})
 
 
-def page(screen: Any, list_query: ListQuery, columns: Chosen, viewer: Viewer) -> Any:
+def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The calendar, or the part of it that htmx asked for."""
     wanted = read(request.args, viewer)
     found = calendar_items.load(screen, list_query, wanted, viewer)

@@ -15,10 +15,10 @@ from app.domain.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.extensions import db
 from app.models import CallLog
 from app.web.core.date_fields import DateTimeField
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.local_links import local_path
-from app.web.core.named_records import PAGES, named_record
+from app.web.core.record_references import PAGES, named_record
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import call_outcomes
 from app.web.records.outcome_actions import log_outcome

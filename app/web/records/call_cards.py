@@ -14,15 +14,15 @@ from sqlalchemy import select
 from app import access
 from app.domain import call_cards, call_requests, caller_ids, calls
 from app.domain.base import Conflict, NotFound
-from app.domain.call_requests import Started
+from app.domain.call_requests import QueuedCall
 from app.extensions import db
 from app.lib import phone
 from app.models import CallCard, CallLog, CallRequest, Customer, Lead, Ticket
 from app.outbox.call_delivery import EXPIRED, NOT_KNOWN
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer, clean_text, span
-from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import back, refuse_as_page
+from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.records import dial_targets
 
 #: Cards on a page.
@@ -124,7 +124,7 @@ CARD_VERBS = {
 }
 
 
-def start(target: dial_targets.Target, viewer: Viewer) -> Started:
+def start(target: dial_targets.DialTarget, viewer: Viewer) -> QueuedCall:
     """Have the target called, and commit. Raises RuleBroken."""
     session = db.session()
     with access.as_system(session):  # an opt-out counts whoever may see the customer
@@ -133,7 +133,7 @@ def start(target: dial_targets.Target, viewer: Viewer) -> Started:
     return started
 
 
-def warnings(started: Started) -> list[str]:
+def warnings(started: QueuedCall) -> list[str]:
     """What is wrong with the number that the customer sees."""
     request_ = started.request
     text = caller_ids.warning_of(request_.fits_purpose, request_.purpose)
@@ -156,7 +156,7 @@ def _ask(label: str) -> Any:
 
 
 def _came_from(otherwise: str) -> str:
-    path = back()
+    path = previous_page()
     return otherwise if path == "/" or path.startswith("/calls/dial/") else path
 
 
@@ -181,7 +181,7 @@ def _take(call: CallLog, viewer: Viewer) -> None:
     )
     if not is_free or session.execute(shown).first() is None:
         raise Conflict(_("A colleague has taken this call."))
-    call_cards.take(session, locked, viewer.person.id, viewer.now)
+    call_cards.accept(session, locked, viewer.person.id, viewer.now)
 
 
 # --- what is shown
@@ -253,7 +253,7 @@ _TONES = {
 
 def state_of(call: Any, request_: Any, now: Any) -> tuple[str, str]:
     """(state, why) of a card: dialling, unknown, failed, ringing, incoming, talking or ended."""
-    if calls.is_over(call):
+    if calls.has_ended(call):
         why = request_.error if request_ is not None and request_.state in ("failed", "dropped") else None
         return ("failed", translate_text(why)) if why else ("ended", "")
     if call.status == "In Progress":

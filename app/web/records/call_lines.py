@@ -9,14 +9,14 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
-from app.access.finished import listed
+from app.access.compiled_statements import listed
 from app.domain import calls, recordings
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, CallRecording, Customer, Lead
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer, span
-from app.web.core.kept_queries import KeptQuery
+from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.reference_fields import person_card
 from app.web.records import recordings as recording_pages
 
@@ -93,7 +93,7 @@ def can_log_outcome(employee_id: int | None, viewer: Viewer) -> bool:
     return employee_id in viewer.person.own_ids and viewer.person.may("Call Logs", "write")
 
 
-def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
+def entries_of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """Call id -> its entry, for the calls that the viewer sees; one statement, none without calls."""
     chosen = sorted({key for key in keys if isinstance(key, int)})
     if not chosen:
@@ -112,7 +112,7 @@ def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     return [_entry(row, viewer) | {"open_url": f"/calls/show/{row.id}"} for row in rows]
 
 
-def alone(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
+def call_page_entries(key: int, actions: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
     """The entries of a call's own page: the call with its actions, then the earlier calls with this number."""
     row = next(iter(_lines().where(db.session(), [CallLog.id == key])), None)
     if row is None:
@@ -129,24 +129,24 @@ def _earlier(row: Any, viewer: Viewer) -> list[Any]:
 
 
 @lru_cache
-def _lines() -> KeptQuery:
+def _lines() -> PreparedQuery:
     return _kept(_select_lines())
 
 
 @lru_cache
-def _newest(limit: int) -> KeptQuery:
+def _newest(limit: int) -> PreparedQuery:
     # No index has this order: of a record with few calls, MariaDB might read all calls by their time.
     began = func.coalesce(CallLog.started_on, CallLog.created_on)
     return _kept(_select_lines().order_by(began.desc(), CallLog.id.desc()).limit(limit))
 
 
 @lru_cache
-def _earlier_ones() -> KeptQuery:
+def _earlier_ones() -> PreparedQuery:
     return _kept(_select_lines().order_by(CallLog.started_on.desc()).limit(EARLIER))
 
 
-def _kept(query: Any) -> KeptQuery:
-    return KeptQuery.of(query, CallLog, CallRecording, Customer, Lead)
+def _kept(query: Any) -> PreparedQuery:
+    return PreparedQuery.of(query, CallLog, CallRecording, Customer, Lead)
 
 
 def _select_lines() -> Any:
@@ -182,7 +182,7 @@ def _line(row: Any, viewer: Viewer) -> dict[str, Any]:
     is_said = row.outcome == "No answer" and row.status != "Completed"  # the headline says so already
     body = None if is_said else row.outcome
     made: dict[str, Any] = {"icon": icon, "tone": tone, "body": body, "headline": headline}
-    made |= recording_pages.shown(row.recordings, viewer)
+    made |= recording_pages.entry_keys(row.recordings, viewer)
     is_over = calls.rank_of(row.status) == calls.FINAL_RANK
     if is_over and not row.outcome and can_log_outcome(row.employee_id, viewer):
         made["actions"] = [{"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row.id}"}]

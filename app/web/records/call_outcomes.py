@@ -16,12 +16,12 @@ from app.domain.base import RuleBroken
 from app.domain.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.domain.calls import CallLog
 from app.extensions import db
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import written
 from app.web.core.local_links import local_path
-from app.web.pages.refusals import back, refuse_as_page
+from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.records import call_lines, call_targets, form_page
 from app.web.records.outcome_actions import DUE, day_end, log_outcome
 from app.web.records.screen import Screen
@@ -210,7 +210,7 @@ class CallOutcomeScreen(Screen):
         target = f"{found}/{row[found]['id']}" if found else f"call/{row['id']}"
         can_write = viewer.person.may("Messages", "create") and bool(row.get("other_number"))
         return {
-            "timeline": call_lines.alone(row["id"], offered, viewer),
+            "timeline": call_lines.call_page_entries(row["id"], offered, viewer),
             "older_url": None,
             "whatsapp_url": f"/inbox/to/{target}?channel=whatsapp" if can_write else None,
         }
@@ -328,7 +328,7 @@ def _redirect_to_new(record: Any, root: str) -> Any:
 
 def _referrer() -> str:
     """The referring page, unless it was a form of the call."""
-    path = back()
+    path = previous_page()
     is_form = path == "/" or path.startswith(("/calls/outcome/", "/calls/add", "/calls/link/"))
     return "" if is_form else path
 

@@ -15,10 +15,10 @@ from app.domain import call_sync, calls
 from app.domain.base import RuleBroken
 from app.domain.calls import DIRECTIONS, STATUSES, CallLog
 from app.extensions import db
-from app.web.api.resource import Resource, sent
+from app.web.api.resource import Resource, request_json
 from app.web.core.date_fields import DateTimeField
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, DurationField, Field, TextField, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 from app.web.records import call_batches, call_by_hand, call_lines, call_rest, outcome_actions
@@ -163,7 +163,7 @@ class CallResource(Resource):
     @permission_name("dial")
     def dial(self, **kwargs: Any) -> Response:
         """Call the person of a lead, ticket, customer, earlier call or conversation."""
-        answer, code = call_rest.dial(sent(), current_viewer())
+        answer, code = call_rest.dial(request_json(), current_viewer())
         return json_answer(code, answer | {"result": self._after(answer["id"])})
 
     @expose("/<int:pk>/outcome", methods=["POST"])
@@ -173,7 +173,7 @@ class CallResource(Resource):
     def outcome(self, pk: Any) -> Response:
         """Log what came of a call, with a note and the next follow-up, as the form after a call does."""
         row, viewer = self._row(pk, "write"), current_viewer()
-        outcome_actions.log_outcome(row, outcome_actions.outcome_from_json(sent(), viewer), viewer)
+        outcome_actions.log_outcome(row, outcome_actions.outcome_from_json(request_json(), viewer), viewer)
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
@@ -183,7 +183,7 @@ class CallResource(Resource):
     @permission_name("bulk")
     def bulk(self, **kwargs: Any) -> Response:
         """Create many calls of the viewer, with one result each; sending a batch again creates no duplicates."""
-        rows = sent().get("call_logs")
+        rows = request_json().get("call_logs")
         if not isinstance(rows, list):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
         if len(rows) > call_sync.MAX_BATCH:

@@ -11,7 +11,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.web.core.fields import Viewer
-from app.web.core.named_records import RECORDS
+from app.web.core.record_references import RECORDS
 
 #: Records whose pages have a composer, by the name that addresses give them.
 KINDS = {record: kind for kind, record in RECORDS.items()}

@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from app import access
 from app.domain import customer_links
 from app.domain.base import NotFound, RuleBroken
-from app.domain.customer_linking import Match
+from app.domain.customer_linking import CustomerMatch
 from app.domain.customer_links import CustomerLink
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -115,7 +115,7 @@ def asking_before(row: Any, viewer: Viewer) -> Iterator[None]:
     record, key = type(row), row.id
     try:
         yield
-    except customer_links.LinkAwaited as awaited:
+    except customer_links.LinkPending as awaited:
         customer_id = awaited.match.customer.id
 
         @after_this_request
@@ -123,7 +123,9 @@ def asking_before(row: Any, viewer: Viewer) -> Iterator[None]:
             with own_transaction() as session:
                 lead, customer = session.get(record, key), session.get(Customer, customer_id)
                 if lead is not None and customer is not None:
-                    customer_links.wait(session, lead, Match(customer, False, "conversion"), viewer.stamp)
+                    customer_links.request_link(
+                        session, lead, CustomerMatch(customer, False, "conversion"), viewer.stamp
+                    )
             return response
 
         raise

@@ -28,8 +28,8 @@ from app.models import (
     TicketStatus,
 )
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, signed_in
 from app.web.core.local_links import row_url
 from app.web.core.registry import screen_of
 from app.web.pages.refusals import refuse_as_page

@@ -20,22 +20,22 @@ from app.domain.base import RuleBroken
 from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
 from app.extensions import db
 from app.models import Lead, Ticket
-from app.web.api.resource import Resource, sent
+from app.web.api.resource import Resource, request_json
 from app.web.core.contact_fields import CONTACT, contact_fields
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, Field, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import customer_link_actions, faces, merge_actions, related_lists, secret_guesses
-from app.web.records.disclosure_page import disclosure_page, seen_action
-from app.web.records.ledger_link import consents_action
+from app.web.records import customer_link_actions, identity_guesses, merge_actions, profile_pictures, related_lists
+from app.web.records.consent_ledger_link import consents_action
+from app.web.records.disclosure_page import disclosure_page, disclosures_action
 from app.web.records.merge_rest import MergeableResource
-from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealDoor, RevealTools
+from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
-    *contact_fields(Customer, face=(Customer.picture, Customer.id), face_url=faces.address_of),
-    faces.CustomerPictureField("picture"),
+    *contact_fields(Customer, face=(Customer.picture, Customer.id), face_url=profile_pictures.address_of),
+    profile_pictures.CustomerPictureField("picture"),
     ChoiceField("status", options=("Active", "Inactive"), colors={"Active": "green", "Inactive": "gray"}),
     ChoiceField("source", options=("Lead", "Ticket", "Direct", "Other")),
     ChoiceField(
@@ -96,7 +96,7 @@ class CustomerService(RecordService):
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Customer:
         """Create a customer owned by its creator."""
         refuse_foreign_assignee(values, "Customers", viewer)
-        secret_guesses.count(values, viewer)
+        identity_guesses.count(values, viewer)
         with access.as_system(session):  # duplicates are looked for among all customers
             return customers.create(session, values, viewer.change_context(vault=self.vault()))
 
@@ -106,7 +106,7 @@ class CustomerService(RecordService):
         for name in ("status", "source", "kyc_status"):
             if name in values and values[name] is None:
                 raise RuleBroken(_("Please choose one."), name)
-        secret_guesses.count(values, viewer)
+        identity_guesses.count(values, viewer)
         with access.as_system(session):
             customers.change(session, row, values, viewer.change_context(vault=self.vault()))
 
@@ -117,7 +117,7 @@ class CustomerService(RecordService):
         super().remove(session, row, viewer)
 
 
-class CustomerResource(RevealDoor, MergeableResource, Resource):
+class CustomerResource(RevealApi, MergeableResource, Resource):
     """/api/v1/customer/"""
 
     resource_name = "customer"
@@ -148,7 +148,7 @@ class CustomerResource(RevealDoor, MergeableResource, Resource):
     @permission_name("decide_link")
     def decide_link(self, pk: Any) -> Any:
         """Confirm or refuse such a link: {link, confirm}."""
-        row, raw = self._row(pk, "write"), sent()
+        row, raw = self._row(pk, "write"), request_json()
         customer_link_actions.decide(row, raw.get("link"), raw.get("confirm"), current_viewer())
         db.session.commit()
         return json_answer(200, {"message": _g("Saved.")})
@@ -156,7 +156,7 @@ class CustomerResource(RevealDoor, MergeableResource, Resource):
     extra_schema = {"accounts": {"type": "array", "items": {"type": "object"}}}
 
 
-class CustomerScreen(RevealTools, Screen):
+class CustomerScreen(RevealActions, Screen):
     """/customers/"""
 
     route_base = "/customers"
@@ -221,7 +221,7 @@ class CustomerScreen(RevealTools, Screen):
                 },
             ]
         merge = merge_actions.action("customer", row, self.module, viewer)
-        return [*offered, *consents_action("customer", row, viewer), *seen_action(row, viewer), *merge]
+        return [*offered, *consents_action("customer", row, viewer), *disclosures_action(row, viewer), *merge]
 
     @expose("/seen/<pk>", methods=["GET"])
     @has_access

@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain.base import NotFound, RuleBroken
-from app.domain.call_requests import Wanted
+from app.domain.call_requests import NewCallRequest
 from app.domain.conversations import RECORDS as RECORD_IDS
 from app.extensions import db
 from app.lib import phone
@@ -38,10 +38,10 @@ NUMBERS = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
 
 
 @dataclass(frozen=True)
-class Target:
+class DialTarget:
     """Whom to call, and how the page calls them."""
 
-    wanted: Wanted
+    wanted: NewCallRequest
     #: A name or the number of a record; never a telephone number.
     label: str
 
@@ -74,7 +74,7 @@ def linker(record: Any, viewer: Viewer) -> Callable[[dict[str, dict[str, Any]], 
     return link
 
 
-def find(kind: str, pk: Any, number: str = "mobile") -> Target:
+def find(kind: str, pk: Any, number: str = "mobile") -> DialTarget:
     """Raises NotFound for a record that is out of reach, RuleBroken for one without this number (see NUMBERS)."""
     if number not in NUMBERS:
         raise RuleBroken(_("Please choose which number to call: mobile or alternative_mobile."), "number")
@@ -88,7 +88,7 @@ def find(kind: str, pk: Any, number: str = "mobile") -> Target:
     found = _number_of(row, NUMBERS[number])
     if not found:
         raise RuleBroken(_("There is no phone number to call. Please add one to the record first."), "peer")
-    return Target(Wanted(found, _records_of(kind, row)), _label(row))
+    return DialTarget(NewCallRequest(found, _records_of(kind, row)), _label(row))
 
 
 def _by_number(model: Any, pk: Any) -> int | None:

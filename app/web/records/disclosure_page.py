@@ -24,7 +24,7 @@ def may_see(viewer: Viewer) -> bool:
     return viewer.person.may("Audit Log", "read") or viewer.person.may("Customers", "reveal")
 
 
-def seen_action(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+def disclosures_action(row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
     """The entry of the customer's menu."""
     if not may_see(viewer):
         return []

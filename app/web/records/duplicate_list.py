@@ -39,7 +39,7 @@ _FIELDS = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DuplicateQuery:
     """Which pairs are asked for."""
 
     screen: Any
@@ -71,18 +71,18 @@ def screens(viewer: Viewer) -> list[Any]:
     return [each for each in merge_actions.screens(viewer) if is_scanned(each)]
 
 
-def told_bits(viewer: Viewer) -> int:
+def visible_reasons(viewer: Viewer) -> int:
     """The reasons that this person may be told: not those of fields that are hidden from them."""
     names = (name for name in REASONS if all(viewer.person.mask(each) != "hidden" for each in _FIELDS.get(name, ())))
     return bits_of(names)
 
 
-def _pairs(want: Wanted, viewer: Viewer) -> Select[Any] | None:
-    bits = REASONS[want.reason][0] & told_bits(viewer) if want.reason else told_bits(viewer)
+def _pairs(want: DuplicateQuery, viewer: Viewer) -> Select[Any] | None:
+    bits = REASONS[want.reason][0] & visible_reasons(viewer) if want.reason else visible_reasons(viewer)
     return access.reached_pairs(viewer.person, want.screen.service.record, bits, want.is_dismissed, want.owner_id)
 
 
-def rows_of(want: Wanted, viewer: Viewer) -> list[Any]:
+def rows_of(want: DuplicateQuery, viewer: Viewer) -> list[Any]:
     """One page of pairs, the surest first, and one more if there is a next page."""
     pair, query = DuplicatePair, _pairs(want, viewer)
     if query is None:
@@ -95,7 +95,7 @@ def rows_of(want: Wanted, viewer: Viewer) -> list[Any]:
         return list(session.execute(query.order_by(pair.score.desc(), pair.id.desc()).limit(PAGE + 1)))
 
 
-def count(want: Wanted, viewer: Viewer) -> int:
+def count(want: DuplicateQuery, viewer: Viewer) -> int:
     """How many pairs there are, at most one more than MOST_COUNTED."""
     query = _pairs(want, viewer)
     if query is None:
@@ -111,7 +111,7 @@ def reached_pairs(screen: Any, keys: Sequence[int], viewer: Viewer) -> list[int]
     found: list[int] = []
     session = db.session()
     for is_dismissed in (False, True):
-        query = _pairs(Wanted(screen, is_dismissed=is_dismissed), viewer)
+        query = _pairs(DuplicateQuery(screen, is_dismissed=is_dismissed), viewer)
         if query is not None:
             with access.as_system(session):
                 found += [row.id for row in session.execute(query.where(DuplicatePair.id.in_(keys)))]
@@ -133,13 +133,13 @@ def groups(rows: Iterable[Any]) -> list[Group]:
     return made
 
 
-def shown(screen: Any, found: Sequence[Group], viewer: Viewer) -> list[dict[str, Any]]:
+def page_groups(screen: Any, found: Sequence[Group], viewer: Viewer) -> list[dict[str, Any]]:
     """The groups for the page: {records, reasons, score, ids, pairs, merge_url}."""
     ids = sorted({key for group in found for key in group.ids})
     columns = merge_page.columns_of(screen, ids, viewer) if ids else {}
     made = []
     for group in found:
-        bits, keys = group.bits & told_bits(viewer), sorted(key for key in group.ids if key in columns)
+        bits, keys = group.bits & visible_reasons(viewer), sorted(key for key in group.ids if key in columns)
         if len(keys) < 2:
             continue
         made.append(
@@ -164,7 +164,7 @@ def of_record(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
         pair = DuplicatePair
         own = (pair.kind == table, or_(pair.first_id == key, pair.second_id == key), pair.dismissed_on.is_not(None))
         gone = {(first, second) for first, second in session.execute(select(pair.first_id, pair.second_id).where(*own))}
-    allowed = told_bits(viewer)
+    allowed = visible_reasons(viewer)
     bits = {
         (first if second == key else second): value
         for (first, second), reasons in found.items()

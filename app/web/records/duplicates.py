@@ -20,12 +20,12 @@ from app.extensions import db
 from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, signed_in
 from app.web.core.registry import kind_of
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import duplicate_list, merge_actions
-from app.web.records.duplicate_list import PAGE, Wanted
+from app.web.records.duplicate_list import PAGE, DuplicateQuery
 from app.web.security.sessions import own_transaction
 
 BASE = "/duplicates/"
@@ -63,7 +63,7 @@ class DuplicatesView(BaseView):
                 {"label": each.list_title, "url": _url(viewer, kind=kind_of(each)), "active": each is want.screen}
                 for each in duplicate_list.screens(viewer)
             ],
-            "groups": duplicate_list.shown(want.screen, duplicate_list.groups(rows[:PAGE]), viewer),
+            "groups": duplicate_list.page_groups(want.screen, duplicate_list.groups(rows[:PAGE]), viewer),
             "count": ngettext("%(num)s pair", "%(num)s pairs", found)
             if found <= duplicate_list.MOST_COUNTED
             else _("More than %(num)s pairs", num=grouped(duplicate_list.MOST_COUNTED)),
@@ -137,11 +137,11 @@ def _screen(viewer: Viewer) -> Any:
     return next((each for each in offered if kind_of(each) == wanted), offered[0])
 
 
-def _wanted(viewer: Viewer) -> Wanted:
+def _wanted(viewer: Viewer) -> DuplicateQuery:
     reason = request.args.get("reason", "")
     score, _dot, key = request.args.get("after", "").partition(".")
     after = (parse_id(score), parse_id(key))
-    return Wanted(
+    return DuplicateQuery(
         _screen(viewer),
         reason if reason in REASONS else "",
         parse_id(request.args.get("owner")),
@@ -150,8 +150,8 @@ def _wanted(viewer: Viewer) -> Wanted:
     )
 
 
-def _offered_reasons(want: Wanted, viewer: Viewer) -> list[str]:
-    named = duplicate_pairs.reasons_of(duplicate_list.told_bits(viewer))
+def _offered_reasons(want: DuplicateQuery, viewer: Viewer) -> list[str]:
+    named = duplicate_pairs.reasons_of(duplicate_list.visible_reasons(viewer))
     has_birth = hasattr(want.screen.service.record, "date_of_birth")
     return [name for name in named if name != "birth" or has_birth]
 

@@ -19,8 +19,8 @@ from app.domain.periods import Period
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog
+from app.web.core.fab_access import parse_integer
 from app.web.core.fields import Viewer
-from app.web.core.gate import whole
 from app.web.core.local_dates import written
 from app.web.records.figure_labels import LABELS
 
@@ -42,7 +42,7 @@ def rules_of(record: Any, given: Mapping[str, str], viewer: Viewer) -> list[Colu
     if is_hidden(given["figure"], viewer):
         raise RuleBroken(_("This figure compares telephone numbers, which are hidden from you."), "figure")
     period = periods.between(given.get("from", ""), given.get("to", ""), viewer.zone)
-    slot = whole(given.get("slot"), -1, 0, 167)
+    slot = parse_integer(given.get("slot"), -1, 0, 167)
     scope = scope_of(period, viewer, people_of(given.get("who", ""), viewer), None if slot < 0 else slot)
     return [each.rows(scope)]
 
@@ -85,11 +85,11 @@ def chip(given: Mapping[str, str], viewer: Viewer) -> str:
     if given.get("slot"):
         parts.append(slot_words(int(given["slot"])))
     if given.get("who"):
-        parts.append(who_words(given["who"], viewer))
+        parts.append(person_label(given["who"], viewer))
     return " · ".join(parts)
 
 
-def who_words(who: str, viewer: Viewer) -> str:
+def person_label(who: str, viewer: Viewer) -> str:
     """The name of a person, or of a manager's team."""
     if who == REACH:
         return str(_("Myself") if viewer.person.level("Dashboard", "read") == "own" else _("My team"))

@@ -24,12 +24,12 @@ from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource
 from app.web.api.schemas import ID, STRING, ref, shape
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import PersonField
 from app.web.records import files, message_files, record_files
-from app.web.records.record_files import PLACES, Place
+from app.web.records.record_files import PLACES, FileOwner
 
 #: Of a file, whatever is in it: generators of clients know no type of pictures.
 _MIME = "application/octet-stream"
@@ -156,11 +156,11 @@ class FileResource(Resource):
         if len(sent) != 1 or len(request.files) != 1:
             raise RuleBroken(_("Please send one file at a time, as “file” of a form (multipart/form-data)."), "file")
         place, replaces = self._place(viewer)
-        row, is_new = record_files.take(place, sent[0], viewer, replaces)
+        row, is_new = record_files.attach(place, sent[0], viewer, replaces)
         return json_answer(201 if is_new else 200, {"id": row.id, "result": self._shown(row.id)})
 
     @staticmethod
-    def _place(viewer: Viewer) -> tuple[Place, Attachment | None]:
+    def _place(viewer: Viewer) -> tuple[FileOwner, Attachment | None]:
         """To what it is attached, and what it replaces. Raises RuleBroken, NotFound."""
         if request.form.get("replaces"):
             row = record_files.find(request.form["replaces"], viewer)

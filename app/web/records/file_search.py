@@ -14,13 +14,13 @@ from app.web.core.fields import Viewer
 from app.web.records import record_files, uploads
 
 
-def asked(text: str, viewer: Viewer) -> access.Asked:
+def file_lookup(text: str, viewer: Viewer) -> access.IndexLookup:
     """The question for the files with this text in their names; no parts for who may read none."""
     may = viewer.person.may("Notes", "read")
-    return access.Asked(Attachment, [access.TitlePart(inspect(Attachment).columns["name"], text)] if may else [])
+    return access.IndexLookup(Attachment, [access.TitlePart(inspect(Attachment).columns["name"], text)] if may else [])
 
 
-def hits(found: access.Asked, most: int, viewer: Viewer) -> list[dict[str, Any]]:
+def hits(found: access.IndexLookup, most: int, viewer: Viewer) -> list[dict[str, Any]]:
     """The newest files that were found, one row for all versions of each; at most one statement."""
     if not found.parts or found.ids == set():
         return []

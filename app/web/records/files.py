@@ -15,11 +15,19 @@ from app.domain import attachments, audit
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Attachment
+from app.web.core.fab_access import (
+    REFUSABLE,
+    ModulePermissions,
+    current_viewer,
+    json_answer,
+    parse_integer,
+    refusal,
+    wants_json,
+)
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, json_answer, refusal, wants_json, whole
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import message_files, record_files, uploads
-from app.web.records.record_files import PDF, Place
+from app.web.records.record_files import PDF, FileOwner
 
 
 class FilesView(ModulePermissions, BaseView):
@@ -149,7 +157,7 @@ class FilesView(ModulePermissions, BaseView):
         return _done(place, viewer, _("“%(name)s” is there again.", name=row.name), None)
 
 
-def remove(row: Attachment, viewer: Viewer) -> Place:
+def remove(row: Attachment, viewer: Viewer) -> FileOwner:
     """Put a file into the trash and commit, with an audit entry. Raises Denied."""
     record_files.refuse_unreached(row, viewer)
     place, session = record_files.place_of_file(row, viewer), db.session()
@@ -186,7 +194,7 @@ def _as_media(row: Attachment) -> dict[str, Any]:
     return {"name": row.name, "mime_type": row.mime_type}
 
 
-def _taken(place: Place, viewer: Viewer, replaces: Attachment | None) -> Any:
+def _taken(place: FileOwner, viewer: Viewer, replaces: Attachment | None) -> Any:
     """The answer to files that were sent: JSON for one from a script, else the list with what happened."""
     sent = [each for each in request.files.getlist("files") if each.filename]
     if wants_json() and len(sent) == 1:
@@ -197,7 +205,7 @@ def _taken(place: Place, viewer: Viewer, replaces: Attachment | None) -> Any:
     return redirect(place.url)
 
 
-def attach_sent(place: Place, viewer: Viewer, replaces: Attachment | None = None) -> None:
+def attach_sent(place: FileOwner, viewer: Viewer, replaces: Attachment | None = None) -> None:
     """Attach the files of this request's form, each in a transaction of its own; what happened to each is flashed."""
     sent = [each for each in request.files.getlist("files") if each.filename]
     most = 1 if replaces is not None else uploads.MAX_FILES
@@ -205,7 +213,7 @@ def attach_sent(place: Place, viewer: Viewer, replaces: Attachment | None = None
         flash(_("Only the first %(most)s files were taken: please send at most so many at once.", most=most), "warning")
     for each in sent[:most]:
         try:
-            row, is_new = record_files.take(place, each, viewer, replaces)
+            row, is_new = record_files.attach(place, each, viewer, replaces)
             said = _("“%(name)s” was attached.") if is_new else _("“%(name)s” is here already, with the same content.")
             flash(said % {"name": row.name}, "success" if is_new else "info")
         except REFUSABLE as broken:
@@ -213,25 +221,25 @@ def attach_sent(place: Place, viewer: Viewer, replaces: Attachment | None = None
             flash(refusal(broken)[1], "danger")
 
 
-def _answered(place: Place, sent: FileStorage, viewer: Viewer, replaces: Attachment | None) -> Any:
+def _answered(place: FileOwner, sent: FileStorage, viewer: Viewer, replaces: Attachment | None) -> Any:
     try:
-        row, is_new = record_files.take(place, sent, viewer, replaces)
+        row, is_new = record_files.attach(place, sent, viewer, replaces)
     except REFUSABLE as broken:
         db.session.rollback()
         status, sentence, errors = refusal(broken)
         return json_answer(status, {"message": sentence, "errors": errors})
-    shown = record_files.brief(row, viewer)
+    shown = record_files.version_json(row, viewer)
     return json_answer(201 if is_new else 200, {name: shown[name] for name in ("id", "name", "size", "icon", "url")})
 
 
-def _listed(place: Place, viewer: Viewer, **more: Any) -> Any:
-    before = whole(request.args.get("before"), 0, 1, 2**31 - 1) if request.args.get("before") else None
+def _listed(place: FileOwner, viewer: Viewer, **more: Any) -> Any:
+    before = parse_integer(request.args.get("before"), 0, 1, 2**31 - 1) if request.args.get("before") else None
     files = record_files.page_of(db.session(), place, before, viewer) | more
     template = "files/_files.html" if request.headers.get("HX-Request") else "files/page.html"
     return make_response(render_template(template, files=files))
 
 
-def _done(place: Place, viewer: Viewer, said: str, undo: int | None) -> Any:
+def _done(place: FileOwner, viewer: Viewer, said: str, undo: int | None) -> Any:
     """The list again, with what was done and, for a deleted file, the way back."""
     if request.headers.get("HX-Request"):
         return _listed(place, viewer, said=said, undo_url=f"/files/{undo}/restore" if undo else None)

@@ -12,12 +12,12 @@ from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
 from app.web.records import groups, list_views
 from app.web.records.groups import Group
-from app.web.records.list_columns import Chosen
+from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, list_rows, url
 from app.web.records.list_rows import rows_html, tools_look
 
 
-def page(screen: Any, name: str, list_query: ListQuery, columns: Chosen, viewer: Viewer) -> Any:
+def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The page, or the part of it that htmx asked for."""
     found = groups.load(screen, name, replace(list_query, size=groups.ROWS), columns.names, viewer)
     shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)

@@ -140,7 +140,7 @@ class _Asked:
     def ask(self, session: Any, what: Hashable, groups: Sequence[Group], make: Any) -> list[tuple[Any, ...]]:
         values = tuple(group.value for group in groups)
         key = None if self.key is None else (self.table, "groups", what, self.column.key, values, self.key)
-        return access.answer(session, access.Question(key, make, self.tables), self.late)
+        return access.answer(session, access.CachedStatement(key, make, self.tables), self.late)
 
 
 def fill(screen: Any, name: str, query: ListQuery, groups: list[Group], names: tuple[str, ...]) -> None:
@@ -247,7 +247,7 @@ def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ..
         return table.selection(names)[0].where(table.record.id.in_(parameters))
 
     tables = frozenset({table.name, *(joined.__tablename__ for joined, _on in table.joins)})
-    question = access.Question((table, "rows of groups", names, len(late)), make, tables)
+    question = access.CachedStatement((table, "rows of groups", names, len(late)), make, tables)
     return {row[0]: row for row in access.answer(session, question, late)}
 
 

@@ -17,20 +17,20 @@ from app.domain import conversion, customers, leads, numbering
 from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
-from app.web.core import remarks
+from app.web.core import save_warnings
 from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.date_fields import BirthDateField
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import customer_link_actions, merge_actions, related_lists, secret_guesses
-from app.web.records.about_field import OpenDueField, is_open_lead
+from app.web.records import customer_link_actions, identity_guesses, merge_actions, related_lists
 from app.web.records.assignment import AssignableResource, AssignableScreen
-from app.web.records.ledger_link import consents_action
+from app.web.records.consent_ledger_link import consents_action
 from app.web.records.merge_rest import MergeableResource
-from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealDoor, RevealTools
+from app.web.records.related_person_field import OpenDueField, is_open_lead
+from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import FirstTaskField
@@ -99,7 +99,7 @@ class LeadService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "lead_status", values["status_id"])
         with access.as_system(session):  # a number is matched against all customers
             lead = leads.create(session, values, context)
-        remarks.on_number(lead, values)
+        save_warnings.on_number(lead, values)
         return lead
 
     def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Lead]:
@@ -123,7 +123,7 @@ class LeadService(RecordService):
         """Change fields and status; the owner only with permission to assign."""
         refuse_new_owner(values, row, "Leads", viewer)
         if row.customer_id is not None or "status_id" in values:
-            secret_guesses.count(values, viewer)
+            identity_guesses.count(values, viewer)
         context = viewer.change_context(
             vault=self.vault(),
             may_reopen=viewer.person.is_manager or viewer.is_undoing,
@@ -132,11 +132,11 @@ class LeadService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "lead_status", row.status_id, values.get("status_id"))
         with access.as_system(session), customer_link_actions.asking_before(row, viewer):
             if not leads.change(session, row, values, context):
-                remarks.on_proposal()
-        remarks.on_number(row, values)
+                save_warnings.on_proposal()
+        save_warnings.on_number(row, values)
 
 
-class LeadResource(RevealDoor, MergeableResource, AssignableResource):
+class LeadResource(RevealApi, MergeableResource, AssignableResource):
     """/api/v1/lead/"""
 
     VERBS = AssignableResource.VERBS | MergeableResource.VERBS | REVEAL_VERBS
@@ -204,7 +204,7 @@ class LeadResource(RevealDoor, MergeableResource, AssignableResource):
     order_columns = ["number", "status", "next_follow_up_on", *CLOCK[:3], "created_on", "changed_on"]
 
 
-class LeadScreen(RevealTools, AssignableScreen):
+class LeadScreen(RevealActions, AssignableScreen):
     """/leads/"""
 
     route_base = "/leads"

@@ -19,7 +19,7 @@ _TOO_LONG = ("textarea", "html")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenColumns:
     """The columns of one page of a list."""
 
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ class Chosen:
         return ",".join(f"{name}:{self.widths[name]}" if name in self.widths else name for name in self.names)
 
 
-def chosen(screen: Any, args: Any, viewer: Viewer) -> Chosen:
+def chosen(screen: Any, args: Any, viewer: Viewer) -> ChosenColumns:
     """By `cols` of the address, else as the person chose, else as declared. Raises RuleBroken for an invalid `cols`."""
     if args.get("cols"):
         return read(screen, args["cols"], viewer)
@@ -43,10 +43,10 @@ def chosen(screen: Any, args: Any, viewer: Viewer) -> Chosen:
             return read(screen, kept, viewer)
         except RuleBroken:  # a column that an upgrade or add-on took away
             pass
-    return Chosen(tuple(screen.list_columns), {}, False)
+    return ChosenColumns(tuple(screen.list_columns), {}, False)
 
 
-def read(screen: Any, text: str, viewer: Viewer) -> Chosen:
+def read(screen: Any, text: str, viewer: Viewer) -> ChosenColumns:
     """The columns that a text names. The first column names the row and stays. Raises RuleBroken."""
     offered = {each.name for each in offered_fields(screen, viewer)}
     names: list[str] = []
@@ -65,7 +65,7 @@ def read(screen: Any, text: str, viewer: Viewer) -> Chosen:
     if len(names) > MAX_COLUMNS:
         raise RuleBroken(_("A list shows at most %(most)s columns.", most=MAX_COLUMNS), "cols")
     own = (tuple(names), widths) != (tuple(screen.list_columns), {})
-    return Chosen(tuple(names), widths, own)
+    return ChosenColumns(tuple(names), widths, own)
 
 
 def _width(text: str) -> int:

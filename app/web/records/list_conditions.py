@@ -78,8 +78,8 @@ def clause(screen: Any, group: Condition, viewer: Viewer) -> ColumnElement[bool]
     return _JOINS[group[0]](*parts) if parts else None
 
 
-def words(screen: Any, group: Condition, say: Any, depth: int = 0) -> str:
+def describe(screen: Any, group: Condition, say: Any, depth: int = 0) -> str:
     """The group in words: “Status is New or (Source is Web and Created from 1 Nov)”. `say(column, operator, value)`."""
-    parts = [words(screen, part, say, depth + 1) if part[0] in _JOINS else say(*part) for part in group[1:]]
+    parts = [describe(screen, part, say, depth + 1) if part[0] in _JOINS else say(*part) for part in group[1:]]
     joined = f" {_('and') if group[0] == 'all' else _('or')} ".join(part for part in parts if part)
     return f"({joined})" if depth and len(parts) > 1 else joined

@@ -29,6 +29,6 @@ def layout(screen: Any, viewer: Viewer) -> Callable[..., Any] | None:
 def _calendar(screen: Any, viewer: Viewer) -> Callable[..., Any]:
     """The calendar. Without anything else it leads to one's own tasks, so that the address says what is shown."""
     calendar_page.read(request.args, viewer)
-    if calendar_page.opens_anew(request.args):
+    if calendar_page.is_default_view(request.args):
         return lambda *_list: redirect(calendar_page.own_url(viewer))
     return partial(calendar_page.page, screen)

@@ -13,20 +13,22 @@ from werkzeug.datastructures import MultiDict
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.grouping import grouped
+from app.web.core.fab_access import parse_integer
 from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
-from app.web.core.gate import whole
 from app.web.core.languages import said
 from app.web.core.local_links import row_url
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.registry import kind_of
 from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
-from app.web.records import dial_targets, editable, figure_filter, list_conditions
-from app.web.records.list_columns import Chosen
+from app.web.records import dial_targets, figure_filter, inline_edit_fields, list_conditions
+from app.web.records.list_columns import ChosenColumns
 
 
-def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chosen, viewer: Viewer) -> dict[str, Any]:
+def list_page(
+    screen: Any, list_query: ListQuery, rows: list[Any], columns: ChosenColumns, viewer: Viewer
+) -> dict[str, Any]:
     """The context of crm/list.html."""
     record_table, names = screen.record_table, columns.names
     count, capped = record_table.count_for_page(db.session(), list_query, rows)
@@ -43,7 +45,7 @@ def list_page(screen: Any, list_query: ListQuery, rows: list[Any], columns: Chos
         "count_text": all_text,
         "columns": [
             column_head(record_table.by_name[name], columns)
-            | {"editable": editable.in_list(screen, record_table.by_name[name], viewer)}
+            | {"editable": inline_edit_fields.in_list(screen, record_table.by_name[name], viewer)}
             for name in names
         ],
         "rows": list_rows(screen, rows, names, viewer),
@@ -126,10 +128,10 @@ def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
         rules.append(matching(table, typed, viewer))
     column, direction = given.get("_oc") or None, given.get("_od") or None
     order = table.order_by(column, direction or ("desc" if column else None), viewer)
-    size = whole(given.get("psize"), screen.page_size, 1, MAX_PAGE_SIZE)
+    size = parse_integer(given.get("psize"), screen.page_size, 1, MAX_PAGE_SIZE)
     newest = not column and direction in (None, "desc") and table.base_order is None
     conditions = [*table.base_conditions(), *rules]
-    return ListQuery(conditions, order, size, whole(given.get("page"), 0, 0, MAX_PAGE), newest=newest)
+    return ListQuery(conditions, order, size, parse_integer(given.get("page"), 0, 0, MAX_PAGE), newest=newest)
 
 
 #: Arguments of every list.
@@ -234,7 +236,7 @@ def url(**changes: Any) -> str:
     return f"{request.path}?{query}" if query else request.path
 
 
-def column_head(each: Field, columns: Chosen) -> dict[str, Any]:
+def column_head(each: Field, columns: ChosenColumns) -> dict[str, Any]:
     """The head of a column."""
     sorted_by = (request.args.get("_od") or "desc") if request.args.get("_oc") == each.name else None
     turned = "asc" if sorted_by == "desc" else "desc"
@@ -291,7 +293,9 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
         chips.append({"label": in_words(screen, name, op, value, viewer), "remove_url": url(**{key: None}, page=None)})
     nested = list_conditions.read(screen, request.args.get("where", ""))
     if nested:
-        text = list_conditions.words(screen, nested, lambda name, op, value: in_words(screen, name, op, value, viewer))
+        text = list_conditions.describe(
+            screen, nested, lambda name, op, value: in_words(screen, name, op, value, viewer)
+        )
         chips.append({"label": text, "remove_url": url(where=None, page=None)})
     return chips
 

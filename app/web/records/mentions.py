@@ -120,7 +120,7 @@ def _not_notified_warning(key: int, viewer: Viewer) -> str:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def parts(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, str]]:
+def split_mentions(text: str, named: dict[str, int], viewer: Viewer) -> list[dict[str, str]]:
     """The text of a note in parts: {text}, or {text, person} for a mention."""
     made, at = [], 0
     for start, end, name in mentions.mention_spans(text):

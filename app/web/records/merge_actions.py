@@ -13,12 +13,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from app import access
-from app.domain import merge_fields, merge_rows, merge_undo, merging
+from app.domain import merge_fields, merge_rows, merge_undo, record_merge
 from app.domain.base import NotFound, RuleBroken
 from app.domain.merge_fields import SECOND, Choice
-from app.domain.merge_undo import Undone
+from app.domain.merge_undo import UndoResult
 from app.domain.merges import MOST, RecordMerge
-from app.domain.merging import RECORDS, Wish
+from app.domain.record_merge import RECORDS, MergeRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.ops.database_errors import Cause, cause_of
@@ -90,7 +90,7 @@ def is_masked(view: Any, name: str, viewer: Viewer) -> bool:
     return each is not None and each.is_hidden(viewer)
 
 
-def unseen_apart(view: Any, wish: Wish, viewer: Viewer) -> Wish:
+def drop_unseen_numbers(view: Any, wish: MergeRequest, viewer: Viewer) -> MergeRequest:
     """The same wish; a main number that the person doesn't see becomes no second one, which they would see."""
     rows, kept_apart = stored_rows(wish.record, wish.ids), dict[str, Choice]()
     for name, main in SECOND.items():
@@ -110,7 +110,7 @@ def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> No
             )
 
 
-def refuse_given(view: Any, wish: Wish, viewer: Viewer) -> None:
+def refuse_given(view: Any, wish: MergeRequest, viewer: Viewer) -> None:
     """Raise Denied or RuleBroken for a choice by which the kept record would be given to somebody else."""
     rows = stored_rows(wish.record, wish.ids)
     by_id, proposed = {row.id: row for row in rows}, merge_fields.defaults(wish.record, rows) if rows else {}
@@ -123,27 +123,27 @@ def refuse_given(view: Any, wish: Wish, viewer: Viewer) -> None:
         refuse_recipient(getattr(row, columns[0]), view.module, viewer, name)
 
 
-def run(view: Any, wish: Wish, viewer: Viewer) -> RecordMerge:
+def run(view: Any, wish: MergeRequest, viewer: Viewer) -> RecordMerge:
     """Merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
     refuse_masked(view, wish.chosen, viewer)
     refuse_given(view, wish, viewer)
-    wish = unseen_apart(view, wish, viewer)
+    wish = drop_unseen_numbers(view, wish, viewer)
 
     def step() -> RecordMerge:
         rows_for(view, wish.ids)
         session, context = db.session(), viewer.change_context(vault=vault())
         with access.as_system(session):
-            made = merging.merge(session, wish, context)
+            made = record_merge.merge(session, wish, context)
         session.commit()
         return made
 
     return _retried(step)
 
 
-def undo(key: int, viewer: Viewer, view: Any = None) -> Undone:
+def undo(key: int, viewer: Viewer, view: Any = None) -> UndoResult:
     """Undo a merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
 
-    def step() -> Undone:
+    def step() -> UndoResult:
         session = db.session()
         refuse_foreign(find(key), viewer, view)
         with access.as_system(session):
@@ -238,14 +238,14 @@ def refuse_other_record(key: int, kept: int) -> None:
         raise NotFound(_("There is no such merge."))
 
 
-def try_out(view: Any, wish: Wish, viewer: Viewer) -> None:
+def try_out(view: Any, wish: MergeRequest, viewer: Viewer) -> None:
     """Merge and roll back. Raises what the merge would raise."""
     refuse_masked(view, wish.chosen, viewer)
     refuse_given(view, wish, viewer)
-    wish = unseen_apart(view, wish, viewer)
+    wish = drop_unseen_numbers(view, wish, viewer)
     session, context = db.session(), viewer.change_context(vault=vault())
     try:
         with access.as_system(session):
-            merging.merge(session, wish, context)
+            record_merge.merge(session, wish, context)
     finally:
         session.rollback()

@@ -12,14 +12,14 @@ from sqlalchemy import select
 
 from app import access
 from app.domain.base import NotFound
-from app.domain.merge_undo import Undone
+from app.domain.merge_undo import UndoResult
 from app.domain.merges import UNDO_FOR, MergedRecord, RecordMerge
-from app.domain.merging import Wish
+from app.domain.record_merge import MergeRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, signed_in
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal, signed_in
 from app.web.core.registry import kind_of
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import duplicate_list, merge_actions, merge_page
@@ -60,7 +60,7 @@ class MergeView(BaseView):
         chosen = merge_page.sent_choices(request.form)
         versions = {key: version for key in ids if (version := parse_id(request.form.get(f"v.{key}")))}
         try:
-            made = merge_actions.run(screen, Wish(screen.service.record, ids, chosen, versions), viewer)
+            made = merge_actions.run(screen, MergeRequest(screen.service.record, ids, chosen, versions), viewer)
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
@@ -108,7 +108,7 @@ class MergeView(BaseView):
         viewer = current_viewer()
         screen = merge_actions.refuse_foreign(merge_actions.find(key), viewer)
         done = merge_actions.undo(key, viewer)
-        for sentence in told(done):
+        for sentence in describe_undo(done):
             flash(sentence, "warning")
         flash(_("The merge is undone: %(numbers)s is there again.", numbers=", ".join(done.numbers)), "success")
         return redirect(f"{screen.route_base}/{done.merge.kept_number}")
@@ -120,7 +120,7 @@ def _ids() -> list[str]:
     return [part for each in raw for part in each.split(",") if part.strip()]
 
 
-def told(done: Undone) -> list[str]:
+def describe_undo(done: UndoResult) -> list[str]:
     """What an undo has left as it is, in sentences."""
     sentences = []
     if done.kept_fields:

@@ -11,12 +11,12 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.domain.merge_fields import SECOND, Choice
-from app.domain.merging import Wish
+from app.domain.record_merge import MergeRequest
 from app.lib.ids import parse_id
 from app.web.api.operations import OperationSpec
-from app.web.api.resource import sent
+from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.records import merge_actions, merge_pages
 
 _COUNTS = {"type": "object", "additionalProperties": ID, "description": "Rows that move, by table."}
@@ -84,7 +84,7 @@ class MergeableResource:
     @permission_name("merge")
     def merge(self, pk: Any) -> Any:
         """Merge records into this one: {with, fields, dry_run}."""
-        viewer, raw = current_viewer(), sent()
+        viewer, raw = current_viewer(), request_json()
         others, is_trial = raw.get("with"), raw.get("dry_run", False)
         if not isinstance(others, list) or not others:
             raise RuleBroken(_("“with” must be a list of the IDs that are merged into this record."), "with")
@@ -96,9 +96,9 @@ class MergeableResource:
         told = merge_actions.proposal(self, ids, viewer)
         told["fields"] |= {name: choice.record_id for name, choice in chosen.items()}
         if is_trial:
-            merge_actions.try_out(self, Wish(self.service.record, ids, chosen), viewer)
+            merge_actions.try_out(self, MergeRequest(self.service.record, ids, chosen), viewer)
             return json_answer(200, {"id": pk, "merge": None, "dry_run": True, **told})
-        made = merge_actions.run(self, Wish(self.service.record, ids, chosen), viewer)
+        made = merge_actions.run(self, MergeRequest(self.service.record, ids, chosen), viewer)
         body = {"id": pk, "merge": made.id, "dry_run": False, **told, "moves": made.counts}
         return json_answer(200, body | {"result": self._after(pk)})
 
@@ -108,10 +108,10 @@ class MergeableResource:
     @permission_name("undo_merge")
     def undo_merge(self, pk: Any) -> Any:
         """Undo a merge into this record: {merge}."""
-        key = parse_id(sent().get("merge")) or 0
+        key = parse_id(request_json().get("merge")) or 0
         merge_actions.refuse_other_record(key, pk)
         done = merge_actions.undo(key, current_viewer(), self)
-        return json_answer(200, {"id": pk, "numbers": done.numbers, "remarks": merge_pages.told(done)})
+        return json_answer(200, {"id": pk, "numbers": done.numbers, "remarks": merge_pages.describe_undo(done)})
 
 
 def _choices(raw: Any) -> dict[str, Choice]:

@@ -17,7 +17,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.messages import Message
 from app.lib.file_kinds import PLAYED, SHOWN
 from app.ops.file_store import FileStore
-from app.outbox.file_out import served_type
+from app.outbox.outbound_files import served_type
 
 #: Bytes that are read at once while a file is handed out.
 CHUNK = 65_536

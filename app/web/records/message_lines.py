@@ -10,13 +10,13 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.access.finished import listed
+from app.access.compiled_statements import listed
 from app.domain.messages import DEAD
 from app.extensions import db
 from app.models import Message, MessageFile
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
-from app.web.core.kept_queries import KeptQuery
+from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list, message_files
 
@@ -38,7 +38,7 @@ _FILE_COLUMNS = (
 )
 
 
-def of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
+def entries_of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
     """Message id -> what replaces the keys of its timeline entry; those that the viewer sees."""
     wanted = sorted({key for key in keys if isinstance(key, int)})
     if not wanted:
@@ -53,13 +53,13 @@ def newest(rules: list[Any], order: Any, limit: int) -> list[Any]:
 
 
 @lru_cache
-def _messages() -> KeptQuery:
-    return KeptQuery.of(select(*_COLUMNS), Message)
+def _messages() -> PreparedQuery:
+    return PreparedQuery.of(select(*_COLUMNS), Message)
 
 
 @lru_cache
-def _texts() -> KeptQuery:
-    return KeptQuery.of(select(Message.id, Message.body), Message)
+def _texts() -> PreparedQuery:
+    return PreparedQuery.of(select(Message.id, Message.body), Message)
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:

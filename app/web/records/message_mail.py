@@ -18,10 +18,10 @@ from app.extensions import db
 from app.lib import html_cleaning
 from app.models import Mail, Message
 from app.web.api.operations import OperationSpec
-from app.web.api.resource import sent
+from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Field, LongTextField, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.records import message_files, uploads
 
 MAX_HTML = 200_000
@@ -144,7 +144,7 @@ class MailRoutes:
         given = [each for each in request.files.getlist("files") if each.filename]
         if len(given) != 1:
             raise RuleBroken(_("Please send one file at a time."), "files")
-        return json_answer(201, uploads.take(given[0], viewer).as_field(viewer))
+        return json_answer(201, uploads.store_upload(given[0], viewer).as_field(viewer))
 
     @expose("/<int:pk>/react", methods=["POST"])
     @protect()
@@ -153,7 +153,7 @@ class MailRoutes:
     def react(self, pk: Any) -> Any:
         """React for us, in place of any earlier reaction of ours."""
         row, viewer = self._row(pk, "read"), current_viewer()  # type: ignore[attr-defined]
-        emoji = sent().get("emoji", "")
+        emoji = request_json().get("emoji", "")
         if not isinstance(emoji, str):
             raise RuleBroken(_("“emoji” must be a text."), "emoji")
         with access.as_system(db.session()):

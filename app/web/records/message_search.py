@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import OperationSpec
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_table import ListQuery
 from app.web.core.text_search import MAX_LOOKED_UP, matching
 

@@ -23,10 +23,10 @@ from app.extensions import db
 from app.models import Customer, Lead, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource
-from app.web.core import typed_addresses
+from app.web.core import contact_guesses
 from app.web.core.date_fields import DateTimeField
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import MasterField
 from app.web.records import message_mail, message_search
@@ -125,7 +125,7 @@ class NotedMessageService(RecordService):
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
         """Write down a message that was sent or received elsewhere."""
         with access.as_system(session):  # an opt-out counts whoever may see the customer
-            return messages.note(session, values, viewer.stamp)
+            return messages.record_elsewhere(session, values, viewer.stamp)
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
         """Refused: a message cannot be changed."""
@@ -146,10 +146,10 @@ class MessageService(NotedMessageService):
             given = {name: value for name, value in given.items() if name not in (*_OF_EMAIL, "files")}
             return super().create(session, given, viewer)
         if given.get("peer"):
-            typed_addresses.refuse(given.get("channel") or "", "peer", viewer)
+            contact_guesses.refuse(given.get("channel") or "", "peer", viewer)
         for field in ("to", "cc"):
             if given.get(field):
-                typed_addresses.refuse("email", field, viewer)
+                contact_guesses.refuse("email", field, viewer)
         with access.as_system(session):  # an opt-out counts whoever may see the customer
             wish = replace(_wish(session, given), sees=seen_by(session, viewer))
             if wish.channel == "email":

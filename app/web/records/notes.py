@@ -16,8 +16,8 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Activity
 from app.web.core.date_fields import DateTimeField
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import mentions, timeline
 

@@ -13,11 +13,11 @@ from flask_babel import gettext as _
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
-from app.lib.identity import is_pan
+from app.lib.identity_numbers import is_pan
 from app.models import Customer, Lead
-from app.web.core import custom_columns, remarks
+from app.web.core import custom_columns, save_warnings
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import screen_of
@@ -119,7 +119,7 @@ class QuickCreate:
 
     def _quick_saved(self, row: Any) -> Any:
         """To the record; or with “Save & new” an empty form again, which says what was saved."""
-        for sentence in remarks.taken():
+        for sentence in save_warnings.pop_all():
             flash(sentence, "warning")
         saved = _("%(what)s saved.", what=str(self.record_name))
         url = self.url_of(row)

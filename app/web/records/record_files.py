@@ -20,7 +20,7 @@ from app.lib import file_kinds
 from app.lib.attachment_rules import LOOKED_AT, is_program
 from app.lib.ids import parse_id
 from app.models import Activity, Attachment, Customer, Lead, Task, Ticket
-from app.outbox import pictures
+from app.outbox import image_previews
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.reference_fields import person_card
@@ -40,7 +40,7 @@ PDF = "application/pdf"
 
 
 @dataclass(frozen=True)
-class Place:
+class FileOwner:
     """A record, or a note of one, and its files."""
 
     #: A name in PLACES, or note.
@@ -68,20 +68,20 @@ class Place:
         return f"{page}{self.about.id}"
 
 
-def place_of(kind: str, pk: Any, viewer: Viewer) -> Place:
+def place_of(kind: str, pk: Any, viewer: Viewer) -> FileOwner:
     """The record of this kind and id that the viewer sees. Raises NotFound, Denied."""
     viewer.person.refuse_unless("Notes", "read")
     key, session = parse_id(pk), db.session()
     if kind == "note":
         note = access.get_visible(session, Activity, key)
         if note is not None and note.kind == "note":
-            return Place("note", note.id, mentions.about_of(session, note), note)
+            return FileOwner("note", note.id, mentions.about_of(session, note), note)
     elif kind in PLACES and (row := access.get_visible(session, PLACES[kind][0], key)) is not None:
-        return Place(kind, row.id, row)
+        return FileOwner(kind, row.id, row)
     raise NotFound(_("This record doesn't exist, or you don't have access to it."))
 
 
-def place_of_file(row: Attachment, viewer: Viewer) -> Place:
+def place_of_file(row: Attachment, viewer: Viewer) -> FileOwner:
     """Where a file belongs, of its record and note the first that the viewer sees. Raises NotFound."""
     for kind, (record, column, _page) in PLACES.items():
         key = getattr(row, column)
@@ -116,8 +116,8 @@ def quotas_of(viewer: Viewer) -> Quotas:
 # --- taken in
 
 
-def take(
-    place: Place, file: FileStorage, viewer: Viewer, replaces: Attachment | None = None
+def attach(
+    place: FileOwner, file: FileStorage, viewer: Viewer, replaces: Attachment | None = None
 ) -> tuple[Attachment, bool]:
     """Attach one file and commit: (the file, whether it is new; not where the record has it already).
 
@@ -127,7 +127,7 @@ def take(
     replaced, session = replaces.id if replaces is not None else None, db.session()
     session.commit()  # no transaction waits while the content is scanned and stored
     _refuse_program(file)
-    kept = uploads.take(file, viewer)
+    kept = uploads.store_upload(file, viewer)
     preview = _preview(file)  # after it: while the storage is away, nobody waits for it twice
     place = place_of(place.kind, place.key, viewer)
     replaces = find(replaced, viewer) if replaced is not None else None
@@ -152,7 +152,7 @@ def _preview(file: FileStorage) -> str | None:
     """A small picture of a picture, in the store; None for other files, and while the storage is away."""
     if file_kinds.kind_of_file(file.stream) not in file_kinds.SHOWN:  # type: ignore[arg-type]
         return None
-    content = pictures.small(file.stream)  # type: ignore[arg-type]
+    content = image_previews.thumbnail(file.stream)  # type: ignore[arg-type]
     try:
         return message_files.store_of_app().put(content).digest if content is not None else None
     except OSError:
@@ -162,7 +162,7 @@ def _preview(file: FileStorage) -> str | None:
 # --- shown
 
 
-def page_of(session: Session, place: Place, before: int | None, viewer: Viewer) -> dict[str, Any]:
+def page_of(session: Session, place: FileOwner, before: int | None, viewer: Viewer) -> dict[str, Any]:
     """The files of a record for the template; in a fixed number of statements."""
     rows = attachments.newest(session, place.column, place.key, before, MOST)
     versions = attachments.versions(session, [row.series for row in rows])
@@ -183,7 +183,7 @@ def page_of(session: Session, place: Place, before: int | None, viewer: Viewer) 
     }
 
 
-def _in_trash(session: Session, place: Place, viewer: Viewer) -> list[Attachment]:
+def _in_trash(session: Session, place: FileOwner, viewer: Viewer) -> list[Attachment]:
     """The deleted files of a record, for who may restore them."""
     if not viewer.person.may("Notes", "delete"):
         return []
@@ -191,7 +191,7 @@ def _in_trash(session: Session, place: Place, viewer: Viewer) -> list[Attachment
     return attachments.trash(session, (place.column, place.key), within, MOST_DELETED)
 
 
-def title_of(place: Place, viewer: Viewer) -> str:
+def title_of(place: FileOwner, viewer: Viewer) -> str:
     """What the record is called: its number, else its title."""
     return str(getattr(place.about, "number", None) or getattr(place.about, "title", "") or place.about.id)
 
@@ -208,15 +208,15 @@ def _shown(row: Attachment, versions: list[Attachment], names: dict[str, Attachm
     first = names[row.name.casefold()]
     is_twin = first is not row and first.activity_id == row.activity_id
     former = [each for each in versions if each.number < row.number]
-    return brief(row, viewer) | {
-        "former": [brief(each, viewer) for each in former],
+    return version_json(row, viewer) | {
+        "former": [version_json(each, viewer) for each in former],
         "number": row.number,
         "join_url": f"/files/{row.id}/join/{first.id}" if is_twin else None,
         "is_of_note": row.activity_id is not None,
     }
 
 
-def brief(row: Attachment, viewer: Viewer) -> dict[str, Any]:
+def version_json(row: Attachment, viewer: Viewer) -> dict[str, Any]:
     """One version of a file: what it is, who attached it and when, and where it can be opened."""
     card, base = viewer.lookups.person(row.created_by_id), f"/files/{row.id}"
     is_infected = row.scan == "infected"

@@ -19,9 +19,9 @@ from app.web.core.shipped_labels import shown_label
 from app.web.records import (
     composer,
     dial_targets,
-    editable,
     form_page,
     hold_action,
+    inline_edit_fields,
     related_lists,
     reveals,
     timeline_tabs,
@@ -67,7 +67,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
                 for name in screen.summary_columns
                 if name in cells
             ],
-            "sections": _sections(screen, cells, editable.names_on_page(screen, wire["id"], viewer)),
+            "sections": _sections(screen, cells, inline_edit_fields.names_on_page(screen, wire["id"], viewer)),
             "move_url": f"{base}/move/{wire['id']}",
             "related": related,
             "composer": composer.context(screen, wire, viewer),
@@ -84,7 +84,9 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "files_url": _files_url(record_table.record, wire["id"], viewer),
             "why_url": f"{base}/why/{wire['id']}" if hasattr(screen, "why") else None,
         }
-        | timeline_tabs.context(timeline_tabs.Place.of(screen, wire["id"], wire.get("number"), viewer), args, viewer)
+        | timeline_tabs.context(
+            timeline_tabs.TimelineLocation.of(screen, wire["id"], wire.get("number"), viewer), args, viewer
+        )
         | screen.context_overrides(wire, viewer)
     )
 

@@ -20,9 +20,9 @@ from app.extensions import db
 from app.models import CallRecording
 from app.ops.file_store import FileStore
 from app.outbox.recording_delivery import KINDS
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
-from app.web.pages.refusals import back, refuse_as_page
+from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.security.sessions import own_transaction
 
 RECORDING_VERBS = {"recording": "recordings", "recording_again": "recordings"}
@@ -61,7 +61,7 @@ class RecordingRoutes:
         recordings.fetch_again(db.session(), _find(key), current_viewer().stamp)
         db.session.commit()
         flash(_("The recording is being fetched again."), "success")
-        return redirect(back())
+        return redirect(previous_page())
 
 
 def _find(key: int) -> CallRecording:
@@ -105,7 +105,7 @@ def _answer(content: BinaryIO, row: CallRecording) -> Response:
     return response
 
 
-def shown(listed: str | None, viewer: Viewer) -> dict[str, Any]:
+def entry_keys(listed: str | None, viewer: Viewer) -> dict[str, Any]:
     """The keys of a call's timeline entry for its recordings, as `recordings.listed` has read them."""
     if not listed or not viewer.person.may("Call Logs", "recordings"):
         return {}

@@ -13,7 +13,7 @@ from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
-from app.web.core.kept_queries import KeptQuery
+from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import views_of
 from app.web.core.shipped_labels import shown_label
@@ -99,15 +99,15 @@ def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
 
 
 @lru_cache
-def _open_tasks() -> KeptQuery:
+def _open_tasks() -> PreparedQuery:
     query = select(Task.id, Task.title, Task.due_on, Task.assignee_id).where(Task.status.in_(OPEN))
-    return KeptQuery.of(query.order_by(Task.due_on).limit(RELATED), Task)
+    return PreparedQuery.of(query.order_by(Task.due_on).limit(RELATED), Task)
 
 
 @lru_cache
-def _newest(record: Any) -> KeptQuery:
+def _newest(record: Any) -> PreparedQuery:
     query = select(record.number, record.status_id).order_by(record.id.desc())
-    return KeptQuery.of(query.limit(RELATED), record)
+    return PreparedQuery.of(query.limit(RELATED), record)
 
 
 def _leads_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from app.domain.base import NotFound, RuleBroken, translatable
 from app.extensions import db
 from app.ops.rate_counter import Rate
 from app.web.api.operations import OperationSpec
-from app.web.api.resource import sent
+from app.web.api.resource import request_json
 from app.web.api.schemas import STRING, shape
+from app.web.core.fab_access import REFUSABLE, current_viewer, json_answer, refusal, refuse_as_json
 from app.web.core.fields import Field, Viewer, clean_text
-from app.web.core.gate import REFUSABLE, current_viewer, json_answer, refusal, refuse_as_json
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.rate_limits import TooManyRequests
 
@@ -50,7 +50,7 @@ SHOWN_SECONDS = 30
 
 def link(screen: Any, cells: dict[str, dict[str, Any]], key: int, viewer: Viewer) -> None:
     """Let the masked values of a record lead to where they are revealed, for those who may."""
-    if not isinstance(screen, RevealTools) or not viewer.person.may(screen.module, "reveal"):
+    if not isinstance(screen, RevealActions) or not viewer.person.may(screen.module, "reveal"):
         return
     for each in screen.record_table.fields:
         if each.name in cells and _is_revealable(each, viewer) and cells[each.name]["kind"] != "missing":
@@ -123,7 +123,7 @@ def _count(viewer: Viewer) -> None:
             )
 
 
-class RevealTools:
+class RevealActions:
     """The endpoint of a screen that reveals a value: the form that asks why, then the value."""
 
     module: Any
@@ -166,7 +166,7 @@ class RevealTools:
         return made
 
 
-class RevealDoor:
+class RevealApi:
     """The same over REST."""
 
     _row: Any
@@ -177,7 +177,7 @@ class RevealDoor:
     @permission_name("reveal")
     def reveal(self, pk: Any) -> Any:
         """Reveal {field} for {reason}."""
-        row, raw, viewer = self._row(pk, "read"), sent(), current_viewer()
+        row, raw, viewer = self._row(pk, "read"), request_json(), current_viewer()
         shown = reveal(self, row, str(raw.get("field")), raw.get("reason"), viewer)
         made = json_answer(200, {"result": {"field": raw["field"], "value": shown["text"]}})
         made.headers["Cache-Control"] = "private, no-store"

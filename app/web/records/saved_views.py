@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role
 from app.web.core import list_choices
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, signed_in
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal, signed_in
 from app.web.core.registry import registered
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import list_columns, list_views

@@ -15,17 +15,17 @@ from sqlalchemy import select
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.core import remarks
+from app.web.core import save_warnings
 from app.web.core.declarations import pretty
+from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.fields import Field, Viewer, clean_text
-from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
 from app.web.core.local_links import row_url
-from app.web.core.merged import refuse_merged
+from app.web.core.merged_redirects import refuse_merged
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
 from app.web.core.replica_lists import from_replica
-from app.web.pages.refusals import back, refuse_as_page
+from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.records import (
     files,
     form_page,
@@ -39,10 +39,10 @@ from app.web.records import (
 )
 from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
+from app.web.records.inline_actions import InlineActions
 from app.web.records.list_page import filters_page, hits, list_page, list_query_from
 from app.web.records.list_rows import rows_html, tools_look
 from app.web.records.quick_create import QuickCreate
-from app.web.records.row_tools import RowTools
 from app.web.records.status_moves import StatusMoves
 
 log = logging.getLogger("crm.views")
@@ -67,7 +67,7 @@ _DRAWN_BY_US = (
 )
 
 
-class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelView):
+class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, ModelView):
     """List, record, form, delete, bulk and row actions of one record.
 
     Declared as FAB documents a ModelView: `datamodel = SQLAInterface(Branch)`, `list_columns`, `show_fieldsets`,
@@ -277,7 +277,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
     def timeline(self, pk: str) -> Any:
         """A tab of the timeline: its newest page, or older entries alone."""
         row, viewer, is_more = self.row_for(pk, "read"), current_viewer(), bool(request.args.get("before"))
-        place = timeline_tabs.Place.of(self, row.id, getattr(row, "number", None), viewer)
+        place = timeline_tabs.TimelineLocation.of(self, row.id, getattr(row, "number", None), viewer)
         context = timeline_tabs.context(replace(place, is_counted=not is_more), request.args, viewer)
         answer = make_response(render_template("crm/_timeline.html", record=context, more=is_more))
         if request.headers.get("HX-Trigger") == "feed-filter":  # the form says what to show; the address keeps it
@@ -337,7 +337,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
             return self._form_with_errors("add", raw, broken, viewer)
         self.post_add(row)
         self._flash_saved()
-        return redirect(back() if request.args.get("back") else self.url_of(row))
+        return redirect(previous_page() if request.args.get("back") else self.url_of(row))
 
     @expose("/edit/<pk>", methods=["GET", "POST"])
     @has_access
@@ -352,7 +352,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
         if request.method == "GET":
             return self._form("edit", stored, {}, viewer, row=row)
         raw = self._typed("edit")
-        version = whole(request.form.get("version"), 0, 0, 2**31) or None
+        version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         try:
             values = self.record_table.parse(form_page.changed_values(raw, stored), "edit", viewer)
             self._refuse_emptied(values)
@@ -366,7 +366,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
 
     def _flash_saved(self) -> None:
         flash(_("%(what)s saved.", what=str(self.record_name)), "success")
-        for sentence in remarks.taken():
+        for sentence in save_warnings.pop_all():
             flash(sentence, "warning")
 
     def _refuse_missing(self, values: dict[str, Any]) -> None:
@@ -438,7 +438,7 @@ class Screen(BulkActions, StatusMoves, RowTools, QuickCreate, RecordView, ModelV
             raise RuleBroken(_("Please enter a text."), "body")
         line = mentions.write_note(db.session(), row, text, viewer)
         db.session.commit()
-        files.attach_sent(record_files.Place("note", line.id, row, line), viewer)
+        files.attach_sent(record_files.FileOwner("note", line.id, row, line), viewer)
         for sentence in mentions.remarks():
             flash(sentence, "warning")
         return redirect(self.url_of(row))

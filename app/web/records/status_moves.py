@@ -12,9 +12,9 @@ from flask_babel import gettext as _
 from app.domain.base import Conflict, NotFound
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.core import remarks
+from app.web.core import save_warnings
+from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal, sentence_header
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, refusal, sentence_header, whole
 from app.web.core.shipped_labels import shown_label
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import board_page, groups
@@ -51,7 +51,7 @@ class StatusMoves:
         row, viewer = self.row_for(pk, "write"), current_viewer()
         if request.method == "GET":
             return self._asking_form(row, viewer)
-        version = whole(request.form.get("version"), 0, 0, 2**31) or None
+        version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         self._move_to(row, version, viewer)
         return redirect(self.url_of(row))
 
@@ -68,7 +68,7 @@ class StatusMoves:
             "color": card.get("color") or "gray",
             "fields": wanted,
             "action": f"{self.route_base}/move/{row.id}",
-            "version": whole(request.args.get("version"), row.version, 1, 2**31),
+            "version": parse_integer(request.args.get("version"), row.version, 1, 2**31),
             "list_url": url,
             "list_label": getattr(row, "number", None) or self.list_title,
         }
@@ -101,7 +101,7 @@ class StatusMoves:
         self._refuse_without_board()
         viewer = current_viewer()
         list_query = self._list_query(viewer)
-        return board_page.more(self, list_query, key, list_query.page, viewer)
+        return board_page.more_cards(self, list_query, key, list_query.page, viewer)
 
     @expose("/board/move/<pk>", methods=["GET", "POST"])
     @has_access
@@ -145,7 +145,7 @@ class StatusMoves:
 
     def _moved(self, key: int, viewer: Viewer) -> Any:
         """The card as it is now; nothing for a record that the move has taken out of reach."""
-        sentences = remarks.taken()
+        sentences = save_warnings.pop_all()
         if not request.headers.get("HX-Request"):
             for sentence in sentences:
                 flash(sentence, "warning")

@@ -15,10 +15,10 @@ from app.domain.base import Conflict
 from app.domain.snooze import next_morning
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
+from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
 from app.web.core.local_dates import written
-from app.web.pages.refusals import back, refuse_as_page
+from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.records.mentions import remarks, write_note
 from app.web.records.screen import Screen
 
@@ -42,7 +42,7 @@ class TaskActions(Screen):
         undo = {"url": f"/tasks/reopen/{row.id}", "fields": {"status": before, "version": row.version}}
         db.session.commit()
         flash({"text": _("Done: %(title)s", title=title), "undo": undo}, "success")  # type: ignore[arg-type]
-        return redirect(back())
+        return redirect(previous_page())
 
     @expose("/reopen/<pk>", methods=["POST"])
     @has_access
@@ -51,14 +51,14 @@ class TaskActions(Screen):
     def reopen(self, pk: str) -> Any:
         """Undo "done", unless the task was changed since."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
-        version = whole(request.form.get("version"), 0, 0, 2**31) or None
+        version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         if row.status in OPEN or version not in (None, row.version):
             raise Conflict(_("Someone else changed this task, so it can't be undone."))
         status = request.form.get("status")
         self.service.change(db.session(), row, {"status": status if status in OPEN else "Todo"}, viewer)
         flash(_("Reopened: %(title)s", title=row.title), "success")
         db.session.commit()
-        return redirect(back())
+        return redirect(previous_page())
 
     @expose("/snooze/<pk>", methods=["POST"])
     @has_access
@@ -73,7 +73,7 @@ class TaskActions(Screen):
         until = written(moment.astimezone(viewer.zone), "%a %-d %b, %H:%M")
         flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=until), "success")
         db.session.commit()
-        return redirect(back())
+        return redirect(previous_page())
 
     @expose("/finish/<pk>", methods=["GET", "POST"])
     @has_access

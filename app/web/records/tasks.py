@@ -22,9 +22,9 @@ from app.web.api.resource import Resource
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee
 from app.web.core.record_table import ListQuery
-from app.web.records.about_field import AboutField, OpenDueField
 from app.web.records.bulk import BulkAction, set_column
 from app.web.records.calendar_moves import CalendarMoves
+from app.web.records.related_person_field import OpenDueField, RelatedPersonField
 
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
 PRIORITY_COLORS = {"Low": "slate", "Medium": "amber", "High": "red", "Urgent": "purple"}
@@ -33,7 +33,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("status", options=STATUSES, colors=STATUS_COLORS),
     ChoiceField("priority", options=PRIORITIES, colors=PRIORITY_COLORS),
     OpenDueField("due_on", (Task.due_on, Task.status), lambda _lookups, status: status in OPEN),
-    AboutField("about", _("For"), Task),
+    RelatedPersonField("about", _("For"), Task),
 )
 LABELS = {
     "title": _("Title"),
@@ -97,7 +97,7 @@ class TaskService(RecordService):
         task = tasks.create(session, values, viewer.change_context(reminder_minutes=offsets))
         self._notify_assignee(session, task, viewer)
         if task.lead_id and task.due_on:
-            question = access.Question("follow up of a lead", partial(_earlier_follow_up, viewer.person))
+            question = access.CachedStatement("follow up of a lead", partial(_earlier_follow_up, viewer.person))
             access.change(session, question, {"lead": task.lead_id, "due": task.due_on})
         return task
 

@@ -21,10 +21,10 @@ from app.domain.base import RuleBroken
 from app.domain.tickets import ENDED, PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.lib.ids import parse_id
 from app.models import Customer, TicketSubject
-from app.web.api.resource import sent
-from app.web.core import remarks
+from app.web.api.resource import request_json
+from app.web.core import save_warnings
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.personal_fields import NameField, PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField, person_card
@@ -33,7 +33,7 @@ from app.web.records import caller_lookup, merge_actions, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField
 from app.web.records.merge_rest import MergeableResource
-from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealDoor, RevealTools
+from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
@@ -193,7 +193,7 @@ class TicketService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "ticket_status", values["status_id"])
         with access.as_system(session):  # a number is matched against all customers
             ticket = tickets.create(session, values, context)
-        remarks.on_number(ticket, values)
+        save_warnings.on_number(ticket, values)
         return ticket
 
     def change(self, session: Session, row: Ticket, values: dict[str, Any], viewer: Viewer) -> None:
@@ -205,7 +205,7 @@ class TicketService(RecordService):
             tickets.change(session, row, values, context)
 
 
-class TicketResource(RevealDoor, MergeableResource, MultiAssigneeResource):
+class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):
     """/api/v1/ticket/"""
 
     resource_name = "ticket"
@@ -296,7 +296,7 @@ class TicketResource(RevealDoor, MergeableResource, MultiAssigneeResource):
     @permission_name("callers")
     def callers(self) -> Any:
         """Customers by {text}: number, client id or name; limited, counted and audited."""
-        return json_answer(200, {"result": caller_lookup.look_up(sent().get("text"), current_viewer())})
+        return json_answer(200, {"result": caller_lookup.look_up(request_json().get("text"), current_viewer())})
 
     extra_schema = {
         name: {"type": "array", "items": {"$ref": f"#/components/schemas/{card}"}}
@@ -304,7 +304,7 @@ class TicketResource(RevealDoor, MergeableResource, MultiAssigneeResource):
     }
 
 
-class TicketScreen(RevealTools, MultiAssigneeScreen):
+class TicketScreen(RevealActions, MultiAssigneeScreen):
     """/tickets/"""
 
     route_base = "/tickets"

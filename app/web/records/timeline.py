@@ -18,8 +18,8 @@ from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
 from app.web.core import custom_columns
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.local_dates import written
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import RecordField, person_card
@@ -78,7 +78,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
         {"text": old.get("text"), "at": _moment_text(old.get("at"), viewer)} for old in payload.get("history", [])
     ]
     return {
-        "parts": mentions.parts(str(payload.get("text") or ""), payload.get("mentions") or {}, viewer),
+        "parts": mentions.split_mentions(str(payload.get("text") or ""), payload.get("mentions") or {}, viewer),
         "edited": moment_cell(row.edited_on, viewer) if row.edited_on else None,
         "former": former[::-1],
         "edit_url": f"/notes/{row.id}" if is_own else None,

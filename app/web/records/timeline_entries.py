@@ -16,8 +16,8 @@ from app.web.records import call_lines, message_lines, timeline, timeline_foldin
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
     """Entries for the template; calls and messages in their current state, for they change after their entry."""
-    calls = call_lines.of(_keys(rows, "call"), viewer)
-    texts = message_lines.of(_keys(rows, "message"), viewer)
+    calls = call_lines.entries_of(_keys(rows, "call"), viewer)
+    texts = message_lines.entries_of(_keys(rows, "message"), viewer)
     current = [calls.get(_key(row, "call"), {}) | texts.get(_key(row, "message"), {}) for row in rows]
     lines = [_named(row, viewer) | now for row, now in zip(rows, current, strict=True)]
     return timeline_folding.fold_runs(timeline_folding.fold(lines))

@@ -13,8 +13,8 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain.base import RuleBroken
 from app.web.core.date_fields import DateField
+from app.web.core.fab_access import parse_integer
 from app.web.core.fields import Viewer
-from app.web.core.gate import whole
 
 #: (kind, id) of records: lead, ticket, customer, task; else the name of a table.
 Records = tuple[tuple[str, int], ...]
@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class TimelineQuery:
     """One page of a timeline, as its address asks for it."""
 
     records: Records
@@ -79,9 +79,9 @@ class Asked:
         return made + ([at < until] if until is not None else [])
 
 
-def parse(args: Mapping[str, Any], records: Records, viewer: Viewer) -> Asked:
+def parse(args: Mapping[str, Any], records: Records, viewer: Viewer) -> TimelineQuery:
     """What the address asks for. Raises RuleBroken for what can't be, so that nothing is left out in silence."""
-    who = whole(args.get("who"), 0, 0, 2**31 - 1) or None
+    who = parse_integer(args.get("who"), 0, 0, 2**31 - 1) or None
     if args.get("who--typed") or (who is not None and who not in viewer.lookups.people):
         raise RuleBroken(_("Please choose a colleague from the list."), "who")
     kind, part = args.get("kind") or "", args.get("part") or ""
@@ -90,7 +90,7 @@ def parse(args: Mapping[str, Any], records: Records, viewer: Viewer) -> Asked:
     first, last = (DateField(name).parse(args.get(name), viewer) for name in ("from", "to"))
     if first and last and first > last:
         raise RuleBroken(_("The period ends before it begins. Please swap the two days."), "to")
-    return Asked(records, who, first, last, kind, part[:20], (args.get("before") or "")[:80])
+    return TimelineQuery(records, who, first, last, kind, part[:20], (args.get("before") or "")[:80])
 
 
 def _midnight(day: date, viewer: Viewer) -> datetime:

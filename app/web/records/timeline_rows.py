@@ -15,20 +15,20 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import and_, or_, select
 
-from app.access.finished import listed
+from app.access.compiled_statements import listed
 from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Activity, CallLog, Message, MessageFile, Task
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import parse_integer
 from app.web.core.fields import Viewer
-from app.web.core.gate import whole
-from app.web.core.kept_queries import KeptQuery
+from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.reference_fields import person_card
 from app.web.core.shipped_labels import shown_label
 from app.web.records import call_lines, message_lines, timeline_entries
-from app.web.records.timeline_filters import KINDS, Asked, Records
+from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 
 PAGE = 30
 #: Kinds of records that have a column of their own in other tables.
@@ -72,13 +72,13 @@ def newest_first(column: Any, records: Records) -> Any:
     return column.desc() if len(records) == 1 else (column + 0).desc()
 
 
-def _page(query: KeptQuery, rules: Iterable[Any]) -> list[Any]:
+def _page(query: PreparedQuery, rules: Iterable[Any]) -> list[Any]:
     return query.where(db.session(), list(rules))
 
 
-def _after_id(column: Any, asked: Asked) -> list[Any]:
+def _after_id(column: Any, asked: TimelineQuery) -> list[Any]:
     """Rows come newest first by id: those before that one."""
-    return [column < whole(asked.before, 0, 1, 2**62)] if asked.before else []
+    return [column < parse_integer(asked.before, 0, 1, 2**62)] if asked.before else []
 
 
 def _older(rows: list[Any], cursor: Callable[[Any], str]) -> str:
@@ -104,28 +104,28 @@ def _parse_cursor(text: str) -> tuple[datetime | None, int]:
 # --- activity, notes, changes
 
 
-def activity(asked: Asked, viewer: Viewer) -> Page:
+def activity(asked: TimelineQuery, viewer: Viewer) -> Page:
     """Everything that happened, consecutive changes folded."""
     return _lines(asked, KINDS[asked.kind][1] if asked.kind else (), viewer)
 
 
-def notes(asked: Asked, viewer: Viewer) -> Page:
+def notes(asked: TimelineQuery, viewer: Viewer) -> Page:
     """What was written down."""
     return _lines(asked, NOTES, viewer)
 
 
-def changes(asked: Asked, viewer: Viewer) -> Page:
+def changes(asked: TimelineQuery, viewer: Viewer) -> Page:
     """Old and new value of every field, status and assignment, one entry for each save."""
     rows = _activities(asked, CHANGES, viewer)
     return Page([timeline_entries.changed(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
 
 
-def _lines(asked: Asked, kinds: tuple[str, ...], viewer: Viewer) -> Page:
+def _lines(asked: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> Page:
     rows = _activities(asked, kinds, viewer)
     return Page(timeline_entries.entries(rows, viewer), _older(rows, lambda row: str(row.id)))
 
 
-def _activities(asked: Asked, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
+def _activities(asked: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
     rule = belongs(Activity, asked.records)
     rules = [rule, *asked.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, asked)]
     query = _newest_lines() if len(asked.records) == 1 else _newest_of_several()
@@ -133,26 +133,26 @@ def _activities(asked: Asked, kinds: tuple[str, ...], viewer: Viewer) -> list[An
 
 
 @lru_cache
-def _newest_lines() -> KeptQuery:
+def _newest_lines() -> PreparedQuery:
     return _lines_by(Activity.id.desc())
 
 
 @lru_cache
-def _newest_of_several() -> KeptQuery:
+def _newest_of_several() -> PreparedQuery:
     return _lines_by((Activity.id + 0).desc())
 
 
-def _lines_by(order: Any) -> KeptQuery:
+def _lines_by(order: Any) -> PreparedQuery:
     line = Activity
     told = (line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on)
     query = select(*told, line.lead_id, line.ticket_id, line.customer_id)
-    return KeptQuery.of(query.order_by(order).limit(PAGE), Activity)
+    return PreparedQuery.of(query.order_by(order).limit(PAGE), Activity)
 
 
 # --- tasks
 
 
-def tasks(asked: Asked, viewer: Viewer) -> Page:
+def tasks(asked: TimelineQuery, viewer: Viewer) -> Page:
     """Open tasks, the next one first; or those that are over, the latest first."""
     rules = [belongs(Task, asked.records), *asked.rules(Task.assignee_id, Task.created_on, viewer)]
     if asked.part == "done":
@@ -162,7 +162,7 @@ def tasks(asked: Asked, viewer: Viewer) -> Page:
     return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: _cursor(row.due_on, row.id)))
 
 
-def _due_later(asked: Asked) -> list[Any]:
+def _due_later(asked: TimelineQuery) -> list[Any]:
     """Open tasks come by due time, those without one at the end."""
     if not asked.before:
         return []
@@ -173,11 +173,11 @@ def _due_later(asked: Asked) -> list[Any]:
 
 
 @lru_cache
-def _tasks(is_open: bool) -> KeptQuery:
+def _tasks(is_open: bool) -> PreparedQuery:
     told = (Task.id, Task.title, Task.description, Task.status, Task.priority, Task.due_on, Task.done_on)
     order = (Task.due_on.is_(None), Task.due_on, Task.id) if is_open else (Task.id.desc(),)
     query = select(*told, Task.assignee_id, Task.lead_id, Task.ticket_id)
-    return KeptQuery.of(query.order_by(*order).limit(PAGE), Task)
+    return PreparedQuery.of(query.order_by(*order).limit(PAGE), Task)
 
 
 def _task(row: Any, viewer: Viewer) -> Entry:
@@ -201,7 +201,7 @@ def _task(row: Any, viewer: Viewer) -> Entry:
 # --- calls
 
 
-def calls(asked: Asked, viewer: Viewer) -> Page:
+def calls(asked: TimelineQuery, viewer: Viewer) -> Page:
     """Calls as they are now, by the time they began: phones send them late."""
     rules = [belongs(CallLog, asked.records), *asked.rules(CallLog.employee_id, CallLog.started_on, viewer)]
     if asked.before:
@@ -216,10 +216,10 @@ def calls(asked: Asked, viewer: Viewer) -> Page:
 # --- messages and their files
 
 
-def messages(channel: str) -> Callable[[Asked, Viewer], Page]:
+def messages(channel: str) -> Callable[[TimelineQuery, Viewer], Page]:
     """Those of one channel, whole."""
 
-    def page(asked: Asked, viewer: Viewer) -> Page:
+    def page(asked: TimelineQuery, viewer: Viewer) -> Page:
         rules = [belongs(Message, asked.records), Message.channel == channel]
         rules += asked.rules(Message.created_by_id, Message.created_on, viewer)
         order = newest_first(Message.id, asked.records)
@@ -234,19 +234,19 @@ def _owned(entries: list[Entry], rows: list[Any]) -> list[Entry]:
     return [entry | {"of": of_record(row)} for entry, row in zip(entries, rows, strict=True)]
 
 
-def files(asked: Asked, viewer: Viewer) -> Page:
+def files(asked: TimelineQuery, viewer: Viewer) -> Page:
     """The files of messages."""
     rules = [belongs(Message, asked.records), *asked.rules(Message.created_by_id, Message.created_on, viewer)]
     rows = message_lines.newest_files([*rules, *_after_file(asked)], newest_first(Message.id, asked.records), PAGE)
     return Page(message_lines.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}"))
 
 
-def _after_file(asked: Asked) -> list[Any]:
+def _after_file(asked: TimelineQuery) -> list[Any]:
     """Files come by their message, the newest first, and by their place in it."""
     if not asked.before:
         return []
     message, _dot, place = asked.before.partition(".")
-    key, after = whole(message, 0, 1, 2**31 - 1), whole(place, 0, 0, 1000)
+    key, after = parse_integer(message, 0, 1, 2**31 - 1), parse_integer(place, 0, 0, 1000)
     return [or_(Message.id < key, and_(Message.id == key, MessageFile.place > after))]
 
 

@@ -34,7 +34,7 @@ from app.web.core.fields import Viewer
 from app.web.core.languages import said
 from app.web.core.local_links import row_url
 from app.web.records import timeline_filters, timeline_rows
-from app.web.records.timeline_filters import KINDS, Asked, Records
+from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 from app.web.records.timeline_rows import CHANGES, NOTES, Page, belongs
 
 #: A count goes no further.
@@ -48,7 +48,7 @@ class Tab:
     """One tab; see the module's text."""
 
     label: Any
-    page: Callable[[Asked, Viewer], Page]
+    page: Callable[[TimelineQuery, Viewer], Page]
     #: What stands there while it is empty.
     empty: Any
     #: The module whose readers see it; "" = who sees the record.
@@ -147,7 +147,7 @@ TABS: dict[str, Tab] = {
 
 
 @dataclass(frozen=True)
-class Place:
+class TimelineLocation:
     """Where a timeline stands: the addresses of the page and of the part, and the records."""
 
     page_url: str
@@ -160,7 +160,7 @@ class Place:
     is_counted: bool = True
 
     @classmethod
-    def of(cls, screen: Any, key: int, number: Any, viewer: Viewer) -> Place:
+    def of(cls, screen: Any, key: int, number: Any, viewer: Viewer) -> TimelineLocation:
         """The place of a record's timeline on its own page."""
         numbers = screen.timeline_records(key, viewer)
         records = tuple(numbers)
@@ -169,7 +169,7 @@ class Place:
         return cls(page, f"{screen.route_base}/timeline/{key}", records, has_tabs, numbers)
 
 
-def offered(place: Place, viewer: Viewer) -> dict[str, Tab]:
+def offered(place: TimelineLocation, viewer: Viewer) -> dict[str, Tab]:
     """The tabs that the viewer may open and that these records can fill."""
     if not place.has_tabs:
         return {"activity": TABS["activity"]}
@@ -195,7 +195,7 @@ def _has_column(tab: Tab, records: Records) -> bool:
     return _columns[key]
 
 
-def context(place: Place, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
+def context(place: TimelineLocation, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
     """The keys of crm/record.html about the timeline, as the address asks for it. Raises RuleBroken."""
     tabs, name = offered(place, viewer), args.get("tab") or "activity"
     if name not in tabs:
@@ -227,7 +227,7 @@ def context(place: Place, args: Mapping[str, Any], viewer: Viewer) -> dict[str, 
 _BASES = {"lead": "/leads", "ticket": "/tickets", "customer": "/customers"}
 
 
-def _name_owners(page: Page, place: Place) -> None:
+def _name_owners(page: Page, place: TimelineLocation) -> None:
     """Say of each line of another record than the page's own which one it belongs to."""
     for entry in page.entries:
         owner = entry.get("of")
@@ -235,15 +235,15 @@ def _name_owners(page: Page, place: Place) -> None:
             entry["owner"] = {"number": number, "url": row_url(_BASES[owner[0]], owner[1], number)}
 
 
-def _refuse_unused(name: str, tab: Tab, asked: Asked) -> None:
+def _refuse_unused(name: str, tab: Tab, asked: TimelineQuery) -> None:
     if asked.kind and name != "activity":
         raise RuleBroken(_("Only the tab Activity can be filtered by kind."), "kind")
     if asked.part and asked.part not in dict(tab.parts):
         raise RuleBroken(_("This tab has no part “%(part)s”.", part=asked.part), "part")
 
 
-def _shown(place: Place, tabs: dict[str, Tab], chosen: str, counts: dict[str, str]) -> list[dict[str, Any]]:
-    bare = Asked(place.records)
+def _shown(place: TimelineLocation, tabs: dict[str, Tab], chosen: str, counts: dict[str, str]) -> list[dict[str, Any]]:
+    bare = TimelineQuery(place.records)
     return [
         {
             "name": name,
@@ -259,7 +259,7 @@ def _shown(place: Place, tabs: dict[str, Tab], chosen: str, counts: dict[str, st
     ]
 
 
-def _parts(place: Place, name: str, asked: Asked) -> list[dict[str, Any]]:
+def _parts(place: TimelineLocation, name: str, asked: TimelineQuery) -> list[dict[str, Any]]:
     """The links to the parts of a tab, such as open and done tasks."""
     parts = TABS[name].parts
     first = parts[0][0] if parts else ""
@@ -294,7 +294,7 @@ def counts_of(tabs: Mapping[str, Tab], records: Records, viewer: Viewer) -> dict
 class _Counts:
     """The statement of the counts of these tabs."""
 
-    question: access.Question
+    question: access.CachedStatement
     late: dict[str, Any]
     #: Names of the parameters that are the id of the one record.
     ids: tuple[str, ...] = ()
@@ -313,7 +313,7 @@ class _Counts:
 
         key = None if shape.key is None else ("timeline counts", tuple(tabs), shape.key)
         ids = tuple(name for name, value in shape.late.items() if value == id_is)
-        return cls(access.Question(key, make, tables), shape.late, ids)
+        return cls(access.CachedStatement(key, make, tables), shape.late, ids)
 
 
 #: An id that no record has and no condition names.
@@ -342,7 +342,7 @@ def _shown_count(n: int) -> str:
 # --- filters
 
 
-def _filters(place: Place, name: str, asked: Asked, page: Page, viewer: Viewer) -> dict[str, Any]:
+def _filters(place: TimelineLocation, name: str, asked: TimelineQuery, page: Page, viewer: Viewer) -> dict[str, Any]:
     """The form of the filters; the people offered at first are the viewer and those who are on this page."""
     return {
         "action": place.page_url,
@@ -355,12 +355,12 @@ def _filters(place: Place, name: str, asked: Asked, page: Page, viewer: Viewer) 
         "first": asked.first.isoformat() if asked.first else "",
         "last": asked.last.isoformat() if asked.last else "",
         "count": sum(map(bool, (asked.kind, asked.who, asked.first or asked.last))),
-        "clear_url": f"{place.page_url}{Asked(place.records, part=asked.part).query(name)}",
-        "clear_part_url": f"{place.part_url}{Asked(place.records, part=asked.part).query(name)}",
+        "clear_url": f"{place.page_url}{TimelineQuery(place.records, part=asked.part).query(name)}",
+        "clear_part_url": f"{place.part_url}{TimelineQuery(place.records, part=asked.part).query(name)}",
     }
 
 
-def _people(asked: Asked, page: Page, viewer: Viewer) -> list[tuple[int, str]]:
+def _people(asked: TimelineQuery, page: Page, viewer: Viewer) -> list[tuple[int, str]]:
     named = {card["username"]: key for key, card in viewer.lookups.people.items()}
     cards = [each.get("actor") or each.get("assignee") or {} for each in page.entries]
     keys = dict.fromkeys([viewer.person.id, asked.who, *(named.get(card.get("username", "")) for card in cards)])

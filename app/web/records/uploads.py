@@ -77,7 +77,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class GivenFiles:
+class UploadedFiles:
     """What a form brings: the files that are kept, and what is wrong with the first that is not."""
 
     kept: tuple[Upload, ...] = ()
@@ -89,7 +89,7 @@ class GivenFiles:
             raise self.problem
 
 
-def given(viewer: Viewer, channel: str, ability: Abilities) -> GivenFiles:
+def posted_files(viewer: Viewer, channel: str, ability: Abilities) -> UploadedFiles:
     """The files of this request's form: tokens in “file”, and contents in “files”.
 
     Nothing is lost that can be sent; what can't be is left out, so that a second click sends the rest.
@@ -100,18 +100,18 @@ def given(viewer: Viewer, channel: str, ability: Abilities) -> GivenFiles:
     chosen: list[str | FileStorage] = [*request.form.getlist("file"), *contents]
     for each in chosen:
         try:
-            found = of_token(each, viewer) if isinstance(each, str) else take(each, viewer)
+            found = of_token(each, viewer) if isinstance(each, str) else store_upload(each, viewer)
             file_checks.refuse(found.as_media(), channel, ability)
             kept[found.digest] = found
         except RuleBroken as refused:
             problem = problem or refused
     if len(kept) > MAX_FILES:
         text = _("Please send at most %(most)s files at once.", most=MAX_FILES)
-        return GivenFiles(tuple(kept.values())[:MAX_FILES], RuleBroken(text, "files"))
-    return GivenFiles(tuple(kept.values()), problem)
+        return UploadedFiles(tuple(kept.values())[:MAX_FILES], RuleBroken(text, "files"))
+    return UploadedFiles(tuple(kept.values()), problem)
 
 
-def take(file: FileStorage, viewer: Viewer) -> Upload:
+def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
     """Keep a file. Raises RuleBroken with a sentence that names it, TooManyRequests."""
     name = clean_name(file.filename or "")
     try:

@@ -13,10 +13,10 @@ from app.domain.date_buckets import UNITS
 from app.lib.ids import parse_id
 from app.web.core.fields import Viewer
 from app.web.records.list_page import filter_field, filters_of
-from app.web.reports import labels, ready
-from app.web.reports.addresses import joined
+from app.web.reports import built_in_reports, labels
 from app.web.reports.catalogue import Catalogue, Column, catalogue, kinds
 from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, Definition, read
+from app.web.reports.drill_down_links import joined
 
 #: Rows of figures that the form offers; more come over REST.
 FIGURE_ROWS = 4
@@ -43,7 +43,7 @@ def from_form(form: Any, viewer: Viewer) -> Definition:
         "limit": form.get("limit") or DEFAULT_LIMIT,
         "chart": form.get("chart", "none"),
     }
-    if kind in ready.READY:
+    if kind in built_in_reports.READY:
         raw |= {"columns": [], "groups": [], "where": None, "sort": ""}
     return read(_settled(raw))
 
@@ -85,7 +85,7 @@ def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
         found = None
     if text and not isinstance(found, list):
         raise RuleBroken(_("The conditions of this report can't be read. Please set the filter again."), "where")
-    if kind in ready.READY:
+    if kind in built_in_reports.READY:
         return None
     flat = [[name, op, value] for _key, op, name, value in filters_of(catalogue(kind, viewer).screen, form)]
     return joined(found if found and len(found) > 1 else None, flat)
@@ -96,7 +96,7 @@ def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
 
 def start(kind: str, viewer: Viewer) -> Definition:
     """What a new report begins with: the columns of the list."""
-    if kind in ready.READY:
+    if kind in built_in_reports.READY:
         return read({"kind": kind, "period": {"column": "started_on", "span": "last_month"}})
     found = catalogue(kind, viewer)
     shown = [name for name in found.screen.list_columns if name in found.columns and name not in found.hidden]
@@ -108,7 +108,7 @@ def offered_kinds(viewer: Viewer) -> list[Raw]:
     found = [{"kind": kind, "label": str(screen.list_title)} for kind, screen in kinds(viewer).items()]
     more = [
         {"kind": kind, "label": str(label)}
-        for kind, (label, module) in ready.READY.items()
+        for kind, (label, module) in built_in_reports.READY.items()
         if viewer.person.may(module, "read")
     ]
     return [*found, *more]
@@ -119,10 +119,10 @@ def context(definition: Definition, viewer: Viewer) -> Raw:
     shared = {
         "kind": definition.kind,
         "spans": _options(SPANS.items(), definition.period.span if definition.period else ""),
-        "is_ready": definition.kind in ready.READY,
+        "is_ready": definition.kind in built_in_reports.READY,
     }
     if shared["is_ready"]:
-        return shared | {"title": ready.label_of(definition.kind)}
+        return shared | {"title": built_in_reports.label_of(definition.kind)}
     found = catalogue(definition.kind, viewer)
     return shared | {
         "title": str(found.screen.list_title),

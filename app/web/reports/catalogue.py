@@ -24,8 +24,8 @@ from app.web.core.personal_fields import EmailField, NameField, PhoneField, Secr
 from app.web.core.record_pages import tables_in
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
 from app.web.core.registry import kind_of, registered, screen_of_kind
-from app.web.core.typed_fields import DecimalField
-from app.web.records.about_field import OpenDueField
+from app.web.core.scalar_fields import DecimalField
+from app.web.records.related_person_field import OpenDueField
 from app.web.transfer import exports
 
 #: Fields whose values are counted apart; of others there would be as many groups as rows.

@@ -62,7 +62,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Moving:
+class RelativeSpan:
     """A span of SPANS that a time column lies in."""
 
     column: str
@@ -77,7 +77,7 @@ class Definition:
     columns: tuple[str, ...] = ()
     #: Nested conditions as an address of a list has them; None = all rows.
     where: list[Any] | None = field(default=None, hash=False)
-    period: Moving | None = None
+    period: RelativeSpan | None = None
     groups: tuple[Group, ...] = ()
     figures: tuple[Figure, ...] = (Figure("count"),)
     #: "" = as is best for what is shown, "group", "figure:0", or a column.
@@ -156,13 +156,13 @@ def _where(raw: Mapping[str, Any]) -> list[Any] | None:
     return None if not given or given in (["all"], ["any"]) else given
 
 
-def _period(raw: Mapping[str, Any]) -> Moving | None:
+def _period(raw: Mapping[str, Any]) -> RelativeSpan | None:
     given = raw.get("period")
     if not given:
         return None
     if not isinstance(given, dict) or given.get("span") not in SPANS:
         raise RuleBroken(_("Please choose one of the periods in the list."), "period")
-    return Moving(_text(given, "column", 80), given["span"])
+    return RelativeSpan(_text(given, "column", 80), given["span"])
 
 
 def _objects(raw: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

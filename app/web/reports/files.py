@@ -15,7 +15,7 @@ from app.domain.base import RuleBroken
 from app.domain.report_schedules import FORMATS
 from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
-from app.web.reports import pdf, ready, running
+from app.web.reports import built_in_reports, pdf, running
 from app.web.reports.definition import AT_ONCE, Definition
 from app.web.reports.table import Table
 from app.web.transfer.export_files import MIME, Row, csv_rows, sheet_rows, write_workbook
@@ -27,8 +27,8 @@ def make(session: Session, label: str, definition: Definition, viewer: Viewer, f
     """The file and its number of rows, as this viewer may export them. Raises RuleBroken, Denied, NotFound."""
     if format_ not in FORMATS:
         raise RuleBroken(_("Please choose CSV, XLSX or PDF."), "format")
-    if definition.kind in ready.READY and format_ != "pdf":
-        return ready.file_of(session, definition, viewer, format_)
+    if definition.kind in built_in_reports.READY and format_ != "pdf":
+        return built_in_reports.file_of(session, definition, viewer, format_)
     if format_ != "pdf" and running.is_long(session, definition, viewer):
         text = _(
             "This report has more than %(most)s rows: please download its file on its page.", most=grouped(AT_ONCE)

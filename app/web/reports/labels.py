@@ -16,10 +16,10 @@ from app.web.core.reference_fields import MasterField, PersonField, RecordField
 from app.web.core.shipped_labels import shown_label
 from app.web.records import list_conditions
 from app.web.records.list_page import in_words
-from app.web.reports import spans
+from app.web.reports import relative_dates
 from app.web.reports.catalogue import Column
 from app.web.reports.definition import SPANS, Figure, Group
-from app.web.reports.statements import Asked, record_columns
+from app.web.reports.statements import CheckedReport, record_columns
 from app.web.transfer.export_cells import Cell
 
 #: Numbers of records that one statement names.
@@ -60,7 +60,7 @@ def is_duration(column: Column) -> bool:
 # --- groups
 
 
-def load(asked: Asked, rows: Sequence[Any]) -> None:
+def load(asked: CheckedReport, rows: Sequence[Any]) -> None:
     """Look up the names of the records that rows are grouped by, once for all."""
     for place, (_group, column) in enumerate(asked.groups):
         columns = record_columns(column)
@@ -75,12 +75,12 @@ def load(asked: Asked, rows: Sequence[Any]) -> None:
                 asked.viewer.objects[f"report {record.__tablename__}", found[1]] = card["label"]
 
 
-def of_groups(asked: Asked, keys: Sequence[Any]) -> list[Cell]:
+def of_groups(asked: CheckedReport, keys: Sequence[Any]) -> list[Cell]:
     """The names of the groups of a row; days as such."""
     return [of_value(asked, place, value) for place, value in enumerate(keys)]
 
 
-def of_value(asked: Asked, place: int, value: Any) -> Cell:
+def of_value(asked: CheckedReport, place: int, value: Any) -> Cell:
     """What one value of a group is called."""
     group, column = asked.groups[place]
     each, viewer = column.field, asked.viewer
@@ -116,7 +116,7 @@ def _of_date(unit: str, number: int) -> Cell:
     return _("Q%(quarter)s %(year)s", quarter=(first.month + 2) // 3, year=first.year)
 
 
-def in_order(asked: Asked, rows: Sequence[Any]) -> list[Any]:
+def in_order(asked: CheckedReport, rows: Sequence[Any]) -> list[Any]:
     """All groups by their names, where they are sorted by themselves; the database knows only the ids of some."""
     if asked.definition.sort != "group":
         return list(rows)
@@ -128,7 +128,7 @@ def in_order(asked: Asked, rows: Sequence[Any]) -> list[Any]:
     )
 
 
-def _sortable(asked: Asked, place: int, value: Any) -> tuple[bool, Any]:
+def _sortable(asked: CheckedReport, place: int, value: Any) -> tuple[bool, Any]:
     column = asked.groups[place][1]
     if column.is_date:
         return value is not None, int(value or 0)
@@ -138,12 +138,12 @@ def _sortable(asked: Asked, place: int, value: Any) -> tuple[bool, Any]:
 # --- what it is about
 
 
-def about(asked: Asked) -> str:
+def about(asked: CheckedReport) -> str:
     """The records and conditions of a report, in words."""
     screen, definition, viewer = asked.catalogue.screen, asked.definition, asked.viewer
     parts = []
     if definition.period is not None:
-        first, after = spans.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
+        first, after = relative_dates.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
         last = after.fromordinal(after.toordinal() - 1)
         days = (
             written(first, "%-d %b %Y")
@@ -153,7 +153,7 @@ def about(asked: Asked) -> str:
         label = asked.catalogue.columns[definition.period.column].label
         parts.append(f"{label}: {SPANS[definition.period.span]} ({days})")
     if definition.where:
-        text = list_conditions.words(
+        text = list_conditions.describe(
             screen, definition.where, lambda name, op, value: in_words(screen, name, op, value, viewer)
         )
         parts.append(text)

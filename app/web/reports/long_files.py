@@ -17,10 +17,10 @@ from app.domain.transfers import ExportRun
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.registry import screen_of_kind
-from app.web.reports import detail, files, running
+from app.web.reports import files, row_reports, running
 from app.web.reports.catalogue import Column
 from app.web.reports.definition import Definition, read
-from app.web.reports.statements import Asked
+from app.web.reports.statements import CheckedReport
 from app.web.transfer import export_pages, exports
 from app.web.transfer.export_files import Row
 
@@ -32,7 +32,7 @@ KIND = "report"
 class ReportSource:
     """What such a file holds: rows of records by their ids, or groups all at once."""
 
-    asked: Asked
+    asked: CheckedReport
     #: Of a report that lists rows.
     columns: list[Column]
 
@@ -53,20 +53,20 @@ class ReportSource:
     def ids(self) -> list[int]:
         """The rows in the order of the report."""
         with running.within(db.session(), running.FILE_SECONDS):
-            return detail.ids(db.session(), self.asked)
+            return row_reports.ids(db.session(), self.asked)
 
     def rows(self, ids: Sequence[int], viewer: Viewer) -> Iterable[Row]:
         """The cells of these rows."""
-        return detail.of_ids(db.session(), self.asked, self.columns, ids)
+        return row_reports.of_ids(db.session(), self.asked, self.columns, ids)
 
 
 def source(definition: Definition, viewer: Viewer) -> ReportSource:
     """What the file of a report holds, under the viewer's rights. Raises RuleBroken, NotFound, Denied."""
     asked = replace(running.check(definition, viewer, "export"), limit=definition.limit)
-    return ReportSource(asked, [] if asked.groups else detail.columns_of(asked)[0])
+    return ReportSource(asked, [] if asked.groups else row_reports.columns_of(asked)[0])
 
 
-def ask(report: Report, format_: str, definition: Definition, viewer: Viewer) -> int:
+def request_file(report: Report, format_: str, definition: Definition, viewer: Viewer) -> int:
     """Have the file of a report written. Returns the id of the export. Raises RuleBroken, NotFound, Denied."""
     payload = {"report": report.id, "label": report.label, "definition": definition.as_json(), "query": ""}
     payload["columns"] = _names(source(definition, viewer))

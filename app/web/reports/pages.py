@@ -21,12 +21,12 @@ from app.models import ReportSchedule, Role
 from app.ops.database import WRITES
 from app.web.core import list_choices
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.registry import screen_of_kind
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.saved_views import may_share
-from app.web.reports import builder, drawing, files, long_files, ready, running
+from app.web.reports import builder, built_in_reports, files, long_files, rendering, running
 from app.web.reports.definition import AT_ONCE, Definition, read
 from app.web.security.sessions import own_transaction
 
@@ -150,7 +150,7 @@ class ReportsView(ModulePermissions, BaseView):
     def one(self, key: int) -> Any:
         """A report as this person may see it now."""
         viewer = current_viewer()
-        report = seen_report(key)
+        report = visible_report(key)
         is_own = report.owner_id == viewer.person.id
         definition = definition_of(report)
         return self.render_template(
@@ -173,10 +173,10 @@ class ReportsView(ModulePermissions, BaseView):
         """A report as a file; a long one is written in the background for who asks by POST."""
         db.session.rollback()
         WRITES.set(False)  # it reads for a while: on SQLite nobody else has to wait
-        viewer, report = current_viewer(), seen_report(key)
+        viewer, report = current_viewer(), visible_report(key)
         definition = definition_of(report)
         if request.method == "POST" and format_ != "pdf" and running.is_long(db.session(), definition, viewer):
-            return redirect(f"/exports/{long_files.ask(report, format_, definition, viewer)}/")
+            return redirect(f"/exports/{long_files.request_file(report, format_, definition, viewer)}/")
         return report_file(report, format_, viewer)
 
     @expose("/<int:key>/duplicate", methods=["POST"])
@@ -185,7 +185,7 @@ class ReportsView(ModulePermissions, BaseView):
     @permission_name("duplicate")
     def duplicate(self, key: int) -> Any:
         """A copy of one's own, for nobody else to see."""
-        viewer, report = current_viewer(), seen_report(key)
+        viewer, report = current_viewer(), visible_report(key)
         viewer.person.refuse_unless("Reports", "create")
         refuse_unusable(definition_of(report), viewer)
         session = db.session()
@@ -203,7 +203,7 @@ class ReportsView(ModulePermissions, BaseView):
     def change(self, key: int, what: str) -> Any:
         """Put a report into the sidebar or take it out; delete one of one's own."""
         viewer, session = current_viewer(), db.session()
-        report = seen_report(key)
+        report = visible_report(key)
         if what == "delete":
             reports.refuse_foreign(report, viewer.person.id)
             with access.as_system(session):  # others' pins of it go, too
@@ -229,7 +229,7 @@ def report_of(key: int) -> Report | None:
     return db.session.scalars(select(Report).where(Report.id == key)).first() if 0 < key < 2**31 else None
 
 
-def seen_report(key: int) -> Report:
+def visible_report(key: int) -> Report:
     """The same. Raises NotFound."""
     found = report_of(key)
     if found is None:
@@ -252,10 +252,10 @@ def typed_definition(viewer: Viewer, report: Report | None) -> Definition:
 
 def refuse_unusable(definition: Definition, viewer: Viewer) -> None:
     """Raise RuleBroken for a report that could not be shown: what a page would refuse is not saved."""
-    if definition.kind in ready.READY:
-        ready.check(definition, viewer, "read")
+    if definition.kind in built_in_reports.READY:
+        built_in_reports.check(definition, viewer, "read")
         return
-    from app.web.reports.detail import columns_of
+    from app.web.reports.row_reports import columns_of
 
     asked = running.check(definition, viewer)
     if not definition.groups:
@@ -281,15 +281,15 @@ def store(report: Report | None, definition: Definition, viewer: Viewer) -> Repo
 def result_of(definition: Definition, viewer: Viewer) -> dict[str, Any]:
     """The context of reports/_result.html: the table and chart, or why there is none."""
     try:
-        return drawing.shown(running.run(db.session(), definition, viewer))
+        return rendering.result_context(running.run(db.session(), definition, viewer))
     except RuleBroken as broken:
         return {"error": refusal(broken)[1]}
 
 
 def may_export(definition: Definition, viewer: Viewer) -> bool:
     """Whether the person may have this report as a file."""
-    if definition.kind in ready.READY:
-        return viewer.person.may(ready.READY[definition.kind][1], "export")
+    if definition.kind in built_in_reports.READY:
+        return viewer.person.may(built_in_reports.READY[definition.kind][1], "export")
     screen = screen_of_kind(definition.kind)
     return screen is not None and viewer.person.may(screen.module, "export")
 
@@ -331,8 +331,8 @@ def _shown(row: Report, viewer: Viewer, pinned: set[int], scheduled: set[int]) -
     about = (
         str(screen.list_title)
         if screen is not None
-        else ready.label_of(row.kind)
-        if row.kind in ready.READY
+        else built_in_reports.label_of(row.kind)
+        if row.kind in built_in_reports.READY
         else row.kind
     )
     return {
@@ -354,4 +354,7 @@ def _ready(viewer: Viewer) -> list[dict[str, Any]]:
     if not viewer.person.may("Call Logs", "export") or not viewer.person.may("Dashboard", "read"):
         return []
     ends = {"files": [(kind.upper(), f"/dashboard/calls/monthly.{kind}?period=month") for kind in ("xlsx", "csv")]}
-    return [{"label": ready.label_of(ready.CALL_SUMMARY), "kind": ready.CALL_SUMMARY} | ends]
+    return [
+        {"label": built_in_reports.label_of(built_in_reports.CALL_SUMMARY), "kind": built_in_reports.CALL_SUMMARY}
+        | ends
+    ]

@@ -14,8 +14,8 @@ from flask_babel import gettext as _
 from app.lib.grouping import grouped
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
-from app.web.core.paper import LINE, PAD, SIZE, TITLE, Paper, new_pdf
-from app.web.records import brand_head
+from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
+from app.web.records import pdf_letterhead
 from app.web.reports.table import Table, text_of
 
 #: Rows of a PDF: it is for reading, not for working on.
@@ -28,9 +28,9 @@ _MOST_LINES = 3
 
 def document(table: Table, label: str, viewer: Viewer) -> bytes:
     """The PDF: name, what it is about, the table with its totals, and what was left out."""
-    paper = Paper(new_pdf(len(table.heading) > 4))
+    paper = PdfPages(new_pdf(len(table.heading) > 4))
     paper.pdf.set_title(label)
-    brand_head.draw(paper, viewer.lookups.brand)
+    pdf_letterhead.draw(paper, viewer.lookups.brand)
     paper.write(label, TITLE)
     for line in _lines(table, viewer):
         paper.write(line, SIZE)
@@ -55,7 +55,7 @@ def _lines(table: Table, viewer: Viewer) -> Iterable[str]:
 class _Grid:
     """The table, page by page; each begins with the heading."""
 
-    def __init__(self, paper: Paper, table: Table) -> None:
+    def __init__(self, paper: PdfPages, table: Table) -> None:
         self.paper, self.table = paper, table
         self.heading = table.heading[:MAX_COLUMNS]
         self.rows = [self._texts(row) for row in table.rows[:MAX_ROWS]]

@@ -21,13 +21,13 @@ from app.extensions import db
 from app.ops.database import WRITES
 from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
-from app.web.api.resource import sent
+from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
+from app.web.core.fab_access import REFUSABLE, SentenceResponses, current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, SentenceResponses, current_viewer, json_answer, refuse_as_json
 from app.web.reports import long_files, running
 from app.web.reports.catalogue import catalogue
-from app.web.reports.pages import definition_of, report_file, seen_report
+from app.web.reports.pages import definition_of, report_file, visible_report
 from app.web.reports.table import Table
 from app.web.transfer.export_api import BINARY, MIME_TYPE, STATE, as_file, state_of
 from app.web.transfer.export_cells import Cell
@@ -118,7 +118,7 @@ class ReportResource(SentenceResponses, DocumentedOperations, BaseApi):
     def get(self, pk: int) -> Response:
         """One report."""
         read_parameters(frozenset())
-        return json_answer(200, _shown(seen_report(pk), current_viewer()))
+        return json_answer(200, _shown(visible_report(pk), current_viewer()))
 
     @expose("/<int:pk>/run", methods=["GET"])
     @protect()
@@ -127,7 +127,7 @@ class ReportResource(SentenceResponses, DocumentedOperations, BaseApi):
     def run(self, pk: int) -> Response:
         """What it finds."""
         read_parameters(frozenset())
-        viewer, report = current_viewer(), seen_report(pk)
+        viewer, report = current_viewer(), visible_report(pk)
         table = running.run(db.session(), definition_of(report), viewer)
         return json_answer(200, {"name": report.label} | as_json(table))
 
@@ -140,17 +140,17 @@ class ReportResource(SentenceResponses, DocumentedOperations, BaseApi):
         format_ = _format_sent()
         db.session.rollback()
         WRITES.set(False)  # it reads for a while: on SQLite nobody else has to wait
-        viewer, report = current_viewer(), seen_report(pk)
+        viewer, report = current_viewer(), visible_report(pk)
         definition = definition_of(report)
         if format_ != "pdf" and running.is_long(db.session(), definition, viewer):
-            key = long_files.ask(report, format_, definition, viewer)
+            key = long_files.request_file(report, format_, definition, viewer)
             return json_answer(202, state_of(own_export(key, viewer)))
         return as_file(report_file(report, format_, viewer))
 
 
 def _format_sent() -> str:
     """The format that the body asks for. Raises RuleBroken."""
-    raw = sent()
+    raw = request_json()
     for name in raw:
         if name != "format":
             raise RuleBroken(_("There is no field “%(name)s” here.", name=name[:60]), name[:60])

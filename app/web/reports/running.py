@@ -15,10 +15,10 @@ from app.lib import grouping
 from app.ops.statement_limit import StatementTooSlow, limited
 from app.web.core.fields import Viewer
 from app.web.records.list_page import list_query_from
-from app.web.reports import addresses, detail, labels, ready, statements
+from app.web.reports import built_in_reports, drill_down_links, labels, row_reports, statements
 from app.web.reports.catalogue import Catalogue, Column, catalogue
 from app.web.reports.definition import AT_ONCE, Definition, Figure, Group
-from app.web.reports.statements import Asked
+from app.web.reports.statements import CheckedReport
 from app.web.reports.table import Table, figures_of, heading_of_totals
 from app.web.transfer import exports
 
@@ -26,20 +26,20 @@ from app.web.transfer import exports
 PAGE_SECONDS, FILE_SECONDS = 8.0, 14.0
 
 
-def check(definition: Definition, viewer: Viewer, verb: str = "read") -> Asked:
+def check(definition: Definition, viewer: Viewer, verb: str = "read") -> CheckedReport:
     """The report with its columns found. `verb`: "export" for files. Raises RuleBroken, NotFound, Denied."""
     found = catalogue(definition.kind, viewer, verb)
     if verb == "export":
         viewer.person.refuse_unless(found.screen.module, "export")
     rules = _rules(found, definition, viewer)
     if verb == "export":
-        rules += exports.reach(found.screen, viewer)
+        rules += exports.export_reach(found.screen, viewer)
     groups = [_group(found, each) for each in definition.groups]
     figures = [(each, _figure(found, each)) for each in definition.figures]
     _refuse_order(found, definition)
     if not definition.groups and not definition.columns:
         raise RuleBroken(_("Please choose columns, or something to group by."), "columns")
-    return Asked(found, definition, viewer, rules, groups, figures, min(definition.limit, AT_ONCE))
+    return CheckedReport(found, definition, viewer, rules, groups, figures, min(definition.limit, AT_ONCE))
 
 
 def _rules(found: Catalogue, definition: Definition, viewer: Viewer) -> list[Any]:
@@ -47,8 +47,8 @@ def _rules(found: Catalogue, definition: Definition, viewer: Viewer) -> list[Any
         column = found.column(definition.period.column, "period")
         if not (column.is_date and column.field.filter):
             raise RuleBroken(_("“%(name)s” has no dates to choose a period of.", name=column.label), "period")
-    wanted = addresses.where(definition, viewer)
-    return list(list_query_from(found.screen, addresses.arguments(wanted), viewer).conditions)
+    wanted = drill_down_links.where(definition, viewer)
+    return list(list_query_from(found.screen, drill_down_links.arguments(wanted), viewer).conditions)
 
 
 def _refuse_order(found: Catalogue, definition: Definition) -> None:
@@ -82,17 +82,17 @@ def _figure(found: Catalogue, figure: Figure) -> Column | None:
 
 def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "read") -> Table:
     """What the report finds, at most AT_ONCE rows, as the viewer may see it. Raises RuleBroken, also if it is slow."""
-    is_ready = definition.kind in ready.READY
+    is_ready = definition.kind in built_in_reports.READY
     asked = None if is_ready else check(definition, viewer, verb)
     with within(session, PAGE_SECONDS if verb == "read" else FILE_SECONDS):
         if asked is None:
-            return ready.run(session, definition, viewer, verb)
-        return grouped(session, asked) if asked.groups else detail.listed(session, asked)
+            return built_in_reports.run(session, definition, viewer, verb)
+        return grouped(session, asked) if asked.groups else row_reports.listed(session, asked)
 
 
 def is_long(session: Session, definition: Definition, viewer: Viewer) -> bool:
     """Whether its file has more rows than are written while somebody waits; counting ends there. Raises RuleBroken."""
-    if definition.limit <= AT_ONCE or definition.kind in ready.READY:
+    if definition.limit <= AT_ONCE or definition.kind in built_in_reports.READY:
         return False
     asked, count = check(definition, viewer, "export"), statements.number_of_rows
     with within(session, FILE_SECONDS):
@@ -114,7 +114,7 @@ def within(session: Session, seconds: float) -> Iterator[None]:
         raise RuleBroken(text) from None
 
 
-def grouped(session: Session, asked: Asked) -> Table:
+def grouped(session: Session, asked: CheckedReport) -> Table:
     """The groups of a report up to its limit, with their figures, and the totals of all of them."""
     found = session.execute(statements.grouped(asked)).all()
     limit, made, keyed = asked.limit, new_table(asked), len(asked.groups)
@@ -133,16 +133,16 @@ def grouped(session: Session, asked: Asked) -> Table:
         made.notes.append(text)
     else:
         found = labels.in_order(asked, found)
-    wanted = addresses.where(asked.definition, asked.viewer)
+    wanted = drill_down_links.where(asked.definition, asked.viewer)
     for row in found[:limit]:
         keys, parts = tuple(row)[:keyed], tuple(row)[keyed + 1 :]
         made.rows.append([*labels.of_groups(asked, keys), *figures_of(asked, parts)])
-        made.urls.append(addresses.address(asked.catalogue, wanted, _conditions(asked, keys)))
+        made.urls.append(drill_down_links.address(asked.catalogue, wanted, _conditions(asked, keys)))
     _add_totals(asked, made, tuple(whole))
     return made
 
 
-def new_table(asked: Asked) -> Table:
+def new_table(asked: CheckedReport) -> Table:
     """A table with its heading."""
     names = [labels.of_group(group, column) for group, column in asked.groups]
     figures = [labels.of_figure(figure, column) for figure, column in asked.figures]
@@ -163,18 +163,18 @@ def new_table(asked: Asked) -> Table:
     )
 
 
-def _add_totals(asked: Asked, made: Table, whole: tuple[Any, ...]) -> None:
+def _add_totals(asked: CheckedReport, made: Table, whole: tuple[Any, ...]) -> None:
     made.count = int(whole[0])
     made.totals = [heading_of_totals(), *[None] * (made.names - 1), *figures_of(asked, whole[1:])]
-    wanted = addresses.where(asked.definition, asked.viewer)
-    made.total_url = addresses.address(asked.catalogue, wanted, [])
+    wanted = drill_down_links.where(asked.definition, asked.viewer)
+    made.total_url = drill_down_links.address(asked.catalogue, wanted, [])
 
 
-def _conditions(asked: Asked, keys: tuple[Any, ...]) -> list[Any] | None:
+def _conditions(asked: CheckedReport, keys: tuple[Any, ...]) -> list[Any] | None:
     """The rows of one group as conditions of the list; None where it can't say them."""
     found: list[Any] = []
     for (group, column), value in zip(asked.groups, keys, strict=True):
-        part = addresses.conditions(column, group, value)
+        part = drill_down_links.conditions(column, group, value)
         if part is None:
             return None
         found += part

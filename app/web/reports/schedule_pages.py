@@ -12,19 +12,19 @@ from sqlalchemy import select
 
 from app.domain import report_schedules, reports
 from app.domain.base import NotFound, RuleBroken
-from app.domain.report_schedules import FORMATS, MANUAL_PREFIX, RHYTHMS, ReportRun, ReportSchedule, Wish
+from app.domain.report_schedules import FORMATS, MANUAL_PREFIX, RHYTHMS, ReportRun, ReportSchedule, ScheduleInput
 from app.domain.reports import Report
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.figure_filter import weekdays
 from app.web.reports import schedule_work
-from app.web.reports.pages import BASE, seen_report
+from app.web.reports.pages import BASE, visible_report
 from app.web.security.sessions import own_transaction
 
 #: Runs that are listed.
@@ -128,7 +128,7 @@ def own_report(key: int) -> Report:
     """A report of the person's own. Raises NotFound, RuleBroken, Denied."""
     viewer = current_viewer()
     viewer.person.refuse_unless("Reports", "create")
-    return reports.refuse_foreign(seen_report(key), viewer.person.id)
+    return reports.refuse_foreign(visible_report(key), viewer.person.id)
 
 
 def _schedule(report: Report, key: int) -> ReportSchedule:
@@ -139,7 +139,7 @@ def _schedule(report: Report, key: int) -> ReportSchedule:
     return found
 
 
-def _wish(viewer: Viewer) -> Wish:
+def _wish(viewer: Viewer) -> ScheduleInput:
     form = request.form
     rhythm = form.get("rhythm", "")
     day = form.get("weekday" if rhythm == "weekly" else "day", "")
@@ -147,7 +147,7 @@ def _wish(viewer: Viewer) -> Wish:
     readers = [parse_id(each) for each in form.getlist("readers")]
     if any(each is None or each not in viewer.lookups.active for each in readers):
         raise RuleBroken(_("One of the readers isn't an active colleague. Please choose from the list."), "readers")
-    return Wish(times, form.get("format", ""), tuple(each for each in readers if each is not None))
+    return ScheduleInput(times, form.get("format", ""), tuple(each for each in readers if each is not None))
 
 
 def _told(what: str) -> str:

@@ -34,7 +34,7 @@ from app.web.core.fields import Viewer
 from app.web.reports import files
 from app.web.reports.pages import definition_of
 from app.web.transfer import file_rights
-from app.web.transfer.acting import acting_for
+from app.web.transfer.run_as import acting_for
 
 QUEUE = "long"
 #: Seconds before the second, third … attempt to send.

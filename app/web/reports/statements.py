@@ -20,7 +20,7 @@ from app.web.reports.definition import Definition, Figure, Group
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class CheckedReport:
     """A report whose columns were found and may be used."""
 
     catalogue: Catalogue
@@ -54,7 +54,7 @@ def _unindexed(value: Any) -> Any:
     return func.nullif(value, literal(-1), type_=getattr(value, "type", None))
 
 
-def _plain(asked: Asked, with_groups: bool) -> Any:
+def _plain(asked: CheckedReport, with_groups: bool) -> Any:
     """The subquery of the rows: g0, g1 by which they are grouped, and v0 … that are worked out."""
     record = asked.catalogue.record
     columns = [record.id.label("key")]
@@ -67,7 +67,7 @@ def _plain(asked: Asked, with_groups: bool) -> Any:
     return query.where(*asked.rules).subquery("plain")
 
 
-def _with_middles(asked: Asked, plain: Any, keys: Sequence[Any]) -> Any:
+def _with_middles(asked: CheckedReport, plain: Any, keys: Sequence[Any]) -> Any:
     """The same with the place of each value among those of its group, and how many there are, for medians."""
     if not asked.needs_middle:
         return plain
@@ -81,7 +81,7 @@ def _with_middles(asked: Asked, plain: Any, keys: Sequence[Any]) -> Any:
     return select(*plain.c, *more).subquery("placed")
 
 
-def _parts(asked: Asked, rows: Any) -> list[Any]:
+def _parts(asked: CheckedReport, rows: Any) -> list[Any]:
     """What is worked out of each figure: one or two numbers, see `figure_of`."""
     found: list[Any] = []
     for place, (figure, of) in enumerate(asked.figures):
@@ -99,7 +99,7 @@ def _parts(asked: Asked, rows: Any) -> list[Any]:
     return found
 
 
-def grouped(asked: Asked) -> Select[Any]:
+def grouped(asked: CheckedReport) -> Select[Any]:
     """g0, g1, the rows and the parts of the figures of each group, in order, up to one more than the limit."""
     plain = _plain(asked, with_groups=True)
     names = [f"g{place}" for place in range(len(asked.groups))]
@@ -110,7 +110,7 @@ def grouped(asked: Asked) -> Select[Any]:
     return query.limit(asked.limit + 1)
 
 
-def _order(asked: Asked, keys: list[Any], rows: Any) -> list[Any]:
+def _order(asked: CheckedReport, keys: list[Any], rows: Any) -> list[Any]:
     place = sorted_figure(asked)
     if place is None:
         turned = asked.definition.descending
@@ -119,7 +119,7 @@ def _order(asked: Asked, keys: list[Any], rows: Any) -> list[Any]:
     return [by.desc() if asked.definition.descending or not asked.definition.sort else by.asc(), *keys]
 
 
-def _order_of_figure(asked: Asked, rows: Any, place: int) -> Any:
+def _order_of_figure(asked: CheckedReport, rows: Any, place: int) -> Any:
     of = asked.figures[place][0].of
     parts = {part.name: part.element for part in _parts(asked, rows)}
     first, second = parts[f"f{place}"], parts.get(f"f{place}b")
@@ -128,7 +128,7 @@ def _order_of_figure(asked: Asked, rows: Any, place: int) -> Any:
     return first + second if of == "median" else first
 
 
-def sorted_figure(asked: Asked) -> int | None:
+def sorted_figure(asked: CheckedReport) -> int | None:
     """The figure by which groups are sorted; None = by their own values. Dates are in their order unless told."""
     wanted = asked.definition.sort
     if wanted.startswith("figure:"):
@@ -138,27 +138,27 @@ def sorted_figure(asked: Asked) -> int | None:
     return None if asked.groups and asked.groups[0][1].is_date else 0
 
 
-def number_of_groups(asked: Asked, most: int | None = None) -> Select[Any]:
+def number_of_groups(asked: CheckedReport, most: int | None = None) -> Select[Any]:
     """How many groups there are; counting ends at `most`."""
     plain = _plain(asked, with_groups=True)
     keys = [plain.c[f"g{place}"] for place in range(len(asked.groups))]
     return select(func.count()).select_from(select(*keys).distinct().limit(most).subquery())
 
 
-def number_of_rows(asked: Asked, most: int) -> Select[Any]:
+def number_of_rows(asked: CheckedReport, most: int) -> Select[Any]:
     """How many rows there are; counting ends at `most`."""
     key = asked.catalogue.record.id
     rows = asked.catalogue.joined(select(key).select_from(asked.catalogue.record), [key, *asked.rules])
     return select(func.count()).select_from(rows.where(*asked.rules).limit(most).subquery())
 
 
-def totals(asked: Asked) -> Select[Any]:
+def totals(asked: CheckedReport) -> Select[Any]:
     """The number of rows, then the parts of the figures of all rows together."""
     rows = _with_middles(asked, _plain(asked, with_groups=False), [])
     return select(func.count().label("rows"), *_parts(asked, rows)).select_from(rows)
 
 
-def added_up(asked: Asked, groups: Sequence[Sequence[Any]]) -> list[Any] | None:
+def added_up(asked: CheckedReport, groups: Sequence[Sequence[Any]]) -> list[Any] | None:
     """What `totals` finds, from the rows and parts of all groups; None where only the database can tell: medians."""
     if asked.needs_middle:
         return None

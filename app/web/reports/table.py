@@ -12,8 +12,8 @@ from app.lib.grouping import grouped
 from app.web.core.fields import span
 from app.web.core.local_dates import written
 from app.web.reports import statements
-from app.web.reports.statements import Asked
-from app.web.transfer.export_cells import Cell, typed
+from app.web.reports.statements import CheckedReport
+from app.web.transfer.export_cells import Cell, cell_value
 from app.web.transfer.export_files import Row
 
 
@@ -47,13 +47,13 @@ class Table:
     about: str = ""
 
 
-def figures_of(asked: Asked, parts: tuple[Any, ...]) -> Row:
+def figures_of(asked: CheckedReport, parts: tuple[Any, ...]) -> Row:
     """The values of the figures from what the database has worked out."""
     made: Row = []
     start = 0
     for figure, _column in asked.figures:
         end = start + statements.width_of(figure)
-        made.append(typed(statements.figure_of(figure, parts[start:end]), asked.viewer))
+        made.append(cell_value(statements.figure_of(figure, parts[start:end]), asked.viewer))
         start = end
     return made
 

@@ -25,7 +25,7 @@ from app.domain.base import RuleBroken
 from app.domain.permission_labels import VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import ApiKey, User
-from app.web.core.gate import zone
+from app.web.core.fab_access import zone
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import written
 from app.web.security import login_throttle, passwords

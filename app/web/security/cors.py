@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Flask, Response, current_app, request
 from flask_babel import gettext as _
 
-from app.web.core.gate import json_answer
+from app.web.core.fab_access import json_answer
 from app.web.core.languages import is_machine
 
 ALLOWED_METHODS = "GET, POST, PUT, DELETE"

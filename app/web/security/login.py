@@ -21,7 +21,7 @@ from app import access
 from app.access import Person
 from app.extensions import csrf, db
 from app.models import BoardHome, Role
-from app.web.core.gate import now
+from app.web.core.fab_access import request_time
 from app.web.core.local_links import local_path
 from app.web.pages import brand, errors
 from app.web.security import api_keys, login_throttle, rate_limits, sessions
@@ -54,7 +54,7 @@ class AuthDBView(fab_views.AuthDBView):
         rate_limits.uncount_sign_in_attempt(request.blueprint or "")
         self.appbuilder.sm.sign_in_browser(user)
         with access.as_system(db.session()):
-            person = access.load_person(db.session(), user.id, now())
+            person = access.load_person(db.session(), user.id, request_time())
         return redirect(_next(person))
 
     def _user(self, form: LoginForm_db) -> Any:

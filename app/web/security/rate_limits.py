@@ -16,7 +16,7 @@ import config
 from app.domain.base import RuleBroken, translatable
 from app.ops.database import WRITES
 from app.ops.rate_counter import Count, LocalRateCounter, Rate, RateCounter, RedisRateCounter
-from app.web.core import gate
+from app.web.core import fab_access
 from app.web.core.languages import is_machine
 from app.web.pages import errors
 
@@ -107,7 +107,7 @@ def _add_headers(response: Response) -> Response:
     try:
         count_request(f"address {request.remote_addr}")
     except TooManyRequests as broken:
-        response = current_app.make_response(errors.answer(*gate.refusal(broken)[:2]))
+        response = current_app.make_response(errors.answer(*fab_access.refusal(broken)[:2]))
     count = g.get("limit")
     if count is None:
         return response

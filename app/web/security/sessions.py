@@ -27,10 +27,10 @@ from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.models import ApiKey, SignIn, User
-from app.ops import held_objects
+from app.ops import loaded_objects
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, cause_of
-from app.web.core.gate import zone
+from app.web.core.fab_access import zone
 from app.web.core.local_dates import written
 from app.web.pages import errors
 
@@ -107,10 +107,10 @@ def known_user(session: Session, values: Sequence[Any]) -> User:
     known = session.identity_map.get(identity_key(User, values[0]))
     if known is not None:
         return cast(User, known)
-    return cast(User, held_objects.hold(session, User, dict(zip(_USER_NAMES, values, strict=True))))
+    return cast(User, loaded_objects.hold(session, User, dict(zip(_USER_NAMES, values, strict=True))))
 
 
-def lives(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
+def valid_sign_ins(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
     """The sign-ins that are valid at `now`: not ended, used lately, and not too old. One rule for every door."""
     idle, oldest = timedelta(hours=settings.session_idle_hours), timedelta(days=settings.session_days)
     return SignIn.ended_on.is_(None), SignIn.seen_on > now - idle, SignIn.started_on > now - oldest
@@ -288,7 +288,7 @@ class SessionsView(BaseView):
         """The valid sign-ins of a user, most recently used first."""
         key = requested_user_id("read")
         user = db.session.get(User, key) or abort(404)
-        live = lives(datetime.now(UTC), current_app.config["CRM"])
+        live = valid_sign_ins(datetime.now(UTC), current_app.config["CRM"])
         rows = db.session.scalars(
             select(SignIn).where(SignIn.user_id == key, *live).order_by(SignIn.seen_on.desc()).limit(200)
         ).all()

@@ -18,8 +18,8 @@ from app.domain import audit, audit_chain
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import AuditEntry, User
-from app.ops.head_record import HeadRecord
-from app.web.core.gate import zone
+from app.ops.audit_head_file import AuditHeadFile
+from app.web.core.fab_access import zone
 from app.web.pages.hardened import protect
 from app.web.security.sessions import signed_in
 
@@ -80,7 +80,7 @@ class Audit(BaseView):
     def check(self) -> Any:
         """Check the whole chain, and that it contains the heads that were noted outside the database."""
         protect()
-        record = HeadRecord(current_app.config["CRM"].instance_dir)
+        record = AuditHeadFile(current_app.config["CRM"].instance_dir)
         report = audit_chain.verify(db.session(), [audit_chain.Head(*head) for head in record.heads()])
         is_intact = report.is_our_key and not report.broken
         for line in wording.audit_report(report)[:MAX_LINES]:

@@ -15,15 +15,15 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app import access
-from app.backups import work
+from app.backups import requested_runs
 from app.domain import backup_runs
 from app.domain.backup_runs import BackupRun
 from app.domain.base import Conflict, NotFound, Stamp
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.web.core.date_fields import moment_cell, relative
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer, span
-from app.web.core.gate import current_viewer
 from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -109,8 +109,8 @@ def _ask(kind: str, name: str | None) -> None:
     with own_transaction() as session:
         if backup_runs.is_going_on(session, kind, name):
             raise Conflict(_("This is going on already. Please wait until it has ended."))
-        key = backup_runs.ask(session, kind, Stamp(viewer.person.id, viewer.now), name).id
-    work.enqueue(key)
+        key = backup_runs.request_run(session, kind, Stamp(viewer.person.id, viewer.now), name).id
+    requested_runs.enqueue(key)
 
 
 # --- cells

@@ -18,9 +18,9 @@ from app.domain.base import RuleBroken
 from app.domain.brand import ACCENT, Brand, BrandInput, Logo
 from app.extensions import db
 from app.outbox import brand_icons
-from app.web.core import gate
+from app.web.core import fab_access
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
 from app.web.pages.brand import file_url
 from app.web.pages.refusals import refuse_as_page
@@ -73,11 +73,11 @@ class BrandView(SettingsPage):
             with own_transaction() as session:
                 row = brand.save(session, given, _version(), viewer.stamp)
                 session.commit()
-                branding.note(current_app, row)
+                branding.set_current(current_app, row)
         except RuleBroken as broken:
             upload = found["logo"].upload if "logo" in found else None
             page = self._page(request.form, broken.errors, translate_text(broken.message), upload)
-            return page, gate.refusal(broken)[0]
+            return page, fab_access.refusal(broken)[0]
         flash(_("The brand is saved. Everybody sees it with the next page that they open."), "success")
         return redirect("/settings/brand/")
 

@@ -17,7 +17,7 @@ from app.domain import settings
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import BusinessSetting
-from app.web.core import gate
+from app.web.core import fab_access
 from app.web.core.languages import translate_text
 from app.web.core.shipped_labels import shown_label
 from app.web.pages.hardened import protect
@@ -79,13 +79,15 @@ class Business(SettingsPage):
         protect()
         session = db.session()
         try:
-            if request.form.get("version") != gate.mark_of(_stored_values(session)):
+            if request.form.get("version") != fab_access.mark_of(_stored_values(session)):
                 raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
             _store_values(session, _posted_values(session))
             session.commit()
         except RuleBroken as broken:
             session.rollback()
-            return self._page(request.form, broken.errors, translate_text(broken.message)), gate.refusal(broken)[0]
+            return self._page(request.form, broken.errors, translate_text(broken.message)), fab_access.refusal(broken)[
+                0
+            ]
         flash(_("Settings saved."), "success")
         return redirect(url_for("Business.values"))
 
@@ -97,7 +99,7 @@ class Business(SettingsPage):
             "cancel_url": "/settings/",
             "action": url_for("Business.save"),
             "sections": _sections(stored, posted, errors),
-            "version": gate.mark_of(stored),
+            "version": fab_access.mark_of(stored),
             "error": error,
             "conflict": None,
         }
@@ -279,5 +281,5 @@ def _store_values(session: Session, values: dict[str, Any]) -> None:
         if value == settings.value_of(session, key):
             continue
         row = rows.get(key) or BusinessSetting(key=key, value=value)
-        row.value, row.changed_on = value, gate.now()
+        row.value, row.changed_on = value, fab_access.request_time()
         session.add(row)

@@ -20,7 +20,7 @@ from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, Existing, 
 from app.extensions import db
 from app.lib.grouping import capped
 from app.models import Customer, Lead, Task, Ticket
-from app.web.core.gate import REFUSABLE, current_viewer, refusal, whole
+from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.registry import screen_of
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -53,7 +53,7 @@ class CustomFieldsView(SettingsPage):
         table = _table(request.args.get("record") or "leads")
         with access.as_system(db.session()) as session:
             rows = _fields(session, table)
-            used = {row.id: _count(custom_values.used(session, row)) for row in rows}
+            used = {row.id: _count(custom_values.count_used(session, row)) for row in rows}
         cards = [(row.removed_on, _card(row, used[row.id])) for row in rows]
         return self.render_template(
             "settings/custom_fields.html",
@@ -99,7 +99,7 @@ class CustomFieldsView(SettingsPage):
             table, stored = row.record_table, _stored(row)
         if request.method == "GET":
             return self._form(table, row, stored, {}, "")
-        version = whole(request.form.get("version"), 0, 0, 2**31) or None
+        version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         try:
             with own_transaction() as session:
                 row = _field(session, key, version, locks=True)
@@ -117,7 +117,9 @@ class CustomFieldsView(SettingsPage):
         """Take it off every page; its values stay."""
         with own_transaction() as session:
             row = _field(session, key)
-            custom_fields.remove(session, row, whole(request.form.get("version"), 0, 0, 2**31) or None, _stamp())
+            custom_fields.remove(
+                session, row, parse_integer(request.form.get("version"), 0, 0, 2**31) or None, _stamp()
+            )
             label, table = row.label, row.record_table
         flash(_("“%(label)s” was removed. Its values are kept, and you can bring it back.", label=label), "success")
         return redirect(f"{ROOT}/?record={table}")
@@ -130,7 +132,9 @@ class CustomFieldsView(SettingsPage):
         """Bring it back."""
         with own_transaction() as session:
             row = _field(session, key)
-            custom_fields.restore(session, row, whole(request.form.get("version"), 0, 0, 2**31) or None, _stamp())
+            custom_fields.restore(
+                session, row, parse_integer(request.form.get("version"), 0, 0, 2**31) or None, _stamp()
+            )
             label, table = row.label, row.record_table
         flash(_("“%(label)s” is back, with its values.", label=label), "success")
         return redirect(f"{ROOT}/?record={table}")
@@ -226,7 +230,7 @@ def _field_input(form: Mapping[str, str]) -> FieldInput:
         is_required=bool(form.get("is_required")),
         is_restricted=bool(form.get("is_restricted")),
         is_quick=bool(form.get("is_quick")),
-        position=whole(form.get("position"), 0, -(2**31), 2**31 - 1),
+        position=parse_integer(form.get("position"), 0, -(2**31), 2**31 - 1),
     )
 
 

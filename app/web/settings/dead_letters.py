@@ -18,10 +18,10 @@ from app.domain.base import NotFound, RuleBroken, Stamp
 from app.extensions import db
 from app.models import FailedCall
 from app.ops import queue
-from app.ops.queue import Call, Depth, Failure
+from app.ops.queue import Call, Failure, QueueDepth
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
@@ -104,7 +104,7 @@ def _selected(key: int | None) -> list[FailedCall]:
     return [row]
 
 
-def _backend(depths: list[Depth] | None) -> dict[str, Any]:
+def _backend(depths: list[QueueDepth] | None) -> dict[str, Any]:
     """The chip beside the title."""
     if depths is None:
         return {"kind": "status", "label": _("Redis isn't responding"), "color": "red"}
@@ -113,7 +113,7 @@ def _backend(depths: list[Depth] | None) -> dict[str, Any]:
     return {"kind": "status", "label": _("In this process"), "color": "blue"}
 
 
-def _queue_row(depth: Depth) -> dict[str, Any]:
+def _queue_row(depth: QueueDepth) -> dict[str, Any]:
     return {
         "name": depth.name,
         "what": QUEUE_LABELS[depth.name],
@@ -136,7 +136,7 @@ def _failed_row(row: FailedCall, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def keep(failure: Failure) -> None:
+def store(failure: Failure) -> None:
     """Store a call that failed for good; the queue calls this inside an app context."""
     call = failure.call
     with own_transaction() as session:

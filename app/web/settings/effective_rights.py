@@ -15,12 +15,12 @@ from app.domain import permissions, team
 from app.domain.permission_labels import LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import User
-from app.web.core import gate
-from app.web.core.gate import current_viewer
+from app.web.core import fab_access
+from app.web.core.fab_access import current_viewer
 from app.web.core.languages import translate_text
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_url
-from app.web.records import faces
+from app.web.records import profile_pictures
 from app.web.security.sessions import signed_in
 from app.web.settings.role_matrix import masked_fields, translated
 
@@ -52,7 +52,7 @@ class EffectiveRightsView(BaseView):
     def _page(self, user: Any, people: dict[int, str]) -> str:
         session = db.session()
         with access.as_system(session):
-            person = access.load_person(session, user.id, gate.now())
+            person = access.load_person(session, user.id, fab_access.request_time())
             matrices = {role.name: load_matrix(session, role) for role in _all_roles(user)}
             active = session.scalar(select(func.count()).select_from(User).where(User.active.is_(True)))
         return self.render_template(
@@ -94,7 +94,9 @@ def _person_card(user: Any, matrices: dict[str, Matrix]) -> dict[str, Any]:
     return card | {
         "email": user.email,
         "picture": picture_url(user.id, user.picture),
-        "picture_change_url": f"/pictures/of/{user.id}" if faces.may_change(user, current_viewer()) else None,
+        "picture_change_url": f"/pictures/of/{user.id}"
+        if profile_pictures.may_change(user, current_viewer())
+        else None,
         "roles": list(matrices),
         "reports_to": manager.get_full_name() if manager else "",
     }

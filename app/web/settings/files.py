@@ -19,8 +19,8 @@ from app.domain.file_quotas import HOUSE
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.models import Attachment, BusinessSetting
-from app.web.core import gate
-from app.web.core.gate import current_viewer
+from app.web.core import fab_access
+from app.web.core.fab_access import current_viewer
 from app.web.core.languages import translate_text
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
@@ -56,11 +56,13 @@ class FileSettingsView(SettingsPage):
         """Store the quotas, or show the errors by field."""
         try:
             with own_transaction() as session:
-                if request.form.get("version") != gate.mark_of(_stored(session)):
+                if request.form.get("version") != fab_access.mark_of(_stored(session)):
                     raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
                 _store(session, _posted())
         except RuleBroken as broken:
-            return self._page(request.form, broken.errors, translate_text(broken.message)), gate.refusal(broken)[0]
+            return self._page(request.form, broken.errors, translate_text(broken.message)), fab_access.refusal(broken)[
+                0
+            ]
         flash(_("Settings saved."), "success")
         return redirect("/settings/files/")
 
@@ -72,7 +74,7 @@ class FileSettingsView(SettingsPage):
             "cancel_url": "/settings/",
             "action": "/settings/files/",
             "sections": [{"title": "", "fields": _fields(stored, posted, errors)}],
-            "version": gate.mark_of(stored),
+            "version": fab_access.mark_of(stored),
             "error": error,
             "conflict": None,
         }
@@ -139,7 +141,7 @@ def _store(session: Session, values: dict[str, Any]) -> None:
         if row is None and value == settings.DEFINITIONS[key][0]:
             continue
         row = row or BusinessSetting(key=key, value=value)
-        row.value, row.changed_on = value, gate.now()
+        row.value, row.changed_on = value, fab_access.request_time()
         session.add(row)
 
 
@@ -147,7 +149,7 @@ def _used(stored: dict[str, Any]) -> dict[str, Any]:
     """What is used, of how much, and by whom most."""
     session, viewer = db.session(), current_viewer()
     with access.as_system(session):
-        used = file_quotas.used(session)
+        used = file_quotas.usage(session)
         counts = select(
             func.count(Attachment.id),
             func.count(Attachment.deleted_on),

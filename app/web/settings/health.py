@@ -16,8 +16,8 @@ from sqlalchemy import delete, select
 
 from app import access
 from app.domain import health_samples
-from app.domain.health_samples import HOUSE, MEASURES, Measure, Point
-from app.domain.health_watch import said
+from app.domain.health_samples import HOUSE, MEASURES, SamplePoint, Threshold
+from app.domain.health_watch import with_unit
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.lib.product_version import product_version
@@ -25,8 +25,8 @@ from app.models import ErrorReport, HealthCrossing, SlowStatement
 from app.ops import health, queue
 from app.ops.database import open_connections
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
@@ -127,8 +127,8 @@ class HealthView(SettingsPage):
                 "text": row.text,
                 "place": row.place,
                 "times": row.times,
-                "mean": said(row.total_ms / max(1, row.times), "ms"),
-                "most": said(row.max_ms, "ms"),
+                "mean": with_unit(row.total_ms / max(1, row.times), "ms"),
+                "most": with_unit(row.max_ms, "ms"),
                 "last": moment_cell(row.last_on, viewer),
             }
             for row in db.session.scalars(query)
@@ -213,7 +213,7 @@ def _values_now(moment: datetime) -> dict[str, float | None]:
     return values
 
 
-def _chart(measure: Measure, points: list[Point], ends: tuple[datetime, datetime], step: int) -> Chart:
+def _chart(measure: Threshold, points: list[SamplePoint], ends: tuple[datetime, datetime], step: int) -> Chart:
     by_measure = {
         "response": lambda point: point.response_ms,
         "errors": lambda point: point.error_percent,
@@ -232,7 +232,7 @@ class _Tone:
     word: str
 
 
-def _state(measure: Measure, value: float | None, crossed: set[str]) -> _Tone:
+def _state(measure: Threshold, value: float | None, crossed: set[str]) -> _Tone:
     if value is not None and value > measure.threshold:
         return _Tone("red", _("Above the limit"))
     if measure.name in crossed:
@@ -242,18 +242,18 @@ def _state(measure: Measure, value: float | None, crossed: set[str]) -> _Tone:
     return _Tone("gray", _("Not measured")) if value is None else _Tone("green", _("Within the limit"))
 
 
-def _tile(measure: Measure, values: dict[str, float | None], crossed: set[str], chart: Chart) -> dict[str, Any]:
+def _tile(measure: Threshold, values: dict[str, float | None], crossed: set[str], chart: Chart) -> dict[str, Any]:
     value = values[measure.name]
     state = _state(measure, value, crossed)
     return {
         "label": LABELS[measure.name],
         "what": EXPLAINED[measure.name],
-        "value": said(value, measure.unit),
-        "limit": said(measure.threshold, measure.unit),
+        "value": with_unit(value, measure.unit),
+        "limit": with_unit(measure.threshold, measure.unit),
         "tone": state.tone,
         "word": state.word,
         "chart": chart,
-        "most": said(chart.highest, measure.unit),
+        "most": with_unit(chart.highest, measure.unit),
     }
 
 
@@ -265,8 +265,8 @@ def _crossing(row: HealthCrossing, viewer: Viewer) -> dict[str, Any]:
         "server": row.server,
         "began": moment_cell(row.began_on, viewer),
         "ended": moment_cell(row.ended_on, viewer) if row.ended_on else None,
-        "worst": said(worst, measure.unit),
-        "limit": said(row.threshold, measure.unit),
+        "worst": with_unit(worst, measure.unit),
+        "limit": with_unit(row.threshold, measure.unit),
     }
 
 
@@ -276,14 +276,14 @@ def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]
         "role": _("Sockets") if state.role == "sockets" else _("Pages"),
         "last": moment_cell(state.last_on, viewer),
         "requests": grouped(state.requests),
-        "memory": said(state.memory_percent, "%"),
+        "memory": with_unit(state.memory_percent, "%"),
     }
 
 
 # --- the self-test
 
 
-def _finding(name: str, found: health.Finding) -> dict[str, Any]:
+def _finding(name: str, found: health.CheckResult) -> dict[str, Any]:
     word, tone = _STATES[found.state]
     return {
         "label": CHECKS.get(name, name.capitalize()),
@@ -295,16 +295,18 @@ def _finding(name: str, found: health.Finding) -> dict[str, Any]:
     }
 
 
-def _proxy() -> health.Finding:
+def _proxy() -> health.CheckResult:
     """Whether this request came as the settings say that requests come."""
     count = current_app.config["CRM"].proxies
     is_forwarded = "X-Forwarded-For" in request.headers
     if is_forwarded and not count:
         sentence = _("A proxy is in front, but its word about addresses is ignored: all people seem to be one.")
-        return health.Finding(health.DEGRADED, sentence, _("Set CRM_PROXIES=1, and start the servers again."))
+        return health.CheckResult(health.DEGRADED, sentence, _("Set CRM_PROXIES=1, and start the servers again."))
     if count and not is_forwarded:
         sentence = _("CRM_PROXIES is set, but this request came without a proxy: anybody could claim any address.")
-        return health.Finding(health.DEGRADED, sentence, _("Let only the proxy reach the CRM (CRM_HOST=127.0.0.1)."))
+        return health.CheckResult(
+            health.DEGRADED, sentence, _("Let only the proxy reach the CRM (CRM_HOST=127.0.0.1).")
+        )
     if not count:
-        return health.Finding(health.OFF, _("No proxy is in front."))
-    return health.Finding(health.OK, _("The proxy passes on the addresses of people."))
+        return health.CheckResult(health.OFF, _("No proxy is in front."))
+    return health.CheckResult(health.OK, _("The proxy passes on the addresses of people."))

@@ -104,19 +104,19 @@ def _replica(replica: replicas.Replica) -> dict[str, Any]:
     return {"server": replica.name, "role": _("Database: replica"), "word": word, "tone": tone, "note": note}
 
 
-def check() -> health.Finding:
+def check() -> health.CheckResult:
     """For the self-test."""
     found = replica_lists.installed()
     if found is None:
-        return health.Finding(health.OFF, _("No replica of the database is set up."))
+        return health.CheckResult(health.OFF, _("No replica of the database is set up."))
     found.look()
     bad = [each for each in found.all if each.seen.state != replicas.OK]
     if bad:
         names = ", ".join(f"{each.name}: {_WORDS[each.seen.state][0]}" for each in bad)
         sentence = _("Replicas that lists are not read from: %(names)s.", names=names)
-        return health.Finding(health.DEGRADED, sentence, _("See “Replicas” in docs/operate.md for each of these."))
+        return health.CheckResult(health.DEGRADED, sentence, _("See “Replicas” in docs/operate.md for each of these."))
     if not found.primary.is_semi_sync:
         sentence = _("The replicas are in use.") + " " + _loss(found)
         advice = _("Turn it on, or the last changes may be lost with the primary; see “Replicas” in docs/operate.md.")
-        return health.Finding(health.DEGRADED, sentence, advice)
-    return health.Finding(health.OK, _("The replicas are in use, and a change counts once one of them has it."))
+        return health.CheckResult(health.DEGRADED, sentence, advice)
+    return health.CheckResult(health.OK, _("The replicas are in use, and a change counts once one of them has it."))

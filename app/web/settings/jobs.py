@@ -20,8 +20,8 @@ from app.extensions import db
 from app.models import JobRun
 from app.ops import health
 from app.web.core.date_fields import moment_cell, relative
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer, span
-from app.web.core.gate import current_viewer
 from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage

@@ -18,10 +18,10 @@ from app.domain.base import NotFound, RuleBroken, kind_of_number
 from app.domain.legal_holds import HELD_COLUMNS, MAX_REASON
 from app.extensions import db
 from app.models import Customer, Lead, LegalHold, Ticket
-from app.web.core import gate
+from app.web.core import fab_access
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import written
 from app.web.core.reference_fields import person_card
@@ -78,9 +78,9 @@ class LegalHoldsView(SettingsPage):
                 legal_holds.place(session, row, reason, until, viewer.stamp, _today(viewer))
                 number = row.number
         except RuleBroken as broken:
-            return self._form(_new_form(request.form, broken.errors, translate_text(broken.message))), gate.refusal(
-                broken
-            )[0]
+            return self._form(
+                _new_form(request.form, broken.errors, translate_text(broken.message))
+            ), fab_access.refusal(broken)[0]
         flash(_("%(number)s is under a legal hold. Nothing of it is deleted until it ends.", number=number), "success")
         return redirect(URL)
 
@@ -108,7 +108,7 @@ class LegalHoldsView(SettingsPage):
                 legal_holds.release(session, row, request.form.get("reason", ""), viewer.stamp, _number(row))
         except RuleBroken as broken:
             form = _release_form(hold, request.form, broken.errors, translate_text(broken.message))
-            return self._form(form), gate.refusal(broken)[0]
+            return self._form(form), fab_access.refusal(broken)[0]
         flash(_("The legal hold is released."), "success")
         return redirect(URL)
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app.domain.base import Conflict, NotFound, RuleBroken
 from app.extensions import db
 from app.models import ListSetup
-from app.web.core.gate import current_viewer, mark_of
+from app.web.core.fab_access import current_viewer, mark_of
 from app.web.core.registry import registered
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage

@@ -22,7 +22,7 @@ from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.lib.iso_time import read_time
 from app.models import Holiday, OfficeRange
-from app.web.core import gate
+from app.web.core import fab_access
 from app.web.core.languages import translate_text
 from app.web.pages.hardened import pick, protect
 from app.web.pages.settings_page import SettingsPage
@@ -132,7 +132,7 @@ class OfficeRanges(MasterScreen):
 def refuse_bad_ranges(rows: Any) -> None:
     """Raise RuleBroken for invalid or overlapping ranges."""
     try:
-        office_hours.refuse_bad_ranges([office_hours.Range(row.weekday, row.starts, row.ends) for row in rows])
+        office_hours.refuse_bad_ranges([office_hours.OpeningRange(row.weekday, row.starts, row.ends) for row in rows])
     except ValueError as wrong:
         raise RuleBroken(str(wrong), "ends") from wrong
 
@@ -146,7 +146,7 @@ def _hint_at_last_minute(rows: Iterable[Any]) -> None:
 # --- the week as a grid ------------------------------------------------------------------------------------------
 
 
-class Hours(SettingsPage):
+class OfficeHoursGrid(SettingsPage):
     """The office hours of a week as a grid."""
 
     route_base = "/settings/hours"
@@ -167,14 +167,14 @@ class Hours(SettingsPage):
         posted = _posted_week()
         session = db.session()
         try:
-            if request.form.get("seen") != gate.mark_of(_stored_week(session)):
+            if request.form.get("seen") != fab_access.mark_of(_stored_week(session)):
                 raise Conflict(_("Someone else changed the office hours. Review yours, then save again."))
             _store_week(session, posted)
             session.commit()
         except RuleBroken as broken:
             session.rollback()
             flash(translate_text(broken.message), "danger")
-            return self._page(posted), gate.refusal(broken)[0]
+            return self._page(posted), fab_access.refusal(broken)[0]
         flash(_("Office hours saved."), "success")
         return redirect(url_for("Hours.week"))
 
@@ -187,7 +187,7 @@ class Hours(SettingsPage):
             days=days,
             start_pattern=office_hours.START_PATTERN,
             end_pattern=office_hours.END_PATTERN,
-            seen=gate.mark_of(stored),
+            seen=fab_access.mark_of(stored),
             warning="" if any(stored) else str(NO_HOURS),
             holidays_url=url_for("Holidays.list"),
             list_url=url_for("OfficeRanges.list"),

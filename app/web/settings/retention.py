@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import retention
 from app.domain.base import Conflict, RuleBroken, translatable
-from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, Kind
+from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind
 from app.domain.retention_runs import RetentionRun
 from app.extensions import db
 from app.lib.grouping import grouped
-from app.web.core import gate
+from app.web.core import fab_access
 from app.web.core.date_fields import moment_cell, relative
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -87,12 +87,12 @@ class RetentionView(SettingsPage):
         _refuse_others()
         try:
             with own_transaction() as session:
-                if request.form.get("version") != gate.mark_of(retention.days_of(session)):
+                if request.form.get("version") != fab_access.mark_of(retention.days_of(session)):
                     raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
                 changed = retention.set_days(session, _posted(), current_viewer().stamp)
         except RuleBroken as broken:
             errors = {_field(name): said for name, said in broken.errors.items()}
-            return self._page(request.form, errors, translate_text(broken.message)), gate.refusal(broken)[0]
+            return self._page(request.form, errors, translate_text(broken.message)), fab_access.refusal(broken)[0]
         said = _("Settings saved. They apply from the next night on.") if changed else _("Nothing was changed.")
         flash(said, "success")
         return redirect("/settings/retention/")
@@ -106,7 +106,7 @@ class RetentionView(SettingsPage):
             "cancel_url": "/settings/",
             "action": "/settings/retention/",
             "sections": _sections(session, days, posted, errors),
-            "version": gate.mark_of(days),
+            "version": fab_access.mark_of(days),
             "error": error,
             "conflict": None,
         }
@@ -154,7 +154,7 @@ def _posted() -> dict[str, int]:
     return wanted
 
 
-def _ends(kind: Kind) -> dict[str, int]:
+def _ends(kind: RetentionKind) -> dict[str, int]:
     return {"least": kind.least, "most": MAX_DAYS}
 
 
@@ -183,7 +183,7 @@ def _sections(
     ]
 
 
-def _help(kind: Kind, facts: tuple[Any, int], viewer: Viewer) -> str:
+def _help(kind: RetentionKind, facts: tuple[Any, int], viewer: Viewer) -> str:
     """What the kind is, the minimum and its source, its oldest row, and how many were deleted."""
     first, deleted = facts
     parts = [

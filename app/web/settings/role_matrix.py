@@ -18,7 +18,7 @@ from app.domain.custom_fields import mask_name
 from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import Role
-from app.web.core import custom_catalog, custom_columns, gate
+from app.web.core import custom_columns, custom_field_catalog, fab_access
 from app.web.core.languages import translate_text
 from app.web.pages.hardened import protect
 from app.web.pages.settings_page import SettingsPage
@@ -32,7 +32,7 @@ def translated(labels: dict[str, Any]) -> list[tuple[str, str]]:
 def etag_of(matrix: Matrix) -> str:
     """A hash of the whole matrix; a save must name the one that the form was made from."""
     cells = sorted((*key, level) for key, level in matrix.cells.items())
-    return gate.mark_of([cells, sorted(matrix.masks.items())])
+    return fab_access.mark_of([cells, sorted(matrix.masks.items())])
 
 
 class RoleMatrix(SettingsPage):
@@ -75,7 +75,7 @@ class RoleMatrix(SettingsPage):
         except RuleBroken as broken:
             session.rollback()
             flash(translate_text(broken.message), "danger")
-            return self._page(role, posted), gate.refusal(broken)[0]
+            return self._page(role, posted), fab_access.refusal(broken)[0]
         flash(_("Role saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
 
@@ -134,7 +134,7 @@ def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
 
 def masked_fields() -> list[tuple[str, str]]:
     """(name of the mask, label) of the fields that roles see in part: those of the product, then custom ones."""
-    custom = custom_catalog.current().restricted
+    custom = custom_field_catalog.current().restricted
     return [*translated(FIELD_LABELS), *((mask_name(each.id), custom_columns.label_of(each)) for each in custom)]
 
 

@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage

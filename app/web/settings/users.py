@@ -26,7 +26,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
 from app.models import User
-from app.web.core.gate import now
+from app.web.core.fab_access import request_time
 from app.web.core.languages import translate_text
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_url
@@ -232,7 +232,7 @@ class Users(HardenedView, UserDBModelView):
         _refuse_invalid(item)
         if inspect(item).attrs.reminder_minutes.history.has_changes():
             with access.as_system(db.session()):
-                reminder_preferences.reschedule(db.session(), item.id, reminders.reminder_offsets(item), now())
+                reminder_preferences.reschedule(db.session(), item.id, reminders.reminder_offsets(item), request_time())
         super().pre_update(item)
 
     def pre_delete(self, item: Any) -> None:
@@ -249,7 +249,7 @@ def _refuse_invalid(user: Any) -> None:
     user.telephony_number = _e164(user.telephony_number, "telephony_number")
     if user.manager_id and user.id:
         _refuse_cycle(user)
-    absence.refuse_bad_absence(db.session(), user, {}, now())
+    absence.refuse_bad_absence(db.session(), user, {}, request_time())
 
 
 def _refuse_cycle(user: Any) -> None:

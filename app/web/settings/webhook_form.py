@@ -12,7 +12,7 @@ from app.domain import change_events, webhooks
 from app.domain.webhooks import WebhookSettings
 from app.lib.ids import parse_id
 from app.models import Webhook
-from app.web.core.gate import current_viewer, whole
+from app.web.core.fab_access import current_viewer, parse_integer
 
 #: Kind of record -> its label in the grid.
 KINDS = {
@@ -59,7 +59,7 @@ def posted_settings() -> WebhookSettings:
     form = request.form
     name, url = (form.get(each, "")[:2000] for each in ("name", "url"))
     user_id = parse_id(form.get("user", ""))
-    version = whole(form.get("version"), 0, 0, 2**31 - 1) or None
+    version = parse_integer(form.get("version"), 0, 0, 2**31 - 1) or None
     return WebhookSettings(
         name,
         url,

@@ -20,7 +20,7 @@ from app.extensions import db
 from app.models import Webhook, WebhookDelivery
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS
-from app.web.core.gate import current_viewer, refusal
+from app.web.core.fab_access import current_viewer, refusal
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction, without_cache

@@ -20,10 +20,10 @@ from app.extensions import db
 from app.ops.database import WRITES
 from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
-from app.web.api.resource import sent
+from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
+from app.web.core.fab_access import SentenceResponses, current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Viewer
-from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json
 from app.web.transfer import export_pages, exports
 
 #: Characters of the filters.
@@ -98,7 +98,7 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
     @permission_name("post")
     def post(self) -> Response:
         """Export a list."""
-        raw, viewer = sent(), current_viewer()
+        raw, viewer = request_json(), current_viewer()
         unknown = sorted(set(raw) - {"kind", "format", "query", "columns"})
         if unknown:
             raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])
@@ -110,7 +110,7 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
             raise RuleBroken(text, "kind")
         screen = exports.screen_for(kind, viewer)
         with _list_of(query):
-            want = exports.wanted(screen, columns, str(raw.get("format", "")), viewer)
+            want = exports.parse_request(screen, columns, str(raw.get("format", "")), viewer)
             if exports.count(want) <= exports.AT_ONCE:
                 return as_file(export_pages.at_once(kind, want, viewer))
             key = export_pages.in_background(kind, want, viewer)

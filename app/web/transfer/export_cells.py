@@ -34,7 +34,7 @@ def reader_of(each: Field, viewer: Viewer) -> Reader:
     if isinstance(each, NextTargetField):
         return lambda values: _due(each.serialize(values, viewer), viewer)
     if isinstance(each, DateTimeField | NumberField | PhoneField) or (type(each) is ChoiceField and not each.words):
-        return lambda values: typed(each.value(values, viewer), viewer)
+        return lambda values: cell_value(each.value(values, viewer), viewer)
     if isinstance(each, BooleanField):
         words = {True: _("Yes"), False: _("No"), None: None}
         return lambda values: words[each.value(values, viewer)]
@@ -50,10 +50,10 @@ def _record(card: Any) -> str | None:
 
 
 def _due(target: dict[str, Any] | None, viewer: Viewer) -> Cell:
-    return typed(datetime.fromisoformat(target["due_on"]), viewer) if target else None
+    return cell_value(datetime.fromisoformat(target["due_on"]), viewer) if target else None
 
 
-def typed(value: Any, viewer: Viewer) -> Cell:
+def cell_value(value: Any, viewer: Viewer) -> Cell:
     """A value as a cell holds it: a moment on the clock of the person, numbers and days as they are, text else."""
     if isinstance(value, datetime):
         local = value.astimezone(viewer.zone) if value.tzinfo else value
@@ -75,7 +75,7 @@ def _shown(each: Field, values: tuple[Any, ...], viewer: Viewer) -> Cell:
         return str(cell.get("text") or cell.get("label") or "")[:MAX_TEXT]
     found = each.value(values, viewer)
     if isinstance(found, date | datetime | int | float) and not isinstance(found, bool):
-        return typed(found, viewer)
+        return cell_value(found, viewer)
     if kind == "html":
         return str(Markup(cell["html"]).striptags())[:MAX_TEXT]  # noqa: S704  # only read
     if kind == "record" and cell.get("title"):

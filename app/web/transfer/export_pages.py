@@ -18,14 +18,14 @@ from app.domain.transfers import FORMATS, OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.lib.grouping import capped, grouped
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import own_transaction, signed_in
-from app.web.transfer import everything, export_work, exports, file_rights
+from app.web.transfer import export_work, exports, file_rights, full_export
 from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
-from app.web.transfer.exports import Wanted
+from app.web.transfer.exports import ExportQuery
 
 BASE = "/exports/"
 #: Exports that are listed.
@@ -94,7 +94,7 @@ class ExportsView(BaseView):
         """Form and columns of an export of the list with these arguments."""
         viewer = current_viewer()
         screen = exports.screen_for(kind, viewer)
-        want = exports.wanted(screen, (), "csv", viewer)
+        want = exports.parse_request(screen, (), "csv", viewer)
         found = exports.count(want)
         return self.render_template(
             "transfer/export_new.html",
@@ -122,7 +122,7 @@ class ExportsView(BaseView):
         """Send a short list at once; have a long one written in the background."""
         viewer = current_viewer()
         screen = exports.screen_for(kind, viewer)
-        want = exports.wanted(screen, request.form.getlist("columns"), request.form.get("format", ""), viewer)
+        want = exports.parse_request(screen, request.form.getlist("columns"), request.form.get("format", ""), viewer)
         if exports.count(want) <= exports.AT_ONCE:
             return at_once(kind, want, viewer)
         return redirect(f"{BASE}{in_background(kind, want, viewer)}/")
@@ -169,7 +169,7 @@ def _with_query(query: str) -> str:
     return f"?{query}" if query else ""
 
 
-def at_once(kind: str, want: Wanted, viewer: Viewer) -> Response:
+def at_once(kind: str, want: ExportQuery, viewer: Viewer) -> Response:
     """A short export as the answer to this request."""
     rows = list(want.rows(want.ids()[: exports.AT_ONCE], viewer))
     is_csv = want.format == "csv"
@@ -180,7 +180,7 @@ def at_once(kind: str, want: Wanted, viewer: Viewer) -> Response:
     return Response(data, 200, file_headers(kind, want.format, viewer), content_type=MIME[want.format])
 
 
-def workbook(want: Wanted, piece: bytes) -> bytes:
+def workbook(want: ExportQuery, piece: bytes) -> bytes:
     """A small workbook."""
     target = BytesIO()
     write_workbook(target, want.heading, [piece])
@@ -197,7 +197,7 @@ def file_headers(stem: str, format_: str, viewer: Viewer) -> dict[str, str]:
     }
 
 
-def in_background(kind: str, want: Wanted, viewer: Viewer) -> int:
+def in_background(kind: str, want: ExportQuery, viewer: Viewer) -> int:
     """Have the export written by a worker. Returns its id."""
     return have_written(kind, want.format, {"columns": list(want.names), "query": exports.query_string()}, viewer)
 
@@ -232,7 +232,7 @@ def stop(run: ExportRun, viewer: Viewer) -> None:
 def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:
     """Raise Denied for who may no longer export this at all."""
     if run.kind == "all":
-        everything.refuse_others(viewer)
+        full_export.refuse_others(viewer)
     elif not exports.kind_of(run).is_allowed(run, viewer):
         raise access.Denied(_("Your role doesn't allow this export any more."))
 
@@ -247,9 +247,9 @@ def make_again(run: ExportRun, viewer: Viewer) -> int:
 
 def everything_written(viewer: Viewer) -> int:
     """Have everything written for an admin. Returns the id of the export. Raises RuleBroken, Denied."""
-    everything.refuse_others(viewer)
+    full_export.refuse_others(viewer)
     with own_transaction() as session:
-        key = everything.ask(session, viewer.stamp)
+        key = full_export.request_export(session, viewer.stamp)
     export_work.enqueue(key)
     return key
 

@@ -29,11 +29,11 @@ from app.ops.file_store import FileStore
 from app.outbox import engine
 from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
-from app.web.transfer import everything, exports, file_rights
-from app.web.transfer.acting import acting_for
+from app.web.transfer import exports, file_rights, full_export
 from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
-from app.web.transfer.exports import Source
-from app.web.transfer.pulse import Pulse, Stopped
+from app.web.transfer.exports import ExportSource
+from app.web.transfer.heartbeat import ExportStopped, Heartbeat
+from app.web.transfer.run_as import acting_for
 
 QUEUE = "long"
 #: Rows of one piece, and bytes of a piece of the finished file.
@@ -69,12 +69,12 @@ def step(run_id: int, worker: str) -> bool:
         return False
     try:
         if run.kind == "all":
-            everything.work(run)
+            full_export.write_archive(run)
             return False
         asked = run.payload
         with acting_for(run.created_by_id, f"/?{asked['query']}", scope=asked.get("scope", ())) as viewer:
             return _advance(run, exports.kind_of(run).source(run, viewer), viewer)
-    except Stopped:
+    except ExportStopped:
         log.info("the export %s was stopped", run.id)
         return False
     except RuleBroken as broken:
@@ -85,7 +85,7 @@ def step(run_id: int, worker: str) -> bool:
         return False
 
 
-def _advance(run: ExportRun, want: Source, viewer: Viewer) -> bool:
+def _advance(run: ExportRun, want: ExportSource, viewer: Viewer) -> bool:
     store: FileStore = current_app.extensions["crm_files"]
     file_rights.refuse_fewer(run.rights, viewer, file_rights.CHANGED_MEANWHILE)
     run.rights = file_rights.rights_of(viewer)  # as wide as any piece's
@@ -109,13 +109,13 @@ def _advance(run: ExportRun, want: Source, viewer: Viewer) -> bool:
     return done
 
 
-def _piece(run: ExportRun, want: Source, rows: list[Row], place: int) -> bytes:
+def _piece(run: ExportRun, want: ExportSource, rows: list[Row], place: int) -> bytes:
     if run.format == "csv":
         return csv_rows(rows, want.heading if place == 0 else None)
     return sheet_rows(rows, place * PIECE + 2)
 
 
-def _write_whole(run: ExportRun, want: Source, rows: list[Row], store: FileStore) -> bool:
+def _write_whole(run: ExportRun, want: ExportSource, rows: list[Row], store: FileStore) -> bool:
     """Store all pieces, which count together; a killed worker's are written anew."""
     made = []
     for place in range(max(1, -(-len(rows) // PIECE))):
@@ -131,7 +131,7 @@ def _write_whole(run: ExportRun, want: Source, rows: list[Row], store: FileStore
     return True
 
 
-def _begin(run: ExportRun, want: Source, store: FileStore) -> bool:
+def _begin(run: ExportRun, want: ExportSource, store: FileStore) -> bool:
     ids = want.ids()
     if len(ids) > exports.MAX_ROWS:
         raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
@@ -170,7 +170,7 @@ def _further(run: ExportRun) -> dict[str, Any]:
 # --- the end
 
 
-def _finish(run: ExportRun, want: Source, viewer: Viewer, store: FileStore) -> bool:
+def _finish(run: ExportRun, want: ExportSource, viewer: Viewer, store: FileStore) -> bool:
     with engine.writing() as session:
         parts = transfers.parts_of(session, run.id, "rows")
     if run.format == "xlsx":
@@ -186,15 +186,17 @@ def _finish(run: ExportRun, want: Source, viewer: Viewer, store: FileStore) -> b
         transfers.drop_parts(session, run.id, "ids", "rows")
         for place, (digest, bytes_) in enumerate(made):
             session.add(TransferPart(export_id=run.id, role="file", place=place, digest=digest, size=bytes_))
-        exports.tell(session, run, {"rows": run.rows}, now)
+        exports.notify(session, run, {"rows": run.rows}, now)
         exports.note_in(session, run, now)
     return False
 
 
-def _workbook(run: ExportRun, want: Source, source: tuple[list[TransferPart], FileStore]) -> list[tuple[str, int]]:
+def _workbook(
+    run: ExportRun, want: ExportSource, source: tuple[list[TransferPart], FileStore]
+) -> list[tuple[str, int]]:
     """(digest, size) of the pieces of the finished file."""
     parts, store = source
-    heading, pulse = want.heading, Pulse(run)
+    heading, pulse = want.heading, Heartbeat(run)
     db.session.rollback()  # everything was read, and MariaDB ends a transaction that idles
     with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
         write_workbook(file, heading, (content(store, part) for part in pulse.over(parts)))
@@ -224,7 +226,7 @@ def _fail(run: ExportRun, why: str) -> None:
         if transfers.advance_export(session, run, {"outcome": "failed", "error": text, "finished_on": now}):
             transfers.drop_parts(session, run.id, "ids", "rows")
             if session.get(User, run.created_by_id) is not None:
-                exports.tell(session, run, {"error": text}, now)
+                exports.notify(session, run, {"error": text}, now)
 
 
 def _put_off(run: ExportRun, error: OSError) -> None:

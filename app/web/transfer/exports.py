@@ -35,7 +35,7 @@ MAX_ROWS, STATEMENT = 1_000_000, 500
 _PERSONAL = re.compile(r"[0-9]{5}|@")
 
 
-class Source(Protocol):
+class ExportSource(Protocol):
     """What a worker writes into the file of an export, under the person's rights of this moment."""
 
     @property
@@ -57,7 +57,7 @@ class ExportKind:
     """A kind of export that a worker writes."""
 
     #: Raises RuleBroken, Denied, NotFound where the person can't have it any more.
-    source: Callable[[ExportRun, Viewer], Source]
+    source: Callable[[ExportRun, Viewer], ExportSource]
     #: Whether the person may still have the finished file.
     is_allowed: Callable[[ExportRun, Viewer], bool]
     #: What it is called on pages.
@@ -70,7 +70,7 @@ class ExportKind:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExportQuery:
     """Which list is exported, and how."""
 
     screen: Any
@@ -103,7 +103,7 @@ class Wanted:
         table = self.screen.record_table
         query, cuts = table.selection(self.names)
         readers = [(reader_of(each, viewer), cut) for each, cut in cuts]
-        query = query.where(*table.base_conditions(), *reach(self.screen, viewer))
+        query = query.where(*table.base_conditions(), *export_reach(self.screen, viewer))
         for start in range(0, len(ids), STATEMENT):
             part = ids[start : start + STATEMENT]
             selected = query.where(self.screen.service.record.id.in_(part))
@@ -132,7 +132,7 @@ def offered(screen: Any) -> list[str]:
     return [name for name in both if name in named and named[name].columns and name != "version"]
 
 
-def wanted(screen: Any, names: Sequence[str], format_: str, viewer: Viewer) -> Wanted:
+def parse_request(screen: Any, names: Sequence[str], format_: str, viewer: Viewer) -> ExportQuery:
     """The export of the list with the arguments of this request. Raises RuleBroken."""
     if format_ not in FORMATS:
         raise RuleBroken(_("Please choose CSV or XLSX."), "format")
@@ -141,17 +141,17 @@ def wanted(screen: Any, names: Sequence[str], format_: str, viewer: Viewer) -> W
     if unknown:
         raise RuleBroken(_("There is no field “%(name)s” here.", name=str(unknown[0])[:60]), "columns")
     chosen = tuple(dict.fromkeys(names)) or tuple(name for name in screen.list_columns if name in known)
-    return Wanted(screen, list_query(screen, viewer), chosen, format_)
+    return ExportQuery(screen, list_query(screen, viewer), chosen, format_)
 
 
 def list_query(screen: Any, viewer: Viewer) -> ListQuery:
     """The list of this request's arguments, without its page, as far as the right to export reaches."""
     query: ListQuery = screen._list_query(viewer)
-    query.conditions.extend(reach(screen, viewer))
+    query.conditions.extend(export_reach(screen, viewer))
     return query
 
 
-def reach(screen: Any, viewer: Viewer) -> list[Any]:
+def export_reach(screen: Any, viewer: Viewer) -> list[Any]:
     """The rule of the rows that the person may export, where these are fewer than those that they see."""
     person = viewer.person
     if person.level(screen.module, "export") == person.level(screen.module, "read"):
@@ -165,7 +165,7 @@ def query_string() -> str:
     return urlencode([(name, value) for name, value in given if not name.startswith(("page", "psize"))])
 
 
-def count(want: Wanted) -> int:
+def count(want: ExportQuery) -> int:
     """How many rows the export has now, at most one more than are sent at once."""
     ids: Any = want.screen.record_table.ids(want.list_query)
     return len(db.session.execute(ids.limit(AT_ONCE + 1)).all())
@@ -197,7 +197,7 @@ def note_download(session: Session, run: ExportRun, viewer: Viewer) -> None:
     audit.write(session, "export", viewer.person.id, viewer.now, about, what="downloaded", rows=run.rows, export=run.id)
 
 
-def tell(session: Session, run: ExportRun, payload: dict[str, Any], now: datetime) -> None:
+def notify(session: Session, run: ExportRun, payload: dict[str, Any], now: datetime) -> None:
     """Tell the person that the file is ready, or why there is none."""
     payload = {"export": run.id, **payload}
     event = notices.NoticeEvent("export", f"export:{run.id}", (run.created_by_id,), payload)
@@ -207,8 +207,8 @@ def tell(session: Session, run: ExportRun, payload: dict[str, Any], now: datetim
 # --- kinds of exports
 
 
-def _list_of(run: ExportRun, viewer: Viewer) -> Wanted:
-    return wanted(screen_for(run.kind, viewer), run.payload["columns"], run.format, viewer)
+def _list_of(run: ExportRun, viewer: Viewer) -> ExportQuery:
+    return parse_request(screen_for(run.kind, viewer), run.payload["columns"], run.format, viewer)
 
 
 def _may_export_list(run: ExportRun, viewer: Viewer) -> bool:

@@ -17,9 +17,9 @@ from app import access
 from app.domain.base import RuleBroken, join_texts, translatable
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS
 from app.lib import phone
-from app.lib.identity import is_masked
+from app.lib.identity_numbers import is_masked
 from app.models import CustomerAccount
-from app.web.core import custom_catalog, custom_columns
+from app.web.core import custom_columns, custom_field_catalog
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.registry import registered
@@ -29,7 +29,7 @@ _NEVER = ("task", "close_tasks", "assign_to_role")
 
 
 @dataclass(frozen=True)
-class Found:
+class MatchedRecord:
     """A record that a row matches."""
 
     ids: tuple[int, ...]
@@ -37,7 +37,7 @@ class Found:
     by: str
 
 
-class Kind:
+class ImportKind:
     """What is imported; the base is a record with a REST resource."""
 
     name = ""
@@ -82,7 +82,7 @@ class Kind:
     @property
     def known(self) -> dict[str, Field]:
         """The same, made once for a set of custom fields."""
-        catalog = custom_catalog.current()
+        catalog = custom_field_catalog.current()
         if self._known is None or self._known[0] is not catalog:
             self._known = (catalog, self.fields())
         return self._known[1]
@@ -125,9 +125,9 @@ class Kind:
 
     # --- records that are there
 
-    def find(self, session: Session, rows: dict[int, dict[str, Any]], keys: Iterable[str]) -> dict[int, Found]:
+    def find(self, session: Session, rows: dict[int, dict[str, Any]], keys: Iterable[str]) -> dict[int, MatchedRecord]:
         """Of these rows (line → raw values) those that match records which the person sees, by the first key."""
-        found: dict[int, Found] = {}
+        found: dict[int, MatchedRecord] = {}
         for key in keys:
             wanted = {line: text for line, raw in rows.items() if line not in found and (text := self.text(key, raw))}
             if not wanted:
@@ -137,7 +137,7 @@ class Kind:
             seen = self.seen(session, {each for ids in there.values() for each in ids})
             for line, text in wanted.items():
                 if ids := there.get(text, set()) & seen:
-                    found[line] = Found(tuple(sorted(ids)), key)
+                    found[line] = MatchedRecord(tuple(sorted(ids)), key)
         return found
 
     def seen(self, session: Session, ids: set[int]) -> set[int]:
@@ -253,10 +253,10 @@ def refuse_masked_keys(keys: Iterable[str], viewer: Viewer) -> None:
             )
 
 
-def kinds() -> dict[str, Kind]:
+def kinds() -> dict[str, ImportKind]:
     """Name → kind, in the order of the page."""
     from app.web.transfer import import_records, import_users
-    from app.web.transfer.former.kind import MoveKind
+    from app.web.transfer.predecessor.import_kind import MoveKind
 
-    every: tuple[Kind, ...] = (*import_records.KINDS, import_users.UserKind(), MoveKind())
+    every: tuple[ImportKind, ...] = (*import_records.KINDS, import_users.UserKind(), MoveKind())
     return {each.name: each for each in every}

@@ -9,21 +9,21 @@ from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.domain import sheet_files
+from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
 from app.domain.transfers import OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.lib.grouping import grouped
+from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, refusal
 from app.web.pages.refusals import refuse_as_page
 from app.web.records import upload_limits
 from app.web.security.sessions import own_transaction, signed_in
-from app.web.transfer import import_kinds, import_runs, import_shown, import_work
+from app.web.transfer import import_display, import_kinds, import_runs, import_work
 from app.web.transfer.export_files import MIME
 from app.web.transfer.export_pages import may_transfer, tabs
-from app.web.transfer.former import kind as move_kind
-from app.web.transfer.former.work import KIND
+from app.web.transfer.predecessor import import_kind as move_kind
+from app.web.transfer.predecessor.worker import KIND
 
 BASE = "/imports/"
 #: Imports that are listed.
@@ -46,7 +46,7 @@ class ImportsView(BaseView):
         rows = db.session.scalars(select(ImportRun).where(mine).order_by(ImportRun.id.desc()).limit(MOST)).all()
         return self.render_template(
             "transfer/imports.html",
-            imports=[import_shown.shown(row, viewer) for row in rows],
+            imports=[import_display.shown(row, viewer) for row in rows],
             is_running=any(row.outcome in OPEN_IMPORTS for row in rows),
             tabs=tabs("imports", viewer.person),
         )
@@ -83,8 +83,8 @@ class ImportsView(BaseView):
             kind=kind,
             error=error,
             tabs=tabs("imports", viewer.person),
-            most=grouped(sheet_files.MAX_ROWS),
-            megabytes=sheet_files.MAX_BYTES // 1_000_000,
+            most=grouped(spreadsheet_files.MAX_ROWS),
+            megabytes=spreadsheet_files.MAX_BYTES // 1_000_000,
         )
 
     @expose("/<int:key>/map", methods=["GET", "POST"])
@@ -93,10 +93,10 @@ class ImportsView(BaseView):
     def map(self, key: int) -> Any:
         """Which column fills which field, and what is done with duplicates; saving it begins the dry run."""
         viewer = _importer()
-        run = import_runs.own(db.session(), key, viewer)
+        run = import_runs.own_run(db.session(), key, viewer)
         if request.method == "GET":
             return self._map(run, viewer, "")
-        mapping = import_shown.posted_mapping(run, request.form)
+        mapping = import_display.posted_mapping(run, request.form)
         options = import_runs.options_from(request.form, viewer)
         try:
             with own_transaction() as session:
@@ -104,16 +104,16 @@ class ImportsView(BaseView):
                 import_runs.set_plan(session, run, mapping, options, viewer)
         except RuleBroken as broken:
             status, sentence, _errors = refusal(broken)
-            run = import_runs.own(db.session(), key, viewer)
+            run = import_runs.own_run(db.session(), key, viewer)
             typed = {"mapping": mapping, "options": options.as_json()}
             return self._map(run, viewer, sentence, typed), status
         import_work.enqueue(key)
         return redirect(f"{BASE}{key}/")
 
     def _map(self, run: ImportRun, viewer: Viewer, error: str, typed: dict[str, Any] | None = None) -> Any:
-        form = import_shown.mapping_form(run, typed or run.payload, viewer)
+        form = import_display.mapping_form(run, typed or run.payload, viewer)
         return self.render_template(
-            "transfer/import_map.html", form=form, error=error, i=import_shown.shown(run, viewer)
+            "transfer/import_map.html", form=form, error=error, i=import_display.shown(run, viewer)
         )
 
     @expose("/<int:key>/")
@@ -123,8 +123,8 @@ class ImportsView(BaseView):
         """How far an import is: the dry run, the import itself, its result."""
         viewer = _importer()
         session = db.session()
-        run = import_runs.own(session, key, viewer)
-        page = import_shown.page(session, run, viewer)
+        run = import_runs.own_run(session, key, viewer)
+        page = import_display.page(session, run, viewer)
         return self.render_template("transfer/import.html", i=page, tabs=tabs("imports", viewer.person))
 
     @expose("/<int:key>/problems.csv")
@@ -133,7 +133,7 @@ class ImportsView(BaseView):
     def problems(self, key: int) -> Any:
         """The rows with problems, of the dry run (`trial=1`) or of the import."""
         viewer, session = _importer(), db.session()
-        run = import_runs.own(session, key, viewer)
+        run = import_runs.own_run(session, key, viewer)
         lines = import_runs.problem_file(session, run, request.args.get("trial") == "1")
         headers = {"Content-Disposition": f'attachment; filename="problems-{key}.csv"', "Cache-Control": "no-store"}
         return Response(stream_with_context(lines), 200, headers, content_type=MIME["csv"])
@@ -144,7 +144,7 @@ class ImportsView(BaseView):
     def act(self, key: int, what: str) -> Any:
         """Start, cancel or revert an import."""
         viewer = _importer()
-        import_runs.own(db.session(), key, viewer)
+        import_runs.own_run(db.session(), key, viewer)
         with own_transaction() as session:
             run = session.get_one(ImportRun, key, with_for_update=True)
             if what == "cancel":

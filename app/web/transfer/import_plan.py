@@ -8,13 +8,13 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain import sheet_files
+from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken, join_texts
-from app.domain.sheet_files import kind_of
+from app.domain.spreadsheet_files import kind_of
 from app.domain.transfers import DUPLICATES, ImportRun
 from app.web.core.fields import Viewer
-from app.web.transfer import import_kinds, import_values, import_words
-from app.web.transfer.import_kinds import Kind
+from app.web.transfer import column_guesses, import_kinds, import_values
+from app.web.transfer.import_kinds import ImportKind
 
 #: Rows of the file that the page of the mapping shows.
 SAMPLE = 5
@@ -24,7 +24,7 @@ _FIRST_ONLY = {"first name", "given name", "पहला नाम", "first_name
 
 
 @dataclass
-class Options:
+class ImportOptions:
     """What the person chose beside the mapping."""
 
     duplicates: str = "skip"
@@ -46,35 +46,35 @@ class Options:
         return vars(self) | {"keys": list(self.keys)}
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Options:
+    def from_json(cls, stored: dict[str, Any]) -> ImportOptions:
         """The options as they were stored."""
         return cls(**{**stored, "keys": tuple(stored.get("keys", ()))})
 
 
 @dataclass
-class Plan:
+class ImportPlan:
     """The mapping and the options of one file, checked."""
 
-    kind: Kind
+    kind: ImportKind
     headers: list[str]
     #: Header → field.
     mapping: dict[str, str]
-    options: Options
+    options: ImportOptions
     #: (place of the column, field), in the order of the columns.
     columns: list[tuple[int, str]] = field(default_factory=list)
     #: The fields of the kind, by name.
     fields: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: ImportRun) -> Plan:
+    def of(cls, run: ImportRun) -> ImportPlan:
         """The plan of an import. Raises RuleBroken for one that no longer fits."""
         kind = import_kinds.kinds().get(run.kind)
         if kind is None:
             raise RuleBroken("This kind of record can't be imported any more.")
-        options = Options.from_json(run.payload["options"])
+        options = ImportOptions.from_json(run.payload["options"])
         return cls(kind, run.payload["headers"], run.payload["mapping"], options).checked()
 
-    def checked(self) -> Plan:
+    def checked(self) -> ImportPlan:
         """The plan with its columns. Raises RuleBroken for unknown fields, and for one that is filled twice."""
         known = self.fields = self.kind.fields()
         for header, name in self.mapping.items():
@@ -114,18 +114,18 @@ class Plan:
     def _split(self, made: dict[str, str]) -> dict[str, str]:
         """A whole name in one column becomes first and last name."""
         header = next((name for name, field_ in self.mapping.items() if field_ == "first_name"), "")
-        is_whole = "last_name" not in self.mapping.values() and import_words.plain(header) not in _FIRST_ONLY
+        is_whole = "last_name" not in self.mapping.values() and column_guesses.normalize_name(header) not in _FIRST_ONLY
         if is_whole and " " in made.get("first_name", ""):
             made["first_name"], _blank, made["last_name"] = made["first_name"].partition(" ")
         return made
 
 
-def guessed(kind: Kind, headers: list[str]) -> dict[str, str]:
+def guessed(kind: ImportKind, headers: list[str]) -> dict[str, str]:
     """Header → field, by the names of the columns."""
-    return import_words.guess(headers, [(name, str(each.label)) for name, each in kind.fields().items()])
+    return column_guesses.guess(headers, [(name, str(each.label)) for name, each in kind.fields().items()])
 
 
-def default_options(kind: Kind, headers: list[str], rows: list[list[str]], viewer: Viewer) -> Options:
+def default_options(kind: ImportKind, headers: list[str], rows: list[list[str]], viewer: Viewer) -> ImportOptions:
     """What the page offers at first."""
     mapping = guessed(kind, headers)
     days = [
@@ -137,10 +137,10 @@ def default_options(kind: Kind, headers: list[str], rows: list[list[str]], viewe
     ]
     keys = tuple(key for key in kind.keys if viewer.person.mask(key) == "full")
     column = "column" if kind.assignee and kind.assignee in mapping.values() else "me"
-    return Options(keys=keys, assign=column, dates=import_values.guessed_order(days))
+    return ImportOptions(keys=keys, assign=column, dates=import_values.guessed_order(days))
 
 
-def refuse_options(options: Options, kind: Kind, viewer: Viewer) -> None:
+def refuse_options(options: ImportOptions, kind: ImportKind, viewer: Viewer) -> None:
     """Raise RuleBroken or Denied for options that don't exist, or that the person may not choose."""
     if options.duplicates not in DUPLICATES:
         raise RuleBroken(_("Please choose what happens with duplicates."), "duplicates")
@@ -159,16 +159,16 @@ def refuse_options(options: Options, kind: Kind, viewer: Viewer) -> None:
         raise RuleBroken(_("Please choose the role whose members get the records in turn."), "role")
 
 
-def fitting(mapping: dict[str, str], headers: Iterable[str], kind: Kind) -> dict[str, str]:
+def fitting(mapping: dict[str, str], headers: Iterable[str], kind: ImportKind) -> dict[str, str]:
     """Of a mapping of another file, what fits this one."""
     there, known = set(headers), kind.fields()
     return {header: name for header, name in mapping.items() if header in there and name in known}
 
 
-def sample(file: Any, dialect: sheet_files.Dialect) -> list[list[str]]:
+def sample(file: Any, dialect: spreadsheet_files.Dialect) -> list[list[str]]:
     """The first rows of the file, as texts."""
     found = []
-    for row in sheet_files.rows(file, dialect):
+    for row in spreadsheet_files.rows(file, dialect):
         if any(row):
             found.append(row)
         if len(found) == SAMPLE:

@@ -15,10 +15,10 @@ from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Field, TextField, Viewer
 from app.web.core.reference_fields import MasterField, PersonField
-from app.web.transfer.import_kinds import Kind, by_client_id, by_column, by_secret
+from app.web.transfer.import_kinds import ImportKind, by_client_id, by_column, by_secret
 
 
-class LeadKind(Kind):
+class LeadKind(ImportKind):
     """Leads. Those of known customers are found through the customer, where their number is."""
 
     name, module, label = "lead", "Leads", _("Leads")
@@ -63,7 +63,7 @@ class LeadKind(Kind):
         return found
 
 
-class CustomerKind(Kind):
+class CustomerKind(ImportKind):
     """Customers, each row with at most one of their accounts: a customer with three accounts has three rows."""
 
     name, module, label = "customer", "Customers", _("Customers with accounts")
@@ -135,7 +135,7 @@ def _open_account(session: Session, customer: Customer, given: dict[str, Any], v
         session.flush()
 
 
-class TicketKind(Kind):
+class TicketKind(ImportKind):
     """Tickets. They have nothing that identifies them but the client's own number, so each row is a new one."""
 
     name, module, label = "ticket", "Tickets", _("Tickets")
@@ -147,7 +147,7 @@ class TicketKind(Kind):
         return {}
 
 
-class TaskKind(Kind):
+class TaskKind(ImportKind):
     """Tasks of leads and tickets, which a column names by their number or phone number."""
 
     name, module, label = "task", "Tasks", _("Tasks")
@@ -166,7 +166,7 @@ class TaskKind(Kind):
         return {}
 
 
-class CallKind(Kind):
+class CallKind(ImportKind):
     """Calls. The id that a phone gave a call is unique for its employee."""
 
     name, module, label = "call_log", "Call Logs", _("Calls")
@@ -193,7 +193,7 @@ class CallKind(Kind):
         return by_column(session, CallLog.device_call_id, texts, CallLog.id)
 
 
-KINDS: tuple[Kind, ...] = (LeadKind(), CustomerKind(), TicketKind(), TaskKind(), CallKind())
+KINDS: tuple[ImportKind, ...] = (LeadKind(), CustomerKind(), TicketKind(), TaskKind(), CallKind())
 #: Records that know later lines of their timeline: column of Activity.
 TIMELINE = {Lead: "lead_id", Ticket: "ticket_id", Customer: "customer_id", Task: "task_id"}
 

@@ -17,11 +17,11 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.notice_batches import NoticeBatch
 from app.domain.session_context import session_context
 from app.ops.database_errors import cause_of
-from app.web.core import remarks
+from app.web.core import save_warnings
+from app.web.core.fab_access import REFUSABLE, refusal
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, refusal
-from app.web.transfer.import_kinds import Found, Kind
-from app.web.transfer.import_plan import Plan
+from app.web.transfer.import_kinds import ImportKind, MatchedRecord
+from app.web.transfer.import_plan import ImportPlan
 from app.web.transfer.import_records import refuse_several
 
 #: Characters of a problem, and of a cell that is kept with it.
@@ -32,7 +32,7 @@ Line = tuple[int, list[str]]
 
 
 @dataclass
-class Outcome:
+class RowOutcome:
     """What became of one row."""
 
     line: int
@@ -45,21 +45,21 @@ class Outcome:
 
 
 @dataclass
-class Chunk:
+class RowChunk:
     """Some rows of a file, and what was seen of it before."""
 
-    plan: Plan
+    plan: ImportPlan
     lines: list[Line]
     seen: Seen
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[RowOutcome] = field(default_factory=list)
 
     def wrong(self, line: int, problem: str) -> None:
         """Note what is wrong with a row."""
         cells = [str(each)[:MAX_KEPT] for each in dict(self.lines)[line]]
-        self.outcomes.append(Outcome(line, "wrong", problem=problem[:MAX_PROBLEM], cells=cells))
+        self.outcomes.append(RowOutcome(line, "wrong", problem=problem[:MAX_PROBLEM], cells=cells))
 
 
-def run(session: Session, chunk: Chunk, viewer: Viewer) -> list[Outcome]:
+def run(session: Session, chunk: RowChunk, viewer: Viewer) -> list[RowOutcome]:
     """Import the rows; the session acts for the person. Not committed. Raises what concerns all rows."""
     raws: dict[int, dict[str, Any]] = {}
     for line, cells in chunk.lines:
@@ -87,7 +87,7 @@ def _attempt(session: Session) -> Iterator[None]:
         yield
 
 
-def _together(session: Session, chunk: Chunk, raws: dict[int, dict[str, Any]], viewer: Viewer) -> set[int]:
+def _together(session: Session, chunk: RowChunk, raws: dict[int, dict[str, Any]], viewer: Viewer) -> set[int]:
     """Make the rows that are new in one go, within one savepoint. Returns those that are to be tried one by one.
 
     That is much faster; where one of them is refused, all of them are.
@@ -113,23 +113,23 @@ def _together(session: Session, chunk: Chunk, raws: dict[int, dict[str, Any]], v
     if made is None:
         return set(raws)
     for (line, _given), record in zip(values.items(), made, strict=True):
-        chunk.outcomes.append(Outcome(line, "created", record.id))
+        chunk.outcomes.append(RowOutcome(line, "created", record.id))
         _note_seen(chunk, raws[line], record.id)
     return set(raws) - set(values)
 
 
-def _note_seen(chunk: Chunk, raw: dict[str, Any], record_id: int) -> None:
+def _note_seen(chunk: RowChunk, raw: dict[str, Any], record_id: int) -> None:
     for key in chunk.plan.kind.keys:
         if text := chunk.plan.kind.text(key, raw):
             chunk.seen[key, text] = record_id
 
 
-def _label(plan: Plan, name: str) -> str:
+def _label(plan: ImportPlan, name: str) -> str:
     found = plan.kind.known.get(name)
     return str(found.label or name) if found is not None else name
 
 
-def _said(plan: Plan, broken: BaseException) -> str:
+def _said(plan: ImportPlan, broken: BaseException) -> str:
     """The refusal of a row; its sentences name fields as the page does."""
     _status, text, errors = refusal(broken)
     for name in errors:
@@ -137,7 +137,9 @@ def _said(plan: Plan, broken: BaseException) -> str:
     return text
 
 
-def _run_one(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Found | None], viewer: Viewer) -> None:
+def _run_one(
+    session: Session, chunk: RowChunk, row: tuple[int, dict[str, Any], MatchedRecord | None], viewer: Viewer
+) -> None:
     line, raw, _match = row
     try:
         with _attempt(session):
@@ -149,13 +151,15 @@ def _run_one(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Fou
         chunk.wrong(line, _said(chunk.plan, broken))
         return
     finally:
-        remarks.taken()
+        save_warnings.pop_all()
     chunk.outcomes.append(outcome)
     if outcome.result == "created":
         _note_seen(chunk, raw, outcome.record_id or 0)
 
 
-def _import(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Found | None], viewer: Viewer) -> Outcome:
+def _import(
+    session: Session, chunk: RowChunk, row: tuple[int, dict[str, Any], MatchedRecord | None], viewer: Viewer
+) -> RowOutcome:
     line, raw, match = row
     plan, kind = chunk.plan, chunk.plan.kind
     policy = plan.options.duplicates
@@ -163,16 +167,16 @@ def _import(session: Session, chunk: Chunk, row: tuple[int, dict[str, Any], Foun
         match = _in_file(chunk, raw)
     if match is not None and policy == "skip":
         text = _("Exists already (%(by)s).", by=_label(plan, match.by))
-        return Outcome(line, "skipped", match.ids[0] or None, problem=text)
+        return RowOutcome(line, "skipped", match.ids[0] or None, problem=text)
     if match is not None and policy == "update":
         refuse_several(len(match.ids))
         return _update(session, kind, (line, raw, match.ids[0]), viewer)
     made = kind.create(session, _values(plan, raw, viewer), viewer)
     session.flush()
-    return Outcome(line, "created", made.id)
+    return RowOutcome(line, "created", made.id)
 
 
-def _values(plan: Plan, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+def _values(plan: ImportPlan, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     """The values of a new record. Raises RuleBroken."""
     values = plan.kind.parse(_with_assignee(plan, raw), "add", viewer)
     if plan.kind.name in ("lead", "ticket"):
@@ -183,16 +187,16 @@ def _values(plan: Plan, raw: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
     return values
 
 
-def _in_file(chunk: Chunk, raw: dict[str, Any]) -> Found | None:
+def _in_file(chunk: RowChunk, raw: dict[str, Any]) -> MatchedRecord | None:
     """A row of the same file that has made this record before."""
     for key in chunk.plan.options.keys:
         text = chunk.plan.kind.text(key, raw)
         if text and (key, text) in chunk.seen:
-            return Found((chunk.seen[key, text],), key)
+            return MatchedRecord((chunk.seen[key, text],), key)
     return None
 
 
-def _with_assignee(plan: Plan, raw: dict[str, Any]) -> dict[str, Any]:
+def _with_assignee(plan: ImportPlan, raw: dict[str, Any]) -> dict[str, Any]:
     """The row with who gets the record, where that isn't its own column's word."""
     name = plan.kind.assignee
     if not name or plan.options.assign == "column":
@@ -201,10 +205,10 @@ def _with_assignee(plan: Plan, raw: dict[str, Any]) -> dict[str, Any]:
     return rest | ({name: plan.options.assignee_id} if plan.options.assign == "person" else {})
 
 
-def _update(session: Session, kind: Kind, row: tuple[int, dict[str, Any], int], viewer: Viewer) -> Outcome:
+def _update(session: Session, kind: ImportKind, row: tuple[int, dict[str, Any], int], viewer: Viewer) -> RowOutcome:
     line, raw, key = row
     if not key:  # made by an earlier row of a dry run, and gone again
-        return Outcome(line, "updated")
+        return RowOutcome(line, "updated")
     record = session.scalars(select(kind.model).where(kind.model.id == key)).unique().first()
     if record is None:
         raise RuleBroken(translatable("This record was deleted meanwhile."))
@@ -214,12 +218,12 @@ def _update(session: Session, kind: Kind, row: tuple[int, dict[str, Any], int], 
     with access.as_system(session):
         before, is_same = kind.before(record, values), kind.is_unchanged(record, values, viewer)
     if is_same:
-        return Outcome(line, "skipped", key, problem=_("Has these values already."))
+        return RowOutcome(line, "skipped", key, problem=_("Has these values already."))
     kind.update(session, record, values, viewer)
-    return Outcome(line, "updated", key, before=before)
+    return RowOutcome(line, "updated", key, before=before)
 
 
-def row_values(run_id: int, outcomes: Iterable[Outcome], at: datetime, is_trial: bool) -> list[dict[str, Any]]:
+def row_values(run_id: int, outcomes: Iterable[RowOutcome], at: datetime, is_trial: bool) -> list[dict[str, Any]]:
     """Rows of the table import_row; a dry run keeps only what is wrong."""
     return [
         {

@@ -12,24 +12,32 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, sheet_files, transfers
+from app.domain import audit, spreadsheet_files, transfers
 from app.domain.base import Conflict, NotFound, RuleBroken
-from app.domain.sheet_files import Dialect
+from app.domain.spreadsheet_files import Dialect
 from app.domain.transfers import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
 from app.ops.file_store import FileStore
 from app.web.core.fields import Viewer
-from app.web.transfer import import_kinds, import_words, import_work
+from app.web.transfer import column_guesses, import_kinds, import_work
 from app.web.transfer.export_files import csv_rows
-from app.web.transfer.former.kind import refuse_second
-from app.web.transfer.former.work import KIND
-from app.web.transfer.import_kinds import Kind
-from app.web.transfer.import_plan import Options, Plan, default_options, fitting, guessed, refuse_options, sample
+from app.web.transfer.import_kinds import ImportKind
+from app.web.transfer.import_plan import (
+    ImportOptions,
+    ImportPlan,
+    default_options,
+    fitting,
+    guessed,
+    refuse_options,
+    sample,
+)
+from app.web.transfer.predecessor.import_kind import refuse_second
+from app.web.transfer.predecessor.worker import KIND
 
 #: Rows of one piece of the file of problems.
 PIECE = 500
 
 
-def kind_named(name: str, viewer: Viewer) -> Kind:
+def kind_named(name: str, viewer: Viewer) -> ImportKind:
     """The kind of record of this name. Raises NotFound, and Denied for who may not import it."""
     kind = import_kinds.kinds().get(name)
     if kind is None:
@@ -38,7 +46,7 @@ def kind_named(name: str, viewer: Viewer) -> Kind:
     return kind
 
 
-def allowed_kinds(viewer: Viewer) -> list[Kind]:
+def allowed_kinds(viewer: Viewer) -> list[ImportKind]:
     """The kinds that the person may import."""
     return [
         each
@@ -47,20 +55,20 @@ def allowed_kinds(viewer: Viewer) -> list[Kind]:
     ]
 
 
-def begin(session: Session, file: BinaryIO, name: str, kind: Kind, viewer: Viewer) -> ImportRun:
+def begin(session: Session, file: BinaryIO, name: str, kind: ImportKind, viewer: Viewer) -> ImportRun:
     """Keep an uploaded file, with a guessed mapping. Raises RuleBroken for what is no table."""
-    dialect = sheet_files.recognise(file)
-    headers = sheet_files.headers(file, dialect)
+    dialect = spreadsheet_files.recognise(file)
+    headers = spreadsheet_files.headers(file, dialect)
     rows = sample(file, dialect)
     if not rows:
         raise RuleBroken(_("This file has a heading, but no rows."), "file")
     if dialect.kind != "xlsx":  # counting the rows of a workbook takes long: the dry run does it
-        sheet_files.count_rows(file, dialect)
+        spreadsheet_files.count_rows(file, dialect)
     file.seek(0)
     store: FileStore = current_app.extensions["crm_files"]
     stored = store.put(file)
     run = ImportRun(kind=kind.name, outcome="mapping", name=name[:140] or "file", digest=stored.digest)
-    run.size, run.shape = stored.size, import_words.shape_of(headers)
+    run.size, run.shape = stored.size, column_guesses.shape_of(headers)
     run.position = run.created = run.updated = run.skipped = run.wrong = 0
     mapping, options = _first_plan(session, (run, kind, headers), rows, viewer)
     run.payload = {
@@ -77,33 +85,33 @@ def begin(session: Session, file: BinaryIO, name: str, kind: Kind, viewer: Viewe
 
 
 def _first_plan(
-    session: Session, asked: tuple[ImportRun, Kind, list[str]], rows: list[list[str]], viewer: Viewer
-) -> tuple[dict[str, str], Options]:
+    session: Session, asked: tuple[ImportRun, ImportKind, list[str]], rows: list[list[str]], viewer: Viewer
+) -> tuple[dict[str, str], ImportOptions]:
     """The mapping of an earlier file of this shape, else the guess."""
     run, kind, headers = asked
     options = default_options(kind, headers, rows, viewer)
     former = transfers.mapping_of_shape(session, kind.name, run.shape, viewer.person.id)
     if former is None:
         return guessed(kind, headers), options
-    kept = Options.from_json(former["options"])
+    kept = ImportOptions.from_json(former["options"])
     kept.keys, kept.dates = options.keys, options.dates
     return fitting(former["mapping"], headers, kind), kept
 
 
-def set_plan(session: Session, run: ImportRun, mapping: dict[str, str], options: Options, viewer: Viewer) -> None:
+def set_plan(session: Session, run: ImportRun, mapping: dict[str, str], options: ImportOptions, viewer: Viewer) -> None:
     """Store mapping and options, and have the file checked. Raises RuleBroken."""
     if run.outcome not in ("mapping", "checked"):
         raise Conflict(_("This import has been started, so its mapping can't be changed."))
     kind = kind_named(run.kind, viewer)
     refuse_options(options, kind, viewer)
-    Plan(kind, run.payload["headers"], mapping, options).checked()
+    ImportPlan(kind, run.payload["headers"], mapping, options).checked()
     run.payload = {**run.payload, "mapping": mapping, "options": options.as_json()}
     import_work.begin_trial(session, run)
 
 
 def start(session: Session, run: ImportRun, viewer: Viewer) -> None:
     """Import the file that was checked. Raises RuleBroken."""
-    refuse_options(Options.from_json(run.payload["options"]), kind_named(run.kind, viewer), viewer)
+    refuse_options(ImportOptions.from_json(run.payload["options"]), kind_named(run.kind, viewer), viewer)
     if run.outcome != "checked":
         raise Conflict(_("This import isn't waiting to be started. Please reload the page."))
     if run.kind == KIND:
@@ -137,7 +145,7 @@ def refuse_revert(run: ImportRun, now: datetime) -> None:
         raise RuleBroken(_("An import can be reverted for 30 days. This one is older."))
 
 
-def own(session: Session, key: int, viewer: Viewer) -> ImportRun:
+def own_run(session: Session, key: int, viewer: Viewer) -> ImportRun:
     """The person's own import. Raises NotFound."""
     row: ImportRun | None = access.get_visible(session, ImportRun, key)
     if row is None or row.created_by_id != viewer.person.id:
@@ -174,10 +182,10 @@ def problem_file(session: Session, run: ImportRun, is_trial: bool) -> Iterator[b
         after = found[-1][0]
 
 
-def options_from(posted: Any, viewer: Viewer) -> Options:
+def options_from(posted: Any, viewer: Viewer) -> ImportOptions:
     """The options of a form. Raises RuleBroken."""
     chosen = (posted.get("assignee_id") or "").strip()
-    return Options(
+    return ImportOptions(
         duplicates=posted.get("duplicates") or "skip",
         keys=tuple(posted.getlist("keys")),
         assign=posted.get("assign") or "me",

@@ -14,10 +14,10 @@ from app.domain.base import RuleBroken
 from app.domain.pending import pending
 from app.domain.transfers import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket, User
+from app.web.core.fab_access import REFUSABLE, refusal_of_one
 from app.web.core.fields import Viewer
-from app.web.core.gate import REFUSABLE, refusal_of_one
 from app.web.transfer import import_kinds
-from app.web.transfer.import_kinds import Kind
+from app.web.transfer.import_kinds import ImportKind
 from app.web.transfer.import_records import TIMELINE
 
 #: Rows of one transaction.
@@ -46,7 +46,7 @@ def step(session: Session, run: ImportRun, viewer: Viewer) -> bool:
     return bool(rows)
 
 
-def _undo_one(session: Session, kind: Kind, row: ImportRow, viewer: Viewer) -> None:
+def _undo_one(session: Session, kind: ImportKind, row: ImportRow, viewer: Viewer) -> None:
     problem = ""
     try:
         with session.begin_nested():
@@ -57,7 +57,7 @@ def _undo_one(session: Session, kind: Kind, row: ImportRow, viewer: Viewer) -> N
     row.result, row.problem = ("kept", problem[:500]) if problem else ("reverted", None)
 
 
-def _undo(session: Session, kind: Kind, row: ImportRow, viewer: Viewer) -> None:
+def _undo(session: Session, kind: ImportKind, row: ImportRow, viewer: Viewer) -> None:
     record = session.scalars(select(kind.model).where(kind.model.id == row.record_id)).unique().first()
     if record is None:
         if row.result == "created":
@@ -99,7 +99,7 @@ def _refuse_changed(session: Session, record: Any, row: ImportRow) -> None:
         raise RuleBroken("The account of this lead is open, and its customer stays: delete both by hand.")
 
 
-def _delete(session: Session, kind: Kind, record: Any, viewer: Viewer) -> None:
+def _delete(session: Session, kind: ImportKind, record: Any, viewer: Viewer) -> None:
     customer = record.customer if isinstance(record, Ticket) else None
     about = f"{record.__tablename__} {getattr(record, 'number', record.id)}"
     audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)

@@ -14,16 +14,16 @@ from app import access
 from app.domain import team
 from app.domain.base import RuleBroken, translatable
 from app.lib import phone
-from app.lib.identity import is_email
+from app.lib.identity_numbers import is_email
 from app.models import Role, User
 from app.web.core.fields import BooleanField, Field, TextField, Viewer
 from app.web.core.reference_fields import PersonField
-from app.web.transfer.import_kinds import Kind
+from app.web.transfer.import_kinds import ImportKind
 
 _COLUMNS = ("first_name", "last_name", "username", "email", "mobile", "active", "manager_id")
 
 
-class UserKind(Kind):
+class UserKind(ImportKind):
     """Users. Nobody gives a role that exceeds their own rights: the session sees to that at every door."""
 
     name, module, label = "user", "Settings", _("Users")

@@ -18,12 +18,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, bulk, notices, sheet_files, transfers
+from app.domain import audit, bulk, notices, spreadsheet_files, transfers
 from app.domain.base import RuleBroken
 from app.domain.notice_batches import NoticeBatch
 from app.domain.pending import pending
 from app.domain.session_context import session_context
-from app.domain.sheet_files import Dialect
+from app.domain.spreadsheet_files import Dialect
 from app.domain.transfers import OPEN_IMPORTS, ImportRow, ImportRun
 from app.extensions import db
 from app.ops import queue
@@ -35,11 +35,11 @@ from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.registry import screen_of_kind
 from app.web.transfer import import_kinds, import_rows, import_undo
-from app.web.transfer.acting import acting_for
-from app.web.transfer.former import work as moves
-from app.web.transfer.former.source import MoveSource
-from app.web.transfer.import_plan import Plan
-from app.web.transfer.import_rows import Chunk, Line, Seen
+from app.web.transfer.import_plan import ImportPlan
+from app.web.transfer.import_rows import Line, RowChunk, Seen
+from app.web.transfer.predecessor import worker as moves
+from app.web.transfer.predecessor.source_rows import MoveSource
+from app.web.transfer.run_as import acting_for
 
 QUEUE = "long"
 #: Rows of one transaction; users come one by one, so that a manager of the same file is known.
@@ -55,7 +55,7 @@ _TOLD_ONCE = ("assigned", "unassigned", "status", "task_assigned")
 log = logging.getLogger("crm.imports")
 
 
-class Source:
+class ImportSource:
     """The file of an import, read on from where it is."""
 
     def __init__(self, run_id: int) -> None:
@@ -96,7 +96,7 @@ class Source:
             self._file = store.open(run.digest)
         except FileNotFoundError as error:
             raise RuleBroken("The file of this import is missing. Please upload it again.") from error
-        self._rows = sheet_files.rows(self._file, Dialect(**run.payload["dialect"]), run.position)
+        self._rows = spreadsheet_files.rows(self._file, Dialect(**run.payload["dialect"]), run.position)
         self.position = run.position
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Source:
 
 def work(run_id: int) -> None:
     """Go on with an import, its dry run, or its revert. The path of this function is stored in queues."""
-    source, ends = Source(run_id), time.monotonic() + MAX_SECONDS
+    source, ends = ImportSource(run_id), time.monotonic() + MAX_SECONDS
     try:
         while time.monotonic() < ends:
             if not step(run_id, source):
@@ -119,7 +119,7 @@ def work(run_id: int) -> None:
     queue.enqueue(QUEUE, work, run_id)
 
 
-def step(run_id: int, source: Source) -> bool:
+def step(run_id: int, source: ImportSource) -> bool:
     """One transaction. Whether there is more to do."""
     for tried in range(TRIES):
         try:
@@ -136,7 +136,7 @@ def step(run_id: int, source: Source) -> bool:
     return False
 
 
-def _step(run_id: int, source: Source) -> bool:
+def _step(run_id: int, source: ImportSource) -> bool:
     with db.session.no_autoflush, access.as_system(db.session()):
         author = db.session.execute(
             select(ImportRun.created_by_id).where(ImportRun.id == run_id, ImportRun.outcome.in_(OPEN_IMPORTS))
@@ -156,7 +156,7 @@ def _step(run_id: int, source: Source) -> bool:
             raise RuleBroken(translate_text(broken.message)) from broken  # here it is still the person's language
 
 
-def _read_ahead(session: Session, mine: Any, source: Source) -> None:
+def _read_ahead(session: Session, mine: Any, source: ImportSource) -> None:
     """Read on in the file while nothing is locked: the row of the import, and on SQLite the whole database."""
     with access.as_system(session):
         run = session.scalars(mine).first()
@@ -167,7 +167,7 @@ def _read_ahead(session: Session, mine: Any, source: Source) -> None:
         source.ready(run)
 
 
-def _work_on(session: Session, run: ImportRun, source: Source, viewer: Viewer) -> bool:
+def _work_on(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
     if run.kind == moves.KIND:
         return _move_some(session, run, source, viewer)
     if run.outcome == "reverting":
@@ -175,11 +175,11 @@ def _work_on(session: Session, run: ImportRun, source: Source, viewer: Viewer) -
     return _import_some(session, run, source, viewer)
 
 
-def _import_some(session: Session, run: ImportRun, source: Source, viewer: Viewer) -> bool:
-    plan, is_trial = Plan.of(run), run.outcome == "checking"
+def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
+    plan, is_trial = ImportPlan.of(run), run.outcome == "checking"
     plan.kind.refuse_others(viewer)
     lines = source.take(run, USERS_CHUNK if run.kind == "user" else CHUNK)
-    chunk = Chunk(plan, lines, source.seen)
+    chunk = RowChunk(plan, lines, source.seen)
     context, batch = session_context(session), NoticeBatch()
     context.notice_batch = batch  # whoever gets records is told once, at the end
     try:
@@ -200,7 +200,7 @@ def _import_some(session: Session, run: ImportRun, source: Source, viewer: Viewe
     return bool(lines)
 
 
-def _move_some(session: Session, run: ImportRun, source: Source, viewer: Viewer) -> bool:
+def _move_some(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
     """Some rows of a move; one of a folder belongs to the command that has it."""
     if run.payload.get("folder") and not source.is_command:
         return False
@@ -212,10 +212,10 @@ def _move_some(session: Session, run: ImportRun, source: Source, viewer: Viewer)
     return has_more
 
 
-Counted = tuple[list[Line], list[import_rows.Outcome], datetime]
+Counted = tuple[list[Line], list[import_rows.RowOutcome], datetime]
 
 
-def _count(session: Session, run: ImportRun, counted: Counted, plan: Plan) -> None:
+def _count(session: Session, run: ImportRun, counted: Counted, plan: ImportPlan) -> None:
     """Store what became of the rows, in their transaction."""
     lines, outcomes, at = counted
     with access.as_system(session):
@@ -239,7 +239,7 @@ def _figures(run: ImportRun) -> dict[str, Any]:
     return {name: getattr(run, name) for name in names}
 
 
-def _count_trial(session: Session, run_id: int, counted: Counted, source: Source) -> bool:
+def _count_trial(session: Session, run_id: int, counted: Counted, source: ImportSource) -> bool:
     """Store what the dry run has found; what it did is rolled back."""
     lines, outcomes, at = counted
     with access.as_system(session):
@@ -276,12 +276,12 @@ def _finished(run_id: int, viewer: Viewer) -> None:
         notices.notify(session, event, now)
         if run.kind == moves.KIND:
             return  # of old data nobody is told
-        plan = Plan.of(run)
+        plan = ImportPlan.of(run)
         if plan.options.notifies and plan.kind.assignee:
             _tell_takers(session, run, plan, now)
 
 
-def _tell_takers(session: Session, run: ImportRun, plan: Plan, now: datetime) -> None:
+def _tell_takers(session: Session, run: ImportRun, plan: ImportPlan, now: datetime) -> None:
     """One notice for each person who got records, other than who imported them."""
     model = plan.kind.model
     screen = screen_of_kind(run.kind)
@@ -329,7 +329,7 @@ def begin_trial(session: Session, run: ImportRun) -> None:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """Imports that no worker is at."""
-    found = transfers.lost(session, ImportRun, OPEN_IMPORTS, now, limit)
+    found = transfers.abandoned(session, ImportRun, OPEN_IMPORTS, now, limit)
     folders = select(ImportRun.id).where(ImportRun.kind == moves.KIND, ImportRun.digest.is_(None))
     return [key for key in found if key not in set(session.scalars(folders))]
 

@@ -21,8 +21,8 @@ from app.models import Notification
 from app.notice_links import RecordCards, link_of, names_of, record_cards, record_link
 from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import current_viewer, json_answer, parse_integer, refuse_as_json
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json, whole
 from app.web.core.local_dates import written
 from app.web.core.local_links import local_path
 from app.web.pages import shell
@@ -167,7 +167,7 @@ def _page() -> dict[str, Any]:
     """One page of all notices, and the URL of older ones."""
     viewer, session = current_viewer(), db.session()
     show, kind = request.args.get("show", ""), request.args.get("kind", "")
-    before = whole(request.args.get("before"), 0, 0, 2**31 - 1)
+    before = parse_integer(request.args.get("before"), 0, 0, 2**31 - 1)
     query = select(Notification).where(Notification.user_id == viewer.person.id, *_filters(show, kind, viewer.now))
     query = query.where(Notification.id < before) if before else query
     rows = list(session.scalars(query.order_by(Notification.id.desc()).limit(PAGE_ROWS + 1)))

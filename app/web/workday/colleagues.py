@@ -16,7 +16,7 @@ from app.extensions import db
 from app.web.api import schemas
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
-from app.web.core.gate import SentenceResponses, current_viewer, json_answer, refuse_as_json, signed_in
+from app.web.core.fab_access import SentenceResponses, current_viewer, json_answer, refuse_as_json, signed_in
 from app.web.records import mentions
 
 

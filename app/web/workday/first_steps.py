@@ -15,9 +15,9 @@ from app import access
 from app.branding import ShownBrand
 from app.extensions import db
 from app.models import BackupRun, ChannelAccount, Customer, Holiday, Lead, PhoneSync, User
-from app.web.core.gate import signed_in
+from app.web.core.fab_access import signed_in
 from app.web.pages import brand
-from app.web.pages.refusals import back
+from app.web.pages.refusals import previous_page
 
 #: Says that this browser does not want to see the card.
 COOKIE, COOKIE_SECONDS = "first_steps", 31_536_000
@@ -54,7 +54,7 @@ class Step(NamedTuple):
     is_done: bool
 
 
-def shown() -> list[Step]:
+def open_steps() -> list[Step]:
     """The steps, for an administrator of a house that has not taken them all; else none. At most one statement."""
     person = g.get("person")
     if person is None or not person.is_admin or COOKIE in request.cookies or request.headers.get("HX-Request"):
@@ -63,7 +63,7 @@ def shown() -> list[Step]:
         return []
     people, hours, channels, records, phones, backups = access.answer_as_system(db.session(), _STATE, {})[0]
     states = (
-        brand.shown() != ShownBrand(config.DEFAULT_BRAND),
+        brand.current_brand() != ShownBrand(config.DEFAULT_BRAND),
         people,
         hours,
         channels,
@@ -88,11 +88,11 @@ class FirstStepsView(BaseView):
     @signed_in
     def dismiss(self) -> Any:
         """Show the card no more in this browser."""
-        response = redirect(back())
+        response = redirect(previous_page())
         is_https = current_app.config["CRM"].is_https
         response.set_cookie(COOKIE, "no", COOKIE_SECONDS, secure=is_https, httponly=True, samesite="Lax")
         return response
 
 
 #: For the templates of the home pages.
-GLOBALS: dict[str, Callable[..., Any]] = {"first_steps": shown}
+GLOBALS: dict[str, Callable[..., Any]] = {"first_steps": open_steps}

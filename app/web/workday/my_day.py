@@ -10,7 +10,7 @@ from flask_appbuilder import IndexView, expose
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from app.web.core.gate import current_viewer, signed_in
+from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.local_dates import written
 from app.web.core.replica_lists import from_replica
 from app.web.workday import my_day_sections

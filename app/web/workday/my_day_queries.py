@@ -19,7 +19,7 @@ from app import access
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
-from app.web.core.kept_queries import KeptQuery
+from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.record_table import COUNT_CAP
 
 #: The person of a record: the customer's data before the lead's own.
@@ -37,7 +37,7 @@ _CUSTOMER = (
 )
 
 
-def ask(query: KeptQuery, **values: Any) -> list[Any]:
+def rows_of(query: PreparedQuery, **values: Any) -> list[Any]:
     """The rows of a statement of this module. Moments differ with each request; all else makes another statement."""
     moments = {name: value for name, value in values.items() if isinstance(value, datetime)}
     fixed = {name: value for name, value in values.items() if name not in moments}
@@ -56,7 +56,7 @@ def asked_by(name: str, fixed: tuple[Any, ...], make: Callable[[], Any], *more: 
     if name not in _rows:
         _rows[name] = namedtuple("Row", make().selected_columns.keys())
     tables = frozenset(each.__tablename__ for each in (Task, Lead, Ticket, Customer, *more))
-    question = access.Question((name, *fixed), make, tables)
+    question = access.CachedStatement((name, *fixed), make, tables)
     return [_rows[name](*values) for values in access.answer(db.session(), question, {})]
 
 
@@ -95,28 +95,28 @@ def with_records(total: Any) -> Select[Any]:
 
 
 @lru_cache
-def own_tasks(is_late: bool) -> KeptQuery:
+def own_tasks(is_late: bool) -> PreparedQuery:
     """Open tasks due before `now`, or from `now` on and before `end`; the most urgent first."""
     late = Task.due_on < bindparam("now")
     rule = late if is_late else and_(Task.due_on >= bindparam("now"), Task.due_on < bindparam("end"))
     rules = (_own(Task), Task.status.in_(OPEN), rule)
     query = with_records(total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
-    return KeptQuery.of(query.limit(bindparam("most")), Task, Lead, Ticket, Customer)
+    return PreparedQuery.of(query.limit(bindparam("most")), Task, Lead, Ticket, Customer)
 
 
 # --- leads and tickets
 
 
 @lru_cache
-def own_records(record: Any) -> KeptQuery:
+def own_records(record: Any) -> PreparedQuery:
     """Leads or tickets with one of the `statuses`, newest first."""
     rules = (_own(record), record.status_id.in_(bindparam("statuses", expanding=True)))
     query = _with_customer(record, record.created_on, total(record, *rules)).where(*rules)
-    return KeptQuery.of(query.order_by(record.id.desc()).limit(bindparam("most")), record, Customer)
+    return PreparedQuery.of(query.order_by(record.id.desc()).limit(bindparam("most")), record, Customer)
 
 
 @lru_cache
-def owed_records(record: Any) -> KeptQuery:
+def owed_records(record: Any) -> PreparedQuery:
     """Leads or tickets whose first response or resolution is due before `until`, the most urgent first.
 
     Their rows are read once: all of them are sorted anyway, so that counting them costs little more.
@@ -129,7 +129,7 @@ def owed_records(record: Any) -> KeptQuery:
     few: NamedFromClause = page.order_by(due, record.id).limit(bindparam("most")).subquery("owed")
     query = _with_customer(record, record.reply_due_on, few.c.owed_on, few.c.total)
     query = query.join(few, few.c.id == record.id).order_by(few.c.owed_on, record.id)
-    return KeptQuery.of(query, record, Customer)
+    return PreparedQuery.of(query, record, Customer)
 
 
 def _with_customer(record: Any, *columns: Any) -> Select[Any]:

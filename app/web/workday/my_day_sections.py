@@ -25,7 +25,7 @@ from app.web.core.record_table import COUNT_CAP
 from app.web.workday import my_day_queries as queries
 from app.web.workday import requests
 from app.web.workday.my_day_html import rows_html
-from app.web.workday.my_day_queries import ask
+from app.web.workday.my_day_queries import rows_of
 from app.web.workday.my_day_rows import SOON, exhausted_task_row, lead_row, request_row, task_row, ticket_row
 
 #: Rows of a section; its list shows all of them.
@@ -117,7 +117,7 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
 
 def _tasks(viewer: Viewer, is_late: bool, end: datetime, most: int) -> list[Any]:
     until = {} if is_late else {"end": end}
-    return ask(queries.own_tasks(is_late), own=_own_ids(viewer), now=viewer.now, most=most, **until)
+    return rows_of(queries.own_tasks(is_late), own=_own_ids(viewer), now=viewer.now, most=most, **until)
 
 
 def _own_ids(viewer: Viewer) -> list[int]:
@@ -166,7 +166,7 @@ def new_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     if not viewer.person.may("Leads", "read"):
         return []
     status = _statuses(viewer, "lead_status", {"new"})
-    found = ask(queries.own_records(Lead), own=_own_ids(viewer), statuses=status, most=limit)
+    found = rows_of(queries.own_records(Lead), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     url = _own_list_url("/leads/", viewer, status)
     return [_filled(DaySection("new-leads", _("New leads without activity"), "sparkles", "teal", url=url), found, rows)]
@@ -177,7 +177,7 @@ def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     if not viewer.person.may("Tickets", "read"):
         return []
     status = _statuses(viewer, "ticket_status", {"new"})
-    found = ask(queries.own_records(Ticket), own=_own_ids(viewer), statuses=status, most=limit)
+    found = rows_of(queries.own_records(Ticket), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     url = _own_list_url("/tickets/", viewer, status)
     return [
@@ -216,7 +216,7 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
 
 def _owed(record: Any, viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
     until = viewer.now + SLA_AHEAD
-    return ask(queries.owed_records(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
+    return rows_of(queries.owed_records(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
 
 
 def _sla_cells(row: Any, viewer: Viewer) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core.date_fields import DateTimeField
+from app.web.core.fab_access import REFUSABLE, current_viewer, mark_of, refusal
 from app.web.core.fields import BooleanField, Field, TextField, Viewer
-from app.web.core.gate import REFUSABLE, current_viewer, mark_of, refusal
 from app.web.core.languages import translate_text
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import PersonField

@@ -15,8 +15,8 @@ from app.domain import notices
 from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.models import User
-from app.web.core import gate
-from app.web.core.gate import current_viewer
+from app.web.core import fab_access
+from app.web.core.fab_access import current_viewer
 from app.web.security.sessions import signed_in
 
 #: kind -> label.
@@ -117,7 +117,7 @@ class ChoicesView(BaseView):
             save_table(db.session(), {} if request.form.get("reset") else posted, request.form.get("mark", ""))
         except RuleBroken as broken:
             db.session.rollback()
-            status, sentence, _errors = gate.refusal(broken)
+            status, sentence, _errors = fab_access.refusal(broken)
             return self._page(posted, etag_of(own_user(db.session())), sentence), status
         flash(_("Preferences saved."), "success")
         return redirect("/bell/choices/")
@@ -184,7 +184,7 @@ def table_of(user: Any) -> Table:
 
 def etag_of(user: Any) -> str:
     """A hash of the stored table; a save must name the one it was made from."""
-    return gate.mark_of(table_of(user))
+    return fab_access.mark_of(table_of(user))
 
 
 def save_table(session: Session, table: Table, etag: str | None) -> None:

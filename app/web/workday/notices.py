@@ -18,9 +18,9 @@ from app.extensions import db
 from app.models import Customer
 from app.web.api import schemas
 from app.web.api.operations import OperationSpec
-from app.web.api.resource import Resource, sent
+from app.web.api.resource import Resource, request_json
+from app.web.core.fab_access import json_answer, refuse_as_json
 from app.web.core.fields import BooleanField, ChoiceField, Field, NumberField, Viewer
-from app.web.core.gate import json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import RecordField
 from app.web.workday import delivery_log, notice_preferences
@@ -208,7 +208,7 @@ class NoticeResource(Resource):
     @permission_name("choose")
     def choose(self) -> Response:
         """Replace the preferences; a kind or channel that is not named gets the default."""
-        body = sent()
+        body = request_json()
         table, mark = body.get("choices"), body.get("mark")
         if set(body) - {"choices", "mark"} or not _is_table(table) or not isinstance(mark, str | None):
             raise RuleBroken(_("Please send {choices: {kind: {channel: true or false}}, mark}."), "choices")

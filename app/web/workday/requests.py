@@ -21,13 +21,13 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource
+from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, TextField, Viewer
-from app.web.core.gate import current_viewer, json_answer, refuse_as_json
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import PersonField
 from app.web.pages.refusals import refuse_as_page
-from app.web.records.about_field import AboutField
+from app.web.records.related_person_field import RelatedPersonField
 from app.web.records.screen import Screen
 
 #: The badge counts no further.
@@ -43,7 +43,7 @@ SPECIAL_FIELDS = (
         options=STATES,
         colors={"Pending": "amber", "Approved": "green", "Rejected": "red", "Expired": "gray", "Withdrawn": "slate"},
     ),
-    AboutField("about", _l("Record"), AssignmentRequest),
+    RelatedPersonField("about", _l("Record"), AssignmentRequest),
 )
 LABELS = {
     "number": _l("Number"),

@@ -12,12 +12,12 @@ from flask_babel import gettext as _
 
 from app import access
 from app.extensions import db
-from app.lib.text import folded
+from app.lib.text_normalization import folded
 from app.models import CallLog, Message
+from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.fields import Viewer
-from app.web.core.gate import current_viewer, signed_in
 from app.web.core.local_links import row_url
-from app.web.core.merged import is_number_of
+from app.web.core.merged_redirects import is_number_of
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
@@ -89,14 +89,16 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read."""
     screens = [screen for screen in searched() if viewer.person.may(screen.module, "read")]
-    asked = [access.Asked(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in screens]
-    files = file_search.asked(text, viewer)
+    asked = [
+        access.IndexLookup(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in screens
+    ]
+    files = file_search.file_lookup(text, viewer)
     access.look_up(db.session(), [each for each in (*asked, files) if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
     groups = [_hits(screen, text, each, viewer) for screen, each in zip(screens, asked, strict=True)]
     return [*groups, {"title": _("Files"), "url": "", "rows": file_search.hits(files, MAX_HITS, viewer)}]
 
 
-def _hits(screen: Any, text: str, found: access.Asked, viewer: Viewer) -> dict[str, Any]:
+def _hits(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> dict[str, Any]:
     """The first hits of one kind: who is called exactly so first, then the newest."""
     record_table = screen.record_table
     group: dict[str, Any] = {

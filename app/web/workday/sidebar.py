@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from app import access
 from app.extensions import db
 from app.models import AssignmentRequest, Conversation
-from app.web.core.gate import ModulePermissions, current_viewer
+from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.list_choices import choices_of
 from app.web.core.registry import registered
 from app.web.pages import shell
@@ -159,7 +159,9 @@ def _counts(person: access.Person) -> dict[str, int]:
             name for name, (module, verb, *_) in _COUNTED.items() if person.may(module, verb) and name not in known
         ]
         has_unread = "unread" in g
-        question = access.Question(("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES)
+        question = access.CachedStatement(
+            ("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES
+        )
         asks = bool(shown) or not has_unread
         row = access.answer(db.session(), question, shell.unread_values(person.id))[0] if asks else ()
         if not has_unread:

@@ -21,8 +21,8 @@ from app.lib.grouping import grouped
 from app.lib.ids import parse_id
 from app.models import PhoneSync, QuarantinedCall
 from app.web.core.date_fields import moment_cell
+from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.gate import ModulePermissions, current_viewer
 from app.web.core.local_dates import written
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page

@@ -14,7 +14,7 @@ from sqlalchemy import delete, select, update
 from app.domain import consents, dnd_uploads, sms_rules, stored_files
 from app.domain.base import RuleBroken, Stamp
 from app.models import AuditEntry, BusinessSetting, Campaign, Consent, DndUpload, DoNotDisturb, Message, MessageTemplate
-from app.outbox import dnd_reading
+from app.outbox import dnd_import
 from app.web.channels import campaign_source
 from tests.app_fixtures import World
 from tests.makers import NOW
@@ -280,10 +280,10 @@ def test_a_list_that_is_cut_off_goes_on_where_it_was(world: World, monkeypatch: 
     upload(world, "root", "/settings/do-not-disturb/", LIST, checked_on="2026-01-03")
     key = fresh(world, DndUpload)[0].id
     with world.app.app_context(), ExitStack() as stack:
-        assert dnd_reading._step(key, dnd_reading._Source(stack), fresh(world, DndUpload)[0].created_on)
+        assert dnd_import._step(key, dnd_import._Source(stack), fresh(world, DndUpload)[0].created_on)
         (cut,) = fresh(world, DndUpload)
-        assert stored_files.used(world.session, [cut.digest]) == {cut.digest}  # nobody takes it for forgotten
-        dnd_reading.read(key)
+        assert stored_files.referenced(world.session, [cut.digest]) == {cut.digest}  # nobody takes it for forgotten
+        dnd_import.read(key)
     (done,) = fresh(world, DndUpload)
     assert (done.state, done.wrong, done.digest) == ("done", 3, None)
 
@@ -291,7 +291,7 @@ def test_a_list_that_is_cut_off_goes_on_where_it_was(world: World, monkeypatch: 
 def test_the_day_of_a_check_may_have_begun_in_india_only() -> None:
     evening = datetime(2026, 11, 26, 20, 30, tzinfo=UTC)
     line = dnd_uploads.parse(["9820012345", "", "2026-11-27"], evening, evening)
-    assert isinstance(line, dnd_uploads.Line) and line.checked_on == evening
+    assert isinstance(line, dnd_uploads.DndLine) and line.checked_on == evening
     assert isinstance(dnd_uploads.parse(["9820012345", "", "2026-11-28"], evening, evening), str)
 
 

@@ -21,7 +21,7 @@ from app.job_runner import run_slot
 from app.models import Conversation, Message, MessageFile, MessageReaction, SupportPage
 from app.ops import queue
 from app.ops.file_store import PREFIX
-from app.outbox import file_out
+from app.outbox import outbound_files
 from app.web.records import uploads
 from app.web.records.upload_limits import RATES
 from tests import files
@@ -101,7 +101,7 @@ def test_several_files_go_as_so_many_messages_once(world: World, account: Any) -
         assert answer(ana, row, "Three files", files=chosen).status_code == 302
     told = [(each.body, [file["name"] for file in each.media or []]) for each in out(world)]
     assert told == [("Three files", []), ("a.pdf", ["a.pdf"]), ("voice.mp3", ["voice.mp3"]), ("b.jpg", ["b.jpg"])]
-    assert file_out.text_of(out(world)[1]) == ""
+    assert outbound_files.text_of(out(world)[1]) == ""
 
 
 #: name, content -> what the sentence says.
@@ -204,18 +204,18 @@ def test_a_provider_fetches_a_file_by_a_signed_address_for_a_time(world: World, 
     row = heard(world, account, claimed="ana")
     answer(world.door("ana"), row, "Form", files=sent_file(files.PDF, "form.pdf"))
     with world.app.app_context():
-        token = file_out.address_of(out(world)[0].id, 0).rpartition("/")[2]
-        other = file_out.address_of(out(world)[0].id, 1).rpartition("/")[2]
+        token = outbound_files.address_of(out(world)[0].id, 0).rpartition("/")[2]
+        other = outbound_files.address_of(out(world)[0].id, 1).rpartition("/")[2]
     stranger = world.app.test_client()
     got = stranger.get(f"/hooks/file/{token}")
     assert (got.status_code, got.data, got.mimetype) == (200, files.PDF, "application/pdf")
     for bad in (token[:-1] + "x", other, "x", "a" * 300):
         assert stranger.get(f"/hooks/file/{bad}").status_code == 404
-    file_out.ADDRESS_SECONDS, before = -1, file_out.ADDRESS_SECONDS
+    outbound_files.ADDRESS_SECONDS, before = -1, outbound_files.ADDRESS_SECONDS
     try:
         assert stranger.get(f"/hooks/file/{token}").status_code == 404
     finally:
-        file_out.ADDRESS_SECONDS = before
+        outbound_files.ADDRESS_SECONDS = before
 
 
 # --- received
@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_fetched_says_so_and_is_fetched_again(world: World
     with world.new_session() as session:
         kept = session.get_one(Message, message.id)
         kept.media = [{"address": "console:" + digest, "mime_type": "application/pdf", "name": "a.pdf", "caption": ""}]
-        message_files.note(session, kept, kept.created_on)
+        message_files.add_for(session, kept, kept.created_on)
         store.delete(digest)
         session.commit()
     run_calls(world)

@@ -14,7 +14,7 @@ from app.channels.registry import KINDS
 from app.domain import channel_accounts, conversations, mail_signatures, messages
 from app.domain.base import RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
-from app.domain.mail_signatures import Edited
+from app.domain.mail_signatures import SignatureInput
 from app.models import AuditEntry, ChannelAccount, Mail, Message, MessageTemplate, Ticket, TicketStatus
 from tests.app_fixtures import World
 from tests.makers import NOW
@@ -316,7 +316,7 @@ def test_the_signature_of_an_account_is_an_admins_and_serves_who_has_none(world:
 
 
 def test_a_signature_of_many_lines_is_refused(world: World) -> None:
-    for edited in (Edited("x" * 10_001), Edited("x", "y" * 81)):
+    for edited in (SignatureInput("x" * 10_001), SignatureInput("x", "y" * 81)):
         with pytest.raises(RuleBroken):
             mail_signatures.save(world.session, {"user_id": world.id_of("ana")}, edited, Stamp(None, NOW))
 

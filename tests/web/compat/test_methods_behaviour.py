@@ -238,7 +238,7 @@ def test_search_finds_by_number_and_by_name(sample: SampleRecords) -> None:
 
 
 def test_rates_count_done_closed_and_activated(sample: SampleRecords, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.web.core.gate.now", lambda: NOW)
+    monkeypatch.setattr("app.web.core.fab_access.request_time", lambda: NOW)
     session, cleo = sample.world.session, sample.world.people["cleo"].id
     row = session.merge(sample.ticket)
     tickets.change(
@@ -265,7 +265,7 @@ def test_rates_count_done_closed_and_activated(sample: SampleRecords, monkeypatc
 def test_a_week_has_seven_days_and_missed_calls_are_counted(
     sample: SampleRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.web.core.gate.now", lambda: NOW)
+    monkeypatch.setattr("app.web.core.fab_access.request_time", lambda: NOW)
     sample.world.make.call("ana", direction="Incoming", status="Missed Call", from_number="98200 11111", started_on=NOW)
     result = sample.result("mia", API + "dashboard.get_dashboard_data", view="weekly")
     assert (len(result["trends"]["labels"]), result["overview"]["missed_calls"], result["overview"]["total_leads"]) == (

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.domain import boards
 from app.models import Board, BoardHome, Role
-from app.web.dashboards import measure
+from app.web.dashboards import widget_data
 from tests.app_fixtures import World
 
 CARDS = [("leads", 3), ("created_trend", 12), ("calls_by_status", 6)]
@@ -125,7 +125,7 @@ def test_a_card_that_a_reader_may_not_see_is_left_out_and_said_before(world: Wor
 def test_the_home_of_a_role(world: World) -> None:
     seller = role_id(world, "Sales User")
     board = made(world, audience=f"role-{seller}", home="1")
-    measure.forget()
+    widget_data.forget()
     assert shown(world.door("ana").screen("/dashboard/").text)[0] == ("3", "leads")
     login = {"username": "ana", "password": "correct horse 9"}
     assert world.door(None).form("/login/", login).location.endswith("/dashboard/")

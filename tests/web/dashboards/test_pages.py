@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from app.domain.figures import FIGURES
 from app.models import AccountType, AuditEntry, Board, User
-from app.web.dashboards import measure
+from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG, PAGES
 from app.web.records.figure_labels import LABELS
 from tests.app_fixtures import World
@@ -46,9 +46,9 @@ def busy(world: World) -> Iterator[World]:
         missed = {"direction": "Incoming", "status": "Missed Call", "from_number": f"982001234{n}", "to_number": None}
         make.call(who, _TODAY, started_on=started, duration_seconds=0, **missed)
     make.message("ana", at=_TODAY - timedelta(hours=3))
-    measure.forget()
+    widget_data.forget()
     yield world
-    measure.forget()
+    widget_data.forget()
 
 
 def links(page: str) -> list[tuple[str, str]]:
@@ -239,7 +239,7 @@ def test_an_address_that_makes_no_sense_is_answered_with_a_sentence(world: World
 
 
 def test_an_empty_house_has_empty_dashboards(world: World) -> None:
-    measure.forget()
+    widget_data.forget()
     for page in PAGES:
         assert "–" in opened(world, "root", f"/dashboard/{page.name}?period=today") or page.name in ("team", "messages")
 
@@ -253,7 +253,7 @@ def test_figures_are_measured_once_a_minute_for_the_same_reach(busy: World) -> N
     ]
     assert numbers[0] == numbers[1]
     assert opened(busy, "mia", f"/dashboard/analytics?{PERIOD}") != first
-    measure.forget()
+    widget_data.forget()
     later = re.findall(r'class="dash-value"><a[^>]*>([^<]+)', opened(busy, "root", f"/dashboard/analytics?{PERIOD}"))
     assert int(later[0]) == int(numbers[0][0]) + 1
 

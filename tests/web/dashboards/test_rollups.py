@@ -21,7 +21,7 @@ from app.domain.periods import Period
 from app.models import CallLog, DayCount, RollupMark, RollupState
 from app.web.core.fields import Viewer
 from app.web.core.lookups import load_lookups
-from app.web.dashboards import measure
+from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG
 from app.web.records.figure_filter import scope_of
 from tests.app_fixtures import World
@@ -142,11 +142,11 @@ def measured(world: World, name: str, zone: ZoneInfo, people: frozenset[int] | N
     """All figures of calls that this person sees, once for a month and once for a week."""
     with world.as_person(name) as session:
         viewer = viewer_of(world, session, name, zone)
-        widgets = measure.visible_widgets(WIDGETS, WIDGETS, viewer)
+        widgets = widget_data.visible_widgets(WIDGETS, WIDGETS, viewer)
         found = []
         for first in (FIRST, date(2026, 11, 20)):
             scope = scope_of(Period(first, LAST, zone), viewer, people)
-            each = measure.measure(session, widgets, scope, viewer)
+            each = widget_data.measure(session, widgets, scope, viewer)
             calls_only = {
                 n: {k: v for k, v in row.items() if k in ("calls", "talk_seconds")} for n, row in each.people.items()
             }
@@ -192,7 +192,7 @@ def test_all_figures_of_calls_that_add_up_are_served(world: World) -> None:
     filled(world.session)
     with world.as_person("root") as session:
         viewer = viewer_of(world, session, "root", ROLLED)
-        scope = measure._with_rollups(session, WIDGETS, scope_of(Period(FIRST, LAST, ROLLED), viewer, None), viewer)
+        scope = widget_data._with_rollups(session, WIDGETS, scope_of(Period(FIRST, LAST, ROLLED), viewer, None), viewer)
         assert scope.rolled is not None
         names = [name for name, each in FIGURES.items() if each.record is CallLog and name not in BY_NUMBER]
         assert call_rollup_counts.serves(scope, names)

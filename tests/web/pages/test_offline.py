@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.models import Activity, StoredResponse, Task
-from app.web.pages.kept_posts import DONE, FIELD, MEANT_FOR, PATHS
+from app.web.pages.offline_posts import DONE, FIELD, MEANT_FOR, PATHS
 from tests.app_fixtures import Door, World
 
 

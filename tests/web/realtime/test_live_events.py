@@ -23,7 +23,7 @@ from app.domain.base import Stamp
 from app.domain.pending import pending
 from app.extensions import db, socketio
 from app.models import ChannelAccount, Lead, ModulePermission, Role, SignIn, User
-from app.ops.event_bus import LiveEvent, Seat, parse
+from app.ops.event_bus import LiveEvent, PagePresence, parse
 from app.web.realtime import live_events, presence
 from app.web.security.sessions import hash_token
 from tests import makers
@@ -473,7 +473,7 @@ def test_another_process_is_believed_until_it_falls_silent(app, people, monkeypa
     ana.emit("watch", {"kind": "lead", "id": people["lead"]})
 
     def says(serial: int, *there: tuple[int, str]) -> None:
-        sent = LiveEvent(seats=frozenset([Seat("other", serial, "lead", people["lead"], there)]))
+        sent = LiveEvent(seats=frozenset([PagePresence("other", serial, "lead", people["lead"], there)]))
         _origin, event = parse(sent.to_json("other"))
         live._receive(event)
 

@@ -14,7 +14,7 @@ from app.channels.provider import CallUpdate
 from app.domain import channel_accounts, consents, incoming
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
-from app.lib import tone
+from app.lib import sample_audio
 from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, OfficeRange, User
 from app.ops import queue
 from tests.app_fixtures import World
@@ -48,7 +48,7 @@ def lead(make: Any) -> Any:
 
 def take(world: World, account: Any, *events: CallUpdate) -> CallLog:
     for event in events:
-        incoming.take(world.session, account, event, now())
+        incoming.process(world.session, account, event, now())
     world.session.commit()
     return world.rows(select(CallLog).order_by(CallLog.id.desc()))[0]  # type: ignore[no-any-return]
 
@@ -234,7 +234,7 @@ def hear(world: World, who: str, url: str, part: str = "") -> Any:
 
 
 def test_a_recording_is_played_in_parts_and_noted_once(world: World, lead: Any, recording: CallRecording) -> None:
-    url, sound = f"/calls/recording/{recording.id}", tone.wav(3)
+    url, sound = f"/calls/recording/{recording.id}", sample_audio.wav_tone(3)
     assert f'src="{url}"' in world.door("ana").screen(f"/leads/show/{lead.id}").text
     whole = hear(world, "ana", url)
     assert (whole.status_code, whole.mimetype, whole.data) == (200, "audio/wav", sound)

@@ -12,7 +12,7 @@ from sqlalchemy import delete, event, insert, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import custom_fields, merge_undo, merging
+from app.domain import custom_fields, merge_undo, record_merge
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
@@ -254,7 +254,7 @@ def test_a_merge_takes_custom_values_along_and_its_undo_brings_them_back(world: 
     root.rest("PUT", f"lead/{gone.id}", json={"x_hobby": "Cricket", "x_risk": "High"})
     context = ChangeContext(world.id_of("root"), NOW, vault=world.vault)
     session = world.new_session()
-    done = merging.merge(session, merging.Wish(Lead, (kept.id, gone.id)), context)
+    done = record_merge.merge(session, record_merge.MergeRequest(Lead, (kept.id, gone.id)), context)
     session.commit()
     assert custom_of(world, Lead.id == kept.id) == {"x_hobby": "Cricket", "x_income": 1, "x_risk": "High"}
     assert set(world.rows(select(CustomValue.record_id))) == {kept.id}

@@ -23,7 +23,7 @@ from app.domain.timeline import Activity
 from app.models import Attachment, BusinessSetting, FileUsage, Lead
 from app.ops import queue
 from app.ops.virus_scanner import Scanner, ScannerAway
-from app.outbox import file_work
+from app.outbox import message_files
 from tests import files
 from tests.app_fixtures import World
 from tests.makers import NOW
@@ -412,10 +412,10 @@ def test_files_are_kept_while_a_row_names_them(world: World) -> None:
     store = world.app.extensions["crm_files"]
     before = NOW + timedelta(days=90_000)
     with world.new_session() as session:
-        assert file_work.forgotten(session, store, before, 10) == []
+        assert message_files.forgotten(session, store, before, 10) == []
         session.execute(update(Attachment).values(deleted_on=NOW))
         session.commit()
-        assert file_work.forgotten(session, store, before, 10) == []
+        assert message_files.forgotten(session, store, before, 10) == []
         assert attachments.purge(session, [rows(world)[0].id], before) == 1
         session.commit()
-        assert len(file_work.forgotten(session, store, before, 10)) == 2
+        assert len(message_files.forgotten(session, store, before, 10)) == 2

@@ -14,13 +14,13 @@ from app.models import Attachment, FileUsage
 from app.ops import s3_bucket
 from app.ops.s3_bucket import S3Place
 from app.ops.s3_store import S3Store
-from app.outbox import file_work
+from app.outbox import message_files
 from tests import files
 from tests.app_fixtures import World
 from tests.ops.test_file_store import endpoint  # noqa: F401
 from tests.storage_faults import FAULTS, Way, way_to
-from tests.web.records.test_faces import JPEG, post
 from tests.web.records.test_files import by_script, send
+from tests.web.records.test_profile_pictures import JPEG, post
 
 
 @pytest.fixture
@@ -80,6 +80,8 @@ def test_versions_previews_and_what_nobody_names_on_s3(world: World, way: Way) -
     late: Any = datetime.now(UTC) + timedelta(days=2)
     with world.app.app_context():
         gone = [
-            digest for digest, _stored in store.list() if file_work.remove_forgotten(world.session, store, digest, late)
+            digest
+            for digest, _stored in store.list()
+            if message_files.remove_forgotten(world.session, store, digest, late)
         ]
     assert gone == [orphan] and named <= {digest for digest, _stored in store.list()}

@@ -13,9 +13,9 @@ from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import merging
+from app.domain import record_merge
 from app.domain.change_context import ChangeContext
-from app.domain.merging import Wish
+from app.domain.record_merge import MergeRequest
 from app.models import CallLog, Customer, CustomerKey, Lead, MergedRecord, RecordMerge, Task
 from tests.app_fixtures import World
 from tests.makers import DAY, NOW
@@ -115,7 +115,7 @@ def test_a_process_that_is_killed_leaves_whole_merges_only(maria: World) -> None
             with Session(create_engine(address, isolation_level="READ COMMITTED")) as session:
                 access.act_as(session, access.SYSTEM)
                 for kept, gone in pairs:
-                    merging.merge(session, Wish(Lead, (kept.id, gone.id)), ChangeContext(None, NOW))
+                    record_merge.merge(session, MergeRequest(Lead, (kept.id, gone.id)), ChangeContext(None, NOW))
                     session.commit()
         finally:
             os._exit(0)

@@ -17,7 +17,7 @@ from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import Activity, CallLog, Message, MessageFile, Task
-from app.web.core.gate import current_viewer
+from app.web.core.fab_access import current_viewer
 from app.web.records import timeline_tabs
 from tests.app_fixtures import Door, World
 from tests.makers import NOW
@@ -206,7 +206,7 @@ def test_several_records_are_one_timeline_under_the_access_rules(world: World) -
         with world.app.test_request_context(), world.as_person(who) as session_of_who:
             g.person = access.acting(session_of_who)
             access.act_as(db.session(), g.person)
-            place = timeline_tabs.Place("/x", "/y", records, True)
+            place = timeline_tabs.TimelineLocation("/x", "/y", records, True)
             made = timeline_tabs.context(place, {"tab": tab}, current_viewer())
             return str(made["timeline"]), made["counts"]
 

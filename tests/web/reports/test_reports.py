@@ -25,7 +25,7 @@ from app.ops import statement_limit
 from app.ops.file_store import StoreAway
 from app.web.reports import running, schedule_work
 from app.web.reports.definition import MAX_BYTES
-from app.web.transfer.acting import acting_for
+from app.web.transfer.run_as import acting_for
 from tests.app_fixtures import World
 
 FIVE = ("root", "rhea", "mia", "ana", "cleo")

@@ -14,7 +14,7 @@ from app import access
 from app.extensions import db
 from app.models import ApiKey, SignIn
 from app.web.realtime import sockets
-from app.web.security.sessions import lives
+from app.web.security.sessions import valid_sign_ins
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     app,
@@ -91,7 +91,7 @@ def test_open_sockets_follow_the_same_rule(app, browser) -> None:
     for days, expected in ((6, 1), (8, 0)):
         move_clock(app, SignIn.started_on, timedelta(days=days))
         with app.app_context(), access.as_system(db.session()) as session:
-            rules = lives(datetime.now(UTC), app.config["CRM"])
+            rules = valid_sign_ins(datetime.now(UTC), app.config["CRM"])
             assert len(sockets._valid_tokens(session, hashes, rules)) == expected
 
 

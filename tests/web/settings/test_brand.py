@@ -58,12 +58,12 @@ def test_it_is_shown_everywhere(world: World, door: Doors) -> None:
     form = root.screen(PAGE).text
     assert all(part in form for part in ('value="Acme Broking"', 'value="#7a1fa2"', 'name="remove_logo"'))
     assert sent(root, 1, name="Acme Two").status_code == 302, "a save without a file keeps the logo"
-    assert branding.last(world.app).logo is not None and branding.last(world.app).accent is None
+    assert branding.last_loaded(world.app).logo is not None and branding.last_loaded(world.app).accent is None
     # What was typed comes back with the reason; another save meanwhile is a conflict; the logo can go.
     stale = sent(root, 0, name="Old tab")
     assert stale.status_code == 409 and "Old tab" in stale.text
     assert sent(root, 2, name="", accent="#1f5fd0", remove_logo="1").status_code == 302
-    assert branding.last(world.app) == branding.ShownBrand(world.app.config["CRM"].brand)
+    assert branding.last_loaded(world.app) == branding.ShownBrand(world.app.config["CRM"].brand)
 
 
 def test_strangers_make_the_database_and_the_store_work_once(
@@ -71,7 +71,7 @@ def test_strangers_make_the_database_and_the_store_work_once(
 ) -> None:
     sent(door("root"), 0, logo=(logo(), "acme.png"))
     client, store = world.app.test_client(), world.app.extensions["crm_files"]
-    known = f"/brand/{branding.last(world.app).logo.digest}.png"  # type: ignore[union-attr]
+    known = f"/brand/{branding.last_loaded(world.app).logo.digest}.png"  # type: ignore[union-attr]
     opened: list[str] = []
     monkeypatch.setattr(store, "open", lambda digest, own=store.open: opened.append(digest) or own(digest))
     monkeypatch.setattr("app.web.pages.brand.AGAIN_AFTER_SECONDS", 60.0)
@@ -97,7 +97,7 @@ def test_a_picture_that_the_store_has_lost_or_cannot_give(
 
     sent(door("root"), 0, logo=(logo(), "acme.png"))
     monkeypatch.setattr(world.app.extensions["crm_files"], "open", fail)
-    path = f"/brand/{branding.last(world.app).logo.digest}.png"  # type: ignore[union-attr]
+    path = f"/brand/{branding.last_loaded(world.app).logo.digest}.png"  # type: ignore[union-attr]
     assert world.app.test_client().get(path).status_code == status
 
 
@@ -126,7 +126,7 @@ def test_a_good_logo_need_not_be_chosen_again_when_something_else_is_wrong(world
     token = kept_logo(refused)
     assert sent(door("root"), 0, accent="blue", kept_logo=token).status_code == 422, "and again"
     assert sent(root, 0, kept_logo=token).status_code == 302
-    assert branding.last(world.app).logo is not None
+    assert branding.last_loaded(world.app).logo is not None
     stale = sent(root, 0, logo=(logo((300, 90)), "other.png"))
     assert stale.status_code == 409 and "other.png" in stale.text
     assert sent(root, 1, kept_logo=kept_logo(stale)).status_code == 302

@@ -22,7 +22,7 @@ def broken(world: World) -> list[int]:
     for number in (1, 2, 3):
         call = Call("short", "app.outbox.notice_delivery:send", (number,))
         with world.app.app_context():
-            dead_letters.keep(Failure(call, 5, "OperationalError 2006"))
+            dead_letters.store(Failure(call, 5, "OperationalError 2006"))
     return [1, 2, 3]
 
 

@@ -23,13 +23,13 @@ from app.domain import custom_fields, custom_values, health_samples, health_watc
 from app.domain.base import Stamp
 from app.domain.custom_fields import Existing, FieldInput
 from app.domain.custom_values import CustomValue
-from app.domain.health_samples import HealthCrossing, HealthSample, Source, minute_of, percentile_ms
+from app.domain.health_samples import HealthCrossing, HealthSample, SampleSource, minute_of, percentile_ms
 from app.domain.health_watch import Readings
 from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
-from app.ops import error_reports, health, machine, measures, metrics, request_log
-from app.ops.measures import Batch
-from app.web.pages.roles import OnlyDoorsOf
+from app.ops import error_reports, health, machine_resources, metrics, process_metrics, request_log
+from app.ops.process_metrics import MetricsBatch
+from app.web.pages.roles import ProcessRoutesOnly
 from app.web.settings.health_chart import chart_of
 from app.wording import text_of
 from tests.app_fixtures import World
@@ -82,23 +82,23 @@ def test_the_time_within_which_95_of_100_were_answered(buckets: Any, requests: i
 
 
 def test_requests_are_counted_by_time_and_errors(world: World) -> None:
-    measures.take()
+    process_metrics.collect()
     for status, milliseconds in ((200, 10), (200, 50), (404, 51), (500, 900), (200, 9000)):
-        measures.count_request(status, milliseconds)
-    taken = measures.take()
+        process_metrics.count_request(status, milliseconds)
+    taken = process_metrics.collect()
     assert (taken.requests, taken.errors, taken.buckets) == (5, 1, [2, 1, 0, 0, 1, 0])
     world.door("root").screen("/jobs/")
     world.door(None).screen("/healthz")
-    assert measures.take().requests == 1  # probes and static files are not measured
+    assert process_metrics.collect().requests == 1  # probes and static files are not measured
 
 
 def test_what_processes_count_in_a_minute_is_added_up(maria: World) -> None:
     """Four processes at once: no count is lost, whoever makes the row."""
-    batch = Batch(requests=10, errors=1, total_ms=500, buckets=[9, 1, 0, 0, 0, 0])
+    batch = MetricsBatch(requests=10, errors=1, total_ms=500, buckets=[9, 1, 0, 0, 0, 0])
 
     def store() -> None:
         with maria.new_session() as session, access.as_system(session):
-            health_samples.store(session, batch, Source("crm1", "web", 42), NOW)
+            health_samples.store(session, batch, SampleSource("crm1", "web", 42), NOW)
             session.commit()
 
     threads = [threading.Thread(target=store) for _ in range(4)]
@@ -112,10 +112,10 @@ def test_what_processes_count_in_a_minute_is_added_up(maria: World) -> None:
 
 
 def test_a_slow_statement_is_noted_without_its_values(world: World) -> None:
-    measures.take()
+    process_metrics.collect()
     for _ in range(2):
-        measures.note_slow(f"SELECT * FROM  leads WHERE mobile = '{MOBILE}' AND pan = 'AB1' LIMIT 25", 300)  # noqa: S608
-    measures.flush(world.app)
+        process_metrics.note_slow(f"SELECT * FROM  leads WHERE mobile = '{MOBILE}' AND pan = 'AB1' LIMIT 25", 300)  # noqa: S608
+    process_metrics.flush(world.app)
     (row,) = world.rows(select(SlowStatement))
     assert row.text == "SELECT * FROM leads WHERE mobile = … AND pan = … LIMIT 25"
     assert (row.times, row.total_ms, row.max_ms) == (2, 600, 300)
@@ -123,21 +123,23 @@ def test_a_slow_statement_is_noted_without_its_values(world: World) -> None:
 
 
 def test_a_statement_that_takes_long_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "SLOW_MS", 0)
-    measures.take()
+    monkeypatch.setattr(process_metrics, "SLOW_MS", 0)
+    process_metrics.collect()
     world.door("root").screen("/jobs/")
-    assert any("job_run" in each.text and each.place == "GET /jobs/" for each in measures.take().slow.values())
+    assert any(
+        "job_run" in each.text and each.place == "GET /jobs/" for each in process_metrics.collect().slow.values()
+    )
 
 
 def test_an_error_is_reported_by_kind_and_place(world: World) -> None:
-    measures.take()
+    process_metrics.collect()
     said = f"bad number {MOBILE} of Asha"
     try:
         raise ValueError(said)
     except ValueError:
         logging.getLogger("crm.errors").exception("unexpected error at %s", f"/leads/{MOBILE}")
     logging.getLogger("crm.queue").error("call %s failed", MOBILE)
-    measures.flush(world.app)
+    process_metrics.flush(world.app)
     texts = {row.text: row for row in world.rows(select(ErrorReport))}
     assert "call %s failed" in texts
     (found,) = [row for name, row in texts.items() if name.startswith("ValueError at tests/web/settings/test_hea")]
@@ -149,16 +151,16 @@ def test_an_error_is_reported_by_kind_and_place(world: World) -> None:
 
 
 def test_what_is_noted_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    measures.take()
-    for n in range(measures.MAX_NOTED + 30):
-        measures.note_slow(f"SELECT a{n}", 200)
-    taken = measures.take()
-    assert len(taken.slow) == measures.MAX_NOTED
+    process_metrics.collect()
+    for n in range(process_metrics.MAX_NOTED + 30):
+        process_metrics.note_slow(f"SELECT a{n}", 200)
+    taken = process_metrics.collect()
+    assert len(taken.slow) == process_metrics.MAX_NOTED
     monkeypatch.setattr(health_samples, "MAX_KEPT", 10)
     with access.as_system(world.session) as session:
         for n, (digest, noted) in enumerate(taken.slow.items()):
-            one = Batch(slow={digest: noted})
-            health_samples.store(session, one, Source("crm1", "web"), NOW + timedelta(seconds=n))
+            one = MetricsBatch(slow={digest: noted})
+            health_samples.store(session, one, SampleSource("crm1", "web"), NOW + timedelta(seconds=n))
         for statement in health_samples.surplus(session):
             session.execute(statement, execution_options={"synchronize_session": False})
         session.commit()
@@ -166,16 +168,16 @@ def test_what_is_noted_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_measures_that_cannot_be_stored_are_kept(world: World) -> None:
-    measures.take()
-    measures.count_request(200, 10)
+    process_metrics.collect()
+    process_metrics.count_request(200, 10)
 
-    def refuse(batch: Batch) -> None:
+    def refuse(batch: MetricsBatch) -> None:
         raise OSError("the database is away")
 
     stored, world.app.extensions["crm_store_measures"] = world.app.extensions["crm_store_measures"], refuse
-    measures.flush(world.app)
+    process_metrics.flush(world.app)
     world.app.extensions["crm_store_measures"] = stored
-    assert measures.take().requests == 1
+    assert process_metrics.collect().requests == 1
 
 
 # --- thresholds
@@ -289,7 +291,7 @@ def test_the_self_test_says_what_is_missing_and_what_to_do(world: World) -> None
 def test_another_part_can_replace_a_check_and_a_broken_one_has_failed(world: World) -> None:
     before = health.checks()["backup"]
     try:
-        health.add_check("backup", lambda: health.Finding(health.OK, "The last backup is 3 hours old."))
+        health.add_check("backup", lambda: health.CheckResult(health.OK, "The last backup is 3 hours old."))
         assert "The last backup is 3 hours old." in page(world, "/self-test/")
         health.add_check("backup", lambda: 1 / 0)  # type: ignore[arg-type,return-value]
         assert "The check broke down (ZeroDivisionError)." in page(world, "/self-test/")
@@ -374,7 +376,7 @@ def test_metrics_are_for_those_whom_the_settings_allow(
     ],
 )
 def test_a_process_answers_what_its_role_says(roles: Any, path: str, reaches: bool) -> None:
-    door, started = OnlyDoorsOf(lambda environ, start: [b"reached"], roles), list[Any]()
+    door, started = ProcessRoutesOnly(lambda environ, start: [b"reached"], roles), list[Any]()
     answer = b"".join(door({"PATH_INFO": path}, lambda *given: started.append(given)))
     assert (answer == b"reached") is reaches and (reaches or started[0][0].startswith("404"))
 
@@ -441,16 +443,16 @@ def test_an_error_tracker_gets_kind_and_place_only(monkeypatch: pytest.MonkeyPat
 def test_memory_is_that_of_the_container_where_it_has_a_limit(tmp_path: Any) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 1000 kB\nMemFree: 100 kB\nMemAvailable: 250 kB\n")
-    assert machine.memory_percent(meminfo, tmp_path) == 75
+    assert machine_resources.memory_percent(meminfo, tmp_path) == 75
     for name, content in (("max", "1000"), ("current", "900"), ("stat", "anon 1\ninactive_file 500\n")):
         (tmp_path / f"memory.{name}").write_text(content)
-    assert machine.memory_percent(meminfo, tmp_path) == 40
-    assert machine.memory_percent(tmp_path / "none", tmp_path / "none") is None
+    assert machine_resources.memory_percent(meminfo, tmp_path) == 40
+    assert machine_resources.memory_percent(tmp_path / "none", tmp_path / "none") is None
 
 
 def test_samples_are_kept_apart_by_role(session: Session) -> None:
     with access.as_system(session):
         for role in ("web", "sockets"):
-            health_samples.store(session, Batch(), Source("crm1", role, 40), NOW)
+            health_samples.store(session, MetricsBatch(), SampleSource("crm1", role, 40), NOW)
         found = health_samples.servers(session, NOW)
     assert [(each.role, each.last_on) for each in found] == [("sockets", NOW), ("web", NOW)]

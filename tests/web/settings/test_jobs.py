@@ -137,7 +137,7 @@ def test_the_notice_of_delayed_jobs_names_the_time(app: Any, says: dict[str, Any
 
 
 def test_a_wrong_clock_is_said_on_the_page_and_in_healthz(world: World) -> None:
-    health.note("clock", "the clock of this process is 61 min 0 s ahead of the database's")
+    health.report("clock", "the clock of this process is 61 min 0 s ahead of the database's")
     try:
         assert "This server's clock is wrong" in page(world).replace("&#39;", "'")
         assert "61 min 0 s ahead" in page(world)

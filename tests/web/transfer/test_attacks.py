@@ -11,7 +11,7 @@ import pytest
 from openpyxl import Workbook
 from sqlalchemy import select, update
 
-from app.domain import sheet_files, sheet_texts
+from app.domain import spreadsheet_files, xlsx_shared_strings
 from app.domain.base import RuleBroken
 from app.domain.transfers import MAX_OPEN, ExportRun
 from app.models import ApiKey, Lead, Role, User
@@ -149,10 +149,10 @@ def sheet_of(*rows: int, before: str = "") -> str:
 @pytest.mark.parametrize("row", [1_048_576, 2**40])
 def test_a_far_row_is_refused_quickly(row: int) -> None:
     file = hostile(sheet_of(1, row))
-    dialect = sheet_files.recognise(file)
+    dialect = spreadsheet_files.recognise(file)
     start = time.process_time()
     with pytest.raises(RuleBroken, match="00,000 rows"):
-        list(sheet_files.rows(file, dialect))
+        list(spreadsheet_files.rows(file, dialect))
     assert time.process_time() - start < 3  # seconds of the processor; 17 when each cell of each gap was looked at
 
 
@@ -160,7 +160,7 @@ def test_a_far_row_is_refused_quickly(row: int) -> None:
 @pytest.mark.parametrize("name", ["xl/worksheets/sheet1.xml", "xl/worksheets/sheet1.bin"])
 def test_entities_are_refused_in_any_encoding_and_part(encoding: str, name: str) -> None:
     with pytest.raises(RuleBroken, match="XML that no spreadsheet writes"):
-        sheet_files.recognise(hostile(sheet_of(1, before=_ENTITY).encode(encoding), name))
+        spreadsheet_files.recognise(hostile(sheet_of(1, before=_ENTITY).encode(encoding), name))
 
 
 def test_the_table_of_texts_is_read_without_how_they_are_pronounced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_the_table_of_texts_is_read_without_how_they_are_pronounced(monkeypatch:
         for each in {*old.namelist()} - {"xl/sharedStrings.xml"}:
             new.writestr(each, old.read(each).replace(b"</Types>", named))
         new.writestr("xl/sharedStrings.xml", f'<sst xmlns="{_MAIN}">{items}</sst>')
-    assert list(sheet_files.rows(made, sheet_files.recognise(made))) == [["Asha & Om"]]
-    monkeypatch.setattr(sheet_texts, "MAX_TEXTS", 1)
+    assert list(spreadsheet_files.rows(made, spreadsheet_files.recognise(made))) == [["Asha & Om"]]
+    monkeypatch.setattr(xlsx_shared_strings, "MAX_TEXTS", 1)
     with pytest.raises(RuleBroken, match="damaged"):
-        list(sheet_files.rows(made, sheet_files.Dialect("xlsx")))
+        list(spreadsheet_files.rows(made, spreadsheet_files.Dialect("xlsx")))

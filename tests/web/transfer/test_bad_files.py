@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken
 from app.domain.transfers import ImportRow, ImportRun
 from app.models import Lead
 from tests.app_fixtures import World
-from tests.domain.test_sheet_files import REFUSED, workbook
+from tests.domain.test_spreadsheet_files import REFUSED, workbook
 from tests.web.transfer.test_imports import Importer
 
 OPTIONS = {"duplicates": "skip", "dates": None}

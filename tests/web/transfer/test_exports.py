@@ -19,7 +19,7 @@ from app.commands import transfers as commands
 from app.domain.transfers import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
 from app.ops.file_store import StoreAway
-from app.web.transfer import export_work, exports, pulse
+from app.web.transfer import export_work, exports, heartbeat
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import World
 
@@ -140,7 +140,7 @@ def test_a_long_list_is_written_in_the_background_and_goes_on_after_a_crash(
 def test_who_writes_a_workbook_for_long_keeps_it_and_hears_of_a_cancel(
     world: World, in_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pulse, "SECONDS", 0)
+    monkeypatch.setattr(heartbeat, "SECONDS", 0)
     for _n in range(5):
         world.make.lead("mia")
     ask(world, "mia", format="xlsx", columns=["name"])

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from app.domain.base import RuleBroken
 from app.domain.transfers import ImportRow, ImportRun
 from app.models import Activity, CallLog, Customer, CustomerAccount, Lead, Notification, Task, Ticket, User
-from app.web.transfer import import_values, import_words, import_work
+from app.web.transfer import column_guesses, import_values, import_work
 from tests.app_fixtures import World
 
 LEADS = "Full Name,Mobile No,Email ID,PAN\nAsha Rao,98200 12345,asha@x.in,ABCDE1234F\nRavi Shah,9820012346,,\n"
@@ -149,7 +149,7 @@ def test_workers_that_meet_and_workers_that_die_import_no_row_twice(world: World
     run = mia.checked("Full Name,Mobile No,Email ID,PAN\n" + rows)
     mia.door.form(f"/imports/{run.id}/start")
     with world.app.app_context():
-        one, other = import_work.Source(run.id), import_work.Source(run.id)
+        one, other = import_work.ImportSource(run.id), import_work.ImportSource(run.id)
         assert import_work.step(run.id, one)
         assert import_work.step(run.id, other)  # another worker goes on where the first one stopped
         while import_work.step(run.id, one):
@@ -167,7 +167,7 @@ def test_a_cancelled_import_stops_and_can_be_reverted(world: World, mia: Importe
     run = mia.checked("Full Name,Mobile No,Email ID,PAN\n" + rows)
     mia.door.form(f"/imports/{run.id}/start")
     with world.app.app_context():
-        source = import_work.Source(run.id)
+        source = import_work.ImportSource(run.id)
         import_work.step(run.id, source)
         mia.door.form(f"/imports/{run.id}/cancel")
         assert not import_work.step(run.id, source)
@@ -273,9 +273,9 @@ def test_the_order_of_dates_is_guessed_from_what_can_be_no_month() -> None:
 
 def test_columns_are_guessed_in_hindi_and_as_the_former_system_called_them() -> None:
     fields = [(name, name) for name in ("first_name", "last_name", "mobile", "email", "status", "source", "assign_to")]
-    assert import_words.guess(["नाम", "मोबाइल नंबर"], fields) == {"नाम": "first_name", "मोबाइल नंबर": "mobile"}
+    assert column_guesses.guess(["नाम", "मोबाइल नंबर"], fields) == {"नाम": "first_name", "मोबाइल नंबर": "mobile"}
     former = ["name", "first_name", "last_name", "mobile_no", "lead_owner", "status", "lead_source", "source"]
-    assert import_words.guess(former, fields) == {
+    assert column_guesses.guess(former, fields) == {
         "first_name": "first_name",
         "last_name": "last_name",
         "mobile_no": "mobile",

@@ -23,18 +23,18 @@ from app.models import (
     Customer,
     CustomerAccount,
     Delivery,
-    FormerName,
-    FormerPerson,
     Lead,
     Message,
     Notification,
+    PredecessorName,
+    PredecessorPerson,
     StatusChange,
     Task,
     Ticket,
 )
 from app.web.transfer import import_work
-from app.web.transfer.former import shapes
-from app.web.transfer.former import source as move_source
+from app.web.transfer.predecessor import doctypes
+from app.web.transfer.predecessor import source_rows as move_source
 from tests.app_fixtures import World
 from tests.web.transfer import former_house as house
 from tests.web.transfer.test_imports import Importer
@@ -65,7 +65,7 @@ def figures(run: ImportRun, name: str = "kinds") -> dict[str, tuple[int, ...]]:
 def everything(world: World) -> list[int]:
     """How many rows there are of all that a move makes."""
     models = (Lead, Customer, Ticket, Task, CallLog, Activity, StatusChange, Assignment, Message, CustomerAccount)
-    return [world.count(model) for model in (*models, FormerName, FormerPerson)]
+    return [world.count(model) for model in (*models, PredecessorName, PredecessorPerson)]
 
 
 def test_a_folder_comes_in_with_its_history_and_once(world: World, folder: Path) -> None:
@@ -124,16 +124,16 @@ def test_a_move_that_is_cut_goes_on(world: World, folder: Path) -> None:
     run = moved(world, folder, dry_run=True)
     with world.app.app_context():
         transfers.start_import(run.id)
-        source = import_work.Source(run.id)
+        source = import_work.ImportSource(run.id)
         source.is_command = True
         for _ in range(4):
             assert import_work.step(run.id, source)
         source.close()  # whoever was at it has died
         assert import_work.find_due(world.session, datetime.now(UTC), 9) == []  # a server has not its folder
-    assert world.count(FormerName) == 6
+    assert world.count(PredecessorName) == 6
     with pytest.raises(click.ClickException, match="half done"):
         moved(world, folder, dry_run=True)
-    assert world.count(FormerName) == 6
+    assert world.count(PredecessorName) == 6
     run = moved(world, folder)
     assert (run.outcome, figures(run)) == ("done", house.FIGURES)
     assert world.count(ImportRun) == 1
@@ -152,7 +152,7 @@ def test_finding_the_place_again_may_take_longer_than_a_transaction_may_idle(
         run = moved(maria, tmp_path, dry_run=True)
         with maria.app.app_context():
             transfers.start_import(run.id)
-            source = import_work.Source(run.id)
+            source = import_work.ImportSource(run.id)
             source.is_command = True
             assert import_work.step(run.id, source)
             source.close()  # whoever was at it has died
@@ -186,7 +186,9 @@ def test_one_move_is_at_work_at_a_time(world: World, folder: Path) -> None:
 
 def test_people_are_matched_later(world: World, folder: Path) -> None:
     moved(world, folder)
-    assert dict(world.rows(select(FormerPerson.email, func.count()).group_by(FormerPerson.email))) == {house.GONE: 3}
+    assert dict(world.rows(select(PredecessorPerson.email, func.count()).group_by(PredecessorPerson.email))) == {
+        house.GONE: 3
+    }
     root = world.door("root")
     assert house.GONE in root.screen("/imports/people").text
     assert world.door("mia").screen("/imports/people").status_code == 403
@@ -196,13 +198,13 @@ def test_people_are_matched_later(world: World, folder: Path) -> None:
     lead = world.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00008"))[0]
     assert (lead.owner_id, lead.assignee_id) == (sam, sam)
     assert world.rows(select(Activity.actor_id).where(Activity.kind == "note", Activity.lead_id == lead.id)) == [sam]
-    assert world.count(FormerPerson) == 0
-    known = world.count(FormerName)
+    assert world.count(PredecessorPerson) == 0
+    known = world.count(PredecessorName)
     for typed in (house.GONE, "nobody@x.in", "<script>", "x" * 500, "\x00"):  # matched already, or never seen
         answer = root.form("/imports/people", {"email": typed, "user_id": str(sam)})
         assert answer.status_code == 404, typed
     assert root.form("/imports/people", {"email": "", "user_id": str(sam)}).status_code in (302, 400)
-    assert world.count(FormerName) == known
+    assert world.count(PredecessorName) == known
 
 
 def test_numbers_that_are_taken_are_found_by_the_former_one(world: World, folder: Path) -> None:
@@ -286,4 +288,4 @@ def test_damage_amid_a_zip_and_odd_json_are_said(world: World) -> None:
     ],
 )
 def test_files_are_known_by_their_names(name: str, doctype: str) -> None:
-    assert shapes.doctype_of_file(name) == doctype
+    assert doctypes.doctype_of_file(name) == doctype

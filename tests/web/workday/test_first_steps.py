@@ -62,7 +62,7 @@ def test_each_step_is_ticked_by_what_is_there(world: World) -> None:
     ],
 )
 def test_a_guide_is_drawn(text: str, html: str) -> None:
-    from app.web.workday.guides import _place
+    from app.web.workday.help_pages import _place
 
     assert html in guide_html.guide(text, _place).html
 

@@ -23,9 +23,9 @@ NOW = datetime(2026, 11, 23, 5, 30, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def eleven(monkeypatch: pytest.MonkeyPatch) -> None:
     """All doors look at the same clock."""
-    from app.web.core import gate
+    from app.web.core import fab_access
 
-    monkeypatch.setattr(gate, "now", lambda: NOW)
+    monkeypatch.setattr(fab_access, "request_time", lambda: NOW)
 
 
 def parts(world: World, who: str, path: str = "/") -> dict[str, str]:
@@ -57,10 +57,10 @@ def test_a_task_is_in_the_section_of_its_due_time(world: World, due: timedelta, 
 
 
 def test_near_midnight_the_next_two_hours_reach_into_tomorrow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.web.core import gate
+    from app.web.core import fab_access
 
     late = datetime(2026, 11, 23, 18, tzinfo=UTC)  # half past eleven at night in the office
-    monkeypatch.setattr(gate, "now", lambda: late)
+    monkeypatch.setattr(fab_access, "request_time", lambda: late)
     task(world, late - NOW + HOUR, "Bring the form")
     assert "Bring the form" in parts(world, "ana")["soon"]
 

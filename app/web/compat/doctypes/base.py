@@ -10,9 +10,9 @@ from typing import Any
 from app.domain.custom_fields import PREFIX
 from app.web.api.resource import Resource
 from app.web.compat.references import ReferenceDocTypeField, ReferenceNameField, ReferenceTarget
-from app.web.core import custom_catalog
+from app.web.core import custom_field_catalog
+from app.web.core.fab_access import refuse_unreached
 from app.web.core.fields import Field, Viewer
-from app.web.core.gate import refuse_unreached
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import PersonField
 
@@ -152,7 +152,7 @@ class DocType:
 
     @property
     def _current(self) -> tuple[dict[str, str], RecordTable]:
-        catalog = custom_catalog.current()
+        catalog = custom_field_catalog.current()
         custom = catalog.of(self._table_name)
         if not custom:
             return self._without_custom

@@ -1,0 +1,343 @@
+"""Statements that are built and compiled once under a person's access rules, and then sent again as finished text.
+
+Building and compiling a SELECT costs more than half of the CPU of a list. A finished statement is kept with the Person
+from whose rights it was made, with the access rules in its text, and is never looked for anywhere else. A person is
+loaded anew as soon as anything about access changes (ADR 0002), and begins without statements: there is no way from
+a statement of former rights, or of somebody else, to an answer (ADR 0044).
+
+Each person's statements are made from their own rights. Only if the text comes out the same as somebody else's do both
+keep one copy of it; the values are each person's own (ADR 0096).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Column, Dialect, Integer, Select, SelectBase, bindparam
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
+
+from app.access.person import Person
+from app.access.session_filter import under_rules
+from app.access.system_session import acting
+from app.lib.lru_cache import LruCache
+from app.ops import fast_statements
+
+#: Statements without access rules, which are finished for everybody.
+MAX_UNRULED = 100
+#: Questions that came once, of all people of a process.
+MAX_ASKED_ONCE = 5000
+#: Values that tell statements apart by how they are written.
+_COMPARABLE = (str, bytes, bool, int, float, date, datetime, type(None))
+
+Make = Callable[[], Any]
+Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Name:
+    """What tells a question apart, once for all people who ask it: it is larger than their answers' values."""
+
+    key: Hashable
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Text:
+    """A finished statement without its values, once for all people whose rights make the same text."""
+
+    sql: str
+    #: The names of the values that a person's rights and the question give.
+    names: tuple[str, ...]
+    #: The order of the names where the driver wants positions, else None.
+    order: tuple[str, ...] | None
+    #: Names of parameters that get their values when it is sent -> what makes the driver's value of theirs.
+    late: dict[str, Convert | None]
+    #: (column, what makes its Python value); none for columns that are taken as they come.
+    converters: tuple[tuple[int, Convert], ...]
+
+
+#: What tells names and texts apart -> the one that all share, as long as somebody keeps it.
+_names: WeakValueDictionary[Hashable, Name] = WeakValueDictionary()
+_texts: WeakValueDictionary[Hashable, Text] = WeakValueDictionary()
+#: Hashes of person and question. Two that are taken for one only finish a statement early.
+_asked_once: LruCache[int, bool] = LruCache(MAX_ASKED_ONCE)
+
+
+def name_of(key: Hashable) -> Name:
+    """The name of a key: the same for equal keys, as long as somebody keeps it."""
+    found = _names.get(key)
+    if found is None:
+        found = _names[key] = Name(key)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStatement:
+    """A statement with the values of one person."""
+
+    text: Text
+    #: As the driver takes them, in the order of `text.names`.
+    values: tuple[Any, ...]
+
+    def send(self, session: Session, late: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
+        """(rows as plain tuples, how many warnings the database gave); `late`: values of the parameters left open."""
+        if session.autoflush:
+            session.flush()
+        text = self.text
+        values: Any = dict(zip(text.names, self.values, strict=True))
+        for name, value in late.items():
+            values[name] = _applied(text.late[name], value)
+        if text.order is not None:
+            values = tuple(values[name] for name in text.order)
+        sent = fast_statements.send(session, text.sql, values)
+        return self._converted([*sent.rows]), sent.warnings
+
+    def _converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        if not self.text.converters:
+            return rows
+        made = []
+        for row in rows:
+            values = list(row)
+            for place, convert in self.text.converters:
+                values[place] = convert(values[place])
+            made.append(tuple(values))
+        return made
+
+
+def _applied(convert: Convert | None, value: Any) -> Any:
+    return value if convert is None else convert(value)
+
+
+def finish(statement: Any, dialect: Dialect, late: dict[str, Any], name: Name | None = None) -> CompiledStatement:
+    """Compile the statement for good; the parameters named in `late` stay open.
+
+    A statement with a `name` shares its text with the same one of other people.
+    """
+    compiled: Any = statement.compile(dialect=dialect)
+    expanded = compiled.construct_expanded_state(late)
+    processors = {
+        key: parameter.type.dialect_impl(dialect).bind_processor(dialect)
+        for parameter, key in compiled.bind_names.items()
+    } | expanded.processors
+    values = {
+        key: _applied(processors.get(key), value) for key, value in expanded.parameters.items() if key not in late
+    }
+    types = tuple(each.type for each in getattr(statement, "selected_columns", ()))
+    # Equal texts may still differ in what is made of their columns.
+    kinds = tuple((type(each), each._static_cache_key) for each in types)
+    same = (name, expanded.statement, tuple(values), tuple(expanded.positiontup or ()), kinds)
+    text = None if name is None else _texts.get(same)
+    if text is None:
+        text = Text(
+            sql=expanded.statement,
+            names=tuple(values),
+            order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
+            late={key: processors.get(key) for key in late},
+            converters=_converters(types, dialect),
+        )
+        if name is not None:
+            _texts[same] = text
+    return CompiledStatement(text, tuple(values.values()))
+
+
+def _converters(types: tuple[Any, ...], dialect: Dialect) -> tuple[tuple[int, Convert], ...]:
+    found = [(place, each.dialect_impl(dialect).result_processor(dialect, None)) for place, each in enumerate(types)]
+    return tuple((place, convert) for place, convert in found if convert is not None)
+
+
+@dataclass(frozen=True)
+class CachedStatement:
+    """A statement that may have been finished before."""
+
+    #: What tells it apart from all others of the person; None = it can't be told apart, and is made each time.
+    key: Hashable
+    #: Makes the statement; called only if need be.
+    make: Make
+    #: The tables with access rules in it. None: `make` has put the person's rules in itself.
+    tables: frozenset[str] | None = None
+
+
+def answer(session: Session, question: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of the question under the rules of the person for whom the session acts."""
+    person = acting(session)
+    found = None if person is None else _finished(session, person, question, late)
+    if found is not None:
+        return found.send(session, late)[0]
+    options = {} if question.tables is None else {"guarded_tables": question.tables}
+    return [tuple(row) for row in session.execute(question.make(), late, execution_options=options)]
+
+
+def answer_for(
+    session: Session, person: Person, question: CachedStatement, late: dict[str, Any]
+) -> tuple[list[tuple[Any, ...]], int]:
+    """(rows, warnings of the database) of a question that holds the rules of this person itself."""
+    found = _finished(session, person, question, late)
+    if found is not None:
+        return found.send(session, late)
+    if session.autoflush:
+        session.flush()
+    # Below the session, for the number of warnings.
+    result = session.connection().execute(question.make(), late)
+    rows = [tuple(row) for row in result]
+    return rows, int(getattr(result.context.cursor, "warning_count", 0))
+
+
+def _finished(
+    session: Session, person: Person, question: CachedStatement, late: dict[str, Any]
+) -> CompiledStatement | None:
+    """The finished statement; made when the question comes for the second time, for many come only once."""
+    if question.key is None:
+        return None
+    dialect = session.get_bind().dialect
+    key = (dialect.name, question.key)
+    name = _names.get(key)
+    found: CompiledStatement | None = None if name is None else person.finished.get(name)
+    if found is not None:
+        return found
+    asked = hash((id(person), key))
+    if _asked_once.get(asked) is None:
+        _asked_once.keep(asked, True)
+        return None
+    statement, name = question.make(), name or name_of(key)
+    if question.tables is not None:
+        statement = under_rules(person, statement, question.tables)
+    found = finish(statement, dialect, late, name)
+    person.finished.keep(name, found)
+    return found
+
+
+def change(session: Session, question: CachedStatement, late: dict[str, Any]) -> None:
+    """Send an UPDATE of a bare table, into which `question.make` has put the person's rules."""
+    person = acting(session)
+    found = None if person is None else _finished(session, person, question, late)
+    if found is not None:
+        found.send(session, late)
+    else:
+        session.execute(question.make(), late)
+
+
+#: (dialect, statement) -> finished; of a few statements that are the same for everybody.
+_common: dict[tuple[str, Select[Any]], CompiledStatement] = {}
+
+
+def answer_as_system(session: Session, statement: Select[Any], values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement without access rules, such as who signs in; `statement` is a constant of its module."""
+    dialect = session.get_bind().dialect
+    key = (dialect.name, statement)
+    if key not in _common:
+        _common[key] = finish(statement, dialect, values)
+    return _common[key].send(session, values)[0]
+
+
+#: (dialect, question) -> finished; of questions without access rules whose answers are shown to nobody.
+_unruled: LruCache[Hashable, CompiledStatement] = LruCache(MAX_UNRULED)
+
+
+def answer_unruled(session: Session, question: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a question that names no rules, such as a look-up of ids; finished for everybody."""
+    if question.key is None:
+        return [tuple(row) for row in session.execute(question.make(), late)]
+    dialect = session.get_bind().dialect
+    key = (dialect.name, question.key)
+    found = _unruled.get(key)
+    if found is None:
+        found = finish(question.make(), dialect, late)
+        _unruled.keep(key, found)
+    return found.send(session, late)[0]
+
+
+def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
+    """The values as parameters of an IN, filled up with the last one: lists of similar length are one question.
+
+    With a `name` the parameters are name_0, name_1 …
+    """
+    size = 1 << (len(values) - 1).bit_length()
+    full = [*values, *[values[-1]] * (size - len(values))]
+    return [
+        bindparam(None if name is None else f"{name}_{place}", key, type_=Integer, unique=name is None)
+        for place, key in enumerate(full)
+    ]
+
+
+# --- what tells questions apart
+
+
+@dataclass(frozen=True)
+class StatementShape:
+    """What tells conditions apart but for their values, which are parameters."""
+
+    #: None = they can't be told apart.
+    key: Hashable
+    #: Name -> value of each parameter.
+    late: dict[str, Any]
+    #: id of a value's parameter in the conditions -> its name.
+    _names: dict[int, str]
+
+    def opened(self, conditions: list[Any]) -> list[Any]:
+        """The conditions with named parameters in place of their values."""
+        if not self._names:
+            return conditions
+        return [replacement_traverse(each, {}, self._replace) for each in conditions]
+
+    def _replace(self, element: Any, **_options: Any) -> Any:
+        name = self._names.get(id(element))
+        return None if name is None else bindparam(name, element.value, type_=element.type)
+
+
+_NO_CONDITIONS = StatementShape((), {}, {})
+
+
+def shape_of(conditions: Sequence[Any]) -> StatementShape:
+    """The shape of these conditions. Values that are part of the text, such as lists, count as part of the shape."""
+    if not conditions:
+        return _NO_CONDITIONS
+    keys = [each._generate_cache_key() for each in conditions]
+    if any(key is None for key in keys):
+        return StatementShape(None, {}, {})
+    has_query = any(_has_query(each) for each in conditions)
+    late: dict[str, Any] = {}
+    names: dict[int, str] = {}
+    fixed: list[Any] = []
+    for parameter in (each for key in keys for each in key.bindparams):
+        value = parameter.effective_value
+        if not _is_comparable(value):
+            return StatementShape(None, {}, {})
+        if has_query or parameter.expanding or parameter.callable or value is None:
+            fixed.append(value)
+        elif id(parameter) not in names:
+            names[id(parameter)] = name = f"value_{len(names)}"
+            late[name] = value
+    return StatementShape((tuple(key.key for key in keys), tuple(names.values()), repr(fixed)), late, names)
+
+
+def key_of(*expressions: Any) -> Hashable:
+    """What tells these expressions apart, values included; None if they can't be."""
+    shape = shape_of(expressions)
+    return None if shape.key is None else (shape.key, repr(shape.late))
+
+
+def _has_query(condition: Any) -> bool:
+    """Whether there is a SELECT in a condition; most are a column and a value."""
+    if isinstance(condition, BinaryExpression) and isinstance(condition.right, BindParameter):
+        return not isinstance(condition.left, Column) and _has_query(condition.left)
+    return any(isinstance(node, SelectBase) for node in iterate(condition))
+
+
+def identity_of(condition: Any) -> Hashable:
+    """What tells a condition apart, its values included; None if it can't be."""
+    key = condition._generate_cache_key()
+    if key is None:
+        return None
+    values = [parameter.effective_value for parameter in key.bindparams]
+    return (key.key, repr(values)) if _is_comparable(values) else None
+
+
+def _is_comparable(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_comparable(each) for each in value)
+    return type(value) in _COMPARABLE

@@ -1,0 +1,139 @@
+"""Make a backup: first the files, then the database at one moment, then the files that came meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.backups import files, retention
+from app.backups.database import Database, DatabaseContents, Facts, open_database
+from app.backups.encryption import Encryption
+from app.backups.errors import BackupError, readable_disk_errors
+from app.backups.folder import Backup
+from app.backups.installation import Installation
+from app.backups.streams import BackupFile, PartWriter, write_part
+
+FORMAT = 1
+
+
+@contextmanager
+def one_at_a_time(house: Installation, database: Database | None = None) -> Iterator[Database]:
+    """The CRM's database, or this one, while no other backup, restore or drill goes on. Raises Busy, BackupTrouble."""
+    database = database or open_database(house.database_url)
+    with ExitStack() as held:
+        with readable_disk_errors(house.folder.path):
+            held.enter_context(house.folder.locked())
+        held.enter_context(database.locked())
+        with readable_disk_errors(house.folder.path):
+            house.folder.clear()
+        yield database
+
+
+@dataclass
+class _BackupInProgress:
+    """A backup on its way."""
+
+    house: Installation
+    name: str
+    half: Path
+    #: What caused it: schedule, person or upgrade.
+    cause: str
+    #: UTC; None = by the clock.
+    now: datetime | None
+
+    def run(self, database: Database) -> dict[str, Any]:
+        """Write all parts. Returns the manifest."""
+        source = open_database(self.house.source_url) if self.house.source_url else database
+        facts = source.facts()
+        pool = files.FilePool(self.house.pool, self.house.encryption)
+        found = pool.add_all(self.house.store, self.house.beat)
+        began = self.now or datetime.now(UTC)
+        dumped, contents = self._dump(source)
+        found |= pool.add_all(self.house.store, self.house.beat)
+        listed = self._list(found)
+        manifest = self._manifest(facts, contents, {"database": dumped, "files": listed})
+        manifest |= {"made_on": began.isoformat(), "ended_on": datetime.now(UTC).isoformat()}
+        missing = contents.references - {bytes.fromhex(digest) for digest in found}
+        manifest["files"] = {"count": len(found), "size": sum(each.size for each in found.values())}
+        manifest["files"]["missing"] = sorted(digest.hex() for digest in missing)[:100]
+        manifest["remarks"] = [*facts.remarks, *_missing_sentence(len(missing))]
+        return manifest | {"seal": self.house.seal(manifest)}
+
+    def _dump(self, source: Database) -> tuple[BackupFile, DatabaseContents]:
+        found: list[DatabaseContents] = []
+
+        def fill(writer: PartWriter) -> None:
+            def write(chunk: bytes) -> None:
+                writer.write(chunk)
+                self.house.beat()
+
+            found.append(source.dump(write, self.half))
+
+        return write_part(self.half / source.dump_name, self.house.encryption, fill), found[0]
+
+    def _list(self, found: dict[str, files.PoolFile]) -> BackupFile:
+        ordered = [found[digest] for digest in sorted(found)]
+        # Not encrypted: it names nothing but checksums, and what is no longer needed is found by it
+        return write_part(self.half / files.LIST, Encryption(), lambda writer: files.write_list(writer, ordered))
+
+    def _manifest(self, facts: Facts, contents: DatabaseContents, parts: dict[str, BackupFile]) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "cause": self.cause,
+            "version": self.house.version,
+            "schema": list(facts.schema),
+            "server": facts.server,
+            "program": facts.program,
+            "source": facts.source,
+            "audit_head": facts.audit_head,
+            "keys": self.house.keys(),
+            "encryption": self.house.encryption.kind,
+            "recipients": [_public(each) for each in self.house.encryption.recipients],
+            "parts": {name: part.as_json() for name, part in parts.items()},
+            "contents": contents.as_json(),
+        }
+
+
+def _public(recipient: str) -> str:
+    """A public key, or the name of its file without the path."""
+    return Path(recipient).name
+
+
+def _missing_sentence(count: int) -> list[str]:
+    if not count:
+        return []
+    return [f"{count} files to which messages refer were not in the store, so they aren't in the backup either."]
+
+
+@dataclass(frozen=True)
+class CreatedBackup:
+    """A new backup, and the names of those that are no longer kept and were deleted."""
+
+    backup: Backup
+    deleted: list[str]
+
+
+def make(house: Installation, cause: str = "person", now: datetime | None = None) -> CreatedBackup:
+    """Make a backup, and remove those that are no longer kept. Raises BackupTrouble; then nothing has changed."""
+    with one_at_a_time(house) as database, readable_disk_errors(house.folder.path):
+        name = house.folder.new_name(now or datetime.now(UTC))
+        try:
+            making = _BackupInProgress(house, name, house.folder.begin(name), cause, now)
+            backup = house.folder.complete(name, making.run(database))
+        except BaseException:
+            house.folder.clear()
+            raise
+        return CreatedBackup(backup, retention.apply(house, backup))
+
+
+def exists(house: Installation) -> bool:
+    """Whether there is a database to back up."""
+    try:
+        return bool(open_database(house.database_url).tables())
+    except BackupError:
+        return True  # the backup says what is wrong

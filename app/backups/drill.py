@@ -1,0 +1,66 @@
+"""The restore drill: the newest backup is really restored, into a scratch database that is gone afterwards."""
+
+from __future__ import annotations
+
+from app.backups.create import one_at_a_time
+from app.backups.database import Database
+from app.backups.errors import BackupError, readable_disk_errors
+from app.backups.files import files_of
+from app.backups.folder import Backup
+from app.backups.installation import Installation
+from app.backups.streams import reading_part
+from app.backups.verify import Report, check_files, check_parts, check_seal, locked_sentence
+
+
+def drill(house: Installation, name: str | None = None) -> Report:
+    """Restore a backup, by default the newest, and compare all tables with its manifest. Raises BackupTrouble."""
+    with one_at_a_time(house) as database, readable_disk_errors(house.folder.path):
+        backup = house.folder.find(name) if name else _newest(house)
+        report = Report(backup.name)
+        check_seal(house, backup, report)
+        check_parts(house, backup, report)
+        if not report.faults:
+            _restore(house, backup, database, report)
+            check_files(house, backup, report, is_deep=False)
+    return report
+
+
+def _newest(house: Installation) -> Backup:
+    found = house.folder.all()
+    if not found:
+        raise BackupError(f"There is no backup in {house.folder.path} that could be restored. Make one first.")
+    return found[-1]
+
+
+def _restore(house: Installation, backup: Backup, database: Database, report: Report) -> None:
+    path = backup.path / backup.manifest["parts"]["database"]["file"]
+    if sentence := locked_sentence(house, path):
+        report.unchecked.append(sentence)
+        return
+    if not path.name.startswith(database.dump_name):
+        report.unchecked.append(
+            f"The backup is of another kind of database ({path.name}), so it can't be tried here. Make a new one."
+        )
+        return
+    try:
+        with database.scratch(house.folder.path) as scratch, reading_part(path, house.encryption.identity) as chunks:
+            scratch.load(house.beating(chunks), house.folder.path)
+            house.beat()
+            _compare(house, backup, scratch, report)
+    except BackupError as trouble:
+        report.faults.append(str(trouble))
+
+
+def _compare(house: Installation, backup: Backup, scratch: Database, report: Report) -> None:
+    noted, contents = backup.manifest["contents"], scratch.contents(house.folder.path)
+    differences = contents.differences(noted)
+    report.faults += differences[:20]
+    if not differences:
+        report.checked.append(
+            f"The database was restored: {len(contents.tables)} tables, {contents.rows} rows, the same values and "
+            "the same definitions."
+        )
+    there = {bytes.fromhex(each.digest) for each in files_of(backup)}
+    known = {bytes.fromhex(digest) for digest in backup.manifest.get("files", {}).get("missing", ())}
+    if lacking := contents.references - there - known:
+        report.faults.append(f"{len(lacking)} files to which messages refer are not in the backup.")

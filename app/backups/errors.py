@@ -1,0 +1,51 @@
+"""What goes wrong with backups, in words for the operator."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.ops.file_store import StoreAway
+
+
+class BackupError(Exception):
+    """Something can't be done. The message is for the operator: what is wrong, what was left as it is, what to do."""
+
+
+class BackupBusy(BackupError):
+    """Another backup, restore or drill is going on."""
+
+
+@contextmanager
+def readable_disk_errors(folder: Path) -> Iterator[None]:
+    """Say in words what the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise BackupError(_sentence(error, folder)) from error
+
+
+def _sentence(error: OSError, folder: Path) -> str:
+    if isinstance(error, StoreAway):
+        return (
+            f"The storage of files (CRM_FILES) can't be read: {error}. Nothing was kept of this run, and the earlier "
+            "backups are as they were. Try again when it answers: flask self-test tells."
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        left = _free_megabytes(folder)
+        return (
+            f"There is no room left in {folder} ({left} MB free). Nothing was kept of this run, and the earlier "
+            "backups are as they were. Make room, or keep fewer backups (CRM_BACKUP_KEEP_…)."
+        )
+    where = error.filename or folder
+    return f"{where} can't be used: {error.strerror or type(error).__name__}. The earlier backups are as they were."
+
+
+def _free_megabytes(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free // 1_000_000
+    except OSError:
+        return 0

@@ -1,0 +1,96 @@
+"""Runs that somebody else asked for, by a row: the schedule, or a person on the page. The queue `long` calls them.
+
+The row is claimed by an UPDATE, so that one process runs it however often the queue calls.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flask import current_app
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.backups import retention, runs, s3_copy
+from app.backups.create import one_at_a_time
+from app.backups.drill import drill
+from app.backups.errors import BackupBusy, BackupError
+from app.backups.installation import Installation, house_of
+from app.backups.runs import RunOutcome, outcome_of
+from app.backups.verify import verify
+from app.domain import backup_runs
+from app.domain.backup_runs import BackupRun
+from app.domain.base import Stamp
+from app.lib.process_name import process_name
+from app.ops import queue
+
+log = logging.getLogger("crm.backups")
+QUEUE = "long"
+
+
+def run(run_id: int) -> None:
+    """Do what a row asks for, unless somebody else does. Its path is stored in queues."""
+    claimed = _claim(run_id)
+    if claimed is None:
+        return
+    house = house_of(current_app._get_current_object())  # type: ignore[attr-defined]
+    try:
+        runs.record(house, claimed.kind, _task(claimed), run_id)
+    except BackupBusy:
+        log.info("the %s %d waits for another one", claimed.kind, run_id)
+    except BackupError as trouble:
+        log.error("a %s failed: %s", claimed.kind, trouble)
+
+
+def enqueue(run_id: int) -> str:
+    """Have a waiting row run. Returns what was done, for the job."""
+    return "queued" if queue.enqueue(QUEUE, run, run_id) else "skipped"
+
+
+def _claim(run_id: int) -> BackupRun | None:
+    now = datetime.now(UTC)
+    values = {"outcome": "running", "started_on": now, "seen_on": now, "ended_on": None, "ran_by": process_name()}
+    step = update(BackupRun).where(BackupRun.id == run_id, BackupRun.outcome == "waiting")
+    with runs.writing() as session:
+        done = session.execute(
+            step.values(values | {"tries": BackupRun.tries + 1}), execution_options={"synchronize_session": False}
+        )
+        if not done.rowcount:  # type: ignore[attr-defined]
+            return None
+        return session.scalars(select(BackupRun).where(BackupRun.id == run_id)).one()
+
+
+def _task(row: BackupRun) -> Callable[[Installation], RunOutcome]:
+    name = row.name or ""
+    tasks: dict[str, Callable[[Installation], RunOutcome]] = {
+        "backup": lambda house: runs.back_up(house, "schedule" if row.slot else "person"),
+        "verify": lambda house: outcome_of(verify(house, name)),
+        "drill": lambda house: outcome_of(drill(house, name or None)),
+        "delete": lambda house: delete(house, name),
+    }
+    return tasks[row.kind]
+
+
+def delete(house: Installation, name: str) -> RunOutcome:
+    """Delete a backup that a person no longer wants, here and on S3; never the only one. Raises BackupTrouble."""
+    with one_at_a_time(house):
+        backup = house.folder.find(name)
+        if len(house.folder.all()) == 1:
+            raise BackupError(f"{name} is the only backup. Make another one first.")
+        house.folder.delete(backup)
+        retention.sweep(house)
+        if house.s3:
+            s3_copy.delete(house, [name])
+    return RunOutcome("done", name, deleted=[name])
+
+
+def ask_for_slot(session: Session, kind: str, slot: str, now: datetime) -> str:
+    """A run for this slot of the schedule, once, whichever server asks."""
+    if backup_runs.is_requested(session, slot) or (
+        kind == "drill" and backup_runs.last_good(session, "backup") is None
+    ):
+        return "skipped"
+    backup_runs.request_run(session, kind, Stamp(None, now), slot=slot)
+    return "asked"

@@ -1,0 +1,156 @@
+"""Restore a backup into a database, and make it fit to be worked with."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from app.backups import after_restore, files, s3_copy
+from app.backups.create import one_at_a_time
+from app.backups.database import Database, open_database, same_database
+from app.backups.errors import BackupError, readable_disk_errors
+from app.backups.folder import Backup
+from app.backups.installation import Installation
+from app.backups.streams import reading_part
+from app.backups.verify import Report, check_content, check_files, check_parts, check_seal
+from app.ops.file_store import FolderStore
+from app.ops.leader import election
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """What is to be restored, and where."""
+
+    name: str
+    into: str
+    is_overwriting: bool = False
+    #: Where the files are put; None = into the CRM's store if its own database is restored, else nowhere.
+    files_into: Path | None = None
+
+
+@dataclass
+class RestoreResult:
+    """What was done, as sentences."""
+
+    lines: list[str] = field(default_factory=list)
+
+
+def restore(house: Installation, order: RestoreRequest) -> RestoreResult:
+    """Restore a backup. Raises BackupTrouble, before anything was changed wherever that is possible."""
+    done = RestoreResult()
+    target = open_database(order.into)
+    is_own = same_database(make_url(house.database_url), target.url)
+    with one_at_a_time(house, target), readable_disk_errors(house.folder.path), ExitStack() as held:
+        backup = _found(house, order.name)
+        _refuse_unfit(house, backup, target, is_own)
+        had = _refuse_existing(target, order)
+        if had and (is_own or target.kind != "sqlite"):
+            _refuse_servers(house, target, held)
+        _check(house, backup)
+        counters = after_restore.counters_of(target.url) if had else after_restore.Counters()
+        _load(house, backup, target)
+        done.lines.append(f"Restored {backup.name} into {_shown(target)}.")
+        done.lines += after_restore.settle(house, backup, target.url, counters)
+        done.lines += _put_files_back(house, backup, order, is_own)
+        target.mark(is_restoring=False)
+        if is_own:
+            done.lines += after_restore.settle_server(house, backup, target.url)
+    return done
+
+
+def _found(house: Installation, name: str) -> Backup:
+    """The backup, brought back from S3 where this folder lacks it. Raises BackupTrouble."""
+    if house.s3 and name not in house.folder.names():
+        return s3_copy.fetch(house, name)
+    return house.folder.find(name)
+
+
+def _shown(target: Database) -> str:
+    """The database without its password."""
+    return target.url.render_as_string(hide_password=True)
+
+
+# --- refusals
+
+
+def _refuse_unfit(house: Installation, backup: Backup, target: Database, is_own: bool) -> None:
+    part = backup.manifest["parts"]["database"]["file"]
+    if not part.startswith(target.dump_name):
+        raise BackupError(
+            f"{backup.name} is a backup of another kind of database ({part}); it can't be restored into "
+            f"{_shown(target)}."
+        )
+    noted = backup.manifest.get("keys", {}).get("CRM_FIELD_KEY")
+    if is_own and noted != house.keys()["CRM_FIELD_KEY"]:
+        raise BackupError(
+            "The backup was made with another CRM_FIELD_KEY than this server has, which would refuse to start "
+            "and could read no PAN and Aadhaar. Nothing was changed. Put back that key first (fingerprint "
+            + str(noted)
+            + ")."
+        )
+
+
+def _refuse_existing(target: Database, order: RestoreRequest) -> bool:
+    """Whether there was something in the target. Raises BackupTrouble unless it may be overwritten."""
+    existing = target.tables()
+    if existing and not order.is_overwriting:
+        raise BackupError(
+            f"{_shown(target)} isn't empty: it has {len(existing)} tables. Nothing was changed. Name an empty one, "
+            "or add --overwrite to replace all that is in it."
+        )
+    return bool(existing)
+
+
+def _refuse_servers(house: Installation, target: Database, held: ExitStack) -> None:
+    """Raise BackupTrouble while somebody uses the target: a running server would go on with what it remembers."""
+    leader = election(target.url.render_as_string(hide_password=False), house.instance_dir)
+    held.callback(leader.release)
+    for _try in range(20):
+        if not (is_used := bool(target.in_use())):
+            break
+        time.sleep(0.1)  # what this process has closed is seen for a moment
+    if is_used or not leader.acquire():
+        raise BackupError(
+            f"{_shown(target)} is in use. Stop all servers and workers of the CRM first: they would go on with numbers "
+            "and rights that they remember. Nothing was changed."
+        )
+
+
+def _check(house: Installation, backup: Backup) -> None:
+    """Raise BackupTrouble unless all of the backup is whole."""
+    report = Report(backup.name)
+    check_seal(house, backup, report)
+    check_parts(house, backup, report)
+    if not report.faults:
+        check_content(house, backup, report)
+        check_files(house, backup, report, is_deep=False)
+    path = backup.path / backup.manifest["parts"]["database"]["file"]
+    if report.faults or (backup.manifest.get("encryption") and house.encryption.identity is None):
+        why = (
+            " ".join(report.faults) or f"{path.name} is encrypted. Give the file with the private key: --identity FILE."
+        )
+        raise BackupError(f"{backup.name} can't be restored, and nothing was changed. {why}")
+
+
+# --- restoring
+
+
+def _load(house: Installation, backup: Backup, target: Database) -> None:
+    path = backup.path / backup.manifest["parts"]["database"]["file"]
+    target.prepare()
+    target.mark(is_restoring=True)
+    target.empty()
+    with reading_part(path, house.encryption.identity) as chunks:
+        target.load(house.beating(chunks), house.folder.path)
+
+
+def _put_files_back(house: Installation, backup: Backup, order: RestoreRequest, is_own: bool) -> list[str]:
+    if order.files_into is None and not is_own:
+        return ["The files were not restored: name a folder for them with --files FOLDER."]
+    store = FolderStore(order.files_into) if order.files_into else house.store
+    count = files.restore_missing(house.pool, files.files_of(backup), store, house.encryption.identity)
+    return [f"{count} files were put back; the others were there."]

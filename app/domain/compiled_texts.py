@@ -1,0 +1,120 @@
+"""Statements of the system whose text is made once: what stays open is single values, and lists of any length.
+
+Building and compiling a statement costs more than sending it, and SQLAlchemy writes a list anew into each. What is sent
+here passes no session hook and knows no access rules, so a session that acts for a person raises PermissionError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Dialect
+from sqlalchemy.orm import Session
+
+from app.domain.session_context import session_context
+from app.ops import fast_statements
+
+_LIST = re.compile(r"\(__\[POSTCOMPILE_(\w+)\]\)")
+Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """The text of a statement for MariaDB's driver."""
+
+    text: str
+    #: The values that stand in the statement itself.
+    fixed: dict[str, Any]
+    #: Name of an open value -> what makes the driver's value; None = nothing.
+    processors: dict[str, Convert | None]
+    #: The names of the lists.
+    lists: tuple[str, ...]
+    #: (column, what makes its Python value); none for columns that are taken as they come.
+    converters: tuple[tuple[int, Convert], ...]
+
+    def filled(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The text with a parameter for each value of the lists, and the parameters."""
+        text, parameters = self.text, dict(self.fixed)
+        for name, value in values.items():
+            process = self.processors[name]
+            if name not in self.lists:
+                parameters[name] = value if process is None else process(value)
+                continue
+            named = {f"{name}_{place}": each for place, each in enumerate(value)}
+            parameters |= named if process is None else {key: process(each) for key, each in named.items()}
+            text = text.replace(f"%({name})s", f"({', '.join([f'%({key})s' for key in named])})")
+        return text, parameters
+
+    def converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows with Python's values."""
+        if not self.converters:
+            return rows
+        made = []
+        for row in rows:
+            held = list(row)
+            for place, convert in self.converters:
+                held[place] = convert(held[place])
+            made.append(tuple(held))
+        return made
+
+
+#: MariaDB looks into an index for each value of a list, to estimate how many rows it has.
+_WITHOUT_ESTIMATES = "SET STATEMENT eq_range_index_dive_limit = 1 FOR "
+
+
+def rows(
+    session: Session, statement: Any, values: Mapping[str, Any], *, names_indexes: bool = False
+) -> list[tuple[Any, ...]]:
+    """The rows of a SELECT that is made once and kept by its module; no list may be empty.
+
+    `names_indexes`: it says itself by which indexes it is answered, so that there is nothing to estimate.
+    """
+    _refuse_person(session)
+    dialect = session.get_bind().dialect
+    if dialect.name == "sqlite":
+        return [tuple(row) for row in session.execute(statement, dict(values))]
+    session.flush()
+    finished = _finished(statement, dialect)
+    text, parameters = finished.filled(values)
+    sent = fast_statements.send(session, _WITHOUT_ESTIMATES + text if names_indexes else text, parameters)
+    return finished.converted([*sent.rows])
+
+
+def run(session: Session, statement: Any, values: Mapping[str, Any]) -> None:
+    """Send an UPDATE that is made once and kept by its module. No object of the session may hold its rows."""
+    _refuse_person(session)
+    dialect = session.get_bind().dialect
+    if dialect.name == "sqlite":
+        session.execute(statement, dict(values), execution_options={"synchronize_session": False})
+        return
+    session.flush()
+    fast_statements.send(session, *_finished(statement, dialect).filled(values))
+
+
+def _refuse_person(session: Session) -> None:
+    if getattr(session_context(session).acting, "id", None) is not None:
+        raise PermissionError("a person's statements carry their access rules")
+
+
+@lru_cache(maxsize=100)
+def _finished(statement: Any, dialect: Dialect) -> _Finished:
+    compiled: Any = statement.compile(dialect=dialect)
+    open_names = {name for parameter, name in compiled.bind_names.items() if parameter.required}
+    processors = {
+        name: parameter.type.dialect_impl(dialect).bind_processor(dialect)
+        for parameter, name in compiled.bind_names.items()
+    }
+    fixed = {name: value for name, value in compiled.params.items() if name not in open_names}
+    types = [each.type for each in getattr(statement, "selected_columns", ())]
+    converters = [(n, each.dialect_impl(dialect).result_processor(dialect, None)) for n, each in enumerate(types)]
+    return _Finished(
+        text=_LIST.sub(r"%(\1)s", compiled.string),
+        fixed={name: processors[name](value) if processors[name] else value for name, value in fixed.items()},
+        processors={name: processors[name] for name in open_names},
+        lists=tuple(_LIST.findall(compiled.string)),
+        converters=tuple((place, convert) for place, convert in converters if convert is not None),
+    )

@@ -1,0 +1,140 @@
+"""What records were called in the former system, and which of its people are still to be matched with users.
+
+A row of the former system is taken over once: its name is unique here, whatever is run again or killed on its way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import BigInteger, Index, Integer, String, UniqueConstraint, delete, func, select
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+_EXACT = String(140).with_variant(mysql.VARCHAR(140, collation="utf8mb4_bin"), "mysql", "mariadb")
+#: Tables whose records people look for by their former name; of all others only a fingerprint of it is kept, for
+#: names of calls hold phone numbers.
+NAMED = ("leads", "ticket", "customer", "task", "ab_user")
+#: Ids of one statement.
+_AT_ONCE = 500
+
+
+class PredecessorName(Model):  # type: ignore[misc]
+    """A row of the former system, and the record that it is now."""
+
+    __tablename__ = "former_name"
+    __table_args__ = (
+        UniqueConstraint("doctype", "name", name="uq_former_name"),
+        Index("ix_former_name_record", "kind", "record_id"),
+        Index("ix_former_name_name", "name"),
+    )
+    id: Mapped[int] = mapped_column(_BIG, primary_key=True)
+    #: What kind of record it was there, such as CRM Lead.
+    doctype: Mapped[str] = mapped_column(String(60), nullable=False)
+    #: The name there, or a fingerprint of it, see NAMED.
+    name: Mapped[str] = mapped_column(_EXACT, nullable=False)
+    #: The table and the id of the record here; null for what left no record of its own.
+    kind: Mapped[str | None] = mapped_column(String(24))
+    record_id: Mapped[int | None] = mapped_column(_BIG)
+
+
+class PredecessorPerson(Model):  # type: ignore[misc]
+    """A column of a record that waits for a user: nobody here has the address that stood there."""
+
+    __tablename__ = "former_person"
+    __table_args__ = (
+        Index("ix_former_person_email", "email", "id"),
+        Index("ix_former_person_record", "kind", "record_id"),
+    )
+    id: Mapped[int] = mapped_column(_BIG, primary_key=True)
+    #: The address, lower case.
+    email: Mapped[str] = mapped_column(String(140), nullable=False)
+    #: Table, id and column.
+    kind: Mapped[str] = mapped_column(String(24), nullable=False)
+    record_id: Mapped[int] = mapped_column(_BIG, nullable=False)
+    column_name: Mapped[str] = mapped_column(String(24), nullable=False)
+
+
+def stored_form(kind: str, name: str) -> str:
+    """How a name is kept: as it is, or as a fingerprint."""
+    return name[:140] if kind in NAMED else hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
+def find_moved(session: Session, doctype: str, names: Iterable[str]) -> dict[str, int | None]:
+    """Of these names (as kept) those that have been taken over → the id of the record."""
+    wanted, found = sorted(set(names)), dict[str, int | None]()
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = PredecessorName.name.in_(wanted[start : start + _AT_ONCE])
+        query = select(PredecessorName.name, PredecessorName.record_id).where(PredecessorName.doctype == doctype, some)
+        found.update((name, key) for name, key in session.execute(query))
+    return found
+
+
+def ids_of(session: Session, kind: str, typed: str) -> list[int]:
+    """The ids of the records of this table that were called so, in any case."""
+    is_called = PredecessorName.name.in_({typed, typed.upper()})
+    query = select(PredecessorName.record_id).where(
+        is_called, PredecessorName.kind == kind, PredecessorName.record_id.is_not(None)
+    )
+    return [int(key) for key in session.scalars(query.limit(_AT_ONCE)) if key is not None]
+
+
+# --- people
+
+
+def waiting(session: Session) -> list[tuple[str, int]]:
+    """(address, in how many places it stands) of people who are no user yet, the most frequent first."""
+    count = func.count(PredecessorPerson.id)
+    query = (
+        select(PredecessorPerson.email, count)
+        .group_by(PredecessorPerson.email)
+        .order_by(count.desc(), PredecessorPerson.email)
+    )
+    return [(email, int(number)) for email, number in session.execute(query)]
+
+
+def is_waiting(session: Session, email: str) -> bool:
+    """Whether the address stands anywhere and is no user yet."""
+    return (
+        session.execute(select(PredecessorPerson.id).where(PredecessorPerson.email == email).limit(1)).first()
+        is not None
+    )
+
+
+def settle(session: Session, email: str, user_id: int, limit: int = 1000) -> int:
+    """Enter the user where the address waits, up to so many places. Returns how many were dealt with.
+
+    A column that somebody has filled in meanwhile is left alone.
+    """
+    query = (
+        select(PredecessorPerson).where(PredecessorPerson.email == email).order_by(PredecessorPerson.id).limit(limit)
+    )
+    rows = session.scalars(query).all()
+    places: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        places.setdefault((row.kind, row.column_name), []).append(row.record_id)
+    for (kind, column), ids in places.items():
+        _fill(session, Model.metadata.tables[kind], column, ids, user_id)
+    gone = delete(PredecessorPerson).where(PredecessorPerson.id.in_([row.id for row in rows]))
+    session.execute(gone, execution_options={"synchronize_session": False})
+    return len(rows)
+
+
+def _fill(session: Session, table: Any, column: str, ids: list[int], user_id: int) -> None:
+    is_empty = table.c[column].is_(None)
+    session.execute(table.update().where(table.c.id.in_(ids), is_empty).values({column: user_id}))
+
+
+def remember_user(session: Session, email: str, user_id: int) -> None:
+    """From now on this address is that user."""
+    row = session.scalars(
+        select(PredecessorName).where(PredecessorName.doctype == "User", PredecessorName.name == email)
+    ).first()
+    if row is None:
+        row = PredecessorName(doctype="User", name=email, kind="ab_user")
+        session.add(row)
+    row.record_id = user_id

@@ -1,0 +1,364 @@
+"""Tables in files (CSV, XLSX, JSON), read row by row in bounded memory; what is no table is refused with a sentence."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, time
+from typing import Any, BinaryIO
+
+from app.domain.base import RuleBroken, translatable
+from app.lib.grouping import grouped
+
+#: Bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
+MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 25_000_000, 200_000_000, 200_000, 150, 32_767
+#: JSON is read whole, and takes ten times as much memory.
+MAX_JSON = 10_000_000
+#: Bytes of a text that are decoded at a time.
+_CHUNK = 1_000_000
+#: An archive that unpacks to more than so many times its size is a bomb; small ones do no harm.
+_MAX_RATIO, _HARMLESS = 150, 5_000_000
+_OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
+#: How files begin that are no table.
+_OTHERS = (b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x1f\x8b", b"{\\rtf", b"MZ", b"\x7fELF", b"<!DOC", b"<html")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_ZEROS = re.compile("0+")
+#: Digits that a number of a spreadsheet keeps.
+_EXACT = 10**15
+
+_NO_TABLE = "This file is neither CSV nor XLSX. Please save the table as one of these and upload that."
+_BROKEN_XLSX = "This XLSX file is damaged. Please open it in your spreadsheet, save it again and upload that."
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is read."""
+
+    #: csv, xlsx or json.
+    kind: str
+    encoding: str = ""
+    separator: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """For the row of the import."""
+        return asdict(self)
+
+
+class Cell(str):
+    """A cell as text that is more than text: a number, a date, a formula, an error of the spreadsheet."""
+
+    kind = "text"
+
+    def __new__(cls, text: str, kind: str) -> Cell:
+        """The text with its kind: number, date, formula or error."""
+        made = super().__new__(cls, text)
+        made.kind = kind
+        return made
+
+
+def kind_of(cell: str) -> str:
+    """text, number, date, formula or error."""
+    return getattr(cell, "kind", "text")
+
+
+def recognise(file: BinaryIO) -> Dialect:
+    """How the file is read. Raises RuleBroken for what is no table, or could harm."""
+    file.seek(0)
+    content = file.read(MAX_BYTES + 1)
+    if not content.strip():
+        raise RuleBroken("This file is empty.", "file")
+    if len(content) > MAX_BYTES:
+        raise _too_big(MAX_BYTES)
+    if content.startswith(_OLD_EXCEL):
+        raise RuleBroken(
+            "This is an old Excel file (.xls), or one that is protected by a password. Please save it as XLSX or CSV "
+            "without a password.",
+            "file",
+        )
+    if content.startswith(_ZIP):
+        _refuse_harmful(file)
+        return Dialect("xlsx")
+    if content.startswith(_OTHERS):
+        raise RuleBroken(_NO_TABLE, "file")
+    return _recognise_text(content, _encoding(content))
+
+
+def _recognise_text(content: bytes, encoding: str) -> Dialect:
+    if any(_CONTROL.search(text) for text in _decoded(content, encoding)):
+        raise RuleBroken(_NO_TABLE, "file")
+    head = next(_decoded(content, encoding)).lstrip("\ufeff \r\n\t")
+    if head[:1] in ("{", "["):
+        if len(content) > MAX_JSON:
+            raise _too_big(MAX_JSON)
+        return Dialect("json", encoding)
+    return Dialect("csv", encoding, separator_of(head))
+
+
+def _too_big(most: int) -> RuleBroken:
+    text = "This file is too large: at most %(most)s MB are read. Please split it."
+    return RuleBroken(translatable(text, most=most // 1_000_000), "file")
+
+
+def _decoded(content: bytes, encoding: str) -> Iterator[str]:
+    """The text, some of it at a time: the whole of it takes up to four times the memory. Raises UnicodeDecodeError."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for start in range(0, len(content), _CHUNK):
+        yield decoder.decode(content[start : start + _CHUNK], final=start + _CHUNK >= len(content))
+
+
+def _is_encoded(content: bytes, encoding: str) -> bool:
+    try:
+        for _text in _decoded(content, encoding):
+            pass
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _encoding(content: bytes) -> str:
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if content.startswith(mark):
+            return _decodable(content, name)
+    if b"\0" in content:
+        head = content[:400]
+        wide = {"utf-16-le": head[1::2], "utf-16-be": head[::2]}
+        name = next((name for name, zeros in wide.items() if zeros.count(0) > 0.8 * len(zeros)), "")
+        if not name:
+            raise RuleBroken(
+                "This file holds NUL bytes, so it is damaged or no table. Please save it again as CSV or XLSX.", "file"
+            )
+        return _decodable(content, name)
+    for name in ("utf-8-sig", "cp1252"):
+        if _is_encoded(content, name):
+            return name
+    raise RuleBroken(_NO_TABLE, "file")
+
+
+def _decodable(content: bytes, name: str) -> str:
+    if not _is_encoded(content, name):
+        raise RuleBroken(_NO_TABLE, "file")
+    return name
+
+
+def separator_of(text: str) -> str:
+    """What stands between the cells of the first line, outside quotation marks."""
+    plain = "".join(part for n, part in enumerate(text[:20_000].lstrip("\ufeff\r\n").split('"')) if n % 2 == 0)
+    first = plain.lstrip("\r\n").splitlines()[:1] or [""]
+    return max((",", ";", "\t", "|"), key=first[0].count)
+
+
+# --- headers and rows
+
+
+def headers(file: BinaryIO, dialect: Dialect) -> list[str]:
+    """The names of the columns: the first row. Raises RuleBroken."""
+    found = [" ".join(str(cell).split()) for cell in next(raw_rows(file, dialect), [])]
+    while found and not found[-1]:
+        found.pop()
+    if not any(found):
+        raise RuleBroken("The first row of this file must name the columns.", "file")
+    if len(found) > MAX_COLUMNS:
+        text = "This file has %(count)s columns; at most %(most)s are read. Please remove those that you don't need."
+        raise RuleBroken(translatable(text, count=len(found), most=MAX_COLUMNS), "file")
+    seen: set[str] = set()
+    for name in filter(None, (each.casefold() for each in found)):
+        if name in seen:
+            shown = next(each for each in found if each.casefold() == name)
+            text = "The column “%(name)s” occurs twice. Please rename or remove one of them."
+            raise RuleBroken(translatable(text, name=shown[:60]), "file")
+        seen.add(name)
+    return [each[:120] for each in found]
+
+
+def rows(file: BinaryIO, dialect: Dialect, skip: int = 0) -> Iterator[list[str]]:
+    """The rows below the heading, empty ones too, but the first `skip`. Raises RuleBroken for more than MAX_ROWS."""
+    every = raw_rows(file, dialect)
+    next(every, None)
+    for number, row in enumerate(every, 1):
+        if number > MAX_ROWS:
+            raise too_many()
+        if number > skip:
+            yield row
+
+
+def too_many() -> RuleBroken:
+    """The refusal of a file with too many rows."""
+    text = "This file has more than %(most)s rows. Please split it, or remove empty rows at its end."
+    return RuleBroken(translatable(text, most=grouped(MAX_ROWS)), "file")
+
+
+def count_rows(file: BinaryIO, dialect: Dialect) -> int:
+    """How many rows there are below the heading, empty ones at the end left out. Raises RuleBroken."""
+    last = 0
+    for number, row in enumerate(rows(file, dialect), 1):
+        if any(row):
+            last = number
+    return last
+
+
+def raw_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
+    """All rows, the heading too. Raises RuleBroken."""
+    file.seek(0)
+    if dialect.kind == "xlsx":
+        return _sheet_rows(file)
+    if dialect.kind == "json":
+        return _json_rows(file, dialect)
+    return _csv_rows(file, dialect)
+
+
+def _csv_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
+    text = io.TextIOWrapper(file, encoding=dialect.encoding, newline="")
+    number = 0
+    try:
+        for row in csv.reader(text, delimiter=dialect.separator):
+            number += 1
+            yield [_csv_cell(cell) for cell in row]
+    except csv.Error as error:
+        raise RuleBroken(
+            translatable("After row %(n)s this file can't be read. Please check its quotation marks.", n=number), "file"
+        ) from error
+    finally:
+        with suppress(ValueError):  # whoever gave the file has closed it
+            text.detach()
+
+
+def _csv_cell(cell: str) -> str:
+    clean = cell.strip()
+    if clean[:1] == "'" and clean[1:2] in ("=", "+", "-", "@"):
+        return clean[1:][:MAX_CELL]  # the apostrophe of an export
+    return Cell(clean[:MAX_CELL], "formula") if clean.startswith("=") else clean[:MAX_CELL]
+
+
+def _json_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
+    """A list of objects, or the answer of the predecessor's API: {"data": [...]} or {"message": [...]}."""
+    try:
+        found = json.loads(file.read().decode(dialect.encoding))
+    except (ValueError, RecursionError) as error:
+        raise RuleBroken("This file can't be read as JSON. Please check it.", "file") from error
+    if isinstance(found, dict):
+        found = found.get("data", found.get("message"))
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise RuleBroken("A JSON file must hold a list of records, or {“data”: [ … ]}.", "file")
+    names = list(dict.fromkeys(str(name) for each in found for name in each))
+    yield names
+    for each in found:
+        yield [_json_cell(each.get(name)) for name in names]
+
+
+def _json_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return value.strip()[:MAX_CELL] if isinstance(value, str) else json.dumps(value, ensure_ascii=False)[:MAX_CELL]
+
+
+# --- XLSX
+
+
+def _refuse_harmful(file: BinaryIO) -> None:
+    """Raise RuleBroken for an archive that is no workbook, unpacks to too much, or has entities in its XML."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            parts = archive.infolist()
+            if "xl/workbook.xml" not in archive.namelist():
+                raise RuleBroken(_NO_TABLE, "file")
+            unpacked, packed = sum(each.file_size for each in parts), sum(each.compress_size for each in parts)
+            if unpacked > MAX_UNPACKED or (unpacked > _HARMLESS and unpacked > _MAX_RATIO * max(1, packed)):
+                raise RuleBroken(
+                    "This file unpacks to far more than it should. Please copy the table into a new file, and upload "
+                    "that.",
+                    "file",
+                )
+            for each in parts:  # whatever they are called: a sheet can have any name
+                if not each.filename.endswith(".svg"):
+                    with archive.open(each) as part:
+                        _refuse_entities(part)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+        raise RuleBroken(_BROKEN_XLSX, "file") from error
+
+
+def _refuse_entities(part: Any) -> None:
+    """Raise RuleBroken for a document type: spreadsheets write none, and its entities can grow without end."""
+    before = b""
+    while block := part.read(1 << 18):
+        is_wide = not before and block[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
+        if is_wide or b"<!DOCTYPE" in (before + block).upper():
+            raise RuleBroken("This XLSX file has XML that no spreadsheet writes. It was not read.", "file")
+        before = block[-10:]
+
+
+def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:
+    from xml.etree.ElementTree import ParseError
+
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    from app.domain.xlsx_shared_strings import open_book
+
+    broken = (ParseError, InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError)
+    book = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of features that it doesn't keep: only values are read
+            book = open_book(file)
+        sheet = next((each for each in book.worksheets if each.sheet_state == "visible"), book.worksheets[0])
+        sheet.reset_dimensions()
+        gap: Any = None
+        for row in sheet.iter_rows(max_col=MAX_COLUMNS + 60):
+            if row is gap:  # a file can name a far row, and openpyxl gives the same blank one for all before it
+                yield []
+                continue
+            cells = [_sheet_cell(cell) for cell in row]
+            while cells and not cells[-1]:
+                cells.pop()
+            gap = gap if cells else row
+            yield cells
+    except broken as error:
+        raise RuleBroken(_BROKEN_XLSX, "file") from error
+    finally:
+        if book is not None:
+            book.close()
+
+
+def _sheet_cell(cell: Any) -> str:
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        if cell.data_type == "s":
+            return value.strip()[:MAX_CELL]
+        kinds = {"f": "formula", "e": "error"}
+        kind = kinds.get(cell.data_type)
+        return Cell(value[:200], kind) if kind else value.strip()[:MAX_CELL]
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, datetime):
+        is_day = not (value.hour or value.minute or value.second)
+        return Cell(value.date().isoformat() if is_day else value.replace(microsecond=0).isoformat(), "date")
+    if isinstance(value, date | time):
+        return Cell(value.isoformat(), "date")
+    if isinstance(value, int | float):
+        return _number(value, cell)
+    return Cell(str(value)[:200], "formula")  # an array formula, a data table
+
+
+def _number(value: float, cell: Any) -> str:
+    """A number without a fraction as its digits, with the zeros that its format puts before them."""
+    if isinstance(value, float) and not value.is_integer():
+        return Cell(repr(value), "number")
+    if abs(value) >= _EXACT:
+        return Cell(f"{value:.6E}", "number")
+    text, pattern = str(int(value)), str(cell.number_format or "")
+    return Cell(text.zfill(len(pattern)) if _ZEROS.fullmatch(pattern) else text, "number")

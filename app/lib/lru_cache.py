@@ -1,0 +1,40 @@
+"""A mapping of limited size, which forgets what was not asked for lately."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class LruCache(Generic[Key, Value]):
+    """At most `size` values; those that are asked for again and again stay.
+
+    Half of them are new or were asked for since the last time that this half was full; then it becomes the older half,
+    and what was in that one is forgotten. So asking costs no bookkeeping. Threads may share it: at worst, something is
+    forgotten early.
+    """
+
+    __slots__ = ("_half", "_new", "_older")
+
+    def __init__(self, size: int) -> None:
+        self._half = max(1, size // 2)
+        self._new: dict[Key, Value] = {}
+        self._older: dict[Key, Value] = {}
+
+    def __len__(self) -> int:
+        return len(self._new | self._older)
+
+    def get(self, key: Key) -> Value | None:
+        """The value, or None."""
+        found = self._new.get(key)
+        if found is None and (found := self._older.get(key)) is not None:
+            self.keep(key, found)
+        return found
+
+    def keep(self, key: Key, value: Value) -> None:
+        """Remember a value, which must not be None."""
+        if len(self._new) >= self._half and key not in self._new:
+            self._older, self._new = self._new, {}
+        self._new[key] = value

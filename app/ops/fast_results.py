@@ -1,0 +1,189 @@
+"""Results of MariaDB, read with less work than PyMySQL's own way: a third of a short request's CPU went into it.
+
+For each statement the server describes every column: names, types, lengths. PyMySQL parses that anew each time. Here
+the bytes are compared with those of earlier results, and only what is new is parsed. Rows are read in one loop instead
+of four calls per value. What is read is the same (tests/ops/test_fast_results.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+from pymysql import converters, err
+from pymysql.connections import MySQLResult
+from pymysql.constants import CR
+from pymysql.protocol import MysqlPacket
+
+#: Descriptions of columns that are kept, and how many of them may begin alike.
+MAX_KEPT, MAX_ALIKE = 300, 16
+#: A packet of this size goes on in the next one.
+_CONTINUED = 0xFFFFFF
+#: First bytes of packets: an error, the end of what was listed.
+_ERROR, _END, _LONGEST_END = 0xFF, 0xFE, 8
+#: First bytes of values: null, and lengths of so many bytes.
+_NULL, _WIDTHS = 251, {252: 2, 253: 3, 254: 8}
+
+Reader = Callable[[bytes], Any]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What the server tells about the columns of a result, and how their values are read."""
+
+    told: bytes
+    fields: list[Any]
+    converters: list[Any]
+    description: tuple[Any, ...]
+    readers: list[Reader | None]
+
+
+#: (encoding, number of columns, first packet) -> results that begin so.
+_kept: dict[Any, tuple[_Columns, ...]] = {}
+
+
+class FastResult(MySQLResult):  # type: ignore[misc]
+    """The result of one statement."""
+
+    #: PyMySQL's own attributes.
+    connection: Any
+    converters: list[Any]
+    fields: list[Any]
+    description: Any
+    rows: Any
+
+    _readers: list[Reader | None]
+
+    def _get_descriptions(self) -> None:
+        """Read what the server tells about the columns."""
+        connection, seen = self.connection, _peek(self.connection)
+        first = seen[: 4 + int.from_bytes(seen[:3], "little")]
+        key = (connection.encoding, connection.use_unicode, self.field_count, first)
+        found = next((each for each in _kept.get(key, ()) if seen.startswith(each.told)), None)
+        if found is None:
+            super()._get_descriptions()
+            self._readers = [_reader(*each) for each in self.converters]
+            self._keep(key, seen)
+            return
+        connection._read_bytes(len(found.told))
+        connection._next_seq_id = (connection._next_seq_id + self.field_count) % 256
+        if not connection._read_packet().is_eof_packet():
+            raise err.InternalError("The description of the columns has no end.")
+        self.fields, self.converters, self.description = found.fields, found.converters, found.description
+        self._readers = found.readers
+
+    def _keep(self, key: Any, seen: bytes) -> None:
+        """Keep what was told, if all of it had been received."""
+        end = 0
+        for _ in range(self.field_count):
+            end += 4 + int.from_bytes(seen[end : end + 3], "little")
+        if end > len(seen):
+            return
+        if len(_kept) >= MAX_KEPT:
+            _kept.clear()
+        made = _Columns(seen[:end], self.fields, self.converters, self.description, self._readers)
+        _kept[key] = (*_kept.get(key, ())[1 - MAX_ALIKE :], made)
+
+    def _read_rowdata_packet(self) -> None:
+        """Read all rows."""
+        connection, readers, rows = self.connection, self._readers, []
+        while True:
+            data = _packet(connection)
+            if data[0] == _ERROR or (data[0] == _END and len(data) <= _LONGEST_END):
+                break
+            rows.append(_row(data, readers))
+        packet = MysqlPacket(data, connection.encoding)
+        packet.check_error()
+        self._check_packet_is_eof(packet)
+        self.connection = None
+        self.affected_rows, self.rows = len(rows), tuple(rows)
+
+
+def _peek(connection: Any) -> bytes:
+    """What was received and is not read yet, at least one byte. Raises OperationalError."""
+    try:
+        seen: bytes = connection._rfile.peek(1)
+    except OSError as error:
+        connection._force_close()
+        raise err.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to MySQL server ({error})") from error
+    return seen
+
+
+def _packet(connection: Any) -> bytes:
+    """The content of the next packet."""
+    parts: list[bytes] = []
+    while True:
+        header: bytes = connection._read_bytes(4)
+        if header[3] != connection._next_seq_id:
+            connection._force_close()
+            raise err.OperationalError(CR.CR_SERVER_LOST, "Lost connection to MySQL server: a packet is missing")
+        connection._next_seq_id = (header[3] + 1) % 256
+        size = int.from_bytes(header[:3], "little")
+        data: bytes = connection._read_bytes(size)
+        if size < _CONTINUED and not parts:
+            return data
+        parts.append(data)
+        if size < _CONTINUED:
+            return b"".join(parts)
+
+
+def _row(data: bytes, readers: list[Reader | None]) -> tuple[Any, ...]:
+    """The values of a packet: each behind its length."""
+    row: list[Any] = []
+    place = 0
+    for read in readers:
+        size = data[place]
+        place += 1
+        if size >= _NULL:
+            if size == _NULL:
+                row.append(None)
+                continue
+            width = _WIDTHS[size]
+            size = int.from_bytes(data[place : place + width], "little")
+            place += width
+        value = data[place : place + size]
+        place += size
+        row.append(value if read is None else read(value))
+    return tuple(row)
+
+
+# --- values
+
+
+def _datetime(value: bytes) -> Any:
+    try:
+        return datetime.fromisoformat(value.decode("ascii"))
+    except ValueError:
+        return converters.convert_datetime(value.decode("ascii"))  # such as 0000-00-00 00:00:00
+
+
+def _date(value: bytes) -> Any:
+    try:
+        return date.fromisoformat(value.decode("ascii"))
+    except ValueError:
+        return converters.convert_date(value.decode("ascii"))
+
+
+#: PyMySQL's converter of the text -> ours of the bytes.
+_QUICK: dict[Any, Reader] = {
+    int: int,
+    float: float,
+    converters.convert_datetime: _datetime,
+    converters.convert_date: _date,
+}
+
+
+def _reader(encoding: str | None, convert: Callable[[Any], Any] | None) -> Reader | None:
+    """What makes a column's value of its bytes; None = they are the value."""
+    if encoding == "ascii" and convert in _QUICK:
+        return _QUICK[convert]
+    if convert is None:
+        return None if encoding is None else bytes.decode if encoding == "utf8" else partial(str, encoding=encoding)
+    return partial(_converted, encoding, convert)
+
+
+def _converted(encoding: str | None, convert: Callable[[Any], Any], value: bytes) -> Any:
+    return convert(value if encoding is None else value.decode(encoding))

@@ -1,0 +1,71 @@
+"""The words of messages on SQLite: a table of FTS5 beside `message`, which triggers keep up to date.
+
+MariaDB has a full-text index of its own. The text stands in `message` only; the table holds its words. A migration that
+rebuilds `message` drops its triggers without a word, so they are put back after each step, see migrations/env.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+TABLE = "message_words"
+#: Letters, digits and the signs on letters, as in Hindi and Gujarati; é is found by e.
+_CREATE = f"""CREATE VIRTUAL TABLE {TABLE} USING fts5(body, content='message', content_rowid='id',
+  tokenize="unicode61 remove_diacritics 2 categories 'L* N* Co M*'")"""
+_ADD = f"INSERT INTO {TABLE}(rowid, body) VALUES (new.id, new.body);"  # noqa: S608  # no value
+_DROP = f"INSERT INTO {TABLE}({TABLE}, rowid, body) VALUES ('delete', old.id, old.body);"  # noqa: S608  # no value
+TRIGGERS = {
+    f"{TABLE}_insert": f"AFTER INSERT ON message BEGIN {_ADD} END",
+    f"{TABLE}_delete": f"AFTER DELETE ON message BEGIN {_DROP} END",
+    f"{TABLE}_update": f"AFTER UPDATE OF body ON message BEGIN {_DROP} {_ADD} END",
+}
+
+
+def create(connection: Connection) -> None:
+    """Make the table with the words of all messages, and its triggers. Nothing to do on MariaDB."""
+    if connection.dialect.name == "sqlite" and not exists(connection):
+        connection.exec_driver_sql(_CREATE)
+        connection.exec_driver_sql(f"INSERT INTO {TABLE}({TABLE}) VALUES ('rebuild')")  # noqa: S608  # no value
+        ensure(connection)
+
+
+def remove(connection: Connection) -> None:
+    """Remove table and triggers."""
+    if connection.dialect.name == "sqlite":
+        for name in TRIGGERS:
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {TABLE}")
+
+
+def ensure(connection: Connection) -> None:
+    """Put back triggers that are missing; after a rebuild of `message`, the words are read again."""
+    if connection.dialect.name != "sqlite" or not exists(connection):
+        return
+    query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'message'"
+    there = set(connection.exec_driver_sql(query).scalars())
+    for name, what in TRIGGERS.items():
+        if name not in there:
+            connection.exec_driver_sql(f"CREATE TRIGGER {name} {what}")
+
+
+def exists(connection: Connection) -> bool:
+    """Whether there is such a table."""
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.exec_driver_sql(query, (TABLE,)).scalar() is not None
+
+
+def is_ours(name: str | None) -> bool:
+    """Whether a table is this one, or one of those that FTS5 keeps beside it."""
+    return name is not None and (name == TABLE or name.startswith(f"{TABLE}_"))
+
+
+def include_object(_object: Any, name: str | None, kind: str, is_reflected: bool, other: Any) -> bool:
+    """For Alembic: SQLite has no index of words that it could miss."""
+    return not (kind == "index" and name == "ix_message_words" and not is_reflected and other is None)
+
+
+def include_name(name: str | None, kind: str, _parents: Any) -> bool:
+    """For Alembic: what it compares with the models."""
+    return not (kind == "table" and is_ours(name))

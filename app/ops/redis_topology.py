@@ -1,0 +1,147 @@
+"""A Redis that is several servers: behind Sentinels, or a Cluster. Each new connection is made to the present master.
+
+The CRM uses a Cluster for its fail-over, not for its size: all keys have one hash tag (app.ops.TAG), so all are on one
+master, and so are scripts and transactions over several of them. When the master changes, connections to the former one
+break or are refused by it; whoever used one meets the error that a lost connection has, and the next one finds the new
+master.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from redis.connection import Connection
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+
+from app.lib import deadline
+from app.ops import TAG
+from app.ops.redis_tls import OverTls
+from server_urls import Address, RedisHouse
+
+#: The slot of all keys.
+SLOT = int(key_slot(TAG.encode()))
+#: A server that is asked where the master is gets so long at least, however little time there is.
+LEAST_SECONDS = 0.05
+#: Most nodes of a Cluster that are remembered beside those of the URL.
+MAX_NODES = 64
+#: How a server refuses that is not, or no longer, the master of our keys, or that may not write alone.
+_ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "LOADING", "READONLY")
+
+
+class MasterFinder:
+    """Finds the present master. One for each client; safe for threads."""
+
+    def __init__(self, house: RedisHouse, seconds: float, options: dict[str, Any]) -> None:
+        """`options`: of a connection to those that are asked; `seconds` for all of them together."""
+        self.house, self._seconds, self._options = house, seconds, options
+        #: The one that answered last comes first.
+        self._asked: list[Address] = list(house.addresses)
+        self._lock = threading.Lock()
+
+    def master(self) -> Address:
+        """host and port of the master. Raises redis' ConnectionError when nobody says where it is."""
+        with self._lock:
+            asked = list(self._asked)
+        each = max(LEAST_SECONDS, self._seconds / len(asked))
+        end = time.monotonic() + max(self._seconds, LEAST_SECONDS * len(self.house.addresses))
+        for address in asked:
+            with suppress(RedisError, OSError, ValueError, TypeError, AttributeError):
+                found = self._ask(address, each)
+                if found is not None:
+                    return found
+            self._move_back(address)
+            if time.monotonic() > end:
+                break
+        raise NoConnection("nobody says which Redis is the master")
+
+    def _ask(self, address: Address, seconds: float) -> Address | None:
+        kind: Any = _AskedOverTls if self.house.is_tls else _DiscoveryConnection
+        limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+        connection = kind(host=address[0], port=address[1], **limits, **self._options)
+        try:
+            connection.connect()
+            if self.house.kind == "sentinel":
+                connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.house.name)
+                return _pair(connection.read_response(), address)
+            connection.send_command("CLUSTER", "SLOTS")
+            return self._owner(connection.read_response(), address)
+        finally:
+            connection.disconnect()
+
+    def _owner(self, ranges: Sequence[Any], asked: Address) -> Address | None:
+        """The master of our slot in the answer to CLUSTER SLOTS: [first, last, master, replica …] of each range."""
+        nodes = [pair for each in ranges for node in each[2:] if (pair := _pair(node, asked)) is not None]
+        with self._lock:
+            known = set(self._asked)
+            room = len(self.house.addresses) + MAX_NODES - len(known)
+            self._asked += list(dict.fromkeys(node for node in nodes if node not in known))[: max(0, room)]
+        owners = (_pair(each[2], asked) for each in ranges if int(each[0]) <= SLOT <= int(each[1]))
+        return next(owners, None)
+
+    def _move_back(self, address: Address) -> None:
+        with self._lock:
+            if address in self._asked:
+                self._asked.remove(address)
+                self._asked.append(address)
+
+
+def _pair(raw: Any, asked: Address) -> Address | None:
+    """(host, port) of [host, port, …]; a node that doesn't know its own address is the one that was asked."""
+    if not raw:
+        return None
+    host = raw[0].decode() if isinstance(raw[0], bytes) else str(raw[0] or "")
+    return host or asked[0], int(raw[1])
+
+
+class _DiscoveryConnection(Connection):
+    """To a Sentinel or node, within its time."""
+
+    def _connect(self) -> Any:
+        seconds = float(self.socket_timeout or LEAST_SECONDS)
+        made = deadline.connect(self.host, self.port, seconds)
+        made.limit, made.max_bytes = lambda: seconds, 1024 * 1024
+        made.settimeout(seconds)
+        return made
+
+
+class _AskedOverTls(OverTls, _DiscoveryConnection):
+    """The same over TLS."""
+
+
+class FollowsMaster:
+    """Put before a class of connections: connects to the present master, and is lost when that changes."""
+
+    host: str
+    port: int
+
+    def __init__(self, *, finder: MasterFinder, **options: Any) -> None:
+        self._finder = finder
+        super().__init__(**options)
+
+    def _connect(self) -> Any:
+        self.host, self.port = self._finder.master()
+        return super()._connect()  # type: ignore[misc]
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Sign in, then see that this is a master: a Sentinel's word can be older than what has happened since."""
+        super().on_connect_check_health(check_health)  # type: ignore[misc]
+        if self._finder.house.kind == "sentinel":
+            self.send_command("ROLE", check_health=False)  # type: ignore[attr-defined]
+            if self.read_response()[0] not in (b"master", "master"):
+                raise NoConnection("Redis is changing its master")
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """A refusal by a server that is not the master is the loss of the connection."""
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        except ResponseError as error:
+            if isinstance(error, ReadOnlyError) or str(error).split(" ")[0] in _ELSEWHERE:
+                self.disconnect()  # type: ignore[attr-defined]
+                raise NoConnection("Redis has another master now") from error
+            raise

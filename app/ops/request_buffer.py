@@ -1,0 +1,232 @@
+"""Intake of the HTTP server: finds the end of a request in the bytes that arrive, and keeps them until all are there.
+
+Only a request that has arrived completely takes a thread, so clients that send slowly, or not at all, keep nobody
+waiting. Nothing here blocks. The framing only decides *when* a request is complete; gunicorn's parser, which then reads
+the same bytes, says what it means and refuses whatever is malformed.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+#: From the first byte of a request to its last.
+REQUEST_SECONDS = 15.0
+#: And for each so many bytes of a body that says how long it is, a second more: a slow telephone sends as fast.
+SLOWEST_BYTES = 100_000
+#: How long a client may take to read a response.
+RESPONSE_SECONDS = 60.0
+#: The longest request line and headers.
+MAX_HEAD_BYTES = 65_536
+#: The longest line that gives the size of a chunk, and the longest line of a trailer.
+MAX_CHUNK_LINE_BYTES = 4096
+#: Of a request, this much is kept in memory, the rest in a temporary file.
+MEMORY_BYTES = 65_536
+_COPY_BYTES = 65_536
+
+_HEAD_END = b"\r\n\r\n"
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """The longest bodies that the application takes, in bytes."""
+
+    most: int
+    #: Of requests to paths that begin like this, and their longest body.
+    upload_paths: tuple[bytes, ...] = ()
+    most_of_upload: int = 0
+
+    def of(self, target: bytes) -> int:
+        """The limit of a request line's target."""
+        return self.most_of_upload if target.startswith(self.upload_paths) else self.most
+
+
+class RequestBuffer:
+    """One request as it arrives. `feed` it until `is_complete`, or until `refusal` names a status."""
+
+    def __init__(self, limits: BodyLimits) -> None:
+        self.limits = limits
+        #: In bytes; known better when the target is.
+        self.max_body = limits.most
+        self.is_complete = self.is_too_large = self.is_upgrade = self.wants_continue = False
+        #: The status with which the server refuses the request itself; 0 = none.
+        self.refusal = 0
+        #: The target of the request line, such as b"/leads/?page=2"; b"" until the headers are complete.
+        self.target = b""
+        self._head = bytearray()
+        self._has_head = False
+        self._kept: IO[bytes] = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # `close` closes it
+        #: Bytes of the body that are still to come, where Content-Length says so.
+        self._left = 0
+        self._chunks: _Chunks | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the request may take to arrive, from its first byte: a long body is given the time it needs."""
+        return REQUEST_SECONDS + (self._left / SLOWEST_BYTES if not self.is_complete else 0)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a byte has arrived."""
+        return bool(self._head)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more bytes and return those that belong to the next request. Raises OSError if they can't be kept."""
+        if self._has_head:
+            return self._feed_body(data)
+        looked_at = max(0, len(self._head) - 3)
+        self._head += data
+        end = self._head.find(_HEAD_END, looked_at)
+        if 0 <= end <= MAX_HEAD_BYTES:
+            surplus = bytes(self._head[end + 4 :])
+            del self._head[end + 4 :]
+            self._begin_body()
+            return self._feed_body(surplus)
+        if end > 0 or len(self._head) > MAX_HEAD_BYTES:
+            self.refusal = 431 if b"\r\n" in self._head[:MAX_HEAD_BYTES] else 414
+        return b""
+
+    def taken(self) -> IO[bytes]:
+        """The bytes of the complete request, from the first."""
+        self._kept.seek(0)
+        return self._kept
+
+    def close(self) -> None:
+        """Forget the bytes."""
+        self._kept.close()
+
+    def _begin_body(self) -> None:
+        """The headers are complete: keep them, and find out how the body ends."""
+        self._has_head = True
+        self._kept.write(self._head)
+        line, *fields = bytes(self._head).split(b"\r\n")
+        self.target = line.split(b" ")[1] if b" " in line else b""
+        self.max_body = self.limits.of(self.target)
+        pairs = (field.partition(b":") for field in fields)
+        headers = {name.strip().lower(): value.strip().lower() for name, _colon, value in pairs}
+        self.is_upgrade = headers.get(b"upgrade") == b"websocket"
+        self.wants_continue = headers.get(b"expect") == b"100-continue"
+        if b"chunked" in headers.get(b"transfer-encoding", b""):
+            self._chunks = _Chunks()
+        elif (length := headers.get(b"content-length", b"0")).isdigit():
+            self._left = int(length[:18])
+        self.is_too_large = self._left > self.max_body
+        self.is_complete = self.is_too_large or (self._chunks is None and self._left == 0)
+
+    def _feed_body(self, data: bytes) -> bytes:
+        if self.is_complete or not data:
+            return data
+        end = self._end_in(data)
+        self._kept.write(data if end < 0 else data[:end])
+        return b"" if end < 0 else data[end:]
+
+    def _end_in(self, data: bytes) -> int:
+        """Where in these bytes the body ends; -1 when it goes on."""
+        if self._chunks is None:
+            end = self._left if self._left <= len(data) else -1
+            self._left -= len(data)
+            self.is_complete = end >= 0
+            return end
+        end = self._chunks.find_end(data)
+        self.is_too_large = self._chunks.body_bytes > self.max_body or self._chunks.bytes > 2 * self.max_body
+        self.is_complete = end >= 0 or self._chunks.is_malformed or self.is_too_large
+        return end
+
+
+class _Chunks:
+    """Finds the end of a chunked body."""
+
+    def __init__(self) -> None:
+        #: Bytes of the body, and of the body with all that frames it.
+        self.body_bytes = self.bytes = 0
+        #: Not chunked at all: the parser will refuse it.
+        self.is_malformed = False
+        #: Bytes of the chunk that are to come, with its line end.
+        self._left = 0
+        self._line = b""
+        self._in_trailer = False
+
+    def find_end(self, data: bytes) -> int:
+        """Where in these bytes the body ends; -1 when it goes on."""
+        self.bytes += len(data)
+        at = 0
+        while at < len(data) and not self.is_malformed:
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left, at = self._left - step, at + step
+                continue
+            newline = data.find(b"\n", at)
+            line = self._line + (data[at:] if newline < 0 else data[at:newline])
+            self.is_malformed = len(line) > MAX_CHUNK_LINE_BYTES
+            if newline < 0:
+                self._line = line
+                return -1
+            self._line, at = b"", newline + 1
+            if self._is_last(line.strip()):
+                return at
+        return -1
+
+    def _is_last(self, line: bytes) -> bool:
+        """Take a line between two chunks; True for the empty line after the last one."""
+        if self._in_trailer:
+            return not line
+        size = line.partition(b";")[0].strip()
+        if not _CHUNK_SIZE.fullmatch(size):
+            self.is_malformed = True
+            return False
+        length = int(size, 16)
+        self._in_trailer, self._left = length == 0, length + 2 if length else 0
+        self.body_bytes += length
+        return False
+
+
+class ClientSocket(socket.socket):
+    """A client's connection as gunicorn sees it: reads what the intake has kept, and does not wait for slow readers.
+
+    A WebSocket reads and sends on the connection itself.
+    """
+
+    #: Whether the request's body is longer than the application takes; then only its beginning was kept.
+    is_too_large = False
+    _taken: IO[bytes] | None = None
+    _is_upgrade = False
+    _send_by = 0.0
+
+    def begin(self, intake: RequestBuffer) -> None:
+        """Let the parser read this request."""
+        self._taken, self._is_upgrade, self._send_by = intake.taken(), intake.is_upgrade, 0.0
+        self.is_too_large = intake.is_too_large
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """The next bytes of the request; b"" at its end, so that no thread ever waits for a client to send."""
+        data = self._taken.read(size) if self._taken is not None and not self._taken.closed else b""
+        if data or not self._is_upgrade:
+            return data
+        return super().recv(size, flags)
+
+    def receive(self, size: int) -> bytes:
+        """What has arrived from the client; b"" when it has closed. Raises BlockingIOError when there is nothing."""
+        return super().recv(size)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all of it. Raises BrokenPipeError when the client reads the response too slowly."""
+        self._send_by = self._send_by or time.monotonic() + RESPONSE_SECONDS
+        self.settimeout(max(0.01, self._send_by - time.monotonic()))
+        try:
+            super().sendall(data, flags)
+        except TimeoutError:
+            raise BrokenPipeError("the client does not read its response") from None
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a file. The kernel's own call would wait for each piece anew, without end."""
+        file.seek(offset)
+        sent = 0
+        while data := file.read(_COPY_BYTES if count is None else min(_COPY_BYTES, count - sent)):
+            self.sendall(data)
+            sent += len(data)
+        return sent

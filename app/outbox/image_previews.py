@@ -1,0 +1,88 @@
+"""Previews of pictures: small, and made anew from the pixels, so that nothing gets into them but what is seen."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from app.ops.file_store import FileStore
+
+#: Edges of a preview, in pixels, and its quality as a JPEG.
+EDGE, QUALITY = 640, 80
+#: Edges of the picture of a person, in pixels.
+FACE = 192
+#: A picture with more pixels is not unpacked: 4 bytes each.
+MAX_PIXELS = 40_000_000
+#: A JPEG is unpacked at an eighth of its size where that is enough, so it may have more.
+MAX_JPEG_PIXELS = 200_000_000
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
+
+log = logging.getLogger("crm.files")
+#: One at a time in each process: unpacking takes memory.
+_turn = threading.Lock()
+
+
+def preview_of(store: FileStore, digest: str) -> str | None:
+    """Store a preview of a picture and return its digest; None for one that can't be shown small. Raises OSError."""
+    with store.open(digest) as file, _turn:
+        content = shrink(file)
+    return store.put(content).digest if content is not None else None
+
+
+def thumbnail(file: BinaryIO) -> bytes | None:
+    """As `shrink`, one at a time in each process: for uploads."""
+    with _turn:
+        return _made(file)
+
+
+def square(file: BinaryIO) -> bytes | None:
+    """The middle of the picture as a small square JPEG, for avatars; None as in `shrink`."""
+    with _turn:
+        return _made(file, is_square=True)
+
+
+def shrink(file: BinaryIO) -> bytes | None:
+    """The picture as a small JPEG; None when it is damaged, or too large to be unpacked."""
+    return _made(file)
+
+
+def opened(file: BinaryIO, edges: tuple[int, int]) -> Any:
+    """The picture, upright and no larger than this, with its see-through parts; None as in `shrink`."""
+    with _turn:
+        return _unpacked(file, edges)
+
+
+def _made(file: BinaryIO, is_square: bool = False) -> bytes | None:
+    upright = _unpacked(file, (EDGE, EDGE))
+    if upright is None:
+        return None
+    from PIL import Image, ImageOps
+
+    if is_square:
+        upright = ImageOps.fit(upright, (FACE, FACE))
+    paper = Image.new("RGB", upright.size, "white")
+    paper.paste(upright, mask=upright)
+    made = BytesIO()
+    paper.save(made, "JPEG", quality=QUALITY, optimize=True)
+    return made.getvalue()
+
+
+def _unpacked(file: BinaryIO, edges: tuple[int, int]) -> Any:
+    from PIL import Image, ImageOps  # loaded where the first picture is made small: 10 MB
+
+    Image.MAX_IMAGE_PIXELS = None  # ours are checked below, before anything is unpacked
+    try:
+        with Image.open(file, formats=_FORMATS) as picture:
+            pixels = picture.width * picture.height
+            if pixels > (MAX_JPEG_PIXELS if picture.format == "JPEG" else MAX_PIXELS):
+                return None
+            picture.draft("RGB", edges)
+            if picture.width * picture.height > MAX_PIXELS:
+                return None
+            picture.thumbnail(edges)
+            return ImageOps.exif_transpose(picture).convert("RGBA")
+    except Exception as error:  # noqa: BLE001  # whatever a damaged file makes the library raise
+        log.info("a picture has no preview (%s)", type(error).__name__)
+        return None

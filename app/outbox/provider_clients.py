@@ -1,0 +1,109 @@
+"""The clients of the accounts of this process: made from an account's settings, and made anew when it changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.console_provider import ConsoleProvider
+from app.channels.provider import Provider, ProviderKind
+from app.channels.registry import KINDS
+from app.domain import channel_accounts
+from app.domain.channel_accounts import ChannelAccount
+from app.lib.vault import Vault, VaultError
+from app.outbox.engine import DeliveryResult, NotSent
+
+#: Where providers report to, and which accounts exist, is part of the hook's address.
+HOOK_PATH = "/hooks/{channel}/{token}"
+#: Numbers and addresses in what a provider says.
+_PERSONAL = re.compile(r"(?<!\d)\+?\d(?:[ ()-]?\d){6,40}|(?<![^\s@<>\"'])[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
+
+
+class NoProvider(Exception):
+    """The account can't be used; the text is a sentence that says why."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    version: int
+    provider: Provider
+
+
+def kind_of(account: ChannelAccount) -> ProviderKind:
+    """The kind of an account. Raises NoProvider when this version has none of this name."""
+    kind = KINDS.get(account.kind)
+    if kind is None:
+        raise NoProvider("This version of the CRM doesn't know this kind of account.")
+    return kind
+
+
+def provider_of(account: ChannelAccount) -> Provider:
+    """The client of an account. Raises NoProvider."""
+    made: dict[int, _Made] = current_app.extensions.setdefault("crm_providers", {})
+    found = made.get(account.id)
+    if found is None or found.version != account.version:
+        found = made[account.id] = _Made(account.version, make_client(kind_of(account), _values(account)))
+        if isinstance(found.provider, ConsoleProvider):
+            found.provider.open_file = current_app.extensions["crm_files"].open
+    return found.provider
+
+
+def make_client(kind: ProviderKind, values: Mapping[str, str]) -> Provider:
+    """A client from settings. Raises NoProvider."""
+    url = current_app.config["CRM"].provider_urls.get(kind.name)
+    try:
+        return kind.make(dict(values) | ({"base_url": url} if url else {}))
+    except ValueError as wrong:
+        raise NoProvider(str(wrong)) from wrong
+
+
+def _values(account: ChannelAccount) -> dict[str, str]:
+    try:
+        return channel_accounts.values_of(account, _vault())
+    except VaultError as error:
+        raise NoProvider("The secrets of this account can't be read. Please enter them again.") from error
+
+
+def client_of(session: Session, account_id: int | None, gone: str) -> Provider:
+    """The client of an account. Raises NotSent for good: it no longer exists, or can't be used."""
+    account = session.get(ChannelAccount, account_id) if account_id else None
+    try:
+        if account is None:
+            raise NoProvider(gone)
+        return provider_of(account)
+    except NoProvider as error:
+        raise NotSent(DeliveryResult("failed", str(error), was_attempted=False)) from error
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, whatever goes wrong counts as not done, for repeating it changes nothing; without people's numbers."""
+    try:
+        yield
+    except DeliveryUnknown as error:
+        raise ChannelError(impersonal(error)) from error
+    except ChannelError as error:
+        raise ChannelError(impersonal(error), permanent=error.permanent) from error
+
+
+def hook_url(account: ChannelAccount, channel: str) -> str:
+    """The public address at which the provider reports what happens on a channel."""
+    token = channel_accounts.token_of(account, _vault())
+    return str(current_app.config["CRM"].public_url) + HOOK_PATH.format(channel=channel, token=token)
+
+
+def _vault() -> Vault:
+    vault: Vault = current_app.extensions["vault"]
+    return vault
+
+
+def impersonal(sentence: Any) -> str:
+    """What a provider says, without the numbers and addresses of people, at most 300 characters."""
+    return _PERSONAL.sub("…", str(sentence)[:2000])[:300]

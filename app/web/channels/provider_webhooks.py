@@ -1,0 +1,104 @@
+"""The door at which providers report: /hooks/<channel>/<account token>. Checked, kept and answered at once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+
+from flask import Blueprint, Flask, Response, current_app, request
+
+from app import access
+from app.channels.provider import BadSignature, Inbound
+from app.domain import channel_accounts
+from app.extensions import db
+from app.models import ChannelAccount
+from app.ops.rate_counter import Rate, RateCounter
+from app.outbox import inbound_work, provider_clients
+from app.outbox.provider_clients import NoProvider
+from app.web.security.sessions import own_transaction
+
+#: The largest request, in bytes: Meta's batches have up to 3 MB.
+MAX_BYTES = 3 * 1024 * 1024
+#: Requests of one account, and refused ones of one address.
+PER_ACCOUNT, REFUSALS = Rate(6000, 60), Rate(60, 60)
+#: Tokens are shorter.
+MAX_TOKEN = 100
+
+log = logging.getLogger("crm.hooks")
+hooks = Blueprint("hooks", __name__)
+
+
+def install(app: Flask) -> None:
+    """Register the door."""
+    app.register_blueprint(hooks)
+
+
+@hooks.route("/hooks/<channel>/<token>", methods=["GET", "POST"], strict_slashes=False)
+def receive(channel: str, token: str) -> Response:
+    """Keep a request that is from the provider. Nothing in a refusal says why, or what exists."""
+    if _count(f"hook-refused {request.remote_addr}", REFUSALS, 0):
+        return _answer(429)
+    account = _account(token) if len(token) <= MAX_TOKEN else None
+    if account is None or channel not in account.channels:
+        return _refused(404)
+    if _count(f"hook {account.id}", PER_ACCOUNT):
+        return _answer(429)
+    if (request.content_length or 0) > MAX_BYTES:
+        return _answer(413)
+    given = _given()
+    return _answer(413) if len(given.body) > MAX_BYTES else _take(account, given)
+
+
+def _account(token: str) -> ChannelAccount | None:
+    with access.as_system(db.session()) as session:
+        return channel_accounts.find_by_token(session, token)
+
+
+def _given() -> Inbound:
+    """The request as the provider knows it: its address is the public one, whatever proxies make of it."""
+    body = request.get_data(cache=True)
+    query = request.query_string.decode("latin-1")
+    url = current_app.config["CRM"].public_url + request.path + (f"?{query}" if query else "")
+    return Inbound(
+        request.method,
+        url,
+        dict(request.headers.items()),
+        body,
+        dict(request.args.lists()),
+        dict(request.form.lists()),
+    )
+
+
+def _take(account: ChannelAccount, given: Inbound) -> Response:
+    try:
+        provider = provider_clients.provider_of(account)
+        provider.verify(given)
+    except NoProvider:
+        log.error("account %s can't be used, so what its provider reports isn't taken", account.id)
+        return _answer(503)
+    except BadSignature:
+        log.warning("a request at the hook of account %s has a wrong signature", account.id)
+        return _refused(403)
+    except Exception:
+        log.exception("a request at the hook of account %s could not be checked", account.id)
+        return _refused(403)
+    with own_transaction() as session:
+        inbound_work.store(session, account, given, datetime.now(UTC))
+    status, kind, body = inbound_work.answer_of(provider, given)
+    return Response(body, status, content_type=kind)
+
+
+def _refused(status: int) -> Response:
+    _count(f"hook-refused {request.remote_addr}", REFUSALS)
+    return _answer(status)
+
+
+def _answer(status: int) -> Response:
+    return Response("", status, content_type="text/plain; charset=utf-8")
+
+
+def _count(name: str, rate: Rate, by: int = 1) -> bool:
+    """Count, and say whether that is too many."""
+    counter: RateCounter = current_app.extensions["crm_channel_rates"]
+    return counter.add(name, rate, time.time(), by).is_exceeded

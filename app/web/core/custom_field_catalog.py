@@ -1,0 +1,74 @@
+"""The custom fields as of a request: each process reads them again when the version of access changes.
+
+That version is read with the signed-in user, so a field that an admin adds is there in the next request of every server
+that sees the admin's commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from flask import g, has_app_context
+from flask.globals import _cv_app
+
+from app.domain.custom_fields import Definition
+
+
+@dataclass(eq=False)
+class Catalog:
+    """All custom fields, in their order; and the tables of columns that were compiled with them."""
+
+    fields: tuple[Definition, ...] = ()
+    #: View class -> its RecordTable with these fields.
+    tables: dict[Any, Any] = field(default_factory=dict)
+
+    @cached_property
+    def _by_table(self) -> dict[str, tuple[Definition, ...]]:
+        found: dict[str, tuple[Definition, ...]] = {}
+        for each in self.fields:
+            if not each.is_removed:
+                found[each.table] = (*found.get(each.table, ()), each)
+        return found
+
+    @cached_property
+    def _by_name(self) -> dict[str, Definition]:
+        return {f"{each.table}.{each.name}": each for each in self.fields}
+
+    def of(self, table: str) -> tuple[Definition, ...]:
+        """The fields of this table that are in use."""
+        return self._by_table.get(table, ())
+
+    def named(self, name: str) -> Definition | None:
+        """The field of “leads.x_risk”, a removed one too."""
+        return self._by_name.get(name)
+
+    @cached_property
+    def restricted(self) -> tuple[Definition, ...]:
+        """The fields for which the role matrix says who sees them."""
+        return tuple(each for each in self.fields if each.is_restricted and not each.is_removed)
+
+
+_NONE = Catalog()
+
+
+def use(catalog: Catalog) -> None:
+    """Take these fields for the rest of this request or piece of work."""
+    if has_app_context():
+        g.custom_catalog = catalog
+
+
+def current() -> Catalog:
+    """The fields of this request; none before it is known who asks."""
+    context = _cv_app.get(None)
+    if context is None:
+        return _NONE
+    held = vars(context.g)  # a proxy would be asked four times, and this is asked for each table of columns
+    found: Catalog | None = held.get("custom_catalog")
+    if found is None and held.get("person") is not None:
+        from app.web.core.fab_access import current_viewer
+
+        current_viewer()  # loads them
+        found = held.get("custom_catalog")
+    return _NONE if found is None else found

@@ -1,0 +1,282 @@
+"""Connects FAB to the access rules: the current viewer, refusals as JSON, and permissions by module."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import orjson
+from flask import Response, current_app, g, redirect, request, url_for
+from flask_babel import gettext as _
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
+
+from app import access
+from app.domain import permissions
+from app.domain.base import Conflict, NotFound, RuleBroken
+from app.domain.merges import MergedAway
+from app.domain.session_context import session_context
+from app.extensions import db
+from app.ops.database import WRITES
+from app.ops.database_errors import ONLY_WRITES, Cause, cause_of
+from app.web.core import unique_errors
+from app.web.core.fields import Viewer
+from app.web.core.languages import translate_text
+from app.web.core.lookups import load_lookups
+
+#: MariaDB error number of a violated CHECK constraint, which PyMySQL does not count among the integrity errors.
+_CHECK = 4025
+
+
+def current_person() -> access.Person:
+    """The signed-in person. Raises Denied if nobody is signed in."""
+    person = getattr(g, "person", None)
+    if person is None:
+        raise access.Denied(_("Please sign in first."))
+    return person
+
+
+def request_time() -> datetime:
+    """The time of this request, UTC; the same throughout the request."""
+    if "now" not in g:
+        g.now = datetime.now(UTC)
+    return g.now
+
+
+def zone() -> ZoneInfo:
+    """The signed-in person's time zone, else the office's."""
+    person = g.get("person")
+    return ZoneInfo((person and person.time_zone) or current_app.config["CRM"].time_zone)
+
+
+def current_viewer() -> Viewer:
+    """The viewer of this request: the person, their zone, the lookups and the moment."""
+    made: Viewer | None = g.get("viewer")
+    if made is None:
+        person = current_person()
+        lookups = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
+        context = session_context(db.session())
+        own = zone()
+        context.notice_choices, context.zone = lookups.choices, own
+        made = g.viewer = Viewer(person, lookups, own, request_time())
+    return made
+
+
+def json_answer(code: int, body: Any, **headers: str) -> Response:
+    """A JSON answer, written by orjson."""
+    return Response(orjson.dumps(body, default=str), code, headers, mimetype="application/json")
+
+
+def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
+    """(status, message, errors by field) of a refusal; re-raises any other exception.
+
+    Also re-raises when the database can't even be read: no form could be shown again.
+    """
+    cause = cause_of(broken)
+    if cause in ONLY_WRITES:
+        WRITES.set(False)  # only reading follows, which SQLite does without its write lock
+        return 503, database_sentence(cause), {}
+    if cause is not None:
+        raise broken
+    if isinstance(broken, RuleBroken):
+        errors = {name: [translate_text(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
+        return _status_of(broken), translate_text(broken.message), errors
+    if isinstance(broken, StaleDataError):
+        text = _("Someone else changed this record. Review the change, then save again.")
+        return 409, text, {}
+    if isinstance(broken, IntegrityError) and str(broken.statement).startswith("DELETE"):
+        text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
+        return 422, text, {}
+    if isinstance(broken, IntegrityError) and not _is_check(broken):
+        return unique_errors.refusal_of(broken)
+    if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken) or _is_check(broken):
+        return 422, _("One of the values can't be stored. Please check what you entered."), {}
+    raise broken
+
+
+def refusal_of_one(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
+    """The refusal of one of many records; re-raises when the others would fail, too, each after a wait."""
+    if cause_of(broken) not in (None, Cause.COLLIDED):
+        raise broken
+    return refusal(broken)
+
+
+def database_sentence(cause: Cause) -> str:
+    """What people are told when the database itself is in trouble: what is wrong, and what to do."""
+    return {
+        Cause.AWAY: _("The database isn't responding. Your changes may not have been saved. Please try again soon."),
+        Cause.CROWDED: _("Too many people are using the CRM at this moment. Nothing was saved. Please try again soon."),
+        Cause.LOCKED: _("Another save is taking long. Nothing was saved. Please try again in a moment."),
+        Cause.COLLIDED: _("Someone else was saving this record at the same moment. Please try again."),
+        Cause.FULL: _("The server's disk is full, so nothing was saved. Please tell your administrator."),
+        Cause.READ_ONLY: _("The database takes no changes now, so nothing was saved. Please try again later."),
+        Cause.DAMAGED: _("The database can't read its files. Please tell your administrator."),
+        Cause.CLOSED: _("The database doesn't let the CRM in. Please tell your administrator."),
+    }[cause]
+
+
+def _is_check(broken: BaseException) -> bool:
+    """Whether a CHECK constraint of the table was violated: an integrity error on SQLite only."""
+    if isinstance(broken, IntegrityError):
+        return "CHECK constraint failed" in str(broken.orig)
+    return isinstance(broken, OperationalError) and getattr(broken.orig, "args", (0,))[0] == _CHECK
+
+
+def _is_unbindable(broken: BaseException) -> bool:
+    """Whether the database driver could not bind a value (lone surrogates, huge integers)."""
+    return isinstance(broken, StatementError) and isinstance(broken.orig, OverflowError | UnicodeError | ValueError)
+
+
+def _status_of(broken: RuleBroken) -> int:
+    for kind, status in ((Conflict, 409), (NotFound, 404), (access.Denied, 403)):
+        if isinstance(broken, kind):
+            return status
+    return int(getattr(broken, "http_status", 422))
+
+
+REFUSABLE = (
+    RuleBroken,
+    StaleDataError,
+    IntegrityError,
+    DataError,
+    OperationalError,
+    StatementError,
+    PoolTimeout,
+    OverflowError,
+    UnicodeError,
+)
+
+
+def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer a refusal as {"message": text, "errors": {field: [text]}} and roll back."""
+
+    @functools.wraps(function)
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(self, *args, **kwargs)
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, errors = refusal(broken)
+            if status == 422 and request.method == "GET":
+                status = 400  # an invalid query, not a record that breaks a rule
+            body: dict[str, Any] = {"message": sentence, "errors": errors}
+            if isinstance(broken, MergedAway):
+                body["merged_into"] = {"id": broken.kept_id, "number": broken.kept_number}
+            return json_answer(status, body)
+
+    return guarded
+
+
+def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For pages that every signed-in person may open; others are redirected to the login form and back."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if g.get("person") is None:
+            if wants_json():
+                return json_answer(401, {"message": _("Please sign in first."), "errors": {}})
+            return redirect(url_for("AuthDBView.login", next=request.full_path.rstrip("?")))
+        return function(*args, **kwargs)
+
+    return guarded
+
+
+class SentenceResponses:
+    """A REST view that answers FAB's own refusals in the same JSON shape as ours."""
+
+    def response_401(self, **_kwargs: Any) -> Response:
+        """The answer of FAB's `protect` to a key that it does not know."""
+        text = _("Please sign in. The token is missing, invalid, revoked or expired.")
+        return json_answer(401, {"message": text, "errors": {}})
+
+    def response_403(self, **_kwargs: Any) -> Response:
+        """The answer of FAB's `protect`."""
+        text = _("Your role doesn't allow this. Ask your manager if you need it.")
+        return json_answer(403, {"message": text, "errors": {}})
+
+
+class ModulePermissions:
+    """A view under the access rules: the role matrix decides who may use it, the session filter which rows they see."""
+
+    #: A module of the role matrix.
+    module = ""
+    #: FAB method -> verb of the matrix.
+    VERBS: dict[str, str] = {}
+
+    def __init__(self) -> None:
+        if self.module not in permissions.all_modules():
+            raise ValueError(f"{type(self).__name__} names no module of the matrix")
+        self.class_permission_name = self.module
+        self.method_permission_name = dict(self.VERBS)
+        # All verbs of the module: FAB deletes pairs that a view does not name.
+        self.base_permissions = ["can_" + verb for verb in permissions.VERBS]
+        super().__init__()
+
+    def refuse_unless_reached(self, row: Any, verb: str) -> None:
+        """Raise Denied when the person sees the row but may not do this to it."""
+        refuse_unreached(self.module, row, verb)
+
+
+def refuse_unreached(module: str, row: Any, verb: str) -> None:
+    """Raise Denied when the person sees the row of this module but may not do this to it."""
+    person = current_person()
+    person.refuse_unless(module, verb)
+    if not access.reaches_row(db.session(), person, row, verb):
+        raise access.Denied(_("You can see this record but not edit it. Ask its assignee or your manager."))
+
+
+def mark_of(shown: Any) -> str:
+    """A hash of what a page showed, to detect that it changed before the person saved."""
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def parse_integer(raw: Any, default: int, least: int, most: int) -> int:
+    """A whole number within bounds, from a query string. Raises RuleBroken."""
+    if raw is None or raw == "":
+        return default
+    try:
+        number = int(str(raw)[:12])
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise _no_number(raw, least, most)
+    return number
+
+
+def parse_json_integer(raw: Any, default: int, least: int, most: int) -> int:
+    """Like `whole`, from JSON, where strings are refused. Raises RuleBroken."""
+    if raw is None:
+        return default
+    if type(raw) is not int or not least <= raw <= most:
+        raise _no_number(raw, least, most)
+    return raw
+
+
+def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
+    shown = str(raw)[:20]
+    return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=most))
+
+
+#: Characters of a sentence that its header carries; encoded, a Hindi one has nine bytes.
+MAX_HEADER_SENTENCE = 250
+_PLAIN_IN_HEADER = " !\"'(),./:;=?@-"
+
+
+def sentence_header(sentence: str) -> dict[str, str]:
+    """The header from which a page's script (shell.js) shows the sentence of a refused fragment.
+
+    Percent-encoded UTF-8, because a header holds ASCII only: Hindi would be lost. Most English stays readable.
+    """
+    return {"X-Sentence": quote(sentence[:MAX_HEADER_SENTENCE], safe=_PLAIN_IN_HEADER)}
+
+
+def wants_json() -> bool:
+    """Whether the client expects JSON."""
+    return request.path.startswith("/api/") or request.accept_mimetypes.best == "application/json"

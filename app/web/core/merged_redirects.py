@@ -1,0 +1,66 @@
+"""Records that were merged into another one: their old address leads to it, for who sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app import access
+from app.domain import merges
+from app.domain.base import kind_of_number
+from app.domain.merges import MergedAway
+from app.domain.record_merge import RECORDS
+from app.extensions import db
+
+#: Table -> the kind in the numbers of its records.
+_KINDS = {"leads": "LEAD", "ticket": "TICKET", "customer": "CUST"}
+
+
+def is_number_of(record: Any, typed: str) -> bool:
+    """Whether the text is a whole number of such records, of which one may have been merged."""
+    table = getattr(record, "__tablename__", "")
+    return RECORDS.get(table) is record and kind_of_number(typed) == _KINDS[table]
+
+
+def surviving_id(record: Any, typed: str) -> int | None:
+    """The id of the record that the one of this whole number was merged into; None if it was not, or is no number."""
+    if not is_number_of(record, typed):
+        return None
+    session = db.session()
+    with access.as_system(session):
+        found = merges.follow(session, record.__tablename__, None, typed.upper()[:24])
+    return found.kept_id if found is not None else None
+
+
+def merged_numbers(record: Any, numbers: Iterable[str]) -> list[dict[str, Any]]:
+    """Of these numbers, those merged into a record that the person sees: {number, merged_into: {id, number}}."""
+    kept = {number: key for number in numbers if (key := surviving_id(record, number)) is not None}
+    if not kept:
+        return []
+    query = select(record.id, record.number).where(record.id.in_(set(kept.values())))
+    seen = dict(tuple(row) for row in db.session().execute(query))
+    return [
+        {"number": number.upper(), "merged_into": {"id": key, "number": seen[key]}}
+        for number, key in kept.items()
+        if key in seen
+    ]
+
+
+def refuse_merged(record: Any, key: int | None, number: str | None = None) -> None:
+    """Raise MergedAway if the record of this id or number was merged into one that the person sees."""
+    table = getattr(record, "__tablename__", "")
+    if table not in RECORDS or RECORDS[table] is not record or not (key or number):
+        return
+    session = db.session()
+    with access.as_system(session):
+        found = merges.follow(session, table, key, number)
+    if found is None:
+        return
+    kept = session.execute(select(record.number).where(record.id == found.kept_id)).scalar()
+    if kept is not None:
+        raise MergedAway(
+            _("%(number)s was merged into %(kept)s.", number=found.number, kept=kept), found.kept_id, str(kept)
+        )

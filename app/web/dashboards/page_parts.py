@@ -1,0 +1,175 @@
+"""What the pages of dashboards and boards have in common: tabs, filters, and their widgets, measured and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from app.domain import periods
+from app.extensions import db
+from app.web.core.fields import Viewer
+from app.web.dashboards import board_list, widget_data
+from app.web.dashboards import filters as url_filters
+from app.web.dashboards.board_list import sees_others
+from app.web.dashboards.filters import Filters
+from app.web.dashboards.rendering import Drawn, RenderContext, draw
+from app.web.dashboards.widgets import CATALOG, PAGES, Page
+from app.web.records.figure_filter import REACH, dates, person_label, scope_of
+
+BASE = "/dashboard/"
+#: The width of a page, in twelfths.
+FULL = 12
+PERIOD_LABELS = {
+    periods.TODAY: _l("Today"),
+    periods.WEEK: _l("7 days"),
+    periods.MONTH: _l("This month"),
+    periods.CUSTOM: _l("From – to"),
+}
+
+
+def may_open(page: Page, viewer: Viewer) -> bool:
+    """Whether the page has something to show to the viewer."""
+    if page.is_of_team and not sees_others(viewer.person):
+        return False
+    return not page.modules or any(viewer.person.may(module, "read") for module in page.modules)
+
+
+def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str, Any]:
+    """{cards, is_masked}: those of these widgets that the viewer may see, drawn in order."""
+    known = [name for name in names if name in CATALOG]
+    visible = widget_data.visible_widgets(CATALOG, known, viewer)
+    scope = replace(
+        scope_of(filters.period, viewer, filters.people),
+        leads=tuple((column, value) for _name, column, value in filters.leads),
+    )
+    found = widget_data.cached(db.session(), visible, scope, viewer)
+    canvas = RenderContext(found, filters, viewer)
+    hidden = [CATALOG[name] for name in known if name not in visible]
+    return {
+        "cards": [draw(name, widget, canvas) for name, widget in visible.items()],
+        "is_masked": any(widget_data.is_masked(each, viewer) for each in hidden),
+    }
+
+
+def standard_page(page: Page, filters: Filters, viewer: Viewer) -> dict[str, Any]:
+    """The context of a page of the product: numbers first, then what is larger."""
+    found = widgets(page.widgets, filters, viewer)
+    cards: list[Drawn] = found.pop("cards")
+    numbers = [each for each in cards if each["kind"] == "number"]
+    return {
+        "title": page.label,
+        "tabs": tabs(page.name, None, filters, viewer),
+        "numbers": numbers,
+        "columns": columns_of(len(numbers)),
+        "parts": filled([each for each in cards if each["kind"] != "number"]),
+        "may_arrange": board_list.may_arrange(viewer),
+        "new_url": f"{board_list.BASE}new?from={page.name}",
+        **found,
+        **filter_bar(page.name, filters, viewer),
+    }
+
+
+def columns_of(count: int) -> int:
+    """In how many columns so many numbers leave at most one place of the last row empty, if any does."""
+    return next((columns for columns in (5, 4) if -count % columns <= 1), 3)
+
+
+def filled(parts: list[Drawn]) -> list[Drawn]:
+    """The parts, the last one of each row as wide as the row has room."""
+    made: list[Drawn] = []
+    used = 0
+    for part in parts:
+        if used + part["size"] > FULL:
+            made[-1] = made[-1] | {"size": made[-1]["size"] + FULL - used}
+            used = 0
+        made.append(part)
+        used = (used + part["size"]) % FULL
+    if used:
+        made[-1] = made[-1] | {"size": made[-1]["size"] + FULL - used}
+    return made
+
+
+def board_page(board: Any, filters: Filters, viewer: Viewer) -> dict[str, Any]:
+    """The context of a board: its cards in order, as large as they were made."""
+    sizes = {name: size for name, size in board.layout}  # noqa: C416  # JSON has lists for pairs
+    found = widgets(list(sizes), filters, viewer)
+    cards: list[Drawn] = found.pop("cards")
+    return {
+        "title": board.label,
+        "tabs": tabs("", board.id, filters, viewer),
+        "cards": [card | {"size": sizes[card["name"]]} for card in cards],
+        "board": board,
+        "may_change": board_list.may_change(board, viewer),
+        **found,
+        **filter_bar(f"boards/{board.id}", filters, viewer),
+    }
+
+
+def tabs(page: str, board: int | None, filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
+    """The pages that the viewer may open, then their boards; period and people stay chosen."""
+    is_own = page == "mine" and filters.who == str(viewer.person.id)
+    who = "" if is_own else filters.who
+    shown = [
+        {"label": each.label, "url": filters.address(BASE + each.name, who=who), "active": each.name == page}
+        for each in PAGES
+        if may_open(each, viewer)
+    ]
+    return shown + board_list.tabs(board, filters, viewer)
+
+
+def _about(filters: Filters, viewer: Viewer) -> list[str]:
+    """Whose figures they are, and of which leads, in words."""
+    chosen = {name: value for name, _column, value in filters.leads}
+    labels = [
+        label
+        for name in chosen
+        for _value, label, column_value in url_filters.lead_choices(name, viewer)
+        if column_value == chosen[name]
+    ]
+    return [person_label(filters.who, viewer) if filters.who else _("Everybody"), *labels]
+
+
+def _lead_filters(filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
+    """{name, label, value, choices: [(value, label)]} of what the leads of a page can be chosen by."""
+    chosen = {name: str(value) for name, _column, value in filters.leads}
+    labels = {"account_type": _("Account type"), "category": _("Category")}
+    return [
+        {
+            "name": name,
+            "label": labels[name],
+            "value": chosen.get(name, ""),
+            "choices": [(value, label) for value, label, _typed in url_filters.lead_choices(name, viewer)],
+        }
+        for name in url_filters.OF_LEADS
+    ]
+
+
+def filter_bar(name: str, filters: Filters, viewer: Viewer) -> dict[str, Any]:
+    """What the filter bar and the heading show."""
+    path, previous = BASE + name, filters.period.previous()
+    people, teams = url_filters.offered(viewer)
+    return {
+        "path": path,
+        "pdf_url": filters.address(f"{path}.pdf"),
+        "filters": filters,
+        "spans": [
+            {"label": label, "url": filters.address(path, period=key), "active": key == filters.name}
+            for key, label in PERIOD_LABELS.items()
+            if key != periods.CUSTOM
+        ],
+        "from_day": filters.period.first_day.isoformat(),
+        "to_day": filters.period.last_day.isoformat(),
+        "is_custom": filters.name == periods.CUSTOM,
+        "who": filters.who,
+        "who_words": ", ".join(_about(filters, viewer)),
+        "lead_filters": _lead_filters(filters, viewer) if path == url_filters.REFERRALS else [],
+        "everybody": person_label(REACH, viewer) if viewer.person.reach("Dashboard") is not None else _("Everybody"),
+        "people": people,
+        "teams": teams,
+        "dates": dates(filters.period),
+        "compared": dates(previous),
+    }

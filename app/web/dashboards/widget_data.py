@@ -1,0 +1,178 @@
+"""Measures what the widgets of a dashboard need, in few grouped statements, and keeps it for a minute."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app import access
+from app.access.row_rules import has_own_rule
+from app.domain import call_rollup_counts, figure_counts, figure_tables
+from app.domain.figure_counts import FigureCount
+from app.domain.figures import BY_NUMBER, FIGURES, Scope
+from app.models import CallLog, Customer, Lead, Message, Task, Ticket
+from app.ops.database import address_of
+from app.web.core.fields import Viewer
+from app.web.dashboards.widget_kinds import (
+    Breakdown,
+    HeatMap,
+    PeopleBars,
+    PeopleTable,
+    ReferralTable,
+    TrendWidget,
+    Widget,
+)
+
+#: For how long figures are kept, and how many dashboards.
+KEEP_SECONDS, MAX_KEPT = 60.0, 500
+
+
+@dataclass
+class WidgetData:
+    """What was measured; people with the same reach share it, so it holds nothing that a mask hides."""
+
+    counts: dict[str, FigureCount] = field(default_factory=dict)
+    groups: dict[str, list[tuple[Any, int]]] = field(default_factory=dict)
+    series: dict[str, list[int]] = field(default_factory=dict)
+    slots: dict[str, dict[int, int]] = field(default_factory=dict)
+    people: figure_tables.ByPerson = field(default_factory=dict)
+    referrals: list[dict[str, Any]] = field(default_factory=list)
+
+
+#: Records that figures are made from.
+RECORDS = (Lead, Ticket, Task, CallLog, Message, Customer)
+Widgets = dict[str, Widget]
+
+
+def may_see(record: Any, viewer: Viewer) -> bool:
+    """Whether the viewer reads this kind of record."""
+    return viewer.person.may(access.MODULE_OF[record], "read")
+
+
+def visible_widgets(catalog: Widgets, names: Iterable[str], viewer: Viewer) -> Widgets:
+    """Those that the viewer may see: they read the records, and see numbers where numbers are compared."""
+    chosen = {name: catalog[name] for name in names}
+    return {
+        name: each
+        for name, each in chosen.items()
+        if all(may_see(record, viewer) for record in each.records) and not is_masked(each, viewer)
+    }
+
+
+def is_masked(widget: Widget, viewer: Viewer) -> bool:
+    """Whether it is made from numbers that the viewer sees masked."""
+    return viewer.person.mask("mobile") != "full" and any(name in BY_NUMBER for name in widget.figures)
+
+
+def trend_names(widget: TrendWidget, viewer: Viewer) -> list[str]:
+    """The figures of a trend that the viewer may see."""
+    return [name for name in widget.names if may_see(FIGURES[name].record, viewer)]
+
+
+def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> WidgetData:
+    """All that these widgets show: one statement per record, and one per breakdown, trend and table."""
+    found = WidgetData()
+    scope = _with_rollups(session, widgets, scope, viewer)
+    found.counts = figure_counts.count_all(session, _counted(widgets), scope)
+    for name, each in widgets.items():
+        if isinstance(each, Breakdown):
+            found.groups[name] = figure_counts.count_by(session, each.name, each.column, scope)
+        elif isinstance(each, TrendWidget):
+            found.series |= figure_counts.series(session, trend_names(each, viewer), scope)
+        elif isinstance(each, HeatMap):
+            found.slots[name] = figure_counts.by_slot(session, each.name, scope)
+        elif isinstance(each, ReferralTable):
+            found.referrals = figure_tables.referrals(session, scope)
+    kinds = _kinds_counted(widgets, viewer)
+    if kinds:
+        within = _within_reach(scope, viewer)
+        if within is not scope:
+            within = _with_rollups(session, widgets, within, viewer)
+        found.people = figure_tables.by_person(session, within, kinds)
+    return found
+
+
+def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
+    """The records that are counted by person: those of the table, or of the bars."""
+    kinds = kinds_of_people(viewer)
+    if any(isinstance(each, PeopleTable) for each in widgets.values()):
+        return kinds
+    return [kind for kind in kinds if any(isinstance(w, PeopleBars) and w.record is kind for w in widgets.values())]
+
+
+def _with_rollups(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> Scope:
+    """The scope with the daily roll-ups of calls, where they hold exactly the calls that the viewer sees.
+
+    That is so for all calls, if the viewer sees all, and for the calls of people within the viewer's reach of calls.
+    """
+    reach, people = viewer.person.reach("Call Logs"), scope.people
+    is_within = reach is None or (people is not None and people <= reach)
+    if not is_within or not may_see(CallLog, viewer) or not has_own_rule(CallLog) or not _needs_calls(widgets):
+        return scope
+    return replace(scope, rolled=call_rollup_counts.rolled(session, scope, people))
+
+
+def _needs_calls(widgets: Widgets) -> bool:
+    return any(CallLog in each.counted for each in widgets.values())
+
+
+def _counted(widgets: Widgets) -> list[str]:
+    return list(dict.fromkeys(name for each in widgets.values() for name in each.figures))
+
+
+def _within_reach(scope: Scope, viewer: Viewer) -> Scope:
+    """A table of people shows only those within the viewer's reach of dashboards."""
+    reach = viewer.person.reach("Dashboard")
+    return scope if scope.people is not None or reach is None else replace(scope, people=reach)
+
+
+def kinds_of_people(viewer: Viewer) -> list[Any]:
+    """The records that the table of people has columns for."""
+    return [record for record in (Lead, Ticket, Task, CallLog) if may_see(record, viewer)]
+
+
+# --- kept for a minute
+
+_kept: dict[Any, tuple[float, WidgetData]] = {}
+_lock = threading.Lock()
+
+
+def cached(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> WidgetData:
+    """As `measure`; what was measured within the last minute for the same reach, widgets and filters is used again."""
+    key = (address_of(session), tuple(widgets), _filters_of(scope), _reach_of(viewer))
+    found = _kept.get(key)
+    if found is not None and found[0] > time.monotonic():
+        return found[1]
+    fresh = measure(session, widgets, scope, viewer)
+    with _lock:
+        if len(_kept) >= MAX_KEPT:
+            _kept.clear()
+        _kept[key] = (time.monotonic() + KEEP_SECONDS, fresh)
+    return fresh
+
+
+def forget() -> None:
+    """Measure everything anew."""
+    with _lock:
+        _kept.clear()
+
+
+def _filters_of(scope: Scope) -> Any:
+    return (scope.period, scope.people, scope.slot, scope.leads)
+
+
+def _reach_of(viewer: Viewer) -> Any:
+    """What decides which rows a person sees: two with the same see the same figures, whoever they are.
+
+    The version counts changes of rights, people and masters. A rule of an add-on may look at more than the reach.
+    """
+    person = viewer.person
+    modules = sorted({*access.MODULE_OF.values(), "Dashboard"})
+    reaches = tuple(person.reach(module) for module in modules)
+    has_own_rules = all(has_own_rule(record) for record in RECORDS)
+    return (person.version, reaches, person.mask("mobile") == "full", None if has_own_rules else person.id)

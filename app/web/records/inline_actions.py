@@ -1,0 +1,166 @@
+"""What a list and a record's page do in place: edit one value, show a record beside its list, show what changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+from sqlalchemy.orm.exc import StaleDataError
+
+from app.domain.base import NotFound, RuleBroken
+from app.extensions import db
+from app.ops.database_errors import Cause, cause_of
+from app.web.core import save_warnings
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, sentence_header
+from app.web.core.fields import Field, Viewer
+from app.web.pages.refusals import refuse_as_page
+from app.web.pages.widgets import cell
+from app.web.records import form_page, inline_edit_fields
+from app.web.records import record_page as pages
+
+#: How often a value is tried to be saved while others save other values of the record.
+SAVE_TRIES = 4
+#: Entries of the timeline beside a list.
+PREVIEW_ENTRIES = 5
+
+
+class InlineActions:
+    """The endpoints of a screen for the rows of its list."""
+
+    record_table: Any
+    row_for: Any
+    change_row: Any
+    url_of: Any
+    _refuse_emptied: Any
+
+    @expose("/cell/<pk>/<string:name>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def cell_form(self, pk: str, name: str) -> Any:
+        """The control of one cell, with the value that is stored now: a fragment."""
+        viewer, each = current_viewer(), self._editable(name)
+        row = self.row_for(pk, "write")
+        return self._cell_form(row, each, viewer, self._stored(row.id, each, viewer))
+
+    @expose("/cell/<pk>/<string:name>", methods=["POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def save_cell(self, pk: str, name: str) -> Any:
+        """Save one value. Refused with the reason beside what was typed.
+
+        What somebody else has changed in the other columns stays. Where they changed this one, both values are shown,
+        and the next save compares with theirs.
+        """
+        viewer, each, typed = current_viewer(), self._editable(name), form_page.reference_sent(name)
+        for tries_left in reversed(range(SAVE_TRIES)):
+            row = self.row_for(pk, "write")
+            key, stored = row.id, self._stored(row.id, each, viewer)
+            if _text(stored) not in (_text(request.form.get("before")), _text(typed)):
+                return self._cell_form(row, each, viewer, typed, 409, theirs=stored)
+            try:
+                self._save_value(row, each, typed, viewer)
+                break
+            except REFUSABLE as broken:
+                db.session.rollback()
+                # Another column was saved at the same moment: once more, over what is stored now.
+                if not tries_left or not _has_collided(broken):
+                    status, sentence, _errors = refusal(broken)
+                    return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
+        told = save_warnings.pop_all()
+        return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(told)) if told else {})
+
+    def _save_value(self, row: Any, each: Field, typed: Any, viewer: Viewer) -> None:
+        given = bool(typed) if each.kind == "flag" else typed
+        values = self.record_table.parse({each.name: given}, "edit", viewer)
+        self._refuse_emptied(values)
+        self.change_row(row, values, None, viewer)
+        db.session.commit()
+
+    def _editable(self, name: str) -> Field:
+        each = self.record_table.by_name.get(name)
+        if each is None or not each.columns:
+            raise NotFound(_("This list has no column “%(name)s”.", name=name[:60]))
+        if not inline_edit_fields.on_page(self, each, current_viewer()):
+            raise RuleBroken(_("“%(name)s” can't be changed here.", name=str(each.label)))
+        return each
+
+    def _values(self, key: int, each: Field) -> tuple[Any, ...]:
+        row = self.record_table.one(db.session(), key, (each.name,))
+        return tuple(row)[self.record_table.selection((each.name,))[1][0][1]]
+
+    def _stored(self, key: int, each: Field, viewer: Viewer) -> Any:
+        return each.form_value(self._values(key, each), viewer)
+
+    def _cell(self, key: int, each: Field, viewer: Viewer) -> Any:
+        return each.shown_cell(self._values(key, each), viewer)
+
+    def _cell_form(
+        self,
+        row: Any,
+        each: Field,
+        viewer: Viewer,
+        typed: Any,
+        status: int = 200,
+        sentence: str | None = None,
+        theirs: Any = None,
+    ) -> Any:
+        is_conflict = status == 409 and sentence is None
+        before = theirs if is_conflict else request.form.get("before", typed)
+        who = viewer.lookups.person(getattr(row, "changed_by_id", None))
+        context = {
+            "field": each.form_input(form_page.number_of(each, typed), [], viewer) | {"required": False},
+            "label": str(each.label),
+            "before": _text(before),
+            "error": sentence,
+            "conflict": cell(self._cell(row.id, each, viewer)) if is_conflict else None,
+            "who": who["full_name"] if who else _("the system"),
+        }
+        return render_template("crm/_cell_form.html", cell_form=context), status
+
+    @expose("/panel/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def panel(self, pk: str) -> Any:
+        """The head and the right third of a record's page as they are now: a fragment for a page that is open."""
+        row, viewer = self.row_for(pk, "read"), current_viewer()
+        shown = self.record_table.one(db.session(), row.id)
+        if shown is None:
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+        return render_template("crm/_live.html", record=pages.record_page(self, shown, viewer, {}))
+
+    @expose("/preview/<pk>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("show")
+    def preview(self, pk: str) -> Any:
+        """The record beside its list: what its page shows first."""
+        row = self.row_for(pk, "read")
+        viewer = current_viewer()
+        shown = self.record_table.one(db.session(), row.id)
+        if shown is None:
+            raise NotFound(_("This record doesn't exist, or you don't have access to it."))
+        context = pages.record_page(self, shown, viewer, {})
+        context |= {
+            "url": self.url_of(row),
+            "timeline": context["timeline"][:PREVIEW_ENTRIES],
+            "older_url": None,
+            "filters": None,
+        }
+        return render_template("crm/_preview.html", record=context)
+
+
+def _has_collided(broken: BaseException) -> bool:
+    return isinstance(broken, StaleDataError) or cause_of(broken) is Cause.COLLIDED
+
+
+def _text(stored: Any) -> str:
+    """A stored value as a hidden field carries it; forms end lines with CR LF."""
+    if isinstance(stored, dict):
+        stored = stored.get("id")
+    return "" if stored is None or stored is False else str(stored).replace("\r\n", "\n")

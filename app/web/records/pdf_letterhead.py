@@ -1,0 +1,21 @@
+"""Name and logo of the CRM at the head of a PDF."""
+
+from __future__ import annotations
+
+from app.branding import ShownBrand
+from app.web.core.pdf_pages import SIZE, PdfPages
+from app.web.records import message_files
+
+#: Width and height of the room for the logo, in millimetres.
+_LOGO = (24.0, 6.0)
+
+
+def draw(paper: PdfPages, brand: ShownBrand) -> None:
+    """The logo and the name, to the right above the title; the title begins at the same height."""
+    pdf, top = paper.pdf, paper.pdf.get_y()
+    paper.put(brand.name, (pdf.l_margin, top, paper.room), SIZE, to_end=True)
+    if brand.logo is not None:
+        with message_files.open_digest(brand.logo.digest) as file:
+            left = pdf.l_margin + paper.room - paper.width(brand.name, SIZE) - _LOGO[0] - 2
+            pdf.image(file.read(), left, top - 1, *_LOGO, keep_aspect_ratio=True)
+    pdf.set_y(top)

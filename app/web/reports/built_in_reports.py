@@ -1,0 +1,72 @@
+"""Reports that are there without being built: the monthly summary of calls."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import Session
+
+from app.domain import call_summary
+from app.domain.periods import Period
+from app.web.core.fields import Viewer
+from app.web.dashboards.call_export import as_csv, as_xlsx, plain
+from app.web.records.figure_filter import dates, scope_of
+from app.web.reports import relative_dates
+from app.web.reports.definition import Definition
+from app.web.reports.table import Table
+
+CALL_SUMMARY = "call_summary"
+#: Kind -> (name, the module whose right decides).
+READY = {CALL_SUMMARY: (_l("Monthly call summary"), "Call Logs")}
+
+
+def label_of(kind: str) -> str:
+    """The name of a ready report."""
+    return str(READY[kind][0])
+
+
+def check(definition: Definition, viewer: Viewer, verb: str) -> None:
+    """Raise Denied for who may not see it."""
+    viewer.person.refuse_unless(READY[definition.kind][1], verb)
+
+
+def period_of(definition: Definition, viewer: Viewer) -> Period:
+    """The days that it is about; last month unless it says otherwise."""
+    span = definition.period.span if definition.period else "last_month"
+    first, after = relative_dates.ends(span, viewer.now.astimezone(viewer.zone).date())
+    return Period(first, after - timedelta(days=1), viewer.zone)
+
+
+def _rows(session: Session, definition: Definition, viewer: Viewer) -> list[Any]:
+    """The rows as the file has them: month, heading, a row per person, total, an empty row."""
+    scope = scope_of(period_of(definition, viewer), viewer, viewer.person.reach("Dashboard"))
+    summary = call_summary.summarize(session, scope)
+    people = {key: plain(card["full_name"]) for key, card in viewer.lookups.people.items()}
+    return list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
+
+
+def run(session: Session, definition: Definition, viewer: Viewer, verb: str) -> Table:
+    """The summary as a table: each row with its month. Raises Denied."""
+    check(definition, viewer, verb)
+    heads = [_("Incoming calls"), _("Duration"), _("Outgoing calls"), _("Duration"), _("All calls"), _("Duration")]
+    about = dates(period_of(definition, viewer))
+    made = Table(label_of(definition.kind), [_("Month"), _("Caller"), *heads], names=2, is_grouped=True, about=about)
+    month = ""
+    for row in _rows(session, definition, viewer):
+        if len(row) == 1:
+            month = str(row[0])
+        elif row and row != list(call_summary.HEAD):
+            made.rows.append([month, *row])
+            made.urls.append("")
+            made.count += int(row[5]) if row[0] != _("Total") else 0
+    return made
+
+
+def file_of(session: Session, definition: Definition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
+    """The summary as CSV or XLSX, as the dashboard of calls has it, and its rows. Raises Denied."""
+    check(definition, viewer, "export")
+    rows = _rows(session, definition, viewer)
+    return (as_csv(rows) if format_ == "csv" else as_xlsx(rows)), len(rows)

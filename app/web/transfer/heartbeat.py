@@ -1,0 +1,45 @@
+"""Signs of life of who writes an export: after a minute without one, another worker would begin the same anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from app.domain import transfers
+from app.domain.transfers import ExportRun
+from app.outbox import engine
+
+#: Seconds between two signs of life.
+SECONDS = 10.0
+_Thing = TypeVar("_Thing")
+
+
+class ExportStopped(Exception):
+    """The export was cancelled, or another worker has taken over."""
+
+
+class Heartbeat:
+    """The signs of life of one worker."""
+
+    def __init__(self, run: ExportRun) -> None:
+        self._run, self._last = run, time.monotonic()
+
+    def beat(self, rows: int | None = None) -> None:
+        """Say that it is alive, and how many rows there are, if it is time to. Raises Stopped."""
+        if time.monotonic() - self._last < SECONDS:
+            return
+        self._last = time.monotonic()
+        values: dict[str, Any] = {"seen_on": datetime.now(UTC)} | ({} if rows is None else {"rows": rows})
+        with engine.writing() as session:
+            if not transfers.advance_export(session, self._run, values):
+                raise ExportStopped
+        if rows is not None:
+            self._run.rows = rows
+
+    def over(self, things: Iterable[_Thing]) -> Iterator[_Thing]:
+        """The things, with a sign of life now and then between them. Raises Stopped."""
+        for each in things:
+            self.beat()
+            yield each

@@ -1,0 +1,166 @@
+"""What the pages of imports show: states, mapping, figures, problems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import spreadsheet_files, transfers
+from app.domain.transfers import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
+from app.lib.grouping import grouped
+from app.web.core.date_fields import moment_cell
+from app.web.core.fields import Viewer
+from app.web.core.languages import translate_text
+from app.web.transfer import import_kinds, import_runs
+from app.web.transfer.import_plan import ImportOptions
+from app.web.transfer.predecessor import display as move_shown
+from app.web.transfer.predecessor.worker import KIND
+
+#: Problems that the page names; the file has all of them.
+MAX_SHOWN = 50
+_CHIPS = {
+    "mapping": "amber",
+    "checking": "blue",
+    "checked": "amber",
+    "running": "blue",
+    "done": "green",
+    "cancelled": "gray",
+    "failed": "red",
+    "reverting": "blue",
+    "reverted": "gray",
+}
+
+
+def shown(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
+    """An import in the list."""
+    words = {
+        "mapping": _("Needs a mapping"),
+        "checking": _("Being checked"),
+        "checked": _("Ready to start"),
+        "running": _("Being imported"),
+        "done": _("Done"),
+        "cancelled": _("Canceled"),
+        "failed": _("Stopped"),
+        "reverting": _("Being reverted"),
+        "reverted": _("Reverted"),
+    }
+    kind = import_kinds.kinds().get(run.kind)
+    return {
+        "id": run.id,
+        "url": f"/imports/{run.id}/" + ("map" if run.outcome == "mapping" else ""),
+        "base": f"/imports/{run.id}/",
+        "name": run.name,
+        "kind": str(kind.label) if kind else run.kind,
+        "state": run.outcome,
+        "chip": {"kind": "status", "label": words[run.outcome], "color": _CHIPS[run.outcome]},
+        "is_open": run.outcome in OPEN_IMPORTS,
+        "percent": min(100, run.position * 100 // run.total) if run.total else 0,
+        "position": grouped(run.position),
+        "total": grouped(run.total) if run.total is not None else "",
+        "created": grouped(run.created),
+        "updated": grouped(run.updated),
+        "wrong": grouped(run.wrong),
+        "error": translate_text(run.error or ""),
+        "at": moment_cell(run.created_on, viewer),
+    }
+
+
+def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
+    """An import on its own page."""
+    is_trial = run.outcome in ("checking", "checked")
+    figures = (
+        run.payload.get("check") or {}
+        if is_trial
+        else {name: getattr(run, name) for name in ("created", "updated", "skipped", "wrong")}
+    )
+    found = import_runs.problems(session, run, is_trial)[:MAX_SHOWN]
+    with access.as_system(session):
+        former = transfers.same_file(session, run) if run.outcome == "checked" else None
+    is_young = run.changed_on > viewer.now - REVERTED_WITHIN
+    return shown(run, viewer) | {
+        "is_trial": is_trial,
+        "tiles": _tiles(figures, is_trial),
+        "has_figures": bool(figures),
+        "count": figures.get("wrong", 0),
+        "problems": [
+            {
+                "line": grouped(import_runs.row_number(run, line)),
+                "problem": problem or "",
+                "cells": ", ".join(filter(None, cells or ()))[:200],
+            }
+            for line, _result, problem, cells in found
+        ],
+        "problems_url": f"/imports/{run.id}/problems.csv" + ("?trial=1" if is_trial else ""),
+        "works": figures.get("created", 0) + figures.get("updated", 0) if is_trial else 0,
+        "move": move_shown.page(run) if run.kind == KIND else None,
+        "can_revert": run.kind != KIND
+        and run.outcome in ("done", "cancelled", "failed")
+        and run.created + run.updated > 0
+        and is_young,
+        "former": former.name if former is not None else "",
+        "encoding": _encoding(run),
+    }
+
+
+def _encoding(run: ImportRun) -> str:
+    """A remark on a file that wasn't in UTF-8."""
+    name = import_runs.dialect_of(run).encoding
+    if name == "cp1252":
+        return _("The file isn't in UTF-8; it was read as Windows-1252. Please look whether accents are right.")
+    return _("The file was read as UTF-16.") if name.startswith("utf-16") else ""
+
+
+def _tiles(figures: dict[str, int], is_trial: bool) -> list[dict[str, Any]]:
+    words = {
+        "created": (_("Would be created") if is_trial else _("Created"), "green"),
+        "updated": (_("Would be updated") if is_trial else _("Updated"), "blue"),
+        "skipped": (_("Would be skipped") if is_trial else _("Skipped"), "gray"),
+        "wrong": (_("With errors"), "red"),
+    }
+    return [
+        {"label": label, "color": color, "count": grouped(figures.get(name, 0))}
+        for name, (label, color) in words.items()
+    ]
+
+
+# --- the mapping
+
+
+def mapping_form(run: ImportRun, chosen: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """The form of mapping and options."""
+    kind, options = import_kinds.kinds()[run.kind], ImportOptions.from_json(chosen["options"])
+    fields = [(name, str(each.label or name)) for name, each in kind.fields().items()]
+    rows = run.payload.get("sample") or []
+    person = viewer.lookups.person(options.assignee_id)
+    labels = dict(fields)
+    return {
+        "columns": [
+            {
+                "place": place,
+                "header": header or _("(column %(n)s without a name)", n=place + 1),
+                "sample": " · ".join(row[place] for row in rows[:3] if place < len(row) and row[place])[:120],
+                "field": chosen["mapping"].get(header, ""),
+                "is_usable": bool(header),
+            }
+            for place, header in enumerate(run.payload["headers"])
+        ],
+        "fields": fields,
+        "options": options,
+        "keys": [(key, labels.get(key, key), viewer.person.mask(key) == "full") for key in kind.keys],
+        "has_assignee": bool(kind.assignee),
+        "assignee": (options.assignee_id, person["full_name"]) if person else None,
+        "roles": viewer.lookups.roles if kind.name in ("lead", "ticket") else [],
+        "may_assign": viewer.person.may(kind.module, "assign"),
+        "has_tasks": kind.name in ("lead", "ticket"),
+        "most": grouped(spreadsheet_files.MAX_ROWS),
+    }
+
+
+def posted_mapping(run: ImportRun, form: Any) -> dict[str, str]:
+    """Header → field, as the form says by the places of the columns."""
+    names = run.payload["headers"]
+    chosen = {header: form.get(f"column_{place}") or "" for place, header in enumerate(names) if header}
+    return {header: name[:60] for header, name in chosen.items() if name}

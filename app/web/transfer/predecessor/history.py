@@ -1,0 +1,254 @@
+"""What happened to records: notes, comments, changes of fields, assignments, requests, emails and WhatsApp messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from app.domain.assignment import Assignment
+from app.domain.base import RuleBroken, translatable
+from app.domain.messages import clean_peer
+from app.models import Message
+from app.web.transfer.predecessor import doctypes, status_log, values
+from app.web.transfer.predecessor.move import NOBODY, Draft, Move, Skipped
+
+_MOST = 20_000
+#: Their fields -> ours, as the timeline names them.
+_FIELDS = {
+    "lead_owner": "owner_id",
+    "ticket_owner": "owner_id",
+    "assign_to": "assignee_id",
+    "assigned_to": "assignee_id",
+    "mobile_no": "mobile",
+    "alternative_mobile_no": "alternative_mobile",
+    "pan_card_number": "pan",
+    "aadhaar_card_number": "aadhaar",
+    "source": "source_id",
+    "lead_source": "source_id",
+    "lead_category": "category",
+    "account_type": "account_type_id",
+    "referral_through": "referral",
+    "ticket_source": "source",
+    "subject": "title",
+    "follow_up_date": "next_follow_up_on",
+    "due_date": "due_on",
+}
+_MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}
+#: Fields that the former system changed by itself.
+_NOISE = ("modified", "modified_by", "_assign", "sla_status", "communication_status", "response_by", "idx", "lead_name")
+_KINDS_OF_COMMENTS = {"Comment": "note", "Label": "", "Like": "", "Attachment": "", "Attachment Removed": ""}
+
+
+class History:
+    """Rows of these DocTypes; each belongs to a record that was taken over before."""
+
+    def __init__(self, move: Move, drafts: list[Draft]) -> None:
+        self.move = move
+
+    def draft(self, draft: Draft) -> None:
+        """What becomes of a row. Raises RuleBroken, Skipped."""
+        _HANDLERS[draft.row.doctype](self.move, draft)
+
+
+def _about(move: Move, draft: Draft) -> dict[str, int]:
+    """The column that says which record a line belongs to. Raises RuleBroken."""
+    given = draft.row.values
+    doctype = given.get("reference_doctype") or given.get("ref_doctype") or given.get("parenttype")
+    name = given.get("reference_docname") or given.get("docname") or given.get("parent")
+    if draft.row.doctype == "FCRM Note":
+        doctype = doctype or "CRM Lead"
+    if not values.name_of(name):
+        raise RuleBroken("It names no record that it belongs to.")
+    table, key = move.about(doctype, name)
+    if table not in doctypes.COLUMNS:
+        raise Skipped(translatable("It belongs to a call, which has its own outcome."))
+    draft.there = key
+    return {doctypes.COLUMNS[table]: key}
+
+
+def _at(move: Move, draft: Draft, *names: str) -> datetime:
+    found = next((at for name in names if (at := move.moment(draft, name))), None)
+    if found is None:
+        raise RuleBroken("It says no moment at which it was written.")
+    return min(found, move.now)
+
+
+def _place(line: Any, about: dict[str, int]) -> None:
+    for column, key in about.items():
+        setattr(line, column, key)
+
+
+def _note(move: Move, draft: Draft) -> None:
+    given, about = draft.row.values, _about(move, draft)
+    title, text = values.line_of(given.get("title")), values.from_html(given.get("content"))
+    whole = "\n".join(filter(None, (title, text if text != title else "")))
+    if not whole:
+        raise Skipped(translatable("It is empty."))
+    line = move.line(draft, "note", _at(move, draft, "creation"), given.get("owner"), text=_cut(draft, whole))
+    _place(line, about)
+
+
+def _cut(draft: Draft, text: str) -> str:
+    if len(text) > _MOST:
+        draft.remark(translatable("%(name)s had %(count)s characters and was cut.", name="text", count=len(text)))
+    return text[:_MOST]
+
+
+def _comment(move: Move, draft: Draft) -> None:
+    given = draft.row.values
+    what = values.line_of(given.get("comment_type")) or "Comment"
+    kind = _KINDS_OF_COMMENTS.get(what, "system")
+    if not kind:
+        raise Skipped(translatable("It is a like, a label, or the trace of a file."))
+    about, text = _about(move, draft), values.from_html(given.get("content"))
+    if not text:
+        raise Skipped(translatable("It is empty."))
+    who = given.get("comment_email") or given.get("owner")
+    if values.line_of(who).lower() in NOBODY:
+        who = given.get("owner")
+    _place(move.line(draft, kind, _at(move, draft, "creation"), who, text=_cut(draft, text)), about)
+
+
+def _version(move: Move, draft: Draft) -> None:
+    given = draft.row.values
+    table, key = move.about(given.get("ref_doctype"), given.get("docname"))
+    about, at = _about(move, draft), _at(move, draft, "creation")
+    try:
+        data: Any = given.get("data")
+        data = json.loads(data) if isinstance(data, str) else data
+        changed = [each for each in data.get("changed") or [] if isinstance(each, list) and len(each) == 3]
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise RuleBroken("What it says to have changed can't be read.") from error
+    for name, old, new in changed:
+        if name == "status" and table in status_log.MASTERS:
+            master = status_log.MASTERS[table]
+            pair = (move.master(master, old), move.master(master, new))
+            if None not in pair and not status_log.is_known(move, (doctypes.COLUMNS[table], key), pair, at):
+                status_log.add(move, draft, pair, at, {"owner": given.get("owner")})
+    changes = [made for name, old, new in changed if (made := _change(move, name, old, new))]
+    if changes:
+        move.line(draft, "field_change", at, given.get("owner"), changes=changes)
+    if not draft.lines:
+        raise Skipped(translatable("It changed nothing that is shown."))
+    for line in draft.lines:
+        _place(line, about)
+
+
+def _change(move: Move, name: Any, old: Any, new: Any) -> list[Any] | None:
+    """[field, old, new] as the timeline keeps it; of PAN and Aadhaar only that they changed."""
+    field = _FIELDS.get(str(name), str(name)[:40])
+    if name in _NOISE or name in ("status", "status_change_log") or field.startswith("_"):
+        return None
+    if field in ("pan", "aadhaar"):
+        return [field, None, None]
+    shown = [values.from_html(each)[:500] or None for each in (old, new)]
+    if field in ("owner_id", "assignee_id"):
+        shown = [move.users.get(str(each or "").lower()) for each in shown]  # type: ignore[misc]
+    if field in _MASTERS:
+        shown = [move.master(_MASTERS[field], each) for each in shown]  # type: ignore[misc]
+    return None if shown[0] == shown[1] else [field, *shown]
+
+
+def _todo(move: Move, draft: Draft) -> None:
+    """Who was assigned: a line, and for who has it no longer the time in which they had it."""
+    given, about = draft.row.values, _about(move, draft)
+    at = _at(move, draft, "creation")
+    holder = given.get("allocated_to")
+    line = move.line(draft, "assignment", at, given.get("assigned_by") or given.get("owner"), reason="direct")
+    email = values.line_of(holder).lower()
+    user_id = move.users.get(email)
+    line.payload = {"to": user_id, "old": None, "reason": "direct"}
+    if user_id is None:
+        line.kind, line.payload = "system", {"text": f"Assigned to {email[:140]}"}
+    _place(line, about)
+    is_over = values.line_of(given.get("status")) in ("Closed", "Cancelled", "Canceled")
+    column = next(iter(about))
+    if is_over and user_id is not None and column in ("lead_id", "ticket_id"):
+        ended = move.moment(draft, "modified") or at
+        past = Assignment(user_id=user_id, started_on=at, ended_on=max(at, ended), reason="direct", decision={})
+        move.person(draft, past, "by_id", given.get("assigned_by") or given.get("owner"))
+        _place(past, about)
+        draft.lines.append(past)
+
+
+def _request(move: Move, draft: Draft) -> None:
+    """A request to be assigned; what it came to is told by its record's history."""
+    given, about = draft.row.values, _about(move, draft)
+    asked = move.users.get(values.line_of(given.get("requested_user")).lower())
+    status = values.line_of(given.get("status")) or "Pending"
+    text = ". ".join(
+        filter(None, (status, values.line_of(given.get("reason")), values.line_of(given.get("rejection_reason"))))
+    )
+    who = given.get("requested_by") or given.get("owner")
+    line = move.line(
+        draft, "assignment", _at(move, draft, "creation"), who, what="requested", to=asked, text=text[:1000]
+    )
+    _place(line, about)
+    if status == "Pending":
+        draft.remark(translatable("It waited for a decision. Please make it again if it is still wanted."))
+
+
+def _mail(move: Move, draft: Draft) -> None:
+    given = draft.row.values
+    if values.line_of(given.get("communication_medium")) not in ("", "Email"):
+        raise Skipped(translatable("It is no email."))
+    is_in = values.line_of(given.get("sent_or_received")) == "Received"
+    peer = clean_peer("email", _address(given.get("sender") if is_in else given.get("recipients")))
+    texts = (values.line_of(given.get("subject")), values.from_html(given.get("content") or given.get("text_content")))
+    _message(move, draft, ("email", "in" if is_in else "out", peer), texts)
+
+
+def _address(value: Any) -> str:
+    """The first address of a list, without a name."""
+    first = values.line_of(value).replace(";", ",").split(",")[0]
+    return first.rpartition("<")[2].strip("<> ")
+
+
+def _whatsapp(move: Move, draft: Draft) -> None:
+    given = draft.row.values
+    is_in = values.line_of(given.get("type")) == "Incoming"
+    number = values.line_of(given.get("from") if is_in else given.get("to"))
+    peer = clean_peer("whatsapp", number) or clean_peer("whatsapp", f"+{number}")
+    _message(move, draft, ("whatsapp", "in" if is_in else "out", peer), ("", values.from_html(given.get("message"))))
+
+
+def _message(move: Move, draft: Draft, way: tuple[str, str, str], texts: tuple[str, str]) -> None:
+    """A message that was sent or received in the former system: noted, never sent."""
+    channel, direction, peer = way
+    about = _about(move, draft)
+    if not peer:
+        raise RuleBroken("It has no number or address that can be read.")
+    if "task_id" in about:
+        raise Skipped(translatable("It belongs to a task, which has no messages."))
+    at = _at(move, draft, "communication_date", "creation")
+    message = Message(channel=channel, direction=direction, peer=peer, state="noted", purpose="service")
+    message.tries = message.asks = 0
+    message.native, message.happened_on = {"former": True}, at
+    message.subject = texts[0][:200] or None
+    move.put(draft, message, "body", texts[1] or texts[0] or "–")
+    move.stamp(draft, message, at)
+    message.created_on = message.changed_on = at
+    _place(message, about)
+    draft.record, draft.there = message, None
+    draft.after.append(lambda made: _tell(move, draft, made, about))
+
+
+def _tell(move: Move, draft: Draft, made: Message, about: dict[str, int]) -> None:
+    payload = {"message": made.id, "channel": made.channel, "state": made.state, "direction": made.direction}
+    line = move.line(draft, "message", made.created_on, None, **payload)
+    line.actor_id = made.created_by_id
+    _place(line, about)
+
+
+_HANDLERS: dict[str, Callable[[Move, Draft], None]] = {
+    "CRM Status Change Log": status_log.place,
+    "ToDo": _todo,
+    "FCRM Note": _note,
+    "Comment": _comment,
+    "Version": _version,
+    "CRM Assignment Request": _request,
+    "Communication": _mail,
+    "WhatsApp Message": _whatsapp,
+}

@@ -1,0 +1,88 @@
+"""/imports/people: addresses of the former system that no user here has, and the form that matches them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, redirect, request
+from flask_appbuilder import BaseView, expose
+from flask_babel import gettext as _
+
+from app import access
+from app.domain import audit, predecessor_names
+from app.domain.base import NotFound, RuleBroken
+from app.extensions import db
+from app.lib.grouping import grouped
+from app.web.core.fab_access import current_viewer
+from app.web.core.fields import Viewer
+from app.web.pages.refusals import refuse_as_page
+from app.web.security.sessions import own_transaction, signed_in
+from app.web.transfer.export_pages import tabs
+from app.web.transfer.import_runs import kind_named
+from app.web.transfer.predecessor.worker import KIND
+
+BASE = "/imports/people"
+#: Addresses on the page.
+MOST = 200
+
+
+class FormerPeopleView(BaseView):
+    """/imports/people"""
+
+    route_base = BASE
+    default_view = "index"
+
+    @expose("", methods=["GET"])
+    @signed_in
+    @refuse_as_page
+    def index(self) -> Any:
+        """The addresses, the most frequent first."""
+        viewer = _mover()
+        with access.as_system(db.session()) as session:
+            people = predecessor_names.waiting(session)
+        shown = [{"email": email, "count": grouped(count)} for email, count in people[:MOST]]
+        return self.render_template(
+            "transfer/former_people.html",
+            people=shown,
+            more=len(people) - len(shown),
+            tabs=tabs("imports", viewer.person),
+        )
+
+    @expose("", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def match(self) -> Any:
+        """Enter the chosen user wherever the address stood."""
+        viewer = _mover()
+        email = request.form.get("email", "").strip().lower()[:140]
+        user_id = viewer.lookups.find_person(request.form.get("user_id", "").strip())
+        if not user_id or not email:
+            raise RuleBroken(_("Please choose who this is."), "user_id")
+        with access.as_system(db.session()) as session:
+            if not predecessor_names.is_waiting(session, email):
+                text = _("“%(email)s” doesn't wait to be matched. Please choose an address of the list.", email=email)
+                raise NotFound(text)
+        count = _settle(email, user_id, viewer)
+        flash(_("%(email)s was matched in %(count)s places.", email=email, count=grouped(count)), "success")
+        return redirect(BASE)
+
+
+def _settle(email: str, user_id: int, viewer: Viewer) -> int:
+    """In steps, each a transaction: a person may stand in a million places."""
+    total, done = 0, 1
+    while done:
+        with own_transaction() as session, access.as_system(session):
+            predecessor_names.remember_user(session, email, user_id)
+            done = predecessor_names.settle(session, email, user_id)
+            total += done
+    with own_transaction() as session:
+        what: dict[str, Any] = {"what": "person matched", "user": user_id, "count": total}
+        audit.write(session, "import", viewer.person.id, viewer.now, "former system", **what)
+    return total
+
+
+def _mover() -> Viewer:
+    """The viewer. Raises Denied for who may not move in."""
+    viewer = current_viewer()
+    kind_named(KIND, viewer)
+    return viewer

@@ -1,0 +1,91 @@
+"""The statuses that a record had: by its own log, by a file of logs, and by versions where the log has a gap.
+
+The former system wrote a log row when a status began, and completed it when the next one came; some of its doors
+changed the status without a row, so that only the version tells.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from app.domain.base import RuleBroken
+from app.models import Lead, StatusChange, Ticket
+from app.web.transfer.predecessor import values
+from app.web.transfer.predecessor.move import Draft, Move
+
+#: Two accounts of one change differ by no more.
+SAME = timedelta(minutes=2)
+MASTERS = {"leads": "lead_status", "ticket": "ticket_status"}
+
+
+def _moment(move: Move, text: Any) -> datetime | None:
+    try:
+        return values.moment(text, move.zone)
+    except RuleBroken:
+        return None
+
+
+def apply_log(move: Move, draft: Draft, master: str) -> datetime:
+    """Add what the row's own log says to the draft. Returns since when the record has its status."""
+    record = draft.record
+    log = [each for each in values.listed(draft.row.values.get("status_change_log")) if isinstance(each, dict)]
+    log = sorted(log, key=lambda each: values.seconds(each.get("idx")))
+    first = move.master(master, log[0].get("from")) if log else None
+    began = StatusChange(from_id=None, to_id=first or record.status_id, at=record.created_on, seconds=None)
+    move.person(draft, began, "by_id", draft.row.values.get("owner"))
+    draft.lines.append(began)
+    since = record.created_on
+    for each in log:
+        at = _moment(move, each.get("to_date"))
+        if at is None or not values.line_of(each.get("to")):
+            continue
+        since = at
+        add(move, draft, (move.master(master, each.get("from")), move.master(master, each.get("to"))), at, each)
+    return since if log else max(record.created_on, record.changed_on)
+
+
+def add(move: Move, draft: Draft, pair: tuple[Any, Any], at: datetime, given: dict[str, Any]) -> None:
+    """One change of a status, with its line of the timeline."""
+    who = given.get("log_owner") or given.get("owner")
+    change = StatusChange(from_id=pair[0], to_id=pair[1], at=at, seconds=values.seconds(given.get("duration")))
+    move.person(draft, change, "by_id", who)
+    draft.lines.append(change)
+    move.line(draft, "status_change", at, who, **{"from": pair[0], "to": pair[1]})
+
+
+def place(move: Move, draft: Draft) -> None:
+    """A row of a file of logs. Raises RuleBroken."""
+    given = draft.row.values
+    table, key = move.about(given.get("parenttype") or "CRM Lead", given.get("parent"))
+    if table not in MASTERS:
+        raise RuleBroken("It belongs to neither a lead nor a ticket.")
+    draft.there = key
+    column, master = ("lead_id", "lead_status") if table == "leads" else ("ticket_id", "ticket_status")
+    before, at = move.master(master, given.get("from")), _moment(move, given.get("to_date"))
+    after = move.master(master, given.get("to"))
+    if values.seconds(given.get("idx")) <= 1 and before and not move.is_trial:
+        first = (getattr(StatusChange, column) == key, StatusChange.from_id.is_(None))
+        move.session.execute(update(StatusChange).where(*first).values(to_id=before), _QUIET)
+    if at is None or after is None or is_known(move, (column, key), (before, after), at):
+        return
+    add(move, draft, (before, after), at, given)
+    if not move.is_trial:
+        record: Any = Lead if table == "leads" else Ticket
+        since = (record.id == key, record.status_id == after, record.status_on < at)
+        move.session.execute(update(record).where(*since).values(status_on=at), _QUIET)
+
+
+_QUIET: Any = {"synchronize_session": False}
+
+
+def is_known(move: Move, about: tuple[str, int], pair: tuple[Any, Any], at: datetime) -> bool:
+    """Whether the history has this change already."""
+    column, key = about
+    if move.is_trial or not key:
+        return False
+    mine = (getattr(StatusChange, column) == key, StatusChange.to_id == pair[1])
+    near = (StatusChange.at >= at - SAME, StatusChange.at <= at + SAME)
+    return move.session.scalar(select(StatusChange.id).where(*mine, *near).limit(1)) is not None

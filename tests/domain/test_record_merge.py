@@ -1,0 +1,370 @@
+"""Merging: everything that referred to a record refers to the one that was kept; the undo puts each row back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from flask_appbuilder import Model
+from sqlalchemy import JSON, Boolean, Date, DateTime, Integer, Time, func, inspect, select
+from sqlalchemy.orm import Session
+
+from app.domain import audit, customers, leads, merge_fields, merge_rows, merge_undo, merges, record_merge, tickets
+from app.domain.base import NotFound, RuleBroken, UtcDateTime
+from app.domain.change_context import ChangeContext
+from app.domain.customer_rights import ALL_RIGHTS
+from app.domain.merge_fields import Choice
+from app.domain.record_merge import RECORDS, MergeRequest
+from app.lib.vault import Vault
+from app.models import Activity, Assignment, Customer, CustomerKey, Lead, Task, Ticket, TicketSubject
+from tests.domain.test_leads import status_id
+from tests.makers import DAY, NOW
+
+#: Whole-number columns that sound like a reference and are none to a record that can be merged.
+NO_REFERENCES = {
+    "activity.record_id": "moved by merge_rows.PAIRS",
+    "former_name.record_id": "moved by merge_rows.PAIRS",
+    "former_person.record_id": "moved by merge_rows.PAIRS",
+    "custom_value.record_id": "made anew from the record's own row",
+    "import_row.record_id": "a revert must not delete the record that was kept",
+    "kept_answer.record_id": "answers a repeated request with what it has made; kept for a day",
+    "webhook_delivery.record_id": "a log of what was sent",
+    "merged_record.record_id": "of merges themselves",
+    "record_merge.kept_id": "of merges themselves",
+    "duplicate_pair.first_id": "found anew",
+    "duplicate_pair.second_id": "found anew",
+    "duplicate_scan.seen_id": "a place, not a reference",
+    "conversation.last_message_id": "a message",
+    "leads.exhausted_task_id": "a task",
+    "ticket.exhausted_task_id": "a task",
+    "status_change.from_id": "a status",
+    "status_change.to_id": "a status",
+    "call_day_count.person_id": "a colleague",
+    "call_day_numbers.person_id": "a colleague",
+    "call_hour_count.person_id": "a colleague",
+    "file_usage.user_id": "a colleague",
+}
+#: Keys of which a column that moves is a part.
+SHARED_KEYS = {("ticket_subjects", "ticket_id")}
+
+_serial = count(1)
+
+
+def context(vault: Vault | None = None, now: datetime = NOW) -> ChangeContext:
+    return ChangeContext(None, now, vault=vault, customer_rights=ALL_RIGHTS, may_reopen=True)
+
+
+def made_lead(session: Session, vault: Vault | None = None, **values: Any) -> Lead:
+    contact = {"first_name": "Ravi", "last_name": "Kumar", "mobile": f"98{next(_serial):08d}"}
+    return leads.create(session, contact | values, context(vault))
+
+
+def made_customer(session: Session, vault: Vault | None = None, **values: Any) -> Customer:
+    contact = {"first_name": "Asha", "mobile": f"97{next(_serial):08d}"}
+    return customers.create(session, contact | values, context(vault))
+
+
+def made_ticket(session: Session, vault: Vault | None = None, **values: Any) -> Ticket:
+    subject = session.scalars(select(TicketSubject.id).order_by(TicketSubject.id)).first()
+    return tickets.create(session, {"subject_ids": [subject], **values}, context(vault))
+
+
+MAKERS = {"leads": made_lead, "customer": made_customer, "ticket": made_ticket}
+
+
+def wish(*rows: Any, **chosen: Any) -> MergeRequest:
+    choices = {name: each if isinstance(each, Choice) else Choice(each.id, name) for name, each in chosen.items()}
+    return MergeRequest(type(rows[0]), tuple(row.id for row in rows), choices)
+
+
+def merged(session: Session, *rows: Any, now: datetime = NOW, **chosen: Any) -> Any:
+    session.flush()
+    return record_merge.merge(session, wish(*rows, **chosen), context(now=now))
+
+
+# --- what refers to a record
+
+
+def test_every_column_that_sounds_like_a_reference_is_known() -> None:
+    found = {
+        f"{table.name}.{column.name}"
+        for table in Model.metadata.tables.values()
+        for column in table.columns
+        if column.name.endswith("_id")
+        and isinstance(column.type, Integer)
+        and not column.foreign_keys
+        and not table.name.startswith("ab_")
+    }
+    assert found == set(NO_REFERENCES), found ^ set(NO_REFERENCES)
+    shared = {
+        (column.table.name, column.name)
+        for kind in RECORDS
+        for column in merge_rows.references(kind)
+        if merge_rows.shared_keys(column)
+    }
+    assert shared == SHARED_KEYS, "two rows of one record could have the same key: merge_rows must say what happens"
+
+
+def a_value(column: Any) -> Any:
+    kind = column.type
+    if isinstance(kind, UtcDateTime | DateTime):
+        return NOW
+    if isinstance(kind, Date):
+        return date(2026, 1, 2)
+    if isinstance(kind, Time):
+        return datetime(2026, 1, 1, 9, tzinfo=UTC).time()
+    if isinstance(kind, Boolean):
+        return False
+    if isinstance(kind, JSON):
+        return {}
+    return next(_serial) if isinstance(kind, Integer) else f"x{next(_serial)}"
+
+
+#: What a CHECK of a table asks for beside the columns that must have a value.
+CHECKED = {"customer_link": "ticket_id"}
+
+
+def filled(session: Session, table: Any, **given: Any) -> int:
+    """Insert a row with these values and whatever else it needs; its id."""
+    row = dict(given)
+    beside = CHECKED.get(table.name)
+    if beside and not {beside, "lead_id"} & set(row):
+        row[beside] = existing(session, Ticket.__table__)
+    for column in table.columns:
+        if column.name in row or column.nullable or column.computed is not None or column.server_default is not None:
+            continue
+        target = next(iter(column.foreign_keys), None)
+        if target is not None:
+            row[column.name] = existing(session, target.column.table)
+        elif not (column.primary_key and isinstance(column.type, Integer)):
+            row[column.name] = a_value(column)
+    done = session.connection().execute(table.insert().values(**row))
+    return int(done.inserted_primary_key[0])
+
+
+def existing(session: Session, table: Any) -> int:
+    found = session.connection().execute(select(table.c.id).limit(1)).scalar()
+    return found if found is not None else filled(session, table)
+
+
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+def test_every_reference_moves_and_comes_back(office: Session, vault: Vault, kind: str) -> None:
+    kept, gone = MAKERS[kind](office, vault), MAKERS[kind](office, vault)
+    office.flush()
+    for column in merge_rows.references(kind):
+        if "id" in column.table.c:
+            filled(office, column.table, **{column.name: gone.id})
+    office.commit()
+    before = everything(office)
+    made = merged(office, kept, gone)
+    office.commit()
+    connection = office.connection()
+    for column in merge_rows.references(kind):
+        left = connection.execute(select(func.count()).where(column == gone.id).select_from(column.table)).scalar()
+        assert left == 0, column
+        assert connection.execute(select(func.count()).where(column == kept.id).select_from(column.table)).scalar()
+    assert office.get(RECORDS[kind], gone.id) is None
+    done = merge_undo.undo(office, made.id, context(now=NOW + DAY))
+    office.commit()
+    assert (done.left, done.kept_fields) == ({}, [])
+    assert differences(before, everything(office)) == []
+
+
+#: Columns that any save changes, and tables that remember what happened.
+_STAMPS = ("version", "changed_on", "changed_by_id")
+_HISTORY = (*merge_rows.BOOKKEEPING, "audit_entry", "audit_head", "duplicate_scan")
+
+
+def everything(session: Session) -> dict[str, dict[Any, Any]]:
+    """All rows of all tables by primary key; lines of the timeline that were there."""
+    found = {}
+    for table in Model.metadata.tables.values():
+        if table.name in _HISTORY:
+            continue
+        rows = session.connection().execute(select(table)).mappings().all()
+        names = [name for name in [each.name for each in table.c] if name not in _STAMPS or table.name not in RECORDS]
+        keys = table.primary_key.columns.keys()
+        found[table.name] = {tuple(row[key] for key in keys): {name: row[name] for name in names} for row in rows}
+    return found
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
+    found = []
+    for table, rows in before.items():
+        for key, row in rows.items():
+            now = after[table].get(key)
+            if now != row:
+                changed = {name: (row[name], now[name]) for name in row if now and now[name] != row[name]}
+                found.append((table, key, changed or "gone"))
+        new = [key for key in after[table] if key not in rows and table != "activity"]
+        found += [(table, key, "new") for key in new]
+    return found
+
+
+# --- fields
+
+
+def test_what_is_chosen_stays_and_the_rest_is_proposed(office: Session, vault: Vault) -> None:
+    old = made_lead(office, vault, email="old@x.in", description="first", pan="ABCDE1234F")
+    new = made_lead(office, vault, first_name="Ravindra", email="new@x.in", date_of_birth=date(1990, 1, 2))
+    new.changed_on = NOW + timedelta(hours=1)
+    mobiles = old.mobile, new.mobile
+    office.commit()
+    merged(office, old, new, first_name=old, status=new)
+    assert (old.first_name, old.email, old.description, old.date_of_birth) == (
+        "Ravi",
+        "new@x.in",
+        "first",
+        date(1990, 1, 2),
+    )
+    assert vault.open(old.pan_sealed) == "ABCDE1234F"
+    assert {old.mobile, old.alternative_mobile} == set(mobiles), "no number is lost"
+    text = [line.payload.get("text") for line in office.scalars(select(Activity).where(Activity.lead_id == old.id))]
+    assert f"Merged from {merges.follow(office, 'leads', new.id).number}" in text
+    assert text.count("Lead created") == 2, "the timelines are joined"
+
+
+def test_one_assignee_is_left_and_the_undo_gives_both_back(office: Session) -> None:
+    users = [filled(office, Model.metadata.tables["ab_user"]) for _ in range(2)]
+    one, two = (made_lead(office, assignee_id=user) for user in users)
+    office.commit()
+    made = merged(office, one, two)
+    is_open = select(Assignment.user_id).where(Assignment.lead_id == one.id, Assignment.ended_on.is_(None))
+    assert office.scalars(is_open).all() == [users[0]]
+    assert office.scalar(select(func.count()).where(Task.lead_id == one.id)) == 2
+    merge_undo.undo(office, made.id, context())
+    both = select(Assignment.lead_id, Assignment.user_id, Assignment.open_key).where(Assignment.ended_on.is_(None))
+    assert sorted(office.execute(both).all()) == [
+        (row, user, f"leads:{row}:{user}") for row, user in zip((one.id, two.id), users, strict=True)
+    ]
+
+
+def test_a_linked_lead_keeps_its_customer_and_the_other_proposes(office: Session, vault: Vault) -> None:
+    asha = made_customer(office, vault, mobile="9820012345", email="asha@x.in")
+    linked, free = made_lead(office, vault, mobile="9820012345"), made_lead(office, vault, email="other@x.in")
+    office.commit()
+    assert linked.customer_id == asha.id
+    made = merged(office, free, linked)
+    assert (free.customer_id, free.email) == (asha.id, None)
+    proposals = office.scalars(select(Activity.payload).where(Activity.lead_id == free.id, Activity.kind == "proposal"))
+    assert ["email", "asha@x.in", "other@x.in"] in [change for each in proposals for change in each["changes"]]
+    merge_undo.undo(office, made.id, context())
+    assert (free.customer_id, free.email) == (None, "other@x.in")
+
+
+# --- customers
+
+
+def test_the_kept_customer_holds_what_it_has_and_the_rest_is_free(office: Session, vault: Vault) -> None:
+    one = made_customer(office, vault, mobile="9820011111", pan="ABCDE1234F")
+    two = made_customer(office, vault, mobile="9820022222", alternative_mobile="9820033333", no_calls=True)
+    office.commit()
+    made = merged(office, one, two, mobile=two, alternative_mobile=two)
+    held = select(CustomerKey.kind, CustomerKey.value).where(CustomerKey.customer_id == one.id)
+    assert {value for kind, value in office.execute(held) if kind == "mobile"} == {"+919820022222", "+919820033333"}
+    assert one.no_calls is True, "whoever asked for it in one record has asked for it"
+    free = made_customer(office, vault, mobile="9820011111")
+    office.commit()
+    with pytest.raises(RuleBroken, match="belongs to another record by now"):
+        merge_undo.undo(office, made.id, context())
+    office.rollback()
+    office.delete(office.get(Customer, free.id))
+    office.commit()
+    merge_undo.undo(office, made.id, context())
+    office.commit()
+    keys = office.execute(select(CustomerKey.customer_id, CustomerKey.value).where(CustomerKey.kind == "mobile")).all()
+    assert sorted(keys) == [(one.id, "+919820011111"), (two.id, "+919820022222"), (two.id, "+919820033333")]
+
+
+# --- refusals, and what happened since
+
+
+@pytest.mark.parametrize(
+    ("ids", "sentence"),
+    [((0,), "at least two different"), ((0, 0), "at least two different"), ((0, 1, 2, 3), "At most 3")],
+)
+def test_too_few_and_too_many_are_refused(office: Session, ids: tuple[int, ...], sentence: str) -> None:
+    rows = [made_lead(office) for _ in range(4)]
+    with pytest.raises(RuleBroken, match=sentence):
+        merged(office, *(rows[each] for each in ids))
+
+
+def test_different_customers_and_missing_fields_are_refused(office: Session, vault: Vault) -> None:
+    for number in ("9820011111", "9820022222"):
+        made_customer(office, vault, mobile=number)
+    one, two = (made_lead(office, vault, mobile=number) for number in ("9820011111", "9820022222"))
+    with pytest.raises(RuleBroken, match="merge the customers first"):
+        merged(office, one, two)
+    opened, plain = made_lead(office, vault), made_lead(office, vault)
+    leads.change(office, opened, {"status_id": status_id(office, "opened"), "client_id": "E1"}, context(vault))
+    office.commit()
+    with pytest.raises(RuleBroken, match="needs a field that would be empty"):
+        merged(office, plain, opened, status=opened, client_id=plain)
+
+
+def test_a_merge_is_undone_once_in_time_and_from_the_end_of_a_chain(office: Session) -> None:
+    one, two, three = (made_lead(office) for _ in range(3))
+    office.commit()
+    first = merged(office, two, three)
+    second = merged(office, one, two)
+    found = merges.follow(office, "leads", three.id)
+    assert found is not None and found.kept_id == one.id
+    with pytest.raises(RuleBroken, match="itself merged into"):
+        merge_undo.undo(office, first.id, context())
+    merge_undo.undo(office, second.id, context())
+    with pytest.raises(RuleBroken, match="undone already"):
+        merge_undo.undo(office, second.id, context())
+    with pytest.raises(RuleBroken, match="within 30 days"):
+        merge_undo.undo(office, first.id, context(now=NOW + merges.UNDO_FOR + DAY))
+    with pytest.raises(NotFound):
+        merge_undo.undo(office, 999, context())
+    assert merges.forget_old(office, NOW + merges.UNDO_FOR + DAY, 10) == 2
+    assert merges.follow(office, "leads", three.id).kept_id == two.id, "where a number leads is not forgotten"
+
+
+def test_what_was_changed_since_stays_and_is_told(office: Session) -> None:
+    one, two = made_lead(office, email="one@x.in"), made_lead(office, email="two@x.in")
+    two.changed_on = NOW + timedelta(hours=1)
+    moved = filled(office, Task.__table__, lead_id=two.id)
+    other = filled(office, Task.__table__, lead_id=two.id)
+    elsewhere = made_lead(office)
+    office.commit()
+    made = merged(office, one, two)
+    one.email = "later@x.in"
+    office.get(Task, moved).lead_id = elsewhere.id
+    office.flush()
+    done = merge_undo.undo(office, made.id, context())
+    assert (one.email, office.get(Lead, two.id).email) == ("later@x.in", "two@x.in")
+    assert (done.kept_fields, done.left) == (["email"], {"task": 1})
+    assert (office.get(Task, moved).lead_id, office.get(Task, other).lead_id) == (elsewhere.id, two.id)
+
+
+def test_an_account_since_then_refuses_the_undo(office: Session, vault: Vault) -> None:
+    one, two = made_lead(office, vault), made_lead(office, vault)
+    office.commit()
+    made = merged(office, one, two)
+    leads.change(office, one, {"status_id": status_id(office, "opened"), "client_id": "E9"}, context(vault))
+    with pytest.raises(RuleBroken, match="got a customer or an account since"):
+        merge_undo.undo(office, made.id, context())
+
+
+def test_tickets_share_their_subjects(office: Session) -> None:
+    first, second = office.scalars(select(TicketSubject.id).order_by(TicketSubject.position)).all()[:2]
+    one = tickets.create(office, {"subject_ids": [first]}, context())
+    two = tickets.create(office, {"subject_ids": [first, second], "description": "late"}, context())
+    office.commit()
+    made = merged(office, one, two)
+    assert (one.title, one.description) == ("KYC update, DP charges", "late")
+    merge_undo.undo(office, made.id, context())
+    assert (one.title, len(office.get(Ticket, two.id).subjects)) == ("KYC update", 2)
+
+
+def test_every_field_is_a_column_and_every_event_is_known() -> None:
+    for record, fields in merge_fields.FIELDS.items():
+        columns = {each.key for each in inspect(record).columns}
+        assert {name for each in fields for name in each.columns} <= columns
+        assert max(Counter(name for each in fields for name in each.columns).values()) == 1
+    assert "merge" in audit.EVENTS

@@ -1,0 +1,107 @@
+"""Results of MariaDB read by us are those that PyMySQL reads, whatever the types, sizes and number of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pymysql
+import pytest
+from pymysql.connections import Connection
+
+from app.lib import deadline
+from app.ops import fast_results
+from app.ops.database import MariaDBConnection
+from tests.servers import Databases
+
+TYPES = """SELECT 1, -5, 18446744073709551615, NULL, 1.5, CAST(2.25 AS DECIMAL(8,3)), 1e300, TRUE, '', 'é😀''x',
+    x'00ff', DATE '2024-02-29', TIMESTAMP '2024-02-29 23:59:59', CAST('2024-01-02 03:04:05.000006' AS DATETIME(6)),
+    CAST('-12:34:56.5' AS TIME(1)), CAST('0000-00-00' AS DATE), CAST('0000-00-00 00:00:00' AS DATETIME),
+    YEAR(NOW()), b'101', JSON_OBJECT('a', 1), CAST('x' AS BINARY(3)), USER()"""
+
+
+@pytest.fixture
+def both(mariadb_server: Databases) -> Iterator[tuple[Connection, Connection]]:
+    """(ours, PyMySQL's own)"""
+    options: dict[str, Any] = {"host": "127.0.0.1", "port": mariadb_server.port, "user": "root", "charset": "utf8mb4"}
+    options["database"] = "mysql"  # the sequence engine wants one
+    ours = MariaDBConnection(**options, defer_connect=True)
+    ours.connect(deadline.connect("127.0.0.1", mariadb_server.port, 5))
+    theirs = pymysql.connect(**options)
+    for each in (ours, theirs):
+        _ask(each, "SET SESSION sql_mode = ''")
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def _ask(connection: Connection, statement: str, values: Any = None) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.description, cursor.fetchall(), cursor.rowcount, cursor.warning_count
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        TYPES,
+        "SELECT 1 FROM DUAL WHERE FALSE",
+        "SELECT REPEAT('a', 250), REPEAT('b', 251), REPEAT('c', 70000), REPEAT('d', 9000000), REPEAT('e', 9000000), 7",
+        "SELECT " + ", ".join(f"{n} AS `a column with a long name {n}`" for n in range(400)),
+        "SELECT seq, NULLIF(seq % 3, 0), CONCAT('row ', seq) FROM seq_1_to_3000",
+        "SELECT CAST('abc' AS SIGNED), 1",
+        "SHOW GLOBAL STATUS LIKE 'Uptime_since%'",
+    ],
+)
+def test_the_same_is_read(both: tuple[Connection, Connection], statement: str) -> None:
+    ours, theirs = both
+    expected = _ask(theirs, statement)
+    for _ in range(3):  # the second time by what is kept of the first
+        assert _ask(ours, statement) == expected
+
+
+def test_what_begins_alike_is_told_apart(both: tuple[Connection, Connection]) -> None:
+    ours, theirs = both
+    statements = [f"SELECT 1 AS n, {second} AS m" for second in ("2", "'x'", "NULL", "DATE '2024-01-01'", "2.5")]
+    for statement in statements * 3:
+        assert _ask(ours, statement) == _ask(theirs, statement)
+
+
+def test_descriptions_are_kept_and_few(both: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, _theirs = both
+    monkeypatch.setattr(fast_results, "_kept", {})
+    monkeypatch.setattr(fast_results, "MAX_KEPT", 3)
+    for n in range(8):
+        _ask(ours, f"SELECT 1 AS column_{n}")
+        _ask(ours, f"SELECT 1 AS column_{n}")
+    assert 0 < sum(map(len, fast_results._kept.values())) <= 3
+
+
+def test_an_error_amid_the_rows_is_raised(both: tuple[Connection, Connection]) -> None:
+    ours, _theirs = both
+    failing = "SELECT (SELECT seq FROM seq_1_to_2 WHERE seq >= s.seq - 1) FROM seq_1_to_5 AS s"
+    with pytest.raises(pymysql.err.OperationalError, match="more than 1 row"):
+        _ask(ours, failing)
+    assert _ask(ours, "SELECT 5")[1] == ((5,),)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "it's", 'a "b" \\ \n\r\0\x1a', "é😀", "%s %(x)s", "12"),
+        *(datetime(2024, 2, 29, 1, 2, 3), datetime(999, 1, 1), datetime(2024, 1, 1, 0, 0, 0, 60)),
+        *(None, True, 7, 1.5, b"\x00'", ("a", 1)),
+    ],
+)
+def test_values_are_sent_alike(both: tuple[Connection, Connection], value: Any) -> None:
+    ours, theirs = both
+    assert ours.escape(value) == theirs.escape(value)
+    if not isinstance(value, tuple):
+        assert _ask(ours, "SELECT %s", (value,))[1] == _ask(theirs, "SELECT %s", (value,))[1]
+
+
+def test_quotes_are_doubled_where_backslashes_are_plain(both: tuple[Connection, Connection]) -> None:
+    ours, _theirs = both
+    _ask(ours, "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'")
+    assert _ask(ours, "SELECT %s", ("it's a \\",))[1] == (("it's a \\",),)
