@@ -41,10 +41,10 @@ class StackFailed(Exception):
 
 
 def program(name: str) -> str:
-    """The path of a program. Raises StackFailed."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    """The path of a program; supervisord is the one of our pinned packages. Raises StackFailed."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is None:
-        packages = "nginx supervisor mariadb-server redis-server"
+        packages = "nginx mariadb-server redis-server"
         raise StackFailed(f"{name} is missing. Install it: sudo apt-get install {packages}")
     return found
 

@@ -58,7 +58,6 @@ missing_packages() {  # names of apt packages, one a line
         have redis-server || echo redis-server
         have curl || echo curl
         have nginx || echo nginx
-        have supervisord || echo supervisor
         have dovecot || echo dovecot-imapd
         have age || echo age
         have gpg || echo gnupg
