@@ -22,7 +22,7 @@ FORMAT = 1
 
 @contextmanager
 def one_at_a_time(installation: Installation, database: Database | None = None) -> Iterator[Database]:
-    """The CRM's database, or this one, while no other backup, restore or drill goes on. Raises Busy, BackupTrouble."""
+    """The CRM's database, or this one, while no other backup, restore or drill goes on. Raises BackupBusy, BackupError."""
     database = database or open_database(installation.database_url)
     with ExitStack() as held:
         with readable_disk_errors(installation.folder.path):
@@ -119,7 +119,7 @@ class CreatedBackup:
 
 
 def make(installation: Installation, cause: str = "person", now: datetime | None = None) -> CreatedBackup:
-    """Make a backup, and remove those that are no longer kept. Raises BackupTrouble; then nothing has changed."""
+    """Make a backup, and remove those that are no longer kept. Raises BackupError; then nothing has changed."""
     with one_at_a_time(installation) as database, readable_disk_errors(installation.folder.path):
         name = installation.folder.new_name(now or datetime.now(UTC))
         try:

@@ -13,7 +13,7 @@ from app.backups.verify import Report, check_files, check_parts, check_seal, loc
 
 
 def drill(installation: Installation, name: str | None = None) -> Report:
-    """Restore a backup, by default the newest, and compare all tables with its manifest. Raises BackupTrouble."""
+    """Restore a backup, by default the newest, and compare all tables with its manifest. Raises BackupError."""
     with one_at_a_time(installation) as database, readable_disk_errors(installation.folder.path):
         backup = installation.folder.find(name) if name else _newest(installation)
         report = Report(backup.name)

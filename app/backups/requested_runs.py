@@ -74,7 +74,7 @@ def _task(row: BackupRun) -> Callable[[Installation], RunOutcome]:
 
 
 def delete(installation: Installation, name: str) -> RunOutcome:
-    """Delete a backup that a person no longer wants, here and on S3; never the only one. Raises BackupTrouble."""
+    """Delete a backup that a person no longer wants, here and on S3; never the only one. Raises BackupError."""
     with one_at_a_time(installation):
         backup = installation.folder.find(name)
         if len(installation.folder.all()) == 1:

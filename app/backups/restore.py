@@ -40,7 +40,7 @@ class RestoreResult:
 
 
 def restore(installation: Installation, order: RestoreRequest) -> RestoreResult:
-    """Restore a backup. Raises BackupTrouble, before anything was changed wherever that is possible."""
+    """Restore a backup. Raises BackupError, before anything was changed wherever that is possible."""
     done = RestoreResult()
     target = open_database(order.into)
     is_own = same_database(make_url(installation.database_url), target.url)
@@ -63,7 +63,7 @@ def restore(installation: Installation, order: RestoreRequest) -> RestoreResult:
 
 
 def _found(installation: Installation, name: str) -> Backup:
-    """The backup, brought back from S3 where this folder lacks it. Raises BackupTrouble."""
+    """The backup, brought back from S3 where this folder lacks it. Raises BackupError."""
     if installation.s3 and name not in installation.folder.names():
         return s3_copy.fetch(installation, name)
     return installation.folder.find(name)
@@ -95,7 +95,7 @@ def _refuse_unfit(installation: Installation, backup: Backup, target: Database, 
 
 
 def _refuse_existing(target: Database, order: RestoreRequest) -> bool:
-    """Whether there was something in the target. Raises BackupTrouble unless it may be overwritten."""
+    """Whether there was something in the target. Raises BackupError unless it may be overwritten."""
     existing = target.tables()
     if existing and not order.is_overwriting:
         raise BackupError(
@@ -106,7 +106,7 @@ def _refuse_existing(target: Database, order: RestoreRequest) -> bool:
 
 
 def _refuse_servers(installation: Installation, target: Database, held: ExitStack) -> None:
-    """Raise BackupTrouble while somebody uses the target: a running server would go on with what it remembers."""
+    """Raise BackupError while somebody uses the target: a running server would go on with what it remembers."""
     leader = election(target.url.render_as_string(hide_password=False), installation.instance_dir)
     held.callback(leader.release)
     for _try in range(20):
@@ -121,7 +121,7 @@ def _refuse_servers(installation: Installation, target: Database, held: ExitStac
 
 
 def _check(installation: Installation, backup: Backup) -> None:
-    """Raise BackupTrouble unless all of the backup is whole."""
+    """Raise BackupError unless all of the backup is whole."""
     report = Report(backup.name)
     check_seal(installation, backup, report)
     check_parts(installation, backup, report)

@@ -92,7 +92,7 @@ def outcome_of(report: Report) -> RunOutcome:
 def record(
     installation: Installation, kind: str, do: Callable[[Installation], RunOutcome], run_id: int | None = None
 ) -> RunOutcome:
-    """Do it, with a row that says so. Raises BackupTrouble, after the admins were told."""
+    """Do it, with a row that says so. Raises BackupError, after the admins were told."""
     key = run_id if run_id is not None else _begin(kind)
     try:
         outcome = do(replace(installation, beat=_Heartbeat(key)))

@@ -16,7 +16,7 @@ from app.ops.s3_bucket import Bucket, S3Place
 
 @contextlib.contextmanager
 def _bucket(installation: Installation) -> Iterator[Bucket]:
-    """Raises BackupTrouble for whatever goes wrong inside."""
+    """Raises BackupError for whatever goes wrong inside."""
     if installation.s3 is None:
         raise BackupError("CRM_BACKUP_S3 isn't set.")
     url, endpoint = installation.s3
@@ -35,7 +35,7 @@ def _keys(bucket: Bucket, below: str) -> set[str]:
 
 
 def copy(installation: Installation, backup: Backup, deleted: list[str]) -> None:
-    """Copy a backup with its files, and delete the copies of those that are gone. Raises BackupTrouble."""
+    """Copy a backup with its files, and delete the copies of those that are gone. Raises BackupError."""
     with _bucket(installation) as bucket:
         there = _keys(bucket, f"{POOL}/")
         for file in files_of(backup):
@@ -68,7 +68,7 @@ def delete(installation: Installation, names: list[str]) -> None:
 
 
 def fetch(installation: Installation, name: str) -> Backup:
-    """Bring a backup back into the folder, with the files that are missing. Raises BackupTrouble."""
+    """Bring a backup back into the folder, with the files that are missing. Raises BackupError."""
     installation.folder.prepare()
     with _bucket(installation) as bucket:
         keys = _keys(bucket, f"{name}/")

@@ -38,7 +38,7 @@ class Report:
 
 
 def verify(installation: Installation, name: str) -> Report:
-    """Read all of a backup and compare it with its manifest. Raises BackupTrouble where there is none."""
+    """Read all of a backup and compare it with its manifest. Raises BackupError where there is none."""
     backup = installation.folder.find(name)
     report = Report(name)
     with readable_disk_errors(installation.folder.path):
