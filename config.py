@@ -146,7 +146,7 @@ class Settings:
     #: The URL of a storage that is not Amazon's, and the region of the bucket; None = as boto finds them.
     s3_endpoint: str | None = None
     s3_region: str | None = None
-    #: A session that is not used for so many hours ends; whatever door made it.
+    #: A session that is not used for so many hours ends; however it began.
     session_idle_hours: int = 12
     #: A session ends so many days after its sign-in, however much it is used.
     session_days: int = 7

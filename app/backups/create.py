@@ -22,7 +22,7 @@ FORMAT = 1
 
 @contextmanager
 def one_at_a_time(installation: Installation, database: Database | None = None) -> Iterator[Database]:
-    """The CRM's database, or this one, while no other backup, restore or drill goes on. Raises BackupBusy, BackupError."""
+    """The CRM's database, or this one, while no other backup, restore or drill runs. Raises BackupBusy, BackupError."""
     database = database or open_database(installation.database_url)
     with ExitStack() as held:
         with readable_disk_errors(installation.folder.path):

@@ -267,7 +267,7 @@ class Provider(Protocol):
         """Connect two telephones. Raises StatusUnavailable where the provider has no telephone, else like `send`."""
 
     def templates(self) -> list[ListedTemplate]:
-        """All registered templates, approved or not. Raises StatusUnavailable where the provider has no list, ChannelError."""
+        """All registered templates, approved or not. Raises ChannelError; StatusUnavailable where there is no list."""
 
     def check(self) -> str:
         """Try the account without sending anything. Returns a sentence for the settings page. Raises ChannelError."""

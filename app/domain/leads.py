@@ -225,7 +225,7 @@ def _complete(session: Session, draft: _Draft, context: ChangeContext) -> None:
 
 
 def _refuse_first_status(status: LeadStatus, values: dict[str, Any]) -> None:
-    """Raise RuleBroken for a status that needs what doors do not take for a new lead."""
+    """Raise RuleBroken for a status that needs what forms and endpoints do not take for a new lead."""
     name = REQUIRED_FIELDS.get(status.meaning)
     if name is not None and not values.get(name):
         raise RuleBroken(

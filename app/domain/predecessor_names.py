@@ -1,6 +1,6 @@
-"""What records were called in the former system, and which of its people are still to be matched with users.
+"""What records were called in the predecessor, and which of its people are still to be matched with users.
 
-A row of the former system is taken over once: its name is unique here, whatever is run again or killed on its way.
+A row of the predecessor is taken over once: its name is unique here, whatever is run again or killed on its way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST = 500
 
 
 class PredecessorName(Model):  # type: ignore[misc]
-    """A row of the former system, and the record that it is now."""
+    """A row of the predecessor, and the record that it is now."""
 
     __tablename__ = "former_name"
     __table_args__ = (
