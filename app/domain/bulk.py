@@ -114,7 +114,7 @@ def insert_returning(
 
 
 def read_rows(session: Session, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a compiled statement with its parameters as %(name)s. Not under access rules: nobody is shown them."""
+    """The rows of a compiled statement with its parameters as %(name)s. No access rules apply: nobody is shown them."""
     session.flush()
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     return [*fast_statements.send(session, _for_sqlite(text) if is_sqlite else text, dict(values)).rows]

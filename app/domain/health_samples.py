@@ -1,4 +1,4 @@
-"""How the installation is doing, minute by minute: samples of each server, slow statements, errors, crossed thresholds."""
+"""How all is doing, minute by minute: samples of each server, slow statements, errors, crossed thresholds."""
 
 from __future__ import annotations
 

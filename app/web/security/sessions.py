@@ -111,7 +111,7 @@ def known_user(session: Session, values: Sequence[Any]) -> User:
 
 
 def valid_sign_ins(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
-    """The sign-ins that are valid at `now`: not ended, used lately, and not too old. One rule for all ways to sign in."""
+    """The sign-ins that are valid at `now`: not ended, used lately, and not too old. The same for all kinds."""
     idle, oldest = timedelta(hours=settings.session_idle_hours), timedelta(days=settings.session_days)
     return SignIn.ended_on.is_(None), SignIn.seen_on > now - idle, SignIn.started_on > now - oldest
 

@@ -1,4 +1,4 @@
-"""CONTENTS: what can be imported: leads, customers, tickets, tasks, calls, users, everything of the predecessor; how a row is found.
+"""CONTENTS: what can be imported: records, users, everything of the predecessor; how a row finds its record.
 
 A row goes through the same functions as a form: the fields of the record's REST resource, and its service.
 """
