@@ -410,7 +410,7 @@ def _redis(url: str | None) -> str | None:
     """Check the URL. It can contain a password, so no message repeats it."""
     try:
         if url:
-            server_urls.redis_house(url)
+            server_urls.redis_topology(url)
             server_urls.refuse_missing_files(url)
     except server_urls.BadUrl as error:
         raise WrongSetting(str(error)) from None
