@@ -17,7 +17,6 @@ from flask import Flask
 import app as product
 import config
 from app import access, create_app
-from app.access import compiled_statements
 from app.extensions import db, socketio
 from app.ops.rate_counter import LocalRateCounter
 from app.web.core import lookups
@@ -34,7 +33,7 @@ LATE_SETTINGS = {
 
 #: More than all tests together send.
 STATEMENTS = 5000
-compiled_statements.MAX_STATEMENTS = STATEMENTS
+access.person.MAX_STATEMENTS = STATEMENTS
 
 
 class ReusedApp:

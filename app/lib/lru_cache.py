@@ -38,3 +38,7 @@ class LruCache(Generic[Key, Value]):
         if len(self._new) >= self._half and key not in self._new:
             self._older, self._new = self._new, {}
         self._new[key] = value
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._new, self._older = {}, {}
