@@ -146,7 +146,7 @@ class Settings:
     #: The URL of a storage that is not Amazon's, and the region of the bucket; None = as boto finds them.
     s3_endpoint: str | None = None
     s3_region: str | None = None
-    #: A session that is not used for so many hours ends; whatever door made it.
+    #: A session that is not used for so many hours ends; however it began.
     session_idle_hours: int = 12
     #: A session ends so many days after its sign-in, however much it is used.
     session_days: int = 7
@@ -410,7 +410,7 @@ def _redis(url: str | None) -> str | None:
     """Check the URL. It can contain a password, so no message repeats it."""
     try:
         if url:
-            server_urls.redis_house(url)
+            server_urls.redis_topology(url)
             server_urls.refuse_missing_files(url)
     except server_urls.BadUrl as error:
         raise WrongSetting(str(error)) from None

@@ -37,7 +37,7 @@ class BadUrl(ValueError):
 
 
 @dataclass(frozen=True)
-class RedisHouse:
+class RedisTopology:
     """A Redis that is several servers, of which one at a time is written."""
 
     #: sentinel or cluster.
@@ -58,7 +58,7 @@ class RedisHouse:
     tls: tuple[tuple[str, str | bool], ...] = ()
 
 
-def redis_house(url: str) -> RedisHouse | None:
+def redis_topology(url: str) -> RedisTopology | None:
     """The servers that a URL of Sentinels or of a Cluster names; None for the URL of one server. Raises BadUrl."""
     scheme, _colon, rest = url.partition("://")
     if scheme not in _KINDS:
@@ -76,7 +76,7 @@ def redis_house(url: str) -> RedisHouse | None:
         raise BadUrl(SHAPES)
     name, db = _name_and_db(kind, path.strip("/"))
     options = _options(kind, is_tls, query)
-    return RedisHouse(
+    return RedisTopology(
         kind=kind,
         addresses=addresses,
         is_tls=is_tls,

@@ -144,7 +144,7 @@ def _measures_store(settings: config.Settings) -> Callable[[process_metrics.Metr
 
 
 def _build(app: Flask) -> None:
-    """FAB with our people, doors and screens."""
+    """FAB with our people, endpoints and screens."""
     security = type("Security", (security_manager.Security,), dict(settings_menu.FAB_SCREENS))
     builder = AppBuilder(security_manager_class=security, indexview=views.INDEX)
     builder.init_app(app, db.session)

@@ -1,4 +1,4 @@
-"""What runs in processes without a door: the workers of the queue, and the schedule. One parent keeps them running."""
+"""What runs in processes that serve no requests: the queue's workers and the schedule, under one parent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.web.realtime import live_events
 
 
 def group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
-    """The processes that CRM_ROLE asks for beside the doors; needs an app context.
+    """The processes that CRM_ROLE asks for beside those that serve requests; needs an app context.
 
     All are forked from one application, so that they share its memory.
     """

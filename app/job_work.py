@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.lib.batches import batched
 from app.lib.schedule_slots import Daily, Every
 from app.ops.file_store import FileStore
 
@@ -58,7 +59,7 @@ class JobWork:
     def chunks(self) -> list[list[Any]]:
         """The items of each transaction."""
         items, size = list(self.items), self.size if self.many else 1
-        return [items[start : start + size] for start in range(0, len(items), size)]
+        return list(batched(items, size))
 
     def do(self, session: Session, chunk: list[Any]) -> list[str]:
         """Do the work for a chunk and return one result per item."""

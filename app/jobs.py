@@ -343,7 +343,7 @@ def _notify_of_audit(session: Session, report: audit_chain.Report, now: datetime
 
 
 def _watch_health(session: Session, job_pass: JobPass) -> JobWork:
-    """Note how the whole house is doing, and tell the admins of thresholds that were crossed or are kept again."""
+    """Note how the whole installation is doing; tell admins of thresholds that were crossed or are kept again."""
     queued = queue.depths()
     depth = None if queued is None else sum(each.waiting for each in queued)
     readings = health_watch.Readings(depth, database.open_connections(session))

@@ -28,7 +28,12 @@ from app.domain.customers import Customer, CustomerAccount  # a customer; a brok
 from app.domain.dnd_uploads import DndUpload, DndWrongLine  # an uploaded do-not-disturb list; a line that is wrong
 from app.domain.duplicate_pairs import DuplicatePair, DuplicateScan  # records that look like duplicates
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
-from app.domain.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement  # how the house is doing
+from app.domain.health_samples import (
+    ErrorReport,
+    HealthCrossing,
+    HealthSample,
+    SlowStatement,
+)  # how it all is doing
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
 from app.domain.job_runs import FailedCall, JobRun
@@ -44,7 +49,7 @@ from app.domain.message_templates import MessageTemplate  # a text of messages
 from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
-from app.domain.predecessor_names import (  # what records were called in the former system
+from app.domain.predecessor_names import (  # what records were called in the predecessor
     PredecessorName,
     PredecessorPerson,
 )

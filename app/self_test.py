@@ -1,4 +1,4 @@
-"""The self-test: is everything there that the house needs, and if not, what to do.
+"""The self-test: is everything there that the installation needs, and if not, what to do.
 
 `flask self-test` and a page show it. Each check is an entry of `app.ops.health`; other parts add theirs there, too.
 """

@@ -50,7 +50,7 @@ HOOKS = (
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
     Hook("before_flush", consents.refuse_change, "The consent ledger is append-only, also for admins and jobs."),
     Hook("before_flush", hold_guard.refuse_deletions, "Nothing that is under a legal hold is deleted."),
-    Hook("before_flush", stored_text.keep_storable, "No door stores control characters or decomposed letters."),
+    Hook("before_flush", stored_text.keep_storable, "Nothing stores control characters or decomposed letters."),
     Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
     Hook("before_flush", login_names.refuse_taken_names, "A name that looks like another's is refused with its field."),
     Hook("before_flush", passwords.end_sign_ins, "A new password or deactivation ends the user's sessions."),

@@ -1,4 +1,4 @@
-"""CONTENTS: what the CRM shows. Menu, screens, REST resources, doors; register(appbuilder)."""
+"""CONTENTS: what the CRM shows. Menu, screens, REST resources, endpoints; register(appbuilder)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole single-server house in one folder, for a look or a test: `stack.py start|run|stop|status [FOLDER]`.
+"""The whole single-server installation in one folder, for a look or a test: `stack.py start|run|stop|status [FOLDER]`.
 
 nginx, gunicorn, the Socket.IO process, the workers and the scheduler, MariaDB and Redis, all under one supervisord, on
 free ports of 127.0.0.1. The site, the programs and the settings are those of an installation: rendered from the same

@@ -125,7 +125,7 @@ LONGEST = (
     *("tests/test_patterns.py", "tests/web/compat/test_methods.py"),
     *("tests/web/test_search_by_index.py", "tests/access/test_fast_paging.py"),
     *("tests/ops/test_slow_clients.py", "tests/web/realtime/test_sockets.py", "tests/ops/test_queue.py"),
-    *("tests/proofs/test_outages.py", "tests/proofs/test_silence.py", "tests/ops/test_redis_houses.py"),
+    *("tests/proofs/test_outages.py", "tests/proofs/test_silence.py", "tests/ops/test_redis_topology.py"),
     *("tests/ops/test_promote.py", "tests/ops/test_many_servers.py", "tests/backups/test_mechanics.py"),
     *("tests/test_migrations.py", "tests/web/settings/test_account_rules.py"),
     *("tests/web/settings/test_admin_urls.py", "tests/domain/test_office_hours.py"),

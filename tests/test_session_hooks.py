@@ -19,8 +19,8 @@ APP = Path(session_hooks.__file__).parent
 #: file -> why it listens outside the table.
 LISTENS_TOO = {
     "ops/database.py": "engines, not sessions",
-    "ops/measures.py": "engines, not sessions",
-    "ops/primary_place.py": "engines, not sessions",
+    "ops/process_metrics.py": "engines, not sessions",
+    "ops/primary_address.py": "engines, not sessions",
     "dry_run.py": "a connection, for one transaction",
 }
 #: The two accessors of Session.info.

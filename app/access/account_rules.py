@@ -1,4 +1,4 @@
-"""Who may change a person's account: one table of columns, applied to every flush and so at every door.
+"""Who may change a person's account: one table of columns, applied to every flush and so on every path.
 
 A person changes their own preferences. Everything that decides whose records somebody reaches, or how they sign in, is
 for those to whom the person reports, directly or through others, and for administrators.
@@ -49,7 +49,7 @@ COLUMNS_OF_MANAGERS: dict[str, TranslatableText] = {
     "groups": translatable("groups"),
 }
 LABELS = OWN_COLUMNS | COLUMNS_OF_MANAGERS
-#: Columns that the CRM and FAB write by themselves; no door takes them.
+#: Columns that the CRM and FAB write by themselves; no form or endpoint takes them.
 KEPT_BY_THE_CRM = frozenset(
     {
         "id",

@@ -1,6 +1,6 @@
-"""Statements that are built and compiled once under a person's access rules, and then sent again as finished text.
+"""Statements that are built and compiled once under a person's access rules, and then sent again as they are.
 
-Building and compiling a SELECT costs more than half of the CPU of a list. A finished statement is kept with the Person
+Building and compiling a SELECT costs more than half of the CPU of a list. A compiled statement is kept with the Person
 from whose rights it was made, with the access rules in its text, and is never looked for anywhere else. A person is
 loaded anew as soon as anything about access changes (ADR 0002), and begins without statements: there is no way from
 a statement of former rights, or of somebody else, to an answer (ADR 0044).
@@ -28,9 +28,9 @@ from app.access.system_session import acting
 from app.lib.lru_cache import LruCache
 from app.ops import fast_statements
 
-#: Statements without access rules, which are finished for everybody.
+#: Statements without access rules, which are compiled once for everybody.
 MAX_UNRULED = 100
-#: Questions that came once, of all people of a process.
+#: Statements that were asked for once, by all people of a process.
 MAX_ASKED_ONCE = 5000
 #: Values that tell statements apart by how they are written.
 _COMPARABLE = (str, bytes, bool, int, float, date, datetime, type(None))
@@ -41,17 +41,17 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Name:
-    """What tells a question apart, once for all people who ask it: it is larger than their answers' values."""
+    """The key of a statement, stored once for all people who send it: it is larger than their values."""
 
     key: Hashable
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Text:
-    """A finished statement without its values, once for all people whose rights make the same text."""
+    """A compiled statement without its values, stored once for all people whose rights make the same text."""
 
     sql: str
-    #: The names of the values that a person's rights and the question give.
+    #: The names of the values that a person's rights and the statement give.
     names: tuple[str, ...]
     #: The order of the names where the driver wants positions, else None.
     order: tuple[str, ...] | None
@@ -64,7 +64,7 @@ class Text:
 #: What tells names and texts apart -> the one that all share, as long as somebody keeps it.
 _names: WeakValueDictionary[Hashable, Name] = WeakValueDictionary()
 _texts: WeakValueDictionary[Hashable, Text] = WeakValueDictionary()
-#: Hashes of person and question. Two that are taken for one only finish a statement early.
+#: Hashes of person and key. Where two are the same, a statement is only compiled early.
 _asked_once: LruCache[int, bool] = LruCache(MAX_ASKED_ONCE)
 
 
@@ -113,7 +113,9 @@ def _applied(convert: Convert | None, value: Any) -> Any:
     return value if convert is None else convert(value)
 
 
-def finish(statement: Any, dialect: Dialect, late: dict[str, Any], name: Name | None = None) -> CompiledStatement:
+def compile_statement(
+    statement: Any, dialect: Dialect, late: dict[str, Any], name: Name | None = None
+) -> CompiledStatement:
     """Compile the statement for good; the parameters named in `late` stay open.
 
     A statement with a `name` shares its text with the same one of other people.
@@ -152,7 +154,7 @@ def _converters(types: tuple[Any, ...], dialect: Dialect) -> tuple[tuple[int, Co
 
 @dataclass(frozen=True)
 class CachedStatement:
-    """A statement that may have been finished before."""
+    """A statement that may have been compiled before."""
 
     #: What tells it apart from all others of the person; None = it can't be told apart, and is made each time.
     key: Hashable
@@ -162,66 +164,66 @@ class CachedStatement:
     tables: frozenset[str] | None = None
 
 
-def answer(session: Session, question: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of the question under the rules of the person for whom the session acts."""
+def answer(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of the statement under the rules of the person for whom the session acts."""
     person = acting(session)
-    found = None if person is None else _finished(session, person, question, late)
+    found = None if person is None else _compiled(session, person, cached, late)
     if found is not None:
         return found.send(session, late)[0]
-    options = {} if question.tables is None else {"guarded_tables": question.tables}
-    return [tuple(row) for row in session.execute(question.make(), late, execution_options=options)]
+    options = {} if cached.tables is None else {"guarded_tables": cached.tables}
+    return [tuple(row) for row in session.execute(cached.make(), late, execution_options=options)]
 
 
 def answer_for(
-    session: Session, person: Person, question: CachedStatement, late: dict[str, Any]
+    session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
 ) -> tuple[list[tuple[Any, ...]], int]:
-    """(rows, warnings of the database) of a question that holds the rules of this person itself."""
-    found = _finished(session, person, question, late)
+    """(rows, warnings of the database) of a statement that holds the rules of this person itself."""
+    found = _compiled(session, person, cached, late)
     if found is not None:
         return found.send(session, late)
     if session.autoflush:
         session.flush()
     # Below the session, for the number of warnings.
-    result = session.connection().execute(question.make(), late)
+    result = session.connection().execute(cached.make(), late)
     rows = [tuple(row) for row in result]
     return rows, int(getattr(result.context.cursor, "warning_count", 0))
 
 
-def _finished(
-    session: Session, person: Person, question: CachedStatement, late: dict[str, Any]
+def _compiled(
+    session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
 ) -> CompiledStatement | None:
-    """The finished statement; made when the question comes for the second time, for many come only once."""
-    if question.key is None:
+    """The compiled statement; compiled when it is asked for the second time, for many are sent only once."""
+    if cached.key is None:
         return None
     dialect = session.get_bind().dialect
-    key = (dialect.name, question.key)
+    key = (dialect.name, cached.key)
     name = _names.get(key)
-    found: CompiledStatement | None = None if name is None else person.finished.get(name)
+    found: CompiledStatement | None = None if name is None else person.compiled_statements.get(name)
     if found is not None:
         return found
     asked = hash((id(person), key))
     if _asked_once.get(asked) is None:
         _asked_once.keep(asked, True)
         return None
-    statement, name = question.make(), name or name_of(key)
-    if question.tables is not None:
-        statement = under_rules(person, statement, question.tables)
-    found = finish(statement, dialect, late, name)
-    person.finished.keep(name, found)
+    statement, name = cached.make(), name or name_of(key)
+    if cached.tables is not None:
+        statement = under_rules(person, statement, cached.tables)
+    found = compile_statement(statement, dialect, late, name)
+    person.compiled_statements.keep(name, found)
     return found
 
 
-def change(session: Session, question: CachedStatement, late: dict[str, Any]) -> None:
-    """Send an UPDATE of a bare table, into which `question.make` has put the person's rules."""
+def change(session: Session, cached: CachedStatement, late: dict[str, Any]) -> None:
+    """Send an UPDATE of a bare table, into which `cached.make` has put the person's rules."""
     person = acting(session)
-    found = None if person is None else _finished(session, person, question, late)
+    found = None if person is None else _compiled(session, person, cached, late)
     if found is not None:
         found.send(session, late)
     else:
-        session.execute(question.make(), late)
+        session.execute(cached.make(), late)
 
 
-#: (dialect, statement) -> finished; of a few statements that are the same for everybody.
+#: (dialect, statement) -> compiled; of a few statements that are the same for everybody.
 _common: dict[tuple[str, Select[Any]], CompiledStatement] = {}
 
 
@@ -230,29 +232,29 @@ def answer_as_system(session: Session, statement: Select[Any], values: dict[str,
     dialect = session.get_bind().dialect
     key = (dialect.name, statement)
     if key not in _common:
-        _common[key] = finish(statement, dialect, values)
+        _common[key] = compile_statement(statement, dialect, values)
     return _common[key].send(session, values)[0]
 
 
-#: (dialect, question) -> finished; of questions without access rules whose answers are shown to nobody.
+#: (dialect, key) -> compiled; of statements without access rules whose rows are shown to nobody.
 _unruled: LruCache[Hashable, CompiledStatement] = LruCache(MAX_UNRULED)
 
 
-def answer_unruled(session: Session, question: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a question that names no rules, such as a look-up of ids; finished for everybody."""
-    if question.key is None:
-        return [tuple(row) for row in session.execute(question.make(), late)]
+def answer_unruled(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement that names no rules, such as a look-up of ids; compiled once for everybody."""
+    if cached.key is None:
+        return [tuple(row) for row in session.execute(cached.make(), late)]
     dialect = session.get_bind().dialect
-    key = (dialect.name, question.key)
+    key = (dialect.name, cached.key)
     found = _unruled.get(key)
     if found is None:
-        found = finish(question.make(), dialect, late)
+        found = compile_statement(cached.make(), dialect, late)
         _unruled.keep(key, found)
     return found.send(session, late)[0]
 
 
 def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
-    """The values as parameters of an IN, filled up with the last one: lists of similar length are one question.
+    """The values as parameters of an IN, filled up with the last one: lists of similar length share one statement.
 
     With a `name` the parameters are name_0, name_1 …
     """
@@ -264,7 +266,7 @@ def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
     ]
 
 
-# --- what tells questions apart
+# --- what tells statements apart
 
 
 @dataclass(frozen=True)

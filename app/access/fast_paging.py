@@ -138,7 +138,7 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
 
 
 def has_few(person: Person, record: Any) -> bool:
-    """Whether the person reaches the rows of a few people only, so that `ways` gives all ways but those of others."""
+    """Whether the person reaches only the rows of a few: `reach_conditions` gives all but those of others."""
     return _has_shape(person, record)
 
 

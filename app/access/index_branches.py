@@ -26,7 +26,7 @@ class PageQuery:
     #: The column that the list is sorted by, before the id; None = by id alone.
     key: Any = None
     descending: bool = True
-    #: What tells the question apart, see access.finished; None = it is made each time.
+    #: What tells the statement apart, see access.compiled_statements; None = it is built each time.
     name: Hashable = None
     #: The values of named parameters in the conditions.
     late: dict[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from app.lib.identity_numbers import masked
 from app.lib.lru_cache import LruCache
 
 ADMIN = "Admin"
-#: Of one person in one process: finished statements, and lists about which something is remembered for a while.
+#: Of one person in one process: compiled statements, and lists about which something is remembered for a while.
 MAX_STATEMENTS, MAX_LISTS = 120, 300
 
 
@@ -47,8 +47,8 @@ class Person:
     version: int = 0
     #: Loader criteria by table, built on first use; never shared with a copy of other scope.
     row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
-    #: Statements with this person's access rules in them, see access.finished; never shared either.
-    finished: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_STATEMENTS))
+    #: Statements with this person's access rules in them, see access.compiled_statements; never shared either.
+    compiled_statements: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_STATEMENTS))
     #: Lists whose scan was given up -> until when another way is taken at once, monotonic seconds.
     slow_scans: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
     #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.

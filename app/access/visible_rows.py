@@ -1,4 +1,4 @@
-"""One row that the person sees, as an object: by a statement that is finished once per person and class.
+"""One row that the person sees, as an object: by a statement that is compiled once per person and class.
 
 The session's own way to one object costs more than reading it: the SELECT with its rules is built, keyed and looked up,
 and each column is set by a loader of its own.

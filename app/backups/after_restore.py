@@ -72,17 +72,19 @@ def counters_of(url: URL) -> Counters:
         return Counters()
 
 
-def settle(house: Installation, backup: Backup, url: URL, counters: Counters) -> list[str]:
+def settle(installation: Installation, backup: Backup, url: URL, counters: Counters) -> list[str]:
     """Make the restored database fit to be worked with. Returns what was done, as sentences."""
     now = datetime.now(UTC)
     with _connected(url) as (connection, tables):
-        settling = _Settling(connection, tables, backup, house.zone, now)
+        settling = _Settling(connection, tables, backup, installation.zone, now)
         lines = [*settling.hold_back(), *settling.end_sign_ins(), *settling.close_runs()]
         settling.raise_version(counters.version)
         lines += settling.raise_numbers(counters.numbers)
         connection.commit()
         versions = tables.get("alembic_version")
-        is_current = versions is not None and {*connection.scalars(select(versions.c.version_num))} == house.schema
+        is_current = (
+            versions is not None and {*connection.scalars(select(versions.c.version_num))} == installation.schema
+        )
     lines.append(
         "API keys, users and rights are as they were then: what was revoked or deactivated since is valid again. "
         "Check them."
@@ -90,17 +92,17 @@ def settle(house: Installation, backup: Backup, url: URL, counters: Counters) ->
     if not is_current:
         schema = ", ".join(backup.manifest["schema"]) or "none"
         lines.append(f"Its schema is that of then ({schema}): run `make upgrade` before you start the servers.")
-    elif backup.manifest.get("keys") == house.keys():
+    elif backup.manifest.get("keys") == installation.keys():
         _audit(backup, url, now)
     return lines
 
 
-def settle_server(house: Installation, backup: Backup, url: URL) -> list[str]:
+def settle_server(installation: Installation, backup: Backup, url: URL) -> list[str]:
     """What concerns this server: the backups in its folder, and what it has noted outside of the replaced database."""
-    if house.schema == set(backup.manifest["schema"]):
+    if installation.schema == set(backup.manifest["schema"]):
         with _writing(url) as session:
-            _register(session, house)
-    AuditHeadFile(house.instance_dir).renew()
+            _register(session, installation)
+    AuditHeadFile(installation.instance_dir).renew()
     return [
         "The record of the audit log's ends was begun anew; on other servers run: flask --app run audit verify "
         f'--renew-record "restored {backup.name}".',
@@ -209,10 +211,10 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
         )
 
 
-def _register(session: Session, house: Installation) -> None:
+def _register(session: Session, installation: Installation) -> None:
     """Rows for the backups that are there and of which the restored database knows nothing yet."""
     known = set(session.scalars(select(BackupRun.name).where(BackupRun.kind == "backup")))
-    for backup in house.folder.all():
+    for backup in installation.folder.all():
         if backup.name not in known:
             row = BackupRun(kind="backup", outcome="done", name=backup.name, size_bytes=backup.size, tries=1)
             row.started_on, row.ended_on = backup.made_on, datetime.fromisoformat(backup.manifest["ended_on"])

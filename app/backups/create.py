@@ -21,15 +21,15 @@ FORMAT = 1
 
 
 @contextmanager
-def one_at_a_time(house: Installation, database: Database | None = None) -> Iterator[Database]:
-    """The CRM's database, or this one, while no other backup, restore or drill goes on. Raises Busy, BackupTrouble."""
-    database = database or open_database(house.database_url)
+def one_at_a_time(installation: Installation, database: Database | None = None) -> Iterator[Database]:
+    """The CRM's database, or this one, while no other backup, restore or drill runs. Raises BackupBusy, BackupError."""
+    database = database or open_database(installation.database_url)
     with ExitStack() as held:
-        with readable_disk_errors(house.folder.path):
-            held.enter_context(house.folder.locked())
+        with readable_disk_errors(installation.folder.path):
+            held.enter_context(installation.folder.locked())
         held.enter_context(database.locked())
-        with readable_disk_errors(house.folder.path):
-            house.folder.clear()
+        with readable_disk_errors(installation.folder.path):
+            installation.folder.clear()
         yield database
 
 
@@ -37,7 +37,7 @@ def one_at_a_time(house: Installation, database: Database | None = None) -> Iter
 class _BackupInProgress:
     """A backup on its way."""
 
-    house: Installation
+    installation: Installation
     name: str
     half: Path
     #: What caused it: schedule, person or upgrade.
@@ -47,13 +47,13 @@ class _BackupInProgress:
 
     def run(self, database: Database) -> dict[str, Any]:
         """Write all parts. Returns the manifest."""
-        source = open_database(self.house.source_url) if self.house.source_url else database
+        source = open_database(self.installation.source_url) if self.installation.source_url else database
         facts = source.facts()
-        pool = files.FilePool(self.house.pool, self.house.encryption)
-        found = pool.add_all(self.house.store, self.house.beat)
+        pool = files.FilePool(self.installation.pool, self.installation.encryption)
+        found = pool.add_all(self.installation.store, self.installation.beat)
         began = self.now or datetime.now(UTC)
         dumped, contents = self._dump(source)
-        found |= pool.add_all(self.house.store, self.house.beat)
+        found |= pool.add_all(self.installation.store, self.installation.beat)
         listed = self._list(found)
         manifest = self._manifest(facts, contents, {"database": dumped, "files": listed})
         manifest |= {"made_on": began.isoformat(), "ended_on": datetime.now(UTC).isoformat()}
@@ -61,7 +61,7 @@ class _BackupInProgress:
         manifest["files"] = {"count": len(found), "size": sum(each.size for each in found.values())}
         manifest["files"]["missing"] = sorted(digest.hex() for digest in missing)[:100]
         manifest["remarks"] = [*facts.remarks, *_missing_sentence(len(missing))]
-        return manifest | {"seal": self.house.seal(manifest)}
+        return manifest | {"seal": self.installation.seal(manifest)}
 
     def _dump(self, source: Database) -> tuple[BackupFile, DatabaseContents]:
         found: list[DatabaseContents] = []
@@ -69,11 +69,11 @@ class _BackupInProgress:
         def fill(writer: PartWriter) -> None:
             def write(chunk: bytes) -> None:
                 writer.write(chunk)
-                self.house.beat()
+                self.installation.beat()
 
             found.append(source.dump(write, self.half))
 
-        return write_part(self.half / source.dump_name, self.house.encryption, fill), found[0]
+        return write_part(self.half / source.dump_name, self.installation.encryption, fill), found[0]
 
     def _list(self, found: dict[str, files.PoolFile]) -> BackupFile:
         ordered = [found[digest] for digest in sorted(found)]
@@ -85,15 +85,15 @@ class _BackupInProgress:
             "format": FORMAT,
             "name": self.name,
             "cause": self.cause,
-            "version": self.house.version,
+            "version": self.installation.version,
             "schema": list(facts.schema),
             "server": facts.server,
             "program": facts.program,
             "source": facts.source,
             "audit_head": facts.audit_head,
-            "keys": self.house.keys(),
-            "encryption": self.house.encryption.kind,
-            "recipients": [_public(each) for each in self.house.encryption.recipients],
+            "keys": self.installation.keys(),
+            "encryption": self.installation.encryption.kind,
+            "recipients": [_public(each) for each in self.installation.encryption.recipients],
             "parts": {name: part.as_json() for name, part in parts.items()},
             "contents": contents.as_json(),
         }
@@ -118,22 +118,22 @@ class CreatedBackup:
     deleted: list[str]
 
 
-def make(house: Installation, cause: str = "person", now: datetime | None = None) -> CreatedBackup:
-    """Make a backup, and remove those that are no longer kept. Raises BackupTrouble; then nothing has changed."""
-    with one_at_a_time(house) as database, readable_disk_errors(house.folder.path):
-        name = house.folder.new_name(now or datetime.now(UTC))
+def make(installation: Installation, cause: str = "person", now: datetime | None = None) -> CreatedBackup:
+    """Make a backup, and remove those that are no longer kept. Raises BackupError; then nothing has changed."""
+    with one_at_a_time(installation) as database, readable_disk_errors(installation.folder.path):
+        name = installation.folder.new_name(now or datetime.now(UTC))
         try:
-            making = _BackupInProgress(house, name, house.folder.begin(name), cause, now)
-            backup = house.folder.complete(name, making.run(database))
+            making = _BackupInProgress(installation, name, installation.folder.begin(name), cause, now)
+            backup = installation.folder.complete(name, making.run(database))
         except BaseException:
-            house.folder.clear()
+            installation.folder.clear()
             raise
-        return CreatedBackup(backup, retention.apply(house, backup))
+        return CreatedBackup(backup, retention.apply(installation, backup))
 
 
-def exists(house: Installation) -> bool:
+def exists(installation: Installation) -> bool:
     """Whether there is a database to back up."""
     try:
-        return bool(open_database(house.database_url).tables())
+        return bool(open_database(installation.database_url).tables())
     except BackupError:
         return True  # the backup says what is wrong

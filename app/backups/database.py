@@ -92,10 +92,10 @@ class Database(Protocol):
     url: URL
 
     def facts(self) -> Facts:
-        """What is known before a dump. Raises BackupTrouble where no good dump can be made."""
+        """What is known before a dump. Raises BackupError where no good dump can be made."""
 
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
-        """Write all that is in it at one moment, while others write. Raises BackupTrouble."""
+        """Write all that is in it at one moment, while others write. Raises BackupError."""
 
     def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
         """Fill it from a dump; it must be empty, except on SQLite, where it is replaced at once at the end."""
@@ -107,7 +107,7 @@ class Database(Protocol):
         """The names of its tables; [] for an empty or missing database."""
 
     def prepare(self) -> None:
-        """Create it unless it exists. Raises BackupTrouble if the user lacks the right."""
+        """Create it unless it exists. Raises BackupError if the user lacks the right."""
 
     def empty(self) -> None:
         """Drop all that is in it."""
@@ -119,10 +119,10 @@ class Database(Protocol):
         """Note in the database that it is being filled, so that no server starts on half of it; or remove the note."""
 
     def scratch(self, workspace: Path) -> AbstractContextManager[Database]:
-        """An empty database beside it that is gone afterwards. Raises BackupTrouble if the user lacks the right."""
+        """An empty database beside it that is gone afterwards. Raises BackupError if the user lacks the right."""
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the lock of backups of this database, whichever server makes them. Raises Busy."""
+        """Hold the lock of backups of this database, whichever server makes them. Raises BackupBusy."""
 
 
 def open_database(url: str) -> Database:

@@ -12,29 +12,29 @@ from app.backups.streams import reading_part
 from app.backups.verify import Report, check_files, check_parts, check_seal, locked_sentence
 
 
-def drill(house: Installation, name: str | None = None) -> Report:
-    """Restore a backup, by default the newest, and compare all tables with its manifest. Raises BackupTrouble."""
-    with one_at_a_time(house) as database, readable_disk_errors(house.folder.path):
-        backup = house.folder.find(name) if name else _newest(house)
+def drill(installation: Installation, name: str | None = None) -> Report:
+    """Restore a backup, by default the newest, and compare all tables with its manifest. Raises BackupError."""
+    with one_at_a_time(installation) as database, readable_disk_errors(installation.folder.path):
+        backup = installation.folder.find(name) if name else _newest(installation)
         report = Report(backup.name)
-        check_seal(house, backup, report)
-        check_parts(house, backup, report)
+        check_seal(installation, backup, report)
+        check_parts(installation, backup, report)
         if not report.faults:
-            _restore(house, backup, database, report)
-            check_files(house, backup, report, is_deep=False)
+            _restore(installation, backup, database, report)
+            check_files(installation, backup, report, is_deep=False)
     return report
 
 
-def _newest(house: Installation) -> Backup:
-    found = house.folder.all()
+def _newest(installation: Installation) -> Backup:
+    found = installation.folder.all()
     if not found:
-        raise BackupError(f"There is no backup in {house.folder.path} that could be restored. Make one first.")
+        raise BackupError(f"There is no backup in {installation.folder.path} that could be restored. Make one first.")
     return found[-1]
 
 
-def _restore(house: Installation, backup: Backup, database: Database, report: Report) -> None:
+def _restore(installation: Installation, backup: Backup, database: Database, report: Report) -> None:
     path = backup.path / backup.manifest["parts"]["database"]["file"]
-    if sentence := locked_sentence(house, path):
+    if sentence := locked_sentence(installation, path):
         report.unchecked.append(sentence)
         return
     if not path.name.startswith(database.dump_name):
@@ -43,16 +43,19 @@ def _restore(house: Installation, backup: Backup, database: Database, report: Re
         )
         return
     try:
-        with database.scratch(house.folder.path) as scratch, reading_part(path, house.encryption.identity) as chunks:
-            scratch.load(house.beating(chunks), house.folder.path)
-            house.beat()
-            _compare(house, backup, scratch, report)
+        with (
+            database.scratch(installation.folder.path) as scratch,
+            reading_part(path, installation.encryption.identity) as chunks,
+        ):
+            scratch.load(installation.beating(chunks), installation.folder.path)
+            installation.beat()
+            _compare(installation, backup, scratch, report)
     except BackupError as trouble:
         report.faults.append(str(trouble))
 
 
-def _compare(house: Installation, backup: Backup, scratch: Database, report: Report) -> None:
-    noted, contents = backup.manifest["contents"], scratch.contents(house.folder.path)
+def _compare(installation: Installation, backup: Backup, scratch: Database, report: Report) -> None:
+    noted, contents = backup.manifest["contents"], scratch.contents(installation.folder.path)
     differences = contents.differences(noted)
     report.faults += differences[:20]
     if not differences:

@@ -51,7 +51,7 @@ def suffix_of(path: Path) -> str:
 
 @contextmanager
 def encrypting(encryption: Encryption, target: IO[bytes]) -> Iterator[IO[bytes]]:
-    """A stream whose bytes arrive encrypted in the target. Raises BackupTrouble."""
+    """A stream whose bytes arrive encrypted in the target. Raises BackupError."""
     if not encryption.kind:
         yield target
         return
@@ -61,7 +61,7 @@ def encrypting(encryption: Encryption, target: IO[bytes]) -> Iterator[IO[bytes]]
 
 @contextmanager
 def decrypting(path: Path, identity: Path | None) -> Iterator[IO[bytes]]:
-    """The decrypted bytes of a file. Raises BackupTrouble, also where the key is missing or another one."""
+    """The decrypted bytes of a file. Raises BackupError, also where the key is missing or another one."""
     kind = suffix_of(path)
     if not kind:
         with path.open("rb") as plain:
@@ -131,7 +131,7 @@ class ProgramFailed(BackupError):
 
 
 def find_program(name: str) -> str:
-    """The path of a program. Raises BackupTrouble with the package to install."""
+    """The path of a program. Raises BackupError with the package to install."""
     found = shutil.which(name)
     if found is None:
         raise BackupError(f"The program {name} is missing. Install the package {PACKAGES.get(name, name)}.")

@@ -136,7 +136,7 @@ def write_list(writer: PartWriter, files: Iterable[PoolFile]) -> None:
 
 
 def files_of(backup: Backup) -> Iterator[PoolFile]:
-    """The files that belong to a backup. Raises BackupTrouble."""
+    """The files that belong to a backup. Raises BackupError."""
     part = backup.manifest["parts"].get("files")
     if part is None:
         return
@@ -174,7 +174,7 @@ def check_file(pool: Path, file: PoolFile, is_deep: bool) -> str | None:
 
 
 def restore_missing(pool: Path, files: Iterable[PoolFile], store: FileStore, identity: Path | None) -> int:
-    """Put the files into a store that lacks them. Returns how many. Raises BackupTrouble."""
+    """Put the files into a store that lacks them. Returns how many. Raises BackupError."""
     count = 0
     for file in files:
         try:

@@ -91,7 +91,7 @@ class BackupFolder:
         return sorted(each.name for each in self.path.iterdir() if _NAME.fullmatch(each.name))
 
     def find(self, name: str) -> Backup:
-        """The backup of this name. Raises BackupTrouble."""
+        """The backup of this name. Raises BackupError."""
         if not _NAME.fullmatch(name):
             raise BackupError(f"“{name[:80]}” isn't the name of a backup. `flask backup list` shows them all.")
         path = self.path / name
@@ -145,7 +145,7 @@ class BackupFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder's lock, which the kernel frees when the process ends. Raises Busy."""
+        """Hold the folder's lock, which the kernel frees when the process ends. Raises BackupBusy."""
         self.prepare()
         with (self.path / "lock").open("w") as file:
             try:

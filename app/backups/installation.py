@@ -75,7 +75,7 @@ def _fingerprint(key: bytes) -> str:
     return hmac.new(key, b"fingerprint in backups", hashlib.sha256).hexdigest()[:16]
 
 
-def house_of(app: Any, beat: Callable[[], None] = _ignore) -> Installation:
+def installation_of(app: Any, beat: Callable[[], None] = _ignore) -> Installation:
     """The installation of an application, whose context is needed."""
     settings = app.config["CRM"]
     backup = settings.backup

@@ -53,7 +53,7 @@ class MariaDBDatabase:
     # --- before a dump
 
     def facts(self) -> Facts:
-        """What is known before a dump. Raises BackupTrouble."""
+        """What is known before a dump. Raises BackupError."""
         with self._connected() as connection:
             server = str(connection.execute(text("SELECT VERSION()")).scalar())
             program = _program_version("mariadb-dump")
@@ -78,7 +78,7 @@ class MariaDBDatabase:
     # --- dump and load
 
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
-        """Write all that is in it at one moment. Raises BackupTrouble."""
+        """Write all that is in it at one moment. Raises BackupError."""
         reader = DumpReader()
         with self._program("mariadb-dump", *DUMP_OPTIONS, self.name, reads=False) as process:
             while chunk := process.stdout.read(_READ):
@@ -89,7 +89,7 @@ class MariaDBDatabase:
         return reader.contents()
 
     def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
-        """Fill it from a dump. Raises BackupTrouble."""
+        """Fill it from a dump. Raises BackupError."""
         with self._program("mariadb", "--batch", "--default-character-set=utf8mb4", self.name, reads=True) as process:
             for chunk in chunks:
                 process.stdin.write(chunk)
@@ -122,7 +122,7 @@ class MariaDBDatabase:
             return sorted(connection.execute(query, {"name": self.name}).scalars())
 
     def prepare(self) -> None:
-        """Create the database unless it exists. Raises BackupTrouble."""
+        """Create the database unless it exists. Raises BackupError."""
         with self._connected(database=None) as connection:
             _create(connection, self.name, "IF NOT EXISTS")
 
@@ -177,7 +177,7 @@ class MariaDBDatabase:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """GET_LOCK on a connection of its own: the server frees it when this process ends. Raises Busy."""
+        """GET_LOCK on a connection of its own: the server frees it when this process ends. Raises BackupBusy."""
         with self._connected(database=None) as connection:
             connection.execute(text("SET SESSION wait_timeout = 604800"))
             name = f"crm-backup:{self.name}"[:64]
@@ -191,7 +191,7 @@ class MariaDBDatabase:
 
     @contextmanager
     def _connected(self, database: str | None = "") -> Iterator[Connection]:
-        """A connection of its own, each statement committed at once. Raises BackupTrouble."""
+        """A connection of its own, each statement committed at once. Raises BackupError."""
         url = self.url if database == "" else self.url._replace(database=database)
         engine: Engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
         try:
@@ -265,7 +265,7 @@ def _program_version(name: str) -> str:
 
 
 def _refuse_other_program(program: str, server: str) -> None:
-    """Raise BackupTrouble unless it is MariaDB's own program, of the server's generation or newer."""
+    """Raise BackupError unless it is MariaDB's own program, of the server's generation or newer."""
     found, wanted = re.search(r"Distrib (\d{1,4})\.|from (\d{1,4})\.", program), re.match(r"(\d{1,4})\.", server)
     if "MariaDB" not in program or found is None:
         raise BackupError(
@@ -299,7 +299,7 @@ def audit_head_of(connection: Connection) -> str:
 
 
 def _source(connection: Connection) -> str:
-    """primary, or how far behind the replica is. Raises BackupTrouble for a replica that is no good source."""
+    """primary, or how far behind the replica is. Raises BackupError for a replica that is no good source."""
     try:
         row = connection.execute(text("SHOW REPLICA STATUS")).mappings().first()
     except DBAPIError as error:

@@ -17,7 +17,7 @@ from app.backups import retention, runs, s3_copy
 from app.backups.create import one_at_a_time
 from app.backups.drill import drill
 from app.backups.errors import BackupBusy, BackupError
-from app.backups.installation import Installation, house_of
+from app.backups.installation import Installation, installation_of
 from app.backups.runs import RunOutcome, outcome_of
 from app.backups.verify import verify
 from app.domain import backup_runs
@@ -35,9 +35,9 @@ def run(run_id: int) -> None:
     claimed = _claim(run_id)
     if claimed is None:
         return
-    house = house_of(current_app._get_current_object())  # type: ignore[attr-defined]
+    installation = installation_of(current_app._get_current_object())  # type: ignore[attr-defined]
     try:
-        runs.record(house, claimed.kind, _task(claimed), run_id)
+        runs.record(installation, claimed.kind, _task(claimed), run_id)
     except BackupBusy:
         log.info("the %s %d waits for another one", claimed.kind, run_id)
     except BackupError as trouble:
@@ -65,24 +65,24 @@ def _claim(run_id: int) -> BackupRun | None:
 def _task(row: BackupRun) -> Callable[[Installation], RunOutcome]:
     name = row.name or ""
     tasks: dict[str, Callable[[Installation], RunOutcome]] = {
-        "backup": lambda house: runs.back_up(house, "schedule" if row.slot else "person"),
-        "verify": lambda house: outcome_of(verify(house, name)),
-        "drill": lambda house: outcome_of(drill(house, name or None)),
-        "delete": lambda house: delete(house, name),
+        "backup": lambda installation: runs.back_up(installation, "schedule" if row.slot else "person"),
+        "verify": lambda installation: outcome_of(verify(installation, name)),
+        "drill": lambda installation: outcome_of(drill(installation, name or None)),
+        "delete": lambda installation: delete(installation, name),
     }
     return tasks[row.kind]
 
 
-def delete(house: Installation, name: str) -> RunOutcome:
-    """Delete a backup that a person no longer wants, here and on S3; never the only one. Raises BackupTrouble."""
-    with one_at_a_time(house):
-        backup = house.folder.find(name)
-        if len(house.folder.all()) == 1:
+def delete(installation: Installation, name: str) -> RunOutcome:
+    """Delete a backup that a person no longer wants, here and on S3; never the only one. Raises BackupError."""
+    with one_at_a_time(installation):
+        backup = installation.folder.find(name)
+        if len(installation.folder.all()) == 1:
             raise BackupError(f"{name} is the only backup. Make another one first.")
-        house.folder.delete(backup)
-        retention.sweep(house)
-        if house.s3:
-            s3_copy.delete(house, [name])
+        installation.folder.delete(backup)
+        retention.sweep(installation)
+        if installation.s3:
+            s3_copy.delete(installation, [name])
     return RunOutcome("done", name, deleted=[name])
 
 

@@ -39,34 +39,34 @@ class RestoreResult:
     lines: list[str] = field(default_factory=list)
 
 
-def restore(house: Installation, order: RestoreRequest) -> RestoreResult:
-    """Restore a backup. Raises BackupTrouble, before anything was changed wherever that is possible."""
+def restore(installation: Installation, order: RestoreRequest) -> RestoreResult:
+    """Restore a backup. Raises BackupError, before anything was changed wherever that is possible."""
     done = RestoreResult()
     target = open_database(order.into)
-    is_own = same_database(make_url(house.database_url), target.url)
-    with one_at_a_time(house, target), readable_disk_errors(house.folder.path), ExitStack() as held:
-        backup = _found(house, order.name)
-        _refuse_unfit(house, backup, target, is_own)
+    is_own = same_database(make_url(installation.database_url), target.url)
+    with one_at_a_time(installation, target), readable_disk_errors(installation.folder.path), ExitStack() as held:
+        backup = _found(installation, order.name)
+        _refuse_unfit(installation, backup, target, is_own)
         had = _refuse_existing(target, order)
         if had and (is_own or target.kind != "sqlite"):
-            _refuse_servers(house, target, held)
-        _check(house, backup)
+            _refuse_servers(installation, target, held)
+        _check(installation, backup)
         counters = after_restore.counters_of(target.url) if had else after_restore.Counters()
-        _load(house, backup, target)
+        _load(installation, backup, target)
         done.lines.append(f"Restored {backup.name} into {_shown(target)}.")
-        done.lines += after_restore.settle(house, backup, target.url, counters)
-        done.lines += _put_files_back(house, backup, order, is_own)
+        done.lines += after_restore.settle(installation, backup, target.url, counters)
+        done.lines += _put_files_back(installation, backup, order, is_own)
         target.mark(is_restoring=False)
         if is_own:
-            done.lines += after_restore.settle_server(house, backup, target.url)
+            done.lines += after_restore.settle_server(installation, backup, target.url)
     return done
 
 
-def _found(house: Installation, name: str) -> Backup:
-    """The backup, brought back from S3 where this folder lacks it. Raises BackupTrouble."""
-    if house.s3 and name not in house.folder.names():
-        return s3_copy.fetch(house, name)
-    return house.folder.find(name)
+def _found(installation: Installation, name: str) -> Backup:
+    """The backup, brought back from S3 where this folder lacks it. Raises BackupError."""
+    if installation.s3 and name not in installation.folder.names():
+        return s3_copy.fetch(installation, name)
+    return installation.folder.find(name)
 
 
 def _shown(target: Database) -> str:
@@ -77,7 +77,7 @@ def _shown(target: Database) -> str:
 # --- refusals
 
 
-def _refuse_unfit(house: Installation, backup: Backup, target: Database, is_own: bool) -> None:
+def _refuse_unfit(installation: Installation, backup: Backup, target: Database, is_own: bool) -> None:
     part = backup.manifest["parts"]["database"]["file"]
     if not part.startswith(target.dump_name):
         raise BackupError(
@@ -85,7 +85,7 @@ def _refuse_unfit(house: Installation, backup: Backup, target: Database, is_own:
             f"{_shown(target)}."
         )
     noted = backup.manifest.get("keys", {}).get("CRM_FIELD_KEY")
-    if is_own and noted != house.keys()["CRM_FIELD_KEY"]:
+    if is_own and noted != installation.keys()["CRM_FIELD_KEY"]:
         raise BackupError(
             "The backup was made with another CRM_FIELD_KEY than this server has, which would refuse to start "
             "and could read no PAN and Aadhaar. Nothing was changed. Put back that key first (fingerprint "
@@ -95,7 +95,7 @@ def _refuse_unfit(house: Installation, backup: Backup, target: Database, is_own:
 
 
 def _refuse_existing(target: Database, order: RestoreRequest) -> bool:
-    """Whether there was something in the target. Raises BackupTrouble unless it may be overwritten."""
+    """Whether there was something in the target. Raises BackupError unless it may be overwritten."""
     existing = target.tables()
     if existing and not order.is_overwriting:
         raise BackupError(
@@ -105,9 +105,9 @@ def _refuse_existing(target: Database, order: RestoreRequest) -> bool:
     return bool(existing)
 
 
-def _refuse_servers(house: Installation, target: Database, held: ExitStack) -> None:
-    """Raise BackupTrouble while somebody uses the target: a running server would go on with what it remembers."""
-    leader = election(target.url.render_as_string(hide_password=False), house.instance_dir)
+def _refuse_servers(installation: Installation, target: Database, held: ExitStack) -> None:
+    """Raise BackupError while somebody uses the target: a running server would go on with what it remembers."""
+    leader = election(target.url.render_as_string(hide_password=False), installation.instance_dir)
     held.callback(leader.release)
     for _try in range(20):
         if not (is_used := bool(target.in_use())):
@@ -120,16 +120,16 @@ def _refuse_servers(house: Installation, target: Database, held: ExitStack) -> N
         )
 
 
-def _check(house: Installation, backup: Backup) -> None:
-    """Raise BackupTrouble unless all of the backup is whole."""
+def _check(installation: Installation, backup: Backup) -> None:
+    """Raise BackupError unless all of the backup is whole."""
     report = Report(backup.name)
-    check_seal(house, backup, report)
-    check_parts(house, backup, report)
+    check_seal(installation, backup, report)
+    check_parts(installation, backup, report)
     if not report.faults:
-        check_content(house, backup, report)
-        check_files(house, backup, report, is_deep=False)
+        check_content(installation, backup, report)
+        check_files(installation, backup, report, is_deep=False)
     path = backup.path / backup.manifest["parts"]["database"]["file"]
-    if report.faults or (backup.manifest.get("encryption") and house.encryption.identity is None):
+    if report.faults or (backup.manifest.get("encryption") and installation.encryption.identity is None):
         why = (
             " ".join(report.faults) or f"{path.name} is encrypted. Give the file with the private key: --identity FILE."
         )
@@ -139,18 +139,18 @@ def _check(house: Installation, backup: Backup) -> None:
 # --- restoring
 
 
-def _load(house: Installation, backup: Backup, target: Database) -> None:
+def _load(installation: Installation, backup: Backup, target: Database) -> None:
     path = backup.path / backup.manifest["parts"]["database"]["file"]
     target.prepare()
     target.mark(is_restoring=True)
     target.empty()
-    with reading_part(path, house.encryption.identity) as chunks:
-        target.load(house.beating(chunks), house.folder.path)
+    with reading_part(path, installation.encryption.identity) as chunks:
+        target.load(installation.beating(chunks), installation.folder.path)
 
 
-def _put_files_back(house: Installation, backup: Backup, order: RestoreRequest, is_own: bool) -> list[str]:
+def _put_files_back(installation: Installation, backup: Backup, order: RestoreRequest, is_own: bool) -> list[str]:
     if order.files_into is None and not is_own:
         return ["The files were not restored: name a folder for them with --files FOLDER."]
-    store = FolderStore(order.files_into) if order.files_into else house.store
-    count = files.restore_missing(house.pool, files.files_of(backup), store, house.encryption.identity)
+    store = FolderStore(order.files_into) if order.files_into else installation.store
+    count = files.restore_missing(installation.pool, files.files_of(backup), store, installation.encryption.identity)
     return [f"{count} files were put back; the others were there."]

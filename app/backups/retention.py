@@ -38,21 +38,21 @@ def _is_by_hand(backup: Backup) -> bool:
     return backup.manifest.get("cause") in ("person", "upgrade")
 
 
-def apply(house: Installation, newest: Backup) -> list[str]:
+def apply(installation: Installation, newest: Backup) -> list[str]:
     """Delete those that are not kept, and files that no backup needs any more. Call it with the lock."""
-    backups = house.folder.all()
-    stay = names_to_keep(backups, house.keep, house.zone) | {newest.name}
+    backups = installation.folder.all()
+    stay = names_to_keep(backups, installation.keep, installation.zone) | {newest.name}
     gone = [each for each in backups if each.name not in stay]
     for backup in gone:
-        house.folder.delete(backup)
+        installation.folder.delete(backup)
         log.info("the backup %s is no longer kept and was deleted", backup.name)
     if gone:
-        sweep(house)
+        sweep(installation)
     return [each.name for each in gone]
 
 
-def sweep(house: Installation) -> int:
+def sweep(installation: Installation) -> int:
     """Remove files that no backup needs any more; none while one of the backups can't be read."""
-    if house.folder.damaged():
+    if installation.folder.damaged():
         return 0
-    return files.FilePool(house.pool, house.encryption).sweep(house.folder.all())
+    return files.FilePool(installation.pool, installation.encryption).sweep(installation.folder.all())

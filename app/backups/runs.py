@@ -59,14 +59,14 @@ class RunOutcome:
 # --- what can be run
 
 
-def back_up(house: Installation, cause: str) -> RunOutcome:
+def back_up(installation: Installation, cause: str) -> RunOutcome:
     """Make a backup and copy it to S3 if that is set. A copy that fails leaves the backup good."""
-    made = create.make(house, cause)
+    made = create.make(installation, cause)
     outcome = _made(made.backup)
     outcome.deleted = made.deleted
-    if house.s3:
+    if installation.s3:
         try:
-            s3_copy.copy(house, made.backup, made.deleted)
+            s3_copy.copy(installation, made.backup, made.deleted)
             outcome.is_copied = True
         except BackupError as trouble:
             outcome.error = f"The backup is good, but it was not copied: {trouble}"
@@ -90,12 +90,12 @@ def outcome_of(report: Report) -> RunOutcome:
 
 
 def record(
-    house: Installation, kind: str, do: Callable[[Installation], RunOutcome], run_id: int | None = None
+    installation: Installation, kind: str, do: Callable[[Installation], RunOutcome], run_id: int | None = None
 ) -> RunOutcome:
-    """Do it, with a row that says so. Raises BackupTrouble, after the admins were told."""
+    """Do it, with a row that says so. Raises BackupError, after the admins were told."""
     key = run_id if run_id is not None else _begin(kind)
     try:
-        outcome = do(replace(house, beat=_Heartbeat(key)))
+        outcome = do(replace(installation, beat=_Heartbeat(key)))
     except BackupBusy:
         _wait(key, is_asked=run_id is not None)
         raise

@@ -15,11 +15,11 @@ from app.ops.s3_bucket import Bucket, S3Place
 
 
 @contextlib.contextmanager
-def _bucket(house: Installation) -> Iterator[Bucket]:
-    """Raises BackupTrouble for whatever goes wrong inside."""
-    if house.s3 is None:
+def _bucket(installation: Installation) -> Iterator[Bucket]:
+    """Raises BackupError for whatever goes wrong inside."""
+    if installation.s3 is None:
         raise BackupError("CRM_BACKUP_S3 isn't set.")
-    url, endpoint = house.s3
+    url, endpoint = installation.s3
     name, _slash, prefix = url.removeprefix("s3://").partition("/")
     try:
         yield Bucket(S3Place(name, f"{prefix}/" if prefix else "", endpoint))
@@ -34,54 +34,54 @@ def _keys(bucket: Bucket, below: str) -> set[str]:
     return {key for key, _stored_on in bucket.list(below)}
 
 
-def copy(house: Installation, backup: Backup, deleted: list[str]) -> None:
-    """Copy a backup with its files, and delete the copies of those that are gone. Raises BackupTrouble."""
-    with _bucket(house) as bucket:
+def copy(installation: Installation, backup: Backup, deleted: list[str]) -> None:
+    """Copy a backup with its files, and delete the copies of those that are gone. Raises BackupError."""
+    with _bucket(installation) as bucket:
         there = _keys(bucket, f"{POOL}/")
         for file in files_of(backup):
             if _key(file) not in there:
-                bucket.upload(_key(file), house.pool / file.place)
-            house.beat()
+                bucket.upload(_key(file), installation.pool / file.place)
+            installation.beat()
         for part in backup.manifest["parts"].values():
             bucket.upload(f"{backup.name}/{part['file']}", backup.path / part["file"])
-            house.beat()
+            installation.beat()
         bucket.upload(f"{backup.name}/{MANIFEST}", backup.path / MANIFEST)
-    delete(house, deleted)
+    delete(installation, deleted)
 
 
 def _key(file: PoolFile) -> str:
     return f"{POOL}/{file.place}"
 
 
-def delete(house: Installation, names: list[str]) -> None:
+def delete(installation: Installation, names: list[str]) -> None:
     """Remove the copies of these backups, the manifests first, and files that no backup needs any more."""
     if not names:
         return
-    with _bucket(house) as bucket:
+    with _bucket(installation) as bucket:
         for name in names:
             bucket.delete([f"{name}/{MANIFEST}"])
             bucket.delete(sorted(_keys(bucket, f"{name}/")))
-        if house.folder.damaged():
+        if installation.folder.damaged():
             return
-        kept = {_key(file) for each in house.folder.all() for file in files_of(each)}
+        kept = {_key(file) for each in installation.folder.all() for file in files_of(each)}
         bucket.delete(sorted(_keys(bucket, f"{POOL}/") - kept))
 
 
-def fetch(house: Installation, name: str) -> Backup:
-    """Bring a backup back into the folder, with the files that are missing. Raises BackupTrouble."""
-    house.folder.prepare()
-    with _bucket(house) as bucket:
+def fetch(installation: Installation, name: str) -> Backup:
+    """Bring a backup back into the folder, with the files that are missing. Raises BackupError."""
+    installation.folder.prepare()
+    with _bucket(installation) as bucket:
         keys = _keys(bucket, f"{name}/")
         if f"{name}/{MANIFEST}" not in keys:
-            raise BackupError(f"There is no backup {name} in {house.folder.path}, nor a copy of it on S3.")
-        half = house.folder.begin(name)
+            raise BackupError(f"There is no backup {name} in {installation.folder.path}, nor a copy of it on S3.")
+        half = installation.folder.begin(name)
         for key in sorted(keys):
             bucket.download(key, half / Path(key).name)
-            house.beat()
-        half.rename(house.folder.path / name)
-        backup = house.folder.find(name)
+            installation.beat()
+        half.rename(installation.folder.path / name)
+        backup = installation.folder.find(name)
         for file in files_of(backup):
-            place = house.pool / file.place
+            place = installation.pool / file.place
             if not place.exists():
                 place.parent.mkdir(exist_ok=True, mode=0o700)
                 bucket.download(_key(file), place)

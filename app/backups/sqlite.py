@@ -34,7 +34,7 @@ class SQLiteDatabase:
         self.path = Path(str(url.database))
 
     def facts(self) -> Facts:
-        """What is known before a dump. Raises BackupTrouble."""
+        """What is known before a dump. Raises BackupError."""
         with self._open() as connection:
             schema = _column(connection, "SELECT version_num FROM alembic_version ORDER BY 1")
             head = _column(connection, "SELECT count || ':' || hash FROM audit_head WHERE id = 1 AND count > 0")
@@ -42,7 +42,7 @@ class SQLiteDatabase:
         return Facts(version, version, tuple(schema), head[0] if head else "")
 
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
-        """Copy the database, check the copy, and write it. Raises BackupTrouble."""
+        """Copy the database, check the copy, and write it. Raises BackupError."""
         with _temporary(workspace) as copy:
             with self._open() as original, closing(sqlite3.connect(copy)) as target:
                 _copy(original, target, workspace)
@@ -53,7 +53,7 @@ class SQLiteDatabase:
         return contents
 
     def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
-        """Put the dump in the place of what is there, in one transaction of SQLite. Raises BackupTrouble."""
+        """Put the dump in the place of what is there, in one transaction of SQLite. Raises BackupError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(workspace) as copy:
             with copy.open("wb") as file:
@@ -114,7 +114,7 @@ class SQLiteDatabase:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """The database, which must exist. Raises BackupTrouble."""
+        """The database, which must exist. Raises BackupError."""
         if not self.path.exists():
             raise BackupError(f"There is no SQLite database {self.path}.")
         try:

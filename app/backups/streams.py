@@ -54,7 +54,7 @@ class PartWriter:
 
 
 def write_part(path: Path, encryption: Encryption, fill: Callable[[PartWriter], None]) -> BackupFile:
-    """Write a part and read it back. The name gets the suffixes. Raises BackupTrouble, OSError."""
+    """Write a part and read it back. The name gets the suffixes. Raises BackupError, OSError."""
     path = path.with_name(f"{path.name}.zst{encryption.suffix}")
     with create(path) as target:
         with encrypting(encryption, target) as sealed, ZstdFile(sealed, "wb", options=_OPTIONS) as pack:
@@ -73,7 +73,7 @@ def create(path: Path) -> Any:
 
 @contextmanager
 def reading_part(path: Path, identity: Path | None) -> Iterator[Iterator[bytes]]:
-    """The plain bytes of a part, in chunks. Raises BackupTrouble for a file that is damaged or can't be decrypted."""
+    """The plain bytes of a part, in chunks. Raises BackupError for a file that is damaged or can't be decrypted."""
     with decrypting(path, identity) as packed, ZstdFile(packed) as plain:
         yield _chunks(path, plain)
 

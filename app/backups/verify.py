@@ -37,33 +37,33 @@ class Report:
         return "partly" if self.unchecked else "done"
 
 
-def verify(house: Installation, name: str) -> Report:
-    """Read all of a backup and compare it with its manifest. Raises BackupTrouble where there is none."""
-    backup = house.folder.find(name)
+def verify(installation: Installation, name: str) -> Report:
+    """Read all of a backup and compare it with its manifest. Raises BackupError where there is none."""
+    backup = installation.folder.find(name)
     report = Report(name)
-    with readable_disk_errors(house.folder.path):
-        check_seal(house, backup, report)
-        check_parts(house, backup, report)
+    with readable_disk_errors(installation.folder.path):
+        check_seal(installation, backup, report)
+        check_parts(installation, backup, report)
         if not report.faults:
-            check_content(house, backup, report)
-            check_files(house, backup, report, is_deep=True)
+            check_content(installation, backup, report)
+            check_files(installation, backup, report, is_deep=True)
     return report
 
 
-def check_seal(house: Installation, backup: Backup, report: Report) -> None:
+def check_seal(installation: Installation, backup: Backup, report: Report) -> None:
     """Whether the manifest is as this installation wrote it."""
-    if backup.manifest.get("keys", {}).get("CRM_FIELD_KEY") != house.keys()["CRM_FIELD_KEY"]:
+    if backup.manifest.get("keys", {}).get("CRM_FIELD_KEY") != installation.keys()["CRM_FIELD_KEY"]:
         report.unchecked.append(
             "The manifest was sealed with another CRM_FIELD_KEY than the one here, so nobody can say whether it was "
             "altered, and PAN and Aadhaar could not be read here."
         )
-    elif hmac.compare_digest(str(backup.manifest.get("seal")), house.seal(backup.manifest)):
+    elif hmac.compare_digest(str(backup.manifest.get("seal")), installation.seal(backup.manifest)):
         report.checked.append("The manifest is as it was written.")
     else:
         report.faults.append("The manifest was altered after the backup was made.")
 
 
-def check_parts(house: Installation, backup: Backup, report: Report) -> None:
+def check_parts(installation: Installation, backup: Backup, report: Report) -> None:
     """Whether all parts are there, whole and unaltered."""
     before = len(report.faults)
     for part in backup.manifest["parts"].values():
@@ -74,24 +74,24 @@ def check_parts(house: Installation, backup: Backup, report: Report) -> None:
             report.faults.append(f"{part['file']} has {path.stat().st_size} bytes instead of {part['size']}.")
         elif sha256_of(path) != part["sha256"]:
             report.faults.append(f"{part['file']} was altered: its checksum is another one.")
-        house.beat()
+        installation.beat()
     if len(report.faults) == before:
         report.checked.append("All parts have their sizes and checksums.")
 
 
-def check_content(house: Installation, backup: Backup, report: Report) -> None:
+def check_content(installation: Installation, backup: Backup, report: Report) -> None:
     """Whether the database's part can be decrypted and unpacked to the bytes that were dumped."""
     part = backup.manifest["parts"]["database"]
     path = backup.path / part["file"]
-    if sentence := locked_sentence(house, path):
+    if sentence := locked_sentence(installation, path):
         report.unchecked.append(sentence)
         return
     hashed = hashlib.sha256()
     try:
-        with reading_part(path, house.encryption.identity) as chunks:
+        with reading_part(path, installation.encryption.identity) as chunks:
             for chunk in chunks:
                 hashed.update(chunk)
-                house.beat()
+                installation.beat()
     except BackupError as trouble:
         report.faults.append(str(trouble))
         return
@@ -101,9 +101,9 @@ def check_content(house: Installation, backup: Backup, report: Report) -> None:
         report.faults.append("The database's dump unpacks to other bytes than were dumped.")
 
 
-def locked_sentence(house: Installation, path: Path) -> str | None:
+def locked_sentence(installation: Installation, path: Path) -> str | None:
     """Why an encrypted part can't be opened here; None if it can."""
-    if not suffix_of(path) or house.encryption.identity is not None:
+    if not suffix_of(path) or installation.encryption.identity is not None:
         return None
     return (
         "The backup is encrypted, and the private key isn't on this server: only its checksums were compared, not "
@@ -111,16 +111,16 @@ def locked_sentence(house: Installation, path: Path) -> str | None:
     )
 
 
-def check_files(house: Installation, backup: Backup, report: Report, is_deep: bool) -> None:
+def check_files(installation: Installation, backup: Backup, report: Report, is_deep: bool) -> None:
     """Whether the pool has all files of the backup; `is_deep`: and with their content."""
     count, faults = 0, 0
     for file in files_of(backup):
         count += 1
-        if fault := check_file(house.pool, file, is_deep):
+        if fault := check_file(installation.pool, file, is_deep):
             faults += 1
             if faults <= MAX_LISTED:
                 report.faults.append(fault)
-        house.beat()
+        installation.beat()
     if faults > MAX_LISTED:
         report.faults.append(f"{faults - MAX_LISTED} more files are missing or altered.")
     if not faults:

@@ -90,7 +90,7 @@ class RequestTerms:
 
 
 def exchange(target: Target, request: HttpRequest, terms: RequestTerms) -> HttpResponse:
-    """The response, whatever its status. Raises NotConnected, NoAnswer."""
+    """The response, whatever its status. Raises NotConnected, NoResponse."""
     with DeadlineWatchdog(max(0.01, terms.seconds)) as cutter:
         connection = _Connection(target, cutter, terms)
         try:

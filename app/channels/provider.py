@@ -240,7 +240,7 @@ class Provider(Protocol):
     def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Send a message.
 
-        Raises Refused (`permanent` when no further attempt can succeed) and ChannelError when it was surely not
+        Raises ProviderRefusal (`permanent` when no further attempt can succeed) and ChannelError when it was surely not
         sent, DeliveryUnknown when it may have been.
         """
 
@@ -248,7 +248,7 @@ class Provider(Protocol):
         """What became of a message whose fate is unknown; None = the provider does not know it.
 
         `provider_id` is "" where we never got one: then it is sought by recipient and text since that time.
-        Raises CannotAsk, ChannelError.
+        Raises StatusUnavailable, ChannelError.
         """
 
     def verify(self, request: Inbound) -> None:
@@ -264,10 +264,10 @@ class Provider(Protocol):
         """MIME type and content of a file or recording. Raises ChannelError, also when it is too large."""
 
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
-        """Connect two telephones. Raises CannotAsk where the provider has no telephone, else like `send`."""
+        """Connect two telephones. Raises StatusUnavailable where the provider has no telephone, else like `send`."""
 
     def templates(self) -> list[ListedTemplate]:
-        """All registered templates, approved or not. Raises CannotAsk where the provider has no list, ChannelError."""
+        """All registered templates, approved or not. Raises ChannelError; StatusUnavailable where there is no list."""
 
     def check(self) -> str:
         """Try the account without sending anything. Returns a sentence for the settings page. Raises ChannelError."""

@@ -74,7 +74,7 @@ class Twilio(TwilioInbound):
     # --- messages
 
     def send(self, message: OutgoingMessage) -> ProviderAcceptance:
-        """Send by SMS or WhatsApp. Raises Refused, ChannelError, DeliveryUnknown."""
+        """Send by SMS or WhatsApp. Raises ProviderRefusal, ChannelError, DeliveryUnknown."""
         fields = self._content(message)
         if message.status_url:
             fields["status_callback"] = with_query(message.status_url, key=message.key)
@@ -122,7 +122,7 @@ class Twilio(TwilioInbound):
         return made
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
-        """What became of a message. Raises CannotAsk where several messages could be it, ChannelError."""
+        """What became of a message. Raises StatusUnavailable where several messages could be it, ChannelError."""
         try:
             if provider_id:
                 return cast(StatusUpdate, self._question(lambda: status_of(self.library.messages(provider_id).fetch())))

@@ -18,7 +18,7 @@ from app.backups.create import exists
 from app.backups.drill import drill
 from app.backups.errors import BackupError
 from app.backups.folder import Backup
-from app.backups.installation import Installation, house_of
+from app.backups.installation import Installation, installation_of
 from app.backups.restore import RestoreRequest, restore
 from app.backups.verify import Report, verify
 from app.extensions import db
@@ -51,12 +51,16 @@ def commands() -> AppGroup:
     return group
 
 
-def _house(identity: Path | None = None) -> Installation:
+def _installation(identity: Path | None = None) -> Installation:
     """This installation; no connection of this process stays open."""
     db.session.remove()
     db.engine.dispose()
-    house = house_of(current_app._get_current_object())  # type: ignore[attr-defined]
-    return replace(house, encryption=replace(house.encryption, identity=identity)) if identity else house
+    installation = installation_of(current_app._get_current_object())  # type: ignore[attr-defined]
+    return (
+        replace(installation, encryption=replace(installation.encryption, identity=identity))
+        if identity
+        else installation
+    )
 
 
 def _add_create(group: AppGroup) -> None:
@@ -65,12 +69,14 @@ def _add_create(group: AppGroup) -> None:
     @_readable_trouble
     def create(before_upgrade: bool) -> None:
         """Back up the database and the files now, while the servers go on."""
-        house = _house()
-        if before_upgrade and not exists(house):
+        installation = _installation()
+        if before_upgrade and not exists(installation):
             click.echo("No database yet, so nothing to back up.")
             return
-        made = runs.record(house, "backup", lambda own: runs.back_up(own, "upgrade" if before_upgrade else "person"))
-        click.echo(f"Backup: {house.folder.path / made.name}")
+        made = runs.record(
+            installation, "backup", lambda own: runs.back_up(own, "upgrade" if before_upgrade else "person")
+        )
+        click.echo(f"Backup: {installation.folder.path / made.name}")
         for sentence in made.remarks:
             click.echo(f"Note: {sentence}", err=True)
 
@@ -80,10 +86,10 @@ def _add_list(group: AppGroup) -> None:
     @_readable_trouble
     def list_() -> None:
         """Print the backups, oldest first: name, time, size, rows, files, schema."""
-        house = _house()
-        for backup in house.folder.all():
-            click.echo("\t".join(_line(backup, house.zone)))
-        for name in house.folder.damaged():
+        installation = _installation()
+        for backup in installation.folder.all():
+            click.echo("\t".join(_line(backup, installation.zone)))
+        for name in installation.folder.damaged():
             click.echo(f"{name}\tdamaged: no readable manifest")
 
 
@@ -108,9 +114,9 @@ def _add_verify(group: AppGroup) -> None:
     @_readable_trouble
     def verify_(name: str, identity: Path | None) -> None:
         """Read all of a backup and compare it with its manifest; exits with 1 if it isn't whole."""
-        house = _house(identity)
-        house.folder.find(name)
-        _tell(runs.record(house, "verify", lambda own: runs.outcome_of(verify(own, name))).report)
+        installation = _installation(identity)
+        installation.folder.find(name)
+        _tell(runs.record(installation, "verify", lambda own: runs.outcome_of(verify(own, name))).report)
 
 
 def _add_drill(group: AppGroup) -> None:
@@ -120,10 +126,10 @@ def _add_drill(group: AppGroup) -> None:
     @_readable_trouble
     def drill_(name: str | None, identity: Path | None) -> None:
         """Restore a backup (default: the newest) into a scratch database and compare all tables."""
-        house = _house(identity)
+        installation = _installation(identity)
         if name:
-            house.folder.find(name)
-        _tell(runs.record(house, "drill", lambda own: runs.outcome_of(drill(own, name))).report)
+            installation.folder.find(name)
+        _tell(runs.record(installation, "drill", lambda own: runs.outcome_of(drill(own, name))).report)
 
 
 def _tell(report: Report | None) -> None:
@@ -153,16 +159,16 @@ def _add_restore(group: AppGroup) -> None:
     @_readable_trouble
     def restore_(name: str, into: str | None, overwrite: bool, files_into: Path | None, identity: Path | None) -> None:
         """Restore a backup into a database."""
-        house = _house(identity)
-        done = restore(house, RestoreRequest(name, _target(house, into), overwrite, files_into))
+        installation = _installation(identity)
+        done = restore(installation, RestoreRequest(name, _target(installation, into), overwrite, files_into))
         for line in done.lines:
             click.echo(line)
 
 
-def _target(house: Installation, into: str | None) -> str:
+def _target(installation: Installation, into: str | None) -> str:
     url = into or current_app.config["CRM"].backup.restore_url
     if not url:
         raise BackupError("Name the database: --into URL, or --into own for the CRM's own.")
     if url == "own":
-        return house.database_url
+        return installation.database_url
     return "mysql+pymysql://" + url.split("://", 1)[1] if url.startswith(("mysql://", "mariadb://")) else str(url)

@@ -1,4 +1,4 @@
-"""The command `flask import-predecessor`: a folder of exports of the former system becomes records with history."""
+"""The command `flask import-predecessor`: a folder of exports of the predecessor becomes records with history."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from app.domain.session_context import session_context
+from app.lib.batches import batched
 from app.ops import fast_statements
 from app.ops.fast_statements import Sent
 
@@ -88,10 +89,7 @@ def insert_rows(
     `unique`: columns of a unique key; a row of which there is one already is skipped, or gives it its values of the
     `update` columns. MariaDB counts an updated row twice.
     """
-    return sum(
-        _insert(session, record, rows[start : start + MAX_ROWS], unique, update)
-        for start in range(0, len(rows), MAX_ROWS)
-    )
+    return sum(_insert(session, record, some, unique, update) for some in batched(rows, MAX_ROWS))
 
 
 def insert_returning(
@@ -110,13 +108,13 @@ def insert_returning(
     converters = _converters_of(record.__table__, tuple(names), session.get_bind().dialect)
     return [
         tuple([value if convert is None else convert(value) for value, convert in zip(row, converters, strict=True)])
-        for start in range(0, len(rows), MAX_ROWS)
-        for row in _sent(session, record, rows[start : start + MAX_ROWS], unique, update, names).rows
+        for some in batched(rows, MAX_ROWS)
+        for row in _sent(session, record, some, unique, update, names).rows
     ]
 
 
 def read_rows(session: Session, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a finished text with its parameters as %(name)s. It knows no access rules: nobody is shown them."""
+    """The rows of a compiled statement with its parameters as %(name)s. No access rules apply: nobody is shown them."""
     session.flush()
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     return [*fast_statements.send(session, _for_sqlite(text) if is_sqlite else text, dict(values)).rows]

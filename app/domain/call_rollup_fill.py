@@ -33,6 +33,7 @@ from app.domain.call_rollups import (
     start_of,
 )
 from app.domain.calls import CallLog
+from app.lib.batches import batched
 
 #: Numbers that one statement looks up.
 _AT_ONCE = 1000
@@ -133,8 +134,7 @@ def _fill(session: Session, day: int, zone: ZoneInfo, filled_until: int | None) 
     if filled_until is not None and day <= filled_until:
         before = frozenset(unpacked(former)) if former is not None else frozenset()
         _mark_followers(session, before ^ found.numbers.get(EVERYBODY, frozenset()), end)
-    for place in range(0, len(marks), _AT_ONCE):
-        some = marks[place : place + _AT_ONCE]
+    for some in batched(marks, _AT_ONCE):
         session.execute(delete(RollupMark).where(RollupMark.id.in_(some)), execution_options=_BULK)
 
 
@@ -157,8 +157,7 @@ def _insert(session: Session, day: int, found: DayFigures) -> None:
 def _mark_followers(session: Session, numbers: frozenset[str], end: datetime) -> None:
     """Mark the next day of each of these numbers: whether it is new there may have changed."""
     ordered, moments = sorted(numbers), set()
-    for place in range(0, len(ordered), _AT_ONCE):
-        some = ordered[place : place + _AT_ONCE]
+    for some in batched(ordered, _AT_ONCE):
         rules = (_CALL.c.other_e164.in_(some), _CALL.c.started_on >= end)
         query = select(func.min(_CALL.c.started_on)).where(*rules).group_by(_CALL.c.other_e164)
         moments |= set(session.scalars(query))

@@ -23,7 +23,7 @@ Convert = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
-class _Finished:
+class _CompiledText:
     """The text of a statement for MariaDB's driver."""
 
     text: str
@@ -78,10 +78,10 @@ def rows(
     if dialect.name == "sqlite":
         return [tuple(row) for row in session.execute(statement, dict(values))]
     session.flush()
-    finished = _finished(statement, dialect)
-    text, parameters = finished.filled(values)
+    compiled = _compiled(statement, dialect)
+    text, parameters = compiled.filled(values)
     sent = fast_statements.send(session, _WITHOUT_ESTIMATES + text if names_indexes else text, parameters)
-    return finished.converted([*sent.rows])
+    return compiled.converted([*sent.rows])
 
 
 def run(session: Session, statement: Any, values: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ def run(session: Session, statement: Any, values: Mapping[str, Any]) -> None:
         session.execute(statement, dict(values), execution_options={"synchronize_session": False})
         return
     session.flush()
-    fast_statements.send(session, *_finished(statement, dialect).filled(values))
+    fast_statements.send(session, *_compiled(statement, dialect).filled(values))
 
 
 def _refuse_person(session: Session) -> None:
@@ -101,7 +101,7 @@ def _refuse_person(session: Session) -> None:
 
 
 @lru_cache(maxsize=100)
-def _finished(statement: Any, dialect: Dialect) -> _Finished:
+def _compiled(statement: Any, dialect: Dialect) -> _CompiledText:
     compiled: Any = statement.compile(dialect=dialect)
     open_names = {name for parameter, name in compiled.bind_names.items() if parameter.required}
     processors = {
@@ -111,7 +111,7 @@ def _finished(statement: Any, dialect: Dialect) -> _Finished:
     fixed = {name: value for name, value in compiled.params.items() if name not in open_names}
     types = [each.type for each in getattr(statement, "selected_columns", ())]
     converters = [(n, each.dialect_impl(dialect).result_processor(dialect, None)) for n, each in enumerate(types)]
-    return _Finished(
+    return _CompiledText(
         text=_LIST.sub(r"%(\1)s", compiled.string),
         fixed={name: processors[name](value) if processors[name] else value for name, value in fixed.items()},
         processors={name: processors[name] for name in open_names},

@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeDecorator
 from app.domain import bulk
 from app.domain.base import RuleBroken, translatable
 from app.domain.custom_fields import RECORDS, CustomField
+from app.lib.batches import batched
 
 #: Kind of a field -> the column of its values in the table.
 COLUMNS = {
@@ -196,8 +197,7 @@ def index(session: Session, rows: Sequence[Any]) -> None:
 def reindex(session: Session, table: str, ids: Sequence[int]) -> None:
     """The same for rows that statements have written: what stands in them is read again."""
     own = _table(table)
-    for start in range(0, len(ids), _STEP):
-        part = list(ids[start : start + _STEP])
+    for part in batched(ids):
         found = session.connection().execute(select(own.c.id, own.c.custom).where(own.c.id.in_(part)))
         docs = {key: doc or {} for key, doc in found}
         _write(session, table, {key: docs.get(key, {}) for key in part})
@@ -241,8 +241,7 @@ def _fields_of(session: Session, table: str) -> dict[str, tuple[int, str]]:
 
 def _delete(session: Session, fields: Sequence[int], records: Sequence[int]) -> None:
     own: Any = CustomValue.__table__
-    for start in range(0, len(records), _STEP):
-        part = list(records[start : start + _STEP])
+    for part in batched(records):
         if fields:
             session.connection().execute(delete(own).where(own.c.field_id.in_(fields), own.c.record_id.in_(part)))
 

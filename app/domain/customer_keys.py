@@ -96,7 +96,7 @@ def holder(session: Session, kind: str, value: str) -> int | None:
 
 
 def claim_keys(session: Session, customer_id: int, new: Values) -> None:
-    """Make a customer the holder of values that nobody holds. Raises Taken."""
+    """Make a customer the holder of values that nobody holds. Raises KeyTaken."""
     _claim(session, customer_id, new)
 
 

@@ -15,6 +15,7 @@ from app.domain import bulk
 from app.domain.customers import Customer
 from app.domain.duplicate_pairs import DuplicatePair, DuplicateScan, bits_of, score_of
 from app.domain.leads import Lead
+from app.lib.batches import batched
 
 #: Records that are looked through, by table.
 SCANNED: dict[str, Any] = {"leads": Lead, "customer": Customer}
@@ -190,5 +191,5 @@ def _drop_others(session: Session, kind: str, ids: Sequence[int], found: Found) 
     )
     query = select(table.c.id, table.c.first_id, table.c.second_id).where(own)
     gone = [key for key, first, second in session.connection().execute(query) if (first, second) not in found]
-    for start in range(0, len(gone), CHUNK):
-        session.connection().execute(delete(table).where(table.c.id.in_(gone[start : start + CHUNK])))
+    for part in batched(gone, CHUNK):
+        session.connection().execute(delete(table).where(table.c.id.in_(part)))

@@ -1,4 +1,4 @@
-"""How many bytes of files people and the house may keep at records: counted in rows, so that the database decides.
+"""How many bytes of files one person and all may keep at records: counted in rows, so that the database decides.
 
 The counts are taken anew every night (`recount`), for a record that is deleted takes its files along.
 """
@@ -15,8 +15,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import RuleBroken, translatable
 from app.lib.grouping import grouped
 
-#: The row of the whole house; other rows have the id of a user.
-HOUSE = 0
+#: The row of the whole installation; other rows have the id of a user.
+INSTALLATION = 0
 _MB = 1_000_000
 
 
@@ -24,7 +24,7 @@ class FileUsage(Model):  # type: ignore[misc]
     """The bytes of the files that one person has attached, or of all."""
 
     __tablename__ = "file_usage"
-    #: Id of a user; HOUSE = everybody.
+    #: Id of a user; INSTALLATION = everybody.
     user_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     #: Files in the trash count, too.
     bytes: Mapped[int] = mapped_column(BigInteger, nullable=False)
@@ -32,10 +32,10 @@ class FileUsage(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Quotas:
-    """The most bytes of one person and of the house."""
+    """The most bytes of one person and of the installation."""
 
     person: int
-    house: int
+    installation: int
 
 
 _FIRST = "INSERT INTO file_usage (user_id, bytes) VALUES (:key, 0) ON DUPLICATE KEY UPDATE bytes = bytes"
@@ -45,16 +45,16 @@ _usage = FileUsage.__table__
 
 
 def reserve(session: Session, user: int | None, size: int, quotas: Quotas) -> None:
-    """Count so many bytes for a person and for the house. Raises RuleBroken where one of them has no room.
+    """Count so many bytes for a person and for the installation. Raises RuleBroken where one of them has no room.
 
     The rows stay locked until the end of the transaction: always in this order, and last of all.
     """
     if user is not None and not _add(session, user, size, quotas.person):
         sentence = "You have attached files of %(most)s MB, which is all that one person may. Please delete some first."
         raise RuleBroken(translatable(sentence, most=grouped(quotas.person // _MB)), "files")
-    if not _add(session, HOUSE, size, quotas.house):
+    if not _add(session, INSTALLATION, size, quotas.installation):
         sentence = "There is no room for more files: the house has used its %(most)s MB. Please tell your admin."
-        raise RuleBroken(translatable(sentence, most=grouped(quotas.house // _MB)), "files")
+        raise RuleBroken(translatable(sentence, most=grouped(quotas.installation // _MB)), "files")
 
 
 def _add(session: Session, key: int, size: int, most: int) -> bool:
@@ -76,7 +76,7 @@ def _changes(session: Session, step: Any) -> bool:
 
 def give_back(session: Session, user: int | None, size: int) -> None:
     """Count so many bytes less, of files that are deleted for good."""
-    for key in (user, HOUSE):
+    for key in (user, INSTALLATION):
         if key is not None:
             step = update(_usage).where(_usage.c.user_id == key)
             left = case((_usage.c.bytes > size, _usage.c.bytes - size), else_=0)
@@ -93,5 +93,5 @@ def recount(session: Session) -> int:
 
 
 def usage(session: Session) -> dict[int, int]:
-    """User id, or HOUSE -> bytes."""
+    """User id, or INSTALLATION -> bytes."""
     return {key: size for key, size in session.execute(select(_usage.c.user_id, _usage.c.bytes))}  # noqa: C416

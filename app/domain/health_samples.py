@@ -1,4 +1,4 @@
-"""How the house is doing, minute by minute: samples of each server, slow statements, errors, and crossed thresholds."""
+"""How all is doing, minute by minute: samples of each server, slow statements, errors, crossed thresholds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from app.ops.process_metrics import BUCKETS_MS, MetricsBatch, NotableEvent
 
 #: So many different slow statements and errors are kept; those that were seen last.
 MAX_KEPT = 500
-#: The server of the samples that belong to the whole house.
-HOUSE = ""
+#: The server of the samples that belong to the whole installation.
+INSTALLATION = ""
 
 
 class HealthSample(Model):  # type: ignore[misc]
@@ -29,9 +29,9 @@ class HealthSample(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     #: Minutes since 1970, UTC.
     minute: Mapped[int] = mapped_column(Integer, nullable=False)
-    #: CRM_SERVER_NAME; HOUSE for what belongs to no server.
+    #: CRM_SERVER_NAME; INSTALLATION for what belongs to no server.
     server: Mapped[str] = mapped_column(String(64), nullable=False)
-    #: web or sockets; "" for HOUSE.
+    #: web or sockets; "" for INSTALLATION.
     role: Mapped[str] = mapped_column(String(16), nullable=False)
     requests: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     errors: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -45,7 +45,7 @@ class HealthSample(Model):  # type: ignore[misc]
     bucket_5: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: Of the server, 0 to 100.
     memory_percent: Mapped[int | None] = mapped_column(Integer)
-    #: Of HOUSE.
+    #: Of INSTALLATION.
     queue_depth: Mapped[int | None] = mapped_column(Integer)
     db_connections: Mapped[int | None] = mapped_column(Integer)
 
@@ -130,9 +130,9 @@ def store(session: Session, batch: MetricsBatch, source: SampleSource, now: date
         _note(session, ErrorReport, digest, noted, now)
 
 
-def store_house(session: Session, queue_depth: int | None, db_connections: int | None, now: datetime) -> None:
-    """Set what was read for the whole house in this minute."""
-    key = {"minute": minute_of(now), "server": HOUSE, "role": ""}
+def store_installation(session: Session, queue_depth: int | None, db_connections: int | None, now: datetime) -> None:
+    """Set what was read for the whole installation in this minute."""
+    key = {"minute": minute_of(now), "server": INSTALLATION, "role": ""}
     _add(session, HealthSample, key, ({}, {"queue_depth": queue_depth, "db_connections": db_connections}))
 
 
@@ -245,7 +245,7 @@ def servers(session: Session, now: datetime, since: timedelta = timedelta(minute
             func.sum(HealthSample.requests),
             func.max(HealthSample.memory_percent),
         )
-        .where(HealthSample.minute >= minute_of(now - since), HealthSample.server != HOUSE)
+        .where(HealthSample.minute >= minute_of(now - since), HealthSample.server != INSTALLATION)
         .group_by(HealthSample.server, HealthSample.role)
         .order_by(HealthSample.server, HealthSample.role)
     )
@@ -326,10 +326,10 @@ def watch(session: Session, now: datetime) -> list[ThresholdChange]:
     running = {
         row.open_key: row for row in session.scalars(select(HealthCrossing).where(HealthCrossing.open_key != ""))
     }
-    house = values(window(session, now))
-    found = [(each, HOUSE, house[each.name]) for each in MEASURES if not each.is_by_server]
+    installation = values(window(session, now))
+    found = [(each, INSTALLATION, installation[each.name]) for each in MEASURES if not each.is_by_server]
     known = {each.server for each in servers(session, now, WINDOW)} | {
-        row.server for row in running.values() if row.server != HOUSE
+        row.server for row in running.values() if row.server != INSTALLATION
     }
     for server in sorted(known):
         own = values(window(session, now, server))

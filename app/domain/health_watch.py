@@ -1,4 +1,4 @@
-"""Once a minute: how the whole house is doing, and a notice to the admins when a threshold is crossed or kept again."""
+"""Once a minute: how the whole installation is doing; a notice to admins when a threshold is crossed or kept again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.lib.grouping import grouped
 
 @dataclass(frozen=True)
 class Readings:
-    """What was read for the whole house; None for what could not be read."""
+    """What was read for the whole installation; None for what could not be read."""
 
     queue_depth: int | None
     db_connections: int | None
@@ -22,7 +22,7 @@ class Readings:
 
 def watch(session: Session, readings: Readings, now: datetime) -> str:
     """Store the readings, compare with the thresholds and notify. Returns what changed, as a word; "" for nothing."""
-    health_samples.store_house(session, readings.queue_depth, readings.db_connections, now)
+    health_samples.store_installation(session, readings.queue_depth, readings.db_connections, now)
     changes = health_samples.watch(session, now)
     if not changes:
         return ""

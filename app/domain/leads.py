@@ -225,7 +225,7 @@ def _complete(session: Session, draft: _Draft, context: ChangeContext) -> None:
 
 
 def _refuse_first_status(status: LeadStatus, values: dict[str, Any]) -> None:
-    """Raise RuleBroken for a status that needs what doors do not take for a new lead."""
+    """Raise RuleBroken for a status that needs what forms and endpoints do not take for a new lead."""
     name = REQUIRED_FIELDS.get(status.meaning)
     if name is not None and not values.get(name):
         raise RuleBroken(
@@ -352,7 +352,7 @@ def _open_account(session: Session, transition: _Transition) -> None:
 def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext) -> Customer:
     """Link the lead to the customer with its mobile number, or to a new one made from its contact fields.
 
-    Encrypted fields are copied as they are. Raises LinkAwaited for a customer whom the person doesn't see: a client ID
+    Encrypted fields are copied as they are. Raises LinkPending for a customer whom the person doesn't see: a client ID
     is typed like a number is, so it proves nothing.
     """
     values = {"source": "Lead", "owner_id": lead.owner_id, "text": f"Customer created from {lead.number}"}

@@ -17,6 +17,7 @@ from sqlalchemy import Column, Table, UniqueConstraint, and_, delete, func, inse
 from sqlalchemy.orm import Session
 
 from app.domain.merges import MergeChange, as_json
+from app.lib.batches import batched
 
 #: Tables of merges themselves: they tell of records, they don't belong to them.
 BOOKKEEPING = ("record_merge", "merged_record", "merge_change", "duplicate_pair")
@@ -154,8 +155,7 @@ def _move(session: Session, table: Any, column: Any, rule: Any, gone: int, kept:
     connection = session.connection()
     query = select(table.c.id).where(rule).order_by(table.c.id).with_for_update()
     ids = [int(key) for key in connection.scalars(query)]
-    for start in range(0, len(ids), _AT_ONCE):
-        some = ids[start : start + _AT_ONCE]
+    for some in batched(ids, _AT_ONCE):
         connection.execute(update(table).where(table.c.id.in_(some)).values({column.name: kept}))
         ledger.changed(table, column.name, gone, kept, some)
     if ids:

@@ -18,6 +18,7 @@ from app.domain.leads import Lead
 from app.domain.merge_rows import UNCOUNTED
 from app.domain.merges import SECRET_COLUMNS, UNDO_FOR, MergeChange, MergedRecord, RecordMerge, as_json, from_json
 from app.domain.record_merge import RECORDS
+from app.lib.batches import batched
 
 #: Ids of one statement.
 _AT_ONCE = 1000
@@ -207,8 +208,7 @@ class _Undo:
         column, after = table.c[change.column_name], from_json(change.after)
         is_as_left = column.is_(None) if after is None else column == after
         done = 0
-        for start in range(0, len(change.rows), _AT_ONCE):
-            some = change.rows[start : start + _AT_ONCE]
+        for some in batched(change.rows, _AT_ONCE):
             step = update(table).where(table.c.id.in_(some), is_as_left)
             done += self.session.connection().execute(step.values({column.name: from_json(change.before)})).rowcount
         if done < len(change.rows) and table.name not in UNCOUNTED:

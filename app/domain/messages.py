@@ -123,8 +123,9 @@ def record_elsewhere(session: Session, values: dict[str, Any], stamp: Stamp) -> 
 def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
     """Put a message into the outbox, where it waits to be sent. Raises RuleBroken.
 
-    `values`: as for `note`, and account_id, conversation_id, template_id, variables, media, reply_to_id, cause, due_on.
-    It counts as the first response when it was sent (`advance`), not before. `outgoing.send` chooses the account.
+    `values`: as for `record_elsewhere`, and account_id, conversation_id, template_id, variables, media, reply_to_id,
+    cause, due_on. It counts as the first response when it was sent (`advance`), not before. `outgoing.send` chooses
+    the account.
     """
     message = _new(values)
     message.state, message.direction, message.due_on = "queued", "out", values.get("due_on") or stamp.now

@@ -1,6 +1,6 @@
-"""What records were called in the former system, and which of its people are still to be matched with users.
+"""What records were called in the predecessor, and which of its people are still to be matched with users.
 
-A row of the former system is taken over once: its name is unique here, whatever is run again or killed on its way.
+A row of the predecessor is taken over once: its name is unique here, whatever is run again or killed on its way.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from sqlalchemy import BigInteger, Index, Integer, String, UniqueConstraint, del
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.lib.batches import batched
+
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 _EXACT = String(140).with_variant(mysql.VARCHAR(140, collation="utf8mb4_bin"), "mysql", "mariadb")
 #: Tables whose records people look for by their former name; of all others only a fingerprint of it is kept, for
 #: names of calls hold phone numbers.
 NAMED = ("leads", "ticket", "customer", "task", "ab_user")
-#: Ids of one statement.
-_AT_ONCE = 500
+#: Records that are called so, at most.
+_MOST = 500
 
 
 class PredecessorName(Model):  # type: ignore[misc]
-    """A row of the former system, and the record that it is now."""
+    """A row of the predecessor, and the record that it is now."""
 
     __tablename__ = "former_name"
     __table_args__ = (
@@ -67,10 +69,9 @@ def stored_form(kind: str, name: str) -> str:
 def find_moved(session: Session, doctype: str, names: Iterable[str]) -> dict[str, int | None]:
     """Of these names (as kept) those that have been taken over → the id of the record."""
     wanted, found = sorted(set(names)), dict[str, int | None]()
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = PredecessorName.name.in_(wanted[start : start + _AT_ONCE])
-        query = select(PredecessorName.name, PredecessorName.record_id).where(PredecessorName.doctype == doctype, some)
-        found.update((name, key) for name, key in session.execute(query))
+    query = select(PredecessorName.name, PredecessorName.record_id).where(PredecessorName.doctype == doctype)
+    for some in batched(wanted):
+        found.update((name, key) for name, key in session.execute(query.where(PredecessorName.name.in_(some))))
     return found
 
 
@@ -80,7 +81,7 @@ def ids_of(session: Session, kind: str, typed: str) -> list[int]:
     query = select(PredecessorName.record_id).where(
         is_called, PredecessorName.kind == kind, PredecessorName.record_id.is_not(None)
     )
-    return [int(key) for key in session.scalars(query.limit(_AT_ONCE)) if key is not None]
+    return [int(key) for key in session.scalars(query.limit(_MOST)) if key is not None]
 
 
 # --- people

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.customers import Customer, CustomerAccount
 from app.domain.leads import Lead
+from app.lib.batches import batched
 
 #: Generations and people of one tree; a larger one says that there are more.
 MOST_DEEP, MOST = 8, 300
@@ -84,8 +85,7 @@ def _referred_by(session: Session, parents: Iterable[int]) -> list[tuple[int, st
 def _codes(session: Session, customers: list[int]) -> dict[str, int]:
     """Client id -> the customer whose it is; at most so many customers at once."""
     found: dict[str, int] = defaultdict(int)
-    for start in range(0, len(customers), 500):
-        some = customers[start : start + 500]
+    for some in batched(customers):
         accounts = select(CustomerAccount.client_id, CustomerAccount.customer_id)
         own = select(Customer.referral_code, Customer.id).where(Customer.referral_code.is_not(None))
         for code, key in session.execute(accounts.where(CustomerAccount.customer_id.in_(some))):

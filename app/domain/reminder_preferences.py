@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain import reminders, tasks
 from app.domain.base import RuleBroken, UtcDateTime
 from app.domain.tasks import Task
+from app.lib.batches import batched
 
 #: The earliest reminder, a week before due.
 MAX_MINUTES = 7 * 24 * 60
@@ -42,12 +43,11 @@ def reschedule(session: Session, user_id: int, offsets: tuple[int, ...], now: da
     query = select(Task.id, Task.due_on).where(*upcoming, Task.due_on > now - reminders.OVERDUE)
     rows: Any = session.execute(query.with_for_update())
     moments = {key: _next_reminder(due_on, offsets, now) for key, due_on in rows}
-    ids = list(moments)
-    for start in range(0, len(ids), _BATCH):
-        part = {key: literal(moments[key], UtcDateTime) for key in ids[start : start + _BATCH]}
+    for ids in batched(list(moments), _BATCH):
+        part = {key: literal(moments[key], UtcDateTime) for key in ids}
         step = update(Task).where(Task.id.in_(part)).values(remind_on=case(part, value=Task.id))
         session.execute(step, execution_options={"synchronize_session": False})
-    return len(ids)
+    return len(moments)
 
 
 def _next_reminder(due_on: datetime, offsets: tuple[int, ...], now: datetime) -> datetime:

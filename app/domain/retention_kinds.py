@@ -1,7 +1,7 @@
 """CONTENTS: what grows with every day of work, how long it is kept, and at least has to be.
 
 Records themselves (leads, customers, tickets, tasks, calls, messages) are not in here: they end by a person's decision.
-Files of records end with them, and where a house sets it by their age.
+Files of records end with them, and where an installation sets it by their age.
 """
 
 from __future__ import annotations

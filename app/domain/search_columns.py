@@ -1,6 +1,6 @@
 """Columns that only searches use: texts written backwards, so that the last characters are a range of an index.
 
-The database computes them (no door can forget them, and existing rows have them at once), and no class has them as
+The database computes them (no path can forget them, and existing rows have them at once), and no class has them as
 attributes: a record's INSERT and SELECT stay as they are.
 """
 

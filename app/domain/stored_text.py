@@ -1,6 +1,6 @@
-"""Every text that is written to the database is composed (NFC) and has no control characters, whichever door it took.
+"""Every text that is written to the database is composed (NFC) and has no control characters, whichever way it came.
 
-The doors check what they parse and name the field in the user's words; this is the wall behind them.
+Forms and endpoints check what they parse and name the field in the user's words; this is the wall behind them.
 """
 
 from __future__ import annotations

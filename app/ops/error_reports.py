@@ -1,6 +1,6 @@
 """Errors reported to a tracker that speaks Sentry's protocol, where CRM_SENTRY_DSN names one. Off by default.
 
-Only the kind of an error and the places in our code leave the house: no request, no person, no value of a variable, no
+Only the kind of an error and the places in our code leave the server: no request, no person, no value of a variable, no
 text of an error, no crumbs of what happened before.
 """
 

@@ -1,5 +1,5 @@
-"""Finished texts, handed to MariaDB's driver with little around them: what SQLAlchemy does for a statement that it has
-not made itself costs as much as the driver's own work.
+"""Compiled statements, handed to MariaDB's driver directly: what SQLAlchemy does for a statement that it has not made
+itself costs as much as the driver's own work.
 
 What is told to listeners (deadlines, the record of statements, measures) and what becomes of errors is the same as with
 `Connection.exec_driver_sql`. It stands on private parts of SQLAlchemy, whose version is pinned; a test compares both.
@@ -39,7 +39,7 @@ class _Moment:
 
 
 def send(session: Session, text: str, values: Any) -> Sent:
-    """Send a finished text in the session's transaction. Raises SQLAlchemy's errors.
+    """Send a compiled statement in the session's transaction. Raises SQLAlchemy's errors.
 
     `values`: by name, or in order where the driver wants them so. The session's own changes are not written before.
     """

@@ -1,4 +1,4 @@
-"""How this process and the house are doing: notes for /healthz, and checks that the self-test runs by name."""
+"""How this process and the installation are doing: notes for /healthz, and checks that the self-test runs by name."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import server_urls
 from app.lib import deadline
 from app.ops.redis_tls import OverTls
 from app.ops.redis_topology import FollowsMaster, MasterFinder
-from server_urls import RedisHouse
+from server_urls import RedisTopology
 
 #: How long connecting may take where no time-out is given.
 CONNECT_SECONDS = 5.0
@@ -91,9 +91,9 @@ def connect(url: str, seconds: float, bounded: type[BoundedConnection] = Bounded
     """
     limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
     limits["driver_info"] = NAMELESS
-    house = server_urls.redis_house(url)
-    if house is not None:
-        return Redis.from_pool(_pool_of_master(house, seconds, bounded, limits | options))
+    topology = server_urls.redis_topology(url)
+    if topology is not None:
+        return Redis.from_pool(_pool_of_master(topology, seconds, bounded, limits | options))
     pool = ConnectionPool.from_url(url, **limits, **options)
     if pool.connection_class is Connection:
         pool.connection_class = bounded
@@ -106,27 +106,27 @@ def connect(url: str, seconds: float, bounded: type[BoundedConnection] = Bounded
 
 def connect_worker(url: str) -> Redis:
     """A client for a worker of the queue, which waits for calls as long as RQ tells it to."""
-    house = server_urls.redis_house(url)
-    if house is None:
+    topology = server_urls.redis_topology(url)
+    if topology is None:
         return Redis.from_url(url, driver_info=NAMELESS)
     options = {"driver_info": NAMELESS, "socket_connect_timeout": CONNECT_SECONDS}
-    return Redis.from_pool(_pool_of_master(house, CONNECT_SECONDS, BoundedConnection, options))
+    return Redis.from_pool(_pool_of_master(topology, CONNECT_SECONDS, BoundedConnection, options))
 
 
 def _pool_of_master(
-    house: RedisHouse, seconds: float, bounded: type[BoundedConnection], options: dict[str, Any]
+    topology: RedisTopology, seconds: float, bounded: type[BoundedConnection], options: dict[str, Any]
 ) -> ConnectionPool:
-    tls: dict[str, Any] = dict(house.tls)
+    tls: dict[str, Any] = dict(topology.tls)
     kinds: tuple[type[Connection], ...] = (MasterConnection, ListenerMasterConnection)
-    if house.is_tls:
+    if topology.is_tls:
         kinds = (TlsMasterConnection, ListenerTlsMasterConnection)
     kind = kinds[bounded is ListenerConnection]
-    asks_sentinels = house.kind == "sentinel"
+    asks_sentinels = topology.kind == "sentinel"
     asking = {
-        "username": house.sentinel_username if asks_sentinels else house.username,
-        "password": house.sentinel_password if asks_sentinels else house.password,
+        "username": topology.sentinel_username if asks_sentinels else topology.username,
+        "password": topology.sentinel_password if asks_sentinels else topology.password,
         "driver_info": NAMELESS,
     }
-    finder = MasterFinder(house, seconds, asking | tls)
-    user: dict[str, Any] = {"username": house.username, "password": house.password, "db": house.db}
+    finder = MasterFinder(topology, seconds, asking | tls)
+    user: dict[str, Any] = {"username": topology.username, "password": topology.password, "db": topology.db}
     return ConnectionPool(connection_class=kind, finder=finder, **user, **tls, **options)

@@ -22,7 +22,7 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from app.lib import deadline
 from app.ops import TAG
 from app.ops.redis_tls import OverTls
-from server_urls import Address, RedisHouse
+from server_urls import Address, RedisTopology
 
 #: The slot of all keys.
 SLOT = int(key_slot(TAG.encode()))
@@ -37,11 +37,11 @@ _ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLIC
 class MasterFinder:
     """Finds the present master. One for each client; safe for threads."""
 
-    def __init__(self, house: RedisHouse, seconds: float, options: dict[str, Any]) -> None:
+    def __init__(self, topology: RedisTopology, seconds: float, options: dict[str, Any]) -> None:
         """`options`: of a connection to those that are asked; `seconds` for all of them together."""
-        self.house, self._seconds, self._options = house, seconds, options
+        self.topology, self._seconds, self._options = topology, seconds, options
         #: The one that answered last comes first.
-        self._asked: list[Address] = list(house.addresses)
+        self._asked: list[Address] = list(topology.addresses)
         self._lock = threading.Lock()
 
     def master(self) -> Address:
@@ -49,7 +49,7 @@ class MasterFinder:
         with self._lock:
             asked = list(self._asked)
         each = max(LEAST_SECONDS, self._seconds / len(asked))
-        end = time.monotonic() + max(self._seconds, LEAST_SECONDS * len(self.house.addresses))
+        end = time.monotonic() + max(self._seconds, LEAST_SECONDS * len(self.topology.addresses))
         for address in asked:
             with suppress(RedisError, OSError, ValueError, TypeError, AttributeError):
                 found = self._ask(address, each)
@@ -61,13 +61,13 @@ class MasterFinder:
         raise NoConnection("nobody says which Redis is the master")
 
     def _ask(self, address: Address, seconds: float) -> Address | None:
-        kind: Any = _AskedOverTls if self.house.is_tls else _DiscoveryConnection
+        kind: Any = _AskedOverTls if self.topology.is_tls else _DiscoveryConnection
         limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
         connection = kind(host=address[0], port=address[1], **limits, **self._options)
         try:
             connection.connect()
-            if self.house.kind == "sentinel":
-                connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.house.name)
+            if self.topology.kind == "sentinel":
+                connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.topology.name)
                 return _pair(connection.read_response(), address)
             connection.send_command("CLUSTER", "SLOTS")
             return self._owner(connection.read_response(), address)
@@ -79,7 +79,7 @@ class MasterFinder:
         nodes = [pair for each in ranges for node in each[2:] if (pair := _pair(node, asked)) is not None]
         with self._lock:
             known = set(self._asked)
-            room = len(self.house.addresses) + MAX_NODES - len(known)
+            room = len(self.topology.addresses) + MAX_NODES - len(known)
             self._asked += list(dict.fromkeys(node for node in nodes if node not in known))[: max(0, room)]
         owners = (_pair(each[2], asked) for each in ranges if int(each[0]) <= SLOT <= int(each[1]))
         return next(owners, None)
@@ -131,7 +131,7 @@ class FollowsMaster:
     def on_connect_check_health(self, check_health: bool = True) -> None:
         """Sign in, then see that this is a master: a Sentinel's word can be older than what has happened since."""
         super().on_connect_check_health(check_health)  # type: ignore[misc]
-        if self._finder.house.kind == "sentinel":
+        if self._finder.topology.kind == "sentinel":
             self.send_command("ROLE", check_health=False)  # type: ignore[attr-defined]
             if self.read_response()[0] not in (b"master", "master"):
                 raise NoConnection("Redis is changing its master")

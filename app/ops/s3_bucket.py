@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from app.lib import deadline
+from app.lib.batches import batched
 from app.ops.file_store import CHUNK, StoreAway
 
 #: Seconds for a connection and for each answer; attempts of one request, before each of which boto waits longer.
@@ -88,8 +89,8 @@ class Bucket:
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; one that is missing is no error."""
-        for start in range(0, len(keys), KEYS_AT_ONCE):
-            some = {"Objects": [{"Key": self.place.prefix + key} for key in keys[start : start + KEYS_AT_ONCE]]}
+        for batch in batched(keys, KEYS_AT_ONCE):
+            some = {"Objects": [{"Key": self.place.prefix + key} for key in batch]}
             self._call(lambda client, where, some=some: client.delete_objects(Bucket=where["Bucket"], Delete=some))
 
     def list(self, below: str = "") -> Iterator[tuple[str, datetime]]:

@@ -90,19 +90,19 @@ def _ended(handle: int, seconds: float) -> bool:
 
 
 class GunicornParent(Arbiter):  # type: ignore[misc]
-    """gunicorn's parent of the workers, which also keeps a companion running."""
+    """gunicorn's parent of the workers, which also keeps a sidecar process running."""
 
-    def __init__(self, app: Any, companion: SidecarProcess) -> None:
-        self._companion = companion
+    def __init__(self, app: Any, sidecar: SidecarProcess) -> None:
+        self._sidecar = sidecar
         super().__init__(app)
 
     def manage_workers(self) -> None:
         """Called every second, and when a child has ended."""
         super().manage_workers()
-        self._companion.keep(self.LISTENERS)
+        self._sidecar.keep(self.LISTENERS)
 
     def stop(self, graceful: bool = True) -> None:
         """Stop all, within STOP_SECONDS."""
-        self._companion.stop()
+        self._sidecar.stop()
         super().stop(graceful)
-        self._companion.wait()
+        self._sidecar.wait()

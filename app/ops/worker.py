@@ -49,7 +49,7 @@ REFUSALS = {
 
 
 def refusal_response(status: int, target: bytes = b"") -> bytes:
-    """The whole response, in the form of the door that the request was for."""
+    """The whole response, in the form of the endpoint that the request was for."""
     reason, sentence = REFUSALS[status]
     content: dict[str, object] = {"message": sentence, "errors": {}}
     if target.startswith((b"/api/method/", b"/api/resource/")):

@@ -146,7 +146,7 @@ def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
     `on_return` is called with the name when Redis answers for the first time, and again after it was away.
     """
     redis = redis_client.connect_worker(url)
-    worker = (Worker if server_urls.redis_house(url) is None else WatchfulWorker)(
+    worker = (Worker if server_urls.redis_topology(url) is None else WatchfulWorker)(
         [open_queue(name, redis)],
         connection=redis,
         job_class=SignedJob,

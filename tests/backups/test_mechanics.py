@@ -30,15 +30,15 @@ from app.backups.verify import verify
 from app.ops import schema_guard
 from app.ops.file_store import FolderStore
 from app.ops.leader import election
-from tests.backups import houses
+from tests.backups import installations
 from tests.servers import ROOT, Databases, eventually
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
 def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
     url = request.getfixturevalue("mariadb_url") if request.param == "mariadb" else ""
-    made = houses.house(tmp_path, url)
-    houses.fill(made)
+    made = installations.installation(tmp_path, url)
+    installations.fill(made)
     return made
 
 
@@ -57,8 +57,8 @@ def target(filled: Installation, request: pytest.FixtureRequest, tmp_path: Path)
 @pytest.fixture(scope="module")
 def backed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """An installation with one backup, which no test changes."""
-    made = houses.house(tmp_path_factory.mktemp("backed"))
-    houses.fill(made)
+    made = installations.installation(tmp_path_factory.mktemp("backed"))
+    installations.fill(made)
     make(made)
     return made
 
@@ -71,9 +71,9 @@ class Writer(threading.Thread):
         self.url, self.count, self.told = url, 0, threading.Event()
 
     def run(self) -> None:
-        with houses.connected(self.url) as connection:
+        with installations.connected(self.url) as connection:
             while not self.told.is_set():
-                houses.write_pair(connection, "meanwhile")
+                installations.write_pair(connection, "meanwhile")
                 connection.commit()
                 self.count += 1
 
@@ -93,13 +93,13 @@ def test_a_backup_made_while_others_write_is_of_one_moment(filled: Installation,
     assert tables["one"]["rows"] == tables["two"]["rows"] > 55
     done = restore(filled, RestoreRequest(backup.name, target, files_into=tmp_path / "put back"))
     assert "1 files were put back" in "".join(done.lines)
-    restored, now = houses.rows_of(target), houses.rows_of(filled.database_url)
+    restored, now = installations.rows_of(target), installations.rows_of(filled.database_url)
     assert restored == {name: rows[: tables[name]["rows"]] for name, rows in now.items()}
     assert len(now["one"]) > len(restored["one"])
-    assert houses.contents_of(FolderStore(tmp_path / "put back")) == [houses.PICTURE]
+    assert installations.contents_of(FolderStore(tmp_path / "put back")) == [installations.PICTURE]
     assert drill(filled).outcome == "done" == verify(filled, backup.name).outcome
     if not target.startswith("sqlite"):
-        with houses.connected(target) as connection:
+        with installations.connected(target) as connection:
             kinds = connection.execute(text("SHOW INDEX FROM one WHERE Index_type = 'FULLTEXT'")).all()
             assert kinds and connection.execute(text("CALL nothing()")).all() != []
             leftovers = connection.execute(text("SHOW DATABASES LIKE '%_drill_%'")).all()
@@ -107,16 +107,16 @@ def test_a_backup_made_while_others_write_is_of_one_moment(filled: Installation,
 
 
 def test_restore_refuses_what_is_there_and_replaces_it_when_told(filled: Installation) -> None:
-    backup, before = make(filled).backup, houses.rows_of(filled.database_url)
-    with houses.connected(filled.database_url) as connection:
+    backup, before = make(filled).backup, installations.rows_of(filled.database_url)
+    with installations.connected(filled.database_url) as connection:
         connection.execute(text("DELETE FROM two"))
         connection.commit()
-    changed = houses.rows_of(filled.database_url)
+    changed = installations.rows_of(filled.database_url)
     with pytest.raises(BackupError, match=r"isn't empty.*Nothing was changed.*--overwrite"):
         restore(filled, RestoreRequest(backup.name, filled.database_url))
-    assert houses.rows_of(filled.database_url) == changed
+    assert installations.rows_of(filled.database_url) == changed
     restore(filled, RestoreRequest(backup.name, filled.database_url, is_overwriting=True))
-    assert houses.rows_of(filled.database_url) == before
+    assert installations.rows_of(filled.database_url) == before
 
 
 class Leader(threading.Thread):
@@ -133,7 +133,7 @@ class Leader(threading.Thread):
 
 
 def test_no_database_is_replaced_behind_running_servers(filled: Installation) -> None:
-    backup, before = make(filled).backup, houses.rows_of(filled.database_url)
+    backup, before = make(filled).backup, installations.rows_of(filled.database_url)
     leader = Leader(filled)
     assert leader.election.acquire()
     leader.start()
@@ -143,7 +143,7 @@ def test_no_database_is_replaced_behind_running_servers(filled: Installation) ->
     finally:
         leader.told.set()
         leader.join()
-    assert houses.rows_of(filled.database_url) == before
+    assert installations.rows_of(filled.database_url) == before
 
 
 def test_a_file_is_stored_once_for_all_backups_and_leaves_with_the_last(filled: Installation, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_file_is_stored_once_for_all_backups_and_leaves_with_the_last(filled: 
     born = stored[0].stat().st_ino
     filled.store.delete(next(iter(filled.store.list()))[0])
     second = make(filled)
-    assert second.deleted == [first.name] and houses.listed(filled) == [second.backup.name]
+    assert second.deleted == [first.name] and installations.listed(filled) == [second.backup.name]
     assert born and not [each for each in filled.pool.rglob("*") if each.is_file()]
     assert (
         second.backup.manifest["files"]["missing"] and "were not in the store" in second.backup.manifest["remarks"][0]
@@ -206,9 +206,9 @@ def alter_file(made: Installation, backup: Backup) -> None:
 def test_damage_is_found_and_never_restored(
     backed: Installation, damage: Callable[..., None], said: str, tmp_path: Path
 ) -> None:
-    made = houses.copy_of(backed, tmp_path)
+    made = installations.copy_of(backed, tmp_path)
     damage(made, made.folder.all()[0])
-    report = verify(made, houses.listed(made)[0])
+    report = verify(made, installations.listed(made)[0])
     assert report.outcome == "failed" and said in " ".join(report.faults)
     url = f"sqlite:///{tmp_path / 'target.sqlite3'}"
     if damage is not alter_file:  # a file's content is read when it is put back
@@ -222,8 +222,8 @@ def test_damage_is_found_and_never_restored(
 
 
 def test_another_field_key_is_said_and_refuses_the_own_database(backed: Installation, tmp_path: Path) -> None:
-    made = replace(houses.copy_of(backed, tmp_path), field_key="A" * 43 + "=")
-    name = houses.listed(made)[0]
+    made = replace(installations.copy_of(backed, tmp_path), field_key="A" * 43 + "=")
+    name = installations.listed(made)[0]
     assert "another CRM_FIELD_KEY" in " ".join(verify(made, name).unchecked)
     with pytest.raises(BackupError, match=r"another CRM_FIELD_KEY.*Nothing was changed"):
         restore(made, RestoreRequest(name, made.database_url, is_overwriting=True))
@@ -236,21 +236,21 @@ def test_a_name_is_no_path(backed: Installation, name: str) -> None:
 
 
 def test_a_full_disk_leaves_the_earlier_backups(backed: Installation, tmp_path: Path) -> None:
-    made = houses.copy_of(backed, tmp_path)
+    made = installations.copy_of(backed, tmp_path)
     before = sorted(made.folder.path.rglob("*"))
-    full = houses.FailingStore(tmp_path / "files", OSError(errno.ENOSPC, "No space left on device"))
+    full = installations.FailingStore(tmp_path / "files", OSError(errno.ENOSPC, "No space left on device"))
     full.put(b"another picture")
     with pytest.raises(BackupError, match=r"no room left in .*the earlier backups are as they were"):
         make(replace(made, store=full))
     assert sorted(made.folder.path.rglob("*")) == before
-    assert verify(made, houses.listed(made)[0]).outcome == "done"
+    assert verify(made, installations.listed(made)[0]).outcome == "done"
 
 
 KILLED = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.backups import houses
+from tests.backups import installations
 from app.backups.create import make
 from app.ops.file_store import FolderStore
 
@@ -264,14 +264,14 @@ class Slow(FolderStore):
         return super().list()
 
 from dataclasses import replace
-made = houses.house(Path({folder!r}))
+made = installations.installation(Path({folder!r}))
 make(replace(made, store=Slow(Path({folder!r}) / "files")))
 """
 
 
 def test_a_killed_backup_is_never_listed_and_the_next_one_clears_it_away(tmp_path: Path) -> None:
-    made = houses.house(tmp_path)
-    houses.fill(made)
+    made = installations.installation(tmp_path)
+    installations.fill(made)
     first = make(made).backup.name
     code = KILLED.format(root=str(ROOT), folder=str(tmp_path))
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -284,14 +284,14 @@ def test_a_killed_backup_is_never_listed_and_the_next_one_clears_it_away(tmp_pat
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    assert houses.listed(made) == [first] and verify(made, first).outcome == "done"
+    assert installations.listed(made) == [first] and verify(made, first).outcome == "done"
     second = make(made).backup.name
-    assert houses.listed(made) == [first, second] and not list(made.folder.path.glob("*.half"))
+    assert installations.listed(made) == [first, second] and not list(made.folder.path.glob("*.half"))
 
 
 def test_only_one_at_a_time_on_one_database(mariadb_url: str, tmp_path: Path) -> None:
     """Two servers with folders of their own."""
-    here, there = (houses.house(tmp_path / name, mariadb_url) for name in ("here", "there"))
+    here, there = (installations.installation(tmp_path / name, mariadb_url) for name in ("here", "there"))
     with one_at_a_time(here), pytest.raises(BackupBusy, match="perhaps on another server"), one_at_a_time(there):
         pass
 
@@ -301,13 +301,13 @@ def test_only_one_at_a_time_on_one_database(mariadb_url: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("kind", ["age", "gpg"])
 def test_encrypted_backups_are_opened_by_their_key_only(kind: str, tmp_path: Path) -> None:
-    plain = houses.house(tmp_path)
-    houses.fill(plain)
-    made, right, wrong = houses.encrypted(plain, kind, tmp_path)
+    plain = installations.installation(tmp_path)
+    installations.fill(plain)
+    made, right, wrong = installations.encrypted(plain, kind, tmp_path)
     backup = make(made).backup
     part = (backup.path / backup.manifest["parts"]["database"]["file"]).read_bytes()
     assert b"SQLite format 3" not in part and not any(
-        houses.PICTURE in each.read_bytes() for each in made.pool.rglob("*") if each.is_file()
+        installations.PICTURE in each.read_bytes() for each in made.pool.rglob("*") if each.is_file()
     )
     for report in (drill(made), verify(made, backup.name)):
         assert report.outcome == "partly" and "the private key isn't on this server" in report.unchecked[0]
@@ -324,8 +324,8 @@ def test_encrypted_backups_are_opened_by_their_key_only(kind: str, tmp_path: Pat
     with pytest.raises(BackupError, match=r"can't be decrypted"):
         restore(with_key(wrong), RestoreRequest(backup.name, url))
     restore(with_key(right), RestoreRequest(backup.name, url, files_into=tmp_path / "back"))
-    assert houses.rows_of(url) == houses.rows_of(made.database_url)
-    assert houses.contents_of(FolderStore(tmp_path / "back")) == [houses.PICTURE]
+    assert installations.rows_of(url) == installations.rows_of(made.database_url)
+    assert installations.contents_of(FolderStore(tmp_path / "back")) == [installations.PICTURE]
     for_another = replace(made, encryption=replace(made.encryption, recipients=made.encryption.recipients * 2))
     make(for_another, now=datetime.now(UTC) + timedelta(days=1))
     assert len([each for each in made.pool.rglob("*") if each.is_file()]) == 2  # not what the old key opens
@@ -338,7 +338,7 @@ def test_no_server_starts_on_half_a_restore(mariadb_url: str) -> None:
     database, script = open_database(mariadb_url), ScriptDirectory(str(ROOT / "migrations"))
     database.mark(is_restoring=True)
     with (
-        houses.connected(mariadb_url) as connection,
+        installations.connected(mariadb_url) as connection,
         pytest.raises(schema_guard.SchemaTrouble, match=r"A restore .* was cut off.*run it again with --overwrite"),
     ):
         schema_guard.begin(connection, script, MetaData())
@@ -349,13 +349,13 @@ def test_no_server_starts_on_half_a_restore(mariadb_url: str) -> None:
 def test_a_user_without_the_right_is_told_which_one(mariadb_server: Databases, tmp_path: Path) -> None:
     name = mariadb_server.create_database()
     secret = 'se"cr\\et'
-    with houses.connected(mariadb_server.url(name)) as connection:
+    with installations.connected(mariadb_server.url(name)) as connection:
         connection.execute(text(f"CREATE USER {name}@'%' IDENTIFIED BY 'se\"cr\\\\et'"))
         connection.execute(text(f"GRANT ALL ON {name}.* TO {name}@'%'"))
     url = f"mysql+pymysql://{name}:se%22cr%5Cet@127.0.0.1:{mariadb_server.port}/{name}?charset=utf8mb4"
-    made = houses.house(tmp_path, url)
-    houses.fill(made)
-    with houses.connected(mariadb_server.url(name)) as connection:
+    made = installations.installation(tmp_path, url)
+    installations.fill(made)
+    with installations.connected(mariadb_server.url(name)) as connection:
         connection.execute(text("LOCK TABLES one WRITE"))
         lines: list[str] = []
         maker = threading.Thread(target=make, args=(made,))
@@ -366,7 +366,7 @@ def test_a_user_without_the_right_is_told_which_one(mariadb_server: Databases, t
             connection.execute(text("UNLOCK TABLES"))
             maker.join()
     assert lines and not any(secret in line or "se%22" in line for line in lines)
-    assert len(houses.listed(made)) == 1
+    assert len(installations.listed(made)) == 1
     report = drill(made)
     escaped = name.replace("_", r"\\_")
     assert report.outcome == "failed" and "may not create the database" in report.faults[0]
@@ -415,19 +415,19 @@ def test_a_lost_folder_is_brought_back_from_s3(backed: Installation, tmp_path: P
     server.start()
     try:
         host, port = server.get_host_and_port()
-        made = replace(houses.copy_of(backed, tmp_path), s3=("s3://kept/crm", f"http://{host}:{port}"))
-        name = houses.listed(made)[0]
+        made = replace(installations.copy_of(backed, tmp_path), s3=("s3://kept/crm", f"http://{host}:{port}"))
+        name = installations.listed(made)[0]
         with pytest.raises(BackupError, match=r"s3://kept/crm refused a step.*NoSuchBucket"):
             s3_copy.copy(made, made.folder.find(name), [])
         with s3_copy._bucket(made) as bucket:
             bucket.client.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"})
         s3_copy.copy(made, made.folder.find(name), [])
-        lost = replace(made, folder=houses.house(tmp_path / "new").folder)
+        lost = replace(made, folder=installations.installation(tmp_path / "new").folder)
         url = f"sqlite:///{tmp_path / 'other.sqlite3'}"
         restore(lost, RestoreRequest(name, url, files_into=tmp_path / "back"))
-        assert houses.rows_of(url) == houses.rows_of(made.database_url)
+        assert installations.rows_of(url) == installations.rows_of(made.database_url)
         assert verify(lost, name).outcome == "done"
-        s3_copy.delete(replace(lost, folder=houses.house(tmp_path / "empty").folder), [name])
+        s3_copy.delete(replace(lost, folder=installations.installation(tmp_path / "empty").folder), [name])
         with s3_copy._bucket(made) as bucket:
             assert list(bucket.list()) == []
     finally:

@@ -22,9 +22,9 @@ from app.backups.restore import RestoreRequest, restore
 from app.ops import database, redis_client
 from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.saved_positions import SavedPositions
-from server_urls import BadUrl, redis_house, refuse_missing_files
+from server_urls import BadUrl, redis_topology, refuse_missing_files
 from tests.app_fixtures import settings_for
-from tests.backups.houses import fill, house, rows_of
+from tests.backups.installations import fill, installation, rows_of
 from tests.houses import PASSWORD, Certificates, Member, SeveralRedis, behind_sentinels, cluster
 from tests.servers import MariaDB, eventually
 
@@ -100,7 +100,7 @@ def _without_certificate(url: str) -> str:
 )
 def test_options_that_cannot_be_are_refused_in_words(url: str, word: str) -> None:
     with pytest.raises(BadUrl, match=word):
-        redis_house(url)
+        redis_topology(url)
 
 
 def test_a_certificate_that_is_not_there_stops_the_start() -> None:
@@ -147,7 +147,7 @@ def test_backups_drills_and_restores_go_over_tls(
 ) -> None:
     with strict_mariadb(tmp_path / "db", certificates, mariadb_cache) as address:
         url = f"{address}&{certificates.query_of_mariadb}"
-        made = house(tmp_path / "house", url)
+        made = installation(tmp_path / "installation", url)
         fill(made)
         backup = make(made).backup
         report = drill(made)

@@ -38,7 +38,7 @@ MAX_SUBJECT = 200
 class ComposerInput:
     """What a form holds. It is shown again as it was when sending is refused."""
 
-    #: A key of About.recipients, or addresses with commas between them; the first names the conversation.
+    #: A key of MailContext.recipients, or addresses with commas between them; the first names the conversation.
     to: str = ""
     to_other: str = ""
     cc: tuple[str, ...] = ()

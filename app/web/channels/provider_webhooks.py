@@ -1,4 +1,4 @@
-"""The door at which providers report: /hooks/<channel>/<account token>. Checked, kept and answered at once."""
+"""The endpoint to which providers report: /hooks/<channel>/<account token>. Checked, kept and answered at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ hooks = Blueprint("hooks", __name__)
 
 
 def install(app: Flask) -> None:
-    """Register the door."""
+    """Register the endpoint."""
     app.register_blueprint(hooks)
 
 

@@ -251,7 +251,7 @@ def parse_integer(raw: Any, default: int, least: int, most: int) -> int:
 
 
 def parse_json_integer(raw: Any, default: int, least: int, most: int) -> int:
-    """Like `whole`, from JSON, where strings are refused. Raises RuleBroken."""
+    """Like `parse_integer`, from JSON, where strings are refused. Raises RuleBroken."""
     if raw is None:
         return default
     if type(raw) is not int or not least <= raw <= most:

@@ -1,4 +1,4 @@
-"""Pages, single rows and counts of a RecordTable, as statements that are finished once per person and shape.
+"""Pages, single rows and counts of a RecordTable, as statements that are compiled once per person and shape.
 
 See app/access/compiled_statements.py for what may be kept, and how it can never show a row to who may not see it.
 """

@@ -165,7 +165,7 @@ def pop_assignment(values: dict[str, Any]) -> None:
 
 
 def refuse_recipient(chosen: int | None, module: str, viewer: Viewer, field: str = "assignee") -> None:
-    """The one rule for giving a record to somebody, as assignee or owner, at every door.
+    """The one rule for giving a record to somebody, as assignee or owner, on every path.
 
     Raises RuleBroken for an inactive person, Denied for somebody else without the right to assign or out of its reach.
     """

@@ -1,4 +1,4 @@
-"""Remarks on a saved record: what was kept or proposed instead of being written, as sentences for the person."""
+"""Warnings about a saved record: what was kept or proposed instead of being written, as sentences for the person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def add(sentence: str) -> None:
 
 
 def pop_all() -> list[str]:
-    """The remarks of this request, which are then forgotten."""
+    """The warnings of this request, which are then forgotten."""
     return list(g.pop("save_remarks", []))
 
 
@@ -31,7 +31,7 @@ def on_unwritten(names: list[str]) -> None:
 def on_number(row: object, values: dict[str, object]) -> None:
     """Remark over REST that a number opens no customer; the same whether the number is known or not.
 
-    Not on pages and at the old door, which would show it with nearly every new lead.
+    Not on pages and in the predecessor's API, which would show it with nearly every new lead.
     """
     if values.get("mobile") and getattr(row, "customer_id", None) is None and request.path.startswith("/api/v1/"):
         add(

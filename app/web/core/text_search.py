@@ -121,7 +121,7 @@ def _titled(column: Any, text: str) -> Any:
 def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
     """By the whole number, also of a record that was merged into another one, or by the serial, of any year."""
     column = each.columns[0]
-    former = _by_former_name(column.class_, text)
+    former = _by_predecessor_name(column.class_, text)
     is_serial = text.isascii() and text.isdigit() and len(text) <= _MOST_OF_SERIAL
     kind = _KINDS.get(column.class_)
     if is_serial and kind is None:
@@ -136,8 +136,8 @@ def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
     ]
 
 
-def _by_former_name(record: Any, text: str) -> list[Any]:
-    """By what the record was called in the former system, where its number here is another one."""
+def _by_predecessor_name(record: Any, text: str) -> list[Any]:
+    """By what the record was called in the predecessor, where its number here is another one."""
     if record not in _KINDS or kind_of_number(text) != _KINDS[record]:
         return []
     with access.as_system(db.session()) as session:  # which of them the person sees is the list's own rule

@@ -66,7 +66,7 @@ def install(app: Flask) -> None:
 
 
 def _add_retry_after(response: Response) -> Response:
-    """Every 503 says when to try again, whichever door has written it."""
+    """Every 503 says when to try again, whatever has written it."""
     if response.status_code == 503:
         response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
     return response

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from flask_appbuilder import BaseView
+from typing import Any
 
-from app.web.core.fab_access import ModulePermissions
+from flask import request
+from flask_appbuilder import BaseView
+from flask_babel import gettext as _
+
+from app import access
+from app.domain.base import Conflict
+from app.web.core.fab_access import ModulePermissions, current_viewer, mark_of
 
 
 class SettingsPage(ModulePermissions, BaseView):
@@ -12,3 +18,32 @@ class SettingsPage(ModulePermissions, BaseView):
 
     module = "Settings"
     default_view = "index"
+
+
+def refuse_all_but_admins(sentence: str) -> None:
+    """Raise Denied with the sentence unless the viewer is an admin."""
+    if not current_viewer().person.is_admin:
+        raise access.Denied(sentence)
+
+
+def refuse_stale(stored: Any) -> None:
+    """Raise Conflict if the stored settings are not those that the posted form has shown."""
+    if request.form.get("version") != mark_of(stored):
+        raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
+
+
+def settings_form(title: str, action: str, sections: list[dict[str, Any]], version: Any, error: str) -> dict[str, Any]:
+    """The context of a form of settings, which begins and ends at one URL.
+
+    `version`: what tells whether somebody else has saved meanwhile. `error`: why it was refused, or "".
+    """
+    return {
+        "title": title,
+        "back_label": _("Settings"),
+        "cancel_url": "/settings/",
+        "action": action,
+        "sections": sections,
+        "version": version,
+        "error": error,
+        "conflict": None,
+    }

@@ -77,7 +77,7 @@ def _teardown(_error: BaseException | None) -> None:
 def _after(response: Response) -> Response:
     """Set headers on every response; static files with a hash in the URL are cached for a year."""
     settings = current_app.config["CRM"]
-    # The host of the request is one of ours: see pages.hosts.
+    # The host of the request is one of ours: see pages.allowed_hosts.
     socket = f"{'wss' if settings.is_https else 'ws'}://{request.host}"
     response.headers.setdefault("Content-Security-Policy", CSP.format(socket=socket))
     if settings.is_https:

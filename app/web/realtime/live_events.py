@@ -302,8 +302,8 @@ def _is_ours(public: str, origin: str, environ: dict[str, Any] | None = None) ->
 
 def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
     """Check in Engine.IO's "connect", before the upgrade; Socket.IO's own comes only after a thread is taken."""
-    eio, door = socketio.server.eio, SocketLimits(app.wsgi_app)
-    app.wsgi_app = door  # type: ignore[method-assign]
+    eio, limits = socketio.server.eio, SocketLimits(app.wsgi_app)
+    app.wsgi_app = limits  # type: ignore[method-assign]
     on_connect, on_disconnect, on_message = (eio.handlers[name] for name in ("connect", "disconnect", "message"))
 
     def connect(eio_sid: str, environ: dict[str, Any]) -> Any:
@@ -320,7 +320,7 @@ def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
         live.sockets.pending.pop(eio_sid, None)
 
     def message(eio_sid: str, data: Any) -> None:
-        if door.accepts_message(eio_sid, data):
+        if limits.accepts_message(eio_sid, data):
             on_message(eio_sid, data)
 
     eio.on("connect", connect)

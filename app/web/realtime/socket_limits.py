@@ -1,4 +1,4 @@
-"""The HTTP door of the sockets: refusals in our own shape, and limits for clients that poll."""
+"""The HTTP endpoint of the sockets: refusals in our own shape, and limits for clients that poll."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.web.realtime.sockets import SocketRefused, close_session
 from app.web.realtime.transport import MESSAGE_BURST, MESSAGES_PER_SECOND, TokenBucket, is_expected_message
 
 PATH = "/socket.io"
-#: The key of the environment under which a refusal is left for this door.
+#: The key of the environment under which a refusal is left for this endpoint.
 REFUSAL = "crm.socket_refusal"
 RETRY_SECONDS = 10
 

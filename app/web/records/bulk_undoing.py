@@ -1,4 +1,4 @@
-"""Takes a bulk action back: each row gets its former values again, through the door by which they were changed."""
+"""Takes a bulk action back: each row gets its former values again, through the service by which they were changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving a task in the calendar: another day or time is a change of its due time, by the door of the form."""
+"""Moving a task in the calendar: another day or time is a change of its due time, through the service of the form."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ _CARD = shape(
     "number",
     "name",
 )
-#: The documentation of the REST door.
+#: The documentation of the REST endpoint.
 OPERATION = OperationSpec(
     "Look up any customer in a limited way, to raise a ticket for them",
     (413, 422),

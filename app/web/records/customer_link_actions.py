@@ -39,7 +39,7 @@ _LINK = shape(
     "customer",
     "record",
 )
-#: Documentation of the REST doors.
+#: Documentation of the REST endpoints.
 DOCUMENTATION = {
     "links": OperationSpec(
         "List the leads and tickets that wait for your word about their link to a customer",

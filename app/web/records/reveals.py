@@ -28,13 +28,13 @@ from app.web.core.fields import Field, Viewer, clean_text
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.rate_limits import TooManyRequests
 
-#: Verbs of RevealTools and RevealDoor.
+#: Verbs of RevealActions and RevealApi.
 REVEAL_VERBS = {"reveal": "reveal"}
 #: Values that one person may reveal.
 RATES = (Rate(10, 60), Rate(60, 3600), Rate(200, 86_400))
 #: Shortest and longest reason, in characters.
 LEAST_REASON, MOST_REASON = 5, 300
-#: The documentation of RevealDoor.
+#: The documentation of RevealApi.
 REVEAL_DOCUMENTATION = {
     "reveal": OperationSpec(
         "Read a masked value in full; who, when and the reason are kept in the audit",

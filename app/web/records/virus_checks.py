@@ -1,4 +1,4 @@
-"""Uploads are looked at by the virus scanner, where the house has one, before anything is kept."""
+"""Uploads are looked at by the virus scanner, where the installation has one, before anything is kept."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ log = logging.getLogger("crm.files")
 
 
 class NotScanned(RuleBroken):
-    """The scanner is away, and the house takes nothing that was not scanned (503)."""
+    """The scanner is away, and the installation takes nothing that was not scanned (503)."""
 
     http_status = 503
 
 
 def scanner_of_app() -> Scanner | None:
-    """The scanner; None = the house has none."""
+    """The scanner; None = the installation has none."""
     scanner: Scanner | None = current_app.extensions["crm_scanner"]
     return scanner
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.domain.date_buckets import days_of
 from app.extensions import db
+from app.lib.batches import batched
 from app.web.core.fields import BooleanField, ChoiceField, DurationField
 from app.web.core.local_dates import written
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
@@ -67,9 +68,9 @@ def load(asked: CheckedReport, rows: Sequence[Any]) -> None:
         if not columns:
             continue
         record, wanted = columns[1].class_, sorted({row[place] for row in rows if row[place] is not None})
-        for start in range(0, len(wanted), _AT_ONCE):
-            part = columns[1].in_(wanted[start : start + _AT_ONCE])
-            query = select(record.id, *[each for each in columns[1:] if each.class_ is record]).where(part)
+        for part in batched(wanted, _AT_ONCE):
+            query = select(record.id, *[each for each in columns[1:] if each.class_ is record])
+            query = query.where(columns[1].in_(part))
             for found in db.session.execute(query):
                 card = column.field.serialize(tuple(found), asked.viewer)
                 asked.viewer.objects[f"report {record.__tablename__}", found[1]] = card["label"]

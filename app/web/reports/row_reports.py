@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
+from app.lib.batches import batched
 from app.lib.grouping import grouped
 from app.web.core.local_links import row_url
 from app.web.reports import drill_down_links, labels, statements
@@ -100,8 +101,7 @@ def of_ids(session: Session, asked: CheckedReport, columns: list[Column], keys: 
     """The cells of these rows in this order; those that are gone, or may not be exported by now, are left out."""
     screen = asked.catalogue.screen
     rules = [*screen.record_table.base_conditions(), *exports.export_reach(screen, asked.viewer)]
-    for start in range(0, len(keys), exports.STATEMENT):
-        part = keys[start : start + exports.STATEMENT]
+    for part in batched(keys):
         rule = asked.catalogue.record.id.in_(part)
         found = {row[0]: row for row in session.execute(_selected(asked, columns, rules).where(rule, *rules))}
         rows = [found[key] for key in part if key in found]

@@ -75,7 +75,7 @@ def count_request(name: str) -> None:
 
 
 def count_sign_in_attempt(door: str = "compat") -> int:
-    """Count an attempt of this address at this door before it is checked. Seconds to wait above the limit, else 0."""
+    """Count an attempt of this address to sign in this way, before it is checked. Seconds to wait; 0 within limits."""
     count = _change_attempts(1, door)
     return _wait(count) if count.is_exceeded else 0
 

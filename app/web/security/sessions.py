@@ -111,7 +111,7 @@ def known_user(session: Session, values: Sequence[Any]) -> User:
 
 
 def valid_sign_ins(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
-    """The sign-ins that are valid at `now`: not ended, used lately, and not too old. One rule for every door."""
+    """The sign-ins that are valid at `now`: not ended, used lately, and not too old. The same for all kinds."""
     idle, oldest = timedelta(hours=settings.session_idle_hours), timedelta(days=settings.session_days)
     return SignIn.ended_on.is_(None), SignIn.seen_on > now - idle, SignIn.started_on > now - oldest
 
@@ -167,7 +167,7 @@ def record_activity(sign_in_id: int, now: datetime) -> None:
 
 
 def create_sign_in(user_id: int, door: str, now: datetime) -> str:
-    """Create a sign-in for this door (form, jwt, compat). Returns its token, of which only the hash is stored."""
+    """Create a sign-in of this kind (form, jwt, compat). Returns its token, of which only the hash is stored."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     address, agent = request.remote_addr, request.user_agent.string[:200]
     with own_transaction() as session:

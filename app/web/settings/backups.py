@@ -26,7 +26,7 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer, span
 from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
-from app.web.pages.settings_page import SettingsPage
+from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins
 from app.web.security.sessions import own_transaction
 
 MAX_BACKUPS, MAX_RUNS = 100, 30
@@ -99,8 +99,7 @@ class BackupsView(SettingsPage):
 
 
 def _refuse_others() -> None:
-    if not current_viewer().person.is_admin:
-        raise access.Denied(_("Only an admin can see and handle backups."))
+    refuse_all_but_admins(_("Only an admin can see and handle backups."))
 
 
 def _ask(kind: str, name: str | None) -> None:

@@ -24,7 +24,7 @@ from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.pages.brand import file_url
 from app.web.pages.refusals import refuse_as_page
-from app.web.pages.settings_page import SettingsPage
+from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, settings_form
 from app.web.records import message_files, upload_limits, uploads, virus_checks
 from app.web.records.uploads import Upload
 from app.web.security.sessions import own_transaction
@@ -83,17 +83,9 @@ class BrandView(SettingsPage):
 
     def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str, upload: Upload | None) -> str:
         row, settings = _stored(), current_app.config["CRM"]
-        form = {
-            "title": _("Brand"),
-            "back_label": _("Settings"),
-            "cancel_url": "/settings/",
-            "action": "/settings/brand/",
-            "multipart": True,
-            "sections": [{"title": "", "fields": _fields(row, posted, errors)}],
-            "version": row.version if row is not None else 0,
-            "error": error,
-            "conflict": None,
-        }
+        sections = [{"title": "", "fields": _fields(row, posted, errors)}]
+        version = row.version if row is not None else 0
+        form = settings_form(_("Brand"), "/settings/brand/", sections, version, error) | {"multipart": True}
         shown = {
             "logo_url": file_url(row.logo) if row is not None and row.logo else None,
             "logo": brand.logo_of(row),
@@ -106,8 +98,7 @@ class BrandView(SettingsPage):
 
 
 def _refuse_others() -> None:
-    if not current_viewer().person.is_admin:
-        raise access.Denied(_("Only an admin can see and change the brand."))
+    refuse_all_but_admins(_("Only an admin can see and change the brand."))
 
 
 def _fields(row: Any, posted: Mapping[str, str], errors: dict[str, list[str]]) -> list[dict[str, Any]]:

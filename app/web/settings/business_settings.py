@@ -14,14 +14,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import settings
-from app.domain.base import Conflict, RuleBroken
+from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import BusinessSetting
 from app.web.core import fab_access
 from app.web.core.languages import translate_text
 from app.web.core.shipped_labels import shown_label
 from app.web.pages.hardened import protect
-from app.web.pages.settings_page import SettingsPage
+from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 
 #: Longer spans are typing errors: a year in minutes, ten years in days.
 MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
@@ -79,8 +79,7 @@ class Business(SettingsPage):
         protect()
         session = db.session()
         try:
-            if request.form.get("version") != fab_access.mark_of(_stored_values(session)):
-                raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
+            refuse_stale(_stored_values(session))
             _store_values(session, _posted_values(session))
             session.commit()
         except RuleBroken as broken:
@@ -93,16 +92,10 @@ class Business(SettingsPage):
 
     def _page(self, posted: Any, errors: dict[str, list[str]], error: str) -> str:
         stored = _stored_values(db.session())
-        form = {
-            "title": _("Business settings"),
-            "back_label": _("Settings"),
-            "cancel_url": "/settings/",
-            "action": url_for("Business.save"),
-            "sections": _sections(stored, posted, errors),
-            "version": fab_access.mark_of(stored),
-            "error": error,
-            "conflict": None,
-        }
+        sections = _sections(stored, posted, errors)
+        form = settings_form(
+            _("Business settings"), url_for("Business.save"), sections, fab_access.mark_of(stored), error
+        )
         return self.render_template("crm/form.html", title=form["title"], form=form)
 
 

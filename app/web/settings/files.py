@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import file_quotas, settings
-from app.domain.base import Conflict, RuleBroken
-from app.domain.file_quotas import HOUSE
+from app.domain.base import RuleBroken
+from app.domain.file_quotas import INSTALLATION
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.models import Attachment, BusinessSetting
@@ -24,7 +24,7 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.languages import translate_text
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
-from app.web.pages.settings_page import SettingsPage
+from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 from app.web.security.sessions import own_transaction
 
 #: People that are listed, those with the most bytes.
@@ -56,8 +56,7 @@ class FileSettingsView(SettingsPage):
         """Store the quotas, or show the errors by field."""
         try:
             with own_transaction() as session:
-                if request.form.get("version") != fab_access.mark_of(_stored(session)):
-                    raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
+                refuse_stale(_stored(session))
                 _store(session, _posted())
         except RuleBroken as broken:
             return self._page(request.form, broken.errors, translate_text(broken.message)), fab_access.refusal(broken)[
@@ -68,16 +67,8 @@ class FileSettingsView(SettingsPage):
 
     def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
         stored = _stored(db.session())
-        form = {
-            "title": _("Files"),
-            "back_label": _("Settings"),
-            "cancel_url": "/settings/",
-            "action": "/settings/files/",
-            "sections": [{"title": "", "fields": _fields(stored, posted, errors)}],
-            "version": fab_access.mark_of(stored),
-            "error": error,
-            "conflict": None,
-        }
+        sections = [{"title": "", "fields": _fields(stored, posted, errors)}]
+        form = settings_form(_("Files"), "/settings/files/", sections, fab_access.mark_of(stored), error)
         return self.render_template("settings/files.html", title=form["title"], form=form, used=_used(stored))
 
 
@@ -156,10 +147,10 @@ def _used(stored: dict[str, Any]) -> dict[str, Any]:
             func.count(case((Attachment.scan == "waiting", 1))),
         )
         files, deleted, waiting = session.execute(counts).one()
-    most = sorted(((size, key) for key, size in used.items() if key != HOUSE), reverse=True)[:MOST]
+    most = sorted(((size, key) for key, size in used.items() if key != INSTALLATION), reverse=True)[:MOST]
     scanner = current_app.extensions["crm_scanner"]
     return {
-        "house": _share(used.get(HOUSE, 0), stored["file_house_mb"]),
+        "installation": _share(used.get(INSTALLATION, 0), stored["file_house_mb"]),
         "files": grouped(files),
         "deleted": grouped(deleted),
         "waiting": grouped(waiting),

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from app import access
 from app.domain import health_samples
-from app.domain.health_samples import HOUSE, MEASURES, SamplePoint, Threshold
+from app.domain.health_samples import INSTALLATION, MEASURES, SamplePoint, Threshold
 from app.domain.health_watch import with_unit
 from app.extensions import db
 from app.lib.grouping import grouped
@@ -272,7 +272,7 @@ def _crossing(row: HealthCrossing, viewer: Viewer) -> dict[str, Any]:
 
 def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]:
     return {
-        "server": state.server if state.server != HOUSE else "–",
+        "server": state.server if state.server != INSTALLATION else "–",
         "role": _("Sockets") if state.role == "sockets" else _("Pages"),
         "last": moment_cell(state.last_on, viewer),
         "requests": grouped(state.requests),

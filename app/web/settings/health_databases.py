@@ -37,12 +37,12 @@ def rows() -> list[dict[str, Any]]:
         found.look()
         made.append(_primary(settings.database_url, found))
         made += [_replica(each) for each in found.all]
-    house = server_urls.redis_house(settings.redis_url) if settings.redis_url else None
-    if house is not None:
+    topology = server_urls.redis_topology(settings.redis_url) if settings.redis_url else None
+    if topology is not None:
         state = probes.redis_state()
         word = (_("In use"), "green") if state == "ok" else (_("Doesn't answer"), "red")
-        addresses = ", ".join(f"{host}:{port}" for host, port in house.addresses)
-        role = _("Redis, behind Sentinels") if house.kind == "sentinel" else _("Redis Cluster")
+        addresses = ", ".join(f"{host}:{port}" for host, port in topology.addresses)
+        role = _("Redis, behind Sentinels") if topology.kind == "sentinel" else _("Redis Cluster")
         made.append({"server": addresses, "role": role, "word": word[0], "tone": word[1], "note": ""})
     return [*made, *_background()]
 

@@ -12,9 +12,8 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
-from app import access
 from app.domain import retention
-from app.domain.base import Conflict, RuleBroken, translatable
+from app.domain.base import RuleBroken, translatable
 from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind
 from app.domain.retention_runs import RetentionRun
 from app.extensions import db
@@ -25,7 +24,7 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import refuse_as_page
-from app.web.pages.settings_page import SettingsPage
+from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, refuse_stale, settings_form
 from app.web.security.sessions import own_transaction
 
 MAX_RUNS = 50
@@ -87,8 +86,7 @@ class RetentionView(SettingsPage):
         _refuse_others()
         try:
             with own_transaction() as session:
-                if request.form.get("version") != fab_access.mark_of(retention.days_of(session)):
-                    raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
+                refuse_stale(retention.days_of(session))
                 changed = retention.set_days(session, _posted(), current_viewer().stamp)
         except RuleBroken as broken:
             errors = {_field(name): said for name, said in broken.errors.items()}
@@ -100,16 +98,8 @@ class RetentionView(SettingsPage):
     def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
         viewer, session = current_viewer(), db.session()
         days = retention.days_of(session)
-        form = {
-            "title": _("Retention"),
-            "back_label": _("Settings"),
-            "cancel_url": "/settings/",
-            "action": "/settings/retention/",
-            "sections": _sections(session, days, posted, errors),
-            "version": fab_access.mark_of(days),
-            "error": error,
-            "conflict": None,
-        }
+        sections = _sections(session, days, posted, errors)
+        form = settings_form(_("Retention"), "/settings/retention/", sections, fab_access.mark_of(days), error)
         runs = [_run_row(run, viewer) for run in retention.recent(session, MAX_RUNS)]
         counts = _counts(session, viewer) if request.args.get("count") else None
         words = {"title": form["title"], "form": form, "runs": runs, "counts": counts}
@@ -127,8 +117,7 @@ def _counts(session: Session, viewer: Viewer) -> list[dict[str, str]]:
 
 
 def _refuse_others() -> None:
-    if not current_viewer().person.is_admin:
-        raise access.Denied(_("Only an admin can see and change how long things are kept."))
+    refuse_all_but_admins(_("Only an admin can see and change how long things are kept."))
 
 
 def _field(kind: str) -> str:

@@ -196,11 +196,11 @@ def _workbook(
 ) -> list[tuple[str, int]]:
     """(digest, size) of the pieces of the finished file."""
     parts, store = source
-    heading, pulse = want.heading, Heartbeat(run)
+    heading, heartbeat = want.heading, Heartbeat(run)
     db.session.rollback()  # everything was read, and MariaDB ends a transaction that idles
     with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
-        write_workbook(file, heading, (content(store, part) for part in pulse.over(parts)))
-        found = [store.put(BytesIO(piece)) for piece in pulse.over(slices(file, SLICE))]
+        write_workbook(file, heading, (content(store, part) for part in heartbeat.over(parts)))
+        found = [store.put(BytesIO(piece)) for piece in heartbeat.over(slices(file, SLICE))]
     return [(each.digest, each.size) for each in found]
 
 

@@ -21,6 +21,7 @@ from app.domain import audit, notices
 from app.domain.base import NotFound, RuleBroken
 from app.domain.transfers import FORMATS, ExportRun
 from app.extensions import db
+from app.lib.batches import batched
 from app.web.core.fields import Field, Viewer
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import screen_of_kind
@@ -29,8 +30,8 @@ from app.web.transfer.export_files import Row
 
 #: Rows that are sent at once; more of them are written in the background.
 AT_ONCE = 1000
-#: Rows of one export, and of one statement.
-MAX_ROWS, STATEMENT = 1_000_000, 500
+#: Rows of one export.
+MAX_ROWS = 1_000_000
 #: A filter's value that may name a person: digits of a number, an address.
 _PERSONAL = re.compile(r"[0-9]{5}|@")
 
@@ -104,8 +105,7 @@ class ExportQuery:
         query, cuts = table.selection(self.names)
         readers = [(reader_of(each, viewer), cut) for each, cut in cuts]
         query = query.where(*table.base_conditions(), *export_reach(self.screen, viewer))
-        for start in range(0, len(ids), STATEMENT):
-            part = ids[start : start + STATEMENT]
+        for part in batched(ids):
             selected = query.where(self.screen.service.record.id.in_(part))
             found = {row[0]: tuple(row) for row in db.session.execute(selected)}
             present = [found[key] for key in part if key in found]

@@ -51,12 +51,12 @@ def write_archive(run: ExportRun) -> None:
     with acting_for(run.created_by_id, "/exports/") as viewer:
         refuse_others(viewer)
     store: FileStore = current_app.extensions["crm_files"]
-    pulse = Heartbeat(run)
+    heartbeat = Heartbeat(run)
     try:
         with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
-                manifest = _write(archive, pulse)
-            made = [store.put(BytesIO(piece)) for piece in pulse.over(slices(file, SLICE))]
+                manifest = _write(archive, heartbeat)
+            made = [store.put(BytesIO(piece)) for piece in heartbeat.over(slices(file, SLICE))]
     except ExportStopped:
         log.info("the export %s of everything was stopped", run.id)
         return
@@ -72,6 +72,6 @@ def write_archive(run: ExportRun) -> None:
         exports.notify(session, run, {"rows": manifest.rows}, now)
 
 
-def _write(archive: zipfile.ZipFile, pulse: Heartbeat) -> export_all.Manifest:
+def _write(archive: zipfile.ZipFile, heartbeat: Heartbeat) -> export_all.Manifest:
     with Session(db.engine) as session, access.as_system(session):
-        return export_all.write(session, export_all.ZipTarget(archive), pulse.beat)
+        return export_all.write(session, export_all.ZipTarget(archive), heartbeat.beat)

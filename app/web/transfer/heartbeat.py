@@ -27,7 +27,7 @@ class Heartbeat:
         self._run, self._last = run, time.monotonic()
 
     def beat(self, rows: int | None = None) -> None:
-        """Say that it is alive, and how many rows there are, if it is time to. Raises Stopped."""
+        """Say that it is alive, and how many rows there are, if it is time to. Raises ExportStopped."""
         if time.monotonic() - self._last < SECONDS:
             return
         self._last = time.monotonic()
@@ -39,7 +39,7 @@ class Heartbeat:
             self._run.rows = rows
 
     def over(self, things: Iterable[_Thing]) -> Iterator[_Thing]:
-        """The things, with a sign of life now and then between them. Raises Stopped."""
+        """The things, with a sign of life now and then between them. Raises ExportStopped."""
         for each in things:
             self.beat()
             yield each

@@ -1,4 +1,4 @@
-"""CONTENTS: what can be imported: leads, customers, tickets, tasks, calls, users, a whole house; how a row is found.
+"""CONTENTS: what can be imported: records, users, everything of the predecessor; how a row finds its record.
 
 A row goes through the same functions as a form: the fields of the record's REST resource, and its service.
 """
@@ -17,6 +17,7 @@ from app import access
 from app.domain.base import RuleBroken, join_texts, translatable
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS
 from app.lib import phone
+from app.lib.batches import batched
 from app.lib.identity_numbers import is_masked
 from app.models import CustomerAccount
 from app.web.core import custom_columns, custom_field_catalog
@@ -219,8 +220,8 @@ def from_json(value: Any) -> Any:
 def by_column(session: Session, column: Any, texts: list[str], key: Any) -> dict[str, set[int]]:
     """Value of this column → ids."""
     found: dict[str, set[int]] = {}
-    for start in range(0, len(texts), 500):
-        for text, row_id in session.execute(select(column, key).where(column.in_(texts[start : start + 500]))):
+    for part in batched(texts):
+        for text, row_id in session.execute(select(column, key).where(column.in_(part))):
             found.setdefault(text, set()).add(row_id)
     return found
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import client_ids, customers
 from app.domain.base import RuleBroken, translatable
+from app.lib.batches import batched
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Field, TextField, Viewer
@@ -56,9 +57,8 @@ class LeadKind(ImportKind):
             return by_secret(session, Lead, "pan", texts)
         found = by_column(session, Lead.mobile_e164, texts, Lead.id)
         through = select(Customer.mobile_e164, Lead.id).join(Customer, Customer.id == Lead.customer_id)
-        for start in range(0, len(texts), 500):
-            rule = Customer.mobile_e164.in_(texts[start : start + 500])
-            for text, lead_id in session.execute(through.where(rule)):
+        for part in batched(texts):
+            for text, lead_id in session.execute(through.where(Customer.mobile_e164.in_(part))):
                 found.setdefault(str(text), set()).add(lead_id)
         return found
 

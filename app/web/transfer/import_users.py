@@ -24,7 +24,7 @@ _COLUMNS = ("first_name", "last_name", "username", "email", "mobile", "active", 
 
 
 class UserKind(ImportKind):
-    """Users. Nobody gives a role that exceeds their own rights: the session sees to that at every door."""
+    """Users. Nobody gives a role that exceeds their own rights: the session sees to that on every path."""
 
     name, module, label = "user", "Settings", _("Users")
     keys: ClassVar[tuple[str, ...]] = ("username", "email")

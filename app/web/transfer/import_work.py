@@ -62,7 +62,7 @@ class ImportSource:
         self.run_id = run_id
         self.position = -1
         self.seen: Seen = {}
-        #: Of a move from the former system.
+        #: Of a move from the predecessor.
         self.move = MoveSource()
         #: Whether a command works on it: only that has the folder of a move.
         self.is_command = False

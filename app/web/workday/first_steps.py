@@ -1,4 +1,4 @@
-"""What a new house still has to do, for its administrators on their home pages: each step is ticked by the data."""
+"""The first steps of a new installation, for its administrators on their home pages: each is ticked by the data."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
 
 def open_steps() -> list[Step]:
-    """The steps, for an administrator of a house that has not taken them all; else none. At most one statement."""
+    """The steps, for an administrator while some are left to do; else none. At most one statement."""
     person = g.get("person")
     if person is None or not person.is_admin or COOKIE in request.cookies or request.headers.get("HX-Request"):
         return []

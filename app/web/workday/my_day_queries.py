@@ -49,7 +49,7 @@ _rows: dict[str, Any] = {}
 
 
 def asked_by(name: str, fixed: tuple[Any, ...], make: Callable[[], Any], *more: Any) -> list[Any]:
-    """The rows of a statement that holds the rights of this person itself, finished for them.
+    """The rows of a statement that holds the rights of this person itself, compiled for them.
 
     `name` and `fixed` tell it apart; `more`: records that it names beside those of PERSON and tasks.
     """

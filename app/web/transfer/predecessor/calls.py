@@ -97,7 +97,7 @@ class Calls:
         call.native = {name: text for name, text in kept.items() if text}
 
     def _links(self, draft: Draft, call: CallLog) -> None:
-        """What a person linked it to, what the former system suggested, else what its number says."""
+        """What a person linked it to, what the predecessor suggested, else what its number says."""
         given, move = draft.row.values, self.move
         named = [(given.get("reference_doctype"), given.get("reference_docname"))]
         named += [

@@ -202,7 +202,7 @@ class Customers:
         return found[0], found[1]
 
     def _accounts(self, draft: Draft) -> None:
-        """The accounts, which the former system kept in a JSON list."""
+        """The accounts, which the predecessor kept in a JSON list."""
         move = self.move
         for given in values.listed(draft.row.values.get("accounts")):
             if not isinstance(given, dict) or (client := code(values.line_of(given.get("client_id")))) is None:

@@ -1,4 +1,4 @@
-"""CONTENTS: the DocTypes of the former system that come in, in their order; those that are left behind, and why."""
+"""CONTENTS: the DocTypes of the predecessor that come in, in their order; those that are left behind, and why."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def doctype_of_fields(headers: Iterable[str]) -> str:
 
 
 def with_field_names(doctype: str, values: dict[str, object]) -> dict[str, object]:
-    """The document with each field by the name that it had in the former system."""
+    """The document with each field by the name that it had in the predecessor."""
     own, of_all = _FIELDS.get(doctype, {}), _FIELDS[""]
     made: dict[str, object] = {}
     for name, value in values.items():

@@ -36,7 +36,7 @@ _FIELDS = {
     "due_date": "due_on",
 }
 _MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}
-#: Fields that the former system changed by itself.
+#: Fields that the predecessor changed by itself.
 _NOISE = ("modified", "modified_by", "_assign", "sla_status", "communication_status", "response_by", "idx", "lead_name")
 _KINDS_OF_COMMENTS = {"Comment": "note", "Label": "", "Like": "", "Attachment": "", "Attachment Removed": ""}
 
@@ -215,7 +215,7 @@ def _whatsapp(move: Move, draft: Draft) -> None:
 
 
 def _message(move: Move, draft: Draft, way: tuple[str, str, str], texts: tuple[str, str]) -> None:
-    """A message that was sent or received in the former system: noted, never sent."""
+    """A message that was sent or received in the predecessor: noted, never sent."""
     channel, direction, peer = way
     about = _about(move, draft)
     if not peer:

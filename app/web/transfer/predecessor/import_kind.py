@@ -29,7 +29,7 @@ HEADERS = ("File", "Row in the file", "Kind", "Name")
 
 
 class MoveKind(ImportKind):
-    """A ZIP of exports of the former system."""
+    """A ZIP of exports of the predecessor."""
 
     name, module, label = KIND, "Settings", _l("Everything of the former system (ZIP)")
 

@@ -17,7 +17,7 @@ from app.models import AccountType, Activity, LeadSource, LeadStatus, TicketStat
 from app.web.transfer.predecessor import doctypes, values
 from app.web.transfer.predecessor.reading import Row
 
-#: Addresses that were nobody in the former system.
+#: Addresses that were nobody in the predecessor.
 NOBODY = frozenset({"", "administrator", "guest", "__default"})
 _MASTERS = {
     "lead_status": LeadStatus,
@@ -69,7 +69,7 @@ class Move:
 
     session: Session
     now: datetime
-    #: The zone of the office, in which moments of the former system are.
+    #: The zone of the office, in which moments of the predecessor are.
     zone: tzinfo
     vault: Any
     is_trial: bool

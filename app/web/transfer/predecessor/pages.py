@@ -1,4 +1,4 @@
-"""/imports/people: addresses of the former system that no user here has, and the form that matches them."""
+"""/imports/people: addresses of the predecessor that no user here has, and the form that matches them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of one file of the former system as documents: field -> value, with the rows of their child tables.
+"""The rows of one file of the predecessor as documents: field -> value, with the rows of their child tables.
 
 Four shapes: the list export (CSV or XLSX with labels or field names), the Data Export (a heading of several rows that
 names DocTypes, with child tables to the right), and JSON: of a list, or of single documents.

@@ -1,6 +1,6 @@
 """The statuses that a record had: by its own log, by a file of logs, and by versions where the log has a gap.
 
-The former system wrote a log row when a status began, and completed it when the next one came; some of its doors
+The predecessor wrote a log row when a status began, and completed it when the next one came; some of its entry points
 changed the status without a row, so that only the version tells.
 """
 

@@ -1,4 +1,4 @@
-"""Values of the former system as ours: moments of its office's zone, durations, HTML, JSON in cells."""
+"""Values of the predecessor as ours: moments of its office's zone, durations, HTML, JSON in cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\u
 _FRACTION = re.compile(r"(:[0-9]{2})[.][0-9]{1,6}")
 _PART = re.compile(r"([0-9]{1,9}) ?([dhms])")
 _SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
-#: An empty editor of the former system.
+#: An empty editor of the predecessor.
 _EMPTY = ("<p></p>", "<br>", "<div><br></div>", "null", "none")
 
 

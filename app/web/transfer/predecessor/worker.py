@@ -76,7 +76,7 @@ def _move(session: Session, run: ImportRun, reader: MoveSource, viewer: Viewer) 
 
 
 def _reserve(session: Session, run: ImportRun) -> None:
-    """Set the numbers of the former system aside, so that its records keep theirs, and new ones come after them."""
+    """Set the numbers of the predecessor aside, so that its records keep theirs, and new ones come after them."""
     floors: dict[str, list[list[int]]] = {}
     mine = (ImportRun.kind == KIND, ImportRun.id != run.id)
     for payload in session.scalars(select(ImportRun.payload).where(*mine)):

@@ -1,4 +1,4 @@
-"""Statements that are finished once and sent again show what new ones would: other values and people, lost rights."""
+"""Statements that are compiled once and sent again show what new ones would: other values and people, lost rights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import Integer
 
 from app import access
-from app.access.compiled_statements import CachedStatement, CompiledStatement, Text, answer, finish, name_of, shape_of
+from app.access.compiled_statements import (
+    CachedStatement,
+    CompiledStatement,
+    Text,
+    answer,
+    compile_statement,
+    name_of,
+    shape_of,
+)
 from app.models import Lead, User
 from tests.app_fixtures import World
 
@@ -30,7 +38,7 @@ def seen(world: World, who: str, q: dict[str, Any] | None = None) -> tuple[int, 
 
 
 def warm(world: World, who: str, key: int) -> None:
-    """Ask often enough that every statement is a finished one."""
+    """Ask often enough that every statement is a compiled one."""
     for _ in range(3):
         for q in (NEWEST, BY_CHANGE):
             assert key in seen(world, who, q)[1]
@@ -154,19 +162,21 @@ def test_a_person_keeps_statements_only_with_equal_rights(world: World, monkeypa
     assert person(8) is not first
     world.make.cell("Sales User", "Leads", "read", "none")
     changed = person(8)
-    assert changed.level("Leads", "read") == "none" and not changed.finished
+    assert changed.level("Leads", "read") == "none" and not changed.compiled_statements
 
 
 def test_a_scope_has_statements_of_its_own(world: World) -> None:
     with world.app.app_context():
         whole = access.person(world.session, world.people["ana"].id, 1)
     limited = whole.within(frozenset({"Tasks"}))
-    assert limited is whole.within(frozenset({"Tasks"})) and limited.finished is not whole.finished
+    assert (
+        limited is whole.within(frozenset({"Tasks"})) and limited.compiled_statements is not whole.compiled_statements
+    )
     assert limited.level("Leads", "read") == "none" and whole.within(frozenset()) is whole
 
 
-def finished_by(world: World, *names: str) -> list[CompiledStatement]:
-    """The same question of each person, finished."""
+def compiled_by(world: World, *names: str) -> list[CompiledStatement]:
+    """The same statement of each person, compiled."""
     question = CachedStatement("the ids of leads", lambda: select(Lead.id), frozenset(["leads"]))
     found = []
     for name in names:
@@ -182,11 +192,11 @@ def of(world: World, name: str) -> access.Person:
 
 
 def kept_by(person: access.Person) -> list[CompiledStatement]:
-    return [*(person.finished._new | person.finished._older).values()]
+    return [*(person.compiled_statements._new | person.compiled_statements._older).values()]
 
 
 def test_people_share_a_text_but_never_its_values(world: World) -> None:
-    ana, ben, root = finished_by(world, "ana", "ben", "root")
+    ana, ben, root = compiled_by(world, "ana", "ben", "root")
     assert ana.text is ben.text and ana.text is not root.text
     assert ana.values != ben.values and world.people["ana"].id in ana.values
     assert world.people["ana"].id not in ben.values
@@ -196,7 +206,7 @@ def test_equal_texts_of_other_types_are_told_apart() -> None:
     """The text of a masked column may be that of the column itself; what reads it is not."""
 
     def made(statement: Any, name: str = "one", **late: Any) -> Text:
-        return finish(statement, sqlite.dialect(), late, names[name]).text
+        return compile_statement(statement, sqlite.dialect(), late, names[name]).text
 
     names = {name: name_of(name) for name in ("one", "other")}
     number, text = (select(literal(1, kind).label("n")) for kind in (Integer(), String()))
@@ -211,7 +221,7 @@ def test_what_nobody_keeps_is_forgotten() -> None:
     """Names and texts live as long as a person who has asked."""
     name = name_of(("a question", 1))
     assert name_of(("a question", 1)) is name
-    text = finish(select(literal(1)), sqlite.dialect(), {}, name).text
+    text = compile_statement(select(literal(1)), sqlite.dialect(), {}, name).text
     left = ref(name), ref(text)
     del name, text
     gc.collect()

@@ -15,7 +15,7 @@ from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.rate_counter import Rate, RedisRateCounter
 from app.ops.redis_queue import RedisQueue
 from app.ops.saved_positions import SavedPositions
-from server_urls import BadUrl, redis_house, replica_urls
+from server_urls import BadUrl, redis_topology, replica_urls
 from tests.app_fixtures import SECRET_KEY
 from tests.houses import ROUNDS, SeveralRedis, behind_sentinels, cluster, figures
 from tests.ops import calls
@@ -44,13 +44,13 @@ def settings(tmp_path: Path) -> Iterator[None]:
 def test_another_master_takes_over(_round: int, kind: str, settings: None, tmp_path: Path) -> None:
     make: Callable[[Path], AbstractContextManager[SeveralRedis]] = HOUSES[kind]
     trace = tmp_path / "trace"
-    with make(tmp_path / "redis") as house:
-        workers = Workers(tmp_path / "workers", tmp_path / "instance", house, "short")  # type: ignore[arg-type]
-        with workers, _Users(house.url) as users:
+    with make(tmp_path / "redis") as topology:
+        workers = Workers(tmp_path / "workers", tmp_path / "instance", topology, "short")  # type: ignore[arg-type]
+        with workers, _Users(topology.url) as users:
             users.check(1)
             assert users.queue.enqueue(_call(trace, 1))
             eventually(lambda: "1" in calls.lines(trace), "the call is not run")
-            house.master().kill()
+            topology.master().kill()
             began, sent = time.monotonic(), []
             while time.monotonic() - began < BACK_SECONDS and not (sent and users.works()):
                 if users.queue.enqueue(_call(trace, 2 + len(sent))):
@@ -62,7 +62,7 @@ def test_another_master_takes_over(_round: int, kind: str, settings: None, tmp_p
             users.check(2)
             assert users.queue.enqueue(_call(trace, "last"))
             eventually(lambda: "last" in calls.lines(trace), "no worker has found the new master")
-            assert {key for key in _keys(house) if not key.startswith(TAG.encode())} == set()
+            assert {key for key in _keys(topology) if not key.startswith(TAG.encode())} == set()
 
 
 class _Users:
@@ -116,8 +116,8 @@ def _call(trace: Path, text: int | str) -> Any:
     return queue.build_call("short", calls.write_line, str(trace), text)
 
 
-def _keys(house: SeveralRedis) -> list[bytes]:
-    with house.master().client() as client:
+def _keys(topology: SeveralRedis) -> list[bytes]:
+    with topology.master().client() as client:
         return list(client.scan_iter("*"))
 
 
@@ -135,17 +135,22 @@ def _keys(house: SeveralRedis) -> list[bytes]:
 )
 def test_what_cannot_be_is_refused_in_words(url: str, word: str) -> None:
     with pytest.raises(BadUrl, match=word):
-        redis_house(url)
+        redis_topology(url)
 
 
 def test_the_parts_of_a_url() -> None:
     url = "rediss+sentinel://u:p%40ss@[::1]:1,host/crm/2?sentinel_password=s&ssl_ca_certs=/etc/ca.pem"
-    house = redis_house(url)
-    assert house is not None
-    assert (house.addresses, house.name, house.db, house.is_tls) == ((("::1", 1), ("host", 26379)), "crm", 2, True)
-    assert (house.username, house.password, house.sentinel_password) == ("u", "p@ss", "s")
-    assert house.tls == (("ssl_ca_certs", "/etc/ca.pem"),)
-    assert redis_house("redis://h:1/0") is None
+    topology = redis_topology(url)
+    assert topology is not None
+    assert (topology.addresses, topology.name, topology.db, topology.is_tls) == (
+        (("::1", 1), ("host", 26379)),
+        "crm",
+        2,
+        True,
+    )
+    assert (topology.username, topology.password, topology.sentinel_password) == ("u", "p@ss", "s")
+    assert topology.tls == (("ssl_ca_certs", "/etc/ca.pem"),)
+    assert redis_topology("redis://h:1/0") is None
 
 
 @pytest.mark.parametrize(

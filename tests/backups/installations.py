@@ -22,7 +22,7 @@ AWKWARD = "li\nne\n(1,'x'),\t\\ ' \" ` नमस्ते \u2028 %s"
 PICTURE = b"a picture"
 
 
-def house(folder: Path, url: str = "") -> Installation:
+def installation(folder: Path, url: str = "") -> Installation:
     """An installation on this database, by default SQLite, which is empty."""
     return Installation(
         database_url=url or f"sqlite:///{folder / 'crm.sqlite3'}",
