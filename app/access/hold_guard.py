@@ -20,4 +20,4 @@ def refuse_deletions(session: Session, _context: Any, _instances: Any) -> None:
 def refuse_bulk(state: ORMExecuteState) -> None:
     """Session hook, before an UPDATE or DELETE without objects. Raises RuleBroken; mostly without a statement."""
     if state.is_update or state.is_delete:
-        legal_holds.refuse_bulk(state.session, state.statement, datetime.now(UTC))
+        legal_holds.refuse_bulk(state.session, state.statement, state.parameters, datetime.now(UTC))

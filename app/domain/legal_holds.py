@@ -6,15 +6,29 @@ files and the rest of its timeline. It ends on its last day, or when somebody re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import ColumnElement, Date, ForeignKey, Index, Integer, String, Table, and_, inspect, or_, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    and_,
+    false,
+    inspect,
+    or_,
+    select,
+)
+from sqlalchemy.orm import LoaderCallableStatus, Mapped, RelationshipDirection, Session, mapped_column
 
 from app.domain import audit
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime, translatable
@@ -178,7 +192,7 @@ def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> No
 def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
     """Raise RuleBroken if one of these rows, about to be changed, would leave what is held, and so could be deleted."""
     guarded = [row for row in rows if getattr(row, "__tablename__", "") in GUARDED]
-    left = [each for row in guarded for each in _left(row)]
+    left = [each for row in guarded for each in _left(session, row)]
     if not left or session_context(session).is_merging:
         return
     found = ids_on_hold(session, now).ids
@@ -186,27 +200,43 @@ def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
         raise _move_refused()
 
 
-def refuse_bulk(session: Session, statement: Any, now: datetime) -> None:
-    """Raise RuleBroken if an UPDATE or DELETE without objects would take rows out of what is held, or delete them."""
+def refuse_bulk(session: Session, statement: Any, parameters: Any, now: datetime) -> None:
+    """Raise RuleBroken if an UPDATE or DELETE without objects would take rows out of what is held, or delete them.
+
+    `parameters`: as the session was given them: None, a dictionary, or one for each row.
+    """
     table: Any = getattr(statement, "table", None)
     if getattr(table, "name", "") not in GUARDED or session_context(session).is_merging:
         return
-    moved = _columns_moved(statement) if statement.is_update else None
-    if moved is not None and not moved:
-        return
-    found = ids_on_hold(session, now).ids
-    rules = _rules_of_deletion(table, found) if moved is None else _rules_of_move(table, moved, found)
-    if not rules:
-        return
-    touched = select(table.c.id).where(*statement._where_criteria, or_(*rules)).limit(1)
-    if session.connection().execute(touched).first() is not None:
-        raise _deletion_refused() if moved is None else _move_refused()
+    found: dict[str, frozenset[int]] | None = None
+    for given in parameters if isinstance(parameters, list | tuple) else [parameters or {}]:
+        moved = _columns_moved(statement, given) if statement.is_update else None
+        if moved is not None and not moved:
+            continue
+        found = ids_on_hold(session, now).ids if found is None else found
+        rules = _rules_of_deletion(table, found) if moved is None else _rules_of_move(table, moved, found)
+        touched = select(table.c.id).where(*_rows_of(statement, given), or_(false(), *rules)).limit(1)
+        if rules and session.connection().execute(touched, given).first() is not None:
+            raise _deletion_refused() if moved is None else _move_refused()
 
 
-def _columns_moved(statement: Any) -> dict[str, Any]:
+def _rows_of(statement: Any, given: Mapping[str, Any]) -> list[Any]:
+    """The conditions of a statement; an UPDATE of one row after the other names each by its id."""
+    conditions = [*statement._where_criteria]
+    return conditions or ([statement.table.c.id == given["id"]] if "id" in given else [])
+
+
+def _columns_moved(statement: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """Column that names a record -> the id that an UPDATE writes there; None for null, and where it isn't known."""
     values = {str(getattr(column, "key", column)): value for column, value in (statement._values or {}).items()}
-    return {name: getattr(values[name], "value", None) for name in RECORD_COLUMNS.values() if name in values}
+    moved = {**given, **values}
+    return {name: _written(moved[name], given) for name in RECORD_COLUMNS.values() if name in moved}
+
+
+def _written(value: Any, given: Mapping[str, Any]) -> Any:
+    if isinstance(value, BindParameter):
+        return given.get(value.key, value.value)
+    return value if isinstance(value, int) else None
 
 
 def _rules_of_move(table: Any, moved: dict[str, Any], found: dict[str, frozenset[int]]) -> list[Any]:
@@ -223,12 +253,30 @@ def _rules_of_deletion(table: Any, found: dict[str, frozenset[int]]) -> list[Any
     return rules + ([table.c.id.in_(sorted(found[own]))] if own and found.get(own) else [])
 
 
-def _left(row: Any) -> list[tuple[str, int, int | None]]:
+def _left(session: Session, row: Any) -> list[tuple[str, int, int | None]]:
     """(column, id, new id or None) of the records to which the row will no longer belong."""
+    state, found = inspect(row), []
+    for column, new in _new_parents(row).items():
+        old = state.committed_state.get(column, state.dict.get(column, LoaderCallableStatus.NO_VALUE))
+        if old is LoaderCallableStatus.NO_VALUE:  # it was set without having been read
+            own = row.__table__
+            old = session.connection().execute(select(own.c[column]).where(own.c.id == state.key[1][0])).scalar()
+        if old is not None and old != new:
+            found.append((column, old, new))
+    return found
+
+
+def _new_parents(row: Any) -> dict[str, int | None]:
+    """Column that names a record -> its new id, where it or the related object was set."""
     state: Any = inspect(row)
-    before = {column: state.committed_state.get(column) for column in RECORD_COLUMNS.values()}
-    changed = [(column, old, getattr(row, column)) for column, old in before.items() if isinstance(old, int)]
-    return [(column, old, new) for column, old, new in changed if old != new]
+    names = RECORD_COLUMNS.values()
+    made = {column: getattr(row, column) for column in names if column in state.committed_state}
+    for name in [each for each in state.committed_state if each in state.mapper.relationships]:
+        relation, related = state.mapper.relationships[name], state.dict.get(name)
+        if relation.direction is RelationshipDirection.MANYTOONE:
+            columns = [own.key for own, _other in relation.local_remote_pairs if own.key in names]
+            made |= {column: getattr(related, "id", None) for column in columns}
+    return made
 
 
 def _deletion_refused() -> RuleBroken:

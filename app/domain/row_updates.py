@@ -15,6 +15,10 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.sql.elements import ClauseElement
 
 from app.domain import bulk, change_events, custom_values, stored_text
+from app.domain.base import RECORD_COLUMNS
+
+#: Columns that take a record away from another one; only a flush asks whether a legal hold forbids it.
+_MOVES = frozenset(RECORD_COLUMNS.values())
 
 
 def flush(session: Session) -> None:
@@ -61,6 +65,8 @@ def _change_of(row: Any) -> _Change | None:
     columns = mapper.columns
     names = [name for name in state.committed_state if name in columns and state.attrs[name].history.has_changes()]
     values = {name: state.dict.get(name) for name in names}
+    if not _MOVES.isdisjoint(values):
+        return None
     if not values or "id" in values or not all(_is_plain_value(columns[name], each) for name, each in values.items()):
         return None
     identity = {"id": state.key[1][0]}
@@ -77,6 +83,8 @@ def _refers_to_related(row: Any, mapper: Mapper[Any]) -> bool:
     """Set the keys of the related objects that were set. False if rows of other tables would have to be written."""
     state = inspect(row)
     for name in [each for each in state.committed_state if each in mapper.relationships]:
+        if not state.attrs[name].history.has_changes():
+            continue  # set to what it was: the key counts, which may have been set by itself
         relation = mapper.relationships[name]
         if relation.direction is not RelationshipDirection.MANYTOONE:
             return False

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import PendingRollbackError, ResourceClosedError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.session import SessionTransactionState
 
@@ -49,6 +50,8 @@ def send(session: Session, text: str, values: Any) -> Sent:
     dispatch, moment = connection.dispatch, _Moment()
     try:
         cursor = connection.connection.cursor()
+    except (PendingRollbackError, ResourceClosedError):
+        raise
     except BaseException as error:  # noqa: BLE001  # raised again as SQLAlchemy's
         connection._handle_dbapi_exception(error, text, values, None, None)
     for listen in dispatch.before_cursor_execute:

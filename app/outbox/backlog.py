@@ -25,6 +25,8 @@ from app.outbox.engine import SKIPPED, DeliveryKind
 PATIENCE_SECONDS = 60
 #: After so many seconds no process holds the queue for unreachable any more, and what it could not queue is overdue.
 NOTICED_AFTER_SECONDS = 12.0
+#: It asks again after so many seconds. Meanwhile it isn't in the queue: several of them would take each other for others.
+ASKS_AGAIN_SECONDS = 1.0
 #: The item of a job of the minute that has more to queue than its share.
 _MORE = "more"
 
@@ -87,7 +89,7 @@ def begin_after_outage(name: str) -> bool:
 
 
 def go_on(name: str, until: int, former: str) -> None:
-    """Queue the next batch unless others wait in the queue, and this call behind it. Its path is stored in queues.
+    """Queue the next batch and this call behind it; later, if others wait in the queue. Its path is stored in queues.
 
     `until`, Unix seconds, is when it gives up waiting for its turn. `former` is JSON: label of a source -> first key of
     its last batch. A source that begins with the same key again gets nowhere, and is left to the next minute.
@@ -96,7 +98,7 @@ def go_on(name: str, until: int, former: str) -> None:
     waiting = engine.waiting_calls(name)
     if waiting > engine.FEW_WAITING:
         if now.timestamp() < until:
-            queue.enqueue(name, go_on, name, until, former)
+            queue.enqueue_in(ASKS_AGAIN_SECONDS, name, go_on, name, until, former)
         return
     limit = engine.MAX_QUEUED - waiting
     found = {each: keys for each, keys in _found(name, waiting, limit) if str(keys[0]) != firsts.get(each.label)}

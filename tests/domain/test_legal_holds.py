@@ -8,15 +8,25 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import audit_keys, conversion, legal_holds, merge_undo, merges, record_merge, retention, timeline
+from app.domain import (
+    audit_keys,
+    conversion,
+    history_rows,
+    legal_holds,
+    merge_undo,
+    merges,
+    record_merge,
+    retention,
+    timeline,
+)
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
-from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, LeadStatus, LegalHold, MergedRecord
+from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, Lead, LeadStatus, LegalHold, MergedRecord
 from tests import makers
 from tests.makers import NOW
 
@@ -208,6 +218,38 @@ def test_statements_without_objects_take_nothing_out_of_a_hold(session: Session,
     session.expire(lead)
     with pytest.raises(RuleBroken, match="can't be taken away"):
         conversion.convert(session, lead, ChangeContext(stamp.by, NOW))
+
+
+def test_a_row_leaves_what_is_held_by_no_way_of_writing_it(session: Session, stamp: Stamp) -> None:
+    person, other = customer(session), customer(session)
+    lead, free = makers.lead(session, customer_id=person.id), makers.lead(session)
+    about = makers.task(session, lead)
+    call = CallLog(direction="Outgoing", status="Completed", started_on=NOW, medium="manual", lead_id=lead.id)
+    call.stamp(stamp)
+    session.add(call)
+    hold(session, person, stamp)
+    session.commit()
+    for change in (
+        lambda: setattr(about, "lead_id", free.id),
+        lambda: setattr(lead, "customer_id", other.id),
+        lambda: setattr(lead, "customer", other),
+        lambda: (session.expire(lead), setattr(lead, "customer_id", other.id)),  # set without having been read
+        lambda: session.execute(update(CallLog), [{"id": call.id, "lead_id": free.id}]),
+        lambda: session.execute(
+            update(Lead).where(Lead.id == bindparam("row")).values(customer_id=bindparam("new")),
+            {"row": lead.id, "new": other.id},
+            execution_options={"synchronize_session": False},
+        ),
+    ):
+        with pytest.raises(RuleBroken, match="can't be taken away"), history_rows.written_together(session):
+            change()
+        session.rollback()
+    statement = update(Lead).where(Lead.id == bindparam("row")).values(customer_id=bindparam("new"))
+    for row, new in ((lead.id, person.id), (free.id, other.id)):
+        session.execute(statement, {"row": row, "new": new}, execution_options={"synchronize_session": False})
+    session.execute(update(CallLog), [{"id": call.id, "lead_id": lead.id}])
+    lead.description = "stays where it is"
+    session.flush()
 
 
 def test_the_undo_of_a_merge_puts_both_under_the_hold_that_came_after_it(session: Session, stamp: Stamp) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, PendingRollbackError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from app.ops import database, fast_statements
@@ -104,6 +104,8 @@ def test_a_connection_that_was_cut_is_not_used_again(engine: Engine, send: Send)
         with pytest.raises(DBAPIError) as cut:
             send(session, "SELECT 1", {})
         assert cut.value.connection_invalidated
+        with pytest.raises(PendingRollbackError):
+            send(session, "SELECT 1", {})
         session.rollback()
         assert [tuple(row) for row in send(session, "SELECT 1", {}).rows] == [(1,)]
 

@@ -109,6 +109,19 @@ def test_a_busy_queue_is_waited_for_and_given_up_after_a_while(world: World, acc
     assert run_calls() == 3 and CARRIER.keys() == []
 
 
+def test_calls_to_go_on_do_not_wait_for_each_other(world: World, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = leave(world, 2)
+    monkeypatch.setattr(backlog, "ASKS_AGAIN_SECONDS", 30.0)
+    for _worker in range(4):  # more than FEW_WAITING
+        backlog.begin("short")
+    calls, waiting("short")[:] = sorted(waiting("short")), []
+    for place, each in enumerate(calls):  # as a worker takes them, one after the other
+        waiting("short")[:] = [*calls[place + 1 :], *(one for one in waiting("short") if one not in calls)]
+        queue._backend._run(each)  # type: ignore[union-attr]
+    found = [each.call.function.rpartition(".")[2] for each in waiting("short")]
+    assert found.count("message_delivery:send") >= len(keys)
+
+
 def test_what_was_due_a_moment_ago_is_lost_only_if_nothing_waits() -> None:
     moment = now()
     assert moment - engine.lost_before(1, moment) == engine.LOST_AFTER

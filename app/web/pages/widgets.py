@@ -111,7 +111,7 @@ def _state(label: Any) -> str:
 
 
 def _tone(value: Cell) -> Any:
-    return value.get("color") or "gray"
+    return escape(value.get("color") or "gray")
 
 
 def _clip(text: Any, look: str = "clip") -> str:
