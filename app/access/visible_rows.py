@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, inspect, select
-from sqlalchemy.orm import ColumnProperty, Mapper, Session
+from sqlalchemy.orm import ColumnProperty, Mapper, Session, scoped_session
 from sqlalchemy.orm.util import identity_key
 
 from app.access.compiled_statements import CachedStatement, answer
@@ -18,8 +18,10 @@ from app.access.system_session import acting
 from app.ops import loaded_objects
 
 
-def get_visible(session: Session, record: Any, key: Any, *options: Any) -> Any:
+def get_visible(session: Session | scoped_session[Session], record: Any, key: Any, *options: Any) -> Any:
     """The row of this id if the person sees it, else None; never answered from the identity map."""
+    if isinstance(session, scoped_session):  # as FAB's interfaces have it
+        session = session()
     if isinstance(key, bool) or not isinstance(key, int) or not 0 < key < 2**31:
         return None
     names = None if options or acting(session) is None else _plain_columns(inspect(record))

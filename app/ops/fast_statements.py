@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import PendingRollbackError, ResourceClosedError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.orm.session import SessionTransactionState
 
 
@@ -77,8 +77,10 @@ def _by_sqlalchemy(connection: Connection, text: str, values: Any) -> Sent:
     return sent
 
 
-def connection_of(session: Session) -> Connection:
+def connection_of(session: Session | scoped_session[Session]) -> Connection:
     """`session.connection()`, with less work where the transaction has it already."""
+    if isinstance(session, scoped_session):
+        session = session()
     transaction = session._transaction
     if transaction is not None and transaction._state is SessionTransactionState.ACTIVE:
         found = transaction._connections.get(session.get_bind())

@@ -25,7 +25,7 @@ from app.models import FailedCall
 from app.ops import queue, redis_queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
-from app.outbox import notice_delivery
+from app.outbox import backlog, notice_delivery
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World
 from tests.ops import calls
 from tests.reuse import AppMaker
@@ -78,6 +78,8 @@ def trace(tmp_path: Path) -> Path:
 #: What a dead letter says of `calls.fail`: the kind of the error and the line that raised it, not its text.
 WHERE_IT_FAILED = f"ValueError (calls.py:{inspect.getsourcelines(calls.fail)[1] + 3})"
 
+#: Queued by workers that start, and again some seconds later.
+GO_ON = queue.name_of(backlog.go_on)
 #: The product's own timeout; all tests but one use a longer one, because the machine may be busy.
 TIMEOUT_SECONDS = redis_queue.TIMEOUT_SECONDS
 
@@ -102,6 +104,15 @@ def start(on_redis: World, redis_server: Redis, instance: Path, tmp_path: Path) 
     yield begin
     for workers in begun:
         workers.stop()
+
+
+def waiting(redis: Redis, name: str) -> tuple[list[str], list[str]]:
+    """The functions of the calls in a queue, and of those scheduled for later, but for the look at the backlog."""
+    with closing(Client.from_url(redis.url)) as client:
+        rq_queue = redis_queue.open_queue(name, client)
+        later = map(rq_queue.fetch_job, rq_queue.scheduled_job_registry.get_job_ids())
+        lists = [[job.description for job in jobs if job is not None] for jobs in (rq_queue.jobs, later)]
+    return tuple([each for each in names if each != GO_ON] for names in lists)  # type: ignore[return-value]
 
 
 def failed(world: World) -> list[tuple[Any, ...]]:
@@ -242,12 +253,12 @@ def test_a_worker_records_a_call_that_failed_for_good(start, on_redis, trace):
     assert len(calls.lines(trace)) == 3
 
 
-def test_a_delayed_call_runs_at_its_time(start, on_redis, trace):
+def test_a_delayed_call_runs_at_its_time(start, redis_server, trace):
     queue.enqueue_in(3600, "short", calls.write_line, str(trace), "late")
     queue.enqueue_in(1, "short", calls.write_line, str(trace), "soon")
     start("short")
     eventually(lambda: calls.lines(trace) == ["soon"], "the delayed call was not run")
-    assert next((each.waiting, each.later) for each in queue.depths() or ()) == (0, 1)
+    assert waiting(redis_server, "short") == ([], [queue.name_of(calls.write_line)])
 
 
 def test_a_worker_that_was_killed_is_replaced(start, trace):
@@ -267,12 +278,12 @@ def test_stopping_workers_finish_the_running_call(start, trace):
     assert calls.lines(trace) == ["began", "ended"]
 
 
-def test_a_call_that_outlasts_the_stop_is_interrupted_and_queued_again(start, trace):
+def test_a_call_that_outlasts_the_stop_is_interrupted_and_queued_again(start, redis_server, trace):
     workers = start("long")
     queue.enqueue("long", calls.take_long, str(trace), 600)
     eventually(lambda: calls.lines(trace) == ["began"], "the call did not start")
     workers.stop()
-    assert {each.name: each.later for each in queue.depths() or ()}["long"] == 1
+    assert waiting(redis_server, "long")[1] == [queue.name_of(calls.take_long)]
 
 
 def test_workers_stop_when_their_parent_is_killed(start):

@@ -146,7 +146,7 @@ def _hint_at_last_minute(rows: Iterable[Any]) -> None:
 # --- the week as a grid ------------------------------------------------------------------------------------------
 
 
-class OfficeHoursGrid(SettingsPage):
+class Hours(SettingsPage):
     """The office hours of a week as a grid."""
 
     route_base = "/settings/hours"

@@ -34,7 +34,7 @@ from app.web.settings.masters import (
     TicketStatuses,
     TicketSubjects,
 )
-from app.web.settings.office_hours import Holidays, OfficeHoursGrid, OfficeRanges
+from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
 from app.web.settings.retention import RetentionView
 from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
@@ -64,7 +64,7 @@ USERS_AND_ROLES = (
 BUSINESS = (
     Entry("settings-business", _("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
     Entry("settings-brand", _("Brand"), BrandView, "palette", "/settings/brand/"),
-    Entry("settings-hours", _("Office hours"), OfficeHoursGrid, "clock", "/settings/hours/"),
+    Entry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
     Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
     Entry("settings-fields", _("Custom fields"), CustomFieldsView, "writing", "/settings/fields/"),
     Entry("settings-lists", _("Lists"), ListSetupsView, "layout-list", "/settings/lists/"),
