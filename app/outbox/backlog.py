@@ -25,7 +25,7 @@ from app.outbox.engine import SKIPPED, DeliveryKind
 PATIENCE_SECONDS = 60
 #: After so many seconds no process holds the queue for unreachable any more, and what it could not queue is overdue.
 NOTICED_AFTER_SECONDS = 12.0
-#: It asks again after so many seconds. Meanwhile it is not in the queue: several would take each other for others.
+#: It asks again after so many seconds, and is not in the queue meanwhile: several of them would wait for each other.
 ASKS_AGAIN_SECONDS = 1.0
 #: The item of a job of the minute that has more to queue than its share.
 _MORE = "more"
