@@ -59,6 +59,10 @@ class Worker(SimpleWorker):
     on_return: Callable[[], bool] = staticmethod(lambda: True)
     _was_away = True
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.queue_class = _noticing_loss(self)
+
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         """Tell Redis that this worker is alive, and notice when Redis is."""
         try:
@@ -102,6 +106,24 @@ class Worker(SimpleWorker):
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, ResponseError):
             log.exception("Redis holds something of ours that RQ cannot read")
+
+
+def _noticing_loss(worker: Worker) -> type[Queue]:
+    """A class of queues that tells the worker when Redis is lost while it waits for a call.
+
+    RQ waits for its return by itself: where that takes less than its pause, nothing else notices that Redis was away.
+    """
+
+    class NoticingQueue(Queue):
+        @classmethod
+        def dequeue_any(cls, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().dequeue_any(*args, **kwargs)
+            except _LOST:
+                worker._was_away = True
+                raise
+
+    return NoticingQueue
 
 
 class WatchfulWorker(Worker):
