@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from typing import Any
 
 from flask import render_template, request
@@ -22,7 +24,9 @@ from app.web.records import form_page, inline_edit_fields
 from app.web.records import record_page as pages
 
 #: How often a value is tried to be saved while others save other values of the record.
-SAVE_TRIES = 4
+SAVE_TRIES = 12
+#: Those who collide wait for up to so many seconds each, so that they do not go in step.
+SAVE_PAUSE_SECONDS = 0.02
 #: Entries of the timeline beside a list.
 PREVIEW_ENTRIES = 5
 
@@ -71,6 +75,7 @@ class InlineActions:
                 if not tries_left or not _has_collided(broken):
                     status, sentence, _errors = refusal(broken)
                     return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
+                time.sleep(random.uniform(0, SAVE_PAUSE_SECONDS))  # noqa: S311
         told = save_warnings.pop_all()
         return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(told)) if told else {})
 
