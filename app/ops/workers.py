@@ -55,9 +55,9 @@ class Worker(SimpleWorker):
 
     #: RQ's default is a minute.
     max_connection_wait_time = 5.0
-    #: Called when Redis answers for the first time, and again after it was away; False = it was of no use yet.
+    #: Called when Redis answers again after it was away; False = it was of no use yet.
     on_return: Callable[[], bool] = staticmethod(lambda: True)
-    _was_away = True
+    _was_away = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -165,7 +165,7 @@ class DelayedCalls(RQScheduler):
 def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
     """Run calls of one queue until stopped, or until MAX_CALLS were run.
 
-    `on_return` is called with the name when Redis answers for the first time, and again after it was away.
+    `on_return` is called with the name when Redis answers again after it was away.
     """
     redis = redis_client.connect_worker(url)
     worker = (Worker if server_urls.redis_topology(url) is None else WatchfulWorker)(

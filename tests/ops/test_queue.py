@@ -78,7 +78,7 @@ def trace(tmp_path: Path) -> Path:
 #: What a dead letter says of `calls.fail`: the kind of the error and the line that raised it, not its text.
 WHERE_IT_FAILED = f"ValueError (calls.py:{inspect.getsourcelines(calls.fail)[1] + 3})"
 
-#: Queued by workers that start, and again some seconds later.
+#: Queued by workers that reach Redis again, and once more some seconds later.
 GO_ON = queue.name_of(backlog.go_on)
 #: The product's own timeout; all tests but one use a longer one, because the machine may be busy.
 TIMEOUT_SECONDS = redis_queue.TIMEOUT_SECONDS
