@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import inspect
-from sqlalchemy.orm import Mapper, RelationshipDirection, Session, make_transient_to_detached
+from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty, Session, make_transient_to_detached
 
 from app.domain import bulk, change_events, custom_values, stored_text
 
@@ -61,16 +61,20 @@ def _refer_to_related(row: Any, mapper: Mapper[Any]) -> bool:
     state = inspect(row)
     for relation in mapper.relationships:
         added = state.attrs[relation.key].history.added
-        if not added:
-            continue
-        if relation.direction is not RelationshipDirection.MANYTOONE:
+        if added and not set_keys(row, relation, added[0]):
             return False
-        related = added[0]
-        if related is not None and not inspect(related).persistent:
-            return False
-        for own, other in relation.local_remote_pairs:
-            name = mapper.get_property_by_column(own).key
-            setattr(row, name, None if related is None else getattr(related, str(other.key)))
+    return True
+
+
+def set_keys(row: Any, relation: RelationshipProperty[Any], related: Any) -> bool:
+    """Set the foreign keys of a related object, None for no object. False if only a flush can write them."""
+    if relation.direction is not RelationshipDirection.MANYTOONE:
+        return False
+    if related is not None and not inspect(related).persistent:
+        return False
+    for own, other in relation.local_remote_pairs:
+        key = None if related is None else getattr(related, str(other.key))
+        setattr(row, relation.parent.get_property_by_column(own).key, key)
     return True
 
 

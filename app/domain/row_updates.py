@@ -1,6 +1,6 @@
 """One changed object, written by a text of our own; afterwards the session has it as after a flush.
 
-For the changes that people make most: one record at a time. See new_rows for why not by a flush.
+For the changes that people make most: one record at a time. See fast_insert for why not by a flush.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import JSON, inspect
-from sqlalchemy.orm import Mapper, RelationshipDirection, Session
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.sql.elements import ClauseElement
 
-from app.domain import bulk, change_events, custom_values, stored_text
+from app.domain import bulk, change_events, custom_values, fast_insert, stored_text
 from app.domain.base import RECORD_COLUMNS
 
 #: Columns that take a record away from another one; only a flush asks whether a legal hold forbids it.
@@ -85,15 +85,8 @@ def _refers_to_related(row: Any, mapper: Mapper[Any]) -> bool:
     for name in [each for each in state.committed_state if each in mapper.relationships]:
         if not state.attrs[name].history.has_changes():
             continue  # set to what it was: the key counts, which may have been set by itself
-        relation = mapper.relationships[name]
-        if relation.direction is not RelationshipDirection.MANYTOONE:
+        if not fast_insert.set_keys(row, mapper.relationships[name], state.dict.get(name)):
             return False
-        related = state.dict.get(name)
-        if related is not None and not inspect(related).persistent:
-            return False
-        for own, other in relation.local_remote_pairs:
-            key = None if related is None else getattr(related, str(other.key))
-            setattr(row, mapper.get_property_by_column(own).key, key)
     return True
 
 
