@@ -95,18 +95,7 @@ class CompiledStatement:
         if text.order is not None:
             values = tuple(values[name] for name in text.order)
         sent = fast_statements.send(session, text.sql, values)
-        return self._converted([*sent.rows]), sent.warnings
-
-    def _converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        if not self.text.converters:
-            return rows
-        made = []
-        for row in rows:
-            values = list(row)
-            for place, convert in self.text.converters:
-                values[place] = convert(values[place])
-            made.append(tuple(values))
-        return made
+        return fast_statements.convert([*sent.rows], text.converters), sent.warnings
 
 
 def _applied(convert: Convert | None, value: Any) -> Any:

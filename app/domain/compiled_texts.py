@@ -49,18 +49,6 @@ class _CompiledText:
             text = text.replace(f"%({name})s", f"({', '.join([f'%({key})s' for key in named])})")
         return text, parameters
 
-    def converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """The rows with Python's values."""
-        if not self.converters:
-            return rows
-        made = []
-        for row in rows:
-            held = list(row)
-            for place, convert in self.converters:
-                held[place] = convert(held[place])
-            made.append(tuple(held))
-        return made
-
 
 #: MariaDB looks into an index for each value of a list, to estimate how many rows it has.
 _WITHOUT_ESTIMATES = "SET STATEMENT eq_range_index_dive_limit = 1 FOR "
@@ -81,7 +69,7 @@ def rows(
     compiled = _compiled(statement, dialect)
     text, parameters = compiled.filled(values)
     sent = fast_statements.send(session, _WITHOUT_ESTIMATES + text if names_indexes else text, parameters)
-    return compiled.converted([*sent.rows])
+    return fast_statements.convert([*sent.rows], compiled.converters)
 
 
 def run(session: Session, statement: Any, values: Mapping[str, Any]) -> None:

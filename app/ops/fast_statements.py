@@ -7,7 +7,7 @@ What is told to listeners (deadlines, the record of statements, measures) and wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -75,6 +75,21 @@ def _by_sqlalchemy(connection: Connection, text: str, values: Any) -> Sent:
     sent = Sent(rows, result.rowcount, result.lastrowid if not rows else 0)
     result.close()
     return sent
+
+
+def convert(
+    rows: list[tuple[Any, ...]], converters: Sequence[tuple[int, Callable[[Any], Any]]]
+) -> list[tuple[Any, ...]]:
+    """The rows with Python's values. `converters`: (column, what makes its value) of those not taken as they come."""
+    if not converters:
+        return rows
+    made = []
+    for row in rows:
+        values = list(row)
+        for place, make in converters:
+            values[place] = make(values[place])
+        made.append(tuple(values))
+    return made
 
 
 def connection_of(session: Session | scoped_session[Session]) -> Connection:
