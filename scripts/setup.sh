@@ -34,8 +34,15 @@ find_python() {  # the first Python >= 3.11 that can make a virtual environment,
     echo "$first"
 }
 
-chromium_package() {  # Debian says chromium, Ubuntu chromium-browser
-    if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then echo chromium-browser; else echo chromium; fi
+is_distribution() { grep -q "^ID=$1\$" /etc/os-release 2>/dev/null; }
+
+browser_packages() {  # Debian has the lighter headless shell; others have a whole browser, which serves as well
+    if is_distribution debian; then
+        have chromium-headless-shell || printf '%s\n' chromium-headless-shell fonts-noto-core
+    elif ! have_any chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; then
+        if is_distribution ubuntu; then echo chromium-browser; else echo chromium; fi
+        echo fonts-noto-core
+    fi
 }
 
 missing_packages() {  # names of apt packages, one a line
@@ -61,7 +68,7 @@ missing_packages() {  # names of apt packages, one a line
         have dovecot || echo dovecot-imapd
         have age || echo age
         have gpg || echo gnupg
-        have_any chromium chromium-browser google-chrome google-chrome-stable || printf '%s\n' "$(chromium_package)" fonts-noto-core
+        browser_packages
     fi
 }
 

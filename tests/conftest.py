@@ -63,7 +63,7 @@ MARKERS = {"mariadb_server": "mariadb", "lone_mariadb": "mariadb", "redis_server
 PR_SET_PDEATHSIG = 1
 
 BROWSER_OPTIONS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
     # A page that asks for anything outside this machine does not get it
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
