@@ -129,24 +129,25 @@ def _grant():
     op.bulk_insert(
         cells, [{"role_id": key, "module": module, "verb": verb, "level": level} for key, module, verb, level in held]
     )
-    pairs = {(module, verb): _pair(module, verb) for _role, module, verb, _level in held}
+    tables = {name: _table(name) for name in ("ab_permission", "ab_view_menu", "ab_permission_view")}
+    pairs = {(module, verb): _pair(tables, module, verb) for _role, module, verb, _level in held}
     links = [{"role_id": key, "permission_view_id": pairs[module, verb]} for key, module, verb, _level in held]
     op.bulk_insert(_table("ab_permission_view_role"), links)
 
 
-def _pair(module, verb):
+def _pair(tables, module, verb):
     """The id of FAB's permission for this cell, which is made if need be."""
-    bind, pair = op.get_bind(), _table("ab_permission_view")
-    right, view = _named("ab_permission", f"can_{verb}"), _named("ab_view_menu", module)
+    bind, pair = op.get_bind(), tables["ab_permission_view"]
+    right, view = _named(tables["ab_permission"], f"can_{verb}"), _named(tables["ab_view_menu"], module)
     query = sa.select(pair.c.id).where(pair.c.permission_id == right, pair.c.view_menu_id == view)
     if bind.execute(query).scalar() is None:
         bind.execute(pair.insert().values(permission_id=right, view_menu_id=view))
     return bind.execute(query).scalar()
 
 
-def _named(name, value):
+def _named(table, value):
     """The id of the row of this name, which is made if need be."""
-    bind, table = op.get_bind(), _table(name)
+    bind = op.get_bind()
     query = sa.select(table.c.id).where(table.c.name == value)
     if bind.execute(query).scalar() is None:
         bind.execute(table.insert().values(name=value))

@@ -27,6 +27,9 @@ from tests.servers import ROOT, Databases, LiveServer, Redis, Server, eventually
 sys.path.insert(0, str(ROOT / "deploy"))
 import render
 
+#: Between two requests of a person. Sixty a second are enough to meet a server that is away for a moment.
+PAUSE_SECONDS = 0.1
+
 
 class Nginx(Server):
     """nginx with the site of an installation, in front of several servers."""
@@ -101,7 +104,7 @@ def house(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pyt
 
 @dataclass
 class Load:
-    """People who read and write through nginx without a pause, and what they met."""
+    """People who read and write through nginx all the time, and what they met."""
 
     port: int
     headers: Mapping[str, str]
@@ -137,6 +140,7 @@ class Load:
                 self.failures.append(repr(error))
                 line.close()
             self.slowest = max(self.slowest, time.monotonic() - began)
+            time.sleep(PAUSE_SECONDS)
         line.close()
 
     def _once(self, line: http.client.HTTPConnection, serial: int, is_write: bool) -> None:

@@ -182,7 +182,7 @@ class Savers:
                 self.saved[f"97{serial:08d}"] = time.monotonic()
             else:
                 self.other.append(answer.status)
-                time.sleep(0.05)
+            time.sleep(0.05)
 
     def since(self, moment: float) -> float | None:
         """How many seconds after this moment somebody could save again."""

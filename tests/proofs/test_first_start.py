@@ -62,7 +62,7 @@ class Ground:
         """Run the code and kill it as soon as it is so; whether it was killed before its end."""
         program = self.start(code)
         while program.process.poll() is None and not is_so():
-            time.sleep(0.001)
+            time.sleep(0.005)
         program.process.kill()
         return program.end()[0] == -signal.SIGKILL
 
