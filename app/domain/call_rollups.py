@@ -21,6 +21,8 @@ from app.domain import bulk
 from app.domain.base import UtcDateTime
 from app.domain.calls import CASE_SENSITIVE_ID, CallLog
 from app.domain.pending import pending
+from app.domain.row_effects import Rows, changed_columns
+from app.ops import sqlalchemy_internals as internals
 
 EPOCH = date(1970, 1, 1)
 #: person_id of the counts of all calls, and of calls that are nobody's.
@@ -134,22 +136,16 @@ def _quarter(moment: datetime) -> datetime:
     return aware.replace(minute=aware.minute // 15 * 15, second=0, microsecond=0)
 
 
-def note_flushed(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: note the calls that were added, changed or deleted."""
-    for row in session.new:
-        if isinstance(row, CallLog):
-            mark_changed(session, [row.started_on])
-    for row in session.deleted:
-        if isinstance(row, CallLog):
-            mark_changed(session, [row.started_on, *_former(row)])
-    for row in session.dirty:
-        if isinstance(row, CallLog) and _is_counted_anew(row):
-            mark_changed(session, [row.started_on, *_former(row)])
+def note_saved(session: Session, calls: Rows) -> None:
+    """Effect after a flush: note the calls that were added, changed or deleted."""
+    for call in calls.new:
+        mark_changed(session, [call.started_on])
+    for call in (*calls.deleted, *filter(_is_counted_anew, calls.changed)):
+        mark_changed(session, [call.started_on, *_former(call)])
 
 
 def _is_counted_anew(call: CallLog) -> bool:
-    state: Any = inspect(call)
-    return any(name in state.committed_state and state.attrs[name].history.has_changes() for name in COUNTED)
+    return any(name in COUNTED for name in changed_columns(call))
 
 
 def _former(call: CallLog) -> list[Any]:
@@ -172,14 +168,14 @@ def note_statement(state: ORMExecuteState) -> None:
     elif has_many or "started_on" in _columns_set(state.statement):
         start_over(state.session)  # nobody can say which days are concerned
     else:
-        rules = state.statement._where_criteria  # type: ignore[attr-defined]
+        rules = internals.conditions_of(state.statement)
         found = state.session.execute(select(CallLog.started_on).where(*rules).with_for_update(), state.parameters)
         mark_changed(state.session, found.scalars())
 
 
 def _columns_set(statement: Any) -> set[str]:
     """The names of the columns that an UPDATE sets; of a DELETE none."""
-    return {str(getattr(each, "key", each)) for each in (getattr(statement, "_values", None) or {})}
+    return {str(getattr(each, "key", each)) for each in internals.values_of(statement)}
 
 
 def write_marks(session: Session) -> None:

@@ -1,7 +1,7 @@
 """Values of custom fields: kept in the record's own row, and once more in a table by which lists filter and sort.
 
 The row's JSON is what counts: whoever reads, merges, exports or restores the row has the values with it. The table is
-made from it by a session hook, and by `reindex` for statements that bypass the session's objects (ADR 0083).
+made from it when the row is saved, and by `reindex` for statements that bypass the session's objects (ADR 0083).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeDecorator
 from app.domain import bulk
 from app.domain.base import RuleBroken, translatable
 from app.domain.custom_fields import RECORDS, CustomField
+from app.domain.row_effects import Rows
 from app.lib.batches import batched
 
 #: Kind of a field -> the column of its values in the table.
@@ -144,14 +145,13 @@ def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
 # --- the table
 
 
-def index_changed(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: the table follows what was written into the records."""
-    written = [row for row in (*session.new, *session.dirty) if isinstance(row, HasCustomFields) and _has_changed(row)]
-    gone: list[Any] = [row for row in session.deleted if isinstance(row, HasCustomFields)]
+def index_changed(session: Session, records: Rows) -> None:
+    """Effect after a flush: the table follows what was written into the records."""
+    written = [row for row in (*records.new, *records.changed) if _has_changed(row)]
     if written:
         index(session, written)
-    for table in {row.__tablename__ for row in gone}:
-        _forget(session, table, [row.id for row in gone if row.__tablename__ == table])
+    for table in {row.__tablename__ for row in records.deleted}:
+        _forget(session, table, [row.id for row in records.deleted if row.__tablename__ == table])
 
 
 def _refuse_deleted_choices(session: Session, rows: Iterable[Any]) -> None:

@@ -2,7 +2,7 @@
 itself costs as much as the driver's own work.
 
 What is told to listeners (deadlines, the record of statements, measures) and what becomes of errors is the same as with
-`Connection.exec_driver_sql`. It stands on private parts of SQLAlchemy, whose version is pinned; a test compares both.
+`Connection.exec_driver_sql`; a test compares both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import PendingRollbackError, ResourceClosedError
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.orm.session import SessionTransactionState
+
+from app.ops import sqlalchemy_internals as internals
 
 
 class Sent(NamedTuple):
@@ -47,20 +48,20 @@ def send(session: Session, text: str, values: Any) -> Sent:
     connection = connection_of(session)
     if connection.dialect.name == "sqlite":
         return _by_sqlalchemy(connection, text, values)
-    dispatch, moment = connection.dispatch, _Moment()
+    moment = _Moment()
     try:
         cursor = connection.connection.cursor()
     except (PendingRollbackError, ResourceClosedError):
         raise
     except BaseException as error:  # noqa: BLE001  # raised again as SQLAlchemy's
-        connection._handle_dbapi_exception(error, text, values, None, None)
-    for listen in dispatch.before_cursor_execute:
+        internals.raise_driver_error(connection, error, text, values)
+    for listen in internals.listeners(connection, "before_cursor_execute"):
         text, values = listen(connection, cursor, text, values, moment, False)
     try:
         cursor.execute(text, values)
     except BaseException as error:  # noqa: BLE001
-        connection._handle_dbapi_exception(error, text, values, cursor, moment)  # type: ignore[arg-type]
-    for listen in dispatch.after_cursor_execute:
+        internals.raise_driver_error(connection, error, text, values, cursor, moment)
+    for listen in internals.listeners(connection, "after_cursor_execute"):
         listen(connection, cursor, text, values, moment, False)
     rows = cursor.fetchall() if cursor.description is not None else ()
     sent = Sent(rows, cursor.rowcount, cursor.lastrowid, getattr(cursor, "warning_count", 0))
@@ -94,11 +95,4 @@ def convert(
 
 def connection_of(session: Session | scoped_session[Session]) -> Connection:
     """`session.connection()`, with less work where the transaction has it already."""
-    if isinstance(session, scoped_session):
-        session = session()
-    transaction = session._transaction
-    if transaction is not None and transaction._state is SessionTransactionState.ACTIVE:
-        found = transaction._connections.get(session.get_bind())
-        if found is not None:
-            return found[0]
-    return session.connection()
+    return internals.connection_of(session() if isinstance(session, scoped_session) else session)
