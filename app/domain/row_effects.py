@@ -122,7 +122,18 @@ def can_write_without_flush(session: Session, record: type, operation: Literal["
         return False
     if any(each.needs_flush and each.concerns(record) for effects in _effects.values() for each in effects):
         return False
-    return all(list(internals.listeners(session, name)) == known for name, known in _LISTENERS.items())
+    return all(_heard_by(session, name) == known for name, known in _LISTENERS.items())
+
+
+def _heard_by(session: Session, name: str) -> list[Callable[..., Any]]:
+    """Who listens to this event of the session, without those who have nothing to do."""
+    return [each for each in internals.listeners(session, name) if not _is_idle(each)]
+
+
+def _is_idle(listener: Callable[..., Any]) -> bool:
+    """Whether it is that of SQLAlchemy-Utils, which FAB imports: it has nothing to do unless a class has aggregates."""
+    manager: Any = getattr(listener, "__self__", None)
+    return type(manager).__module__ == "sqlalchemy_utils.aggregates" and not manager.generator_registry
 
 
 def apply(moment: Moment, session: Session, rows: Rows) -> None:
