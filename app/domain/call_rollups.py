@@ -36,7 +36,7 @@ _BULK = {"synchronize_session": False}
 
 
 class RollupState(Model):  # type: ignore[misc]
-    """One row: how far the roll-ups are filled. Who fills days holds its lock."""
+    """One row: up to which day the roll-ups are filled. It is locked while days are filled."""
 
     __tablename__ = "call_rollup_state"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -109,7 +109,7 @@ def day_of(moment: datetime, zone: ZoneInfo) -> int:
 
 
 def number_of(day: date) -> int:
-    """The number of a date."""
+    """The number under which a date is stored."""
     return (day - EPOCH).days
 
 
@@ -119,7 +119,7 @@ def date_of(day: int) -> date:
 
 
 def start_of(day: int, zone: ZoneInfo) -> datetime:
-    """The first moment of a day, UTC."""
+    """When a local day begins, UTC."""
     return datetime.combine(date_of(day), time(0), tzinfo=zone).astimezone(UTC)
 
 
@@ -190,7 +190,7 @@ def write_marks(session: Session) -> None:
 
 
 def forget(session: Session) -> None:
-    """Session hook, after a rollback: nothing was changed. What a savepoint noted stays, which does no harm."""
+    """Session hook, after a rollback: drop what was noted. Notes of a savepoint stay: a day is counted once more."""
     if not session.in_nested_transaction():
         pending(session).call_moments = set()
 
@@ -209,7 +209,7 @@ def lock(session: Session) -> RollupState:
 
 
 def start_over(session: Session) -> None:
-    """Count everything from the calls until all days are filled anew."""
+    """Let all figures be counted from the calls until all days are filled again."""
     step = update(RollupState).values(filled_until=None, rebuild_until=None)
     session.execute(step, execution_options=_BULK)
 

@@ -69,7 +69,7 @@ class ChangeEvent:
 
 
 def add_kind(table: str, kind: str) -> None:
-    """Let webhooks hear of the records of a table under this name. Idempotent."""
+    """Offer the records of a table to webhooks, under this name. Idempotent."""
     if table not in KINDS:
         KINDS[table] = kind
         EVENTS[kind] = _ANY_RECORD
@@ -88,7 +88,7 @@ def _plain(*events: str) -> ChangeEvent:
 
 
 def has_events(record: type) -> bool:
-    """Whether webhooks hear of rows of this class."""
+    """Whether webhooks can be sent changes of this class."""
     return getattr(record, "__tablename__", "") in KINDS
 
 

@@ -61,7 +61,7 @@ def _renamed(users: Rows) -> Iterator[Any]:
 
 
 def reserve_names(session: Session, users: Rows) -> None:
-    """Effect after a flush: the names of new and renamed users are theirs. Raises AlreadyExists."""
+    """Effect after a flush: reserve the names of new and renamed users. Raises AlreadyExists."""
     for user in _renamed(users):
         keys, table = keys_of(user), LoginName.__table__
         connection = session.connection()
@@ -76,7 +76,7 @@ def reserve_names(session: Session, users: Rows) -> None:
 
 
 def fill(session: Session) -> None:
-    """Give users that were inserted in bulk their names; of several with one name it is the first one's."""
+    """Reserve the names of users that were inserted in bulk; the first of several users with one name gets it."""
     table, connection = LoginName.__table__, session.connection()
     held = {key for (key,) in connection.execute(select(table.c.key))}
     without = select(User.id, User.username, User.email).where(~User.id.in_(select(table.c.user_id)))
@@ -97,7 +97,7 @@ def _taken(column: str) -> AlreadyExists:
 
 
 def holder_of(session: Session, name: str) -> int | None:
-    """The id of the user to whom this name belongs, written in any way; None for a free one."""
+    """The id of the user who has this name, in any spelling that looks alike; None if nobody has."""
     table = LoginName.__table__
     query = select(table.c.user_id).where(table.c.key.in_(name_keys(name))).order_by(table.c.id)
     return session.connection().scalars(query).first()

@@ -1,7 +1,6 @@
-"""Compiled statements, handed to MariaDB's driver directly: what SQLAlchemy does for a statement that it has not made
-itself costs as much as the driver's own work.
+"""Sends compiled statements directly to MariaDB's driver. SQLAlchemy's own way for a given text costs as much again.
 
-What is told to listeners (deadlines, the record of statements, measures) and what becomes of errors is the same as with
+Listeners (deadlines, the count of statements, metrics) hear of the same, and errors are the same, as with
 `Connection.exec_driver_sql`; a test compares both.
 """
 
@@ -18,7 +17,7 @@ from app.ops import sqlalchemy_internals as internals
 
 
 class Sent(NamedTuple):
-    """What came of a statement."""
+    """The result of a statement."""
 
     #: As the driver reads them; empty where the statement has no result.
     rows: Sequence[tuple[Any, ...]]
@@ -31,13 +30,13 @@ class Sent(NamedTuple):
 
 
 class _Moment:
-    """What listeners note about one statement; in place of SQLAlchemy's context."""
+    """The context that listeners get, on which they can set attributes; in place of SQLAlchemy's."""
 
     compiled = None
     executemany = False
 
     def handle_dbapi_exception(self, error: BaseException) -> None:
-        """Nothing more is to be done."""
+        """SQLAlchemy calls this after an error; there is nothing to close."""
 
 
 def send(session: Session, text: str, values: Any) -> Sent:

@@ -33,7 +33,7 @@ _cache: dict[str, tuple[int, tuple[Subscription, ...]]] = {}
 
 
 def install(app: Flask, sender: WebhookSender) -> None:
-    """Send with this sender what sessions on the app's database have changed."""
+    """Send the changes of the app's database with this sender."""
     global _engine
     app.extensions["crm_webhook_sender"] = sender
     with app.app_context():
@@ -130,7 +130,7 @@ def restore_savepoint(session: Session) -> None:
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
-    """Session hook, when a transaction has ended: forget its savepoint, or at the outermost everything."""
+    """Session hook, when a transaction has ended: forget its savepoint; after the outermost one, everything."""
     gathered = pending(session)
     if transaction.nested and gathered.savepoints:
         gathered.savepoints.pop()
