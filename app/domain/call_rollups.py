@@ -21,7 +21,7 @@ from app.domain import bulk
 from app.domain.base import UtcDateTime
 from app.domain.calls import CASE_SENSITIVE_ID, CallLog
 from app.domain.pending import pending
-from app.domain.row_effects import Rows, changed_columns
+from app.domain.row_effects import Rows
 from app.ops import sqlalchemy_internals as internals
 
 EPOCH = date(1970, 1, 1)
@@ -140,12 +140,9 @@ def note_saved(session: Session, calls: Rows) -> None:
     """Effect after a flush: note the calls that were added, changed or deleted."""
     for call in calls.new:
         mark_changed(session, [call.started_on])
-    for call in (*calls.deleted, *filter(_is_counted_anew, calls.changed)):
+    changed = [call for call in calls.changed if any(name in COUNTED for name in calls.changed_columns(call))]
+    for call in (*calls.deleted, *changed):
         mark_changed(session, [call.started_on, *_former(call)])
-
-
-def _is_counted_anew(call: CallLog) -> bool:
-    return any(name in COUNTED for name in changed_columns(call))
 
 
 def _former(call: CallLog) -> list[Any]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from sqlalchemy.orm import Session
 
 from app.domain.pending import pending
-from app.domain.row_effects import Rows, changed_columns
+from app.domain.row_effects import Rows
 
 #: Table -> the record's name in webhooks.
 KINDS = {"leads": "lead", "ticket": "ticket", "customer": "customer", "task": "task", "call_log": "call_log"}
@@ -99,7 +99,7 @@ def note_saved(session: Session, records: Rows) -> None:
         record_event(session, KINDS[row.__tablename__], row.id, "created", *assigned)
     for row in records.changed:
         kind = KINDS[row.__tablename__]
-        if events := events_of_columns(kind, changed_columns(row)):
+        if events := events_of_columns(kind, records.changed_columns(row)):
             record_event(session, kind, row.id, *sorted(events))
 
 

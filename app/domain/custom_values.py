@@ -22,6 +22,7 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.custom_fields import RECORDS, CustomField
 from app.domain.row_effects import Rows
 from app.lib.batches import batched
+from app.ops import sqlalchemy_internals as internals
 
 #: Kind of a field -> the column of its values in the table.
 COLUMNS = {
@@ -176,6 +177,8 @@ def _refuse_deleted_choices(session: Session, rows: Iterable[Any]) -> None:
 
 
 def _has_changed(row: Any) -> bool:
+    if "custom" not in internals.set_attributes(row):
+        return False
     state: Any = inspect(row)
     return "custom" in state.dict and state.attrs.custom.history.has_changes() and not _is_empty_again(state)
 

@@ -26,10 +26,10 @@ def insert(session: Session, row: Any) -> None:
         return
     session.flush()
     written = row_effects.Rows(new=[row])
-    row_effects.apply("before_flush", session, written)
+    row_effects.apply("before_flush", session, written, type(row))
     values = _values(row, defaults)
     inspect(row).dict.update(values, id=bulk.insert_row(session, type(row), values))
-    row_effects.apply("after_flush", session, written)
+    row_effects.apply("after_flush", session, written, type(row))
     sqlalchemy_internals.add_inserted(session, row)
 
 

@@ -7,8 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import inspect
@@ -19,7 +18,7 @@ from app.ops import sqlalchemy_internals as internals
 Moment = Literal["before_flush", "after_flush"]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Rows:
     """Objects that are written together. After a flush, their attributes still know the values before."""
 
@@ -27,14 +26,26 @@ class Rows:
     #: Objects of which an attribute was set, perhaps to the value that it had.
     changed: Sequence[Any] = ()
     deleted: Sequence[Any] = ()
+    #: Id of an object -> its `changed_columns`, as far as they are known.
+    _columns: dict[int, Collection[str]] = field(default_factory=dict)
 
-    def __bool__(self) -> bool:
-        return bool(self.new or self.changed or self.deleted)
-
-    def only(self, concerns: Callable[[type], bool]) -> Rows:
-        """The rows of these classes."""
+    def only(self, concerns: Callable[[type], bool]) -> Rows | None:
+        """The rows of these classes; None if there are none."""
         groups = (self.new, self.changed, self.deleted)
-        return Rows(*([row for row in rows if concerns(type(row))] if rows else () for rows in groups))
+        records = {type(row) for rows in groups for row in rows}
+        concerned = {record for record in records if concerns(record)}
+        if len(concerned) == len(records):
+            return self if records else None
+        if not concerned:
+            return None
+        return Rows(*([row for row in rows if type(row) in concerned] for rows in groups), self._columns)
+
+    def changed_columns(self, row: Any) -> Collection[str]:
+        """The columns of one of the rows whose values differ from those that were read. Only after a flush."""
+        found = self._columns.get(id(row))
+        if found is None:
+            found = self._columns[id(row)] = changed_columns(row)
+        return found
 
 
 class Effect(NamedTuple):
@@ -79,25 +90,26 @@ def classes(*records: type) -> Callable[[type], bool]:
 
 def before_flush(session: Session, _context: Any, _instances: Any) -> None:
     """Session hook, before a flush: apply the effects of that moment."""
-    _apply("before_flush", session, partial(_rows_of, session))
+    _apply("before_flush", session)
 
 
 def after_flush(session: Session, _context: Any) -> None:
     """Session hook, after a flush: apply the effects of that moment."""
-    _apply("after_flush", session, partial(_rows_of, session))
+    _apply("after_flush", session)
 
 
 def _rows_of(session: Session) -> Rows:
     return Rows([*session.new], [*session.dirty], [*session.deleted])
 
 
-def _apply(moment: Moment, session: Session, read: Callable[[], Rows]) -> None:
-    rows = read()
+def _apply(moment: Moment, session: Session) -> None:
+    rows = _rows_of(session)
     for effect in _effects[moment]:
         concerned = rows.only(effect.concerns)
-        if concerned:
+        if concerned is not None:
             effect.apply(session, concerned)
-            rows = read()  # the effect may have changed more objects
+            if moment == "before_flush":  # the effect may have changed more objects
+                rows = _rows_of(session)
 
 
 # --- without a flush
@@ -136,13 +148,12 @@ def _is_idle(listener: Callable[..., Any]) -> bool:
     return type(manager).__module__ == "sqlalchemy_utils.aggregates" and not manager.generator_registry
 
 
-def apply(moment: Moment, session: Session, rows: Rows) -> None:
-    """Apply the effects of a moment to rows that are written without a flush."""
+def apply(moment: Moment, session: Session, rows: Rows, record: type) -> None:
+    """Apply the effects of a moment to rows of one class that are written without a flush."""
     with session.no_autoflush:
-        _apply(moment, session, lambda: rows)
-
-
-# --- for effects
+        for effect in _effects[moment]:
+            if effect.concerns(record):
+                effect.apply(session, rows)
 
 
 def changed_columns(row: Any) -> Collection[str]:

@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from app.domain import bulk, related_keys, row_effects
 from app.domain.base import RECORD_COLUMNS
+from app.domain.row_effects import Rows
 from app.ops import sqlalchemy_internals
 
 
@@ -28,17 +29,17 @@ def flush(session: Session) -> None:
     if row is None or not _is_written_alone(session, row):
         session.flush()
         return
-    written = row_effects.Rows(changed=[row])
-    row_effects.apply("before_flush", session, written)
+    record = type(row)
+    row_effects.apply("before_flush", session, Rows(changed=[row]), record)
     change = _change_of(row)
     if change is None:
         session.flush()
         return
     values = inspect(row).dict
-    if bulk.update_row(session, type(row), change.values, change.identity) != 1:
+    if bulk.update_row(session, record, change.values, change.identity) != 1:
         raise StaleDataError(f"{row.__tablename__} {values['id']} was changed meanwhile")
     values.update(change.values)
-    row_effects.apply("after_flush", session, written)
+    row_effects.apply("after_flush", session, Rows((), [row], (), {id(row): change.values}), record)
     sqlalchemy_internals.set_unchanged(session, row)
 
 
