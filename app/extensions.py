@@ -1,7 +1,7 @@
 """The Flask extensions, unbound; `create_app` binds them to an application."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -32,10 +32,21 @@ class RoutedSession(Session):
     #: The primary, where it is the application's only database; found once, for each statement asks three times.
     _only: Any = None
 
+    #: Whether changes are being written.
+    _is_flushing = False
+
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        """Write what has changed; meanwhile all statements go to the primary."""
+        before, self._is_flushing = self._is_flushing, True
+        try:
+            super().flush(objects)
+        finally:
+            self._is_flushing = before
+
     def get_bind(self, mapper: Any = None, clause: Any = None, bind: Any = None, **options: Any) -> Any:
         """The server for a statement."""
         choose = self.reader
-        if choose is not None and bind is None and not self._flushing:
+        if choose is not None and bind is None and not self._is_flushing:
             engine = choose(clause)
             if engine is not None:
                 return engine

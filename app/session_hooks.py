@@ -1,6 +1,11 @@
-"""Every listener on SQLAlchemy sessions: `HOOKS`, in the order in which SQLAlchemy calls them.
+"""Every listener on SQLAlchemy sessions: `HOOKS`, and what saved rows set off: `EFFECTS`, both in their order.
 
-Listeners pass data to each other through `domain.pending` and `domain.session_context`, both kept in `Session.info`.
+An effect is applied to every row that is written through objects, be it by a flush or, without one, by `fast_insert`
+and `row_updates`. So whatever looks at saved rows is an effect, and no listener of a flush. Statements that bypass the
+session's objects apply no effects.
+
+Listeners and effects pass data to each other through `domain.pending` and `domain.session_context`, both kept in
+`Session.info`.
 """
 
 from __future__ import annotations
@@ -12,8 +17,20 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, hold_guard, people, role_rules, session_filter
-from app.domain import audit_chain, call_rollups, consents, custom_values, login_names, numbering, stored_text
-from app.models import Delivery
+from app.domain import (
+    audit_chain,
+    call_rollups,
+    change_events,
+    consents,
+    custom_values,
+    legal_holds,
+    login_names,
+    numbering,
+    row_effects,
+    stored_text,
+)
+from app.domain.row_effects import Effect, classes, every_class
+from app.models import CallLog, Consent, Delivery, FieldMask, Group, ModulePermission, Role, User
 from app.outbox import (
     call_delivery,
     campaign_work,
@@ -38,6 +55,79 @@ class Hook(NamedTuple):
     target: Any = Session
 
 
+_ACCOUNTS = classes(User, Role, Group)
+EFFECTS = (
+    Effect(
+        "before_flush",
+        consents.refuse_change,
+        classes(Consent),
+        "The consent ledger is append-only, also for admins and jobs.",
+    ),
+    Effect(
+        "before_flush",
+        hold_guard.refuse_losses,
+        legal_holds.is_guarded,
+        "Nothing that is under a legal hold is deleted, or moved out of it.",
+    ),
+    Effect(
+        "before_flush",
+        stored_text.keep_storable,
+        every_class,
+        "Nothing stores control characters or decomposed letters.",
+    ),
+    Effect(
+        "before_flush",
+        role_rules.enforce,
+        classes(ModulePermission, FieldMask, Role, Group, User),
+        "Role matrix and FAB permissions agree; no grant exceeds its author's.",
+        needs_flush=True,
+    ),
+    Effect(
+        "before_flush",
+        login_names.refuse_taken_names,
+        classes(User),
+        "A name that looks like another's is refused with its field.",
+    ),
+    Effect(
+        "before_flush",
+        passwords.end_sign_ins,
+        _ACCOUNTS,
+        "A new password or deactivation ends the user's sessions.",
+    ),
+    Effect(
+        "before_flush",
+        change_capture.capture_deletions,
+        change_events.has_events,
+        "A webhook is sent a deletion only if its user saw the row.",
+    ),
+    Effect("after_flush", login_names.reserve_names, classes(User), "No two people sign in by names that look alike."),
+    Effect(
+        "after_flush",
+        people.bump_version_on_change,
+        people.is_cached,
+        "All processes reload people and masters after a change.",
+    ),
+    Effect("after_flush", passwords.refuse_without_admin, _ACCOUNTS, "The last active administrator keeps the role."),
+    Effect(
+        "after_flush",
+        change_events.note_saved,
+        change_events.has_events,
+        "Webhooks are sent new and changed records.",
+    ),
+    Effect(
+        "after_flush",
+        custom_values.index_changed,
+        classes(custom_values.HasCustomFields),
+        "Lists filter and sort by the custom values that were written.",
+    ),
+    Effect("after_flush", call_rollups.note_saved, classes(CallLog), "Days whose calls change are counted anew."),
+    Effect(
+        "after_flush",
+        role_rules.add_cells_of_new_roles,
+        classes(Role),
+        "A new role gets matrix cells once it has an id.",
+    ),
+)
 HOOKS = (
     Hook(
         "do_orm_execute",
@@ -48,25 +138,9 @@ HOOKS = (
     Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
     Hook("do_orm_execute", hold_guard.refuse_bulk, "Statements without objects spare what is under a legal hold, too."),
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
-    Hook("before_flush", consents.refuse_change, "The consent ledger is append-only, also for admins and jobs."),
-    Hook("before_flush", hold_guard.refuse_deletions, "Nothing that is under a legal hold is deleted."),
-    Hook("before_flush", stored_text.keep_storable, "Nothing stores control characters or decomposed letters."),
-    Hook("before_flush", role_rules.enforce, "Role matrix and FAB permissions agree; no grant exceeds its author's."),
-    Hook("before_flush", login_names.refuse_taken_names, "A name that looks like another's is refused with its field."),
-    Hook("before_flush", passwords.end_sign_ins, "A new password or deactivation ends the user's sessions."),
-    Hook(
-        "before_flush",
-        change_capture.capture_deletions,
-        "A webhook is sent a deletion only if its user saw the row.",
-    ),
+    Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
-    Hook("after_flush", login_names.reserve_names, "No two people sign in by names that look alike."),
-    Hook("after_flush", people.bump_version_on_change, "All processes reload people and masters after a change."),
-    Hook("after_flush", passwords.refuse_without_admin, "The last active administrator keeps the role."),
-    Hook("after_flush", change_capture.capture_changes, "Webhooks are sent new and changed records."),
-    Hook("after_flush", custom_values.index_changed, "Lists filter and sort by the custom values that were written."),
-    Hook("after_flush", call_rollups.note_flushed, "Days whose calls change are counted anew."),
-    Hook("after_flush_postexec", role_rules.add_cells_of_new_roles, "A new role gets matrix cells once it has an id."),
+    Hook("after_flush", row_effects.after_flush, "The effects of that moment are applied."),
     Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed together with its change."),
     Hook("before_commit", call_rollups.write_marks, "A day is marked together with the change of its calls."),
     Hook(
@@ -109,7 +183,8 @@ HOOKS = (
 
 
 def install() -> None:
-    """Register all hooks, for every session of this process. Idempotent; importing a module registers nothing."""
+    """Register all hooks and effects, for all sessions of this process. Idempotent; an import registers nothing."""
+    row_effects.register(EFFECTS)
     for hook in HOOKS:
         if not event.contains(hook.target, hook.event, hook.listener):
             event.listen(hook.target, hook.event, hook.listener)

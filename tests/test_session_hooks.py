@@ -11,6 +11,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app import session_hooks
+from app.domain import row_effects
 from app.domain.authentication import note_sign_in_ended
 from app.domain.pending import Pending, pending
 from tests import makers
@@ -53,6 +54,13 @@ def test_install_registers_every_hook_once() -> None:
     session_hooks.install()
     session_hooks.install()
     assert all(event.contains(hook.target, hook.event, hook.listener) for hook in session_hooks.HOOKS)
+
+
+def test_what_looks_at_saved_rows_is_an_effect() -> None:
+    """A listener of flushes would miss the rows that are written without one."""
+    flushes = {hook.listener for hook in session_hooks.HOOKS if "flush" in hook.event}
+    assert flushes == {row_effects.before_flush, row_effects.after_flush}
+    assert all(effect.moment in ("before_flush", "after_flush") for effect in session_hooks.EFFECTS)
 
 
 def test_each_session_has_its_own_pending_data_cleared_by_a_rollback() -> None:

@@ -27,6 +27,7 @@ from app.access.session_filter import under_rules
 from app.access.system_session import acting
 from app.lib.lru_cache import LruCache
 from app.ops import fast_statements
+from app.ops.sqlalchemy_internals import cache_key_of, type_key_of
 
 #: Statements without access rules, which are compiled once for everybody.
 MAX_UNRULED = 100
@@ -120,7 +121,7 @@ def compile_statement(
     }
     types = tuple(each.type for each in getattr(statement, "selected_columns", ()))
     # Equal texts may still differ in what is made of their columns.
-    kinds = tuple((type(each), each._static_cache_key) for each in types)
+    kinds = tuple((type(each), type_key_of(each)) for each in types)
     same = (name, expanded.statement, tuple(values), tuple(expanded.positiontup or ()), kinds)
     text = None if name is None else _texts.get(same)
     if text is None:
@@ -287,7 +288,7 @@ def shape_of(conditions: Sequence[Any]) -> StatementShape:
     """The shape of these conditions. Values that are part of the text, such as lists, count as part of the shape."""
     if not conditions:
         return _NO_CONDITIONS
-    keys = [each._generate_cache_key() for each in conditions]
+    keys = [cache_key_of(each) for each in conditions]
     if any(key is None for key in keys):
         return StatementShape(None, {}, {})
     has_query = any(_has_query(each) for each in conditions)
@@ -321,7 +322,7 @@ def _has_query(condition: Any) -> bool:
 
 def identity_of(condition: Any) -> Hashable:
     """What tells a condition apart, its values included; None if it can't be."""
-    key = condition._generate_cache_key()
+    key = cache_key_of(condition)
     if key is None:
         return None
     values = [parameter.effective_value for parameter in key.bindparams]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from app.domain import legal_holds
+from app.domain.row_effects import Rows
 
 
-def refuse_deletions(session: Session, _context: Any, _instances: Any) -> None:
-    """Session hook, before a flush. Raises RuleBroken; no statement if nothing that can be held is deleted or moved."""
-    if session.deleted:
-        legal_holds.refuse_deletions(session, session.deleted, datetime.now(UTC))
-    legal_holds.refuse_moves(session, session.dirty, datetime.now(UTC))
+def refuse_losses(session: Session, rows: Rows) -> None:
+    """Effect before a flush. Raises RuleBroken; no statement if nothing that can be held is deleted or moved."""
+    if rows.deleted:
+        legal_holds.refuse_deletions(session, rows.deleted, datetime.now(UTC))
+    legal_holds.refuse_moves(session, rows.changed, datetime.now(UTC))
 
 
 def refuse_bulk(state: ORMExecuteState) -> None:

@@ -41,6 +41,7 @@ from app.access.title_words import (
     wanted_words,
 )
 from app.models import Customer, Lead, Ticket
+from app.ops.sqlalchemy_internals import annotate, annotations_of
 
 #: Records that show their customer's name and numbers, and are found by them.
 _WITH_CUSTOMER = (Lead, Ticket)
@@ -88,7 +89,7 @@ class IndexLookup:
     @property
     def can_be_looked_up(self) -> bool:
         """Whether each part is on one table, and that the record's or its customer's, and read from an index."""
-        if any(ALONE in getattr(part, "_annotations", ()) for part in self.parts):
+        if any(ALONE in annotations_of(part) for part in self.parts):
             return False
         known = {self.record.__tablename__}
         if self.record in _WITH_CUSTOMER:
@@ -109,7 +110,7 @@ class IndexLookup:
         if self.of_customer:
             same = Customer.id == self.record.customer_id
             one = select(literal(1)).where(same, or_(*_plain(self.of_customer))).correlate_except(Customer)
-            yield (one.scalar_subquery() == 1)._annotate({ALONE: True})  # EXISTS would be made into a list first
+            yield annotate(one.scalar_subquery() == 1, {ALONE: True})  # EXISTS would be made into a list first
 
 
 def _plain(parts: Iterable[Any]) -> list[Any]:
@@ -134,7 +135,7 @@ def looked_up(session: Session, record: Any, rule: Any, most: int) -> Any:
 
 def outer_nodes(rule: Any) -> Iterator[Any]:
     """The nodes of a condition, without those of sub-queries that read other tables by themselves."""
-    if ALONE not in getattr(rule, "_annotations", ()):
+    if ALONE not in annotations_of(rule):
         yield rule
         for child in rule.get_children():
             yield from outer_nodes(child)
@@ -381,8 +382,8 @@ def _table_of(part: Any) -> str:
     """The one table whose columns a part names; an empty text for several."""
     if isinstance(part, TitlePart):
         return str(part.column.table.name)
-    if ALONE in part._annotations:
-        return str(part._annotations[ALONE])
+    if ALONE in annotations_of(part):
+        return str(annotations_of(part)[ALONE])
     if isinstance(part, BinaryExpression) and isinstance(part.right, BindParameter) and _is_column(part.left):
         return str(part.left.table.name)
     if isinstance(part, BooleanClauseList):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import inspect, select, update
@@ -17,6 +17,7 @@ from app.access.person import Person
 from app.access.system_session import as_system
 from app.domain import permissions, team
 from app.domain.base import RuleBroken
+from app.domain.row_effects import Rows
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
 from app.ops.database import address_of
 
@@ -138,6 +139,7 @@ _STATISTICS = {"last_login", "login_count", "fail_login_count", "changed_on"}
 
 
 @lru_cache
+@cache
 def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
@@ -168,10 +170,14 @@ def _cached_records() -> tuple[Any, ...]:
     )
 
 
-def bump_version_on_change(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: bump the version when users, roles, rights, masters or settings changed."""
-    changed = [*session.new, *session.deleted, *(row for row in session.dirty if _has_changes(row))]
-    if any(isinstance(row, _cached_records()) for row in changed):
+def is_cached(record: type) -> bool:
+    """Whether processes keep rows of this class: people, roles, rights, masters and settings."""
+    return issubclass(record, _cached_records())
+
+
+def bump_version_on_change(session: Session, rows: Rows) -> None:
+    """Effect after a flush: bump the version when rows that processes keep have changed."""
+    if rows.new or rows.deleted or any(_has_changes(row) for row in rows.changed):
         bump_version(session)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from app.access.system_session import acting
 from app.extensions import RoutedSession
+from app.ops.sqlalchemy_internals import locks_rows
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def reading_from(session: RoutedSession, engine: Engine) -> Iterator[None]:
     """Inside, what the session reads for its person comes from this server; changes go to the primary all the same."""
 
     def choose(clause: Any) -> Engine | None:
-        is_change = getattr(clause, "is_dml", False) or getattr(clause, "_for_update_arg", None) is not None
+        is_change = getattr(clause, "is_dml", False) or locks_rows(clause)
         return None if is_change or acting(session) is None else engine
 
     session.reader = choose

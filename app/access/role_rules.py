@@ -21,11 +21,12 @@ from app.domain import permissions
 from app.domain.base import translatable
 from app.domain.pending import pending
 from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
+from app.domain.row_effects import Rows
 from app.models import CustomField, FieldMask, Group, ModulePermission, Role, User
 
 
-def enforce(session: Session, _context: Any, _instances: Any) -> None:
-    """Session hook, before a flush: sync matrix cells and FAB's permissions, refuse excess, write the audit.
+def enforce(session: Session, _rows: Rows) -> None:
+    """Effect before a flush: sync matrix cells and FAB's permissions, refuse excess, write the audit.
 
     Raises Denied when the acting person would grant more than they hold.
     """
@@ -41,8 +42,8 @@ def enforce(session: Session, _context: Any, _instances: Any) -> None:
     role_audit.write(session, actor)
 
 
-def add_cells_of_new_roles(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: a new role has its id only now, so its cells follow in the next flush."""
+def add_cells_of_new_roles(session: Session, _roles: Rows) -> None:
+    """Effect after a flush: a new role has its id only now, so its cells follow in the next flush."""
     gathered = pending(session)
     new_roles, gathered.new_roles = gathered.new_roles, []
     for role, cells in new_roles:

@@ -95,6 +95,7 @@ from app.models import (
     Webhook,
     WebhookDelivery,
 )
+from app.ops.sqlalchemy_internals import mapped_classes
 
 #: What the rows of an EXISTS hang on -> record -> its alias there.
 _aliases: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
@@ -599,7 +600,7 @@ def _records_by_table(_mapped: int, _ruled: int) -> dict[str, Any]:
 
 def guarded_tables() -> dict[str, Any]:
     """Table -> record that access rules filter; the others are masters and FAB's own tables."""
-    return _records_by_table(len(Record.registry._class_registry), len(RULES))
+    return _records_by_table(mapped_classes(Record.registry), len(RULES))
 
 
 def reaches_all_visible(person: Person, record: Any, verb: str) -> bool:

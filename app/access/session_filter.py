@@ -13,6 +13,7 @@ from app.access.person import Person
 from app.access.row_rules import MODULE_OF, guarded_tables, reaches_all_visible, visible
 from app.access.system_session import SYSTEM, acting, as_system
 from app.domain.session_context import session_context
+from app.ops.sqlalchemy_internals import options_of
 
 
 def filter_statement(state: ORMExecuteState) -> None:
@@ -46,7 +47,7 @@ def _criteria(person: Person | None, record: Any) -> Any:
 def _records_in(state: ORMExecuteState) -> list[Any]:
     """The records that the statement touches; all of them when loader options could bring in more."""
     statement = state.statement
-    if getattr(statement, "_with_options", ()) or state.is_relationship_load:
+    if options_of(statement) or state.is_relationship_load:
         return list(guarded_tables().values())
     # RecordTable knows the tables of its statements; every other statement is searched.
     names = state.execution_options.get("guarded_tables") or _tables_in(statement)

@@ -15,7 +15,7 @@ from sqlalchemy.orm.util import identity_key
 
 from app.access.compiled_statements import CachedStatement, answer
 from app.access.system_session import acting
-from app.ops import loaded_objects
+from app.ops import loaded_objects, sqlalchemy_internals
 
 
 def get_visible(session: Session | scoped_session[Session], record: Any, key: Any, *options: Any) -> Any:
@@ -67,7 +67,7 @@ def _plain_columns(mapper: Mapper[Any]) -> tuple[str, ...] | None:
         not mapper.inherits
         and mapper.polymorphic_on is None
         and list(mapper.primary_key) == [mapper.local_table.c.get("id")]
-        and not mapper.class_manager.dispatch.load
+        and not sqlalchemy_internals.listeners(mapper.class_manager, "load")
         and all(isinstance(each, ColumnProperty) and not each.deferred and len(each.columns) == 1 for each in columns)
     )
     return names if is_plain else None

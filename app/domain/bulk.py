@@ -28,7 +28,7 @@ Row = Mapping[str, Any]
 
 
 class LockedRow(SimpleNamespace):
-    """A row that was locked and read: its columns as attributes, and the name of its table; without the session."""
+    """A row that was locked and read, with its columns as attributes; it is no object of the session."""
 
     __tablename__: str
 
@@ -114,7 +114,7 @@ def insert_returning(
 
 
 def read_rows(session: Session, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a compiled statement with its parameters as %(name)s. No access rules apply: nobody is shown them."""
+    """The rows of a compiled statement with its parameters as %(name)s. Without access rules: not to be shown."""
     session.flush()
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     return [*fast_statements.send(session, _for_sqlite(text) if is_sqlite else text, dict(values)).rows]
@@ -234,7 +234,7 @@ def insert_if_missing(session: Session, record: Any, key: str, values: Row) -> N
 
 @dataclass
 class _Values:
-    """The values of one statement: texts for what is safe as it is, parameters for the rest, each value once."""
+    """The values of one statement: numbers and NULL as literals, all else as parameters, each value once."""
 
     table: Any
     dialect: Dialect
@@ -248,7 +248,7 @@ class _Values:
         self._is_sqlite = self.dialect.name == "sqlite"
 
     def texts(self, name: str, given: list[Any]) -> list[str]:
-        """The texts of a column's values in all rows; most columns have one value."""
+        """The SQL of a column's values, one for each row."""
         if given.count(given[0]) == len(given):
             return [self.text(name, given[0])] * len(given)
         process, known, made = self._processors[name], self._known.setdefault(name, {}), []
@@ -268,7 +268,7 @@ class _Values:
         return made
 
     def text(self, name: str, value: Any) -> str:
-        """How this value of this column stands in the statement."""
+        """The SQL of this value of this column: a literal, or a parameter."""
         if value is None:
             return "NULL"
         if type(value) is int:
@@ -297,5 +297,5 @@ def _names_of(table: Any, dialect: Dialect) -> tuple[str, dict[str, str], dict[s
 
 @lru_cache(maxsize=100)
 def _converters_of(table: Any, names: tuple[str, ...], dialect: Dialect) -> tuple[Callable[[Any], Any] | None, ...]:
-    """What makes Python's value of each of these columns."""
+    """The functions that convert the values of these columns to Python's; None where none is needed."""
     return tuple(table.c[name].type.dialect_impl(dialect).result_processor(dialect, None) for name in names)

@@ -21,6 +21,8 @@ from app.domain import bulk
 from app.domain.base import UtcDateTime
 from app.domain.calls import CASE_SENSITIVE_ID, CallLog
 from app.domain.pending import pending
+from app.domain.row_effects import Rows
+from app.ops import sqlalchemy_internals as internals
 
 EPOCH = date(1970, 1, 1)
 #: person_id of the counts of all calls, and of calls that are nobody's.
@@ -34,7 +36,7 @@ _BULK = {"synchronize_session": False}
 
 
 class RollupState(Model):  # type: ignore[misc]
-    """One row: how far the roll-ups are filled. Who fills days holds its lock."""
+    """One row: up to which day the roll-ups are filled. It is locked while days are filled."""
 
     __tablename__ = "call_rollup_state"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -107,7 +109,7 @@ def day_of(moment: datetime, zone: ZoneInfo) -> int:
 
 
 def number_of(day: date) -> int:
-    """The number of a date."""
+    """The number under which a date is stored."""
     return (day - EPOCH).days
 
 
@@ -117,7 +119,7 @@ def date_of(day: int) -> date:
 
 
 def start_of(day: int, zone: ZoneInfo) -> datetime:
-    """The first moment of a day, UTC."""
+    """When a local day begins, UTC."""
     return datetime.combine(date_of(day), time(0), tzinfo=zone).astimezone(UTC)
 
 
@@ -134,22 +136,13 @@ def _quarter(moment: datetime) -> datetime:
     return aware.replace(minute=aware.minute // 15 * 15, second=0, microsecond=0)
 
 
-def note_flushed(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: note the calls that were added, changed or deleted."""
-    for row in session.new:
-        if isinstance(row, CallLog):
-            mark_changed(session, [row.started_on])
-    for row in session.deleted:
-        if isinstance(row, CallLog):
-            mark_changed(session, [row.started_on, *_former(row)])
-    for row in session.dirty:
-        if isinstance(row, CallLog) and _is_counted_anew(row):
-            mark_changed(session, [row.started_on, *_former(row)])
-
-
-def _is_counted_anew(call: CallLog) -> bool:
-    state: Any = inspect(call)
-    return any(name in state.committed_state and state.attrs[name].history.has_changes() for name in COUNTED)
+def note_saved(session: Session, calls: Rows) -> None:
+    """Effect after a flush: note the calls that were added, changed or deleted."""
+    for call in calls.new:
+        mark_changed(session, [call.started_on])
+    changed = [call for call in calls.changed if any(name in COUNTED for name in calls.changed_columns(call))]
+    for call in (*calls.deleted, *changed):
+        mark_changed(session, [call.started_on, *_former(call)])
 
 
 def _former(call: CallLog) -> list[Any]:
@@ -172,14 +165,14 @@ def note_statement(state: ORMExecuteState) -> None:
     elif has_many or "started_on" in _columns_set(state.statement):
         start_over(state.session)  # nobody can say which days are concerned
     else:
-        rules = state.statement._where_criteria  # type: ignore[attr-defined]
+        rules = internals.conditions_of(state.statement)
         found = state.session.execute(select(CallLog.started_on).where(*rules).with_for_update(), state.parameters)
         mark_changed(state.session, found.scalars())
 
 
 def _columns_set(statement: Any) -> set[str]:
     """The names of the columns that an UPDATE sets; of a DELETE none."""
-    return {str(getattr(each, "key", each)) for each in (getattr(statement, "_values", None) or {})}
+    return {str(getattr(each, "key", each)) for each in internals.values_of(statement)}
 
 
 def write_marks(session: Session) -> None:
@@ -194,7 +187,7 @@ def write_marks(session: Session) -> None:
 
 
 def forget(session: Session) -> None:
-    """Session hook, after a rollback: nothing was changed. What a savepoint noted stays, which does no harm."""
+    """Session hook, after a rollback: drop what was noted. Notes of a savepoint stay: a day is counted once more."""
     if not session.in_nested_transaction():
         pending(session).call_moments = set()
 
@@ -213,7 +206,7 @@ def lock(session: Session) -> RollupState:
 
 
 def start_over(session: Session) -> None:
-    """Count everything from the calls until all days are filled anew."""
+    """Let all figures be counted from the calls until all days are filled again."""
     step = update(RollupState).values(filled_until=None, rebuild_until=None)
     session.execute(step, execution_options=_BULK)
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from sqlalchemy.orm import Session
 
 from app.domain.pending import pending
+from app.domain.row_effects import Rows
 
 #: Table -> the record's name in webhooks.
 KINDS = {"leads": "lead", "ticket": "ticket", "customer": "customer", "task": "task", "call_log": "call_log"}
@@ -68,7 +69,7 @@ class ChangeEvent:
 
 
 def add_kind(table: str, kind: str) -> None:
-    """Let webhooks hear of the records of a table under this name. Idempotent."""
+    """Offer the records of a table to webhooks, under this name. Idempotent."""
     if table not in KINDS:
         KINDS[table] = kind
         EVENTS[kind] = _ANY_RECORD
@@ -84,6 +85,22 @@ def events_of_columns(kind: str, names: Iterable[str]) -> set[str]:
 @lru_cache(maxsize=200)
 def _plain(*events: str) -> ChangeEvent:
     return ChangeEvent(frozenset(events))
+
+
+def has_events(record: type) -> bool:
+    """Whether webhooks can be sent changes of this class."""
+    return getattr(record, "__tablename__", "") in KINDS
+
+
+def note_saved(session: Session, records: Rows) -> None:
+    """Effect after a flush: note the new and the changed records."""
+    for row in records.new:
+        assigned = ("assigned",) if getattr(row, "assignee_id", None) is not None else ()
+        record_event(session, KINDS[row.__tablename__], row.id, "created", *assigned)
+    for row in records.changed:
+        kind = KINDS[row.__tablename__]
+        if events := events_of_columns(kind, records.changed_columns(row)):
+            record_event(session, kind, row.id, *sorted(events))
 
 
 def record_event(session: Session, kind: str, key: int, *events: str) -> None:

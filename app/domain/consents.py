@@ -15,6 +15,7 @@ from app.domain import audit, settings
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
+from app.domain.row_effects import Rows
 from app.domain.tickets import Ticket
 
 #: Channel -> the customer's opt-out.
@@ -164,11 +165,10 @@ def asked_again_on(session: Session, channel: str, address: str, days: int) -> d
     return said.happened_on + timedelta(days=days) if said is not None and said.action == "withdrawn" else None
 
 
-def refuse_change(session: Session, _flush: Any, _instances: Any) -> None:
-    """Session hook, before a flush: nobody changes or deletes an entry, admins included. Raises RuleBroken."""
-    for row in (*session.dirty, *session.deleted):
-        if isinstance(row, Consent) and (row in session.deleted or session.is_modified(row)):
-            raise RuleBroken(APPEND_ONLY)
+def refuse_change(session: Session, consents: Rows) -> None:
+    """Effect before a flush: nobody changes or deletes an entry, admins included. Raises RuleBroken."""
+    if consents.deleted or any(session.is_modified(row) for row in consents.changed):
+        raise RuleBroken(APPEND_ONLY)
 
 
 def refuse_bulk(state: ORMExecuteState) -> None:

@@ -1,7 +1,7 @@
 """Values of custom fields: kept in the record's own row, and once more in a table by which lists filter and sort.
 
 The row's JSON is what counts: whoever reads, merges, exports or restores the row has the values with it. The table is
-made from it by a session hook, and by `reindex` for statements that bypass the session's objects (ADR 0083).
+made from it when the row is saved, and by `reindex` for statements that bypass the session's objects (ADR 0083).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from sqlalchemy.types import TypeDecorator
 from app.domain import bulk
 from app.domain.base import RuleBroken, translatable
 from app.domain.custom_fields import RECORDS, CustomField
+from app.domain.row_effects import Rows
 from app.lib.batches import batched
+from app.ops import sqlalchemy_internals as internals
 
 #: Kind of a field -> the column of its values in the table.
 COLUMNS = {
@@ -38,8 +40,10 @@ COMPARING_JOB = "compare custom fields"
 
 
 class JsonText(TypeDecorator[Any]):
-    """JSON in a plain text column: MariaDB's own type comes with a check, which can't be added without copying the
-    table; and its texts compare letter by letter, where people expect a and A to stand together.
+    """JSON in a plain text column.
+
+    MariaDB's own type has a check, which can't be added without copying the table, and it compares case-sensitively,
+    where people expect a and A to be sorted together.
     """
 
     impl = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
@@ -47,11 +51,11 @@ class JsonText(TypeDecorator[Any]):
     hashable = False
 
     def process_bind_param(self, value: Any, dialect: Any) -> str | None:
-        """Null for None and for what is empty."""
+        """The JSON text; null for None and for an empty value."""
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else None
 
     def process_result_value(self, value: Any, dialect: Any) -> Any:
-        """What was stored."""
+        """The stored value, None for null."""
         return None if value is None else json.loads(value)
 
 
@@ -82,11 +86,11 @@ class CustomValue(Model):  # type: ignore[misc]
 
 
 class Retired(str):
-    """A choice that isn't offered any more: a record that has it keeps it, and no other one gets it."""
+    """A choice that is no longer offered. A record that has it keeps it; it can't be chosen for another one."""
 
 
 class Chosen(str):
-    """A choice that is offered, chosen now: when it is stored, it is seen to that no admin deletes it meanwhile."""
+    """A choice that a person has just chosen. Storing it checks that no admin has deleted it meanwhile."""
 
 
 #: Attribute of a record: {name: choice} that was chosen in this transaction.
@@ -133,7 +137,7 @@ def changes(record: Any, before: Doc | None) -> list[list[Any]]:
 
 
 def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
-    """The values of records that become one: of each field the newest one. `rows`: newest first."""
+    """The values of a record that is merged from others: for each field the newest one. `rows`: newest first."""
     found: dict[str, Any] = {}
     for row in rows:
         for name, value in (row.custom or {}).items():
@@ -144,14 +148,13 @@ def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
 # --- the table
 
 
-def index_changed(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: the table follows what was written into the records."""
-    written = [row for row in (*session.new, *session.dirty) if isinstance(row, HasCustomFields) and _has_changed(row)]
-    gone: list[Any] = [row for row in session.deleted if isinstance(row, HasCustomFields)]
+def index_changed(session: Session, records: Rows) -> None:
+    """Effect after a flush: the table follows what was written into the records."""
+    written = [row for row in (*records.new, *records.changed) if _has_changed(row)]
     if written:
         index(session, written)
-    for table in {row.__tablename__ for row in gone}:
-        _forget(session, table, [row.id for row in gone if row.__tablename__ == table])
+    for table in {row.__tablename__ for row in records.deleted}:
+        _forget(session, table, [row.id for row in records.deleted if row.__tablename__ == table])
 
 
 def _refuse_deleted_choices(session: Session, rows: Iterable[Any]) -> None:
@@ -174,12 +177,14 @@ def _refuse_deleted_choices(session: Session, rows: Iterable[Any]) -> None:
 
 
 def _has_changed(row: Any) -> bool:
+    if "custom" not in internals.set_attributes(row):
+        return False
     state: Any = inspect(row)
     return "custom" in state.dict and state.attrs.custom.history.has_changes() and not _is_empty_again(state)
 
 
 def _is_empty_again(state: Any) -> bool:
-    """Whether a new row was only told that it has none."""
+    """Whether a new row was given an empty value."""
     history = state.attrs.custom.history
     return not any(history.added) and not any(history.deleted)
 
@@ -195,7 +200,7 @@ def index(session: Session, rows: Sequence[Any]) -> None:
 
 
 def reindex(session: Session, table: str, ids: Sequence[int]) -> None:
-    """The same for rows that statements have written: what stands in them is read again."""
+    """`index` for rows that were written by statements without objects; their values are read again."""
     own = _table(table)
     for part in batched(ids):
         found = session.connection().execute(select(own.c.id, own.c.custom).where(own.c.id.in_(part)))
@@ -204,7 +209,7 @@ def reindex(session: Session, table: str, ids: Sequence[int]) -> None:
 
 
 def _table(table: str) -> Any:
-    """The bare table of a record that can have custom fields. Raises KeyError for any other."""
+    """The table of a record that can have custom fields. Raises KeyError for any other."""
     if table not in RECORDS:
         raise KeyError(table)
     return Model.metadata.tables[table]
@@ -253,14 +258,14 @@ def _row(field_id: int, kind: str, record_id: int, value: Any) -> dict[str, Any]
 
 
 def to_typed(kind: str, value: Any) -> Any:
-    """A value of the JSON as the table has it."""
+    """A value of the JSON, as the column for its kind stores it."""
     if kind == "number":
         return value
     return date.fromisoformat(value) if kind == "date" else str(value)
 
 
 def compare(session: Session, table: str, after: int, mends: bool) -> tuple[int | None, int]:
-    """Compare the next records behind this id with the table of values; `mends`: write anew what differs.
+    """Compare the records after this id with the table of values; `mends`: rewrite the values that differ.
 
     Returns the last id, None at the end, and how many records differ.
     """
@@ -297,7 +302,7 @@ def _stored(session: Session, fields: Sequence[int], after: int, last: int | Non
 
 
 def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int, tuple[Any, ...]]]:
-    """Record -> field -> what stands in the columns."""
+    """Record id -> field id -> the values of the columns."""
     found: dict[int, dict[int, tuple[Any, ...]]] = {}
     for row in rows:
         number = row["number_value"]

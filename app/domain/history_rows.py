@@ -1,4 +1,4 @@
-"""Rows of a record's history, of which nobody needs the object: timeline, statuses, assignments.
+"""Writes the rows of a record's history without objects: timeline, statuses, assignments.
 
 A change writes three or four of them. As objects each costs the session more than the database; gathered, they are
 written by one INSERT per table when the change is complete.
@@ -19,10 +19,10 @@ from app.domain.session_context import session_context
 
 @contextmanager
 def written_together(session: Session) -> Iterator[None]:
-    """Within, what `add` is given is gathered, and written at the end, after the session's own changes.
+    """Gather the rows that `add` is given inside the block, and write them at its end, after the session's own changes.
 
-    Nothing within reads those rows. Within another one, it joins that. An exception drops them: they belong to a change
-    that will be rolled back.
+    Nothing inside may read those rows. A block inside another one adds to its rows. An exception drops them, because
+    the change to which they belong will be rolled back.
     """
     context = session_context(session)
     if context.history_rows is not None:

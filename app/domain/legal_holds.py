@@ -33,6 +33,7 @@ from sqlalchemy.orm import LoaderCallableStatus, Mapped, RelationshipDirection, 
 from app.domain import audit
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.session_context import session_context
+from app.ops import sqlalchemy_internals as internals
 
 #: Characters of a reason.
 MAX_REASON = 500
@@ -40,6 +41,11 @@ MAX_REASON = 500
 HELD_COLUMNS = {name: RECORD_COLUMNS[name] for name in ("customer", "leads", "ticket")}
 #: Tables of which nothing is deleted that belongs to a record under a hold.
 GUARDED = (*HELD_COLUMNS, "task", "call_log", "message", "attachment", "activity")
+
+
+def is_guarded(record: type) -> bool:
+    """Whether a hold can cover rows of this class."""
+    return getattr(record, "__tablename__", "") in GUARDED
 
 
 class LegalHold(Model):  # type: ignore[misc]
@@ -181,7 +187,7 @@ def _ids_of(session: Session, name: str, parents: dict[str, set[int]]) -> set[in
 
 def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> None:
     """Raise RuleBroken if one of these rows, about to be deleted, is held or belongs to what is held."""
-    guarded = [row for row in rows if getattr(row, "__tablename__", "") in GUARDED]
+    guarded = [row for row in rows if is_guarded(type(row))]
     if not guarded or session_context(session).is_merging:
         return
     found = ids_on_hold(session, now)
@@ -191,7 +197,7 @@ def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> No
 
 def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
     """Raise RuleBroken if one of these rows, about to be changed, would leave what is held, and so could be deleted."""
-    guarded = [row for row in rows if getattr(row, "__tablename__", "") in GUARDED]
+    guarded = [row for row in rows if is_guarded(type(row))]
     left = [each for row in guarded for each in _left(session, row)]
     if not left or session_context(session).is_merging:
         return
@@ -222,13 +228,13 @@ def refuse_bulk(session: Session, statement: Any, parameters: Any, now: datetime
 
 def _rows_of(statement: Any, given: Mapping[str, Any]) -> list[Any]:
     """The conditions of a statement; an UPDATE of one row after the other names each by its id."""
-    conditions = [*statement._where_criteria]
+    conditions = [*internals.conditions_of(statement)]
     return conditions or ([statement.table.c.id == given["id"]] if "id" in given else [])
 
 
 def _columns_moved(statement: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """Column that names a record -> the id that an UPDATE writes there; None for null, and where it isn't known."""
-    values = {str(getattr(column, "key", column)): value for column, value in (statement._values or {}).items()}
+    values = {str(getattr(column, "key", column)): value for column, value in internals.values_of(statement).items()}
     moved = {**given, **values}
     return {name: _written(moved[name], given) for name in RECORD_COLUMNS.values() if name in moved}
 
@@ -255,12 +261,12 @@ def _rules_of_deletion(table: Any, found: dict[str, frozenset[int]]) -> list[Any
 
 def _left(session: Session, row: Any) -> list[tuple[str, int, int | None]]:
     """(column, id, new id or None) of the records to which the row will no longer belong."""
-    state, found = inspect(row), []
+    state, before, found = inspect(row), internals.set_attributes(row), []
     for column, new in _new_parents(row).items():
-        old = state.committed_state.get(column, state.dict.get(column, LoaderCallableStatus.NO_VALUE))
+        old = before.get(column, state.dict.get(column, LoaderCallableStatus.NO_VALUE))
         if old is LoaderCallableStatus.NO_VALUE:  # it was set without having been read
             own = row.__table__
-            old = session.connection().execute(select(own.c[column]).where(own.c.id == state.key[1][0])).scalar()
+            old = session.connection().execute(select(own.c[column]).where(own.c.id == state.identity[0])).scalar()
         if old is not None and old != new:
             found.append((column, old, new))
     return found
@@ -269,9 +275,9 @@ def _left(session: Session, row: Any) -> list[tuple[str, int, int | None]]:
 def _new_parents(row: Any) -> dict[str, int | None]:
     """Column that names a record -> its new id, where it or the related object was set."""
     state: Any = inspect(row)
-    names = RECORD_COLUMNS.values()
-    made = {column: getattr(row, column) for column in names if column in state.committed_state}
-    for name in [each for each in state.committed_state if each in state.mapper.relationships]:
+    names, given = RECORD_COLUMNS.values(), internals.set_attributes(row)
+    made = {column: getattr(row, column) for column in names if column in given}
+    for name in [each for each in given if each in state.mapper.relationships]:
         relation, related = state.mapper.relationships[name], state.dict.get(name)
         if relation.direction is RelationshipDirection.MANYTOONE:
             columns = [own.key for own, _other in relation.local_remote_pairs if own.key in names]

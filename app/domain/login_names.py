@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import AlreadyExists
+from app.domain.row_effects import Rows
 from app.lib.lookalikes import name_keys
 
 #: The columns of a user by which they sign in.
@@ -37,12 +38,12 @@ def keys_of(user: Any) -> dict[str, str]:
     return {key: name for name in reversed(COLUMNS) for key in sorted(name_keys(getattr(user, name) or ""))}
 
 
-def refuse_taken_names(session: Session, _context: Any, _instances: Any) -> None:
-    """Session hook, before a flush: raise AlreadyExists, with the field, for a name of somebody else.
+def refuse_taken_names(session: Session, users: Rows) -> None:
+    """Effect before a flush: raise AlreadyExists, with the field, for a name of somebody else.
 
     MariaDB's own comparison of user names would refuse some of them without saying which field is meant.
     """
-    for user in _renamed(session):
+    for user in _renamed(users):
         keys, table = keys_of(user), LoginName.__table__
         query = select(table.c.key).where(table.c.key.in_(keys))
         query = query if user.id is None else query.where(table.c.user_id != user.id)
@@ -51,15 +52,17 @@ def refuse_taken_names(session: Session, _context: Any, _instances: Any) -> None
             raise _taken(keys[found])
 
 
-def _renamed(session: Session) -> Iterator[Any]:
-    for user in (row for row in (*session.new, *session.dirty) if isinstance(row, User)):
-        if user in session.new or any(inspect(user).attrs[name].history.has_changes() for name in COLUMNS):
+def _renamed(users: Rows) -> Iterator[Any]:
+    """The new users, and those whose names have changed."""
+    yield from users.new
+    for user in users.changed:
+        if any(inspect(user).attrs[name].history.has_changes() for name in COLUMNS):
             yield user
 
 
-def reserve_names(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: the names of new and renamed users are theirs. Raises AlreadyExists."""
-    for user in _renamed(session):
+def reserve_names(session: Session, users: Rows) -> None:
+    """Effect after a flush: reserve the names of new and renamed users. Raises AlreadyExists."""
+    for user in _renamed(users):
         keys, table = keys_of(user), LoginName.__table__
         connection = session.connection()
         connection.execute(delete(table).where(table.c.user_id == user.id, table.c.key.not_in(keys)))
@@ -73,7 +76,7 @@ def reserve_names(session: Session, _context: Any) -> None:
 
 
 def fill(session: Session) -> None:
-    """Give users that were inserted in bulk their names; of several with one name it is the first one's."""
+    """Reserve the names of users that were inserted in bulk; the first of several users with one name gets it."""
     table, connection = LoginName.__table__, session.connection()
     held = {key for (key,) in connection.execute(select(table.c.key))}
     without = select(User.id, User.username, User.email).where(~User.id.in_(select(table.c.user_id)))
@@ -94,7 +97,7 @@ def _taken(column: str) -> AlreadyExists:
 
 
 def holder_of(session: Session, name: str) -> int | None:
-    """The id of the user to whom this name belongs, written in any way; None for a free one."""
+    """The id of the user who has this name, in any spelling that looks alike; None if nobody has."""
     table = LoginName.__table__
     query = select(table.c.user_id).where(table.c.key.in_(name_keys(name))).order_by(table.c.id)
     return session.connection().scalars(query).first()

@@ -1,6 +1,6 @@
-"""One changed object, written by a text of our own; afterwards the session has it as after a flush.
+"""Updates one changed object by a statement of our own; afterwards the session has it as after a flush.
 
-For the changes that people make most: one record at a time. See fast_insert for why not by a flush.
+For the changes that people make most: one record at a time. `fast_insert` says why not by a flush.
 """
 
 from __future__ import annotations
@@ -14,36 +14,51 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.sql.elements import ClauseElement
 
-from app.domain import bulk, change_events, custom_values, fast_insert, stored_text
+from app.domain import bulk, related_keys, row_effects
 from app.domain.base import RECORD_COLUMNS
-
-#: Columns that take a record away from another one; only a flush asks whether a legal hold forbids it.
-_MOVES = frozenset(RECORD_COLUMNS.values())
+from app.domain.row_effects import Rows
+from app.ops import sqlalchemy_internals
 
 
 def flush(session: Session) -> None:
-    """Write what the session holds: a single changed record by a text of our own, anything else by a flush.
+    """Write what the session has changed: a single lead, ticket, customer or task by one UPDATE, all else by a flush.
 
-    Does what the session's hooks do for a changed lead, ticket, customer or task: storable texts, the events for
-    webhooks, and the index of custom fields. Raises StaleDataError if the record was changed or deleted meanwhile.
+    Raises StaleDataError if the record was changed or deleted meanwhile.
     """
-    changed = [] if session.new or session.deleted else list(session.dirty)
-    # A savepoint that is rolled back restores only what a flush has written.
-    change = _change_of(changed[0]) if len(changed) == 1 and not session.in_nested_transaction() else None
+    row = _only_changed(session)
+    if row is None or not _is_written_alone(session, row):
+        session.flush()
+        return
+    record = type(row)
+    row_effects.apply("before_flush", session, Rows(changed=[row]), record)
+    change = _change_of(row)
     if change is None:
         session.flush()
         return
-    row, state = changed[0], inspect(changed[0])
-    if bulk.update_row(session, type(row), change.values, change.identity) != 1:
-        raise StaleDataError(f"{row.__tablename__} {state.dict['id']} was changed meanwhile")
-    kind, names = change_events.KINDS[row.__tablename__], change.values.keys()
-    events = change_events.events_of_columns(kind, names)
-    state.dict.update(change.values)
-    state._commit_all(state.dict, session.identity_map)
-    if "custom" in names:
-        custom_values.index(session, [row])
-    if events:
-        change_events.record_event(session, kind, row.id, *sorted(events))
+    values = inspect(row).dict
+    if bulk.update_row(session, record, change.values, change.identity) != 1:
+        raise StaleDataError(f"{row.__tablename__} {values['id']} was changed meanwhile")
+    values.update(change.values)
+    row_effects.apply("after_flush", session, Rows((), [row], (), {id(row): change.values}), record)
+    sqlalchemy_internals.set_unchanged(session, row)
+
+
+def _only_changed(session: Session) -> Any:
+    """The one object that the session has changed; None if there are more, and within a savepoint."""
+    changed = [] if session.new or session.deleted else [*session.dirty]
+    # A savepoint that is rolled back restores only what a flush has written.
+    return changed[0] if len(changed) == 1 and not session.in_nested_transaction() else None
+
+
+def _is_written_alone(session: Session, row: Any) -> bool:
+    """Whether an UPDATE of the object's own row is all that is to be written."""
+    record = type(row)
+    return (
+        record.__tablename__ in RECORD_COLUMNS
+        and _is_plain(inspect(record))
+        and row_effects.can_write_without_flush(session, record, "update")
+        and related_keys.set_keys(row)
+    )
 
 
 @dataclass(frozen=True)
@@ -55,39 +70,20 @@ class _Change:
 
 
 def _change_of(row: Any) -> _Change | None:
-    """What has changed in an object; None if only a flush can write it."""
+    """What has changed in an object; None if nothing, or if only a flush can write it."""
     mapper, state = inspect(type(row)), inspect(row)
-    if row.__tablename__ not in change_events.KINDS or row.__tablename__ == "call_log" or not _is_plain(mapper):
-        return None
-    if not _refers_to_related(row, mapper):
-        return None
-    stored_text.normalise(row)
-    columns = mapper.columns
-    names = [name for name in state.committed_state if name in columns and state.attrs[name].history.has_changes()]
-    values = {name: state.dict.get(name) for name in names}
-    if not _MOVES.isdisjoint(values):
-        return None
+    columns, held = mapper.columns, state.dict
+    values = {name: held.get(name) for name in row_effects.changed_columns(row)}
     if not values or "id" in values or not all(_is_plain_value(columns[name], each) for name, each in values.items()):
         return None
-    identity = {"id": state.key[1][0]}
+    identity = {"id": state.identity[0]}
     if mapper.version_id_col is not None:
         name = mapper.version_id_col.name
-        if name in values or name not in state.dict:
+        if name in values or name not in held:
             return None
-        identity[name] = state.dict[name]
-        values[name] = state.dict[name] + 1
+        identity[name] = held[name]
+        values[name] = held[name] + 1
     return _Change(values, identity)
-
-
-def _refers_to_related(row: Any, mapper: Mapper[Any]) -> bool:
-    """Set the keys of the related objects that were set. False if rows of other tables would have to be written."""
-    state = inspect(row)
-    for name in [each for each in state.committed_state if each in mapper.relationships]:
-        if not state.attrs[name].history.has_changes():
-            continue  # set to what it was: the key counts, which may have been set by itself
-        if not fast_insert.set_keys(row, mapper.relationships[name], state.dict.get(name)):
-            return False
-    return True
 
 
 def _is_plain_value(column: Any, value: Any) -> bool:
@@ -97,13 +93,11 @@ def _is_plain_value(column: Any, value: Any) -> bool:
 
 @lru_cache(maxsize=100)
 def _is_plain(mapper: Mapper[Any]) -> bool:
-    """Whether rows of this class are written by their columns alone, and nobody listens."""
-    has_listeners = any(getattr(mapper.dispatch, name) for name in ("before_update", "after_update"))
+    """Whether rows of this class are written by their columns alone."""
     is_simple = mapper.inherits is None and list(mapper.primary_key) == [mapper.local_table.c.get("id")]
     is_counted = mapper.version_id_col is None or mapper.version_id_generator is not False
     return (
-        not has_listeners
-        and is_simple
+        is_simple
         and is_counted
         and all(
             name == column.name and column.onupdate is None and column.server_onupdate is None

@@ -1,6 +1,6 @@
-"""Every text that is written to the database is composed (NFC) and has no control characters, whichever way it came.
+"""Texts in the database are in Unicode's composed form (NFC) and have no control characters, whoever writes them.
 
-Forms and endpoints check what they parse and name the field in the user's words; this is the wall behind them.
+Forms and endpoints check what they parse, and name the field in the user's words. This is checked for every row again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from sqlalchemy import String, Text, inspect
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken, translatable
+from app.domain.row_effects import Rows
 from app.lib import text_normalization
 
 #: Columns that a person fills in with several lines, although they are no TEXT.
@@ -20,14 +21,13 @@ _WITH_LINES = frozenset({"address", "reason", "decision_note", "outcome", "rejec
 _BY_MACHINE = frozenset({"agent", "answer", "error", "hash", "password", "query", "result", "sentence"})
 
 
-def keep_storable(session: Session, _context: Any, _instances: Any) -> None:
-    """Session hook before_flush: normalise the new values of text columns. Raises RuleBroken, naming the column."""
-    for row in (*session.new, *session.dirty):
-        normalise(row)
+def keep_storable(_session: Session, rows: Rows) -> None:
+    """Effect before a flush: normalise the new values of text columns. Raises RuleBroken, naming the column."""
+    for row in (*rows.new, *rows.changed):
+        _normalise_texts(row)
 
 
-def normalise(row: Any) -> None:
-    """Normalise the new values of the text columns of one object. Raises RuleBroken, naming the column."""
+def _normalise_texts(row: Any) -> None:
     model: Any = type(row)
     columns, state = _text_columns(model), inspect(row).dict
     for name, has_lines in columns:

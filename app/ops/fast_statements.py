@@ -1,8 +1,7 @@
-"""Compiled statements, handed to MariaDB's driver directly: what SQLAlchemy does for a statement that it has not made
-itself costs as much as the driver's own work.
+"""Sends compiled statements directly to MariaDB's driver. SQLAlchemy's own way for a given text costs as much again.
 
-What is told to listeners (deadlines, the record of statements, measures) and what becomes of errors is the same as with
-`Connection.exec_driver_sql`. It stands on private parts of SQLAlchemy, whose version is pinned; a test compares both.
+Listeners (deadlines, the count of statements, metrics) hear of the same, and errors are the same, as with
+`Connection.exec_driver_sql`; a test compares both.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import PendingRollbackError, ResourceClosedError
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.orm.session import SessionTransactionState
+
+from app.ops import sqlalchemy_internals as internals
 
 
 class Sent(NamedTuple):
-    """What came of a statement."""
+    """The result of a statement."""
 
     #: As the driver reads them; empty where the statement has no result.
     rows: Sequence[tuple[Any, ...]]
@@ -30,13 +30,13 @@ class Sent(NamedTuple):
 
 
 class _Moment:
-    """What listeners note about one statement; in place of SQLAlchemy's context."""
+    """The context that listeners get, on which they can set attributes; in place of SQLAlchemy's."""
 
     compiled = None
     executemany = False
 
     def handle_dbapi_exception(self, error: BaseException) -> None:
-        """Nothing more is to be done."""
+        """SQLAlchemy calls this after an error; there is nothing to close."""
 
 
 def send(session: Session, text: str, values: Any) -> Sent:
@@ -47,20 +47,20 @@ def send(session: Session, text: str, values: Any) -> Sent:
     connection = connection_of(session)
     if connection.dialect.name == "sqlite":
         return _by_sqlalchemy(connection, text, values)
-    dispatch, moment = connection.dispatch, _Moment()
+    moment = _Moment()
     try:
         cursor = connection.connection.cursor()
     except (PendingRollbackError, ResourceClosedError):
         raise
     except BaseException as error:  # noqa: BLE001  # raised again as SQLAlchemy's
-        connection._handle_dbapi_exception(error, text, values, None, None)
-    for listen in dispatch.before_cursor_execute:
+        internals.raise_driver_error(connection, error, text, values)
+    for listen in internals.listeners(connection, "before_cursor_execute"):
         text, values = listen(connection, cursor, text, values, moment, False)
     try:
         cursor.execute(text, values)
     except BaseException as error:  # noqa: BLE001
-        connection._handle_dbapi_exception(error, text, values, cursor, moment)  # type: ignore[arg-type]
-    for listen in dispatch.after_cursor_execute:
+        internals.raise_driver_error(connection, error, text, values, cursor, moment)
+    for listen in internals.listeners(connection, "after_cursor_execute"):
         listen(connection, cursor, text, values, moment, False)
     rows = cursor.fetchall() if cursor.description is not None else ()
     sent = Sent(rows, cursor.rowcount, cursor.lastrowid, getattr(cursor, "warning_count", 0))
@@ -94,11 +94,4 @@ def convert(
 
 def connection_of(session: Session | scoped_session[Session]) -> Connection:
     """`session.connection()`, with less work where the transaction has it already."""
-    if isinstance(session, scoped_session):
-        session = session()
-    transaction = session._transaction
-    if transaction is not None and transaction._state is SessionTransactionState.ACTIVE:
-        found = transaction._connections.get(session.get_bind())
-        if found is not None:
-            return found[0]
-    return session.connection()
+    return internals.connection_of(session() if isinstance(session, scoped_session) else session)

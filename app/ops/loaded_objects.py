@@ -1,7 +1,4 @@
-"""Objects of rows that were read already, put into a session as a loader would: without its events and cascades.
-
-They stand on private parts of SQLAlchemy, whose version is pinned.
-"""
+"""Objects of rows that were read already, put into a session as a loader would: without its events and cascades."""
 
 from __future__ import annotations
 
@@ -12,22 +9,17 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session
 
+from app.ops import sqlalchemy_internals as internals
+
 
 def hold(session: Session, record: Any, values: Mapping[str, Any]) -> Any:
     """A new object of the session with these columns, `id` among them; other columns are read when they are asked for.
 
     The session must not have the object yet.
     """
-    mapper = inspect(record)
-    made = mapper.class_manager.new_instance()
-    state = inspect(made)
-    state.dict.update(values)
-    state.key = mapper.identity_key_from_primary_key((values["id"],))
-    names = _column_names(mapper)
-    if len(values) < len(names):
-        state.expired_attributes.update(names - values.keys())
-    session._update_impl(state)
-    return made
+    names = _column_names(inspect(record))
+    missing = names - values.keys() if len(values) < len(names) else ()
+    return internals.add_loaded(session, record, values, missing)
 
 
 @lru_cache(maxsize=200)

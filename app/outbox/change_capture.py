@@ -1,7 +1,7 @@
 """Change capture: writes a webhook delivery for each change of a record, in the transaction of the change.
 
-All code writes through a session, so nothing is missed. Statements that bypass the session's objects call
-`change_events.record_event`. Without webhooks this costs only a look at what has changed.
+`change_events.note_saved` notes what was saved. Statements that bypass the session's objects call
+`change_events.record_event`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app import access
 from app.domain import bulk, change_events, webhooks
 from app.domain.change_events import KINDS, ChangeEvent, RecordKey
 from app.domain.pending import pending
+from app.domain.row_effects import Rows
 from app.domain.webhooks import Subscription
 from app.extensions import db
 from app.models import WebhookDelivery
@@ -32,7 +33,7 @@ _cache: dict[str, tuple[int, tuple[Subscription, ...]]] = {}
 
 
 def install(app: Flask, sender: WebhookSender) -> None:
-    """Send with this sender what sessions on the app's database have changed."""
+    """Send the changes of the app's database with this sender."""
     global _engine
     app.extensions["crm_webhook_sender"] = sender
     with app.app_context():
@@ -47,37 +48,14 @@ def _is_ours(session: Session) -> bool:
 # --- capture
 
 
-def capture_deletions(session: Session, _context: Any, _rows: Any) -> None:
-    """Session hook, before a flush: note the deleted records, and who sees them, which cannot be queried later."""
-    for row in session.deleted:
-        kind = KINDS.get(row.__tablename__)
-        if kind is None or not _is_ours(session):
-            continue
+def capture_deletions(session: Session, records: Rows) -> None:
+    """Effect before a flush: note the deleted records, and who sees them, which cannot be queried later."""
+    for row in records.deleted if _is_ours(session) else ():
+        kind = KINDS[row.__tablename__]
         users = [each.user_id for each in _subscriptions(session) if "deleted" in each.wants(kind)]
         seen_by = access.users_who_see(session, users, row, datetime.now(UTC)) if users else frozenset()
         gone = ChangeEvent(frozenset({"deleted"}), getattr(row, "number", None), seen_by)
         change_events.merge_event(session, (kind, row.id), gone)
-
-
-def capture_changes(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: note the new and the changed records."""
-    if not _is_ours(session):
-        return
-    for row in session.new:
-        if kind := KINDS.get(row.__tablename__):
-            assigned = ("assigned",) if getattr(row, "assignee_id", None) is not None else ()
-            change_events.record_event(session, kind, row.id, "created", *assigned)
-    for row in session.dirty:
-        kind = KINDS.get(row.__tablename__)
-        if kind and (events := change_events.events_of_columns(kind, _changed_columns(row))):
-            change_events.record_event(session, kind, row.id, *events)
-
-
-def _changed_columns(row: Any) -> Iterable[str]:
-    """The columns whose value has changed; only those that were set are checked."""
-    state: Any = inspect(row)
-    columns = state.mapper.columns
-    return [name for name in state.committed_state if name in columns and state.attrs[name].history.has_changes()]
 
 
 # --- write
@@ -152,7 +130,7 @@ def restore_savepoint(session: Session) -> None:
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
-    """Session hook, when a transaction has ended: forget its savepoint, or at the outermost everything."""
+    """Session hook, when a transaction has ended: forget its savepoint; after the outermost one, everything."""
     gathered = pending(session)
     if transaction.nested and gathered.savepoints:
         gathered.savepoints.pop()

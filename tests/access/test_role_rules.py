@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import ADMIN, Denied, role_rules
+from app.domain.row_effects import Rows
 from app.models import FieldMask, Group, ModulePermission, Role, User
 from tests.access.makers import person
 from tests.makers import user
@@ -30,9 +31,9 @@ def save(session: Session, *rows: Any, **more: Any) -> None:
     actor = person(1, {"Leads.read": "team"}, fab_permissions=HELD, masks={"pan": "last4"}, **more)
     session.add_all(rows)
     with access.acting_as(session, actor), session.no_autoflush:
-        role_rules.enforce(session, None, None)
+        role_rules.enforce(session, Rows())
     session.flush()
-    role_rules.add_cells_of_new_roles(session, None)
+    role_rules.add_cells_of_new_roles(session, Rows())
     session.flush()
 
 

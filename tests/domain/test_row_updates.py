@@ -9,11 +9,18 @@ from sqlalchemy import event, inspect, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from app import session_hooks
 from app.domain import row_updates
 from app.domain.change_events import ChangeEvent
 from app.domain.pending import pending
 from app.models import Lead, LeadStatus
 from tests.makers import NOW, lead
+
+
+@pytest.fixture(autouse=True)
+def hooks() -> None:
+    """A session without them writes everything by flushes."""
+    session_hooks.install()
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ import time
 from typing import Any
 
 from app.access import Person
+from app.ops.sqlalchemy_internals import cache_key_of
 
 KEEP_SECONDS = 30.0
 
 
 def key_of(record: Any, conditions: list[Any]) -> Any:
     """Identifies the list: its record, filters and their values. None if they can't be compared."""
-    keys = [condition._generate_cache_key() for condition in conditions]
+    keys = [cache_key_of(condition) for condition in conditions]
     if any(key is None for key in keys):
         return None
     values = [[repr(each.effective_value) for each in key.bindparams] for key in keys]

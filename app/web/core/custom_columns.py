@@ -23,6 +23,7 @@ from app.domain.custom_values import Chosen, HasCustomFields, Retired
 from app.lib import numbers
 from app.lib.identity_numbers import is_masked
 from app.lib.web_links import link_of
+from app.ops.sqlalchemy_internals import annotate
 from app.web.core import custom_field_catalog
 from app.web.core.date_fields import DateField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer, clean_text, validated
@@ -110,7 +111,7 @@ class CustomColumn(Field):
     def order(self) -> Any:
         """The value in the table; the annotation tells lists that its index has the order."""
         found = custom_sql.value_lookup(self.record, self.definition.id, self.definition.kind)
-        return found._annotate({SORTED_BY: self})
+        return annotate(found, {SORTED_BY: self})
 
     def present(self) -> ColumnElement[bool]:
         """Whether the record has a value."""

@@ -18,6 +18,7 @@ from app.domain.custom_fields import Definition, mask_name
 from app.domain.custom_values import CustomValue
 from app.extensions import db
 from app.lib import numbers
+from app.ops.sqlalchemy_internals import annotate
 from app.web.core.fields import Viewer
 from app.web.core.filter_operators import begins
 
@@ -73,7 +74,7 @@ def _by_itself(record: Any, each: Definition, text: str) -> ColumnElement[bool]:
     """Whether a row has the value, found by its primary key."""
     one = select(literal(1)).where(*custom_sql.join_rules(record, each.id), _CONDITIONS[each.kind](each, text))
     found = one.correlate(record.__table__).scalar_subquery() == 1
-    return found._annotate({ALONE: record.__tablename__})
+    return annotate(found, {ALONE: record.__tablename__})
 
 
 # --- how a value fits

@@ -15,6 +15,7 @@ from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
+from app.ops.sqlalchemy_internals import annotations_of
 from app.web.core.filter_operators import is_empty
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None
 def _sorted_apart(query: ListQuery) -> tuple[Any, bool] | None:
     """(custom column, whether descending) of a list that is sorted by one."""
     for each in query.order if query.before is None else ():
-        column = getattr(getattr(each, "element", None), "_annotations", {}).get(SORTED_BY)
+        column = annotations_of(getattr(each, "element", None)).get(SORTED_BY)
         if column is not None:
             return column, each.modifier is desc_op
     return None

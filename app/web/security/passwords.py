@@ -26,6 +26,7 @@ from app import access
 from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
 from app.domain.pending import pending
+from app.domain.row_effects import Rows
 from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
@@ -92,15 +93,14 @@ def _names_in_request() -> set[str]:
 # --- what a change ends ------------------------------------------------------------------------------------------
 
 
-def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
-    """Session hook, before a flush: a new password or a deactivation ends the sign-ins of its user.
+def end_sign_ins(session: Session, rows: Rows) -> None:
+    """Effect before a flush: a new password or a deactivation ends the sign-ins of its user.
 
     A deactivation revokes their API keys and removes their picture, too.
 
     Also notes whether there is an admin, where the flush could take the last one away.
     """
-    changed = [row for row in session.dirty if isinstance(row, User | Role | Group)]
-    for user in changed:
+    for user in rows.changed:
         if isinstance(user, User) and _ends_sign_ins(user):
             sessions.end_sign_ins(session, datetime.now(UTC), SignIn.user_id == user.id)
             if not user.active:
@@ -108,8 +108,7 @@ def end_sign_ins(session: Session, _context: Any, _instances: Any) -> None:
                 _revoke_keys_unaudited(session, user.id, datetime.now(UTC))
                 user.picture = None  # who has left is no longer shown; the file goes when nobody refers to it
             note_sign_in_ended(session, user.id)
-    gone = [row for row in session.deleted if isinstance(row, User | Role | Group)]
-    if gone or any(_may_remove_admin(row) for row in changed):
+    if rows.deleted or any(_may_remove_admin(row) for row in rows.changed):
         pending(session).had_admin = has_admin(session)
 
 
@@ -119,8 +118,8 @@ def _revoke_keys_unaudited(session: Session, user_id: int, now: datetime) -> Non
         session.execute(step, execution_options={"synchronize_session": False})
 
 
-def refuse_without_admin(session: Session, _context: Any) -> None:
-    """Session hook, after a flush: raise RuleBroken when it took away the last active admin."""
+def refuse_without_admin(session: Session, _rows: Rows) -> None:
+    """Effect after a flush: raise RuleBroken when it took away the last active admin."""
     gathered = pending(session)
     had_admin, gathered.had_admin = gathered.had_admin, False
     if had_admin and not has_admin(session):

@@ -1,0 +1,140 @@
+"""The private parts of SQLAlchemy that the CRM uses. No other module names one.
+
+Either no documented function does the same, or it does far more work on the paths of nearly every request. SQLAlchemy's
+version is pinned; `tests/ops/test_sqlalchemy_internals.py` says which part a new version lacks or has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NoReturn
+
+from sqlalchemy import Connection, inspect
+from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.session import SessionTransactionState
+
+# --- objects of a session
+
+
+def set_attributes(row: Any) -> Mapping[str, Any]:
+    """The attributes of an object that were set since it was read or written, with their values before.
+
+    `InstanceState.unmodified` would go through all attributes of the class.
+    """
+    found: Mapping[str, Any] = inspect(row).committed_state
+    return found
+
+
+def add_inserted(session: Session, row: Any) -> None:
+    """Make a new object, whose row was inserted and who has its id, an unchanged object of the session.
+
+    `Session.add` would look at all related objects.
+    """
+    make_transient_to_detached(row)
+    session._update_impl(inspect(row))
+
+
+def add_loaded(session: Session, record: Any, values: Mapping[str, Any], missing: Collection[str]) -> Any:
+    """A new object of the session from a row that was read; `missing`: attributes to be read when they are asked for.
+
+    SQLAlchemy's loaders can't be given a row. The session must not have the object yet.
+    """
+    mapper = inspect(record)
+    made = mapper.class_manager.new_instance()
+    state = inspect(made)
+    state.dict.update(values)
+    state.key = mapper.identity_key_from_primary_key((values["id"],))
+    state.expired_attributes.update(missing)
+    session._update_impl(state)
+    return made
+
+
+def set_unchanged(session: Session, row: Any) -> None:
+    """Let the session take an object's values for those of its row. Otherwise only a flush does so."""
+    state = inspect(row)
+    state._commit_all(state.dict, session.identity_map)
+
+
+# --- listeners
+
+
+def listeners(target: Any, name: str) -> Collection[Callable[..., Any]]:
+    """Who listens to this event of a session, mapper, class manager or connection.
+
+    `event.contains` has to be told whom to look for.
+    """
+    found: Collection[Callable[..., Any]] = getattr(target.dispatch, name)
+    return found
+
+
+# --- connections
+
+
+def connection_of(session: Session) -> Connection:
+    """`session.connection()`, with a quarter of the work where the transaction has it already."""
+    transaction = session._transaction
+    if transaction is not None and transaction._state is SessionTransactionState.ACTIVE:
+        found = transaction._connections.get(session.get_bind())
+        if found is not None:
+            return found[0]
+    return session.connection()
+
+
+def raise_driver_error(connection: Connection, error: BaseException, text: str, values: Any, *more: Any) -> NoReturn:
+    """Raise an error of the driver as SQLAlchemy's, with its listeners. `more`: cursor and context."""
+    cursor, context = more or (None, None)
+    connection._handle_dbapi_exception(error, text, values, cursor, context)
+
+
+# --- expressions
+
+
+def cache_key_of(expression: Any) -> Any:
+    """What SQLAlchemy's own cache compares: `key` and `bindparams`; None for an expression that can't be compared."""
+    return expression._generate_cache_key()
+
+
+def type_key_of(column_type: Any) -> Any:
+    """What tells a column type from another one of its class."""
+    return column_type._static_cache_key
+
+
+def annotate(expression: Any, values: Mapping[str, Any]) -> Any:
+    """The expression with notes of our own, which change nothing about its text."""
+    return expression._annotate(dict(values))
+
+
+def annotations_of(expression: Any) -> Mapping[str, Any]:
+    """The notes of `annotate`, and SQLAlchemy's; none for what is no expression."""
+    found: Mapping[str, Any] = getattr(expression, "_annotations", {})
+    return found
+
+
+def conditions_of(statement: Any) -> Sequence[Any]:
+    """The conditions of an UPDATE or DELETE; `whereclause` would put them together."""
+    found: Sequence[Any] = statement._where_criteria
+    return found
+
+
+def values_of(statement: Any) -> Mapping[Any, Any]:
+    """Column -> value of an INSERT or UPDATE that was made with `values`; of any other statement none."""
+    return getattr(statement, "_values", None) or {}
+
+
+def options_of(statement: Any) -> Sequence[Any]:
+    """The options of a statement, such as those that load related objects with it."""
+    found: Sequence[Any] = getattr(statement, "_with_options", ())
+    return found
+
+
+def locks_rows(statement: Any) -> bool:
+    """Whether it is a SELECT … FOR UPDATE, or in share mode."""
+    return getattr(statement, "_for_update_arg", None) is not None
+
+
+# --- mapped classes
+
+
+def mapped_classes(registry: Any) -> int:
+    """How many names of classes a registry knows; `mappers` would collect all of them."""
+    return len(registry._class_registry)

@@ -1,0 +1,247 @@
+"""SQLAlchemy has the private parts that the CRM uses, they do what a flush does, and only one module names them."""
+
+from __future__ import annotations
+
+import ast
+import inspect as python_inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    String,
+    create_engine,
+    delete,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, selectinload
+from sqlalchemy.orm.decl_api import registry
+from sqlalchemy.orm.instrumentation import ClassManager
+from sqlalchemy.orm.session import SessionTransactionState
+from sqlalchemy.orm.state import InstanceState
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
+
+from app.ops import fast_statements
+from app.ops import sqlalchemy_internals as internals
+
+APP = Path(internals.__file__).parents[1]
+MODULE = Path(internals.__file__).relative_to(APP)
+
+
+class Base(DeclarativeBase):
+    """Tables of this test."""
+
+
+class Pair(Base):
+    """A row with two columns."""
+
+    __tablename__ = "pair"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(20), unique=True)
+    more: Mapped[str | None] = mapped_column(String(20))
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """A database with the table."""
+    made = create_engine("sqlite://")
+    Base.metadata.create_all(made)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on the database."""
+    with Session(engine) as made:
+        yield made
+
+
+def _statement() -> Any:
+    return select(Pair).where(Pair.id == 1)
+
+
+_session = Session()
+_transaction = _session.begin()
+#: What the module uses: (owner, name, names of its parameters, or None for what is no function).
+RELIED_UPON: tuple[tuple[Any, str, tuple[str, ...] | None], ...] = (
+    (Session, "_update_impl", ("self", "state")),
+    (_session, "_transaction", None),
+    (_transaction, "_state", None),
+    (_transaction, "_connections", None),
+    (SessionTransactionState, "ACTIVE", None),
+    (InstanceState, "_commit_all", ("self", "dict_", "instance_dict")),
+    (inspect(Pair()), "committed_state", None),
+    (inspect(Pair()), "expired_attributes", None),
+    (inspect(Pair()), "key", None),
+    (ClassManager, "new_instance", ("self",)),
+    (Connection, "_handle_dbapi_exception", ("self", "e", "statement", "parameters", "cursor", "context")),
+    (_session, "dispatch", None),
+    (inspect(Pair), "dispatch", None),
+    (inspect(Pair).class_manager, "dispatch", None),
+    (ClauseElement, "_generate_cache_key", ("self",)),
+    (ClauseElement, "_annotate", ("self", "values")),
+    (Pair.id == 1, "_annotations", None),
+    (TypeEngine, "_static_cache_key", None),
+    (update(Pair), "_where_criteria", None),
+    (update(Pair), "_values", None),
+    (_statement(), "_with_options", None),
+    (_statement(), "_for_update_arg", None),
+    (registry(), "_class_registry", None),
+)
+
+
+def _what(owner: Any, name: str) -> str:
+    kind = owner if isinstance(owner, type) else type(owner)
+    return f"{kind.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"), RELIED_UPON, ids=[_what(owner, name) for owner, name, _ in RELIED_UPON]
+)
+def test_sqlalchemy_has_what_is_relied_upon(owner: Any, name: str, parameters: tuple[str, ...] | None) -> None:
+    what = _what(owner, name)
+    found = getattr(owner, name, None) if isinstance(owner, type) else hasattr(owner, name)
+    assert found, (
+        f"SQLAlchemy {sqlalchemy.__version__} has no {what}, which app/{MODULE} uses. Find out what does its work "
+        "there now, change that module, and name it in RELIED_UPON."
+    )
+    if parameters is not None:
+        given = tuple(python_inspect.signature(found).parameters)[: len(parameters)]  # type: ignore[arg-type]
+        assert len(given) == len(parameters), (
+            f"{what} of SQLAlchemy {sqlalchemy.__version__} takes {given}, where app/{MODULE} gives {parameters}."
+        )
+
+
+def test_no_other_module_names_private_parts() -> None:
+    names = {name for _owner, name, _parameters in RELIED_UPON} - {
+        "key",
+        "ACTIVE",
+        "expired_attributes",
+    }  # documented, or a word of many
+    found = {
+        f"{path.relative_to(APP)}: {node.attr}"
+        for path in APP.rglob("*.py")
+        if path.relative_to(APP) != MODULE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in names
+        # An attribute of our own object may have the same name.
+        if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    }
+    assert not found, f"only app/{MODULE} may use private parts of SQLAlchemy"
+
+
+# --- objects
+
+
+def test_an_inserted_object_is_as_after_a_flush(session: Session) -> None:
+    made, flushed = Pair(name="made"), Pair(name="flushed")
+    session.add(flushed)
+    session.flush()
+    inspect(made).dict["id"] = session.execute(insert(Pair.__table__).values(name="made")).inserted_primary_key[0]
+    internals.add_inserted(session, made)
+    assert inspect(made).persistent and inspect(flushed).persistent
+    assert not session.dirty and session.get(Pair, made.id) is made
+    made.name = "again"
+    assert internals.set_attributes(made) == {"name": "made"}
+    session.flush()
+    session.expire_all()
+    assert made.name == "again"
+
+
+def test_a_loaded_object_reads_what_is_missing(session: Session) -> None:
+    session.execute(insert(Pair.__table__).values(id=1, name="one", more="rest"))
+    found = internals.add_loaded(session, Pair, {"id": 1, "name": "one"}, ["more"])
+    assert session.get(Pair, 1) is found and not session.dirty
+    assert (found.name, found.more) == ("one", "rest")
+
+
+def test_an_object_that_was_written_is_unchanged(session: Session) -> None:
+    pair = Pair(name="one")
+    session.add(pair)
+    session.flush()
+    pair.name = "two"
+    assert session.dirty and dict(internals.set_attributes(pair)) == {"name": "one"}
+    internals.set_unchanged(session, pair)
+    assert not session.dirty and not internals.set_attributes(pair) and pair.name == "two"
+
+
+# --- listeners
+
+
+def test_listeners_of_a_class_and_of_one_object_are_found(session: Session) -> None:
+    def hear(*_given: object) -> None: ...
+
+    for target, owner, name in (
+        (Session, session, "before_flush"),
+        (session, session, "after_flush"),
+        (Pair, inspect(Pair), "before_insert"),
+        (Pair, inspect(Pair).class_manager, "load"),
+        (session.get_bind(), session.connection(), "before_cursor_execute"),
+    ):
+        before = list(internals.listeners(owner, name))
+        event.listen(target, name, hear)
+        try:
+            assert len(list(internals.listeners(owner, name))) == len(before) + 1, name
+        finally:
+            event.remove(target, name, hear)
+        assert list(internals.listeners(owner, name)) == before
+
+
+# --- connections
+
+
+def test_the_connection_is_that_of_the_transaction(session: Session) -> None:
+    first = internals.connection_of(session)
+    assert internals.connection_of(session) is first is session.connection()
+    session.rollback()
+    assert internals.connection_of(session) is session.connection()
+
+
+def test_an_error_of_the_driver_is_raised_as_sqlalchemys(session: Session) -> None:
+    connection = session.connection()
+    driver = connection.dialect.dbapi
+    assert isinstance(connection.dialect, Dialect) and driver is not None
+    with pytest.raises(sqlalchemy.exc.IntegrityError) as raised:
+        internals.raise_driver_error(connection, driver.IntegrityError("taken"), "INSERT", {})
+    assert raised.value.statement == "INSERT"
+    assert fast_statements.connection_of(session) is connection
+
+
+# --- expressions
+
+
+def test_notes_on_expressions_change_no_text() -> None:
+    rule = Pair.id == 1
+    noted = internals.annotate(rule, {"note": "x"})
+    assert internals.annotations_of(noted)["note"] == "x" and str(noted) == str(rule)
+    assert "note" not in internals.annotations_of(rule) and internals.annotations_of(None) == {}
+
+
+def test_keys_tell_expressions_and_types_apart() -> None:
+    one, other = (internals.cache_key_of(Pair.id == value) for value in (1, 2))
+    assert one.key == other.key != internals.cache_key_of(Pair.name == "x").key
+    assert [each.effective_value for each in one.bindparams] == [1]
+    assert internals.type_key_of(String(3)) != internals.type_key_of(String(4))
+
+
+def test_parts_of_statements_are_found() -> None:
+    changed = update(Pair).where(Pair.id == 1).values(name="x")
+    assert [str(each) for each in internals.conditions_of(changed)] == ["pair.id = :id_1"]
+    assert [column.key for column in internals.values_of(changed)] == ["name"]
+    assert not internals.values_of(delete(Pair)) and not internals.conditions_of(delete(Pair))
+    assert not internals.options_of(_statement()) and not internals.locks_rows(_statement())
+    assert internals.options_of(_statement().options(selectinload("*")))
+    assert internals.locks_rows(_statement().with_for_update())
+    assert internals.mapped_classes(Base.registry) >= 1
