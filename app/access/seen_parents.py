@@ -7,6 +7,8 @@ MariaDB takes longer to plan the whole rule than to read them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, false, true
 
 from app.access.person import Person
@@ -21,7 +23,7 @@ _PARENTS = {"lead": (Lead, "Leads"), "ticket": (Ticket, "Tickets")}
 _OWN = {record: RULES[record] for record in (*_MODULES, Activity, Lead, Ticket)}
 
 
-def visible_of_seen(person: Person, record: type, parent: str | None) -> ColumnElement[bool]:
+def visible_of_seen(person: Person, record: Any, parent: str | None) -> ColumnElement[bool]:
     """`visible` for a statement whose rows of this record all belong to one lead or ticket that the person sees.
 
     `parent`: the kind of that record; None, or any other kind, is answered with the whole rule.
@@ -34,7 +36,7 @@ def visible_of_seen(person: Person, record: type, parent: str | None) -> ColumnE
     return Activity.kind.not_in(closed) if closed else true()
 
 
-def _is_settled(person: Person, record: type, parent: type, module: str) -> bool:
+def _is_settled(person: Person, record: Any, parent: Any, module: str) -> bool:
     """Whether who sees the parent sees its rows of this record, as far as they read these at all."""
     if record not in (*_MODULES, Activity) or not person.may(module, "read"):
         return False
