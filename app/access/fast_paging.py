@@ -148,8 +148,13 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
 
 
 def is_counted_by_way(person: Person, record: Any, wanted: PageQuery) -> bool:
-    """Whether `count_by_way` serves the access rule, and `page_by_person` makes something of it."""
-    return is_scanned(record) and _has_shape(person, record) and not _is_of_few(record, wanted)
+    """Whether `count_by_way` serves the access rule, and `page_by_person` makes something of it.
+
+    Not for customers: most people reach most of theirs through leads.
+    """
+    if not is_scanned(record) or record is Customer:
+        return False
+    return _has_shape(person, record) and not _is_of_few(record, wanted)
 
 
 def count_by_way(person: Person, record: Any, wanted: PageQuery, least: int) -> Select[Any]:

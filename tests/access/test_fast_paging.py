@@ -175,7 +175,7 @@ def test_counts_are_those_of_the_access_rule_up_to_the_cap(house: House, record:
             assert house.session.scalar(count) == min(cap, total), (who.levels, cap)
 
 
-@pytest.mark.parametrize("record", [each for each in RECORDS if fast_paging.is_scanned(each)])
+@pytest.mark.parametrize("record", [each for each in RECORDS if each not in (Lead, Ticket, Customer)])
 def test_own_rows_and_those_through_others_are_told_apart(house: House, record: Any) -> None:
     wanted, alone = PageQuery([], 1000), 0
     for who in viewers(house):
