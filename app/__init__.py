@@ -49,6 +49,7 @@ from app.web.core import languages, lazy_rules, replica_lists
 from app.web.pages import allowed_hosts, errors, offline, roles, shell
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
+from app.web.records import composer
 from app.web.security import cors, head_requests, rate_limits, security_manager
 from app.web.settings import dead_letters, settings_menu
 from app.web.workday import first_steps, sidebar
@@ -84,7 +85,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         process_metrics.bind(app, db.engine, _measures_store(settings))
         replica_lists.install(app, settings)
         shell.install(app, sidebar.menu)
-        app.jinja_env.globals.update(first_steps.GLOBALS)
+        app.jinja_env.globals.update(first_steps.GLOBALS | composer.GLOBALS)
         cors.install(app)
         rate_limits.install(app, settings)
         _build(app)

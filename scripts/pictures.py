@@ -129,8 +129,8 @@ class House:
         """Open an address of PAGES and wait until nothing moves. Returns its status."""
         answer = page.goto(self.server.url + path.removeprefix("first:"))
         if path.startswith("first:"):
-            first = page.locator("main tbody tr[data-href], main a:has(.inbox-what)").first
-            href = first.get_attribute("data-href") or first.get_attribute("href")
+            first = page.locator("main tbody .row-link, main a:has(.inbox-what)").first
+            href = first.get_attribute("href")
             answer = page.goto(self.server.url + str(href))
         page.wait_for_load_state("load")
         page.evaluate("() => document.fonts.ready")

@@ -2,7 +2,15 @@
 
 from app.access.compiled_statements import CachedStatement, answer, answer_as_system, change, key_of, shape_of
 from app.access.customer_rights import PersonsCustomers
-from app.access.fast_paging import MAX_BRANCHES, count_by_person, is_scanned, page_by_person, page_of_union
+from app.access.fast_paging import (
+    MAX_BRANCHES,
+    count_by_person,
+    count_by_way,
+    is_counted_by_way,
+    is_scanned,
+    page_by_person,
+    page_of_union,
+)
 from app.access.index_branches import PageQuery
 from app.access.index_lookups import IndexLookup, look_up, looked_up, outer_nodes, parts_of
 from app.access.kept_rights import are_fewer, kept_rights
@@ -49,8 +57,10 @@ __all__ = [
     "change",
     "clear_cache",
     "count_by_person",
+    "count_by_way",
     "get_visible",
     "guarded_tables",
+    "is_counted_by_way",
     "is_scanned",
     "kept_rights",
     "key_of",

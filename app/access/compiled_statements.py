@@ -152,6 +152,9 @@ class CachedStatement:
     make: Make
     #: The tables with access rules in it. None: `make` has put the person's rules in itself.
     tables: frozenset[str] | None = None
+    #: "lead" or "ticket", if all rows of these tables belong to one that the person sees: see `seen_parents`. The key
+    #: has to tell it, too.
+    parent: str | None = None
 
 
 def answer(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -197,7 +200,7 @@ def _compiled(
         return None
     statement, name = cached.make(), name or name_of(key)
     if cached.tables is not None:
-        statement = under_rules(person, statement, cached.tables)
+        statement = under_rules(person, statement, cached.tables, cached.parent)
     found = compile_statement(statement, dialect, late, name)
     person.compiled_statements.keep(name, found)
     return found

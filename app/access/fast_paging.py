@@ -20,12 +20,14 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     SelectBase,
+    and_,
     bindparam,
     case,
     false,
     func,
     literal,
     not_,
+    null,
     select,
     union_all,
 )
@@ -78,15 +80,21 @@ _PARENTS: dict[Any, dict[str, Any]] = {
 }
 
 
-def page_by_person(session: Session, person: Person, record: Any, wanted: PageQuery) -> Select[Any] | list[int] | None:
+def page_by_person(
+    session: Session, person: Person, record: Any, wanted: PageQuery, is_own_only: bool = False
+) -> Select[Any] | list[int] | None:
     """The ids of the page's rows: a SELECT of `id` to join, or the ids themselves.
 
     None where the access rule has no such shape: the person reaches all rows, none, or those of many people.
+    `is_own_only`: `count_by_way` has found no rows that the person reaches through others.
     """
     if not _has_shape(person, record) or _is_of_few(record, wanted):
         return None
     if not is_scanned(record):
         return page_of_union(person, record, wanted)
+    if is_own_only:
+        question = _question("own", record, wanted, partial(_page_of_own, person, record, wanted))
+        return [row[0] for row in answer_for(session, person, question, wanted.late)[0]]
     found = _scan(session, person, record, wanted)
     if found is not None:
         return found
@@ -118,6 +126,13 @@ def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     return page_of(_parts(person, record, wanted), wanted)
 
 
+def _page_of_own(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
+    """The page of the rows that people in reach hold themselves."""
+    (holder,) = HOLDERS[record]
+    parts = [part for way in _ways(person, record) for part in by_value(record, wanted, way, held_by=holder)]
+    return page_of(parts or [newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
+
+
 def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
     """How many rows match, up to `size`; None where the access rule has no such shape.
 
@@ -125,16 +140,49 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
     """
     if not _has_shape(person, record) or _is_of_few(record, wanted):
         return None
+    is_enough, own, through = _counted(person, record, wanted)
+    capped = literal(wanted.size)
+    total = own if through is None else own + through
+    counted = select(case((is_enough, capped), else_=total).label("n")).subquery("counted")
+    return select(case((counted.c.n > capped, capped), else_=counted.c.n))
+
+
+def is_counted_by_way(person: Person, record: Any, wanted: PageQuery) -> bool:
+    """Whether `count_by_way` serves the access rule, and `page_by_person` makes something of it.
+
+    Not for customers: most people reach most of theirs through leads.
+    """
+    if not is_scanned(record) or record is Customer:
+        return False
+    return _has_shape(person, record) and not _is_of_few(record, wanted)
+
+
+def count_by_way(person: Person, record: Any, wanted: PageQuery, least: int) -> Select[Any]:
+    """(rows that people in reach hold, rows that the person reaches through others only), each up to `size` or more.
+
+    The second is null where the first way alone reaches `size`, and where all own rows are fewer than `least`.
+    """
+    is_enough, own, through = _counted(person, record, wanted)
+    counted = select(case((is_enough, literal(wanted.size)), else_=own).label("own")).subquery("counted")
+    others = literal(0) if through is None else through
+    is_asked = and_(counted.c.own < wanted.size, counted.c.own >= least)
+    return select(counted.c.own, case((is_asked, others), else_=null()).label("others"))
+
+
+def _counted(person: Person, record: Any, wanted: PageQuery) -> tuple[Any, Any, Any]:
+    """(whether the first way to hold rows alone reaches `size`, rows by all such ways, rows through others or None)."""
     plain = PageQuery(wanted.conditions, wanted.size)
     first, *others = _apart(person, record, plain)
     is_enough = first.with_only_columns(literal(1)).limit(1).offset(wanted.size - 1).scalar_subquery().is_not(None)
-    total: Any = first.with_only_columns(func.count()).scalar_subquery()
-    limited = [select(*part.limit(wanted.size).subquery().c) for part in others]
-    for part in (*limited, *_distinct_through_others(person, record, plain)):
-        total += select(func.count()).select_from(part.subquery()).scalar_subquery()
-    capped = literal(wanted.size)
-    counted = select(case((is_enough, capped), else_=total).label("n")).subquery("counted")
-    return select(case((counted.c.n > capped, capped), else_=counted.c.n))
+    own: Any = first.with_only_columns(func.count()).scalar_subquery()
+    for part in others:
+        own += _number_of(select(*part.limit(wanted.size).subquery().c))
+    through = next(_distinct_through_others(person, record, plain), None)
+    return is_enough, own, None if through is None else _number_of(through)
+
+
+def _number_of(rows: Select[Any]) -> Any:
+    return select(func.count()).select_from(rows.subquery()).scalar_subquery()
 
 
 def has_few(person: Person, record: Any) -> bool:

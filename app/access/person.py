@@ -13,6 +13,8 @@ from app.lib.lru_cache import LruCache
 ADMIN = "Admin"
 #: Of one person in one process: compiled statements, and lists about which something is remembered for a while.
 MAX_STATEMENTS, MAX_LISTS = 120, 300
+#: What follows from their rights: the menu in a language or two, what they may change of each record.
+MAX_DERIVED = 40
 
 
 class Denied(RuleBroken):
@@ -53,6 +55,8 @@ class Person:
     slow_scans: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
     #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.
     capped_counts: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
+    #: What pages derive from these rights alone, such as the entries of the menu; not shared.
+    derived: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_DERIVED))
     #: The same person under the scope of an API key, with statements of their own.
     scoped: dict[frozenset[str], Person] = field(init=False, default_factory=dict)
 

@@ -591,6 +591,11 @@ def add_model(model: Any, module: str, has_timeline: bool = False) -> None:
     MODULE_OF.setdefault(model, module)
 
 
+def has_added_timelines() -> bool:
+    """Whether there are records of add-ons whose timeline lines are found by table and id."""
+    return bool(_TIMELINES)
+
+
 @lru_cache(maxsize=1)
 def _records_by_table(_mapped: int, _ruled: int) -> dict[str, Any]:
     """Table -> record: all that have a rule, and every Record without one, which shows no rows."""

@@ -9,10 +9,20 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from app.access import MAX_BRANCHES, MODULE_OF, PageQuery, Person, count_by_person, fast_paging, page_by_person
+from app.access import (
+    MAX_BRANCHES,
+    MODULE_OF,
+    PageQuery,
+    Person,
+    count_by_person,
+    count_by_way,
+    fast_paging,
+    is_counted_by_way,
+    page_by_person,
+)
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.domain.assignment import Assignment
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
@@ -163,6 +173,29 @@ def test_counts_are_those_of_the_access_rule_up_to_the_cap(house: House, record:
             count = count_by_person(who, record, PageQuery([], cap))
             assert count is not None
             assert house.session.scalar(count) == min(cap, total), (who.levels, cap)
+
+
+@pytest.mark.parametrize("record", [each for each in RECORDS if each not in (Lead, Ticket, Customer)])
+def test_own_rows_and_those_through_others_are_told_apart(house: House, record: Any) -> None:
+    wanted, alone = PageQuery([], 1000), 0
+    for who in viewers(house):
+        if not who.may(MODULE_OF[record], "read"):
+            continue
+        assert is_counted_by_way(who, record, wanted)
+        rows = law(house, who, record)
+        held = or_(*[getattr(record, name).in_(who.reach(MODULE_OF[record])) for name in fast_paging.HOLDERS[record]])
+        own = len(list(house.session.scalars(select(record.id).where(held))))
+        assert list(house.session.execute(count_by_way(who, record, wanted, 0)).one()) == [own, len(rows) - own]
+        assert house.session.execute(count_by_way(who, record, wanted, own + 1)).one().others is None
+        if own:
+            assert house.session.execute(count_by_way(who, record, PageQuery([], own), 0)).one().others is None
+        if len(rows) == own:  # then a page is that of the own rows
+            for asked in (PageQuery([], 5), PageQuery([], 7, 3, key_of(record), descending=False)):
+                page = page_by_person(house.session, who, record, asked, True)
+                assert page == expected(rows, asked, lambda _: True)
+                alone += 1
+    assert alone
+    assert not is_counted_by_way(person(1, {}), record, wanted)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def app(seat: Sit, who: str = SELLER) -> Seat:
 def a_lead(made: Seat) -> str:
     """The address of an own lead, whose page is open and kept, as is the list."""
     made.go("/leads/")
-    href = str(made.page.locator("main tbody tr[data-href]").first.get_attribute("data-href"))
+    href = str(made.page.locator("main tbody .row-link").first.get_attribute("href"))
     made.go(href)
     made.page.wait_for_function(
         "(href) => caches.match(location.origin + href, { ignoreVary: true }).then(Boolean)", arg=href

@@ -35,7 +35,7 @@ def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
     sits.go("/leads/")
     row = page.locator("main tbody tr", has=page.locator(".phone")).first
     digits = row.locator(".phone").inner_text()[-5:]
-    address = row.get_attribute("data-href")
+    address = row.locator(".row-link").get_attribute("href")
     page.locator("#list-q").focus()
     page.keyboard.press("Control+k")
     page.keyboard.type(digits)

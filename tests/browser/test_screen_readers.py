@@ -65,7 +65,7 @@ def page_faults(seat: Seat, path: str) -> list[str]:
 
 def first_record(page: Any) -> str:
     """The address of the first record of the list on the page."""
-    return str(page.locator("main tbody tr").first.get_attribute("data-href"))
+    return str(page.locator("main tbody .row-link").first.get_attribute("href"))
 
 
 @pytest.mark.parametrize("pages", [WORK, SETTINGS], ids=["work", "settings"])

@@ -146,7 +146,7 @@ def test_keys_lead_through_a_list(seat: Sit) -> None:
     expect(rows.nth(1).locator("[name=rowid]")).to_be_checked()
     page.keyboard.press("k")
     expect(rows.nth(0).locator(":focus")).to_have_count(1)
-    address = rows.nth(0).get_attribute("data-href")
+    address = rows.nth(0).locator(".row-link").get_attribute("href")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{address}")
     assert sits.complaints == []

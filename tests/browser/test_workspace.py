@@ -115,7 +115,7 @@ def test_a_cell_is_edited_and_a_row_previewed(seat: Sit) -> None:
     sits = seat(MANAGER)
     sits.go("/leads/?view=all&cols=name,email,status")
     page = sits.page
-    cell = page.locator("tbody tr").nth(2).locator(".col-email")
+    cell = page.locator("tbody tr").nth(2).locator("td").nth(1)
     cell.dblclick()
     page.locator("[data-cell-form] [name=email]").fill("walk.in@mail.example")
     page.keyboard.press("Enter")

@@ -11,7 +11,7 @@ async function more(kept, side) {
   if (!answer?.ok) { if (answer) say(sentenceOf(answer)); return null; }
   const made = document.createElement('template');
   made.innerHTML = answer.html;
-  const hrefs = [...made.content.querySelectorAll('tr[data-href]')].map((row) => row.dataset.href);
+  const hrefs = [...made.content.querySelectorAll('tbody tr')].map((row) => row.dataset.href || row.querySelector('a.row-link')?.getAttribute('href')).filter(Boolean);
   const link = made.content.querySelector(`.pager [rel=${side}]`)?.getAttribute('href') || null;
   if (side === 'next') kept.hrefs.push(...hrefs); else kept.hrefs.unshift(...hrefs);
   kept[side] = link;

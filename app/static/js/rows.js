@@ -5,6 +5,8 @@ import { ask, say, sentenceOf } from './sheet.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const list = () => document.querySelector('[data-list]');
+// Where a row leads: the link in its first cell, unless that has a link of its own.
+const hrefOf = (row) => row?.dataset.href || row?.querySelector('a.row-link')?.getAttribute('href') || '';
 const base = () => document.querySelector('[data-list-form]')?.getAttribute('action') || location.pathname;
 
 // --- width of columns
@@ -12,7 +14,7 @@ function widths() { $$('[data-list] th[data-width]').forEach((head) => { head.st
 
 // --- next and previous on the record's page: the order and place of the list, kept for this tab
 function remember() {
-  const hrefs = $$('[data-list] tr[data-href]').map((row) => row.dataset.href);
+  const hrefs = $$('[data-list] tbody tr').map(hrefOf).filter(Boolean);
   if (!hrefs.length) return;
   const kept = { url: location.pathname + location.search, hrefs, next: document.querySelector('.pager [rel=next]')?.getAttribute('href') || null, prev: document.querySelector('.pager [rel=prev]')?.getAttribute('href') || null };
   try { sessionStorage.setItem(`crm-list:${base()}`, JSON.stringify(kept)); } catch { /* private mode */ }
@@ -24,7 +26,7 @@ let shown = null;
 async function preview(row) {
   if (!panel) {
     panel = Object.assign(document.createElement('aside'), { className: 'preview', tabIndex: -1 });
-    panel.setAttribute('aria-label', row.dataset.href);
+    panel.setAttribute('aria-label', hrefOf(row));
     document.querySelector('.list-page').append(panel);
   }
   shown?.classList.remove('is-shown');
@@ -54,10 +56,10 @@ addEventListener('crm:preview', (event) => { if (!isWide.matches) location.assig
 const isWide = matchMedia('(min-width: 768px)');
 document.addEventListener('click', (event) => {
   if (event.target.closest('[data-preview-close]')) close();
-  const row = event.target.closest('[data-list] tr[data-href]');
-  if (!row || event.defaultPrevented || event.target.closest('a, button, input, select, label, form, .col-check') || String(getSelection())) return;
-  if (event.metaKey || event.ctrlKey) open(row.dataset.href, '_blank', 'noopener');
-  else if (!isWide.matches || !row.dataset.id || !document.getElementById('list-views')) location.assign(row.dataset.href);
+  const row = event.target.closest('[data-list] tbody tr');
+  if (!hrefOf(row) || event.defaultPrevented || event.target.closest('a, button, input, select, label, form, .col-check') || String(getSelection())) return;
+  if (event.metaKey || event.ctrlKey) open(hrefOf(row), '_blank', 'noopener');
+  else if (!isWide.matches || !row.dataset.id || !document.getElementById('list-views')) location.assign(hrefOf(row));
   else if (row === shown && !panel?.hidden) close();
   else waiting(row);
 });
@@ -65,8 +67,8 @@ document.addEventListener('click', (event) => {
 let timer = null;
 function waiting(row) { clearTimeout(timer); timer = setTimeout(() => preview(row), 220); }
 document.addEventListener('auxclick', (event) => {
-  const row = event.target.closest('[data-list] tr[data-href]');
-  if (row && event.button === 1 && !event.target.closest('a, button, input')) open(row.dataset.href, '_blank', 'noopener');
+  const row = event.target.closest('[data-list] tbody tr');
+  if (hrefOf(row) && event.button === 1 && !event.target.closest('a, button, input')) open(hrefOf(row), '_blank', 'noopener');
 });
 
 // --- one cell edited in place

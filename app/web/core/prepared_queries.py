@@ -15,6 +15,7 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from app import access
+from app.access.compiled_statements import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +40,28 @@ class PreparedQuery:
         question = access.CachedStatement((self, repr(sorted(fixed.items()))), make, self.tables)
         return [self.row(*values) for values in access.answer(session, question, late)]
 
-    def where(self, session: Session, rules: Sequence[Any]) -> list[Any]:
-        """The rows for which these conditions hold; their values may differ each time."""
+    def where(self, session: Session, rules: Sequence[Any], parent: str | None = None) -> list[Any]:
+        """The rows for which these conditions hold; their values may differ each time.
+
+        `parent`: "lead" or "ticket", if by these conditions they all belong to one that the person is known to see.
+        """
         shape = access.shape_of(rules)
-        key = None if shape.key is None else (self, shape.key)
-        question = access.CachedStatement(key, lambda: self.query.where(*shape.opened(list(rules))), self.tables)
+        key = None if shape.key is None else (self, shape.key, parent)
+        question = access.CachedStatement(
+            key, lambda: self.query.where(*shape.opened(list(rules))), self.tables, parent
+        )
         return [self.row(*values) for values in access.answer(session, question, shape.late)]
+
+    def by_id(self, session: Session, record: Any, ids: Sequence[int], parent: tuple[str, int] | None) -> list[Any]:
+        """The rows of this record with these ids, which the statement selects.
+
+        `parent`: (kind, id) of a lead or ticket that the person is known to see and that most of the rows belong to;
+        the others are asked for by a second statement.
+        """
+        if parent is None:
+            return self.where(session, [record.id.in_(listed(ids))])
+        kind, key = parent
+        belongs = getattr(record, f"{kind}_id") == key
+        found = self.where(session, [record.id.in_(listed(ids)), belongs], kind)
+        missing = sorted({*ids} - {row.id for row in found})
+        return [*found, *self.by_id(session, record, missing, None)] if missing else found

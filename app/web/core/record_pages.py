@@ -16,6 +16,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from app import access
 from app.ops.sqlalchemy_internals import annotations_of
+from app.web.core import capped_counts
 from app.web.core.filter_operators import is_empty
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None
 
     Where rows without a value come last, those with one are read first: that is the order of an index.
     """
+    if query.counted_to is not None and access.is_scanned(table.record):
+        query.ways = _ways(table, session, query, query.counted_to)
     apart = _sorted_apart(query)
     if apart is not None:
         return _rows_by_value(table, session, query, names, apart)
@@ -186,7 +189,8 @@ def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> l
     person, asked = access.acting(session), _Asked.of(table, query, names)
     if person is not None and access.is_scanned(table.record):
         wanted = asked.wanted
-        ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted)
+        is_own_only = query.ways is not None and query.ways[1] == 0
+        ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted, is_own_only)
         if isinstance(ids, list):
             return _rows_of(asked, session, ids)
     question = access.CachedStatement(asked.key, partial(asked.statement, person), _guarded(table, query))
@@ -223,8 +227,31 @@ def visible_row(table: RecordTable, session: Any, key: int, names: Names = None)
     return found[0] if found else None
 
 
+def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple[int, int] | None:
+    """What is counted before the page is read, where that tells how to read it: of who reaches no rows through others,
+    the page are the first of their own. None where it doesn't, or where the count stops at its cap.
+    """
+    person = access.acting(session)
+    if person is None or capped_counts.is_capped(person, capped_counts.key_of(table.record, query.conditions)):
+        return None
+    shape = access.shape_of(query.conditions)
+    rules, end = shape.opened(query.conditions), query.offset + query.size
+    wanted = access.PageQuery(rules, cap)
+    if not tables_in(rules, access.outer_nodes) <= {table.name} or not access.is_counted_by_way(
+        person, table.record, wanted
+    ):
+        return None
+    name = None if shape.key is None else (table, "ways", cap, end, shape.key)
+    make = partial(access.count_by_way, person, table.record, wanted, end)
+    question = access.CachedStatement(name, make, _guarded(table, query))
+    ((own, others),) = access.answer(session, question, shape.late)
+    return None if others is None else (int(own), int(others))
+
+
 def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
     """How many rows match, up to the cap."""
+    if query.ways is not None and cap == query.counted_to:
+        return min(cap, sum(query.ways))
     shape, person = access.shape_of(query.conditions), access.acting(session)
     rules = shape.opened(query.conditions)
 

@@ -71,6 +71,10 @@ class ListQuery:
     newest: bool = False
     #: The offset, where it is not a multiple of the size.
     start: int | None = None
+    #: The cap to which the rows will be counted, too: then that may come first, see `ways`.
+    counted_to: int | None = None
+    #: What was counted before the page was read: (rows that people in reach hold, rows through others only).
+    ways: tuple[int, int] | None = None
 
     @property
     def offset(self) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flask_babel import gettext as _
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from app.web.pages.widgets import cell, icon
+from app.lib.html_escape import escape
+from app.web.pages.widgets import cell_html, icon
 
 
 def value_pairs(fields: Iterable[Mapping[str, Any]], edit_url: str | None) -> Markup:
@@ -34,7 +35,7 @@ def value_pairs(fields: Iterable[Mapping[str, Any]], edit_url: str | None) -> Ma
         hint = f'<span title="{escape(each["help"])}">{icon("info-circle")}</span>' if each["help"] else ""
         made.append(
             f'<div data-pair="{name}"{" data-inline" if is_editable else ""}><dt>{label}{hint}</dt>'
-            f'<dd><span class="inline-value">{cell(shown)}</span>{tools}</dd></div>'
+            f'<dd><span class="inline-value">{cell_html(shown)}</span>{tools}</dd></div>'
         )
     return Markup("".join(made))
 

@@ -21,6 +21,7 @@ from app.web.core.languages import spoken
 #: Compiled templates per language; we and FAB have about 200.
 CACHE_SIZE = 400
 _HANDED_ON = re.compile(r"^( *)yield from (.+)$", re.MULTILINE)
+_RUNTIME = re.compile(r"^from jinja2\.runtime import .+$", re.MULTILINE)
 _INDENT = re.compile(r"\n\s+")
 #: What `{{ x.items }}` and the like mean in Jinja is kept, also for a dictionary with such a key.
 _DICT_METHODS = frozenset(dir(dict))
@@ -68,9 +69,11 @@ class PageEnvironment(Environment):
     ) -> str:
         """The Python of a template. What blocks, parents and includes make is handed on in one piece.
 
-        Otherwise each of a page's 800 pieces would come up through all the templates that extend each other.
+        Otherwise each of a page's 800 pieces would come up through all the templates that extend each other. Values are
+        escaped into plain strings: all pieces are joined at once.
         """
-        return _HANDED_ON.sub(r"\1yield concat(\2)", super()._generate(source, name, filename, defer_init))
+        made = _HANDED_ON.sub(r"\1yield concat(\2)", super()._generate(source, name, filename, defer_init))
+        return _RUNTIME.sub(r"\g<0>; from app.lib.html_escape import escape", made, count=1)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         parsed = super()._parse(source, name, filename)

@@ -11,9 +11,10 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from app.web.pages.widgets import avatar, csrf, icon, moment
+from app.lib.html_escape import escape
+from app.web.pages.widgets import avatar_html, csrf, icon, moment
 
 Entry = Mapping[str, Any]
 #: Kind of an entry -> its icon, unless it names one.
@@ -37,30 +38,38 @@ _MOST_FORMER = 200
 
 def timeline_lines(entries: Iterable[Entry]) -> Markup:
     """The <li> elements of these entries; changes of several fields are one line that opens."""
-    return Markup("").join(folded_line(each) if _is_folded(each) else timeline_line(each) for each in entries)
+    return Markup("".join(_folded(each) if _is_folded(each) else _line(each) for each in entries))
 
 
 def timeline_line(entry: Entry) -> Markup:
     """One thing that happened: who did what and when, and its texts, files and actions."""
+    return Markup(_line(entry))
+
+
+def folded_line(entry: Entry) -> Markup:
+    """Several changes of one person as a line that opens."""
+    return Markup(_folded(entry))
+
+
+def _line(entry: Entry) -> str:
     tone = f" tone-{escape(entry['tone'])}" if entry.get("tone") else ""
     key = f' id="entry-{escape(entry["id"])}"' if entry.get("id") else ""
     kind = escape(entry["kind"])
     sign = icon(entry.get("icon") or _SIGNS.get(entry["kind"], "circle"))
     parts = [draw(entry) for names, draw in _PARTS if any(map(entry.get, names))]
-    return Markup(
+    return (
         f'<li class="entry entry-{kind}{tone}"{key}><span class="entry-sign">{sign}</span>'
         f'<div class="entry-body">{_head(entry)}{_text(entry)}{"".join(parts)}</div></li>\n'
     )
 
 
-def folded_line(entry: Entry) -> Markup:
-    """Several changes of one person as a line that opens."""
+def _folded(entry: Entry) -> str:
     folded: Sequence[Entry] = entry.get("folded") or ()
     changes = "".join(
         f'<p class="fold-when quiet small">{_at(each)}</p>{_changes(each)}' for each in folded
     ) or _changes(entry)
     summary = f"<span>{_actor(entry)}{escape(entry['headline'])} {icon('chevron-right')}</span>"
-    return Markup(
+    return (
         f'<li class="entry entry-field_change"><span class="entry-sign">{icon("pencil")}</span>'
         f'<details class="entry-body entry-fold"><summary class="entry-head">{summary}{_owner(entry)}{_at(entry)}'
         f"</summary>{changes}</details></li>\n"
@@ -75,7 +84,7 @@ def _head(entry: Entry) -> str:
     actor = "" if entry.get("is_sentence") else _actor(entry)
     said = escape(entry["headline"])
     if entry.get("open_url"):
-        said = Markup(f'<a class="entry-link" href="{escape(entry["open_url"])}">{said}</a>')
+        said = f'<a class="entry-link" href="{escape(entry["open_url"])}">{said}</a>'
     return f'<p class="entry-head"><span>{actor}{said}</span>{_owner(entry)}{_at(entry)}</p>'
 
 
@@ -83,7 +92,7 @@ def _actor(entry: Entry) -> str:
     actor = entry.get("actor")
     if not actor:
         return f'<span class="quiet">{escape(_("The system"))}</span> '
-    face = f"{avatar(actor.get('initials'), '', actor['picture'])} " if actor.get("picture") else ""
+    face = f"{avatar_html(actor.get('initials'), '', actor['picture'])} " if actor.get("picture") else ""
     return f"{face}<b>{escape(actor['full_name'])}</b> "
 
 
@@ -162,7 +171,7 @@ def _changes(entry: Entry) -> str:
     return f'<ul class="changes">{rows}</ul>'
 
 
-def _value(value: Any) -> Markup:
+def _value(value: Any) -> str:
     return escape("–" if value is None or value == "" else value)
 
 

@@ -1,7 +1,8 @@
 """The small pieces of which pages consist: icons, avatars, and one value drawn by its kind. Global in all templates.
 
 They are functions instead of Jinja macros because a list draws hundreds of them. Every text that they are given is
-escaped; words of ours come from the catalogue.
+escaped; words of ours come from the catalogue. `avatar_html` and `cell_html` are `avatar` and `cell` as plain strings,
+for what is written without a template.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from app.lib.html_escape import escape
 from app.web.core.languages import spoken
 from app.web.pages.static_files import static_url
 
@@ -52,12 +54,17 @@ def avatar(initials: str | None, size: str = "", picture: str | None = None) -> 
 
     Where a picture can't be loaded, shell.js puts the initials in its place.
     """
+    return Markup(avatar_html(initials, size, picture))
+
+
+def avatar_html(initials: str | None, size: str = "", picture: str | None = None) -> str:
+    """The same as a plain string."""
     text, tone = initials or "?", tone_of(initials)
     more = f" avatar-{size}" if size else ""
     if picture:
         look = f'class="avatar-round tone-{tone}{more}" data-initials="{escape(text)}"'
-        return Markup(f'<img {look} src="{escape(picture)}" alt="" loading="lazy" decoding="async">')
-    return Markup(f'<span class="avatar-round tone-{tone}{more}" aria-hidden="true">{escape(text)}</span>')
+        return f'<img {look} src="{escape(picture)}" alt="" loading="lazy" decoding="async">'
+    return f'<span class="avatar-round tone-{tone}{more}" aria-hidden="true">{escape(text)}</span>'
 
 
 def tone_of(initials: str | None) -> str:
@@ -68,7 +75,7 @@ def tone_of(initials: str | None) -> str:
 def stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:
     """The avatars of several people, their names for the pointer and for screen readers."""
     names = escape(", ".join(str(each["full_name"]) for each in people))
-    faces = "".join(avatar(each["initials"], "", each.get("picture")) for each in people[:most])
+    faces = "".join(avatar_html(each["initials"], "", each.get("picture")) for each in people[:most])
     rest = f'<span class="avatar-round tone-slate">+{len(people) - most}</span>' if len(people) > most else ""
     return Markup(
         f'<span class="avatar-stack" title="{names}">{faces}{rest}<span class="visually-hidden">{names}</span></span>'
@@ -88,26 +95,33 @@ def missing() -> Markup:
 
 def status(value: Cell) -> Markup:
     """A status: dot and word."""
-    return Markup(f'<span class="state tone-{_tone(value)}">{_state(value["label"])}</span>')
+    return Markup(_status(value))
 
 
 def moment(value: Cell) -> Markup:
     """A moment, the exact time in its tooltip."""
-    tone = value.get("tone")
-    look = f"moment is-{tone}" if tone else "moment"
-    title, text = escape(value["title"]), escape(value["text"])
-    return Markup(f'<time class="{look}" datetime="{value["iso"]}" title="{title}">{text}</time>')
+    return Markup(_time(value))
 
 
 def cell(value: Cell | None) -> Markup:
     """One value, drawn by its kind. What is missing is a dash; an unknown kind is shown as text."""
-    if not value:
-        return missing()
-    return Markup(_KINDS.get(value.get("kind", ""), _text)(value))
+    return Markup(cell_html(value))
 
 
-def _state(label: Any) -> str:
-    return f'<i class="dot"></i><span class="state-label">{escape(label)}</span>'
+def cell_html(value: Cell | None) -> str:
+    """The same as a plain string."""
+    return _KINDS.get(value.get("kind", ""), _text)(value) if value else missing()
+
+
+def _status(value: Cell) -> str:
+    return f'<span class="state tone-{_tone(value)}"><i class="dot"></i>{_clip(value["label"], "state-label")}</span>'
+
+
+def _time(value: Cell) -> str:
+    tone = value.get("tone")
+    look = f"moment is-{tone}" if tone else "moment"
+    title, text = escape(value["title"]), escape(value["text"])
+    return f'<time class="{look}" datetime="{value["iso"]}" title="{title}">{text}</time>'
 
 
 def _tone(value: Cell) -> Any:
@@ -129,14 +143,13 @@ def _text(value: Cell) -> str:
 def _name(value: Cell) -> str:
     text, url = value.get("text", ""), value.get("url")
     link = f'<a class="clip strong" href="{escape(url)}">{escape(text)}</a>' if url else ""
-    face = avatar(value.get("initials"), "", value.get("picture"))
-    return f'<span class="person">{face}{link or _clip(text, "clip strong")}</span>'
+    head = avatar_html(value.get("initials"), "", value.get("picture"))
+    return f'<span class="person">{head}{link or _clip(text, "clip strong")}</span>'
 
 
 def _person(value: Cell) -> str:
-    name = escape(value["full_name"])
-    face = avatar(value.get("initials"), "", value.get("picture"))
-    return f'<span class="person">{face}<span class="clip">{name}</span></span>'
+    head = avatar_html(value.get("initials"), "", value.get("picture"))
+    return f'<span class="person">{head}{_clip(value["full_name"])}</span>'
 
 
 def _people(value: Cell) -> str:
@@ -171,7 +184,7 @@ def _email(value: Cell) -> str:
 
 
 def _moment(value: Cell) -> str:
-    return moment(value) if value.get("text") else missing()
+    return _time(value) if value.get("text") else missing()
 
 
 def _clock(value: Cell) -> str:
@@ -224,10 +237,10 @@ def _call(value: Cell) -> str:
 
 def _picture(value: Cell) -> str:
     """A picture with a link to the page where it is changed."""
-    face = avatar(None, "lg", value["url"]) if value.get("url") else ""
+    head = avatar_html(None, "lg", value["url"]) if value.get("url") else ""
     change = value.get("change_url")
     link = f'<a class="cell-link" href="{escape(change)}">{escape(value["text"])}</a>' if change else ""
-    return f'<span class="person">{face}{link}</span>' if face or link else missing()
+    return f'<span class="person">{head}{link}</span>' if head or link else missing()
 
 
 _KINDS: dict[str, Callable[[Cell], str]] = {
@@ -236,7 +249,7 @@ _KINDS: dict[str, Callable[[Cell], str]] = {
     "name": _name,
     "person": _person,
     "people": _people,
-    "status": status,
+    "status": _status,
     "choice": _choice,
     "phone": _phone,
     "email": _email,

@@ -9,7 +9,6 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
-from app.access.compiled_statements import listed
 from app.domain import calls, recordings
 from app.extensions import db
 from app.lib import phone
@@ -93,12 +92,15 @@ def can_log_outcome(employee_id: int | None, viewer: Viewer) -> bool:
     return employee_id in viewer.person.own_ids and viewer.person.may("Call Logs", "write")
 
 
-def entries_of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
-    """Call id -> its entry, for the calls that the viewer sees; one statement, none without calls."""
+def entries_of(keys: Iterable[Any], viewer: Viewer, parent: tuple[str, int] | None = None) -> dict[int, dict[str, Any]]:
+    """Call id -> its entry, for the calls that the viewer sees; one statement, none without calls.
+
+    `parent`: the record that they are known to belong to, see `PreparedQuery.by_id`.
+    """
     chosen = sorted({key for key in keys if isinstance(key, int)})
     if not chosen:
         return {}
-    rows = _lines().where(db.session(), [CallLog.id.in_(listed(chosen))])
+    rows = _lines().by_id(db.session(), CallLog, chosen, parent)
     return {row.id: _line(row, viewer) for row in rows}
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask_babel import gettext as _
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from app.web.pages.widgets import avatar, cell, stack
+from app.lib.html_escape import escape
+from app.web.pages.widgets import avatar_html, cell_html, stack
 
 Card = Mapping[str, Any]
 
@@ -16,10 +17,10 @@ Card = Mapping[str, Any]
 def cards_html(cards: Iterable[Card], base: str, may_move: bool) -> Markup:
     """The <li> elements of the cards of board_page.card; `base`: where the board is, such as "/leads/"."""
     words = escape(_("Move")) if may_move else None
-    return Markup("\n").join(_card(each, base, words) for each in cards)
+    return Markup("\n".join(_card(each, base, words) for each in cards))
 
 
-def _card(card: Card, base: str, move: Markup | None) -> Markup:
+def _card(card: Card, base: str, move: str | None) -> str:
     """One card; `move`: the word for moving it, for who may. Without JavaScript it leads to a page of the statuses."""
     title, url, key = escape(str(card["title"])), escape(card["url"]), escape(card["id"])
     link = f'<a class="card-title" href="{url}">{title}</a>'
@@ -29,7 +30,7 @@ def _card(card: Card, base: str, move: Markup | None) -> Markup:
     lines = "".join(map(_line, card["lines"]))
     number = f'<span class="card-number">{escape(card["number"])}</span>' if card["number"] else ""
     foot = f"{number}{''.join(map(_people, card['people']))}"
-    return Markup(
+    return (
         f'<li class="card" data-card="{key}"><div class="card-top">{link}</div>{lines}'
         f'<div class="card-foot">{foot}</div></li>'
     )
@@ -37,11 +38,11 @@ def _card(card: Card, base: str, move: Markup | None) -> Markup:
 
 def _line(line: Mapping[str, Any]) -> str:
     label = f'<span class="card-label">{escape(line["caption"])}</span>' if line["titled"] else ""
-    return f'<div class="card-line">{label}{cell(line)}</div>'
+    return f'<div class="card-line">{label}{cell_html(line)}</div>'
 
 
 def _people(shown: Mapping[str, Any]) -> str:
     if shown["kind"] != "person":
         return stack(shown["people"])
-    face = avatar(shown["initials"], "small", shown.get("picture"))
-    return f'{face}<span class="visually-hidden">{escape(shown["full_name"])}</span>'
+    head = avatar_html(shown["initials"], "small", shown.get("picture"))
+    return f'{head}<span class="visually-hidden">{escape(shown["full_name"])}</span>'

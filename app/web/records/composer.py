@@ -6,48 +6,100 @@ pages; with it, a part is fetched into the box when it is opened, and stays ther
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import gettext as _
+from markupsafe import Markup
 
 from app.web.core.fields import Viewer
 from app.web.core.record_references import RECORDS
+from app.web.pages.drawn_parts import drawn, place
 
 #: Records whose pages have a composer, by the name that addresses give them.
 KINDS = {record: kind for kind, record in RECORDS.items()}
 
 
+@dataclass(frozen=True)
+class _Offer:
+    """What a person may write on the records of a kind."""
+
+    kind: str
+    #: The root of the addresses of the record's pages.
+    base: str
+    notes: bool
+    tasks: bool
+    calls: bool
+    messages: bool
+    support_pages: bool
+
+    @classmethod
+    def of(cls, kind: str, screen: Any, viewer: Viewer) -> _Offer:
+        may = viewer.person.may
+        return cls(
+            kind,
+            screen.route_base,
+            notes=may("Notes", "create"),
+            tasks=kind != "customer" and may("Tasks", "create"),
+            calls=may("Call Logs", "create") and may("Call Logs", "write"),
+            messages=may("Messages", "create"),
+            support_pages=may("Messages", "create") and may("Support Pages", "read"),
+        )
+
+    def context(self, key: Any, person: tuple[Any, str]) -> dict[str, Any]:
+        """The context of crm/_composer.html for the record with this id and a person (id, name)."""
+        kind = self.kind
+        return {
+            "offer": self,
+            "key": key,
+            "note_url": f"{self.base}/note/{key}" if self.notes else None,
+            "note_about": f"{kind}:{key}",
+            "task_url": f"/tasks/add?{kind}={key}&back=1" if self.tasks else None,
+            "parts": [
+                *(_call_part(kind, key) if self.calls else ()),
+                *(_message_parts(kind, key) if self.messages else ()),
+            ],
+            "links": _page_links(kind, key) if self.support_pages else [],
+            "people_url": "/people/lookup",
+            "me": [person],
+        }
+
+
 def context(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-    """The context of crm/_composer.html; None for records without notes, and for who may write nothing at all."""
+    """What can be written on a record; None for records without notes, and for who may write nothing at all."""
     kind = KINDS.get(screen.service.record)
     if kind is None:
         return None
-    may, key = viewer.person.may, wire["id"]
-    may_task = kind != "customer" and may("Tasks", "create")
-    made = {
-        "note_url": f"{screen.route_base}/note/{key}" if may("Notes", "create") else None,
-        "note_about": f"{kind}:{key}",
-        "task_url": f"/tasks/add?{kind}={key}&back=1" if may_task else None,
-        "parts": [*_call_part(kind, key, viewer), *_message_parts(kind, key, viewer)],
-        "links": _page_links(kind, key, viewer),
-        "people_url": "/people/lookup",
-        "me": [(viewer.person.id, viewer.person.full_name)],
-    }
+    made = _Offer.of(kind, screen, viewer).context(wire["id"], (viewer.person.id, viewer.person.full_name))
     return made if made["note_url"] or made["task_url"] or made["parts"] else None
 
 
-def _call_part(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
+def composer_box(record: dict[str, Any]) -> Markup:
+    """The box on a record's page, drawn once for all who may write the same on records of this kind."""
+    made, composes = record["composer"], record.get("composes")
+    offer: _Offer = made["offer"]
+    ((person, name),) = made["me"]
+
+    def values() -> dict[str, Any]:
+        opened = offer.context(place("key"), (place("person"), place("name")))
+        return {"record": {"composer": opened, "composes": composes}}
+
+    return drawn("crm/_composer.html", (offer, composes), values, key=made["key"], person=person, name=name)
+
+
+#: For the template of record pages.
+GLOBALS: dict[str, Callable[..., Markup]] = {"composer_box": composer_box}
+
+
+def _call_part(kind: str, key: Any) -> list[dict[str, Any]]:
     """A call that was made elsewhere, with its outcome and the next step."""
-    if not viewer.person.may("Call Logs", "create") or not viewer.person.may("Call Logs", "write"):
-        return []
     start = _("What came of a call, and what comes next …")
     url = f"/calls/log/{kind}/{key}"
     return [{"name": "call", "label": _("Call"), "icon": "phone", "key": "c", "url": url, "start": start}]
 
 
-def _message_parts(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    if not viewer.person.may("Messages", "create"):
-        return []
+def _message_parts(kind: str, key: Any) -> list[dict[str, Any]]:
     base = f"/inbox/to/{kind}/{key}?channel="
     part = f"/inbox/write/{kind}/{key}?channel="
     mail = f"/mail/compose?record={kind}:{key}"
@@ -81,8 +133,6 @@ def _message_parts(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
     ]
 
 
-def _page_links(kind: str, key: int, viewer: Viewer) -> list[dict[str, Any]]:
+def _page_links(kind: str, key: Any) -> list[dict[str, Any]]:
     """A link to the support pages, which a second click sends."""
-    if not viewer.person.may("Messages", "create") or not viewer.person.may("Support Pages", "read"):
-        return []
     return [{"url": f"/inbox/pages/{kind}/{key}", "label": _("Support pages"), "icon": "link"}]

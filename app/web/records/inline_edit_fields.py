@@ -25,10 +25,14 @@ def on_page(screen: Any, each: Field, viewer: Viewer) -> bool:
 
 def names_on_page(screen: Any, key: int, viewer: Viewer) -> frozenset[str]:
     """The columns that this person may change on the page of this record; none if it is out of their reach."""
-    named = [each.name for each in screen.record_table.fields if on_page(screen, each, viewer)]
-    if not named or not access.reaches_id(db.session(), viewer.person, screen.service.record, key, "write"):
+    person, table = viewer.person, screen.record_table
+    named: frozenset[str] | None = person.derived.get(("editable", table))
+    if named is None:
+        named = frozenset(each.name for each in table.fields if on_page(screen, each, viewer))
+        person.derived.keep(("editable", table), named)
+    if not named or not access.reaches_id(db.session(), person, screen.service.record, key, "write"):
         return frozenset()
-    return frozenset(named)
+    return named
 
 
 def _is_editable(screen: Any, each: Field, viewer: Viewer, kinds: tuple[str, ...]) -> bool:

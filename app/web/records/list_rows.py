@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_babel import gettext as _
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from app.web.pages.widgets import Cell, cell, csrf
+from app.lib.html_escape import escape
+from app.web.pages.widgets import Cell, cell_html, csrf
 
 Row = Mapping[str, Any]
 #: Kinds whose value says little without the name of its column, which a phone shows before it (list.css).
 _LABELLED = ("moment", "date", "flag", "number")
 #: Kinds by which list.css, scripts and tests find the cells of the rows; the heads have them all.
 _MARKED = (*_LABELLED, "clock", "phone", "person")
+#: Columns that list.css finds in the rows.
+_NAMED = ("number", "status", "state", "created_on")
 
 
 def rows_html(page: Mapping[str, Any]) -> Markup:
@@ -44,65 +47,77 @@ class _Rows:
             f' data-label="{escape(str(each["label"]))}"' if each["kind"] in _LABELLED else ""
             for each in page["columns"]
         ]
-        self.first = f'<th scope="row" class="first {looks[0]}"{labels[0]}>' if looks else ""
+        self.first = _opened("th", f"first {looks[0]}".rstrip(), f' scope="row"{labels[0]}') if looks else ""
         parts = list(zip(looks, ends, labels, strict=True))[1:]
-        self.full = [f'<td class="{look}{end}"{label}>' for look, end, label in parts]
+        self.full = [_opened("td", f"{look}{end}".lstrip(), label) for look, end, label in parts]
         # The dash is drawn by list.css. A phone doesn't show them, so it needs no label of theirs.
-        self.empty = [f'<td class="{look}{end} is-missing"></td>' for look, end, _label in parts]
+        self.empty = [_opened("td", f"{look}{end} is-missing".lstrip()) + "</td>" for look, end, _label in parts]
         self.select, self.edit, self.call = escape(_("Select")), escape(_("Edit")), escape(_("Call"))
 
     def row(self, row: Row) -> str:
         """One <tr>."""
         title, url = escape(str(row["title"])), escape(row["url"] or "")
-        head = f'<tr data-id="{row["id"]}"' + (f' data-href="{url}">' if url else ">")
-        check = self._check(row, title) if self.has_bulk else ""
         cells = row["cells"]
+        # Where the first cell is the link of the row, it says where that leads.
+        away = f' data-href="{url}"' if url and not (cells and self._is_link(cells[0])) else ""
+        head = f'<tr data-id="{row["id"]}"{away}>'
+        check = self._check(row, title) if self.has_bulk else ""
         first = f"{self.first}{self._first(row, cells[0], url)}</th>" if cells else ""
         rest = "".join(map(self._cell, range(len(cells) - 1), cells[1:]))
         tools = self._tools(row, title) if self.has_tools else ""
         return f"{head}{check}{first}{rest}{tools}</tr>"
 
-    def _check(self, row: Row, title: Markup) -> str:
+    def _check(self, row: Row, title: str) -> str:
         return (
             f'<td class="col-check"><input type="checkbox" class="form-check-input" name="rowid" value="{row["id"]}" '
             f'form="bulk" aria-label="{self.select} {title}"></td>'
         )
 
-    def _first(self, row: Row, shown: Cell, url: Markup) -> str:
+    def _first(self, row: Row, shown: Cell, url: str) -> str:
         """The cell that names the row: a link to its page, unless it has a link of its own."""
         kind = shown.get("kind") if shown else "missing"
-        if not url or (kind in ("name", "record") and shown.get("url")):
-            return cell(shown)
+        if not url or not self._is_link(shown):
+            return cell_html(shown)
         if kind in ("phone", "email"):  # no link within the link
             shown = {"kind": "text", "text": shown.get("text")}
         elif kind == "missing":
             shown = {"kind": "text", "text": row["title"]}
-        return f'<a class="row-link" href="{url}">{cell(shown)}</a>'
+        return f'<a class="row-link" href="{url}">{cell_html(shown)}</a>'
+
+    @staticmethod
+    def _is_link(shown: Cell) -> bool:
+        """Whether the first cell is the link of the row: not where its value has a link of its own."""
+        return not (shown and shown.get("kind") in ("name", "record") and shown.get("url"))
 
     def _cell(self, place: int, shown: Cell) -> str:
         if not shown or shown.get("kind") == "missing":
             return self.empty[place]
-        return f"{self.full[place]}{cell(shown)}</td>"
+        return f"{self.full[place]}{cell_html(shown)}</td>"
 
-    def _tools(self, row: Row, title: Markup) -> str:
+    def _tools(self, row: Row, title: str) -> str:
         """The buttons at the end: of the screen, call, edit. The icons of the last two are drawn by list.css."""
         parts = [_button(each) for each in row.get("buttons") or ()]
         first = row["cells"][0] if row["cells"] else {}
         dial, url = first.get("dial"), first.get("call_url")
         if dial or url:
             href, label = escape(url or f"tel:{dial}"), f"{self.call} {title}"
-            look = f'class="btn-bare row-tool row-call" title="{self.call}"{" data-dial" if url else ""}'
+            look = f'class="row-call" title="{self.call}"{" data-dial" if url else ""}'
             parts.append(f'<a {look} href="{href}" aria-label="{label}"></a>')
         if row.get("may_edit"):
             label, href = f"{self.edit} {title}", escape(row["edit_url"])
-            parts.append(f'<a class="btn-bare row-tool row-edit" href="{href}" aria-label="{label}"></a>')
+            parts.append(f'<a class="row-edit" href="{href}" aria-label="{label}"></a>')
         return f'<td class="col-tools">{"".join(parts)}</td>'
 
 
 def _look(column: Mapping[str, Any]) -> str:
     """The classes of a column's cells."""
-    kind = f" kind-{column['kind']}" if column["kind"] in _MARKED else ""
-    return f"col-{escape(column['name'].replace('.', '-'))}{kind}"
+    name, kind = column["name"], column["kind"]
+    looks = [f"col-{name}"] if name in _NAMED else []
+    return " ".join([*looks, *([f"kind-{kind}"] if kind in _MARKED else [])])
+
+
+def _opened(tag: str, look: str, more: str = "") -> str:
+    return f'<{tag} class="{look}"{more}>' if look else f"<{tag}{more}>"
 
 
 def _button(button: Mapping[str, Any]) -> str:

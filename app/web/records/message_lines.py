@@ -38,12 +38,15 @@ _FILE_COLUMNS = (
 )
 
 
-def entries_of(keys: Iterable[Any], viewer: Viewer) -> dict[int, dict[str, Any]]:
-    """Message id -> what replaces the keys of its timeline entry; those that the viewer sees."""
+def entries_of(keys: Iterable[Any], viewer: Viewer, parent: tuple[str, int] | None = None) -> dict[int, dict[str, Any]]:
+    """Message id -> what replaces the keys of its timeline entry; those that the viewer sees.
+
+    `parent`: the record that they are known to belong to, see `PreparedQuery.by_id`.
+    """
     wanted = sorted({key for key in keys if isinstance(key, int)})
     if not wanted:
         return {}
-    rows = _messages().where(db.session(), [Message.id.in_(listed(wanted))])
+    rows = _messages().by_id(db.session(), Message, wanted, parent)
     return dict(zip((row.id for row in rows), _lines(rows, viewer), strict=True))
 
 

@@ -66,8 +66,8 @@ def _related_part(other: Any, name: str, key: int, viewer: Viewer) -> dict[str, 
 
 
 def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
-    """The open tasks of a lead or ticket."""
-    return _tasks(getattr(Task, f"{kind}_id") == key, f"{kind}={key}", viewer)
+    """The open tasks of a lead or ticket that the viewer sees."""
+    return _tasks(getattr(Task, f"{kind}_id") == key, kind, key, viewer)
 
 
 def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
@@ -81,18 +81,19 @@ def leads_and_tickets(customer_id: int, viewer: Viewer) -> list[dict[str, Any]]:
     return [_leads_of(customer_id, viewer), _tickets_of(customer_id, viewer)]
 
 
-def _tasks(rule: Any, parent: str, viewer: Viewer) -> dict[str, Any]:
-    rows = _open_tasks().where(db.session(), [rule]) if viewer.person.may("Tasks", "read") else []
+def _tasks(rule: Any, kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
+    parent = f"{kind}={key}"
+    rows = _open_tasks().where(db.session(), [rule], kind) if viewer.person.may("Tasks", "read") else []
     made = [
-        {"url": f"/tasks/show/{key}", "cells": [{"kind": "text", "text": title}, moment_cell(due, viewer, True)]}
-        for key, title, due, _who in rows
+        {"url": f"/tasks/show/{task}", "cells": [{"kind": "text", "text": title}, moment_cell(due, viewer, True)]}
+        for task, title, due, _who in rows
     ]
     may_add = viewer.person.may("Tasks", "create")
     return {
         "title": _("Open tasks"),
         "open_tasks": [tuple(row) for row in rows],
         "count": len(rows),
-        "url": f"/tasks/?_flt_eq_{parent.replace('=', '=', 1)}",
+        "url": f"/tasks/?_flt_eq_{parent}",
         "add_url": f"/tasks/add?{parent}" if may_add else None,
         "rows": made,
     }

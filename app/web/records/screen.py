@@ -21,6 +21,7 @@ from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, re
 from app.web.core.fields import Field, Viewer, clean_text
 from app.web.core.local_links import row_url
 from app.web.core.merged_redirects import refuse_merged
+from app.web.core.record_table import COUNT_CAP
 from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
@@ -203,7 +204,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         layout = list_layouts.layout(self, viewer)
         if layout is not None:
             return layout(list_query, columns, viewer)
-        names = columns.names
+        names, list_query.counted_to = columns.names, COUNT_CAP + 1
         rows = self.record_table.rows(db.session(), list_query, names)
         page = list_page(self, list_query, rows, columns, viewer) | list_views.switcher(self, viewer)
         page["tabs"] = self.tabs(viewer)

@@ -14,10 +14,13 @@ from app.web.core.shipped_labels import shown_label
 from app.web.records import call_lines, message_lines, timeline, timeline_folding
 
 
-def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Entries for the template; calls and messages in their current state, for they change after their entry."""
-    calls = call_lines.entries_of(_keys(rows, "call"), viewer)
-    texts = message_lines.entries_of(_keys(rows, "message"), viewer)
+def entries(rows: list[Any], viewer: Viewer, parent: tuple[str, int] | None = None) -> list[dict[str, Any]]:
+    """Entries for the template; calls and messages in their current state, for they change after their entry.
+
+    `parent`: the one record that the rows belong to, if the viewer is known to see it.
+    """
+    calls = call_lines.entries_of(_keys(rows, "call"), viewer, parent)
+    texts = message_lines.entries_of(_keys(rows, "message"), viewer, parent)
     current = [calls.get(_key(row, "call"), {}) | texts.get(_key(row, "message"), {}) for row in rows]
     lines = [_named(row, viewer) | now for row, now in zip(rows, current, strict=True)]
     return timeline_folding.fold_runs(timeline_folding.fold(lines))

@@ -36,6 +36,8 @@ class TimelineQuery:
     """One page of a timeline, as its address asks for it."""
 
     records: Records
+    #: "lead" or "ticket", if the records are one that the person is known to see.
+    seen: str | None = None
     #: Only what this user did; of tasks, those that are theirs.
     who: int | None = None
     first: date | None = None
@@ -46,6 +48,11 @@ class TimelineQuery:
     part: str = ""
     #: Where the page begins, as the page before it said; "" = at the newest.
     before: str = ""
+
+    @property
+    def parent(self) -> tuple[str, int] | None:
+        """The one record, if it is `seen`."""
+        return self.records[0] if self.seen else None
 
     @property
     def is_filtered(self) -> bool:
@@ -61,7 +68,8 @@ class TimelineQuery:
             "part": self.part,
         }
         kept |= {"from": self.first, "to": self.last}
-        return "".join(f"?{each}" for each in [urlencode({k: v for k, v in (kept | changes).items() if v})] if each)
+        left = {name: value for name, value in (kept | changes).items() if value}
+        return f"?{urlencode(left)}" if left else ""
 
     def since(self, viewer: Viewer) -> datetime | None:
         """The first moment, UTC."""
@@ -79,7 +87,7 @@ class TimelineQuery:
         return made + ([at < until] if until is not None else [])
 
 
-def parse(args: Mapping[str, Any], records: Records, viewer: Viewer) -> TimelineQuery:
+def parse(args: Mapping[str, Any], records: Records, viewer: Viewer, seen: str | None = None) -> TimelineQuery:
     """What the address asks for. Raises RuleBroken for what can't be, so that nothing is left out in silence."""
     who = parse_integer(args.get("who"), 0, 0, 2**31 - 1) or None
     if args.get("who--typed") or (who is not None and who not in viewer.lookups.people):
@@ -90,7 +98,7 @@ def parse(args: Mapping[str, Any], records: Records, viewer: Viewer) -> Timeline
     first, last = (DateField(name).parse(args.get(name), viewer) for name in ("from", "to"))
     if first and last and first > last:
         raise RuleBroken(_("The period ends before it begins. Please swap the two days."), "to")
-    return TimelineQuery(records, who, first, last, kind, part[:20], (args.get("before") or "")[:80])
+    return TimelineQuery(records, seen, who, first, last, kind, part[:20], (args.get("before") or "")[:80])
 
 
 def _midnight(day: date, viewer: Viewer) -> datetime:

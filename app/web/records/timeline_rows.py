@@ -72,8 +72,8 @@ def newest_first(column: Any, records: Records) -> Any:
     return column.desc() if len(records) == 1 else (column + 0).desc()
 
 
-def _page(query: PreparedQuery, rules: Iterable[Any]) -> list[Any]:
-    return query.where(db.session(), list(rules))
+def _page(query: PreparedQuery, rules: Iterable[Any], asked: TimelineQuery) -> list[Any]:
+    return query.where(db.session(), list(rules), asked.seen)
 
 
 def _after_id(column: Any, asked: TimelineQuery) -> list[Any]:
@@ -122,14 +122,14 @@ def changes(asked: TimelineQuery, viewer: Viewer) -> Page:
 
 def _lines(asked: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> Page:
     rows = _activities(asked, kinds, viewer)
-    return Page(timeline_entries.entries(rows, viewer), _older(rows, lambda row: str(row.id)))
+    return Page(timeline_entries.entries(rows, viewer, asked.parent), _older(rows, lambda row: str(row.id)))
 
 
 def _activities(asked: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
     rule = belongs(Activity, asked.records)
     rules = [rule, *asked.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, asked)]
     query = _newest_lines() if len(asked.records) == 1 else _newest_of_several()
-    return _page(query, [*rules, Activity.kind.in_(kinds)] if kinds else rules)
+    return _page(query, [*rules, Activity.kind.in_(kinds)] if kinds else rules, asked)
 
 
 @lru_cache
@@ -156,9 +156,9 @@ def tasks(asked: TimelineQuery, viewer: Viewer) -> Page:
     """Open tasks, the next one first; or those that are over, the latest first."""
     rules = [belongs(Task, asked.records), *asked.rules(Task.assignee_id, Task.created_on, viewer)]
     if asked.part == "done":
-        rows = _page(_tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, asked)])
+        rows = _page(_tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, asked)], asked)
         return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
-    rows = _page(_tasks(True), [*rules, Task.status.in_(OPEN), *_due_later(asked)])
+    rows = _page(_tasks(True), [*rules, Task.status.in_(OPEN), *_due_later(asked)], asked)
     return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: _cursor(row.due_on, row.id)))
 
 

@@ -23,13 +23,15 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from markupsafe import Markup
 from sqlalchemy import and_, func, select
 
 from app import access
 from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN
 from app.extensions import db
-from app.models import Activity, CallLog, Message, MessageFile, Task
+from app.lib.html_escape import escape
+from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket
 from app.web.core.fields import Viewer
 from app.web.core.languages import said
 from app.web.core.local_links import row_url
@@ -37,6 +39,8 @@ from app.web.records import timeline_filters, timeline_rows
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 from app.web.records.timeline_rows import CHANGES, NOTES, Page, belongs
 
+#: Record -> its kind, where who sees it sees all that belongs to it (access.seen_parents).
+_SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
 #: A count goes no further.
 MAX_COUNTED = 100
 #: Records whose timeline has all tabs; the others have their activity.
@@ -158,15 +162,19 @@ class TimelineLocation:
     numbers: Mapping[tuple[str, int], str | None] = field(default_factory=dict)
     #: Whether the counts of the tabs are wanted.
     is_counted: bool = True
+    #: "lead" or "ticket", if that is all whose timeline it is: whoever is shown the page sees the record.
+    seen: str | None = None
 
     @classmethod
     def of(cls, screen: Any, key: int, number: Any, viewer: Viewer) -> TimelineLocation:
-        """The place of a record's timeline on its own page."""
+        """The place of a record's timeline on its own page, for who sees the record."""
         numbers = screen.timeline_records(key, viewer)
         records = tuple(numbers)
         page = row_url(screen.route_base, key, number)
         has_tabs = bool(records) and records[0][0] in WITH_TABS
-        return cls(page, f"{screen.route_base}/timeline/{key}", records, has_tabs, numbers)
+        own = _SEEN_ALONE.get(screen.service.record)
+        seen = own if records == ((own, key),) else None
+        return cls(page, f"{screen.route_base}/timeline/{key}", records, has_tabs, numbers, seen=seen)
 
 
 def offered(place: TimelineLocation, viewer: Viewer) -> dict[str, Tab]:
@@ -200,16 +208,16 @@ def context(place: TimelineLocation, args: Mapping[str, Any], viewer: Viewer) ->
     tabs, name = offered(place, viewer), args.get("tab") or "activity"
     if name not in tabs:
         raise RuleBroken(_("This record has no tab “%(name)s”. Please choose one of its tabs.", name=name[:40]), "tab")
-    tab, asked = tabs[name], timeline_filters.parse(args, place.records, viewer)
+    tab, asked = tabs[name], timeline_filters.parse(args, place.records, viewer, place.seen)
     _refuse_unused(name, tab, asked)
     page = tab.page(asked, viewer) if place.records else Page()
     _name_owners(page, place)
-    older = asked.query(name, before=page.older) if page.older else ""
-    counts = counts_of(tabs, place.records, viewer) if place.has_tabs and place.is_counted else {}
+    older, here = asked.query(name, before=page.older) if page.older else "", asked.query(name)
+    counts = counts_of(tabs, place.records, place.seen) if place.has_tabs and place.is_counted else {}
     return {
         "timeline": page.entries,
-        "timeline_url": f"{place.part_url}{asked.query(name)}",
-        "page_url": f"{place.page_url}{asked.query(name)}",
+        "timeline_url": f"{place.part_url}{here}",
+        "page_url": f"{place.page_url}{here}",
         "older_url": f"{place.page_url}{older}" if older else None,
         "older_part_url": f"{place.part_url}{older}",
         "tab": name,
@@ -244,19 +252,22 @@ def _refuse_unused(name: str, tab: Tab, asked: TimelineQuery) -> None:
 
 def _shown(place: TimelineLocation, tabs: dict[str, Tab], chosen: str, counts: dict[str, str]) -> list[dict[str, Any]]:
     bare = TimelineQuery(place.records)
-    return [
-        {
-            "name": name,
-            "label": said(tab.label),
-            "count": counts.get(name, ""),
-            "url": f"{place.page_url}{bare.query(name)}",
-            "part_url": f"{place.part_url}{bare.query(name)}",
-            "active": name == chosen,
-            "composes": tab.composes,
-            "is_hidden": tab.is_optional and name != chosen and not counts.get(name),
-        }
-        for name, tab in tabs.items()
-    ]
+    made = []
+    for name, tab in tabs.items():
+        query, count = bare.query(name), counts.get(name, "")
+        made.append(
+            {
+                "name": name,
+                "label": said(tab.label),
+                "count": count,
+                "url": f"{place.page_url}{query}",
+                "part_url": f"{place.part_url}{query}",
+                "active": name == chosen,
+                "composes": tab.composes,
+                "is_hidden": tab.is_optional and name != chosen and not count,
+            }
+        )
+    return made
 
 
 def _parts(place: TimelineLocation, name: str, asked: TimelineQuery) -> list[dict[str, Any]]:
@@ -277,12 +288,15 @@ def _parts(place: TimelineLocation, name: str, asked: TimelineQuery) -> list[dic
 # --- counts
 
 
-def counts_of(tabs: Mapping[str, Tab], records: Records, viewer: Viewer) -> dict[str, str]:
-    """How much is in each tab, as text: “7”, “99+”; nothing for an empty one. One statement."""
+def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None) -> dict[str, str]:
+    """How much is in each tab, as text: “7”, “99+”; nothing for an empty one. One statement.
+
+    `seen`: see TimelineLocation.
+    """
     counted = {name: tab for name, tab in tabs.items() if tab.counted is not None}
     if not counted:
         return {}
-    asked = _asked_before(counted, records[0][0]) if len(records) == 1 else None
+    asked = _asked_before(counted, records[0][0], seen) if len(records) == 1 else None
     if asked is None:
         asked = _Counts.of(counted, records)
     late = asked.late | dict.fromkeys(asked.ids, records[0][1])
@@ -300,7 +314,9 @@ class _Counts:
     ids: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tabs: Mapping[str, Tab], records: Records, id_is: int | None = None) -> _Counts:
+    def of(
+        cls, tabs: Mapping[str, Tab], records: Records, seen: str | None = None, id_is: int | None = None
+    ) -> _Counts:
         """`id_is`: the value by which the parameters are found that hold the id of the record."""
         rules = [tab.counted(records) for tab in tabs.values() if tab.counted is not None]
         shape = access.shape_of(rules)
@@ -311,9 +327,9 @@ class _Counts:
             some = [tab.rows.where(rule).limit(MAX_COUNTED).subquery() for tab, rule in opened]
             return select(*[select(func.count()).select_from(each).scalar_subquery() for each in some])
 
-        key = None if shape.key is None else ("timeline counts", tuple(tabs), shape.key)
+        key = None if shape.key is None else ("timeline counts", tuple(tabs), seen, shape.key)
         ids = tuple(name for name, value in shape.late.items() if value == id_is)
-        return cls(access.CachedStatement(key, make, tables), shape.late, ids)
+        return cls(access.CachedStatement(key, make, tables, seen), shape.late, ids)
 
 
 #: An id that no record has and no condition names.
@@ -321,14 +337,14 @@ _ANY_ID = 2**31 - 1
 _known_counts: dict[Any, _Counts] = {}
 
 
-def _asked_before(tabs: Mapping[str, Tab], kind: str) -> _Counts | None:
+def _asked_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Counts | None:
     """The statement for one record of this kind, built once; None where a tab finds its rows in a way of its own."""
     conditions = tuple(tab.counted for tab in tabs.values())
     if not all(hasattr(each, "is_by_id") for each in conditions):
         return None
-    key = ("timeline counts", kind, conditions)
+    key = ("timeline counts", kind, seen, conditions)
     if key not in _known_counts:
-        made = _Counts.of(tabs, ((kind, _ANY_ID),), _ANY_ID)
+        made = _Counts.of(tabs, ((kind, _ANY_ID),), seen, _ANY_ID)
         if made.question.key is None:
             return None
         _known_counts[key] = replace(made, question=replace(made.question, key=key))
@@ -344,25 +360,33 @@ def _shown_count(n: int) -> str:
 
 def _filters(place: TimelineLocation, name: str, asked: TimelineQuery, page: Page, viewer: Viewer) -> dict[str, Any]:
     """The form of the filters; the people offered at first are the viewer and those who are on this page."""
+    clear = TimelineQuery(place.records, part=asked.part).query(name)
     return {
         "action": place.page_url,
         "part_url": place.part_url,
         "hidden": [(key, value) for key, value in (("tab", name), ("part", asked.part)) if value],
         "kinds": [(value, said(label)) for value, (label, _kinds) in KINDS.items()] if name == "activity" else [],
         "kind": asked.kind,
-        "people": _people(asked, page, viewer),
+        "options": _options(_people(asked, page, viewer), asked.who),
         "who": asked.who,
         "first": asked.first.isoformat() if asked.first else "",
         "last": asked.last.isoformat() if asked.last else "",
         "count": sum(map(bool, (asked.kind, asked.who, asked.first or asked.last))),
-        "clear_url": f"{place.page_url}{TimelineQuery(place.records, part=asked.part).query(name)}",
-        "clear_part_url": f"{place.part_url}{TimelineQuery(place.records, part=asked.part).query(name)}",
+        "clear_url": f"{place.page_url}{clear}",
+        "clear_part_url": f"{place.part_url}{clear}",
     }
 
 
+def _options(people: list[tuple[int, str]], chosen: int | None) -> Markup:
+    made = (
+        f'<option value="{key}"{" selected" if key == chosen else ""}>{escape(name)}</option>' for key, name in people
+    )
+    return Markup("".join(made))
+
+
 def _people(asked: TimelineQuery, page: Page, viewer: Viewer) -> list[tuple[int, str]]:
-    named = {card["username"]: key for key, card in viewer.lookups.people.items()}
-    cards = [each.get("actor") or each.get("assignee") or {} for each in page.entries]
-    keys = dict.fromkeys([viewer.person.id, asked.who, *(named.get(card.get("username", "")) for card in cards)])
     people = viewer.lookups.people
+    cards = [each.get("actor") or each.get("assignee") or {} for each in page.entries]
+    names = dict.fromkeys(card["username"] for card in cards if "username" in card)
+    keys = dict.fromkeys([viewer.person.id, asked.who, *map(viewer.lookups.find_person, names)])
     return [(key, people[key]["full_name"]) for key in keys if key is not None and key in people]

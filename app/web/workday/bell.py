@@ -25,7 +25,7 @@ from app.web.core.fab_access import current_viewer, json_answer, parse_integer, 
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
 from app.web.core.local_links import local_path
-from app.web.pages import shell
+from app.web.pages import frame
 from app.web.pages.refusals import refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
@@ -211,7 +211,7 @@ def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, A
 
 def _unread(viewer: Viewer) -> int:
     """The unread count; also kept for the badge of the page."""
-    return shell.count_unread(viewer.person.id)
+    return frame.count_unread(viewer.person.id)
 
 
 # --- what is changed ---------------------------------------------------------------------------------------------

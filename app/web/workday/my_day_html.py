@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask_babel import gettext as _
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from app.web.pages.widgets import cell, csrf, icon
+from app.lib.html_escape import escape
+from app.web.pages.widgets import cell_html, csrf, icon
 
 Row = Mapping[str, Any]
 
@@ -51,7 +52,7 @@ class _Rows:
         mark = f'<span class="chip tone-violet">{escape(row["mark"])}</span>' if row["mark"] else ""
         never = (row["call"] or {}).get("never")
         chip = f'<span class="chip tone-red">{icon("phone-off")}{escape(never)}</span>' if never else ""
-        return f'<div class="day-facts">{mark}{chip}{cell(row.get("due"))}</div>'
+        return f'<div class="day-facts">{mark}{chip}{cell_html(row.get("due"))}</div>'
 
     def _steps(self, row: Row) -> str:
         steps = self._call(row) + (self._task_steps(row) if row["task"] else "")
@@ -85,7 +86,7 @@ class _Rows:
         )
         return self._step(f"/tasks/done/{key}", inner)
 
-    def _follow_up(self, key: int, title: Markup) -> str:
+    def _follow_up(self, key: int, title: str) -> str:
         url = f"/tasks/finish/{key}"
         swap = f'hx-get="{url}" hx-target="#day-form" hx-swap="innerHTML"'
         words = f'aria-label="{self.next}: {title}"'

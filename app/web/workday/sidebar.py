@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import current_app, g, request
 from flask_babel import gettext as _
@@ -15,9 +15,10 @@ from app import access
 from app.extensions import db
 from app.models import AssignmentRequest, Conversation
 from app.web.core.fab_access import ModulePermissions, current_viewer
+from app.web.core.languages import spoken
 from app.web.core.list_choices import choices_of
 from app.web.core.registry import registered
-from app.web.pages import shell
+from app.web.pages import frame
 from app.web.records.conversation_list import own_unread
 from app.web.records.list_views import view_url
 from app.web.security.fab_permissions import is_allowed
@@ -32,10 +33,27 @@ Entry = dict[str, Any]
 _HOLDS = "/settings/legal-holds/"
 
 
+class _Offered(NamedTuple):
+    """An entry that a person may open."""
+
+    #: The name of the menu item.
+    item: str
+    entry: Entry
+    #: Beginnings of the addresses of its pages.
+    pages: tuple[str, ...]
+
+    def shown(self, path: str, person: access.Person) -> Entry:
+        """The entry on the page of this path."""
+        url = self.entry["url"]
+        active = path == url if url == "/" else path.startswith(self.pages)
+        return self.entry | {"active": active} | (_badge(self.item, person) if self.item in _COUNTED else {})
+
+
 def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
     """(sidebar, "New" menu) of this person, as the templates draw them."""
+    offered, new = _menus(person)
     pinned = list(_pinned(person, path))
-    entries = list(_sidebar(person, path)) + pinned
+    entries = [each.shown(path, person) for each in offered] + pinned
     if any(entry["active"] for entry in pinned):
         entries = [entry | {"active": entry["active"] and entry["group"] == "views"} for entry in entries]
     if person.may("Settings", "read"):
@@ -45,20 +63,32 @@ def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
         # The only page of the settings for which somebody without them has a right of its own.
         shown = {"name": "legal-holds", "label": _("Legal holds"), "icon": "lock", "url": _HOLDS}
         entries.append(shown | {"badge": None, "group": "settings", "active": path.startswith(_HOLDS)})
-    return entries, list(_new(person))
+    return entries, new
 
 
-def _sidebar(person: access.Person, path: str) -> Iterator[Entry]:
+def _menus(person: access.Person) -> tuple[list[_Offered], list[Entry]]:
+    """What the menus offer to this person, made once as long as their rights stay the same."""
+    items = current_app.appbuilder.menu  # type: ignore[attr-defined]
+    has_conditions = any(each.cond is not None for item in items.get_list() for each in (item, *item.childs))
+    key = (items, spoken())
+    found: tuple[list[_Offered], list[Entry]] | None = None if has_conditions else person.derived.get(key)
+    if found is None:
+        found = list(_sidebar(person)), list(_new(person))
+        person.derived.keep(key, found)
+    return found
+
+
+def _sidebar(person: access.Person) -> Iterator[_Offered]:
     for item in current_app.appbuilder.menu.get_list():  # type: ignore[attr-defined]
         if item.name == _HIDDEN or item.name in settings_menu.NAMES or not item.should_render():
             continue
         if not item.childs:
             if may_open(person, item):
-                yield _entry(item, path, person, group="main")
+                yield _entry_of(item, "main")
             continue
         for child in item.childs:
             if child.name != "-" and child.should_render() and may_open(person, child):
-                yield _entry(child, path, person, group="category") | {"category": str(item.label)}
+                yield _entry_of(child, "category", str(item.label))
 
 
 def _pinned(person: access.Person, path: str) -> Iterator[Entry]:
@@ -106,20 +136,20 @@ def may_open(person: access.Person, item: Any) -> bool:
     return item.name == "day" or is_allowed(person, "menu_access", item.name)
 
 
-def _entry(item: Any, path: str, person: access.Person, group: str) -> Entry:
+def _entry_of(item: Any, group: str, category: str | None = None) -> _Offered:
     url = _url_of(item)
-    badge = _badge(item.name, person) if item.name in _COUNTED else {}
     base = url.removesuffix("list/")
-    return {
+    entry = {
         "name": str(item.name).lower(),
         "label": str(item.label),
         "icon": icon_of(item.icon),
         "url": url,
         "badge": None,
         "group": group,
-        "active": path == url if url == "/" else path.startswith((base, *getattr(item.baseview, "also_at", ()))),
+        "category": category,
         "board": f"{base}?layout=board" if getattr(item.baseview, "card_columns", ()) else None,
-    } | badge
+    }
+    return _Offered(item.name, entry, (base, *getattr(item.baseview, "also_at", ())))
 
 
 def _url_of(item: Any) -> str:
@@ -137,7 +167,7 @@ _COUNTED: dict[str, tuple[str, str, Callable[[access.Person], Any], str | None]]
 
 
 #: The tables of what is counted.
-_TABLES = frozenset(each.__tablename__ for each in (AssignmentRequest, Conversation, *shell.UNREAD))
+_TABLES = frozenset(each.__tablename__ for each in (AssignmentRequest, Conversation, *frame.UNREAD))
 
 
 def _badge(name: str, person: access.Person) -> Entry:
@@ -163,7 +193,7 @@ def _counts(person: access.Person) -> dict[str, int]:
             ("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES
         )
         asks = bool(shown) or not has_unread
-        row = access.answer(db.session(), question, shell.unread_values(person.id))[0] if asks else ()
+        row = access.answer(db.session(), question, frame.unread_values(person.id))[0] if asks else ()
         if not has_unread:
             (g.unread, g.has_calls), row = row[:2], row[2:]
         g.sidebar_counts = known | dict(zip(shown, row, strict=True))
@@ -175,7 +205,7 @@ def _count(shown: list[str], person: access.Person, has_unread: bool) -> Any:
     """SELECT of how many rows each of these has; before them what the top of the page counts, unless that is known."""
     rows = [_COUNTED[name][2](person).limit(MAX_COUNTED).subquery() for name in shown]
     parts = [select(func.count()).select_from(each).scalar_subquery() for each in rows]
-    return select(*(() if has_unread else shell.unread_columns()), *parts)
+    return select(*(() if has_unread else frame.unread_columns()), *parts)
 
 
 #: Beginnings of the addresses of settings.

@@ -60,7 +60,7 @@ def test_the_quick_filters(ana: Door, make: Make) -> None:
     make.call("ben", to_number="9820022222", started_on=recent + timedelta(minutes=1), at=datetime.now(UTC))
     open_ones, lost = (ana.screen(f"/calls/?tab={tab}").text for tab in ("open", "missed"))
     assert f"/calls/show/{done.id}" not in open_ones and f"/calls/show/{alone.id}" in open_ones
-    assert f"/calls/show/{alone.id}" in lost and lost.count("data-href") == 1
+    assert f"/calls/show/{alone.id}" in lost and lost.count("<tr data-id") == 1
 
 
 def test_a_call_by_hand_takes_the_leads_number_and_goes_on_to_its_outcome(world: World, ana: Door, lead: Any) -> None:
