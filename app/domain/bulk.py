@@ -21,7 +21,6 @@ from sqlalchemy.orm import Session
 from app.domain.session_context import session_context
 from app.lib.batches import batched
 from app.ops import fast_statements
-from app.ops.fast_statements import Sent
 
 #: Column values of one row by name; `id` identifies the row.
 Row = Mapping[str, Any]
@@ -92,7 +91,17 @@ def insert_rows(
     return sum(_insert(session, record, some, unique, update) for some in batched(rows, MAX_ROWS))
 
 
-def insert_returning(
+@dataclass(frozen=True)
+class Insertion:
+    """Rows that are ready to be inserted by `send_insertion`."""
+
+    #: The INSERTs, each with its parameters.
+    statements: tuple[tuple[str, dict[str, Any]], ...]
+    #: What makes Python's value of each column that they return.
+    converters: tuple[Callable[[Any], Any] | None, ...]
+
+
+def insertion(
     session: Session,
     record: Any,
     rows: Sequence[Row],
@@ -100,16 +109,23 @@ def insert_returning(
     *,
     unique: Sequence[str] = (),
     update: Sequence[str] = (),
-) -> list[tuple[Any, ...]]:
-    """`insert_rows`, which returns these columns of the rows as they are stored now, in no order.
+) -> Insertion:
+    """`insert_rows` as INSERTs that return the columns `names`; nothing is sent yet."""
+    statements = tuple(_insert_text(session, record, some, unique, update, names) for some in batched(rows, MAX_ROWS))
+    return Insertion(statements, _converters_of(record.__table__, tuple(names), session.get_bind().dialect))
 
-    A row that was skipped, because `update` names no columns, is not among them.
+
+def send_insertion(session: Session, made: Insertion) -> list[tuple[Any, ...]]:
+    """Insert the rows. Returns the columns asked for, of the rows as they are stored now, in no order.
+
+    A row that was skipped, because no column was to be updated, is not among them.
     """
-    converters = _converters_of(record.__table__, tuple(names), session.get_bind().dialect)
     return [
-        tuple([value if convert is None else convert(value) for value, convert in zip(row, converters, strict=True)])
-        for some in batched(rows, MAX_ROWS)
-        for row in _sent(session, record, some, unique, update, names).rows
+        tuple(
+            [value if convert is None else convert(value) for value, convert in zip(row, made.converters, strict=True)]
+        )
+        for text, parameters in made.statements
+        for row in fast_statements.send(session, text, parameters).rows
     ]
 
 
@@ -127,7 +143,7 @@ def _for_sqlite(text: str) -> str:
 
 def insert_row(session: Session, record: Any, row: Row) -> int:
     """Insert one row, and return its id."""
-    return _sent(session, record, [row]).last_id
+    return fast_statements.send(session, *_insert_text(session, record, [row])).last_id
 
 
 def update_row(session: Session, record: Any, values: Row, identity: Row) -> int:
@@ -160,17 +176,18 @@ def _update_text(table: Any, names: tuple[str, ...], identity: tuple[str, ...], 
 
 
 def _insert(session: Session, record: Any, rows: Sequence[Row], unique: Sequence[str], update: Sequence[str]) -> int:
-    return _sent(session, record, rows, unique, update).total
+    return fast_statements.send(session, *_insert_text(session, record, rows, unique, update)).total
 
 
-def _sent(
+def _insert_text(
     session: Session,
     record: Any,
     rows: Sequence[Row],
     unique: Sequence[str] = (),
     update: Sequence[str] = (),
     returning: Sequence[str] = (),
-) -> Sent:
+) -> tuple[str, dict[str, Any]]:
+    """The INSERT of these rows, and its parameters."""
     dialect = session.get_bind().dialect
     values, names = _Values(record.__table__, dialect), tuple(rows[0])
     _refuse_missing_defaults(record.__table__, names)
@@ -179,8 +196,7 @@ def _sent(
     cells = [values.texts(name, [row[name] for row in rows]) for name in names]
     made = ", ".join(f"({', '.join(each)})" for each in zip(*cells, strict=True))
     asked = f" RETURNING {', '.join(values.columns[name] for name in returning)}" if returning else ""
-    text = f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}{asked}"
-    return fast_statements.send(session, text, values.parameters)
+    return f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}{asked}", values.parameters
 
 
 def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: Sequence[str]) -> tuple[str, str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from app.domain import (
@@ -16,24 +13,16 @@ from app.domain import (
     call_matching,
     call_rollups,
     change_events,
-    compiled_texts,
+    known_calls,
     notices,
     sla,
     telephones,
     timeline,
 )
 from app.domain.call_matching import CallTarget
-from app.domain.call_parsing import (
-    ParsedCall,
-    Telephone,
-    UnreadableCall,
-    call_status,
-    other_number,
-    other_party,
-    parse_call,
-    storable_text,
-)
+from app.domain.call_parsing import ParsedCall, Telephone, UnreadableCall, parse_call, storable_text
 from app.domain.calls import CallLog, timeline_payload
+from app.domain.known_calls import KnownCall
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 
@@ -59,7 +48,7 @@ class CallResult:
 
 @dataclass
 class Batch:
-    """The records of one batch, and their results."""
+    """The records of one batch, their results, and what is to be written."""
 
     telephone: Telephone
     now: datetime
@@ -68,6 +57,16 @@ class Batch:
     rejected: list[tuple[Any, str, str]] = field(default_factory=list)
     #: By index.
     results: dict[int, CallResult] = field(default_factory=dict)
+    #: The stored calls from which the rest follows.
+    known: list[known_calls.Row] = field(default_factory=list)
+    #: New and updated calls, by the telephone's id.
+    to_write: dict[str, ParsedCall] = field(default_factory=dict)
+    #: When these began, as it is stored.
+    moments: list[datetime] = field(default_factory=list)
+    #: By index; of the calls in `to_write`.
+    targets: dict[int, CallTarget] = field(default_factory=dict)
+    #: The rows of `to_write`.
+    insertion: bulk.Insertion | None = None
 
 
 def sync(session: Session, telephone: Telephone, records: list[Any], now: datetime) -> list[CallResult]:
@@ -78,16 +77,25 @@ def sync(session: Session, telephone: Telephone, records: list[Any], now: dateti
     """
     if len(records) > MAX_BATCH:
         raise ValueError(f"more than {MAX_BATCH} calls in one batch")
-    own_numbers = telephone.own_numbers | telephones.own_numbers(session, telephone.employee_id)
-    batch = Batch(replace(telephone, own_numbers=own_numbers), now)
-    for index, raw in enumerate(records):
-        _parse(batch, index, raw)
-    telephones.lock(session, telephone.employee_id)  # after the parsing, which nobody needs to wait for
-    _store(session, batch)
+    employee_id = telephone.employee_id
+    profile = telephones.profile(session, employee_id)
+    telephone = replace(telephone, own_numbers=telephone.own_numbers | profile.numbers)
+    # Other batches of the telephone need not wait for this. If one of them is stored meanwhile, it is looked at again.
+    batch = _prepared(session, telephone, records, now)
+    if telephones.lock(session, employee_id) != profile.batches and not _still_holds(session, batch):
+        batch = _prepared(session, telephone, records, now)
+    _write(session, batch)
     results = [batch.results[index] for index in range(len(records))]
-    if not telephone.is_by_hand:
+    if telephone.is_by_hand:
+        telephones.count_batch(session, employee_id)
+    else:
         _record_sync(session, batch, results)
     return results
+
+
+def _still_holds(session: Session, batch: Batch) -> bool:
+    """Whether the calls from which it was prepared are stored as they were."""
+    return set(known_calls.read(session, batch.telephone.employee_id, batch.calls)) == set(batch.known)
 
 
 def _record_sync(session: Session, batch: Batch, results: list[CallResult]) -> None:
@@ -111,145 +119,48 @@ def _parse(batch: Batch, index: int, raw: Any) -> None:
 # --- New, known and updated calls
 
 
-@dataclass
-class _KnownCall:
-    """A call that is stored already, or comes earlier in this batch."""
-
-    id: int | None
-    device_call_id: str
-    direction: str
-    duration_seconds: int
-    ended_on: datetime | None
-    #: As JSON, if it was read.
-    native: dict[str, Any] | str
-    #: When it began, as it is stored.
-    started_on: datetime
-
-    def merge(self, call: ParsedCall) -> bool:
-        """Merge the record into this call. Returns whether it adds anything.
-
-        Telephones record a call while it goes on, and each app knows something else about it. The longest talk, the
-        latest end and a known direction win, in whatever order the records come.
-        """
-        before = (self.direction, self.duration_seconds, self.ended_on)
-        self.direction = call.direction if self.direction == "Unknown" else self.direction
-        self.duration_seconds = max(call.duration_seconds, self.duration_seconds)
-        self.ended_on = max(call.ended_on, self.ended_on or call.ended_on)
-        known = json.loads(self.native) if isinstance(self.native, str) else self.native
-        self.native = call.native | known | {"duration": call.native["duration"]}
-        return before != (self.direction, self.duration_seconds, self.ended_on)
-
-    def copy_to(self, call: ParsedCall) -> None:
-        """Give the record that will be written everything that is known about the call."""
-        call.direction, call.duration_seconds = self.direction, self.duration_seconds
-        call.ended_on, call.native = self.ended_on or call.ended_on, cast(dict[str, Any], self.native)
-        call.status = call_status(self.direction, bool(self.duration_seconds))
+def _prepared(session: Session, telephone: Telephone, records: list[Any], now: datetime) -> Batch:
+    """The batch with all that can be found out without the lock of the telephone; writes nothing."""
+    batch = Batch(telephone, now)
+    for index, raw in enumerate(records):
+        _parse(batch, index, raw)
+    batch.known = known_calls.read(session, telephone.employee_id, batch.calls)
+    _compare(batch)
+    if batch.to_write:
+        batch.targets = call_matching.match(session, telephone.employee_id, list(batch.to_write.values()))
+        batch.insertion = _insertion(session, batch)
+    return batch
 
 
-def _store(session: Session, batch: Batch) -> None:
-    if not batch.calls:
-        return
-    by_id, by_natural_key = _known_calls(session, batch)
-    to_write: dict[str, ParsedCall] = {}
-    moments: list[datetime] = []
+def _compare(batch: Batch) -> None:
+    """Find out which calls are new, which add something to known ones, and which come again."""
+    by_id, by_natural_key = known_calls.by_keys(batch.known, batch.telephone)
     for call in batch.calls:
         key = call.natural_key
         known = by_id.get(call.device_call_id) or by_natural_key.get(key)
         status = "created" if known is None else "updated" if known.merge(call) else "duplicate"
         batch.results[call.index] = CallResult(call.index, call.device_call_id, status, known.id if known else None)
-        known = known or _KnownCall(
-            None,
-            call.device_call_id,
-            call.direction,
-            call.duration_seconds,
-            call.ended_on,
-            call.native,
-            call.started_on,
-        )
+        known = known or KnownCall.of(call)
         # A later record of the batch may be the same call, by either key.
         by_id.setdefault(call.device_call_id, known)
         by_natural_key.setdefault(key, known)
         call.device_call_id = known.device_call_id
         if status != "duplicate":
-            moments.append(known.started_on)
-            known.copy_to(to_write.setdefault(known.device_call_id, call))
-    call_rollups.mark_changed(session, moments)
-    if to_write:
-        _write(session, batch, to_write)
-
-
-def _known_calls(session: Session, batch: Batch) -> tuple[dict[str, _KnownCall], dict[Any, _KnownCall]]:
-    """The employee's stored calls that the batch may contain, by the telephone's id and by natural key."""
-    seconds = [call.started_on.replace(microsecond=0) for call in batch.calls]
-    first, end = min(seconds), max(seconds) + timedelta(seconds=1)
-    values: dict[str, Any] = {
-        "employee": batch.telephone.employee_id,
-        "names": sorted({call.device_call_id for call in batch.calls}),
-        "first": first,
-        "end": end,
-    }
-    if end - first <= _SHORT:
-        query = _known_calls_query()
-    else:
-        numbers = {call.other_e164 for call in batch.calls}
-        values |= {"numbers": sorted(filter(None, numbers))} if numbers != {None} else {}
-        query = _known_calls_query(numbers != {None}, None in numbers)
-    by_id: dict[str, _KnownCall] = {}
-    by_natural_key: dict[Any, _KnownCall] = {}
-    for *columns, from_number, to_number, other_e164 in compiled_texts.rows(session, query, values):
-        found = _KnownCall(*columns)
-        known = by_id.setdefault(found.device_call_id, found)
-        party = other_e164 or other_party(
-            other_number(found.direction, from_number or "", to_number or "", batch.telephone)
-        )
-        by_natural_key[party, found.started_on.replace(microsecond=0)] = known
-    return by_id, by_natural_key
-
-
-#: A person has so few calls in this time that all of them are read, which costs less than to ask for each number.
-_SHORT = timedelta(hours=12)
-
-
-@lru_cache
-def _known_calls_query(has_numbers: bool | None = None, has_unknown: bool = False) -> Any:
-    """SELECT of the `employee`'s calls with these `names`, and of those between `first` and `end`.
-
-    `has_numbers`: of the latter only those with the `numbers`; `has_unknown`: also those without a number.
-    Made once: making it costs more than sending it.
-    """
-    columns = (
-        CallLog.id,
-        CallLog.device_call_id,
-        CallLog.direction,
-        CallLog.duration_seconds,
-        CallLog.ended_on,
-        type_coerce(CallLog.native, Text),
-        CallLog.started_on,
-        CallLog.from_number,
-        CallLog.to_number,
-        CallLog.other_e164,
-    )
-    within = and_(CallLog.started_on >= bindparam("first"), CallLog.started_on < bindparam("end"))
-    rules: list[ColumnElement[bool]] = [CallLog.device_call_id.in_(bindparam("names", expanding=True))]
-    if has_numbers is None:
-        rules.append(within)
-    if has_numbers:
-        rules.append(and_(CallLog.other_e164.in_(bindparam("numbers", expanding=True)), within))
-    if has_unknown:
-        rules.append(and_(CallLog.other_e164.is_(None), within))
-    is_own = CallLog.employee_id == bindparam("employee")
-    # One statement with one index per branch: an OR would read all calls of the employee.
-    return union_all(*(select(*columns).where(is_own, CallLog.device_call_id.is_not(None), each) for each in rules))
+            batch.moments.append(known.started_on)
+            known.copy_to(batch.to_write.setdefault(known.device_call_id, call))
 
 
 # --- Writing
 
 
-def _write(session: Session, batch: Batch, to_write: dict[str, ParsedCall]) -> None:
-    targets = call_matching.match(session, batch.telephone.employee_id, list(to_write.values()))
+def _write(session: Session, batch: Batch) -> None:
+    call_rollups.mark_changed(session, batch.moments)
+    if batch.insertion is None:
+        return
+    to_write, targets = batch.to_write, batch.targets
     # Before the rows: their foreign keys lock the leads, and two batches that then want to write these would deadlock.
     _record_first_replies(session, to_write, targets)
-    stored = _insert(session, batch, to_write, targets)
+    stored = _insert(session, batch.insertion)
     for call in batch.calls:
         result = batch.results[call.index]
         result.call_id = result.call_id or stored[call.device_call_id]
@@ -268,20 +179,22 @@ def _write(session: Session, batch: Batch, to_write: dict[str, ParsedCall]) -> N
 _UPDATED = ("direction", "status", "ended_on", "duration_seconds", "native", "changed_on", "changed_by_id")
 
 
-def _insert(
-    session: Session, batch: Batch, to_write: dict[str, ParsedCall], targets: dict[int, CallTarget]
-) -> dict[str, int]:
-    """Write the rows. Returns the telephone's id -> our id."""
+def _insertion(session: Session, batch: Batch) -> bulk.Insertion:
+    """The INSERT of the rows, which returns the telephone's id, our id and the start of each."""
     same = _shared_columns(batch)
-    rows = [same | _row(call, targets[call.index]) for call in to_write.values()]
-    stored = bulk.insert_returning(
+    return bulk.insertion(
         session,
         CallLog,
-        rows,
+        [same | _row(call, batch.targets[call.index]) for call in batch.to_write.values()],
         ("device_call_id", "id", "started_on"),
         unique=("employee_id", "device_call_id"),
         update=_UPDATED,
     )
+
+
+def _insert(session: Session, insertion: bulk.Insertion) -> dict[str, int]:
+    """Write the rows. Returns the telephone's id -> our id."""
+    stored = bulk.send_insertion(session, insertion)
     # As stored: another request may have stored one of them first.
     call_rollups.mark_changed(session, [started_on for _name, _key, started_on in stored])
     return {str(name): key for name, key, _started_on in stored}

@@ -64,7 +64,6 @@ class CallLog(Record):
     __table_args__ = (
         UniqueConstraint("employee_id", "device_call_id"),
         UniqueConstraint("account_id", "provider_id", name="uq_call_provider"),
-        Index("ix_call_natural", "employee_id", "other_e164", "started_on"),
         Index("ix_call_employee", "employee_id", "id"),
         Index("ix_call_employee_started", "employee_id", "started_on"),
         Index("ix_call_started", "started_on"),

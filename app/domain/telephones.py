@@ -72,6 +72,8 @@ class PhoneSync(Model):  # type: ignore[misc]
     updated: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     duplicates: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     refused: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
+    #: How many batches were stored, also by hand; each is counted under the row's lock.
+    batches: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     #: The app's User-Agent.
     agent: Mapped[str | None] = mapped_column(String(200))
     #: Between these moments (UTC) calls may be missing, because the app sent only its newest ones.
@@ -105,27 +107,59 @@ class QuarantinedCall(Model):  # type: ignore[misc]
 # --- The telephone
 
 
-def own_numbers(session: Session, employee_id: int) -> frozenset[str]:
-    """The employee's own numbers in E.164, as their profile has them."""
-    found = compiled_texts.rows(session, _own_numbers_query(), {"employee": employee_id})
-    return frozenset(number for row in found for number in row if number) - PLACEHOLDERS
+@dataclass(frozen=True)
+class Profile:
+    """What a batch must know of its employee."""
+
+    #: Their own numbers in E.164, as their profile has them.
+    numbers: frozenset[str]
+    #: How many batches were stored; 0 before the first.
+    batches: int
+
+
+def profile(session: Session, employee_id: int) -> Profile:
+    """The employee's numbers and the number of their batches, in one statement."""
+    found = compiled_texts.rows(session, _profile_query(), {"employee": employee_id})
+    numbers = frozenset(number for *numbers, _batches in found for number in numbers if number)
+    return Profile(numbers - PLACEHOLDERS, found[0][-1] or 0 if found else 0)
 
 
 @lru_cache
-def _own_numbers_query() -> Any:
-    return select(User.mobile_e164, User.telephony_number).where(User.id == bindparam("employee"))
+def _profile_query() -> Any:
+    columns = (User.mobile_e164, User.telephony_number, PhoneSync.batches)
+    query = select(*columns).outerjoin(PhoneSync, PhoneSync.employee_id == User.id)
+    return query.where(User.id == bindparam("employee"))
 
 
-def lock(session: Session, employee_id: int) -> None:
-    """Make other batches of the employee wait until the commit. One statement, two for the very first batch."""
-    if not compiled_texts.rows(session, _locking_query(), {"employee": employee_id}):
-        counts = {"created": 0, "updated": 0, "duplicates": 0, "refused": 0}
-        bulk.insert_if_missing(session, PhoneSync, "employee_id", {"employee_id": employee_id} | counts)
+def lock(session: Session, employee_id: int) -> int:
+    """Make other batches of the employee wait until the commit. Returns how many were stored.
+
+    One statement, two for the very first batch. What was read before still holds if `profile` returned the same.
+    """
+    found = compiled_texts.rows(session, _locking_query(), {"employee": employee_id})
+    if not found:
+        row = {"employee_id": employee_id} | dict.fromkeys((*_COUNTED, "batches"), 0)
+        key = ("employee_id",)  # of a row that another batch has inserted meanwhile, it is set to what it is
+        found = bulk.send_insertion(
+            session, bulk.insertion(session, PhoneSync, [row], ("batches",), unique=key, update=key)
+        )
+    return int(found[0][0])
 
 
 @lru_cache
 def _locking_query() -> Any:
-    return select(PhoneSync.id).where(PhoneSync.employee_id == bindparam("employee")).with_for_update()
+    return select(PhoneSync.batches).where(PhoneSync.employee_id == bindparam("employee")).with_for_update()
+
+
+def count_batch(session: Session, employee_id: int) -> None:
+    """Count a batch that is no sync of the telephone, so that another one that was prepared before looks again."""
+    compiled_texts.run(session, _counting(), {"employee": employee_id})
+
+
+@lru_cache
+def _counting() -> Any:
+    counted = update(PhoneSync).values(batches=PhoneSync.batches + 1)
+    return counted.where(PhoneSync.employee_id == bindparam("employee"))
 
 
 @dataclass(frozen=True)
@@ -177,6 +211,7 @@ def _recording(has_calls: bool, may_have_gap: bool) -> Any:
         is_newer = row.newest_call_on.is_(None) | (row.newest_call_on < newest)
         values["newest_call_on"] = case((is_newer, newest), else_=row.newest_call_on)
     values |= {"synced_on": bindparam("now", type_=UtcDateTime), "agent": bindparam("by_agent", type_=String)}
+    values["batches"] = row.batches + 1
     # MariaDB sees values that the same statement has set already, so the newest call is set after the gap.
     statement = update(row).where(row.employee_id == bindparam("employee"))
     return statement.ordered_values(*((getattr(row, name), value) for name, value in values.items()))

@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
-from app.domain import call_matching, call_sync, customers
+from app.domain import call_matching, call_sync, customers, telephones
 from app.domain.call_parsing import Telephone, UnreadableCall, parse_call
 from app.domain.call_sync import CallResult, sync
 from app.domain.calls import CallLog
@@ -483,3 +483,43 @@ def test_the_indexes_that_matching_forces_exist() -> None:
         sql = str(call_matching._by_index(select(column), column, "values").compile(dialect=mysql.dialect()))
         index_name = sql.partition("FORCE INDEX (")[2].partition(")")[0]
         assert index_name in {index.name for index in column.class_.__table__.indexes}
+
+
+def test_a_batch_that_waited_for_another_looks_again(session, ana, monkeypatch):
+    """What was prepared before the lock is not written if the same calls were stored meanwhile."""
+    sync(session, telephone(ana), [call(1)], NOW)
+    lock, waited = telephones.lock, []
+
+    def wait(own: Session, employee_id: int) -> int:
+        if not waited:
+            waited.append(True)
+            sync(own, telephone(ana), [call(2), call(3, duration=60)], NOW)
+        return lock(own, employee_id)
+
+    monkeypatch.setattr(telephones, "lock", wait)
+    results = sync(session, telephone(ana), [call(1), call(2), call(3, duration=90), call(4)], NOW)
+    assert [each.status for each in results] == ["duplicate", "duplicate", "updated", "created"]
+    assert sorted(session.scalars(select(CallLog.duration_seconds))) == [42, 42, 42, 90]
+    assert session.scalars(select(PhoneSync.batches)).all() == [3]
+
+
+@pytest.mark.parametrize(("start", "times"), [(START, 2), ("2026-11-20 09:30:00", 1)])
+def test_a_batch_is_prepared_again_only_if_calls_of_its_time_were_stored(session, ana, monkeypatch, start, times):
+    sync(session, telephone(ana), [call(1)], NOW)
+    prepared: list[list[Any]] = []
+    lock, prepare = telephones.lock, call_sync._prepared
+
+    def note(own: Session, sender: Telephone, records: list[Any], now: datetime) -> Any:
+        prepared.append(records)
+        return prepare(own, sender, records, now)
+
+    def wait(own: Session, employee_id: int) -> int:
+        if len(prepared) == 1:
+            sync(own, telephone(ana), [call(5, start_time=start)], NOW)
+        return lock(own, employee_id)
+
+    monkeypatch.setattr(call_sync, "_prepared", note)
+    monkeypatch.setattr(telephones, "lock", wait)
+    mine = [call(2, start_time=START)]
+    assert [each.status for each in sync(session, telephone(ana), mine, NOW)] == ["created"]
+    assert prepared.count(mine) == times

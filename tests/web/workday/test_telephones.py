@@ -70,7 +70,8 @@ def test_retrying_does_not_count_as_a_sync(world: World, phone: Phone, wrong: di
     phone.sync([call_record(1, **WRONG)])
     world.session.execute(update(QuarantinedCall).values(raw=call_record(1, **wrong)))
     world.session.commit()
-    mine, (row,) = select(*PhoneSync.__table__.columns), kept(world)
+    columns = [each for each in PhoneSync.__table__.columns if each.name != "batches"]
+    mine, (row,) = select(*columns), kept(world)
     before = world.rows(mine)
     world.door("ana").form(f"/phone/again/{row.id}")
     assert world.rows(mine) == before
