@@ -96,7 +96,8 @@ def test_a_bug_is_reported_by_kind_place_and_route_only(
         except Exception as error:
             raise ValueError(secret) from error
 
-    (endpoint,) = [name for name in world.app.view_functions if name.startswith("LeadApi.put")]
+    with world.app.test_request_context(f"/api/v1/lead/{MOBILE}", method="PUT") as context:
+        endpoint = str(context.request.endpoint)
     monkeypatch.setitem(world.app.view_functions, endpoint, broken)
     headers = {"X-Person": NAME, "Cookie": f"x={MOBILE}"}
     answer = world.door("root").rest("PUT", f"/api/v1/lead/{MOBILE}?q={NAME}", typed, headers=headers)
@@ -106,8 +107,8 @@ def test_a_bug_is_reported_by_kind_place_and_route_only(
     path, sent, body = tracker.taken[0]
     assert not any(word in body.decode() + str(sent) for word in (MOBILE, NAME, "Asha", "SELECT", str(os.getcwd())))
     assert path == "/folder/api/42/envelope/" and "sentry_key=publickey" in sent["X-Sentry-Auth"]
-    first, last = event["exception"]["values"]
-    assert (first["type"], last["type"]) == ("OperationalError", "ValueError")
+    driver, first, last = event["exception"]["values"]
+    assert [each["type"] for each in (driver, first, last)] == ["OperationalError", "OperationalError", "ValueError"]
     assert set(last) == {"type", "module", "stacktrace"}
     place = last["stacktrace"]["frames"][-1]
     assert place["function"] == "broken" and place["filename"] == "tests/ops/test_error_reports.py"
