@@ -162,7 +162,7 @@ class Settings:
     metrics_from: tuple[Network, ...] = ()
     #: Who has it may read /metrics from anywhere; None = no token opens it.
     metrics_token: str | None = None
-    #: Where errors are reported by sentry_sdk, if that is installed; None = nowhere.
+    #: Where errors are reported, by Sentry's protocol; None = nowhere.
     sentry_dsn: str | None = None
     #: Servers that follow the one of `database_url`, which lists are read from; all with the same database.
     replica_urls: tuple[str, ...] = ()
@@ -605,9 +605,16 @@ def _token(text: str | None) -> str | None:
 
 def _dsn(text: str | None) -> str | None:
     """Check the DSN. It contains a key, so no message repeats it."""
-    if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        is_right = parts.port != 0 and bool(parts.hostname and parts.username and parts.path.strip("/"))
+    except ValueError:
+        is_right = False
+    if not is_right or parts.scheme not in ("http", "https") or not text.isprintable():
         raise WrongSetting("CRM_SENTRY_DSN must be the URL that your error tracker shows, https://KEY@host/PROJECT.")
-    return text or None
+    return text
 
 
 def _zone(text: str | None) -> str:

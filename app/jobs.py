@@ -78,6 +78,7 @@ QUEUED = (
     notice_delivery.send,
     webhook_delivery.send,
     message_delivery.send,
+    message_delivery.send_several,
     call_delivery.send,
     recording_delivery.send,
     message_delivery.ask,
@@ -99,7 +100,7 @@ QUEUED = (
 #: What an outage can leave in the outbox, to be queued by itself when the queue is back.
 BACKLOG = (
     *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS)),
-    Source("event", inbound_work.QUEUE, inbound_events.due, inbound_work.enqueue_event),
+    Source("event", inbound_work.QUEUE, inbound_events.due, lambda keys: inbound_work.enqueue_event(keys[0])),
 )
 
 log = logging.getLogger("crm.jobs")

@@ -25,7 +25,8 @@ from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import Media, OutgoingCall, OutgoingMessage, Template
 from app.channels.registry import KINDS
 from app.lib import deadline, outbound_url
-from app.ops import database, leader, redis_client, s3_bucket
+from app.ops import database, error_tracker, leader, redis_client, s3_bucket
+from app.ops.error_tracker import TrackerAddress
 from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.queue import Call
 from app.ops.rate_counter import Rate, RedisRateCounter
@@ -158,6 +159,10 @@ def list_bucket(port: int) -> None:
     list(s3_bucket.Bucket(s3_bucket.S3Place("crm", "", f"http://127.0.0.1:{port}", "ap-south-1")).list())
 
 
+def report_error(port: int, scheme: str = "http") -> None:
+    error_tracker.post(TrackerAddress.of(f"{scheme}://key@127.0.0.1:{port}/1"), b"{}", SECONDS)
+
+
 #: Module -> the calls to try.
 CALLS: dict[str, list[Callable[[int], None]]] = {
     "app/channels/email.py": [mail, lambda port: mail(port, "smtps"), lambda port: mail(port, "smtp+starttls")],
@@ -175,6 +180,7 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
         lambda port: account("exotel", port).call(OutgoingCall("c1", "+919820012345", "+919820054321", ""))
     ],
     "app/lib/outbound_url.py": [post],
+    "app/ops/error_tracker.py": [report_error, lambda port: report_error(port, "https")],
     "app/ops/rate_counter.py": [count],
     "app/ops/s3_bucket.py": [list_bucket],
     "app/ops/redis_queue.py": [enqueue],

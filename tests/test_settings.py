@@ -16,7 +16,7 @@ WRONG = {
     "CRM_METRICS_FROM": ["home", "10.0.0.1/8"],
     "CRM_METRICS_TOKEN": ["short"],
     "CRM_ROLE": ["dancer", "web", "web, sockets"],  # a known one needs Redis
-    "CRM_SENTRY_DSN": ["key@host"],
+    "CRM_SENTRY_DSN": ["key@host", "https://host/1", "https://key@host", "https://key@host:x/1", "ftp://key@host/1"],
     "CRM_SERVER_NAME": ["a b", "x" * 65],
     "CRM_SESSION_DAYS": ["0", "91", "a week"],
     "CRM_SESSION_IDLE_HOURS": ["0", "169", "-1"],

@@ -24,9 +24,10 @@ from app.ops.worker_channels import WorkerChannels
 MAX_REQUEST_LINE = 8190
 #: Open files per worker: connections, database, Redis and spooled requests.
 OPEN_FILES = 4 * MAX_CONNECTIONS
-#: How long running requests may go on after SIGTERM.
-GRACE_SECONDS = 5
-#: How long a stopping server still reads on connections of a proxy. nginx closes those that it does not use after 4
+#: How long running requests may go on after SIGTERM; behind a proxy, where others serve meanwhile, for longer than a
+#: statement may take, beginning with what comes at the end of DRAIN_SECONDS.
+GRACE_SECONDS, PROXIED_GRACE_SECONDS = 5, 22
+#: How long a stopping server still reads on connections of a proxy. nginx closes those that it does not use after 3
 #: seconds (deploy/nginx/crm.conf); if the server did so first, it could cut off a request that is on its way.
 DRAIN_SECONDS = 4.5
 
@@ -74,6 +75,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
     # Twice as many slots as workers: while one stops, its successor is running.
     counts = multiprocessing.RawArray("i", [NO_WORKER] * workers * 2)
     channels = WorkerChannels(len(counts))
+    is_proxied = bool(app.config["CRM"].proxies)
     _raise_file_limit()
 
     def before_fork(server: Any, worker: Worker) -> None:
@@ -81,7 +83,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         worker.connection_counts, worker.slot = counts, next((n for n in range(len(counts)) if n not in used), 0)
         counts[worker.slot] = 0
         worker.channels, worker.body_limits = channels, _body_limits(app.config)
-        if app.config["CRM"].proxies:
+        if is_proxied:
             worker.drain_seconds = DRAIN_SECONDS
 
     def on_exit(_server: Any, worker: Worker) -> None:
@@ -97,7 +99,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "threads": threads,
         "worker_class": Worker,
         "preload_app": True,
-        "graceful_timeout": GRACE_SECONDS,
+        "graceful_timeout": PROXIED_GRACE_SECONDS if is_proxied else GRACE_SECONDS,
         "timeout": 120,
         "keepalive": 5,
         # Never reached: the worker makes room itself.

@@ -231,6 +231,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._close_upgraded(conn)
         elif not fs.cancelled() and fs.exception() is None and fs.result():
             conn.sock.setblocking(False)
+            conn.idle_since = time.monotonic()
             surplus = conn.surplus
             self._await_request(conn, KEEP_ALIVE_SECONDS)
             if surplus:
@@ -280,9 +281,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Refuse requests that did not arrive in time, and close what waited too long; called every second."""
         self.hooks.every_second()
         now = time.monotonic()
-        latest = self.stopped_at + self.drain_seconds if self.stopped_at is not None else None
         for connection, until in list(self.waiting.items()):
-            if min(until, latest or until) > now:
+            if self._end_of_wait(connection, until) > now:
                 continue
             if connection.intake.has_begun and not getattr(connection, "is_lingering", False):
                 self._refuse(connection, 408)
@@ -290,6 +290,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._close(connection)
 
     # --- stopping
+
+    def _end_of_wait(self, connection: Any, until: float) -> float:
+        """When it stops, connections wait less long, but for a request that is arriving, and for one that a proxy may
+        send because the last response, begun before, has told it that the connection stays open."""
+        is_lingering = getattr(connection, "is_lingering", False)
+        if self.stopped_at is None or (connection.intake.has_begun and not is_lingering):
+            return until
+        since = max(self.stopped_at, getattr(connection, "idle_since", 0.0))
+        return min(until, since + self.drain_seconds)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """When it stops, take what has connected and let nobody else connect: see last_connections.py."""

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.extensions import db
+from app.lib.batches import batched
 from app.ops import queue
 from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind
@@ -39,13 +40,17 @@ class Source:
     queue: str
     #: (session, before, limit) -> keys of rows that were due before this moment, the oldest first.
     find: Callable[[Session, datetime, int], Sequence[int | str]]
-    #: Queues the call for a key; False when no queue takes it.
-    enqueue: Callable[[int | str], bool]
+    #: Queues the call for these keys, at most `together`; False when no queue takes it.
+    enqueue: Callable[[Sequence[int | str]], bool]
+    #: Rows that share a call.
+    together: int = 1
 
 
 def source(kind: DeliveryKind) -> Source:
     """Deliveries of this kind that wait in the database."""
-    return Source(kind.label, kind.queue, partial(engine.overdue, kind), partial(engine.enqueue, kind))
+    together = 1 if kind.send_several is None else engine.TOGETHER
+    enqueue = partial(engine.enqueue_several, kind)
+    return Source(kind.label, kind.queue, partial(engine.overdue, kind), enqueue, together)
 
 
 # --- the job of the minute
@@ -103,8 +108,18 @@ def go_on(name: str, until: int, former: str) -> None:
     limit = engine.MAX_QUEUED - waiting
     found = {each: keys for each, keys in _found(name, waiting, limit) if str(keys[0]) != firsts.get(each.label)}
     batch = engine.in_turn([[(each, key) for key in keys] for each, keys in found.items()])
-    if all(each.enqueue(key) for each, key in batch[:limit]) and len(batch) >= limit:
-        _call_again(name, now, {each.label: str(keys[0]) for each, keys in found.items()})
+    if batch and all(each.enqueue(keys) for each, keys in _calls(batch[:limit])):
+        # After the last batch once more: what was in the call of a worker that was killed is in no queue any more.
+        seconds = 0.0 if len(batch) >= limit else NOTICED_AFTER_SECONDS
+        _call_again(name, now, {each.label: str(keys[0]) for each, keys in found.items()}, seconds)
+
+
+def _calls(batch: Sequence[tuple[Source, int | str]]) -> list[tuple[Source, list[int | str]]]:
+    """The keys of each call, the sources in turn."""
+    keys: dict[Source, list[int | str]] = {}
+    for each, key in batch:
+        keys.setdefault(each, []).append(key)
+    return engine.in_turn([[(each, some) for some in batched(mine, each.together)] for each, mine in keys.items()])
 
 
 def _found(name: str, waiting: int, limit: int) -> list[tuple[Source, Sequence[int | str]]]:

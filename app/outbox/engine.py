@@ -48,6 +48,9 @@ LATER = timedelta(hours=12)
 #: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away: for
 #: longer than it takes to start again. A worker can do nothing else meanwhile.
 STORE_WAITS = (0.1, 0.5, 2.0, 5.0, 8.0, 8.0)
+#: Deliveries that share a call of the queue where many wait: a call costs as much as one of them. Such a call begins no
+#: more of them after so many seconds, so that a slow one holds up no others.
+TOGETHER, TOGETHER_SECONDS = 10, 5.0
 SKIPPED = "skipped"
 Item = TypeVar("Item")
 A_FAULT = "Internal error; see the server log."
@@ -83,7 +86,7 @@ class NotToBeSent(NotSent):
         super().__init__(DeliveryResult("dropped", reason, was_attempted=False))
 
 
-def _no_columns(result: Any) -> dict[str, Any]:
+def _no_columns(row: Any, result: Any, now: datetime) -> dict[str, Any]:
     return {}
 
 
@@ -122,14 +125,16 @@ class DeliveryKind:
     why: Any = None
     #: The column that holds when the last attempt ended, UTC, where there is one; may be the same.
     ended_on: Any = None
-    #: More columns of the row that keep the result.
-    columns: Callable[[Any], dict[str, Any]] = _no_columns
+    #: (row, result, now) -> more columns of the row that keep the result.
+    columns: Callable[[Any, Any, datetime], dict[str, Any]] = _no_columns
     #: Called in the transaction that stores a result.
     on_settled: Callable[[Session, Any, Any, datetime], None] = _nothing_more
     #: Whether its calls go to the front of the queue.
     is_urgent: bool = False
     #: The column by whose values overdue rows take turns (an account, a webhook), so that a slow one holds up no other.
     lane: Any = None
+    #: The function that the queue calls with several keys, where many wait (see `TOGETHER`); None = each has its call.
+    send_several: Callable[..., None] | None = None
     #: More conditions on a row that may be claimed, and on one that the sweep may queue.
     claimable: Sequence[Any] = ()
     sweepable: Sequence[Any] = ()
@@ -169,6 +174,24 @@ def deliver(kind: DeliveryKind, key: int | str) -> None:
 def enqueue(kind: DeliveryKind, key: int | str) -> bool:
     """Have a delivery sent soon. False when no queue takes it; the sweep finds it then."""
     return queue.enqueue_call(queue.build_call(kind.queue, kind.send, key), is_urgent=kind.is_urgent)
+
+
+def enqueue_several(kind: DeliveryKind, keys: Sequence[int | str]) -> bool:
+    """Have these sent soon, by one call where the kind allows it. False when no queue takes it."""
+    if kind.send_several is None or len(keys) == 1:
+        return all(enqueue(kind, key) for key in keys)
+    return queue.enqueue_call(queue.build_call(kind.queue, kind.send_several, *keys), is_urgent=kind.is_urgent)
+
+
+def send_in_turn(kind: DeliveryKind, keys: Sequence[int], send: Callable[[int], None]) -> None:
+    """Send one after the other. Those that the time of a call has no room for get calls of their own."""
+    ends = time.monotonic() + TOGETHER_SECONDS
+    for place, key in enumerate(keys):
+        if time.monotonic() > ends:
+            for each in keys[place:]:
+                enqueue(kind, each)
+            return
+        send(key)
 
 
 # --- claim, attempt, settle
@@ -225,9 +248,9 @@ def settle(kind: DeliveryKind, row: Any, result: DeliveryResult, now: datetime) 
     is_retried = is_queued and result.was_attempted
     wait = max(result.wait, queue.jittered(kind.waits(row)[row.tries - 1]) if is_retried else 0.0)
     values = {"state": result.state} | kind.waiting(result.error, now + timedelta(seconds=wait) if is_queued else None)
-    values |= (
-        kind.end(now) | kind.columns(result) | ({"tries": row.tries - 1} if result.wait and not is_retried else {})
-    )
+    values |= kind.end(now) | kind.columns(row, result, now)
+    if result.wait and not is_retried:
+        values["tries"] = row.tries - 1
     if not _store(kind, row, result, values, now):
         return
     key = kind.key_of(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -70,7 +71,16 @@ class MessageResult(DeliveryResult):
 
 def send(message_id: int) -> None:
     """Send one message that is due, or put it off when its account has no turn. Its path is stored in queues."""
-    found = _account_of(message_id)
+    _send(message_id, _accounts_of([message_id]).get(message_id))
+
+
+def send_several(*message_ids: int) -> None:
+    """The same for messages that have waited. Its path is stored in queues."""
+    accounts = _accounts_of(message_ids)
+    engine.send_in_turn(MESSAGES, message_ids, lambda each: _send(each, accounts.get(each)))
+
+
+def _send(message_id: int, found: Any) -> None:
     if found is None or not found.is_active:
         return  # the sweep queues it when the account is on again
     if wait := _wait_until_due(found.due_on, datetime.now(UTC)):
@@ -92,13 +102,16 @@ def send(message_id: int) -> None:
 # --- the account's turn
 
 
-def _account_of(message_id: int) -> Any:
-    """(id, is_active, per_second, per_minute) of the account of a queued message, and its due_on, else None; read
-    without a lock."""
+def _accounts_of(message_ids: Sequence[int]) -> dict[int, Any]:
+    """Message -> (id, is_active, per_second, per_minute) of its account, and when it is due; of those that are queued,
+    read without a lock."""
     columns = (ChannelAccount.id, ChannelAccount.is_active, ChannelAccount.per_second, ChannelAccount.per_minute)
-    query = select(*columns, Message.due_on).join(Message, Message.account_id == ChannelAccount.id)
+    query = select(*columns, Message.due_on, Message.id.label("key")).join(
+        Message, Message.account_id == ChannelAccount.id
+    )
     with Session(db.engine) as session, access.as_system(session):
-        return session.execute(query.where(Message.id == message_id, Message.state == "queued")).first()
+        rows = session.execute(query.where(Message.id.in_(message_ids), Message.state == "queued"))
+        return {row.key: row for row in rows}
 
 
 def _wait_until_due(due_on: datetime | None, now: datetime) -> float:
@@ -228,24 +241,24 @@ def _refused(row: Message, error: ChannelError) -> MessageResult:
 # --- what is stored
 
 
-def _columns(result: DeliveryResult) -> dict[str, Any]:
-    if not isinstance(result, MessageResult):
-        return {}
-    values: dict[str, Any] = {"code": result.code}
-    return values | ({"provider_id": result.provider_id} if result.provider_id else {})
+def _columns(row: Message, result: DeliveryResult, now: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {"changed_on": now}
+    if result.state in messages.SENT:
+        values |= {"ask_on": None, "happened_on": row.happened_on or now}
+    if result.state == "unknown":
+        values["ask_on"] = now + timedelta(seconds=queue.jittered(ASK_WAITS[0]))
+    if isinstance(result, MessageResult):
+        values |= {"code": result.code} | ({"provider_id": result.provider_id} if result.provider_id else {})
+    return values
 
 
 def _on_settled(session: Session, row: Message, result: DeliveryResult, now: datetime) -> None:
-    """The first response, the health of the account, when to ask, and who is told."""
-    message = session.get_one(Message, row.id)
-    message.changed_on = now
+    """The first response, who wants no messages any more, and who is told. `row` is as it was claimed."""
     if result.state in messages.SENT:
-        messages.note_sent(session, message, now)
+        messages.note_first_reply(session, row, now)
     if isinstance(result, MessageResult) and result.is_opt_out:
-        incoming.refuse_from_now_on(session, message, result.error or "", Stamp(None, now))
-    if result.state == "unknown":
-        message.ask_on = now + timedelta(seconds=queue.jittered(ASK_WAITS[0]))
-    messages.mark_changed(session, message)
+        incoming.refuse_from_now_on(session, row, result.error or "", Stamp(None, now))
+    messages.mark_changed(session, row)
 
 
 _is_on = Message.account_id.in_(select(ChannelAccount.id).where(ChannelAccount.is_active.is_(True)))
@@ -267,6 +280,7 @@ MESSAGES = DeliveryKind(
     columns=_columns,
     on_settled=_on_settled,
     lane=Message.account_id,
+    send_several=send_several,
     sweepable=(_is_on,),
 )
 

@@ -98,7 +98,7 @@ def _fetched(provider: Provider, source: _Source) -> StoredFile:
         raise ChannelError("The file is too large.", permanent=True) from error
 
 
-def _columns(result: DeliveryResult) -> dict[str, Any]:
+def _columns(row: MessageFile, result: DeliveryResult, now: datetime) -> dict[str, Any]:
     if not isinstance(result, FileResult):
         return {}
     values: dict[str, Any] = {"preview": result.preview}

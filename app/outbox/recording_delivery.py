@@ -65,7 +65,7 @@ def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
     return Stored("sent", digest=stored.digest, mime_type=stored.mime_type, size=stored.size)
 
 
-def _columns(result: DeliveryResult) -> dict[str, Any]:
+def _columns(row: CallRecording, result: DeliveryResult, now: datetime) -> dict[str, Any]:
     if not isinstance(result, Stored):
         return {}
     return {"digest": result.digest, "mime_type": result.mime_type, "size": result.size}

@@ -149,7 +149,7 @@ def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
 # --- what is stored
 
 
-def _columns(result: DeliveryResult) -> dict[str, Any]:
+def _columns(row: WebhookDelivery, result: DeliveryResult, now: datetime) -> dict[str, Any]:
     """The HTTP status and the beginning of the answer."""
     response = result.response if isinstance(result, WebhookResult) else None
     text = response.text[:MAX_ANSWER].replace("\x00", "�") if response else ""
@@ -166,7 +166,7 @@ def _on_settled(session: Session, row: WebhookDelivery, result: DeliveryResult, 
 
 def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: datetime) -> None:
     """Count failures in a row; too many pause the webhook."""
-    code = _columns(result)["code"]
+    code = _columns(row, result, now)["code"]
     failures: Any = 0 if result.state == "sent" else Webhook.failures + 1
     values = {"tried_on": now, "result": f"HTTP {code}" if code else result.error, "failures": failures}
     engine.update_rows(session, update(Webhook).where(Webhook.id == row.webhook_id).values(values))

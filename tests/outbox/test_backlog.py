@@ -85,15 +85,16 @@ def test_accounts_and_kinds_take_turns(world: World, account: Any) -> None:
     backlog.begin("short")
     run_calls()
     queued = [(each.call.function.rpartition(".")[2], each.call.arguments) for each in sorted(waiting("short"))]
-    assert {("message_delivery:send", (first[0],)), ("message_delivery:send", (second[0],))} <= {*queued[:3]}
-    assert "notice_delivery:send" in [name for name, _arguments in queued[:3]]
+    names, arguments = zip(*queued, strict=True)
+    assert set(names[:2]) == {"message_delivery:send_several", "notice_delivery:send"}
+    assert arguments[names.index("message_delivery:send_several")][:2] == (first[0], second[0])
 
 
 def test_a_row_that_stays_where_it_is_does_not_keep_the_queue_busy(
     world: World, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(world, 9)
-    monkeypatch.setattr(message_delivery, "_account_of", lambda _key: None)  # its calls do nothing
+    monkeypatch.setattr(message_delivery, "_accounts_of", lambda _keys: {})  # its calls do nothing
     backlog.begin("short")
     assert len(run_all()) <= 3
 
@@ -118,8 +119,31 @@ def test_calls_to_go_on_do_not_wait_for_each_other(world: World, account: Any, m
     for place, each in enumerate(calls):  # as a worker takes them, one after the other
         waiting("short")[:] = [*calls[place + 1 :], *(one for one in waiting("short") if one not in calls)]
         queue._backend._run(each)  # type: ignore[union-attr]
-    found = [each.call.function.rpartition(".")[2] for each in waiting("short")]
-    assert found.count("message_delivery:send") >= len(keys)
+    assert any(sorted(each.call.arguments) == keys for each in waiting("short"))
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(60.0, 1), (-1.0, 4)])
+def test_messages_share_a_call_and_a_slow_one_holds_up_no_other(
+    world: World, account: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, calls: int
+) -> None:
+    monkeypatch.setattr(engine, "TOGETHER_SECONDS", seconds)
+    keys = leave(world, 4)
+    backlog.begin("short")
+    run_calls()
+    (several,) = [each.call for each in waiting("short") if each.call.function.endswith(":send_several")]
+    assert sorted(several.arguments) == keys
+    ran = run_all()
+    assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys) and sum(ran) >= calls
+
+
+def test_what_was_in_the_last_call_of_a_killed_worker_is_queued_again(world: World, account: Any) -> None:
+    keys = leave(world, 3)
+    backlog.begin("short")
+    run_calls()
+    assert engine.claim(message_delivery.MESSAGES, keys[0], now())  # and it was killed
+    waiting("short")[:] = [each for each in waiting("short") if not each.call.function.endswith(":send_several")]
+    run_all()
+    assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys[1:])
 
 
 def test_what_was_due_a_moment_ago_is_lost_only_if_nothing_waits() -> None:

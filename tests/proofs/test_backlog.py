@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import func, insert, select
 
@@ -23,7 +25,7 @@ from tests.servers import LiveServer, Redis, eventually
 
 WAITING = int(os.environ.get("PROOF_BACKLOG", "60"))
 #: Issue 13: "outbox drained < 60 s after Redis returns".
-SECONDS = 60
+SECONDS = int(os.environ.get("PROOF_SECONDS", "60"))
 
 
 def test_the_outbox_is_drained_when_redis_is_back(redis_server: Redis, field: Ground) -> None:
@@ -34,13 +36,13 @@ def test_the_outbox_is_drained_when_redis_is_back(redis_server: Redis, field: Gr
         redis_server.stop()
         _write(field, account)
         redis_server.start()
-        back = time.monotonic()
-        eventually(lambda: _left(field) < WAITING // 2, "nothing leaves")
+        back, cpu = time.monotonic(), _cpu_of_workers(web)
+        eventually(lambda: _left(field) < WAITING // 2, "too few leave", max(SECONDS, 120))
         for pid in _workers(web)[:2]:  # of the queue `short`
             os.kill(pid, signal.SIGKILL)
         eventually(lambda: _left(field) == 0, "not all left", SECONDS)
-    seconds = time.monotonic() - back
-    print(f"{WAITING} messages left {seconds:.1f} s after Redis was back")  # noqa: T201
+        seconds, cpu = time.monotonic() - back, (_cpu_of_workers(web) - cpu) / WAITING * 1000
+    print(f"{WAITING} messages left {seconds:.1f} s after Redis was back; {cpu:.1f} ms of CPU of the workers each")  # noqa: T201
     states = dict(field.rows(select(Message.state, func.count()).group_by(Message.state)))
     assert seconds < SECONDS and states["sent"] + states.pop("sending", 0) == WAITING, states
     assert states["sent"] >= WAITING - 2  # those that were killed amid it wait for a person or the provider
@@ -68,6 +70,18 @@ def _write(field: Ground, account: int) -> None:
 
 def _left(field: Ground) -> int:
     return int(field.rows(select(func.count(Message.id)).where(Message.state == "queued"))[0])
+
+
+def _cpu_of_workers(web: LiveServer) -> float:
+    """Seconds of CPU that the workers have used, those included that have ended."""
+    ticks = 0
+    for parent in children(web.pid):
+        own = [int(each) for each in Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[11:15]]
+        ticks += sum(own[2:]) if len(children(parent)) > 2 else 0
+    for each in _workers(web):
+        with suppress(OSError):  # it has just been killed
+            ticks += sum(map(int, Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _workers(web: LiveServer) -> list[int]:

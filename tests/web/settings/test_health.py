@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import re
-import sys
 import threading
-import types
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +24,7 @@ from app.domain.health_samples import HealthCrossing, HealthSample, SampleSource
 from app.domain.health_watch import Readings
 from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
-from app.ops import error_reports, health, machine_resources, metrics, process_metrics, request_log
+from app.ops import health, machine_resources, metrics, process_metrics, request_log
 from app.ops.process_metrics import MetricsBatch
 from app.web.pages.roles import ProcessRoutesOnly
 from app.web.settings.health_chart import chart_of
@@ -415,29 +412,6 @@ def test_a_line_of_the_log_is_json_and_names_the_route_only(world: World) -> Non
     line = json.loads(lines[0])
     assert line["request_id"] == given and line["request"]["route"] == "/search/" and line["request"]["status"] == 200
     assert MOBILE not in "".join(lines)
-
-
-def test_an_error_tracker_gets_kind_and_place_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
-    monkeypatch.setitem(sys.modules, "sentry_sdk", types.SimpleNamespace(init=lambda **options: asked.update(options)))
-    assert not error_reports.install(None, "crm1") and not asked
-    assert error_reports.install("https://key@errors.example/1", "crm1")
-    frame = {"filename": "app/x.py", "lineno": 3, "vars": {"mobile": MOBILE}, "context_line": MOBILE}
-    event = {
-        "event_id": "1",
-        "request": {"url": f"/leads/{MOBILE}", "data": MOBILE},
-        "user": {"email": "asha@example.in"},
-        "breadcrumbs": [MOBILE],
-        "exception": {"values": [{"type": "ValueError", "value": MOBILE, "stacktrace": {"frames": [frame]}}]},
-    }
-    sent = asked["before_send"](event, {})
-    assert MOBILE not in json.dumps(sent) and "asha" not in json.dumps(sent)
-    place = {"filename": "app/x.py", "lineno": 3}
-    assert sent["exception"]["values"][0]["stacktrace"]["frames"] == [place]
-    assert asked["send_default_pii"] is False and asked["include_local_variables"] is False
-    monkeypatch.setitem(sys.modules, "sentry_sdk", None)
-    importlib.invalidate_caches()
-    assert not error_reports.install("https://key@errors.example/1", "crm1")
 
 
 def test_memory_is_that_of_the_container_where_it_has_a_limit(tmp_path: Any) -> None:
