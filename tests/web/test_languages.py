@@ -22,6 +22,7 @@ from app.web.core.durations import days_and_hours, milliseconds, span
 from app.web.core.fields import TextField
 from app.web.core.form_fields import run_validators
 from app.web.core.languages import translate_text
+from app.web.records.timeline_folding import _sentence
 from tests.app_fixtures import World
 from tests.refusal_sentences import ROOT, all_messages, message_args, name_of, refusals_in, sources
 
@@ -227,3 +228,8 @@ def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
             )
         ) == ("Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")
         assert translate_text("") == "" and translate_text("Nobody translated this.") == "Nobody translated this."
+
+
+def test_a_joined_headline_has_its_particle_once(app: Any) -> None:
+    with app.test_request_context(), force_locale("hi"):
+        assert _sentence(["ने यह लीड बनाई", "ने टास्क जोड़ा"]) == "ने यह लीड बनाई और टास्क जोड़ा"
