@@ -163,8 +163,9 @@ def _tasks(payload: dict[str, Any], one: str, many: str) -> str:
 
 def _job_delayed(payload: dict[str, Any]) -> str:
     """Jobs that are late, with times in the office's zone."""
+    job = payload.get("job")
     words = {
-        "job": payload.get("job"),
+        "job": job and _(job),
         "since": payload.get("from"),
         "until": payload.get("to"),
         "num": payload.get("minutes"),

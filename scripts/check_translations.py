@@ -1,4 +1,4 @@
-"""Check that every text of the product and of FAB's screens is translated in each catalogue.
+"""Check that every text of the product, of FAB's screens and of WTForms is translated in each catalogue.
 
 Prints one line for each text that is missing, empty or fuzzy, and exits with 1 if there is any.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import flask_appbuilder
+import wtforms
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
@@ -36,6 +39,7 @@ KEYWORDS = {
     "pgettext": ((1, "c"), 2),
     "lazy_pgettext": ((1, "c"), 2),
     "translatable": None,
+    "gettext_noop": None,
 }
 #: `%(name)s` and `%s`: a translation must contain the same ones.
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sdif]")
@@ -96,7 +100,8 @@ def catalogue(path: Path, language: str) -> Catalog:
 def main() -> int:
     """Check all languages. Returns the exit status."""
     languages = [code for code in config.LANGUAGE_NAMES if code != "en"]
-    wanted = texts(Path(flask_appbuilder.__file__).parent) | texts(ROOT / "app")
+    libraries = (Path(library.__file__).parent for library in (flask_appbuilder, wtforms))
+    wanted = reduce(or_, map(texts, libraries)) | texts(ROOT / "app")
     lines = []
     for language in languages:
         path = ROOT / "translations" / language / "LC_MESSAGES" / "messages.po"

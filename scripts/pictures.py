@@ -30,6 +30,8 @@ SELLER, MANAGER, ADMIN = "rohan.parikh", "asha.deshmukh", LiveServer.ADMIN[0]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 SIZES = {"wide": WIDE, "phone": PHONE}
 COLOURS = 128
+#: What leads from a list to a record: a row, a conversation, or a link in the first cell.
+FIRST = "main tbody tr[data-href], main a:has(.inbox-what), main tbody th a[href]"
 #: Every page of the menu and of the settings, and records; `first:` opens the first record of a list.
 _ADDRESSES = """
 / /dashboard/ /dashboard/mine /dashboard/team /dashboard/calls /dashboard/referrals /dashboard/sla /dashboard/messages
@@ -129,8 +131,8 @@ class House:
         """Open an address of PAGES and wait until nothing moves. Returns its status."""
         answer = page.goto(self.server.url + path.removeprefix("first:"))
         if path.startswith("first:"):
-            first = page.locator("main tbody .row-link, main a:has(.inbox-what)").first
-            href = first.get_attribute("href")
+            first = page.locator(FIRST).first
+            href = first.get_attribute("data-href") or first.get_attribute("href")
             answer = page.goto(self.server.url + str(href))
         page.wait_for_load_state("load")
         page.evaluate("() => document.fonts.ready")

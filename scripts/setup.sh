@@ -91,21 +91,6 @@ install_packages() {
     fi
 }
 
-lighter_browser() {  # Chromium without windows takes 40 % less CPU; tried once, where apt-get knows it
-    local stamp=$venv/.stamp-browser root=()
-    if [ "$purpose" != test ] || [ -e "$stamp" ] || have chromium-headless-shell || ! have apt-cache; then return 0; fi
-    touch "$stamp"
-    if ! apt-cache show chromium-headless-shell >/dev/null 2>&1; then return 0; fi
-    if [ "$(id -u)" != 0 ]; then
-        if ! { have sudo && sudo -n true 2>/dev/null; }; then return 0; fi
-        root=(sudo -n)
-    fi
-    say "installing chromium-headless-shell"
-    timeout 300 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 \
-        --no-install-recommends chromium-headless-shell >&2 ||
-        say "it could not be installed: the tests use the browser that is there"
-}
-
 # --- our own steps
 
 make_venv() {
@@ -191,6 +176,5 @@ if [ -n "$packages" ]; then
     if [ -n "$left" ]; then stop "apt-get installed $packages, and yet $left is not found on PATH."; fi
 fi
 make_venv
-lighter_browser 9<&-
 make_browser_files
 make_words

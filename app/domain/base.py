@@ -39,6 +39,11 @@ def translatable(msgid: str, **values: object) -> TranslatableText:
     return TranslatableText(msgid, values)
 
 
+def gettext_noop(text: str) -> str:
+    """The text itself, which is a key, too: `gettext(text)` translates it where it is shown."""
+    return text
+
+
 def join_texts(texts: Iterable[str]) -> TranslatableText:
     """Several texts joined by spaces; each is translated on its own."""
     parts = {

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from app.domain import bulk
-from app.domain.base import RuleBroken, translatable
+from app.domain.base import RuleBroken, gettext_noop, translatable
 from app.domain.custom_fields import RECORDS, CustomField
 from app.domain.row_effects import Rows
 from app.lib.batches import batched
@@ -36,7 +36,7 @@ Doc = Mapping[str, Any]
 #: Rows of one statement.
 _STEP = 500
 #: The job that compares all records with the table of values; its items are the records that differ.
-COMPARING_JOB = "compare custom fields"
+COMPARING_JOB = gettext_noop("compare custom fields")
 
 
 class JsonText(TypeDecorator[Any]):

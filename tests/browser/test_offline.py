@@ -121,10 +121,11 @@ def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
     page, href = rohan.page, a_lead(rohan)
     page.context.set_offline(True)
     write(page, "Only mine")
+    expect(page.locator("html[data-as-of]")).to_have_count(1)  # the page is back after the form
     waiting(page, 1)
+    page.context.clear_cookies()  # before the page could send it, or be signed in anew by an answer on its way
     page.context.set_offline(False)
-    page.context.clear_cookies()
-    page.evaluate(ONLINE)
+    page.wait_for_url("**/login/**")  # the browser says that it is online, and the page loads anew
     page.wait_for_function(f"() => ({KEPT})().then((names) => names.length === 0)")  # the session is over
     rohan.sign_in(COLLEAGUE)
     waiting(page, 0)
@@ -132,10 +133,14 @@ def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
     rohan.go(href)
     expect(page.locator("h1")).to_have_text("You are offline")
     expect(page.locator(".offline-kept")).not_to_contain_text("LEAD")
-    page.context.set_offline(False)
     page.context.clear_cookies()
+    page.context.set_offline(False)
+    page.wait_for_url("**/login/**")
+    sent = []
+    page.on("response", lambda answer: sent.append(answer.url) if "/leads/note/" in answer.url else None)
     rohan.sign_in(SELLER)
     cookies[(SELLER, 1)] = page.context.cookies()
+    rohan.until(lambda: sent, "what waited was not sent")
     waiting(page, 0)
     rohan.go(href)
     expect(page.locator(".entry-note", has_text="Only mine")).to_have_count(1)

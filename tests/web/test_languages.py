@@ -1,4 +1,4 @@
-"""Error messages come in the requested language, and every one has a Hindi translation."""
+"""Error messages come in the requested language, and every one is translated into each."""
 
 from __future__ import annotations
 
@@ -10,18 +10,31 @@ from typing import Any
 
 import pytest
 from babel.messages.pofile import read_po
+from flask_babel import force_locale, gettext
+from flask_wtf import FlaskForm
+from marshmallow.validate import Length as SchemaLength
+from wtforms import IntegerField, StringField
+from wtforms.validators import Length, NumberRange
 
+from app import jobs
 from app.domain.base import RuleBroken, TranslatableText, join_texts, translatable
+from app.web.core.durations import days_and_hours, milliseconds, span
+from app.web.core.fields import TextField
+from app.web.core.form_fields import run_validators
 from app.web.core.languages import translate_text
+from app.web.records.timeline_folding import _sentence
 from tests.app_fixtures import World
 from tests.refusal_sentences import ROOT, all_messages, message_args, name_of, refusals_in, sources
 
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?s")
 
 
-def hindi() -> Any:
-    with (ROOT / "translations" / "hi" / "LC_MESSAGES" / "errors.po").open("rb") as file:
-        return read_po(file, locale="hi")
+LANGUAGES = ("hi", "gu", "mr")
+
+
+def read(code: str, name: str = "errors.po") -> Any:
+    with (ROOT / "translations" / code / "LC_MESSAGES" / name).open("rb") as file:
+        return read_po(file, locale=code)
 
 
 # --- the messages
@@ -38,19 +51,66 @@ def test_no_message_interpolates_its_values_before_translation() -> None:
     assert found == []
 
 
-def test_every_message_has_a_hindi_translation() -> None:
-    told = {message.id: message.string for message in hindi() if message.id and not message.fuzzy}
-    assert {text for text in all_messages() if not told.get(text)} == set()
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_message_is_translated(code: str) -> None:
+    both = [*read(code, "messages.po"), *read(code)]
+    told = {message.id for message in both if message.id and message.string and not message.fuzzy}
+    assert all_messages() - told == set()
 
 
-def test_a_translation_has_the_same_placeholders() -> None:
-    for message in hindi():
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_translation_has_the_same_placeholders(code: str) -> None:
+    for message in read(code):
         if message.id:
             assert sorted(PLACEHOLDER.findall(message.id)) == sorted(PLACEHOLDER.findall(message.string)), message.id
 
 
-def test_no_translation_is_unused() -> None:
-    assert {message.id for message in hindi() if message.id} - all_messages() == set()
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_no_translation_is_unused(code: str) -> None:
+    assert {message.id for message in read(code) if message.id} - all_messages() == set()
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_jobs_and_durations_are_in_the_language_of_the_page(app: Any, code: str) -> None:
+    with app.test_request_context(), force_locale(code):
+        assert [name for name in jobs.names() if gettext(name) == name] == []
+        shown = [span(3725), days_and_hours(107), milliseconds(0.24)]
+    assert not re.search("[a-z]", " ".join(shown)) and [re.findall(r"\d+", text) for text in shown] == [
+        ["1", "2", "5"],
+        ["4", "11"],
+        ["240"],
+    ]
+
+
+class Sent(FlaskForm):  # type: ignore[misc]
+    """What WTForms has to say something about."""
+
+    name = StringField(validators=[Length(max=3)])
+    count = IntegerField(validators=[NumberRange(1, 9)])
+
+
+def test_forms_speak_the_language_of_the_page(app: Any) -> None:
+    def said(code: str) -> dict[str, list[str]]:
+        with app.test_request_context(method="POST", data={"name": "long", "count": "12"}), force_locale(code):
+            form = Sent(meta={"csrf": False})
+            form.validate()
+            return form.errors
+
+    assert said("en") == {
+        "name": ["Field cannot be longer than 3 characters."],
+        "count": ["Number must be between 1 and 9."],
+    }
+    assert said("hi") == {
+        "name": ["इसमें अधिक से अधिक 3 अक्षर हो सकते हैं।"],
+        "count": ["संख्या 1 से 9 के बीच होनी चाहिए।"],
+    }
+
+
+def test_validators_of_marshmallow_do_too(app: Any) -> None:
+    field = TextField("name", "Name")
+    field.validators = (SchemaLength(max=3),)
+    with app.test_request_context(), force_locale("mr"), pytest.raises(RuleBroken, match="यात जास्तीत जास्त 3 अक्षरे"):
+        run_validators(field, "long")
 
 
 def test_every_text_of_the_pages_is_translated_into_each_language() -> None:
@@ -168,3 +228,8 @@ def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
             )
         ) == ("Ana बाहर हैं और अभी काम नहीं ले रहे। उनकी जगह Ben काम देख रहे हैं।")
         assert translate_text("") == "" and translate_text("Nobody translated this.") == "Nobody translated this."
+
+
+def test_a_joined_headline_has_its_particle_once(app: Any) -> None:
+    with app.test_request_context(), force_locale("hi"):
+        assert _sentence(["ने यह लीड बनाई", "ने टास्क जोड़ा"]) == "ने यह लीड बनाई और टास्क जोड़ा"

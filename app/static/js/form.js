@@ -57,11 +57,29 @@ function settings(control) {
   return {
     ...shared, valueField: 'value', labelField: 'label', searchField: [], maxOptions: 20, preload: 'focus',
     options: $$('option', control).filter((each) => each.value).map((each) => ({ value: each.value, label: each.textContent })),
-    load: (text, done) => { hits(control, text).then(done, () => done()); },
+    // An answer to what no longer stands there would be offered beside the right ones.
+    load(text, done) { hits(control, text).then((found) => done(this.inputValue() === text ? found : []), () => done()); },
     score: () => () => 1,
     onType() { this.clearOptions((kept) => this.items.includes(kept.value)); },
     render: { option, no_results: nothing, item: (item, escape) => `<div>${escape(item.label)}</div>` },
   };
+}
+
+// A list that was closed by a choice, Escape or by leaving it stays closed: neither the search that is due for what was typed nor an
+// answer that comes late opens it again. Typing, a click or an arrow key does.
+function staysClosed(pick) {
+  let isDone = false;
+  const refresh = pick.refreshOptions;
+  pick.refreshOptions = (opens = true) => refresh.call(pick, opens && !isDone);
+  pick.hook('before', 'close', (isFinal = true) => {
+    if (!isFinal) return; // nothing to show at the moment
+    clearTimeout(pick.refreshTimeout);
+    pick.refreshTimeout = null;
+    isDone = true;
+  });
+  pick.hook('before', 'open', () => { isDone = false; });
+  pick.on('focus', () => { isDone = false; });
+  pick.control_input.addEventListener('input', () => { isDone = false; }, true);
 }
 
 async function boot(within = document) {
@@ -75,6 +93,7 @@ async function boot(within = document) {
     const pick = new Pick(control, { ...settings(control), openOnFocus: !waited });
     // A click into an open list must not close it: what was typed would be lost.
     pick.hook('instead', 'onClick', () => { pick.focus(); if (!pick.isOpen) pick.open(); });
+    staysClosed(pick);
     if (waited) pick.focus();
     if (control.dataset.lookup) pick.control_input.addEventListener('input', () => typed.set(control, pick.control_input.value));
     setTimeout(() => { pick.settings.openOnFocus = true; }, 100); // its focus handler waits a moment

@@ -19,7 +19,7 @@ function show(place, html) {
   let seconds = Number(value.dataset.revealed);
   const nodes = [...place.childNodes];
   place.replaceChildren(value);
-  const tick = () => { left.textContent = `${seconds} s`; if (!seconds || !place.isConnected) hide(place); seconds -= 1; };
+  const tick = () => { left.textContent = value.dataset.left.replace('{}', seconds); if (!seconds || !place.isConnected) hide(place); seconds -= 1; };
   running.set(place, { nodes, ticks: setInterval(tick, 1000) });
   tick();
 }

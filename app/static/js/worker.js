@@ -22,9 +22,16 @@ function remember(values) {
   turn = turn.then(async () => (await caches.open(META)).put('/', new Response(JSON.stringify({ ...await meta(), ...values })))).catch(() => {});
   return turn;
 }
+// How many sessions have ended: a page that was asked for before is not kept when it comes after.
+let ends = 0;
 async function forget() {
   await remember({ person: null });
   for (const name of await caches.keys()) if (name.startsWith(PAGES)) await caches.delete(name);
+}
+
+function end() {
+  ends += 1;
+  return forget();
 }
 
 // --- a new version takes over at once; pages of the one before keep their files
@@ -60,10 +67,11 @@ async function keep(url, response, person, kind) {
   if ((await meta()).person !== person) await caches.delete(PAGES + person); // signed out meanwhile
 }
 // A page has come: whose is it?
-async function look(url, response) {
+async function look(url, response, began) {
   if (response.type !== 'basic' || !(response.headers.get('Content-Type') || '').startsWith('text/html')) return;
   const person = response.headers.get('X-Crm-Person');
-  if (!person) { if (response.status < 400 || new URL(url).pathname === '/login/') await forget(); return; }
+  if (!person) { if (response.status < 400 || new URL(url).pathname === '/login/') await end(); return; }
+  if (began !== ends) return;
   if ((await meta()).person !== person) await forget();
   await remember({ person, seen: Date.now() });
   const kind = response.headers.get('X-Crm-Keep');
@@ -100,11 +108,12 @@ async function kept(url) {
 const saysNothing = async () => (await caches.match(GIVEN.page, { ignoreVary: true })) || Response.error();
 async function page(event) {
   const { url } = event.request;
+  const began = ends;
   let response = null;
   try { response = await fetch(event.request); } catch { /* no connection */ }
   if (response && !AWAY.includes(response.status)) {
     const copy = response.clone();
-    event.waitUntil(look(bare(url), copy).catch(() => {})); // a full disk must not cost the page
+    event.waitUntil(look(bare(url), copy, began).catch(() => {})); // a full disk must not cost the page
     return response;
   }
   return (await kept(url)) || response || saysNothing();
@@ -131,7 +140,7 @@ async function form(event) {
   return Response.redirect(new URL(request.referrer || '/', location.origin).href, 303);
 }
 async function leave(event) {
-  try { return await fetch(event.request); } catch { await forget(); return saysNothing(); }
+  try { return await fetch(event.request); } catch { await end(); return saysNothing(); }
 }
 self.addEventListener('fetch', (event) => {
   const { request } = event;
@@ -147,15 +156,16 @@ self.addEventListener('fetch', (event) => {
 // --- what pages say
 const TOLD = {
   label: ({ key, label, user }) => labels.set(key, { label, user }),
-  ended: forget,
+  ended: end,
   // The page was there before this worker: it is kept now, with its files; the page for all others in its language.
   async hello({ url, files, language }) {
     if ((await meta()).language !== language) { await (await caches.open(STATIC)).add(new Request(GIVEN.page, { cache: 'reload' })); await remember({ language }); }
     if (!url) return;
+    const began = ends;
     const cache = await caches.open(STATIC);
     await Promise.allSettled(files.map((file) => cache.add(file)));
     const response = await fetch(url, { redirect: 'error', credentials: 'same-origin' });
-    await look(bare(url), response);
+    await look(bare(url), response, began);
   },
 };
 self.addEventListener('message', (event) => {

@@ -21,6 +21,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.permissions import mask_of
 from app.lib import text_normalization
 from app.lib.identity_numbers import is_masked
+from app.web.core.durations import span
 from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.lookups import Lookups
 from app.web.core.shipped_labels import shown_label
@@ -433,14 +434,6 @@ class BooleanField(Field):
         """A tick or a dash."""
         shown = self.value(values, viewer)
         return {"kind": "flag", "text": str(self.label), "on": True} if shown else {"kind": "missing"}
-
-
-def span(seconds: int | None) -> str:
-    """Seconds as 1h 2m 3s."""
-    hours, rest = divmod(int(seconds or 0), 3600)
-    minutes, secs = divmod(rest, 60)
-    parts = [(hours, "h"), (minutes, "m"), (secs, "s")]
-    return " ".join(f"{n}{unit}" for n, unit in parts if n) or "0s"
 
 
 #: Kinds of controls that can hold any text.

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+from copy import copy
 from types import SimpleNamespace
 from typing import Any
 
 from flask_babel import gettext
 from marshmallow import ValidationError as SchemaError
+from marshmallow.validate import Validator
 from werkzeug.datastructures import MultiDict
 from wtforms import Form
 from wtforms.validators import StopValidation, ValidationError
 
-from app.domain.base import RuleBroken, join_texts
+from app.domain.base import RuleBroken, gettext_noop, join_texts
 from app.web.core.fields import Field, Viewer
+from app.web.core.languages import FORM_TEXTS
+
+#: What marshmallow's validators say; they fill in the values themselves.
+_SCHEMA_TEXTS = (
+    gettext_noop("Shorter than minimum length {min}."),
+    gettext_noop("Longer than maximum length {max}."),
+    gettext_noop("Length must be between {min} and {max}."),
+    gettext_noop("Length must be {equal}."),
+    gettext_noop("Must be greater than {min}."),
+    gettext_noop("Must be greater than or equal to {min}."),
+    gettext_noop("Must be less than {max}."),
+    gettext_noop("Must be less than or equal to {max}."),
+    gettext_noop("Must be greater than or equal to {min} and less than or equal to {max}."),
+    gettext_noop("Must be equal to {other}."),
+    gettext_noop("Must be one of: {choices}."),
+    gettext_noop("String does not match expected pattern."),
+    gettext_noop("Not a valid URL."),
+    gettext_noop("Not a valid email address."),
+    gettext_noop("Invalid input."),
+)
+#: The attributes in which marshmallow's validators keep them.
+_SCHEMA_ATTRIBUTES = ("error", "message_min", "message_max", "message_all", "message_equal")
+
+
+class _TranslatedForm(Form):  # type: ignore[misc]
+    """A form that speaks the language of the response."""
+
+    class Meta:
+        """As WTForms reads it."""
+
+        def get_translations(self, form: Any) -> Any:
+            """The catalogue of this application."""
+            return FORM_TEXTS
 
 
 class FormField(Field):
@@ -28,7 +63,7 @@ class FormField(Field):
             self.required, self.mask = shown.required, shown.mask
 
     def _bound(self, raw: Any, is_typed: bool) -> Any:
-        form_class = type("ExtraForm", (Form,), {self.name: self.unbound})
+        form_class = type("ExtraForm", (_TranslatedForm,), {self.name: self.unbound})
         if not is_typed:
             return _with_key(form_class(data={self.name: raw})[self.name])
         parts = raw if isinstance(raw, list) else [] if raw is None else [raw]
@@ -98,21 +133,33 @@ def run_validators(field: Field, value: Any) -> None:
         label=SimpleNamespace(text=str(field.label)),
         name=field.name,
         errors=[],
-        gettext=gettext,
-        ngettext=lambda one, many, n: one if n == 1 else many,
+        gettext=FORM_TEXTS.gettext,
+        ngettext=FORM_TEXTS.ngettext,
         flags=SimpleNamespace(),
     )
     for validator in field.validators:
         try:
             if _takes_form(validator):
                 validator(SimpleNamespace(_id=None), stub)
-            elif validator(value) is False:
+            elif _translated(validator)(value) is False:
                 raise RuleBroken(gettext("This value isn't accepted."), field.name)
         except (ValidationError, StopValidation) as refused:
             if refused.args and refused.args[0]:
                 raise RuleBroken(str(refused.args[0]), field.name) from None
         except SchemaError as refused:
             raise RuleBroken(join_texts(map(str, refused.messages)), field.name) from None
+
+
+def _translated(validator: Any) -> Any:
+    """A validator of marshmallow, with its texts in the language of this response; any other as it is."""
+    if not isinstance(validator, Validator):
+        return validator
+    made = copy(validator)
+    for name in _SCHEMA_ATTRIBUTES:
+        text = getattr(made, name, None)
+        if text in _SCHEMA_TEXTS:
+            setattr(made, name, gettext(text))
+    return made
 
 
 def _takes_form(validator: Any) -> bool:

@@ -17,7 +17,8 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import Flask, Response, current_app, g, has_request_context, request
 from flask.globals import _cv_app
-from flask_babel import Babel, Domain, get_locale, gettext
+from flask_babel import Babel, Domain, get_locale, get_translations, gettext
+from flask_wtf import FlaskForm
 from markupsafe import Markup
 
 from app.domain.base import TranslatableText
@@ -162,6 +163,21 @@ def _context() -> SimpleNamespace | None:
     return found
 
 
+class FormTexts:
+    """Translates the messages of WTForms, which has no Hindi, Gujarati or Marathi. It fills in the values itself."""
+
+    def gettext(self, text: str) -> str:
+        """The text in the language of this response."""
+        return str(get_translations().ugettext(text))
+
+    def ngettext(self, one: str, many: str, n: int) -> str:
+        """The form of the plural for n."""
+        return str(get_translations().ungettext(one, many, n))
+
+
+FORM_TEXTS = FormTexts()
+
+
 class RequestLanguage(Babel):
     """Flask-Babel with catalogues that outlive the request."""
 
@@ -181,6 +197,7 @@ def install(app: Flask, folder: Path) -> None:
     babel.catalogues = Catalogues(folder)
     extension.instance, extension.locale_selector = babel, select_locale
     app.jinja_env.globals["_"] = translate_in_template
+    FlaskForm.Meta.get_translations = lambda _meta, _form: FORM_TEXTS
     app.after_request(_add_content_language)
 
 

@@ -12,7 +12,8 @@ from app.domain.figure_counts import mean
 from app.domain.figure_tables import ByPerson
 from app.lib.grouping import grouped
 from app.models import CallLog, Lead, Task, Ticket
-from app.web.core.fields import Viewer, span
+from app.web.core.durations import days_and_hours, span
+from app.web.core.fields import Viewer
 from app.web.core.reference_fields import person_card
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.widget_data import kinds_of_people
@@ -125,4 +126,4 @@ def duration(seconds: float) -> str:
 def waiting_time(seconds: float) -> str:
     """As `duration`, with days where there are two or more."""
     hours = round(seconds) // 3600
-    return duration(seconds) if hours < 48 else f"{hours // 24}d {hours % 24}h".removesuffix(" 0h")
+    return duration(seconds) if hours < 48 else days_and_hours(hours)

@@ -19,8 +19,9 @@ from app.extensions import db
 from app.lib import phone
 from app.models import CallCard, CallLog, CallRequest, Customer, Lead, Ticket
 from app.outbox.call_delivery import EXPIRED, NOT_KNOWN
+from app.web.core.durations import span
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer, clean_text, span
+from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
 from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.records import dial_targets

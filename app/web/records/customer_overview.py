@@ -28,10 +28,12 @@ from app.models import (
     TicketStatus,
 )
 from app.web.core.date_fields import moment_cell
+from app.web.core.durations import span
 from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.registry import screen_of
+from app.web.core.shipped_labels import shown_label
 from app.web.pages.refusals import refuse_as_page
 
 #: Entries of the audit that are listed, and how far back those are looked for that only mention the person.
@@ -90,7 +92,7 @@ def figures(key: int, viewer: Viewer) -> list[dict[str, Any]]:
             .select_from(CallLog)
             .where(call)
         ).one()
-        made += [_figure(_("Calls"), count), _figure(_("Talk time"), _duration(int(seconds or 0)))]
+        made += [_figure(_("Calls"), count), _figure(_("Talk time"), span(int(seconds or 0)))]
         made.append({"label": _("Last call"), "cell": moment_cell(last, viewer)})
     if viewer.person.may("Tickets", "read"):
         query = select(TicketStatus.meaning, func.count()).select_from(Ticket).join(TicketStatus)
@@ -114,18 +116,13 @@ def _figure(label: str, value: Any) -> dict[str, Any]:
     return {"label": label, "cell": {"kind": "text", "text": grouped(value) if isinstance(value, int) else value}}
 
 
-def _duration(seconds: int) -> str:
-    hours, rest = divmod(seconds, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
-
-
 def _accounts(key: int, viewer: Viewer) -> list[dict[str, Any]]:
     table = CustomerAccount
     query = select(table.client_id, table.account_type_id, table.opened_on, table.activated_on).order_by(table.id)
     return [
         {
             "client_id": client_id,
-            "type": (viewer.lookups.card("account_type", kind) or {}).get("label", ""),
+            "type": shown_label((viewer.lookups.card("account_type", kind) or {}).get("label", "")),
             "opened": moment_cell(opened, viewer),
             "activated": moment_cell(activated, viewer),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
@@ -63,6 +64,10 @@ def _fold_act(group: list[Entry]) -> list[Entry]:
     return [_join(lead, joined) if entry is lead else entry for entry in group if entry not in joined]
 
 
+#: With which a headline begins in Hindi, Gujarati and Marathi.
+_PARTICLE = re.compile("^(?:ने|એ|यांनी) ")
+
+
 def _join(lead: Entry, joined: list[Entry]) -> Entry:
     """The leading entry with the headlines of the others, and their changes below."""
     said = [str(lead["headline"])]
@@ -74,7 +79,8 @@ def _join(lead: Entry, joined: list[Entry]) -> Entry:
 
 
 def _sentence(parts: list[str]) -> str:
-    """“a”, “a and b”, “a, b and c”."""
+    """“a”, “a and b”, “a, b and c”. The particle after the person's name stands once."""
     if len(parts) == 1:
         return parts[0]
+    parts = [parts[0], *(_PARTICLE.sub("", part) for part in parts[1:])]
     return _("%(first)s and %(last)s", first=", ".join(parts[:-1]), last=parts[-1])

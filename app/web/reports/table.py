@@ -9,7 +9,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.lib.grouping import grouped
-from app.web.core.fields import span
+from app.web.core.durations import span
 from app.web.core.local_dates import written
 from app.web.reports import statements
 from app.web.reports.statements import CheckedReport

@@ -22,8 +22,9 @@ from app.domain.base import Conflict, NotFound, Stamp
 from app.extensions import db
 from app.lib.grouping import grouped
 from app.web.core.date_fields import moment_cell, relative
+from app.web.core.durations import span
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer, span
+from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins

@@ -16,8 +16,9 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import number_series, phone
 from app.models import CallLog, CallRequest
+from app.web.core.durations import span
 from app.web.core.fab_access import ModulePermissions, current_viewer
-from app.web.core.fields import Viewer, span
+from app.web.core.fields import Viewer
 from app.web.core.replica_lists import from_replica
 from app.web.pages.refusals import refuse_as_page
 

@@ -20,8 +20,9 @@ from app.extensions import db
 from app.models import JobRun
 from app.ops import health
 from app.web.core.date_fields import moment_cell, relative
+from app.web.core.durations import milliseconds, span
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer, span
+from app.web.core.fields import Viewer
 from app.web.core.local_dates import written
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -56,7 +57,7 @@ class JobsView(SettingsPage):
         rows = [
             _cells(last.get(name), viewer)
             | {
-                "name": name,
+                "name": _(name),
                 "url": f"/jobs/{quote(name)}/",
                 "run_url": _run_url(name, viewer),
                 "next": moment_cell(next_runs.get(name) if state["goes_on"] else None, viewer),
@@ -77,7 +78,7 @@ class JobsView(SettingsPage):
         viewer, shown = current_viewer(), request.args.get("show", "")
         query = select(JobRun).where(JobRun.job == name, *_FILTERS.get(shown, ()))
         rows = db.session.scalars(query.order_by(JobRun.started_on.desc()).limit(MAX_RUNS)).all()
-        page = {"name": name, "run_url": _run_url(name, viewer), "shown": shown if shown in _FILTERS else ""}
+        page = {"name": _(name), "run_url": _run_url(name, viewer), "shown": shown if shown in _FILTERS else ""}
         return render_template("crm/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MAX_RUNS)
 
     @expose("/run/<name>", methods=["POST"])
@@ -91,7 +92,7 @@ class JobsView(SettingsPage):
         _refuse_unknown(name)
         db.session.rollback()  # the job writes in sessions of its own
         run = current_app.extensions["crm_run_job"](name)
-        words = {"name": name, "outcome": _outcome(run.outcome), "n": run.items, "failed": run.failed_items}
+        words = {"name": _(name), "outcome": _outcome(run.outcome), "n": run.items, "failed": run.failed_items}
         if run.failed_items:
             flash(_("%(name)s: %(outcome)s, %(n)s items, %(failed)s failed.", **words), "danger")
         else:
@@ -247,7 +248,7 @@ def _duration_text(took: float | None) -> str | None:
     """A duration; in milliseconds under one second."""
     if took is None:
         return None
-    return f"{took * 1000:.0f} ms" if took < 1 else span(round(took))
+    return milliseconds(took) if took < 1 else span(round(took))
 
 
 class SettingsView(SettingsPage):
