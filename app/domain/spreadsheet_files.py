@@ -227,7 +227,10 @@ def _csv_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
             yield [_csv_cell(cell) for cell in row]
     except csv.Error as error:
         raise RuleBroken(
-            translatable("After row %(n)s this file can't be read. Please check its quotation marks.", n=number), "file"
+            translatable(
+                "After row %(n)s this file can't be read. Please check its quotation marks.", n=grouped(number)
+            ),
+            "file",
         ) from error
     finally:
         with suppress(ValueError):  # whoever gave the file has closed it
