@@ -102,7 +102,7 @@ class House:
             if each.process is None:
                 each.start()
         self.browser = Browser(self.web.port)
-        self.post("/login/", {"username": self.web.ADMIN[0], "password": self.web.ADMIN[1]}, "/login/")
+        self.post("/login/", {"username": generate.MANAGER, "password": generate.PASSWORD}, "/login/")
 
     def stop(self) -> None:
         """Stop all of it."""
@@ -115,6 +115,7 @@ class House:
         """Status, headers and body of an answer."""
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.browser.cookies.items())}
         headers |= {"Content-Type": kind, "Referer": f"{self.web.url}/"} if kind else {}
+        self.browser.connection.close()  # the server closes one that idles
         self.browser.connection.request(method, path, body or None, headers)
         answer = self.browser.connection.getresponse()
         text = answer.read().decode("utf-8", "replace")

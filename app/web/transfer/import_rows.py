@@ -131,11 +131,16 @@ def _label(plan: ImportPlan, name: str) -> str:
 
 
 def _said(plan: ImportPlan, broken: BaseException) -> str:
-    """The refusal of a row; its sentences name fields as the page does."""
+    """The refusal of a row; its sentences name fields as the page does, and each says which field it is about."""
     _status, text, errors = refusal(broken)
-    for name in errors:
-        text = text.replace(f"“{name}”", f"“{_label(plan, name)}”")
-    return text
+    if not errors.keys() & plan.kind.known.keys():
+        return text
+    return " ".join(_about(_label(plan, name), name, each) for name, every in errors.items() for each in every)
+
+
+def _about(label: str, name: str, sentence: str) -> str:
+    named = sentence.replace(f"“{name}”", f"“{label}”")
+    return named if label.casefold() in named.casefold() else f"{label}: {named}"
 
 
 def _run_one(
