@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import io
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from app.commands import transfers
+from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
 from app.domain.transfers import ImportRow, ImportRun
 from app.models import Lead
@@ -146,10 +148,21 @@ def test_strange_rows_of_every_kind_are_refused_each_in_a_sentence(world: World,
     assert root.door.screen(f"/imports/{run.id}/problems.csv?trial=1").status_code == 200
 
 
-def test_a_table_of_25_mb_is_taken_and_a_larger_one_is_refused_in_words(world: World) -> None:
-    root = Importer(world, "root")
-    row = b"Asha," + b"x" * 15_000 + b"\n"
-    assert root.upload(b"Name,Remarks\n" + row * 1600).status_code == 302
-    answer = root.upload(b"Name,Remarks\n" + row * 2700)
+def test_a_table_may_be_longer_than_a_form_and_a_larger_one_is_refused_in_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.app.config["MAX_UPLOAD_LENGTH"] > spreadsheet_files.MAX_BYTES
+    monkeypatch.setitem(world.app.config, "MAX_CONTENT_LENGTH", 2000)
+    monkeypatch.setitem(world.app.config, "MAX_UPLOAD_LENGTH", 9000)
+    root, row = Importer(world, "root"), b"Asha," + b"x" * 100 + b"\n"
+    assert root.upload(b"Name,Remarks\n" + row * 50).status_code == 302
+    answer = root.upload(b"Name,Remarks\n" + row * 150)
     assert answer.status_code == 413 and "A file can have up to 25 MB" in html.unescape(answer.text)
     assert "This is too large" in answer.text
+
+
+def test_a_workbook_with_too_many_rows_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreadsheet_files, "MAX_ROWS", 2)
+    assert spreadsheet_files.recognise(io.BytesIO(workbook(["Name"], ["A"], ["B"]))).kind == "xlsx"
+    with pytest.raises(RuleBroken, match="more than 2 rows"):
+        spreadsheet_files.recognise(io.BytesIO(workbook(["Name"], ["A"], ["B"], ["C"])))
