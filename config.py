@@ -46,6 +46,7 @@ WEB_CONNECTIONS, SOCKETS_CONNECTIONS, WORKER_CONNECTIONS = 7, (2, 3), (1, 2)
 UPLOAD_PATHS = (
     *("/inbox/", "/mail/", "/api/v1/message/files", "/api/method/upload_file", "/settings/channels/console/"),
     *("/files/", "/api/v1/file/", "/pictures/", "/leads/note/", "/tickets/note/", "/customers/note/"),
+    "/imports/",
 )
 MAX_UPLOAD_BYTES = 33 * 1024 * 1024
 

@@ -30,7 +30,7 @@ from app.domain import (
     stored_text,
 )
 from app.domain.row_effects import Effect, classes, every_class
-from app.models import CallLog, Consent, Delivery, FieldMask, Group, ModulePermission, Role, User
+from app.models import CallLog, Consent, CustomField, Delivery, FieldMask, Group, ModulePermission, Role, User
 from app.outbox import (
     call_delivery,
     campaign_work,
@@ -113,6 +113,12 @@ EFFECTS = (
         change_events.note_saved,
         change_events.has_events,
         "Webhooks are sent new and changed records.",
+    ),
+    Effect(
+        "after_flush",
+        custom_values.forget_read_fields,
+        classes(CustomField),
+        "A transaction that changes custom fields does not go on with those that it has read.",
     ),
     Effect(
         "after_flush",

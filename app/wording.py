@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 
 from app.domain import audit_chain
+from app.lib.grouping import GroupedInt, grouped
 
 # --- texts -------------------------------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ def _late(payload: dict[str, Any]) -> str:
                 title=_title(payload),
             )
         )
-    return str(_("“%(title)s” is overdue by %(num)s days.", title=_title(payload), num=hours // 24))
+    return str(_("“%(title)s” is overdue by %(num)s days.", title=_title(payload), num=grouped(hours // 24)))
 
 
 def _sla(payload: dict[str, Any], answer: str, resolution: str) -> str:
@@ -152,8 +153,8 @@ def office_time(minutes: int) -> str:
     if minutes == 0:
         return str(_("less than a minute"))
     if minutes < 120:
-        return str(ngettext("%(num)s office minute", "%(num)s office minutes", minutes))
-    return str(ngettext("%(num)s office hour", "%(num)s office hours", minutes // 60))
+        return str(ngettext("%(num)s office minute", "%(num)s office minutes", GroupedInt(minutes)))
+    return str(ngettext("%(num)s office hour", "%(num)s office hours", GroupedInt(minutes // 60)))
 
 
 def _tasks(payload: dict[str, Any], one: str, many: str) -> str:
@@ -168,7 +169,7 @@ def _job_delayed(payload: dict[str, Any]) -> str:
         "job": job and _(job),
         "since": payload.get("from"),
         "until": payload.get("to"),
-        "num": payload.get("minutes"),
+        "num": grouped(payload.get("minutes") or 0),
     }
     if not payload.get("from"):
         return str(_("Background jobs are delayed. An admin should check the jobs page."))
@@ -211,12 +212,20 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
         _("%(actor)s assigned you the task %(task)s.", actor=s["actor"], task=_task(s))
         if s.get("actor")
         else _("The task %(task)s was assigned to you.", task=_task(s)),
-        _("%(num)s overdue tasks of %(number)s were assigned to you.", num=s.get("tasks"), number=_number(s)),
+        _(
+            "%(num)s overdue tasks of %(number)s were assigned to you.",
+            num=grouped(s.get("tasks") or 0),
+            number=_number(s),
+        ),
     ),
     "task_taken": lambda s: _tasks(
         s,
         _("The overdue task %(task)s was reassigned to a colleague.", task=_task(s)),
-        _("%(num)s overdue tasks of %(number)s were reassigned to a colleague.", num=s.get("tasks"), number=_number(s)),
+        _(
+            "%(num)s overdue tasks of %(number)s were reassigned to a colleague.",
+            num=grouped(s.get("tasks") or 0),
+            number=_number(s),
+        ),
     ),
     "task_due": _due,
     "task_overdue": _late,
@@ -290,7 +299,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def _records(payload: dict[str, Any]) -> str:
     """“8 leads”."""
-    count = int(payload["count"])
+    count = GroupedInt(payload["count"])
     if payload.get("record") == "ticket":
         return str(ngettext("%(num)s ticket", "%(num)s tickets", count))
     return str(ngettext("%(num)s lead", "%(num)s leads", count))
@@ -301,7 +310,7 @@ def numbers_text(numbers: Iterable[Any], count: int) -> str:
     named = [str(number) for number in numbers if number]
     if count <= len(named):
         return ", ".join(named)
-    return str(_("%(numbers)s and %(num)s more", numbers=", ".join(named), num=count - len(named)))
+    return str(_("%(numbers)s and %(num)s more", numbers=", ".join(named), num=grouped(count - len(named))))
 
 
 #: (kind, what is known besides) -> text where the actor is known, and where not.
@@ -354,14 +363,19 @@ def _named(values: dict[str, Any]) -> dict[str, Any]:
 # --- exports and imports
 
 
+def _stored(sentence: Any) -> str:
+    """A sentence that was stored, in the language of its reader where it is one of the product's own."""
+    return str(_(str(sentence)))
+
+
 def _export_ended(values: dict[str, Any]) -> str:
     if values.get("error"):
-        return str(_("Your export failed: %(why)s", why=values["error"]))
+        return str(_("Your export failed: %(why)s", why=_stored(values["error"])))
     return str(
         ngettext(
             "Your export of %(num)s row is ready. The file can be downloaded for 24 hours.",
             "Your export of %(num)s rows is ready. The file can be downloaded for 24 hours.",
-            int(values.get("rows", 0)),
+            GroupedInt(values.get("rows", 0)),
         )
     )
 
@@ -371,16 +385,19 @@ def _import_ended(values: dict[str, Any]) -> str:
         text = ngettext(
             "An import by %(actor)s gave you %(num)s record.",
             "An import by %(actor)s gave you %(num)s records.",
-            int(values["given"]),
+            GroupedInt(values["given"]),
             actor=values.get("actor") or _("a colleague"),
         )
         return str(text)
     if values.get("error"):
-        return str(_("Your import of “%(name)s” stopped: %(why)s", name=values.get("name"), why=values["error"]))
+        return str(
+            _("Your import of “%(name)s” stopped: %(why)s", name=values.get("name"), why=_stored(values["error"]))
+        )
     return str(
         _(
             "Your import of “%(name)s” is finished: %(created)s created, %(updated)s updated, %(wrong)s with errors.",
-            **{name: values.get(name, 0) for name in ("name", "created", "updated", "wrong")},
+            name=values.get("name"),
+            **{each: grouped(values.get(each, 0)) for each in ("created", "updated", "wrong")},
         )
     )
 
@@ -391,7 +408,9 @@ def _import_ended(values: dict[str, Any]) -> str:
 def _audit_broken(values: dict[str, Any]) -> str:
     if not values.get("key", True):
         return str(_("The audit log can't be checked: this server has another CRM_FIELD_KEY."))
-    return str(_("The audit log was altered in %(count)s places. See the audit page.", count=values.get("broken", 0)))
+    return str(
+        _("The audit log was altered in %(count)s places. See the audit page.", count=grouped(values.get("broken", 0)))
+    )
 
 
 # --- health -------------------------------------------------------------------------------------------------------
@@ -419,8 +438,12 @@ def audit_report(report: audit_chain.Report) -> list[str]:
         return [str(_("The log can't be checked: it was sealed with another CRM_FIELD_KEY than this server has."))]
     if not report.broken:
         count = report.head.seq - report.deleted_until
-        return [str(_("The log is intact: %(count)s entries.", count=count)), *_deleted(report), *_carried_over(report)]
-    lines = [str(_("The log was altered in %(count)s places.", count=report.broken))]
+        return [
+            str(_("The log is intact: %(count)s entries.", count=grouped(count))),
+            *_deleted(report),
+            *_carried_over(report),
+        ]
+    lines = [str(_("The log was altered in %(count)s places.", count=grouped(report.broken)))]
     return [*lines, *(_fault(fault) for fault in report.faults), *_carried_over(report)]
 
 
@@ -437,7 +460,7 @@ def _carried_over(report: audit_chain.Report) -> list[str]:
         return []
     shown = ", ".join(map(str, report.carried_over[:20]))
     text = _("Broken before the log was sealed with a key: %(count)s entries (IDs %(ids)s).")
-    return [text % {"count": len(report.carried_over), "ids": shown}]
+    return [text % {"count": grouped(len(report.carried_over)), "ids": shown}]
 
 
 def _fault(fault: audit_chain.Fault) -> str:

@@ -3,7 +3,8 @@
     python -m bench.dashboards [CALLS] [ROUNDS]
 
 starts a private MariaDB, fills it (once: the folder is kept in the cache), and prints one line per page and person:
-median and 95th percentile of whole requests in milliseconds, statements, and the same without the roll-ups.
+median and 95th percentile of whole requests in milliseconds, processor time of the request and of MariaDB beside it
+(what a busy machine leaves right), statements, and the same without the roll-ups.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,11 +48,23 @@ def sign_in(session: Session, name: str) -> Colleague:
     return Colleague(user.id, name)
 
 
-def timed(door: Door, path: str, rounds: int) -> tuple[float, float, int] | None:
-    """(median, 95th percentile in ms, statements) of this page, measured anew each time; None if there is none."""
+@dataclass(frozen=True)
+class Cost:
+    """What a page costs; times in milliseconds."""
+
+    half: float
+    most: float
+    cpu: float
+    database_cpu: float
+    statements: int
+
+
+def timed(door: Door, path: str, rounds: int, database: server.Database) -> Cost | None:
+    """What this page costs, measured anew each time; None if there is none."""
     if door.screen(path).status_code != 200:  # which fills all other caches
         return None
     spent, statements = [], 0
+    cpu, beside = time.process_time(), server.cpu_seconds(database.pid)
     for _round in range(rounds):
         widget_data.forget()
         sent: list[Any] = []
@@ -60,7 +74,11 @@ def timed(door: Door, path: str, rounds: int) -> tuple[float, float, int] | None
         STATEMENTS.reset(token)
         statements = len(sent)
     spent.sort()
-    return statistics.median(spent), spent[max(0, round(0.95 * len(spent)) - 1)], statements
+    cpu, beside = (
+        (time.process_time() - cpu) * 1000 / rounds,
+        (server.cpu_seconds(database.pid) - beside) * 1000 / rounds,
+    )
+    return Cost(statistics.median(spent), spent[max(0, round(0.95 * len(spent)) - 1)], cpu, beside, statements)
 
 
 def rebuild(session: Session, zone: ZoneInfo) -> float:
@@ -74,14 +92,16 @@ def rebuild(session: Session, zone: ZoneInfo) -> float:
     return time.perf_counter() - start
 
 
-def measured(app: Any, people: list[Colleague], rounds: int) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    """(person, page, period) -> figures."""
+def measured(
+    app: Any, people: list[Colleague], rounds: int, database: server.Database
+) -> dict[tuple[str, str, str], Cost]:
+    """(person, page, period) -> what it costs."""
     found = {}
     for who in people:
         door = Door(app, who)
         for page in PAGES:
             for period in PERIODS:
-                each = timed(door, f"/dashboard/{page.name}?period={period}", rounds)
+                each = timed(door, f"/dashboard/{page.name}?period={period}", rounds, database)
                 if each is not None:
                     found[who.username, page.name, period] = each
     return found
@@ -100,14 +120,16 @@ def main(calls: int = 1_000_000, rounds: int = 10) -> None:
             people, zone = [sign_in(session, name) for name in PEOPLE], ZoneInfo(settings.time_zone)
             call_rollups.start_over(session)
             session.commit()
-        without = measured(app, people, max(2, rounds // 3))
+        without = measured(app, people, max(2, rounds // 3), database)
         with app.app_context(), access.as_system(db.session()) as session:
             print(f"{calls} calls counted by day in {rebuild(session, zone):.1f} s")
-        found = measured(app, people, rounds)
-        print("who\tpage\tperiod\tp50\tp95\tstatements\tp50 without\tp95 without")
-        for key, (half, most, statements) in found.items():
+        found = measured(app, people, rounds, database)
+        print("who\tpage\tperiod\tp50\tp95\tCPU\tof MariaDB\tstatements\tp50 without\tCPU without\tof MariaDB")
+        for key, each in found.items():
             before = without[key]
-            print(*key, f"{half:.0f}", f"{most:.0f}", statements, f"{before[0]:.0f}", f"{before[1]:.0f}", sep="\t")
+            figures = [each.half, each.most, each.cpu, each.database_cpu, each.statements]
+            figures += [before.half, before.cpu, before.database_cpu]
+            print(*key, *(f"{figure:.0f}" for figure in figures), sep="\t", flush=True)
         with app.app_context():
             db.engine.dispose()
 

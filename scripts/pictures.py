@@ -31,7 +31,7 @@ WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 SIZES = {"wide": WIDE, "phone": PHONE}
 COLOURS = 128
 #: What leads from a list to a record: a row, a conversation, or a link in the first cell.
-FIRST = "main tbody tr[data-href], main a:has(.inbox-what), main tbody th a[href]"
+FIRST = "main tbody .row-link, main tbody tr[data-href], main a:has(.inbox-what), main tbody th a[href]"
 #: Every page of the menu and of the settings, and records; `first:` opens the first record of a list.
 _ADDRESSES = """
 / /dashboard/ /dashboard/mine /dashboard/team /dashboard/calls /dashboard/referrals /dashboard/sla /dashboard/messages

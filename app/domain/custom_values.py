@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy.types import TypeDecorator
 from app.domain import bulk
 from app.domain.base import RuleBroken, gettext_noop, translatable
 from app.domain.custom_fields import RECORDS, CustomField
+from app.domain.pending import pending
 from app.domain.row_effects import Rows
 from app.lib.batches import batched
 from app.ops import sqlalchemy_internals as internals
@@ -97,6 +99,28 @@ class Chosen(str):
 _CHOSEN = "_chosen_choices"
 
 
+@dataclass
+class FieldCache:
+    """What a transaction has read of the custom fields, so that many records cost no more statements than one."""
+
+    #: The session's outermost transaction: in the next one all of it is read again.
+    transaction: object
+    #: Table -> name -> (id, kind) of its fields.
+    fields: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
+    #: (table, name) -> the choices of the field, which is locked for reading until the transaction ends.
+    choices: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+
+def _cache(session: Session) -> FieldCache:
+    """What this transaction has read so far."""
+    session.connection()  # begins the transaction, if nothing has
+    gathered, transaction = pending(session), session.get_transaction()
+    found = gathered.custom_fields
+    if found is None or found.transaction is not transaction:
+        found = gathered.custom_fields = FieldCache(transaction)
+    return found
+
+
 # --- a record's values
 
 
@@ -148,6 +172,11 @@ def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
 # --- the table
 
 
+def forget_read_fields(session: Session, _fields: Rows) -> None:
+    """Effect after a flush of fields: this transaction reads the custom fields again."""
+    pending(session).custom_fields = None
+
+
 def index_changed(session: Session, records: Rows) -> None:
     """Effect after a flush: the table follows what was written into the records."""
     written = [row for row in (*records.new, *records.changed) if _has_changed(row)]
@@ -166,14 +195,28 @@ def _refuse_deleted_choices(session: Session, rows: Iterable[Any]) -> None:
     for row in rows:
         for name, value in row.__dict__.pop(_CHOSEN, {}).items():
             chosen.setdefault(row.__tablename__, {}).setdefault(name, set()).add(value)
-    own: Any = CustomField.__table__
     for table, values in chosen.items():
-        query = select(own.c.name, own.c.choices).where(own.c.record_table == table, own.c.name.in_(sorted(values)))
-        for name, choices in session.connection().execute(query.with_for_update(read=True)):
-            lost = sorted(values[name] - {each["value"] for each in choices or ()})
+        offered = _offered(session, table, values)
+        for name in sorted(values):
+            lost = sorted(values[name] - offered.get(name, values[name]))
             if lost:
                 text = "“%(value)s” was deleted a moment ago. Please choose another one."
                 raise RuleBroken(translatable(text, value=lost[0]), name)
+
+
+def _offered(session: Session, table: str, names: Iterable[str]) -> dict[str, set[str]]:
+    """Name -> the choices of these fields, which are locked for reading; no entry for a field that is gone."""
+    cache, own = _cache(session), _fields_table()
+    wanted = [name for name in sorted(names) if (table, name) not in cache.choices]
+    if wanted:
+        query = select(own.c.name, own.c.choices).where(own.c.record_table == table, own.c.name.in_(wanted))
+        for name, choices in session.connection().execute(query.with_for_update(read=True)):
+            cache.choices[table, name] = {each["value"] for each in choices or ()}
+    return {name: cache.choices[table, name] for name in names if (table, name) in cache.choices}
+
+
+def _fields_table() -> Any:
+    return CustomField.__table__
 
 
 def _has_changed(row: Any) -> bool:
@@ -216,7 +259,7 @@ def _table(table: str) -> Any:
 
 
 def _write(session: Session, table: str, docs: Mapping[int, Doc]) -> None:
-    fields = _fields_of(session, table)
+    fields = _fields_with(session, table, {name for doc in docs.values() for name in doc})
     if not fields:
         return
     _delete(session, [key for key, _kind in fields.values()], list(docs))
@@ -237,9 +280,17 @@ def _forget(session: Session, table: str, ids: Sequence[int]) -> None:
     _delete(session, [key for key, _kind in _fields_of(session, table).values()], ids)
 
 
+def _fields_with(session: Session, table: str, names: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """The same, as this transaction has read them; read again for a name that wasn't among them."""
+    fields = _cache(session).fields
+    if table not in fields or not fields[table].keys() >= set(names):
+        fields[table] = _fields_of(session, table)
+    return fields[table]
+
+
 def _fields_of(session: Session, table: str) -> dict[str, tuple[int, str]]:
     """Name -> (id, kind) of the table's fields, removed ones as well."""
-    own: Any = CustomField.__table__
+    own = _fields_table()
     query = select(own.c.name, own.c.id, own.c.kind).where(own.c.record_table == table)
     return {name: (int(key), kind) for name, key, kind in session.connection().execute(query)}
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 if TYPE_CHECKING:
     from app.domain.audit import AuditEntry
     from app.domain.change_events import ChangeEvent, RecordKey
+    from app.domain.custom_values import FieldCache
     from app.domain.numbering import AllottedNumbers, Series
 
 _KEY = "pending"
@@ -58,6 +59,8 @@ class Pending:
     call_moments: set[datetime] = field(default_factory=set)
     #: What this transaction has taken of the series of record numbers.
     numbers: dict[Series, AllottedNumbers] = field(default_factory=dict)
+    #: What one transaction has read of the custom fields.
+    custom_fields: FieldCache | None = None
     #: Whether there was an active admin before this flush; False where nothing could take the last one away.
     had_admin: bool = False
 

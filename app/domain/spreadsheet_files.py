@@ -227,7 +227,10 @@ def _csv_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
             yield [_csv_cell(cell) for cell in row]
     except csv.Error as error:
         raise RuleBroken(
-            translatable("After row %(n)s this file can't be read. Please check its quotation marks.", n=number), "file"
+            translatable(
+                "After row %(n)s this file can't be read. Please check its quotation marks.", n=grouped(number)
+            ),
+            "file",
         ) from error
     finally:
         with suppress(ValueError):  # whoever gave the file has closed it
@@ -282,22 +285,28 @@ def _refuse_harmful(file: BinaryIO) -> None:
                     "that.",
                     "file",
                 )
+            counts = []
             for each in parts:  # whatever they are called: a sheet can have any name
                 if not each.filename.endswith(".svg"):
                     with archive.open(each) as part:
-                        _refuse_entities(part)
+                        found = _checked_rows(part)
+                    counts += [found] if each.filename.startswith("xl/worksheets/sheet") else []
+            if counts and min(counts) > MAX_ROWS + 1:  # which of several sheets is read shows itself later
+                raise too_many()
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise RuleBroken(_BROKEN_XLSX, "file") from error
 
 
-def _refuse_entities(part: Any) -> None:
-    """Raise RuleBroken for a document type: spreadsheets write none, and its entities can grow without end."""
-    before = b""
+def _checked_rows(part: Any) -> int:
+    """How many rows a sheet has. Raises RuleBroken for a document type: its entities could grow without end."""
+    before, rows = b"", 0
     while block := part.read(1 << 18):
         is_wide = not before and block[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
         if is_wide or b"<!DOCTYPE" in (before + block).upper():
             raise RuleBroken("This XLSX file has XML that no spreadsheet writes. It was not read.", "file")
+        rows += (before[-4:] + block).count(b"<row ")
         before = block[-10:]
+    return rows
 
 
 def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:

@@ -42,9 +42,9 @@ DUPLICATES = ("skip", "update", "create")
 MAX_OPEN, MAX_OPEN_OF_ALL = 5, 1
 #: A run without a sign of life for so long has lost its worker.
 LOST_AFTER = timedelta(seconds=60)
-#: How long an export waits for the storage of files before its second, third … attempt; after the last it has failed.
-EXPORT_WAITS = tuple(timedelta(minutes=each) for each in (1, 1, 2, 5, 10, 20, 30))
-#: How often workers may take an export up without coming further: those that are killed by it, too.
+#: How long an export or import waits for the storage of files before its second, third … attempt; then it has failed.
+STORAGE_WAITS = tuple(timedelta(minutes=each) for each in (1, 1, 2, 5, 10, 20, 30))
+#: How often workers may take an export or import up without coming further: those that are killed by it, too.
 MAX_TRIES = 10
 #: For how long the file of an export can be downloaded, and an import can be reverted.
 KEPT_FOR, REVERTED_WITHIN = timedelta(hours=24), timedelta(days=30)
@@ -115,6 +115,21 @@ class ImportRun(Record):
     error: Mapped[str | None] = mapped_column(String(300))
     seen_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: How often a worker took it up since it last came further.
+    tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
+    #: No worker takes it up before, UTC: the storage of files could not be used. null = at once.
+    next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    def begin_step(self, outcome: str) -> None:
+        """Let workers begin this step, or go on with it: one of OPEN_IMPORTS."""
+        self.outcome, self.error, self.finished_on = outcome, None, None
+        self.seen_on = self.next_try_on = None
+        self.tries = 0
+
+    def come_further(self, now: datetime) -> None:
+        """Note a sign of life of the worker, which has done something."""
+        self.seen_on = self.changed_on = now
+        self.tries, self.next_try_on = 0, None
 
 
 class ImportRow(Model):  # type: ignore[misc]
@@ -124,6 +139,7 @@ class ImportRow(Model):  # type: ignore[misc]
     __table_args__ = (
         UniqueConstraint("run_id", "is_trial", "line", name="uq_import_row"),
         Index("ix_import_row_result", "run_id", "is_trial", "result"),
+        Index("ix_import_row_record", "run_id", "record_id"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("import_run.id", ondelete="CASCADE"), nullable=False)
@@ -181,7 +197,7 @@ def new_export(session: Session, kind: str, format_: str, payload: dict[str, Any
 def claim_export(session: Session, key: int, worker: str, now: datetime) -> ExportRun | None:
     """Take the export up, or go on with it; None if it is over or another worker is at it."""
     is_free = or_(ExportRun.worker.is_(None), ExportRun.worker == worker, ExportRun.seen_on < now - LOST_AFTER)
-    mine = (ExportRun.id == key, ExportRun.outcome.in_(OPEN_EXPORTS), is_free, _may_be_tried(now))
+    mine = (ExportRun.id == key, ExportRun.outcome.in_(OPEN_EXPORTS), is_free, _may_be_tried(ExportRun, now))
     is_same = case((ExportRun.worker == worker, 0), else_=1)
     # MariaDB works these out one after the other: the worker has to be compared before it is replaced.
     step = (
@@ -198,15 +214,15 @@ def claim_export(session: Session, key: int, worker: str, now: datetime) -> Expo
     return session.get(ExportRun, key, populate_existing=True) if done.rowcount else None
 
 
-def _may_be_tried(now: datetime) -> Any:
-    return or_(ExportRun.next_try_on.is_(None), ExportRun.next_try_on <= now)
+def _may_be_tried(run: Any, now: datetime) -> Any:
+    return or_(run.next_try_on.is_(None), run.next_try_on <= now)
 
 
 def put_off_export(session: Session, run: ExportRun, now: datetime) -> bool:
-    """Let it wait, because the storage of files can't be used; False after the last of EXPORT_WAITS."""
-    if run.tries >= len(EXPORT_WAITS):
+    """Let it wait, because the storage of files can't be used; False after the last of STORAGE_WAITS."""
+    if run.tries >= len(STORAGE_WAITS):
         return False
-    values = {"worker": None, "next_try_on": now + EXPORT_WAITS[run.tries], "seen_on": now}
+    values = {"worker": None, "next_try_on": now + STORAGE_WAITS[run.tries], "seen_on": now}
     return advance_export(session, run, values)
 
 
@@ -248,17 +264,48 @@ def expire(session: Session, key: int) -> list[str]:
 
 def lost_exports(session: Session, now: datetime, limit: int) -> list[int]:
     """Exports that no worker is at, and that are to be tried now."""
-    return abandoned(session, ExportRun, OPEN_EXPORTS, now, limit, _may_be_tried(now))
+    return _abandoned(session, ExportRun, OPEN_EXPORTS, now, limit)
 
 
-def abandoned(session: Session, run: Any, open_: Iterable[str], now: datetime, limit: int, *rules: Any) -> list[int]:
-    """Imports or exports that no worker is at."""
-    is_lost = or_(run.seen_on.is_(None), run.seen_on < now - LOST_AFTER)
-    query = select(run.id).where(run.outcome.in_(tuple(open_)), is_lost, *rules).order_by(run.id)
-    return list(session.scalars(query.limit(limit)))
+def _abandoned(session: Session, run: Any, open_: Iterable[str], now: datetime, limit: int) -> list[int]:
+    """Imports or exports that no worker is at, and that are to be tried now."""
+    is_open = (run.outcome.in_(tuple(open_)), _is_lost(run, now), _may_be_tried(run, now))
+    return list(session.scalars(select(run.id).where(*is_open).order_by(run.id).limit(limit)))
+
+
+def _is_lost(run: Any, now: datetime) -> Any:
+    return or_(run.seen_on.is_(None), run.seen_on < now - LOST_AFTER)
 
 
 # --- imports
+
+
+def lost_imports(session: Session, now: datetime, limit: int) -> list[int]:
+    """Imports that no worker is at, and that are to be tried now."""
+    return _abandoned(session, ImportRun, OPEN_IMPORTS, now, limit)
+
+
+def take_up_import(session: Session, key: int, now: datetime) -> int | None:
+    """Have a worker begin, or go on: how often one did since it last came further. None = it is over, or waits."""
+    mine = (ImportRun.id == key, ImportRun.outcome.in_(OPEN_IMPORTS), _may_be_tried(ImportRun, now))
+    # Another worker that is at it has given a sign of life just now: that is no attempt of its own.
+    again = case((_is_lost(ImportRun, now), 1), else_=0)
+    # MariaDB works these out one after the other: the sign of life has to be compared before it is replaced.
+    step = (
+        update(ImportRun)
+        .where(*mine)
+        .ordered_values((ImportRun.tries, ImportRun.tries + again), (ImportRun.seen_on, now))
+    )
+    done: Any = session.execute(step, execution_options={"synchronize_session": False})
+    return session.scalar(select(ImportRun.tries).where(ImportRun.id == key)) if done.rowcount else None
+
+
+def put_off_import(run: ImportRun, now: datetime) -> bool:
+    """Let it wait, because the storage of files can't be used; False after the last of STORAGE_WAITS."""
+    if run.tries >= len(STORAGE_WAITS):
+        return False
+    run.seen_on, run.next_try_on = now, now + STORAGE_WAITS[run.tries]
+    return True
 
 
 def mapping_of_shape(session: Session, kind: str, shape: str, user_id: int | None) -> dict[str, Any] | None:

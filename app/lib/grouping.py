@@ -13,6 +13,13 @@ def grouped(number: float) -> str:
     return sign + ",".join([*reversed(pairs), last]) + point + decimals
 
 
+class GroupedInt(int):
+    """A whole number that is grouped where it stands in a text: for ngettext, which puts the number in by itself."""
+
+    def __str__(self) -> str:
+        return grouped(int(self))
+
+
 def capped(number: int, most: int) -> str:
     """A count that stopped at a cap says so: 1,000+."""
     return f"{grouped(most)}+" if number > most else grouped(number)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.lib.grouping import capped, grouped
+from app.lib.grouping import GroupedInt, capped, grouped
 
 APP = Path(__file__).resolve().parent.parent.parent / "app"
 
@@ -22,6 +22,11 @@ APP = Path(__file__).resolve().parent.parent.parent / "app"
 )
 def test_thousands_lakh_and_crore(number: float, text: str) -> None:
     assert grouped(number) == text
+
+
+def test_a_number_that_is_put_into_a_text_is_grouped_there_and_counts_as_itself() -> None:
+    count = GroupedInt(2333)
+    assert (str(count), f"{count} rows", count + 1, count == 2333) == ("2,333", "2,333 rows", 2334, True)
 
 
 def test_a_count_that_stopped_says_so() -> None:

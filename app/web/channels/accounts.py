@@ -21,6 +21,7 @@ from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.domain.outgoing import Outgoing
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import provider_clients
 from app.outbox.provider_clients import NoProvider
@@ -247,7 +248,7 @@ def _read_templates(account: ChannelAccount, by: int) -> str:
         raise RuleBroken(provider_clients.impersonal(error)) from error
     with own_transaction() as session:
         count = message_templates.sync(session, account, listed, _now())
-    return _n("%(num)s template read.", "%(num)s templates read.", count)
+    return _n("%(num)s template read.", "%(num)s templates read.", GroupedInt(count))
 
 
 _ACTIONS = {"check": _check, "on": _turn_on, "off": _turn_off, "token": _rotate, "templates": _read_templates}

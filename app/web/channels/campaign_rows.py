@@ -19,7 +19,7 @@ from app.domain.base import RuleBroken
 from app.domain.campaign_recipients import SHOWN_STATE
 from app.domain.campaigns import Campaign, CampaignRecipient
 from app.lib import phone
-from app.lib.grouping import grouped
+from app.lib.grouping import GroupedInt, grouped
 from app.lib.sms_parts import count_parts
 from app.models import Customer, Lead, Message
 from app.web.channels.campaign_form import accounts_named, first_account
@@ -111,10 +111,12 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
         "is_live": campaign.state in ("running", "scheduled") or has_queued or is_filling,
         "filled": grouped(campaign.filled),
         "able": by_state.get("waiting", 0),
-        "able_text": ngettext("%(num)s person gets it", "%(num)s people get it", by_state.get("waiting", 0)),
+        "able_text": ngettext(
+            "%(num)s person gets it", "%(num)s people get it", GroupedInt(by_state.get("waiting", 0))
+        ),
         "tiles": [] if is_draft else _tiles(by_state),
-        "reasons": [(str(word), reasons[name]) for name, word in REASON_WORDS.items() if name in reasons],
-        "left_out": by_state.get("left_out", 0),
+        "reasons": [(str(word), GroupedInt(reasons[name])) for name, word in REASON_WORDS.items() if name in reasons],
+        "left_out": GroupedInt(by_state.get("left_out", 0)),
         "previews": _previews(session, campaign, viewer) if is_draft and campaign.body else [],
         "reason": translate_text(campaign.reason or ""),
         "hours": _hours(session, campaign, viewer) if is_draft or has_queued or campaign.state == "running" else "",

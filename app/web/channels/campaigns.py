@@ -20,7 +20,7 @@ from app.domain import campaigns
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.campaigns import MAX_RECIPIENTS, Campaign, RecipientSource
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.grouping import GroupedInt, grouped
 from app.lib.iso_time import read_moment
 from app.outbox import campaign_work
 from app.web.channels import campaign_rows, campaign_source
@@ -102,7 +102,9 @@ class CampaignsView(ModulePermissions, BaseView):
             kind=kind,
             keys=keys,
             address=address,
-            selected_text=ngettext("The %(num)s selected record", "The %(num)s selected records", len(keys)),
+            selected_text=ngettext(
+                "The %(num)s selected record", "The %(num)s selected records", GroupedInt(len(keys))
+            ),
             all_text=_("All %(count)s records of the list", count=grouped(all_of_it)),
             is_too_long=all_of_it > MAX_RECIPIENTS,
             most=grouped(MAX_RECIPIENTS),

@@ -17,7 +17,7 @@ from app import access
 from app.domain import inbound_events, messages, permissions
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import inbound_work
@@ -100,7 +100,7 @@ class UndeliveredView(BaseView):
                 raise RuleBroken(_("Please select at least one message."))
             rules.append(Message.id.in_(keys))
         done = _send_again(rules, viewer)
-        flash(_n("%(num)s message is sent again.", "%(num)s messages are sent again.", done), "success")
+        flash(_n("%(num)s message is sent again.", "%(num)s messages are sent again.", GroupedInt(done)), "success")
         return redirect(f"{BASE}?{urlencode(chosen)}" if chosen else BASE)
 
     @expose("/<int:key>/<any(again, give_up):what>", methods=["POST"])

@@ -20,6 +20,7 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.permissions import mask_of
 from app.lib import text_normalization
+from app.lib.grouping import grouped
 from app.lib.identity_numbers import is_masked
 from app.web.core.durations import span
 from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
@@ -269,7 +270,7 @@ def clean_text(raw: Any, name: str, most: int, has_lines: bool = False) -> str |
     typed = str(raw)
     cleaned = _stored(typed, name, has_lines) if len(typed) <= (2 * most if has_lines else most) else typed
     if len(cleaned) > most:
-        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s characters.", name=name, most=most), name)
+        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s characters.", name=name, most=grouped(most)), name)
     return cleaned or None
 
 

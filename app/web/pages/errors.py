@@ -21,7 +21,7 @@ from app.ops.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
 from app.web.core.fab_access import REFUSABLE, database_sentence, json_answer, refusal, sentence_header, wants_json
 
 log = logging.getLogger("crm.errors")
-_PAGES = (400, 403, 404, 409, 429, 500, 503)
+_PAGES = (400, 403, 404, 409, 413, 429, 500, 503)
 #: A longer form is not offered to be sent again.
 MAX_FORM_AGAIN = 200_000
 #: Retry-After of every 503.

@@ -18,6 +18,7 @@ from flask_babel import ngettext
 from app.domain.base import NotFound, RuleBroken
 from app.domain.notice_batches import NoticeBatch, one_notice_each
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
 from app.web.pages.refusals import refuse_as_page
@@ -169,7 +170,7 @@ class _BulkResult:
         if self.done:
             what = action.done or chosen_value(action, request.form) or action.label
             summary = screen.bulk_summary(self.takers, viewer)
-            count = ngettext("%(num)s record", "%(num)s records", len(self.done))
+            count = ngettext("%(num)s record", "%(num)s records", GroupedInt(len(self.done)))
             text = _("%(what)s – %(count)s: %(names)s.", what=what, count=count, names=name_some(self.done))
             made.append((f"{text} {summary}".strip(), "success"))
         elif not self.failed:
@@ -184,7 +185,9 @@ class _BulkResult:
         made = []
         for why, names in reasons.items():
             known = [name for name in names if name]
-            count = ngettext("%(num)s record was not changed", "%(num)s records were not changed", len(names))
+            count = ngettext(
+                "%(num)s record was not changed", "%(num)s records were not changed", GroupedInt(len(names))
+            )
             listed = f" ({name_some(known)})" if known else ""
             made.append(f"{count}{listed}: {why}")
         return made

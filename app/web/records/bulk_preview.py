@@ -14,6 +14,7 @@ from app.domain import bulk_undo
 from app.domain.base import NotFound
 from app.domain.notice_batches import one_notice_each
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
@@ -59,10 +60,10 @@ class BulkPreview:
             allowed += why is None
             refused += [why] if why else []
         page = {
-            "allowed": ngettext("%(num)s record will change.", "%(num)s records will change.", allowed),
+            "allowed": ngettext("%(num)s record will change.", "%(num)s records will change.", GroupedInt(allowed)),
             "is_none": not allowed,
             "refused": _grouped(refused),
-            "untried": len(keys) - MAX_TRIED if len(keys) > MAX_TRIED else 0,
+            "untried": GroupedInt(max(0, len(keys) - MAX_TRIED)),
             "can_undo": bool(action.undo),
         }
         return render_template("crm/_bulk_preview.html", page=page)
@@ -106,7 +107,7 @@ class BulkPreview:
             count = ngettext(
                 "Undone for %(num)s record: %(names)s.",
                 "Undone for %(num)s records: %(names)s.",
-                len(done),
+                GroupedInt(len(done)),
                 names=name_some(done),
             )
             flash(count, "success")
@@ -137,6 +138,6 @@ def _grouped(refused: list[tuple[str, str]]) -> list[str]:
     made = []
     for why, names in reasons.items():
         known = [name for name in names if name]
-        count = ngettext("%(num)s record stays as it is", "%(num)s records stay as they are", len(names))
+        count = ngettext("%(num)s record stays as it is", "%(num)s records stay as they are", GroupedInt(len(names)))
         made.append(f"{count}{f' ({name_some(known)})' if known else ''}: {why}")
     return made

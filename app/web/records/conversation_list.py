@@ -17,6 +17,7 @@ from app import access
 from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS
 from app.lib import phone
+from app.lib.grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
 from app.web.core.date_fields import moment_cell
@@ -261,7 +262,7 @@ def _row(row: Any, name: str, viewer: Viewer, here: Any, chosen: dict[str, str])
         "snippet": _snippet(message),
         "sign": sign_of(message),
         "unread": unread,
-        "unread_title": ngettext("%(num)s unread message", "%(num)s unread messages", unread),
+        "unread_title": ngettext("%(num)s unread message", "%(num)s unread messages", GroupedInt(unread)),
         "claimed": person_card(card) if card else None,
         "active": here is not None and here.id == conversation.id,
     }

@@ -17,7 +17,7 @@ from app.domain import duplicate_pairs, duplicates
 from app.domain.base import NotFound
 from app.domain.duplicate_pairs import REASONS
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, signed_in
@@ -64,7 +64,7 @@ class DuplicatesView(BaseView):
                 for each in duplicate_list.screens(viewer)
             ],
             "groups": duplicate_list.page_groups(want.screen, duplicate_list.groups(rows[:PAGE]), viewer),
-            "count": ngettext("%(num)s pair", "%(num)s pairs", found)
+            "count": ngettext("%(num)s pair", "%(num)s pairs", GroupedInt(found))
             if found <= duplicate_list.MOST_COUNTED
             else _("More than %(num)s pairs", num=grouped(duplicate_list.MOST_COUNTED)),
             "reasons": [(name, duplicate_list.LABELS[name]) for name in _offered_reasons(want, viewer)],

@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext as _l
 from app.domain import merge_fields
 from app.domain.merge_fields import SECOND, Choice, MergeField
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
@@ -39,8 +40,8 @@ def named_counts(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     """{label, count} for the tables that people know, by label; what has no name here is “Other”."""
     made = {str(TABLES[name]): count for name, count in counts.items() if name in TABLES}
     other = sum(count for name, count in counts.items() if name not in TABLES)
-    listed = [{"label": label, "count": count} for label, count in sorted(made.items())]
-    return [*listed, {"label": _("Other"), "count": other}] if other else listed
+    listed = [{"label": label, "count": GroupedInt(count)} for label, count in sorted(made.items())]
+    return [*listed, {"label": _("Other"), "count": GroupedInt(other)}] if other else listed
 
 
 def columns_of(screen: Any, ids: Sequence[int], viewer: Viewer) -> dict[int, dict[str, Any]]:

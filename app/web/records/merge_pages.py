@@ -16,6 +16,7 @@ from app.domain.merge_undo import UndoResult
 from app.domain.merges import UNDO_FOR, MergedRecord, RecordMerge
 from app.domain.record_merge import MergeRequest
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, signed_in
@@ -138,7 +139,7 @@ def describe_undo(done: UndoResult) -> list[str]:
             ngettext(
                 "%(num)s moved entry was changed or deleted since and stayed as it is.",
                 "%(num)s moved entries were changed or deleted since and stayed as they are.",
-                left,
+                GroupedInt(left),
             )
         )
     return sentences

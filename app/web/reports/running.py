@@ -127,7 +127,7 @@ def grouped(session: Session, asked: CheckedReport) -> Table:
         text = ngettext(
             "Only the first %(shown)s of %(num)s group are shown. The totals are of all of them.",
             "Only the first %(shown)s of %(num)s groups are shown. The totals are of all of them.",
-            groups,
+            grouping.GroupedInt(groups),
             shown=grouping.grouped(limit),
         )
         made.notes.append(text)

@@ -25,6 +25,7 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.report_schedules import ReportRun, ReportSchedule
 from app.domain.reports import Report
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.models import User
 from app.ops import queue
 from app.ops.file_store import FileStore, TooLarge
@@ -175,7 +176,7 @@ def _content(row: ReportRun, report: Report, author: str, name: str) -> Content:
     chosen = current_app.config["CRM"]
     lines = [
         gettext("The report “%(name)s” is attached. It shows what you may see.", name=report.label),
-        ngettext("It has %(num)s row.", "It has %(num)s rows.", row.rows),
+        ngettext("It has %(num)s row.", "It has %(num)s rows.", GroupedInt(row.rows)),
     ]
     if row.missed:
         text = ngettext(

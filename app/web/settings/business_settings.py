@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.domain import settings
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.models import BusinessSetting
 from app.web.core import fab_access
 from app.web.core.languages import translate_text
@@ -231,7 +232,7 @@ def _parse_words(name: str, posted: str) -> str:
 def _parse_number(name: str, posted: str) -> int:
     most = MAX_PERCENT if "percent" in name else MAX_DAYS if "days" in name else MAX_MINUTES
     if not (posted.isascii() and posted.isdigit() and len(posted) < 8 and 1 <= int(posted) <= most):
-        raise ValueError(_("Please enter a whole number from 1 to %(most)s.", most=most))
+        raise ValueError(_("Please enter a whole number from 1 to %(most)s.", most=grouped(most)))
     return int(posted)
 
 

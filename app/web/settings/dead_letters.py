@@ -16,6 +16,7 @@ from app.access import get_visible
 from app.domain import dead_letters
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.models import FailedCall
 from app.ops import queue
 from app.ops.queue import Call, Failure, QueueDepth
@@ -73,7 +74,10 @@ class QueueView(SettingsPage):
             enqueued = [queue.enqueue_call(Call(row.queue, row.function, tuple(row.arguments))) for row in rows]
             if not all(enqueued):
                 raise RuleBroken(_("The queue isn't responding. Nothing was changed. Please try again in a minute."))
-        flash(ngettext("%(num)s item will be retried.", "%(num)s items will be retried.", len(rows)), "success")
+        flash(
+            ngettext("%(num)s item will be retried.", "%(num)s items will be retried.", GroupedInt(len(rows))),
+            "success",
+        )
         return redirect("/queue/")
 
     @expose("/rest", methods=["POST"])
@@ -88,7 +92,7 @@ class QueueView(SettingsPage):
             dead_letters.resolve(
                 session, rows, dead_letters.DROPPED, Stamp(current_viewer().person.id, current_viewer().now)
             )
-        flash(ngettext("%(num)s item dismissed.", "%(num)s items dismissed.", len(rows)), "success")
+        flash(ngettext("%(num)s item dismissed.", "%(num)s items dismissed.", GroupedInt(len(rows))), "success")
         return redirect("/queue/")
 
 

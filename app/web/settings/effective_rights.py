@@ -14,6 +14,7 @@ from app.access.role_matrix import Matrix, load_matrix
 from app.domain import permissions, team
 from app.domain.permission_labels import LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.models import User
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
@@ -66,9 +67,9 @@ class EffectiveRightsView(BaseView):
             verbs=translated(VERB_LABELS),
             masks=_effective_masks(person, matrices),
             reach=(
-                (translate_text(LEVEL_LABELS["own"]), len(person.own_ids)),
-                (translate_text(LEVEL_LABELS["team"]), len(person.team_ids)),
-                (translate_text(LEVEL_LABELS["all"]), active),
+                (translate_text(LEVEL_LABELS["own"]), GroupedInt(len(person.own_ids))),
+                (translate_text(LEVEL_LABELS["team"]), GroupedInt(len(person.team_ids))),
+                (translate_text(LEVEL_LABELS["all"]), GroupedInt(active or 0)),
             ),
             roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",
         )

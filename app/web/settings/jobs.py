@@ -17,6 +17,7 @@ from app.domain import job_health
 from app.domain.base import NotFound
 from app.domain.job_runs import newest_runs
 from app.extensions import db
+from app.lib.grouping import grouped
 from app.models import JobRun
 from app.ops import health
 from app.web.core.date_fields import moment_cell, relative
@@ -92,7 +93,8 @@ class JobsView(SettingsPage):
         _refuse_unknown(name)
         db.session.rollback()  # the job writes in sessions of its own
         run = current_app.extensions["crm_run_job"](name)
-        words = {"name": _(name), "outcome": _outcome(run.outcome), "n": run.items, "failed": run.failed_items}
+        words = {"name": _(name), "outcome": _outcome(run.outcome), "n": grouped(run.items)}
+        words["failed"] = grouped(run.failed_items)
         if run.failed_items:
             flash(_("%(name)s: %(outcome)s, %(n)s items, %(failed)s failed.", **words), "danger")
         else:

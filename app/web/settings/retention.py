@@ -143,8 +143,8 @@ def _posted() -> dict[str, int]:
     return wanted
 
 
-def _ends(kind: RetentionKind) -> dict[str, int]:
-    return {"least": kind.least, "most": MAX_DAYS}
+def _ends(kind: RetentionKind) -> dict[str, str]:
+    return {"least": grouped(kind.least), "most": grouped(MAX_DAYS)}
 
 
 def _sections(

@@ -16,6 +16,7 @@ from app import access
 from app.domain import assignment, audit, team
 from app.domain.base import NotFound
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
@@ -94,7 +95,7 @@ def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     first = (preview[0].substitute_for or preview[0].user_id) if preview else None
     return {
         "role": role.name,
-        "turns": pointer.turns if pointer else 0,
+        "turns": GroupedInt(pointer.turns if pointer else 0),
         "counted": COUNTED_ASSIGNMENTS,
         "changed": moment_cell(pointer.changed_on if pointer else None, viewer),
         "line": [_position_row(position, first, counts, viewer) for position in line.in_turn()],
@@ -116,7 +117,7 @@ def _position_row(
         "id": user.id,
         "person": _card(user.id, viewer),
         "is_next": user.id == first,
-        "had": count,
+        "had": GroupedInt(count),
         "last": moment_cell(last, viewer),
         "away": absent_in_words(entry, viewer) if entry else "",
         "stand_in": name_of(other, viewer) if other else "",

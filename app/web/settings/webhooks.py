@@ -17,6 +17,7 @@ from app.domain import webhooks
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.webhooks import WebhookSettings
 from app.extensions import db
+from app.lib.grouping import GroupedInt
 from app.models import Webhook, WebhookDelivery
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS
@@ -227,7 +228,7 @@ def _retry(hook: Webhook, by: int) -> None:
         if hook.state == "on"
         else _("They are sent once the webhook is on.")
     )
-    text = _n("%(num)s delivery will be resent.", "%(num)s deliveries will be resent.", count)
+    text = _n("%(num)s delivery will be resent.", "%(num)s deliveries will be resent.", GroupedInt(count))
     flash(f"{text} {when}" if count else _("No delivery that is still kept has failed."), "success")
 
 

@@ -48,6 +48,7 @@ def shown(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "reverted": _("Reverted"),
     }
     kind = import_kinds.kinds().get(run.kind)
+    done, total = _progress(run)
     return {
         "id": run.id,
         "url": f"/imports/{run.id}/" + ("map" if run.outcome == "mapping" else ""),
@@ -57,15 +58,26 @@ def shown(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "state": run.outcome,
         "chip": {"kind": "status", "label": words[run.outcome], "color": _CHIPS[run.outcome]},
         "is_open": run.outcome in OPEN_IMPORTS,
-        "percent": min(100, run.position * 100 // run.total) if run.total else 0,
-        "position": grouped(run.position),
-        "total": grouped(run.total) if run.total is not None else "",
+        "percent": min(100, done * 100 // total) if total else 0,
+        "position": grouped(done),
+        "total": grouped(total) if total is not None else "",
         "created": grouped(run.created),
         "updated": grouped(run.updated),
         "wrong": grouped(run.wrong),
         "error": translate_text(run.error or ""),
+        "can_go_on": import_runs.can_go_on(run),
+        "waits_until": moment_cell(run.next_try_on, viewer)
+        if run.next_try_on and run.outcome in OPEN_IMPORTS
+        else None,
         "at": moment_cell(run.created_on, viewer),
     }
+
+
+def _progress(run: ImportRun) -> tuple[int, int | None]:
+    """Rows dealt with, and in all; None = not counted yet."""
+    if run.outcome == "reverting":
+        return int(run.payload.get("undone") or 0), run.created + run.updated
+    return run.position, run.total
 
 
 def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:

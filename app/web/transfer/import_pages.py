@@ -138,26 +138,28 @@ class ImportsView(BaseView):
         headers = {"Content-Disposition": f'attachment; filename="problems-{key}.csv"', "Cache-Control": "no-store"}
         return Response(stream_with_context(lines), 200, headers, content_type=MIME["csv"])
 
-    @expose("/<int:key>/<any(start, cancel, revert):what>", methods=["POST"])
+    @expose("/<int:key>/<any(start, cancel, revert, again):what>", methods=["POST"])
     @signed_in
     @refuse_as_page
     def act(self, key: int, what: str) -> Any:
-        """Start, cancel or revert an import."""
+        """Start, cancel or revert an import, or have a stopped one gone on with."""
         viewer = _importer()
         import_runs.own_run(db.session(), key, viewer)
         with own_transaction() as session:
             run = session.get_one(ImportRun, key, with_for_update=True)
             if what == "cancel":
                 import_runs.cancel(run, viewer.now)
-            elif what == "start":
-                import_runs.start(session, run, viewer)
             else:
-                import_runs.revert(session, run, viewer)
+                _STEPS[what](session, run, viewer)
         if what == "cancel":
             flash(_("Canceled. What was imported before stays; it can be reverted below."), "success")
         else:
             import_work.enqueue(key)
         return redirect(f"{BASE}{key}/")
+
+
+#: What begins a step of a worker.
+_STEPS = {"start": import_runs.start, "revert": import_runs.revert, "again": import_runs.try_again}
 
 
 def _importer() -> Viewer:

@@ -20,7 +20,7 @@ from app.ops.database_errors import cause_of
 from app.web.core import save_warnings
 from app.web.core.fab_access import REFUSABLE, refusal
 from app.web.core.fields import Viewer
-from app.web.transfer.import_kinds import ImportKind, MatchedRecord
+from app.web.transfer.import_kinds import ImportKind, MatchedRecord, as_json
 from app.web.transfer.import_plan import ImportPlan
 from app.web.transfer.import_records import refuse_several
 
@@ -114,14 +114,15 @@ def _together(session: Session, chunk: RowChunk, raws: dict[int, dict[str, Any]]
         return set(raws)
     for (line, _given), record in zip(values.items(), made, strict=True):
         chunk.outcomes.append(RowOutcome(line, "created", record.id))
-        _note_seen(chunk, raws[line], record.id)
+        note_made(plan, chunk.seen, raws[line], record.id)
     return set(raws) - set(values)
 
 
-def _note_seen(chunk: RowChunk, raw: dict[str, Any], record_id: int) -> None:
-    for key in chunk.plan.kind.keys:
-        if text := chunk.plan.kind.text(key, raw):
-            chunk.seen[key, text] = record_id
+def note_made(plan: ImportPlan, seen: Seen, raw: dict[str, Any], record_id: int) -> None:
+    """Note the record of a row, so that a later row of the same file finds it."""
+    for key in plan.kind.keys:
+        if text := plan.kind.text(key, raw):
+            seen[key, text] = record_id
 
 
 def _label(plan: ImportPlan, name: str) -> str:
@@ -130,11 +131,16 @@ def _label(plan: ImportPlan, name: str) -> str:
 
 
 def _said(plan: ImportPlan, broken: BaseException) -> str:
-    """The refusal of a row; its sentences name fields as the page does."""
+    """The refusal of a row; its sentences name fields as the page does, and each says which field it is about."""
     _status, text, errors = refusal(broken)
-    for name in errors:
-        text = text.replace(f"“{name}”", f"“{_label(plan, name)}”")
-    return text
+    if not errors.keys() & plan.kind.known.keys():
+        return text
+    return " ".join(_about(_label(plan, name), name, each) for name, every in errors.items() for each in every)
+
+
+def _about(label: str, name: str, sentence: str) -> str:
+    named = sentence.replace(f"“{name}”", f"“{label}”")
+    return named if label.casefold() in named.casefold() else f"{label}: {named}"
 
 
 def _run_one(
@@ -154,7 +160,7 @@ def _run_one(
         save_warnings.pop_all()
     chunk.outcomes.append(outcome)
     if outcome.result == "created":
-        _note_seen(chunk, raw, outcome.record_id or 0)
+        note_made(chunk.plan, chunk.seen, raw, outcome.record_id or 0)
 
 
 def _import(
@@ -164,7 +170,7 @@ def _import(
     plan, kind = chunk.plan, chunk.plan.kind
     policy = plan.options.duplicates
     if match is None and policy != "create":
-        match = _in_file(chunk, raw)
+        match = _in_file(plan, chunk.seen, raw)
     if match is not None and policy == "skip":
         text = _("Exists already (%(by)s).", by=_label(plan, match.by))
         return RowOutcome(line, "skipped", match.ids[0] or None, problem=text)
@@ -187,12 +193,17 @@ def _values(plan: ImportPlan, raw: dict[str, Any], viewer: Viewer) -> dict[str, 
     return values
 
 
-def _in_file(chunk: RowChunk, raw: dict[str, Any]) -> MatchedRecord | None:
+def is_repeated(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> bool:
+    """Whether an earlier row of the file has made the record of this one."""
+    return _in_file(plan, seen, raw) is not None
+
+
+def _in_file(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> MatchedRecord | None:
     """A row of the same file that has made this record before."""
-    for key in chunk.plan.options.keys:
-        text = chunk.plan.kind.text(key, raw)
-        if text and (key, text) in chunk.seen:
-            return MatchedRecord((chunk.seen[key, text],), key)
+    for key in plan.options.keys:
+        text = plan.kind.text(key, raw)
+        if text and (key, text) in seen:
+            return MatchedRecord((seen[key, text],), key)
     return None
 
 
@@ -217,6 +228,7 @@ def _update(session: Session, kind: ImportKind, row: tuple[int, dict[str, Any], 
     values = kind.parse({name: given for name, given in raw.items() if name != kind.assignee}, "edit", viewer)
     with access.as_system(session):
         before, is_same = kind.before(record, values), kind.is_unchanged(record, values, viewer)
+        before["changed_on"] = as_json(getattr(record, "changed_on", None))
     if is_same:
         return RowOutcome(line, "skipped", key, problem=_("Has these values already."))
     kind.update(session, record, values, viewer)

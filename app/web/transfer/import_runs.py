@@ -62,13 +62,14 @@ def begin(session: Session, file: BinaryIO, name: str, kind: ImportKind, viewer:
     rows = sample(file, dialect)
     if not rows:
         raise RuleBroken(_("This file has a heading, but no rows."), "file")
+    total: int | None = None
     if dialect.kind != "xlsx":  # counting the rows of a workbook takes long: the dry run does it
-        spreadsheet_files.count_rows(file, dialect)
+        total = spreadsheet_files.count_rows(file, dialect)
     file.seek(0)
     store: FileStore = current_app.extensions["crm_files"]
     stored = store.put(file)
     run = ImportRun(kind=kind.name, outcome="mapping", name=name[:140] or "file", digest=stored.digest)
-    run.size, run.shape = stored.size, column_guesses.shape_of(headers)
+    run.size, run.shape, run.total = stored.size, column_guesses.shape_of(headers), total
     run.position = run.created = run.updated = run.skipped = run.wrong = 0
     mapping, options = _first_plan(session, (run, kind, headers), rows, viewer)
     run.payload = {
@@ -116,7 +117,8 @@ def start(session: Session, run: ImportRun, viewer: Viewer) -> None:
         raise Conflict(_("This import isn't waiting to be started. Please reload the page."))
     if run.kind == KIND:
         refuse_second(session)
-    run.outcome, run.position, run.seen_on, run.error = "running", 0, None, None
+    run.begin_step("running")
+    run.position = 0
     audit.write(session, "import", viewer.person.id, viewer.now, f"{run.kind} {run.id}", what="started", file=run.name)
 
 
@@ -131,8 +133,27 @@ def revert(session: Session, run: ImportRun, viewer: Viewer) -> None:
     """Have an import undone. Raises RuleBroken."""
     kind_named(run.kind, viewer)
     refuse_revert(run, viewer.now)
-    run.outcome, run.seen_on = "reverting", None
+    run.begin_step("reverting")
+    run.payload = {**run.payload, "undone": 0}
     audit.write(session, "import", viewer.person.id, viewer.now, f"{run.kind} {run.id}", what="being reverted")
+
+
+def try_again(session: Session, run: ImportRun, viewer: Viewer) -> None:
+    """Have an import that has stopped gone on with where it was. Raises RuleBroken."""
+    kind = kind_named(run.kind, viewer)
+    if not can_go_on(run):
+        raise Conflict(_("This import can't be gone on with. Please reload the page."))
+    if run.kind == KIND:
+        refuse_second(session)
+    else:
+        refuse_options(ImportOptions.from_json(run.payload["options"]), kind, viewer)
+    run.begin_step(run.payload["stopped"])
+    audit.write(session, "import", viewer.person.id, viewer.now, f"{run.kind} {run.id}", what="gone on with")
+
+
+def can_go_on(run: ImportRun) -> bool:
+    """Whether an import has stopped at a step that can be gone on with: the check, the import, or the revert."""
+    return run.outcome == "failed" and run.payload.get("stopped") in OPEN_IMPORTS and run.digest is not None
 
 
 def refuse_revert(run: ImportRun, now: datetime) -> None:

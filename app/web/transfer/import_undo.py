@@ -1,11 +1,15 @@
-"""Undoing an import: what it made is deleted, what it changed gets its values back; not what was changed since."""
+"""Undoing an import: what it made is deleted, what it changed gets its values back; not what was changed since.
+
+A file may have a person in several rows: the last one is undone first, and what that changes is no change by others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
@@ -17,11 +21,14 @@ from app.models import Activity, Customer, Lead, Ticket, User
 from app.web.core.fab_access import REFUSABLE, refusal_of_one
 from app.web.core.fields import Viewer
 from app.web.transfer import import_kinds
-from app.web.transfer.import_kinds import ImportKind
+from app.web.transfer.import_kinds import ImportKind, as_json, from_json
 from app.web.transfer.import_records import TIMELINE
 
 #: Rows of one transaction.
 CHUNK = 50
+#: Keys of ImportRow.before: when the record had been changed before this row, and when the row was undone.
+CHANGED_ON, UNDONE_ON = "changed_on", "undone_on"
+_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def step(session: Session, run: ImportRun, viewer: Viewer) -> bool:
@@ -34,9 +41,13 @@ def step(session: Session, run: ImportRun, viewer: Viewer) -> bool:
             ImportRow.result.in_(("created", "updated")),
         )
         rows = session.scalars(select(ImportRow).where(*open_).order_by(ImportRow.line.desc()).limit(CHUNK)).all()
+        undone = _undone_before(session, run, rows)
         for row in rows:
-            _undo_one(session, kind, row, viewer)
-        run.seen_on = run.changed_on = datetime.now(UTC)
+            _undo_one(session, kind, (row, undone.get(row.record_id or 0)), viewer)
+            if row.result == "reverted":
+                undone[row.record_id or 0] = row
+        run.payload = {**run.payload, "undone": int(run.payload.get("undone") or 0) + len(rows)}
+        run.come_further(datetime.now(UTC))
         if not rows:
             run.outcome, run.finished_on = "reverted", viewer.now
             audit.write(session, "import", viewer.person.id, viewer.now, f"{run.kind} {run.id}", what="reverted")
@@ -46,28 +57,44 @@ def step(session: Session, run: ImportRun, viewer: Viewer) -> bool:
     return bool(rows)
 
 
-def _undo_one(session: Session, kind: ImportKind, row: ImportRow, viewer: Viewer) -> None:
-    problem = ""
+#: A row, and the one of the same record behind it that was undone already.
+_Undoing = tuple[ImportRow, ImportRow | None]
+
+
+def _undone_before(session: Session, run: ImportRun, rows: Iterable[ImportRow]) -> dict[int, ImportRow]:
+    """Record → its row that was undone last."""
+    ids = {row.record_id for row in rows if row.record_id is not None}
+    of_run = (ImportRow.run_id == run.id, ImportRow.is_trial.is_(False), ImportRow.result == "reverted")
+    query = select(ImportRow).where(*of_run, ImportRow.record_id.in_(ids)).order_by(ImportRow.line.desc())
+    return {row.record_id or 0: row for row in session.scalars(query)} if ids else {}
+
+
+def _undo_one(session: Session, kind: ImportKind, undoing: _Undoing, viewer: Viewer) -> None:
+    row, problem = undoing[0], ""
     try:
         with session.begin_nested():
-            _undo(session, kind, row, viewer)
+            _undo(session, kind, undoing, viewer)
             session.flush()
     except REFUSABLE as broken:
         problem = refusal_of_one(broken)[1]
     row.result, row.problem = ("kept", problem[:500]) if problem else ("reverted", None)
+    if row.before is not None and not problem:
+        row.before = {**row.before, UNDONE_ON: as_json(viewer.now)}
 
 
-def _undo(session: Session, kind: ImportKind, row: ImportRow, viewer: Viewer) -> None:
+def _undo(session: Session, kind: ImportKind, undoing: _Undoing, viewer: Viewer) -> None:
+    row, later = undoing
     record = session.scalars(select(kind.model).where(kind.model.id == row.record_id)).unique().first()
     if record is None:
         if row.result == "created":
             return  # somebody has deleted it
         raise RuleBroken("This record was deleted meanwhile.")
-    _refuse_changed(session, record, row)
+    _refuse_changed(session, record, row, later)
     if row.result == "created":
         _delete(session, kind, record, viewer)
         return
     kept = dict(row.before or {})
+    kept.pop(CHANGED_ON, None)
     accounts = kept.pop("accounts", None)
     if accounts is not None:
         _close_accounts(record, accounts, row.at)
@@ -80,23 +107,48 @@ def _undo(session: Session, kind: ImportKind, row: ImportRow, viewer: Viewer) ->
             session.flush()
 
 
-def _refuse_changed(session: Session, record: Any, row: ImportRow) -> None:
+def _refuse_changed(session: Session, record: Any, row: ImportRow, later: ImportRow | None) -> None:
     """Raise RuleBroken for a record that somebody has changed, or worked on, since the import."""
-    at = row.at or datetime.now(UTC)
-    changed_on = getattr(record, "changed_on", None)
-    if isinstance(changed_on, datetime):
-        changed_on = changed_on if changed_on.tzinfo else changed_on.replace(tzinfo=UTC)
-        if not isinstance(record, User) and changed_on > at:
-            raise RuleBroken("Somebody has changed this record since the import, so it stays as it is.")
+    spans = _spans(row, later)
+    if not isinstance(record, User) and any(since < changed for since, changed in _changes(record, row, later)):
+        raise RuleBroken("Somebody has changed this record since the import, so it stays as it is.")
     if isinstance(record, User) and record.last_login is not None:
         raise RuleBroken("This user has signed in since the import. Deactivate them instead.")
     column = TIMELINE.get(type(record))
     if column is not None:
-        later = select(Activity.id).where(getattr(Activity, column) == record.id, Activity.at > at)
-        if session.execute(later.limit(1)).first() is not None:
+        within = or_(*(and_(Activity.at > since, Activity.at < until) for since, until in spans))
+        lines = select(Activity.id).where(getattr(Activity, column) == record.id, within)
+        if session.execute(lines.limit(1)).first() is not None:
             raise RuleBroken("Somebody has worked on this record since the import, so it stays as it is.")
     if isinstance(record, Lead) and row.result == "created" and record.opened_on is not None:
         raise RuleBroken("The account of this lead is open, and its customer stays: delete both by hand.")
+
+
+def _spans(row: ImportRow, later: ImportRow | None) -> list[tuple[datetime, datetime]]:
+    """The times between which only others write: since the row, but for what the import and this revert did later."""
+    at = row.at or datetime.now(UTC)
+    if later is None or later.before is None or UNDONE_ON not in later.before:
+        return [(at, _EVER)]
+    return [(at, later.at or at), (from_json(later.before[UNDONE_ON]), _EVER)]
+
+
+def _changes(record: Any, row: ImportRow, later: ImportRow | None) -> list[tuple[datetime, datetime]]:
+    """(from when on a change is somebody else's, when the record was changed)."""
+    changed_on, spans = _moment(getattr(record, "changed_on", None)), _spans(row, later)
+    if changed_on is None:
+        return []
+    found = [(spans[-1][0], changed_on)]
+    if len(spans) > 1 and later is not None and later.before is not None:
+        before = from_json(later.before.get(CHANGED_ON))
+        found += [(spans[0][0], before)] if before is not None else []
+    return found
+
+
+def _moment(value: Any) -> datetime | None:
+    """A moment in UTC; None for what is none."""
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _delete(session: Session, kind: ImportKind, record: Any, viewer: Viewer) -> None:

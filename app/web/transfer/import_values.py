@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain.base import RuleBroken, translatable
 from app.domain.spreadsheet_files import kind_of
+from app.lib.iso_time import read_moment
 
 #: dmy: 30/11/2026; mdy: 11/30/2026.
 DATE_ORDERS = ("dmy", "mdy")
@@ -41,8 +42,22 @@ def cleaned(name: str, kind: str, cell: str, order: str) -> Any:
     if name in _PHONES and text.isdigit() and len(text) < 10:
         _refuse_lost_zero(text, 10, name)
     if kind in ("date", "moment", "birth"):
-        return iso_date(name, text, order)
+        found = iso_date(name, text, order)
+        if kind != "birth":
+            _refuse_no_date(name, text, found)
+        return found
     return text
+
+
+def _refuse_no_date(name: str, text: str, found: str) -> None:
+    """Raise RuleBroken for what is no date, or one of no century that records have."""
+    try:
+        is_date = 1900 <= read_moment(found).year <= 2199
+    except ValueError:
+        is_date = False
+    if not is_date:
+        sentence = "“%(value)s” isn't a date that can be read. Please write it as in 30/11/2026 or 2026-11-30."
+        raise RuleBroken(translatable(sentence, value=text[:40]), name)
 
 
 def _refuse_lost_zero(text: str, digits: int, name: str) -> None:

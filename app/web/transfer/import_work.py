@@ -10,16 +10,17 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, BinaryIO
 
 from flask import current_app
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import audit, bulk, notices, spreadsheet_files, transfers
-from app.domain.base import RuleBroken
+from app.domain.base import RuleBroken, translatable
 from app.domain.notice_batches import NoticeBatch
 from app.domain.pending import pending
 from app.domain.session_context import session_context
@@ -33,9 +34,8 @@ from app.outbox import engine
 from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.core.registry import screen_of_kind
-from app.web.transfer import import_kinds, import_rows, import_undo
-from app.web.transfer.import_plan import ImportPlan
+from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo
+from app.web.transfer.import_plan import ImportOptions, ImportPlan
 from app.web.transfer.import_rows import Line, RowChunk, Seen
 from app.web.transfer.predecessor import worker as moves
 from app.web.transfer.predecessor.source_rows import MoveSource
@@ -51,6 +51,14 @@ TRIES = 5
 
 #: Notices of single records that are left out: who got records is told once.
 _TOLD_ONCE = ("assigned", "unassigned", "status", "task_assigned")
+
+STORAGE_AWAY = translatable(
+    "The storage of files could not be used for more than an hour. What was imported before stays. Please try again, "
+    "or ask an admin."
+)
+BROKEN_OFF = translatable(
+    "This was broken off several times. What was imported before stays. Please try again, or ask an admin."
+)
 
 log = logging.getLogger("crm.imports")
 
@@ -69,15 +77,14 @@ class ImportSource:
         self._file: BinaryIO | None = None
         self._rows: Iterator[list[str]] = iter(())
 
-    def take(self, run: ImportRun, count: int) -> list[Line]:
-        """The next rows behind the run's position, with their numbers; fewer at the end. Raises RuleBroken."""
-        if self.position != run.position:
-            self._open(run)
-        taken: list[Line] = []
-        while len(taken) < count and (row := next(self._rows, None)) is not None:
+    def take(self, count: int) -> list[Line]:
+        """The next rows, with their numbers; fewer at the end. Raises RuleBroken."""
+        return list(self._numbered(count))
+
+    def _numbered(self, count: int) -> Iterator[Line]:
+        for row in islice(self._rows, count):
             self.position += 1
-            taken.append((self.position, row))
-        return taken
+            yield self.position, row
 
     def ready(self, run: ImportRun) -> None:
         """Find the place of the run in its file before a transaction begins. Raises RuleBroken."""
@@ -96,7 +103,13 @@ class ImportSource:
             self._file = store.open(run.digest)
         except FileNotFoundError as error:
             raise RuleBroken("The file of this import is missing. Please upload it again.") from error
-        self._rows = spreadsheet_files.rows(self._file, Dialect(**run.payload["dialect"]), run.position)
+        self.seen, self.position = {}, 0
+        options = ImportOptions.from_json(run.payload["options"])
+        is_matched = options.duplicates != "create" and options.keys
+        skipped = 0 if is_matched else run.position
+        self._rows = spreadsheet_files.rows(self._file, Dialect(**run.payload["dialect"]), skipped)
+        if is_matched:
+            self.seen = import_resume.seen_so_far(db.session(), run, self._numbered(run.position))
         self.position = run.position
 
     def close(self) -> None:
@@ -109,6 +122,13 @@ class ImportSource:
 
 def work(run_id: int) -> None:
     """Go on with an import, its dry run, or its revert. The path of this function is stored in queues."""
+    with engine.writing() as session:
+        tries = transfers.take_up_import(session, run_id, datetime.now(UTC))
+    if tries is None:
+        return
+    if tries > transfers.MAX_TRIES:
+        _fail(run_id, BROKEN_OFF, is_over=True)
+        return
     source, ends = ImportSource(run_id), time.monotonic() + MAX_SECONDS
     try:
         while time.monotonic() < ends:
@@ -126,6 +146,9 @@ def step(run_id: int, source: ImportSource) -> bool:
             return _step(run_id, source)
         except RuleBroken as broken:
             _fail(run_id, str(broken.message))
+            return False
+        except OSError as error:  # StoreAway is one
+            _put_off(run_id, error)
             return False
         except OperationalError as error:
             if cause_of(error) not in (Cause.COLLIDED, Cause.LOCKED) or tried == TRIES - 1:
@@ -178,7 +201,9 @@ def _work_on(session: Session, run: ImportRun, source: ImportSource, viewer: Vie
 def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
     plan, is_trial = ImportPlan.of(run), run.outcome == "checking"
     plan.kind.refuse_others(viewer)
-    lines = source.take(run, USERS_CHUNK if run.kind == "user" else CHUNK)
+    if source.position != run.position:
+        return True  # another worker has gone on meanwhile: the place is found anew, without the lock
+    lines = source.take(USERS_CHUNK if run.kind == "user" else CHUNK)
     chunk = RowChunk(plan, lines, source.seen)
     context, batch = session_context(session), NoticeBatch()
     context.notice_batch = batch  # whoever gets records is told once, at the end
@@ -192,11 +217,12 @@ def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer:
         _count(session, run, (lines, outcomes, at), plan)
         with access.as_system(session):
             notices.notify_many(session, [each for each in batch.merged() if each.kind not in _TOLD_ONCE], at)
+            if not lines:
+                import_notices.tell_done(session, run, at)
+                import_notices.tell_takers(session, run, plan, at)
         session.commit()
     finally:
         context.notice_batch = None
-    if not lines:
-        _finished(run.id, viewer)
     return bool(lines)
 
 
@@ -205,11 +231,7 @@ def _move_some(session: Session, run: ImportRun, source: ImportSource, viewer: V
     if run.payload.get("folder") and not source.is_command:
         return False
     import_kinds.kinds()[run.kind].refuse_others(viewer)
-    is_trial = run.outcome == "checking"
-    has_more = moves.step(session, run, source.move, viewer)
-    if not has_more and not is_trial:
-        _finished(run.id, viewer)
-    return has_more
+    return moves.step(session, run, source.move, viewer)
 
 
 Counted = tuple[list[Line], list[import_rows.RowOutcome], datetime]
@@ -223,20 +245,15 @@ def _count(session: Session, run: ImportRun, counted: Counted, plan: ImportPlan)
         for name in ("created", "updated", "skipped", "wrong"):
             setattr(run, name, getattr(run, name) + sum(each.result == name for each in outcomes))
         run.position += len(lines)
-        run.seen_on = run.changed_on = datetime.now(UTC)
+        run.come_further(datetime.now(UTC))
         if not lines:
             run.outcome, run.finished_on = "done", at
-            audit.write(session, "import", run.created_by_id, at, f"{run.kind} {run.id}", **_figures(run))
+            audit.write(session, "import", run.created_by_id, at, f"{run.kind} {run.id}", **import_notices.figures(run))
         session.flush()
     gathered = pending(session)
     gathered.changed_timelines, gathered.notified = set(), []
     if not plan.options.calls_webhooks:
         gathered.change_events.clear()
-
-
-def _figures(run: ImportRun) -> dict[str, Any]:
-    names = ("created", "updated", "skipped", "wrong", "position")
-    return {name: getattr(run, name) for name in names}
 
 
 def _count_trial(session: Session, run_id: int, counted: Counted, source: ImportSource) -> bool:
@@ -254,7 +271,7 @@ def _count_trial(session: Session, run_id: int, counted: Counted, source: Import
         bulk.insert_rows(session, ImportRow, import_rows.row_values(run_id, outcomes, at, is_trial=True))
         run.payload = {**run.payload, "check": check}
         run.position += len(lines)
-        run.seen_on = run.changed_on = datetime.now(UTC)
+        run.come_further(datetime.now(UTC))
         if not lines:
             run.outcome, run.total, run.position, run.seen_on = "checked", run.position, 0, None
         session.commit()
@@ -264,64 +281,38 @@ def _count_trial(session: Session, run_id: int, counted: Counted, source: Import
 # --- the end
 
 
-def _finished(run_id: int, viewer: Viewer) -> None:
-    """Tell the person, and those who got records."""
-    now = datetime.now(UTC)
-    with engine.writing() as session:
-        run = session.get(ImportRun, run_id)
-        if run is None:
-            return
-        payload = {"import": run.id, "name": run.name, **_figures(run)}
-        event = notices.NoticeEvent("import", f"import:{run.id}", (run.created_by_id,), payload)
-        notices.notify(session, event, now)
-        if run.kind == moves.KIND:
-            return  # of old data nobody is told
-        plan = ImportPlan.of(run)
-        if plan.options.notifies and plan.kind.assignee:
-            _tell_takers(session, run, plan, now)
-
-
-def _tell_takers(session: Session, run: ImportRun, plan: ImportPlan, now: datetime) -> None:
-    """One notice for each person who got records, other than who imported them."""
-    model = plan.kind.model
-    screen = screen_of_kind(run.kind)
-    query = (
-        select(model.assignee_id, func.count())
-        .join(ImportRow, ImportRow.record_id == model.id)
-        .where(ImportRow.run_id == run.id, ImportRow.is_trial.is_(False), ImportRow.result == "created")
-        .group_by(model.assignee_id)
-    )
-    for user_id, count in session.execute(query):
-        address = f"{screen.route_base}/?_flt_eq_assignee=@me"
-        payload = {"import": run.id, "given": count, "list": address}
-        event = notices.NoticeEvent("import", f"import:{run.id}:given", (user_id,), payload, None, run.created_by_id)
-        notices.notify(session, event, now)
-
-
-def _fail(run_id: int, why: str) -> None:
+def _fail(run_id: int, why: str, is_over: bool = False) -> None:
+    """End it. The mapping of a file can be corrected after its dry run, which leaves nothing behind; not `is_over`."""
     log.warning("import %s stopped", run_id)
     now = datetime.now(UTC)
     with engine.writing() as session:
         run = session.get(ImportRun, run_id, with_for_update=True)
         if run is None or run.outcome not in OPEN_IMPORTS:
             return
-        # A dry run leaves nothing behind: the mapping can be corrected.
-        run.outcome, run.error = (
-            ("mapping" if run.outcome == "checking" and run.kind != moves.KIND else "failed"),
-            why[:300],
-        )
+        has_mapping = run.outcome == "checking" and run.kind != moves.KIND
+        run.payload = {**run.payload, "stopped": run.outcome}
+        run.outcome = "mapping" if has_mapping and not is_over else "failed"
+        run.error = str(why)[:300]
         run.finished_on = run.changed_on = now
-        payload = {"import": run.id, "name": run.name, "error": run.error}
-        event = notices.NoticeEvent("import", f"import:{run.id}:failed:{now:%s}", (run.created_by_id,), payload)
-        notices.notify(session, event, now)
+        import_notices.tell_failed(session, run, now)
+
+
+def _put_off(run_id: int, error: OSError) -> None:
+    """The storage of files could not be used: try again later, or give up after the last attempt."""
+    log.warning("import %s waits for the storage of files (%s)", run_id, type(error).__name__)
+    with engine.writing() as session:
+        run = session.get(ImportRun, run_id, with_for_update=True)
+        is_put_off = run is None or transfers.put_off_import(run, datetime.now(UTC))
+    if not is_put_off:
+        _fail(run_id, STORAGE_AWAY, is_over=True)
 
 
 def begin_trial(session: Session, run: ImportRun) -> None:
     """Have the file checked, from its beginning."""
     mine = (ImportRow.run_id == run.id, ImportRow.is_trial.is_(True))
     session.execute(delete(ImportRow).where(*mine), execution_options={"synchronize_session": False})
-    run.outcome, run.position, run.error, run.seen_on = "checking", 0, None, None
-    run.payload = {**run.payload, "check": {}}
+    run.begin_step("checking")
+    run.position, run.payload = 0, {**run.payload, "check": {}}
 
 
 # --- each minute
@@ -329,7 +320,7 @@ def begin_trial(session: Session, run: ImportRun) -> None:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """Imports that no worker is at."""
-    found = transfers.abandoned(session, ImportRun, OPEN_IMPORTS, now, limit)
+    found = transfers.lost_imports(session, now, limit)
     folders = select(ImportRun.id).where(ImportRun.kind == moves.KIND, ImportRun.digest.is_(None))
     return [key for key in found if key not in set(session.scalars(folders))]
 

@@ -10,6 +10,7 @@ from flask_appbuilder import IndexView, expose
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from app.lib.grouping import GroupedInt
 from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.local_dates import written
 from app.web.core.replica_lists import from_replica
@@ -60,7 +61,7 @@ def _summary(sections: list[my_day_sections.DaySection]) -> str:
     late, today = count.get("overdue", 0), count.get("soon", 0) + count.get("later", 0)
     said = []
     if late:
-        said.append(ngettext("%(num)s overdue", "%(num)s overdue", late))
+        said.append(ngettext("%(num)s overdue", "%(num)s overdue", GroupedInt(late)))
     if today:
-        said.append(ngettext("%(num)s today", "%(num)s today", today))
+        said.append(ngettext("%(num)s today", "%(num)s today", GroupedInt(today)))
     return ", ".join(said)

@@ -43,10 +43,10 @@ def test_the_days_are_saved_and_audited(site: Site) -> None:
     [
         ({"audit": "1825"}, "Please keep these for at least 1826 days. SEBI (Stock Brokers)"),
         ({"sign-ins": "179"}, "CERT-In"),
-        ({"notifications": "soon"}, "Please enter a number of days from 30 to 36500."),
-        ({"notifications": "-5"}, "Please enter a number of days from 30 to 36500."),
-        ({"notifications": ""}, "Please enter a number of days from 30 to 36500."),
-        ({"notifications": "9" * 30}, "Please enter a number of days from 30 to 36500."),
+        ({"notifications": "soon"}, "Please enter a number of days from 30 to 36,500."),
+        ({"notifications": "-5"}, "Please enter a number of days from 30 to 36,500."),
+        ({"notifications": ""}, "Please enter a number of days from 30 to 36,500."),
+        ({"notifications": "9" * 30}, "Please enter a number of days from 30 to 36,500."),
         ({"notifications": "36501"}, "Please enter at most 36500 days."),
     ],
 )

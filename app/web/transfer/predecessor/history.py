@@ -10,6 +10,7 @@ from typing import Any
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken, translatable
 from app.domain.messages import clean_peer
+from app.lib.grouping import grouped
 from app.models import Message
 from app.web.transfer.predecessor import doctypes, status_log, values
 from app.web.transfer.predecessor.move import NOBODY, Draft, Move, Skipped
@@ -92,7 +93,9 @@ def _note(move: Move, draft: Draft) -> None:
 
 def _cut(draft: Draft, text: str) -> str:
     if len(text) > _MOST:
-        draft.remark(translatable("%(name)s had %(count)s characters and was cut.", name="text", count=len(text)))
+        draft.remark(
+            translatable("%(name)s had %(count)s characters and was cut.", name="text", count=grouped(len(text)))
+        )
     return text[:_MOST]
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain import predecessor_names
 from app.domain.base import RuleBroken, translatable
 from app.domain.predecessor_names import PredecessorName
+from app.lib.grouping import grouped
 from app.models import AccountType, Activity, LeadSource, LeadStatus, TicketStatus, TicketSubject, User
 from app.web.transfer.predecessor import doctypes, values
 from app.web.transfer.predecessor.reading import Row
@@ -171,7 +172,9 @@ class Move:
         kind = inspect(type(owner)).columns[column].type
         most = kind.length if isinstance(kind, String) and kind.length else 60_000
         if len(text) > most:
-            draft.remark(translatable("%(name)s had %(count)s characters and was cut.", name=column, count=len(text)))
+            draft.remark(
+                translatable("%(name)s had %(count)s characters and was cut.", name=column, count=grouped(len(text)))
+            )
         setattr(owner, column, text[:most] or None)
 
     def master(self, table: str, label: Any) -> int | None:

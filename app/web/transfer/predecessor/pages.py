@@ -12,7 +12,7 @@ from app import access
 from app.domain import audit, predecessor_names
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.grouping import GroupedInt, grouped
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.pages.refusals import refuse_as_page
@@ -44,7 +44,7 @@ class FormerPeopleView(BaseView):
         return self.render_template(
             "transfer/former_people.html",
             people=shown,
-            more=len(people) - len(shown),
+            more=GroupedInt(len(people) - len(shown)),
             tabs=tabs("imports", viewer.person),
         )
 

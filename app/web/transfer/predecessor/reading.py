@@ -17,6 +17,7 @@ from typing import Any
 
 from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken, translatable
+from app.lib.grouping import grouped
 from app.web.transfer.column_guesses import normalize_name
 from app.web.transfer.predecessor import values
 from app.web.transfer.predecessor.bundle import Part
@@ -154,7 +155,7 @@ def _cells(part: Part, layout: Layout) -> Iterator[list[str]]:
                 yield row
         except csv.Error as error:
             said = "After row %(n)s this file can't be read. Please check its quotation marks."
-            raise RuleBroken(translatable(said, n=number)) from error
+            raise RuleBroken(translatable(said, n=grouped(number))) from error
         finally:
             with suppress(ValueError):
                 text.detach()

@@ -27,6 +27,7 @@ from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.personal_fields import vault
+from app.web.transfer import import_notices
 from app.web.transfer.predecessor import calls, contacts, doctypes, history, records, source_rows, values
 from app.web.transfer.predecessor.move import Draft, Move, Skipped
 from app.web.transfer.predecessor.reading import Row
@@ -65,6 +66,8 @@ def step(session: Session, run: ImportRun, reader: MoveSource, viewer: Viewer) -
         gathered = pending(session)
         gathered.clear_webhooks()
         gathered.clear_live()
+        if not rows and not is_trial:
+            import_notices.tell_done(session, run, viewer.now)
         session.commit()
     return bool(rows)
 
@@ -305,7 +308,7 @@ def _count(session: Session, run: ImportRun, outcomes: list[Outcome], worked: Wo
     bulk.insert_rows(session, ImportRow, kept[: max(0, MAX_PROBLEMS - int(payload.get("problems", 0)))])
     payload["problems"] = int(payload.get("problems", 0)) + len(kept)
     run.position += len(outcomes)
-    run.seen_on = run.changed_on = datetime.now(UTC)
+    run.come_further(datetime.now(UTC))
     if not outcomes:
         _end(session, run, payload, viewer)
     run.payload = payload

@@ -1,0 +1,51 @@
+"""Whom an import tells that it is over: the person who began it, and those who got records."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.domain import notices
+from app.domain.transfers import ImportRow, ImportRun
+from app.web.core.registry import screen_of_kind
+from app.web.transfer.import_plan import ImportPlan
+
+
+def figures(run: ImportRun) -> dict[str, Any]:
+    """What became of the rows, as counts."""
+    names = ("created", "updated", "skipped", "wrong", "position")
+    return {name: getattr(run, name) for name in names}
+
+
+def tell_done(session: Session, run: ImportRun, now: datetime) -> None:
+    """Tell the person, in the transaction that ends the import: whoever is killed after it has told them."""
+    payload = {"import": run.id, "name": run.name, **figures(run)}
+    notices.notify(session, notices.NoticeEvent("import", f"import:{run.id}", (run.created_by_id,), payload), now)
+
+
+def tell_takers(session: Session, run: ImportRun, plan: ImportPlan, now: datetime) -> None:
+    """One notice for each person who got records, other than who imported them, if the plan says so."""
+    if not plan.options.notifies or not plan.kind.assignee:
+        return
+    model = plan.kind.model
+    query = (
+        select(model.assignee_id, func.count())
+        .join(ImportRow, ImportRow.record_id == model.id)
+        .where(ImportRow.run_id == run.id, ImportRow.is_trial.is_(False), ImportRow.result == "created")
+        .group_by(model.assignee_id)
+    )
+    address = f"{screen_of_kind(run.kind).route_base}/?_flt_eq_assignee=@me"
+    for user_id, count in session.execute(query):
+        payload = {"import": run.id, "given": count, "list": address}
+        event = notices.NoticeEvent("import", f"import:{run.id}:given", (user_id,), payload, None, run.created_by_id)
+        notices.notify(session, event, now)
+
+
+def tell_failed(session: Session, run: ImportRun, now: datetime) -> None:
+    """Tell the person why it has stopped."""
+    payload = {"import": run.id, "name": run.name, "error": run.error}
+    event = notices.NoticeEvent("import", f"import:{run.id}:failed:{now:%s}", (run.created_by_id,), payload)
+    notices.notify(session, event, now)
