@@ -17,6 +17,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from werkzeug.security import generate_password_hash
 
 import app as product
 import config
@@ -41,6 +42,8 @@ LATE_SETTINGS = {
 #: More than all tests together send.
 STATEMENTS = 5000
 importlib.import_module("app.access.person").MAX_STATEMENTS = STATEMENTS  # type: ignore[attr-defined]
+#: Against which the password of an unknown name is checked: a hash of one round, since hashing is slow by design.
+FAKE_HASH = {"AUTH_DB_FAKE_PASSWORD_HASH_CHECK": generate_password_hash("nobody's", "pbkdf2:sha256:1")}
 
 
 class ReusedApp:
@@ -122,7 +125,7 @@ class Settled:
         self._lookups: dict[str, lookups.Lookups] = {}
 
     def recall(self, app: Flask, is_untouched: bool = True) -> None:
-        """Fill the caches for this application. What isn't known yet is read, if the database has just been restored."""
+        """Fill the caches for this application; what isn't known yet is read from a database that was just restored."""
         zone = app.config["CRM"].time_zone
         with app.app_context(), access.as_system(db.session()) as session:
             if is_untouched and zone not in self._lookups:
@@ -160,12 +163,15 @@ class AppPool:
         """`restore` puts the database back; `settings` reads environment variables (CRM_…)."""
         self._restore, self._settings = restore, settings
         self._apps: dict[str, ReusedApp] = {}
+        #: Those of the last test: the others have no connections.
+        self._used: list[ReusedApp] = []
         self._settled, self._is_untouched = Settled(), False
 
     @contextmanager
     def fresh(self) -> Iterator[AppMaker]:
         """Restore the database; yields the maker of applications on it."""
         self._disconnect()
+        self._used.clear()
         self._restore()
         self._is_untouched = True
         yield self._app
@@ -176,14 +182,17 @@ class AppPool:
         key = repr([value for name, value in vars(settings).items() if name not in LATE_SETTINGS])
         if key not in self._apps:
             options = config.engine_options(settings) | {"query_cache_size": STATEMENTS}
-            self._apps[key] = ReusedApp(create_app(settings, TESTING=True, SQLALCHEMY_ENGINE_OPTIONS=options))
+            self._apps[key] = ReusedApp(
+                create_app(settings, TESTING=True, SQLALCHEMY_ENGINE_OPTIONS=options, **FAKE_HASH)
+            )
+        self._used.append(self._apps[key])
         app = self._apps[key].renew(settings)
         self._settled.recall(app, self._is_untouched)
         self._is_untouched = False
         return app
 
     def _disconnect(self) -> None:
-        for each in self._apps.values():
+        for each in self._used:
             each.disconnect()
 
 
