@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,11 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.security import generate_password_hash
 
 import app as product
 import config
-from app import access, create_app
+from app import access, branding, create_app
+from app.domain import brand
 from app.extensions import db, socketio
+from app.models import User
+from app.ops.database import address_of
 from app.ops.rate_counter import LocalRateCounter
 from app.web.core import lookups
 from app.web.realtime import live_events
@@ -35,6 +42,8 @@ LATE_SETTINGS = {
 #: More than all tests together send.
 STATEMENTS = 5000
 importlib.import_module("app.access.person").MAX_STATEMENTS = STATEMENTS  # type: ignore[attr-defined]
+#: Against which the password of an unknown name is checked: a hash of one round, since hashing is slow by design.
+FAKE_HASH = {"AUTH_DB_FAKE_PASSWORD_HASH_CHECK": generate_password_hash("nobody's", "pbkdf2:sha256:1")}
 
 
 class ReusedApp:
@@ -92,29 +101,53 @@ def forget_sockets(app: Flask) -> None:
     live.broadcaster.flush(60)
 
 
-#: Key in the cache -> the person as the settled database has them: under the lowest version of access.
-_settled_people: dict[tuple[str, int], access.Person] = {}
 #: A version that no database has: what is cached under it is read again.
 OUTDATED = -1
 
 
 def forget() -> None:
-    """Let cached rows be read again: their key, the access version, is restored with the database.
-
-    A person who turns out to have the same rights keeps the statements that were made for them: to make them anew
-    takes longer than most requests.
-    """
-    for key, (_version, _since, person) in access.people._cache.items():
-        if key not in _settled_people or person.version < _settled_people[key].version:
-            _settled_people[key] = person
+    """Let cached rows be read again: their key, the access version, is restored with the database."""
     access.clear_cache()
-    for key, person in _settled_people.items():
-        for each in (person, *person.scoped.values()):
-            each.slow_scans.clear()
-            each.capped_counts.clear()
-        access.people._cache[key] = OUTDATED, 0.0, person
     for known in lookups._cache.values():
         known.version = OUTDATED
+
+
+class Settled:
+    """What requests cache of a database as it is before each test, its people and masters; read once per process.
+
+    People keep the statements that were made for them: to make them anew takes longer than most requests.
+    """
+
+    def __init__(self) -> None:
+        self._version = OUTDATED
+        self._people: dict[tuple[str, int], access.Person] = {}
+        #: By the office's time zone, which a test may set.
+        self._lookups: dict[str, lookups.Lookups] = {}
+
+    def recall(self, app: Flask, is_untouched: bool = True) -> None:
+        """Fill the caches for this application; what isn't known yet is read from a database that was just restored."""
+        zone = app.config["CRM"].time_zone
+        with app.app_context(), access.as_system(db.session()) as session:
+            if is_untouched and zone not in self._lookups:
+                self._read(session, zone)
+            if zone in self._lookups:
+                self._fill_caches(app, address_of(session), self._lookups[zone])
+
+    def _read(self, session: Session, zone: str) -> None:
+        self._version = session.scalars(select(access.version_query())).one()
+        for key in session.scalars(select(User.id)).all() if not self._people else ():
+            self._people[address_of(session), key] = access.person(session, key, self._version)
+        if brand.stored(session) is None:  # the brand is that of the application's settings, which differ
+            self._lookups[zone] = lookups.load_lookups(session, self._version, zone)
+
+    def _fill_caches(self, app: Flask, address: str, known: lookups.Lookups) -> None:
+        for key, person in self._people.items():
+            for each in (person, *person.scoped.values()):
+                each.slow_scans.clear()
+                each.capped_counts.clear()
+            access.people._cache[key] = self._version, time.monotonic(), person
+        known.version, known.brand = self._version, branding.set_current(app, None)
+        lookups._cache[address] = known
 
 
 def dispose(app: Flask) -> None:
@@ -130,13 +163,17 @@ class AppPool:
         """`restore` puts the database back; `settings` reads environment variables (CRM_…)."""
         self._restore, self._settings = restore, settings
         self._apps: dict[str, ReusedApp] = {}
+        #: Those of the last test: the others have no connections.
+        self._used: list[ReusedApp] = []
+        self._settled, self._is_untouched = Settled(), False
 
     @contextmanager
     def fresh(self) -> Iterator[AppMaker]:
         """Restore the database; yields the maker of applications on it."""
         self._disconnect()
+        self._used.clear()
         self._restore()
-        forget()
+        self._is_untouched = True
         yield self._app
         self._disconnect()
 
@@ -145,11 +182,17 @@ class AppPool:
         key = repr([value for name, value in vars(settings).items() if name not in LATE_SETTINGS])
         if key not in self._apps:
             options = config.engine_options(settings) | {"query_cache_size": STATEMENTS}
-            self._apps[key] = ReusedApp(create_app(settings, TESTING=True, SQLALCHEMY_ENGINE_OPTIONS=options))
-        return self._apps[key].renew(settings)
+            self._apps[key] = ReusedApp(
+                create_app(settings, TESTING=True, SQLALCHEMY_ENGINE_OPTIONS=options, **FAKE_HASH)
+            )
+        self._used.append(self._apps[key])
+        app = self._apps[key].renew(settings)
+        self._settled.recall(app, self._is_untouched)
+        self._is_untouched = False
+        return app
 
     def _disconnect(self) -> None:
-        for each in self._apps.values():
+        for each in self._used:
             each.disconnect()
 
 

@@ -23,6 +23,7 @@ from app.extensions import db
 from app.models import ExportRun, Lead, Notification
 from tests.app_fixtures import World, settings_for
 from tests.makers import NOW
+from tests.reuse import FAKE_HASH
 
 #: Texts that reveal internals.
 _LEAKS = re.compile(r"\bSQL\b|Traceback|sqlalchemy|pymysql|sqlite3|File &#34;|File \"/", re.IGNORECASE)
@@ -158,7 +159,7 @@ def spare_app(settled: Path, folder: Path) -> Iterator[Flask]:
     """The product on a copy of the settled database, for all tests of a module."""
     shutil.copytree(settled, folder / "instance")
     access.clear_cache()
-    app = create_app(settings_for(folder / "instance"), TESTING=True)
+    app = create_app(settings_for(folder / "instance"), TESTING=True, **FAKE_HASH)
     yield app
     with app.app_context():
         db.engine.dispose()

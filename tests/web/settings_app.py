@@ -19,7 +19,7 @@ from app.domain import permissions
 from app.extensions import db
 from app.models import AuditEntry, ModulePermission, Role, User
 from tests.app_fixtures import FIELD_KEY
-from tests.reuse import copy_folder, forget
+from tests.reuse import Settled, copy_folder, forget
 
 PASSWORD = "Correct-Horse-42"
 
@@ -151,8 +151,8 @@ def fill() -> None:
 
 
 @pytest.fixture(scope="session")
-def filled_app(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> tuple[Flask, Path]:
-    """The application and a copy of its filled database."""
+def filled_app(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> tuple[Flask, Path, Settled]:
+    """The application, the folder with a copy of its filled database, and what is cached of that."""
     folder = tmp_path_factory.mktemp("team") / "instance"
     copy_folder(migrated_folder, folder)
     app = make_app(folder)
@@ -160,13 +160,13 @@ def filled_app(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) 
         fill()
         db.engine.dispose()
     shutil.copy(folder / "crm.sqlite3", folder / "filled.sqlite3")
-    return app, folder
+    return app, folder, Settled()
 
 
 @pytest.fixture
-def site(filled_app: tuple[Flask, Path]) -> Iterator[Site]:
+def site(filled_app: tuple[Flask, Path, Settled]) -> Iterator[Site]:
     """The application on a fresh copy of the database."""
-    app, folder = filled_app
+    app, folder, settled = filled_app
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
@@ -174,6 +174,7 @@ def site(filled_app: tuple[Flask, Path]) -> Iterator[Site]:
         old.unlink()
     shutil.copy(folder / "filled.sqlite3", folder / "crm.sqlite3")
     forget()
+    settled.recall(app)
     yield Site(app, {})
 
 

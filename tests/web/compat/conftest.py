@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from tests.app_fixtures import World
-from tests.reuse import ReusedApp
+from tests.reuse import ReusedApp, Settled
 from tests.web.compat.sample_calls import SampleRecords
 from tests.web.hostile import spare_app
 
@@ -21,6 +21,7 @@ class AppSnapshots:
     def __init__(self, app: Flask, folder: Path) -> None:
         self.app, self.folder = app, folder
         self._reused = ReusedApp(app)
+        self._settled = {"empty": Settled(), "with_records": Settled()}
         self.file = Path(app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
         self.save("empty")
         world = World(app)
@@ -39,7 +40,9 @@ class AppSnapshots:
         for end in ("-wal", "-shm"):
             Path(f"{self.file}{end}").unlink(missing_ok=True)
         shutil.copyfile(self.folder / name, self.file)
-        return World(self._reused.renew())
+        app = self._reused.renew()
+        self._settled[name].recall(app)
+        return World(app)
 
     def _close_connections(self) -> None:
         self._reused.disconnect()

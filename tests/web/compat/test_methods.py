@@ -52,19 +52,40 @@ def test_every_method_has_a_sample_call() -> None:
     assert set(SAMPLE_CALLS) == set(METHODS)
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLE_CALLS if name not in REFUSING])
-def test_a_method_succeeds_within_its_statement_limit(sample: SampleRecords, name: str) -> None:
-    who, build_body = SAMPLE_CALLS[name]
-    body = build_body(sample)
-    sample.result(who, "crm.api.office_hours.get_office_status")  # fills the caches
+def fill_caches(sample: SampleRecords) -> None:
+    """Make a change by which everything is read that is kept until masters change, the webhooks among it."""
     another = {"first_name": "Asha", "last_name": "Rao", "mobile": sample.world.make.mobile()}
-    assert sample.world.door("root").rest("POST", "customer/", another).status_code == 201  # that of webhooks too
-    response, statements = sample.call_counting_statements(who, name, body)
-    assert response.status_code == 200, response.text
+    assert sample.world.door("root").rest("POST", "customer/", another).status_code == 201
+
+
+def fault_of(sample: SampleRecords, name: str) -> str:
+    """What is wrong with the method's answer, or with the number of its statements; "" if nothing is."""
+    who, build_body = SAMPLE_CALLS[name]
+    sample.result(who, "crm.api.office_hours.get_office_status")  # the person is read, and again after half a minute
+    response, statements = sample.call_counting_statements(who, name, build_body(sample))
     body = response.get_json()
-    assert {"message", "docs"} & set(body) and "_server_messages" not in body
-    assert not (isinstance(body.get("message"), dict) and body["message"].get("success") is False), body
-    assert len(statements) <= statement_limit(name), "\n".join(statements)
+    is_good = response.status_code == 200 and {"message", "docs"} & set(body) and "_server_messages" not in body
+    if not is_good or (isinstance(body.get("message"), dict) and body["message"].get("success") is False):
+        return f"{name}: {response.status_code} {response.text}"
+    if len(statements) > statement_limit(name):
+        return "\n".join((f"{name}: {len(statements)} statements, at most {statement_limit(name)}", *statements))
+    return ""
+
+
+SUCCEEDING = [name for name in SAMPLE_CALLS if name not in REFUSING]
+
+
+def test_reading_methods_succeed_within_their_statement_limits(sample: SampleRecords) -> None:
+    reading = [name for name in SUCCEEDING if not METHODS[name].writes]
+    fill_caches(sample)
+    assert len(reading) > 40
+    assert "\n".join(filter(None, (fault_of(sample, name) for name in reading))) == ""
+
+
+@pytest.mark.parametrize("name", [name for name in SUCCEEDING if METHODS[name].writes])
+def test_a_writing_method_succeeds_within_its_statement_limit(sample: SampleRecords, name: str) -> None:
+    fill_caches(sample)
+    assert fault_of(sample, name) == ""
 
 
 def test_an_unauthenticated_request_reaches_nothing(sample: SampleRecords) -> None:
