@@ -211,7 +211,7 @@ def test_what_takes_long_outlives_a_rolling_restart(house: House) -> None:
             each.start()
         eventually(lambda: load.answered > 50 and all(each.is_in for each in ears), "nobody is answered")
         for web in house.webs:
-            with _held(house, "task", 7.0):
+            with _held(house, "task", 4.0):
                 waiting = [Errand(lambda: _posted(house, ana, lead)) for _ in range(4)]
                 for each in waiting:
                     each.start()
