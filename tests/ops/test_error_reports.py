@@ -113,7 +113,7 @@ def test_a_bug_is_reported_by_kind_place_and_route_only(
     place = last["stacktrace"]["frames"][-1]
     assert place["function"] == "broken" and place["filename"] == "tests/ops/test_error_reports.py"
     assert set(place) == {"filename", "function", "module", "lineno", "in_app"} and place["in_app"]
-    assert event["transaction"] == "PUT /api/v1/lead/<pk>"
+    assert event["transaction"] == "PUT /api/v1/lead/<int:pk>"
     assert event["tags"]["request_id"] == answer.headers["X-Request-ID"]
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -19,13 +19,11 @@ from typing import Any
 
 import pymysql
 import pytest
-import simple_websocket
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.houses import ROUNDS, figures
 from tests.proofs.setting import Ground, settled
-from tests.raw_sockets import Ear
 from tests.servers import ROOT, Databases, LiveServer, Redis, Server, eventually, program
 
 sys.path.insert(0, str(ROOT / "deploy"))
@@ -101,10 +99,6 @@ def house(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pyt
             "CRM_API_WRITE_LIMIT": "off",
         }
         webs = [LiveServer(folder / f"web{n}", **settings, CRM_SERVER_NAME=f"crm{n}") for n in (1, 2)]
-        (folder / "files").mkdir()
-        for each in webs:
-            (each.folder / "instance").mkdir()
-            (each.folder / "instance" / "files").symlink_to(folder / "files")
         with webs[0], webs[1], Nginx(folder / "nginx", webs) as nginx:
             yield House(ground, webs, nginx)
     mariadb_server.drop_database(name)
@@ -199,45 +193,6 @@ def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: P
     assert {*load.saved} <= there and len(load.saved) == len({*load.saved})
 
 
-@pytest.mark.skipif(len(ROUNDS) == 1, reason="the long form: it takes a minute")
-def test_what_takes_long_outlives_a_rolling_restart(house: House) -> None:
-    """An upload and a download of a slow client, a request that waits for the database, and open sockets."""
-    ana, world = house.ground.world.door("ana").headers, house.ground.world
-    lead, content = world.make.lead().id, b"%PDF-1.7\n" + os.urandom(8_000_000)
-    kept = _sent(house, ana, lead, content, 0.0)
-    threads = [
-        Errand(lambda: _sent(house, ana, lead, content + b"other", 40.0)),
-        Errand(lambda: _fetched(house, ana, kept, 40.0) == content),
-    ]
-    ears = [Listener(house.nginx.port, dict(ana)) for _ in range(10)]
-    with Load(house.nginx.port, ana).running() as load:
-        for each in (*threads, *ears):
-            each.start()
-        eventually(lambda: load.answered > 50 and all(each.is_in for each in ears), "nobody is answered")
-        for web in house.webs:
-            with _held(house, "task", 7.0):
-                waiting = [Errand(lambda: _posted(house, ana, lead)) for _ in range(4)]
-                for each in waiting:
-                    each.start()
-                time.sleep(0.5)
-                began = time.monotonic()
-                web.restart()
-                figures.info("stopped and started within %.1f s", time.monotonic() - began)
-            for each in waiting:
-                each.join()
-                assert each.result == (201, ""), each.error
-            time.sleep(4)
-        for each in threads:
-            each.join()
-            assert each.result, each.error
-        eventually(lambda: all(each.is_in for each in ears), "a socket is not open again")
-    reopened, refused = sum(each.opened - 1 for each in ears), [each.refused for each in ears if each.refused]
-    for each in ears:
-        each.close()
-    figures.info("%s answered, %s failed, %s sockets opened anew", load.answered, len(load.failures), reopened)
-    assert load.failures == [] and refused == []
-
-
 @pytest.mark.skipif(len(ROUNDS) == 1, reason="the long form: it takes ten seconds")
 def test_a_connection_that_was_said_to_stay_open_is_read_while_a_server_stops(house: House) -> None:
     """As nginx uses it: the response began before the server was told to stop, the next request comes 3 s after it."""
@@ -273,36 +228,6 @@ class Errand(threading.Thread):
             self.error = repr(error)
 
 
-class Listener(threading.Thread):
-    """A page that listens, and opens its socket again as soon as it was closed."""
-
-    def __init__(self, port: int, headers: dict[str, str]) -> None:
-        super().__init__(daemon=True)
-        self._url, self._headers = f"http://127.0.0.1:{port}", headers
-        self.opened, self.refused, self._is_over, self._ear = 0, "", False, None
-
-    @property
-    def is_in(self) -> bool:
-        return self._ear is not None and self._ear.is_open and self._ear.is_in
-
-    def run(self) -> None:
-        while not self._is_over:
-            if self._ear is None or not self._ear.is_open:
-                try:
-                    self._ear = Ear(self._url, self._headers, greet=False)
-                    self._ear.say("40")
-                    self.opened += 1
-                except (simple_websocket.ConnectionError, OSError) as error:
-                    self.refused = repr(error)
-            time.sleep(0.2)
-
-    def close(self) -> None:
-        self._is_over = True
-        self.join()
-        if self._ear is not None:
-            self._ear.wire.close()
-
-
 @contextmanager
 def _held(house: House, table: str, seconds: float) -> Iterator[None]:
     """Statements on this table wait for so many seconds."""
@@ -320,15 +245,6 @@ def _address_of(house: House) -> dict[str, Any]:
     return {"host": url.host, "port": url.port, "user": url.username, "database": url.database}
 
 
-def _posted(house: House, headers: Mapping[str, str], lead: int) -> tuple[int, str]:
-    with closing(_line_to(house)) as line:
-        return _task_made(line, headers, lead)
-
-
-def _line_to(house: House) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection("127.0.0.1", house.nginx.port, timeout=60)
-
-
 def _task_made(line: http.client.HTTPConnection, headers: Mapping[str, str], lead: int) -> tuple[int, str]:
     """The status with which a new task is answered, and what is said unless it was made."""
     body = {"title": "Call back", "lead": lead, "priority": "Medium", "due_on": "2030-03-01T10:00:00Z"}
@@ -336,40 +252,6 @@ def _task_made(line: http.client.HTTPConnection, headers: Mapping[str, str], lea
     answer = line.getresponse()
     said = answer.read().decode()
     return answer.status, "" if answer.status == 201 else said[:300]
-
-
-def _sent(house: House, headers: Mapping[str, str], lead: int, content: bytes, seconds: float) -> int:
-    """The id of a file that a client uploads within so many seconds, piece by piece."""
-    form = f'--x\r\nContent-Disposition: form-data; name="record"\r\n\r\nlead:{lead}\r\n--x\r\n'
-    form += 'Content-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'
-    body = form.encode() + content + b"\r\n--x--\r\n"
-    more = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(len(body))}
-    with closing(_line_to(house)) as line:
-        line.putrequest("POST", "/api/v1/file/")
-        for name, value in {**headers, **more}.items():
-            line.putheader(name, value)
-        line.endheaders()
-        step = len(body) // 40 + 1
-        for place in range(0, len(body), step):
-            line.send(body[place : place + step])
-            time.sleep(seconds / 40)
-        answer = line.getresponse()
-        said = json.loads(answer.read())
-    assert answer.status == 201, said
-    return int(said["id"])
-
-
-def _fetched(house: House, headers: Mapping[str, str], key: int, seconds: float) -> bytes:
-    """The content of a file, read within so many seconds, piece by piece."""
-    parts = []
-    with closing(_line_to(house)) as line:
-        line.request("GET", f"/api/v1/file/{key}/content", headers=dict(headers))
-        answer = line.getresponse()
-        assert answer.status == 200
-        while part := answer.read(200_000):
-            parts.append(part)
-            time.sleep(seconds / 40)
-    return b"".join(parts)
 
 
 def test_the_servers_lead_in_turn(house: House) -> None:
