@@ -38,7 +38,8 @@ class Rows:
             return self if records else None
         if not concerned:
             return None
-        return Rows(*([row for row in rows if type(row) in concerned] for rows in groups), self._columns)
+        new, changed, deleted = ([row for row in rows if type(row) in concerned] for rows in groups)
+        return Rows(new, changed, deleted, self._columns)
 
     def changed_columns(self, row: Any) -> Collection[str]:
         """The columns of one of the rows whose values differ from those that were read. Only after a flush."""
