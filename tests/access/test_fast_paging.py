@@ -183,11 +183,11 @@ def test_counts_are_those_of_the_access_rule_up_to_the_cap(house: House, record:
 @pytest.mark.parametrize("record", [each for each in RECORDS if each not in (Lead, Ticket, Customer)])
 def test_own_rows_and_those_through_others_are_told_apart(house: House, record: Any) -> None:
     wanted, alone = PageQuery([], 1000), 0
-    for who in viewers(house):
+    for n, who in enumerate(viewers(house)):
         if not who.may(MODULE_OF[record], "read"):
             continue
         assert is_counted_by_way(who, record, wanted)
-        rows = law(house, who, record)
+        rows = law(house, n, who, record)
         held = or_(*[getattr(record, name).in_(who.reach(MODULE_OF[record])) for name in fast_paging.HOLDERS[record]])
         own = len(list(house.session.scalars(select(record.id).where(held))))
         assert list(house.session.execute(count_by_way(who, record, wanted, 0)).one()) == [own, len(rows) - own]

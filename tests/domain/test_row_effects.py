@@ -217,7 +217,7 @@ CLASSES = {
 }
 #: The modules that apply the effects.
 APPLY = ("domain/fast_insert.py", "domain/row_updates.py")
-WRITES = ("insert_row", "insert_rows", "insert_returning", "update_row", "update_rows")
+WRITES = ("insertion", "insert_row", "insert_rows", "update_row", "update_rows")
 
 
 def written_without_objects() -> Iterator[tuple[str, str]]:

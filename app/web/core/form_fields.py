@@ -39,7 +39,7 @@ _SCHEMA_TEXTS = (
 _SCHEMA_ATTRIBUTES = ("error", "message_min", "message_max", "message_all", "message_equal")
 
 
-class _TranslatedForm(Form):  # type: ignore[misc]
+class _TranslatedForm(Form):
     """A form that speaks the language of the response."""
 
     class Meta:
