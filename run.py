@@ -165,7 +165,7 @@ def _start_lock(settings: Settings) -> Iterator[None]:
     from sqlalchemy import NullPool, create_engine
     from sqlalchemy.engine import make_url
 
-    from app.ops import database, schema_guard
+    from app.ops import database, migration_guard
 
     url = make_url(settings.database_url)
     name = f"{url.database}.start" if url.get_backend_name() == "sqlite" and url.database else None
@@ -174,10 +174,10 @@ def _start_lock(settings: Settings) -> Iterator[None]:
             fcntl.flock(held.enter_context(open(path, "w")), fcntl.LOCK_EX)
         engine = create_engine(settings.database_url, poolclass=NullPool)
         if url.get_backend_name() != "sqlite":
-            database.limit_exchanges(engine, lambda: schema_guard.ANSWER_SECONDS)
+            database.limit_exchanges(engine, lambda: migration_guard.ANSWER_SECONDS)
         try:
-            held.enter_context(schema_guard.locked(engine, "crm-start"))
-        except schema_guard.SchemaTrouble as trouble:
+            held.enter_context(migration_guard.locked(engine, "crm-start"))
+        except migration_guard.MigrationRefused as trouble:
             raise CannotStart(str(trouble)) from trouble
         yield
 
@@ -219,7 +219,7 @@ def fit_schema(settings: Settings) -> None:
     from alembic import command
 
     from app.extensions import migrate
-    from app.ops import schema_guard
+    from app.ops import migration_guard
 
     app = _schema_app(settings)
     with app.app_context():
@@ -233,7 +233,7 @@ def fit_schema(settings: Settings) -> None:
             )
         try:
             command.upgrade(migrate.get_config(), "heads")
-        except schema_guard.SchemaTrouble as trouble:
+        except migration_guard.MigrationRefused as trouble:
             raise CannotStart(str(trouble)) from trouble
 
 
@@ -256,20 +256,20 @@ def _schema_app(settings: Settings) -> Any:
 def _revisions() -> tuple[set[str], set[str], str]:
     """The database's schema revisions, those of this version, and its state.
 
-    empty, used, or marked: a migration was cut off, which `app.ops.schema_guard` judges.
+    empty, used, or marked: a migration was cut off, which `app.ops.migration_guard` judges.
     """
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from sqlalchemy import inspect
 
     from app.extensions import db, migrate
-    from app.ops import schema_guard
+    from app.ops import migration_guard
 
     script = ScriptDirectory.from_config(migrate.get_config())
     with db.engine.connect() as connection:
         current = set(MigrationContext.configure(connection).get_current_heads())
         state = "used" if inspect(connection).get_table_names() else "empty"
-        state = "marked" if schema_guard.marker(connection) else state
+        state = "marked" if migration_guard.marker(connection) else state
     unknown = current - {revision.revision for revision in script.walk_revisions()}
     if unknown:
         raise CannotStart(
@@ -303,7 +303,7 @@ def serve(app: Flask, settings: Settings) -> None:
     if not {"web", "sockets"} & {*settings.roles}:
         print(f"{settings.brand}: {' and '.join(settings.roles)} running", flush=True)
         with app.app_context():
-            background.group(app, schedule).run()
+            background.process_group(app, schedule).run()
         return
 
     def on_start() -> None:

@@ -27,7 +27,7 @@ from app.lib.vault import Vault, audit_key, read_key
 from app.ops import (
     database,
     error_reports,
-    log_privacy,
+    log_redaction,
     machine_resources,
     primary_address,
     process_metrics,
@@ -43,10 +43,10 @@ from app.ops.virus_scanner import Scanner
 from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
-from app.web.channels import file_address, provider_webhooks
+from app.web.channels import provider_webhooks, signed_file_urls
 from app.web.compat import routes
-from app.web.core import languages, lazy_rules, replica_lists
-from app.web.pages import allowed_hosts, errors, offline, roles, shell
+from app.web.core import languages, lazy_url_rules, replica_lists
+from app.web.pages import allowed_hosts, errors, offline, process_roles, shell
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.records import composer
@@ -60,12 +60,12 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     settings = settings or config.load()
     # FAB warns of every refusal and of filters that it lacks; ours are said where they happen.
     logging.getLogger("flask_appbuilder").setLevel(logging.ERROR)
-    log_privacy.install()
+    log_redaction.install()
     error_reports.install(settings.sentry_dsn, settings.server_name)
     app = Flask(__name__)
     app.jinja_environment = PageEnvironment
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]  # no coroutines here; Flask asks for each hook
-    app.url_rule_class = lazy_rules.LazyRule
+    app.url_rule_class = lazy_url_rules.LazyRule
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
@@ -101,9 +101,9 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     request_log.bind(app)
     routes.install(app)
     provider_webhooks.install(app)
-    file_address.install(app)
+    signed_file_urls.install(app)
     live_events.install(app)
-    app.wsgi_app = roles.ProcessRoutesOnly(app.wsgi_app, settings.roles)  # type: ignore[method-assign]
+    app.wsgi_app = process_roles.ProcessRoutesOnly(app.wsgi_app, settings.roles)  # type: ignore[method-assign]
     _guard_hosts(app, settings)
     _queue(app, settings)
     self_test.install()

@@ -14,7 +14,7 @@ from app.scheduler import Scheduler
 from app.web.realtime import live_events
 
 
-def group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
+def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
     """The processes that CRM_ROLE asks for beside those that serve requests; needs an app context.
 
     All are forked from one application, so that they share its memory.

@@ -58,7 +58,7 @@ def current(app: Flask, session: Session, seconds: float = SECONDS) -> ShownBran
 def load(app: Flask, session: Session) -> ShownBrand:
     """The brand of now, from the database."""
     with access.as_system(session):
-        return set_current(app, brand.stored(session))
+        return set_current(app, brand.stored_brand(session))
 
 
 def set_current(app: Flask, row: Brand | None) -> ShownBrand:

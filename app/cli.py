@@ -27,7 +27,7 @@ from app.commands import (
     files,
     keys,
     mail,
-    moves,
+    predecessor_import,
     reports,
     retention,
     rollups,
@@ -83,7 +83,7 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     app.cli.add_command(backups.commands())
     app.cli.add_command(version_command)
     transfers.register(app.cli, readable_errors)
-    moves.register(app.cli, readable_errors)
+    predecessor_import.register(app.cli, readable_errors)
     app.cli.add_command(worker)
     app.cli.add_command(self_test_command)
     if demo is not None:
@@ -102,7 +102,7 @@ def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
         except (RuleBroken, PasswordComplexityValidationError) as broken:
             raise click.ClickException(str(getattr(broken, "message", broken))) from broken
         except IntegrityError as error:
-            raise click.ClickException(unique_errors.refusal_of(error)[1]) from error
+            raise click.ClickException(unique_errors.describe_conflict(error)[1]) from error
         except OperationalError as error:
             raise click.ClickException(
                 "The database can't be used. Check that it exists and that `flask db upgrade` has been run."
@@ -242,7 +242,7 @@ def _customer_commands() -> AppGroup:
         """
         with own_transaction() as session:
             customer_keys.assign_bulk(session)
-            found = list(customer_keys.doubles(session))
+            found = list(customer_keys.find_duplicates(session))
         for each in found:
             click.echo(f"{each.number}\t{each.field}\talso {each.holder}")
         click.echo(f"{len(found)} shared values." if found else "No two customers share a number or identity.")

@@ -34,7 +34,7 @@ def try_out(runner: Runner, job: Job, now: datetime) -> DryRun:
     """Do one pass of a job and roll everything back; nothing is sent, queued, announced or recorded."""
     found = DryRun()
     execution = _DryExecution(replace(runner, announce=lambda notified: None), job, found=found)
-    with queue.discarding():
+    with queue.discard_calls():
         execution.run(runner.pass_at(now, is_dry_run=True))
     found.failed_items, found.error = execution.totals.failed_items, execution.totals.error
     return found

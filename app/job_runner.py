@@ -24,8 +24,8 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import access
 from app.domain import notices
 from app.domain.job_runs import JobRun
-from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
+from app.domain.transaction_state import transaction_state
 from app.job_work import MAX_ITEMS, SKIPPED, Job, JobPass, JobWork
 from app.lib.process_name import process_name
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
@@ -305,7 +305,7 @@ class Execution:
                 with writing(self.runner) as session:
                     session_context(session).notice_choices = self.choices
                     results = self.work.do(session, chunk)
-                    notified = pending(session).take_notified()
+                    notified = transaction_state(session).take_notified()
                     session.commit()
                     return results, notified
             except (DBAPIError, StaleDataError) as error:

@@ -35,7 +35,7 @@ from app.domain import (
     retention,
     settings,
     sla,
-    transfers,
+    transfer_runs,
 )
 from app.domain.base import gettext_noop
 from app.domain.job_runs import MANUAL_PREFIX, JobRun
@@ -221,7 +221,7 @@ def _send_reports(session: Session, job_pass: JobPass) -> JobWork:
 
 def _make_reports(session: Session, job_pass: JobPass) -> JobWork:
     """Go on with reports that have lost their worker."""
-    found = report_schedules.find_unmade(session, job_pass.now, job_pass.limit)
+    found = report_schedules.find_stalled(session, job_pass.now, job_pass.limit)
     return JobWork(found, lambda _session, key: schedule_work.enqueue(key))
 
 
@@ -229,10 +229,10 @@ def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
     """Delete the files and rows of imports that can't be reverted any more."""
 
     def forget(session: Session, key: int) -> str:
-        transfers.forget_import(session, key)
+        transfer_runs.forget_import(session, key)
         return "forgotten"
 
-    return JobWork(transfers.old_imports(session, job_pass.now, job_pass.limit), forget)
+    return JobWork(transfer_runs.old_imports(session, job_pass.now, job_pass.limit), forget)
 
 
 def _look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
@@ -258,13 +258,13 @@ def _expire_exports(session: Session, job_pass: JobPass) -> JobWork:
     store = job_pass.files
 
     def expire(session: Session, key: int) -> str:
-        digests = transfers.expire(session, key)
+        digests = transfer_runs.expire(session, key)
         if store is not None and not job_pass.is_dry_run:
             for digest in dict.fromkeys(digests):
                 message_files.remove_forgotten(session, store, digest, job_pass.now)
         return "expired"
 
-    return JobWork(transfers.expired_exports(session, job_pass.now, job_pass.limit), expire)
+    return JobWork(transfer_runs.expired_exports(session, job_pass.now, job_pass.limit), expire)
 
 
 def _delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
@@ -383,7 +383,7 @@ def _count_calls(session: Session, job_pass: JobPass) -> JobWork:
         return ["day" if day in filled else SKIPPED for day in days]
 
     limit = min(_DAYS_IN_A_PASS, job_pass.limit)
-    return JobWork(call_rollup_fill.waiting(session, zone, now, limit), many=fill, size=_DAYS_AT_ONCE)
+    return JobWork(call_rollup_fill.days_to_fill(session, zone, now, limit), many=fill, size=_DAYS_AT_ONCE)
 
 
 # --- backups
@@ -414,7 +414,9 @@ def _start_backup(session: Session, key: int, now: datetime) -> str:
 
 
 def _watch_backups(session: Session, job_pass: JobPass) -> JobWork:
-    return JobWork(("backups",), lambda session, _: " ".join(backup_runs.watch(session, job_pass.now)) or SKIPPED)
+    return JobWork(
+        ("backups",), lambda session, _: " ".join(backup_runs.notify_overdue(session, job_pass.now)) or SKIPPED
+    )
 
 
 def _execute(session: Session, statement: Any) -> str:

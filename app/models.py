@@ -81,7 +81,12 @@ from app.domain.telephones import (  # call sync of a telephone; calls it sent t
 )
 from app.domain.tickets import Ticket  # a request for help
 from app.domain.timeline import Activity, StatusChange  # the timeline
-from app.domain.transfers import ExportRun, ImportRow, ImportRun, TransferPart  # imports and exports, with their files
+from app.domain.transfer_runs import (  # imports and exports, with their files
+    ExportRun,
+    ImportRow,
+    ImportRun,
+    TransferPart,
+)
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
 for _record in (Lead, Customer, Ticket, CallLog, Message):

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import job_health
 from app.domain.job_runs import MANUAL_PREFIX, JobRun
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
 from app.ops import health
 from app.ops.leader import ELECTION_SECONDS, Election
@@ -227,7 +227,7 @@ class Scheduler:
     def _notify_admins(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
         with writing(self.runner) as session:
             job_health.notify_admins(session, found, now, self.runner.zone)
-            notified = pending(session).take_notified()
+            notified = transaction_state(session).take_notified()
             session.commit()
         return notified
 

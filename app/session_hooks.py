@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import account_rules, hold_guard, people, role_rules, session_filter
+from app.access import account_rules, legal_hold_guard, people, role_rules, session_filter
 from app.domain import (
     audit_chain,
     call_rollups,
@@ -65,7 +65,7 @@ EFFECTS = (
     ),
     Effect(
         "before_flush",
-        hold_guard.refuse_losses,
+        legal_hold_guard.refuse_losses,
         legal_holds.is_guarded,
         "Nothing that is under a legal hold is deleted, or moved out of it.",
     ),
@@ -142,7 +142,11 @@ HOOKS = (
     ),
     Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
     Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
-    Hook("do_orm_execute", hold_guard.refuse_bulk, "Statements without objects spare what is under a legal hold, too."),
+    Hook(
+        "do_orm_execute",
+        legal_hold_guard.refuse_bulk,
+        "Statements without objects spare what is under a legal hold, too.",
+    ),
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
     Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
@@ -155,8 +159,8 @@ HOOKS = (
     Hook("after_commit", live_events.publish, "Live events are published only after the commit."),
     Hook("after_commit", notice_delivery.enqueue_committed, "E-mail is sent only after the commit."),
     Hook("after_commit", change_capture.enqueue_committed, "Webhooks are called only after the commit."),
-    Hook("after_commit", numbering.leave_rest, "The rest of a block of numbers serves the next records."),
-    Hook("after_soft_rollback", numbering.drop_rest, "A block whose taking was undone is not given out."),
+    Hook("after_commit", numbering.return_unused, "The rest of a block of numbers serves the next records."),
+    Hook("after_soft_rollback", numbering.discard_unused, "A block whose taking was undone is not given out."),
     Hook("after_transaction_end", numbering.end_transaction, "The next block of numbers can be taken."),
     Hook("after_commit", message_delivery.enqueue_committed, "Messages are sent only after the commit."),
     Hook("after_commit", message_files.enqueue_committed, "Files are fetched and made small after the commit."),

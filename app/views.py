@@ -25,7 +25,7 @@ from app.web.records.duplicates import DuplicatesView
 from app.web.records.file_api import FileResource
 from app.web.records.files import FilesView
 from app.web.records.leads import LeadResource, LeadScreen
-from app.web.records.merge_pages import MergeView
+from app.web.records.merge_views import MergeView
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView
 from app.web.records.profile_pictures import PicturesView

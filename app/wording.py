@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 
 from app.domain import audit_chain
-from app.lib.grouping import GroupedInt, grouped
+from app.lib.digit_grouping import GroupedInt, grouped
 
 # --- texts -------------------------------------------------------------------------------------------------------
 

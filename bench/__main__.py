@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from bench import backups, compat, engine, keys, plans, run, sync
-from bench.sizes import SCALES
-from bench.target import Options
+from bench.data_sizes import SCALES
+from bench.measured_versions import Options
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import keys, server
-from bench.target import Options, key_of
+from bench.measured_versions import Options, key_of
 from tests.servers import ROOT
 
 RESULTS = Path(__file__).parent / "results" / "backups.md"

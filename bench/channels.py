@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import server, sizes
+from bench import data_sizes, server
 from bench.load import Browser, Request
-from bench.target import key_of, sign_in
+from bench.measured_versions import key_of, sign_in
 from tests.servers import ROOT, Redis
 
 RATE, WAITING, KEY = 50, 100_000, "bench-key"
@@ -44,7 +44,7 @@ _HOOK = re.compile(r"https?://[^/]+(/hooks/sms/\S+)")
 def product(leads: int) -> Iterator[tuple[server.Product, server.Database, str]]:
     """The product with two processes, queue workers and the minute jobs; and the address of its hook."""
     folder = server.scratch()
-    data, _took = server.filled_data_folder(sizes.Sizes.of(leads))
+    data, _took = server.filled_data_folder(data_sizes.Sizes.of(leads))
     server.copy_data(data, folder / "db")
     with (
         server.Database(folder / "db", server.CACHE / "empty", *server.MEASURING) as database,
@@ -155,7 +155,7 @@ def _rows(database: server.Database, statement: str, *values: Any) -> list[Any]:
 def outbox(leads: int, seconds: float) -> int:
     """Returns 1 when the median of a page is more than 20 % slower while messages wait."""
     with product(leads) as (web, database, _path):
-        users = (sizes.SALES, sizes.MANAGER)
+        users = (data_sizes.SALES, data_sizes.MANAGER)
         signed = {who: sign_in(Browser(web.port, f"127.0.0.{n}"), who) for n, who in enumerate(users, 2)}
         before = _measure(web, signed, seconds)
         account = _rows(database, "SELECT id FROM channel_account WHERE name = 'Bench'")[0][0]
@@ -201,7 +201,7 @@ def campaign(leads: int, seconds: float) -> int:
             row[0]
             for row in _rows(database, "SELECT id FROM leads WHERE mobile_e164 IS NOT NULL ORDER BY id DESC LIMIT 1000")
         ]
-        browser, headers = Browser(web.port), key_of(sizes.MANAGER) | {"Content-Type": "application/json"}
+        browser, headers = Browser(web.port), key_of(data_sizes.MANAGER) | {"Content-Type": "application/json"}
         plan = {"name": "Bench", "channel": "sms", "body": "Hello {{first_name}}", "leads": ids, "per_minute": 600}
         plan["variables"] = {"first_name": {"from": "first_name", "text": "there"}}
         began = time.monotonic()

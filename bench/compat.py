@@ -17,9 +17,9 @@ from urllib.parse import urlencode
 
 from bench import generate, load, run, server
 from bench.load import Request
+from bench.measured_versions import Options, Target, key_of
 from bench.operations import LIST
 from bench.report import CONNECTIONS
-from bench.target import Options, Target, key_of
 
 RESULTS = Path(__file__).parent / "results" / "compat.md"
 PREFIX = "compat"

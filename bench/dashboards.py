@@ -86,7 +86,7 @@ def rebuild(session: Session, zone: ZoneInfo) -> float:
     now, start = datetime.now(UTC), time.perf_counter()
     call_rollup_fill.begin_rebuild(session, zone, now)
     session.commit()
-    while call_rollup_fill.fill(session, call_rollup_fill.waiting(session, zone, now, 5), zone, now):
+    while call_rollup_fill.fill(session, call_rollup_fill.days_to_fill(session, zone, now, 5), zone, now):
         session.commit()
     session.commit()
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""The proofs of tests/proofs in their long form, with measurements: kills, leader takeover, outages, push, a full pass.
+"""The proofs of tests/resilience in their long form, with measurements: kills, takeover, outages, push, a full pass.
 
 python -m bench --only engine              # all of them, a quarter of an hour; bench/results/engine.md
 python -m bench --only "engine: push"      # one of them; the other sections of the page stay
@@ -23,17 +23,17 @@ from typing import Any
 from sqlalchemy import delete, func, select, text
 
 from bench import generate, load, run, server
+from bench.measured_versions import Options, Target
 from bench.operations import operations
-from bench.target import Options, Target
-from tests.proofs import outage, setting, trial
-from tests.proofs.crowd import ask
-from tests.proofs.killer import Hunter
-from tests.proofs.outside_writer import outsider
-from tests.proofs.processes import PackSettings
-from tests.proofs.setting import Ground
-from tests.proofs.socket_client import wires
-from tests.proofs.sockets import children, ports_of
-from tests.proofs.trial import Outcome, Trial
+from tests.resilience import kill_run, outages, scenario
+from tests.resilience.concurrent_requests import ask
+from tests.resilience.external_writer import outsider
+from tests.resilience.kill_run import Outcome, Trial
+from tests.resilience.process_group import PackSettings
+from tests.resilience.process_killer import Hunter
+from tests.resilience.scenario import Ground
+from tests.resilience.socket_client import wires
+from tests.resilience.tcp_connections import children, ports_of
 from tests.servers import LiveServer, Redis, ServerFailed, eventually
 
 RESULTS = Path(__file__).parent / "results" / "engine.md"
@@ -131,7 +131,7 @@ def _lag(field: Ground, slot: int) -> float:
 def mariadb_dies(experiment: Experiment) -> Rows:
     """mariadbd is killed during a pass."""
     with _empty_database(experiment.folder) as (database, field):
-        seen = outage.of_mariadb(database, field, 2000)
+        seen = outages.of_mariadb(database, field, 2000)
     return [
         ("answers meanwhile", ", ".join(sorted({str(reply.status) for reply in seen.meanwhile}))),
         ("after its return the web answers after", f"{seen.web_seconds:.1f} s"),
@@ -143,7 +143,7 @@ def mariadb_dies(experiment: Experiment) -> Rows:
 def redis_dies(experiment: Experiment) -> Rows:
     """Half a minute without Redis, then an empty Redis."""
     with _empty_database(experiment.folder) as (_, field), Redis(experiment.folder / "redis") as redis:
-        seen = outage.of_redis(redis, field, 2000, REDIS_AWAY_SECONDS)
+        seen = outages.of_redis(redis, field, 2000, REDIS_AWAY_SECONDS)
     wrong = [reply for reply in seen.meanwhile + seen.around if not 0 < reply.status < 500]
     return [
         (
@@ -299,8 +299,8 @@ def _job_cost(app: Any, name: str) -> str:
 
 
 EXPERIMENTS: dict[str, Callable[[Experiment], Rows]] = {
-    f"{PREFIX}kills, reassignment": partial(kills, trial.of_reassignment),
-    f"{PREFIX}kills, reminders": partial(kills, trial.of_reminders),
+    f"{PREFIX}kills, reassignment": partial(kills, kill_run.of_reassignment),
+    f"{PREFIX}kills, reminders": partial(kills, kill_run.of_reminders),
     f"{PREFIX}take-over": leader_takeover,
     f"{PREFIX}MariaDB dies": mariadb_dies,
     f"{PREFIX}Redis dies": redis_dies,
@@ -311,12 +311,12 @@ EXPERIMENTS: dict[str, Callable[[Experiment], Rows]] = {
 
 @contextmanager
 def _empty_database(folder: Path) -> Iterator[tuple[server.Database, Ground]]:
-    """A private MariaDB that writes every commit to disk, with the data of tests.proofs.setting."""
+    """A private MariaDB that writes every commit to disk, with the data of tests.resilience.scenario."""
     with ExitStack() as opened:
         made = server.Database(folder / "database", server.CACHE / "empty", *server.MEASURING)
         database = opened.enter_context(made)
         url = database.url(database.create_database())
-        yield database, opened.enter_context(setting.settled(url, folder / "ground"))
+        yield database, opened.enter_context(scenario.settled(url, folder / "ground"))
 
 
 def _distribution(times: Sequence[float], unit: str) -> str:

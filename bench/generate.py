@@ -21,9 +21,9 @@ from app import models
 from app.demo.sample_text import FIRST, LAST
 from app.domain import customer_keys
 from app.domain.permissions import MODULES, VERBS
+from bench.data_sizes import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Masters, Sizes, mobile, moment
 from bench.loader import MariaLoader, SqliteLoader, loader
 from bench.rows import RowGenerator
-from bench.sizes import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Masters, Sizes, mobile, moment
 
 __all__ = ["MANAGER", "PASSWORD", "SALES", "SEED", "SHARE", "SUPPORT", "Sizes", "fill", "key_of", "mobile", "secret_of"]
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import server
-from bench.target import Options
+from bench.measured_versions import Options
 from tests.servers import ROOT, LiveServer, MariaDB
 
 RESULTS = Path(__file__).parent / "results" / "keys.md"

@@ -30,9 +30,9 @@ from urllib.parse import urlencode
 import pymysql
 
 from bench import generate, server
+from bench.data_sizes import Sizes
 from bench.load import Browser, Request
-from bench.sizes import Sizes
-from bench.target import JSON, key_of, sign_in
+from bench.measured_versions import JSON, key_of, sign_in
 from tests.servers import ROOT, ServerFailed
 
 GOAL_RATE, GOAL_P99_MS, GOAL_CONNECTIONS, GOAL_GROWTH = 60.0, 500.0, 30, 5.0

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from app.demo.sample_text import FIRST
 from bench import generate
 from bench.load import Request
-from bench.target import JSON, Target, key_of
+from bench.measured_versions import JSON, Target, key_of
 
 LIST = "/api/v1/lead/?q="
 SYNC = "/api/method/crm.api.mobile_sync.sync_call_logs"
@@ -27,7 +27,7 @@ Requests = Callable[[Target], list[Request]]
 
 @dataclass(frozen=True)
 class Operation:
-    """What is measured. `floor` makes the requests to bench/floor.py; without it, the floor replays the operation."""
+    """What is measured. `floor` makes the requests to bench/baseline.py; without, the floor replays the operation."""
 
     name: str
     who: str

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import generate, recording, server
+from bench import generate, server, statement_recording
+from bench.measured_versions import Options, Target
 from bench.operations import Operation, operations, page, rest_list
 from bench.run import Data, running
-from bench.target import Options, Target
 
 RESULTS = Path(__file__).parent / "results" / "plans.md"
 PREFIX = "plans"
@@ -170,9 +170,9 @@ def _growing(target: Target) -> set[str]:
 def _plans(target: Target, operation: Operation) -> list[Plan]:
     """The plans of one request, when the caches of the processes are filled."""
     print(f"  {operation.name} ({operation.who})", flush=True)
-    requests = operation.requests(target)[: recording.TRIES + 3]
-    recording.send_all(target, requests if len(requests) > 1 else requests * 4)
-    recorded = recording.record(target, requests[-recording.TRIES :])
+    requests = operation.requests(target)[: statement_recording.TRIES + 3]
+    statement_recording.send_all(target, requests if len(requests) > 1 else requests * 4)
+    recorded = statement_recording.record(target, requests[-statement_recording.TRIES :])
     return [plan_of(target, each) for each in recorded.statements]
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bench import generate, load
 from bench.load import Measurement
+from bench.measured_versions import Options
 from bench.operations import Operation
-from bench.target import Options
 
 CONNECTIONS = (1, 8)
 
@@ -71,7 +71,7 @@ _LEGEND = (
     "p50 and p95 in milliseconds, over 1 and over 8 connections; each figure is the median of the rounds. “SQL”: the",
     "statements of a request, those that find out who asks included. “rows”: the rows that MariaDB read for it",
     "(Handler_read_*). “CPU”: milliseconds of the web processes per request, at 8 connections. “of the floor”: ours at",
-    "8 connections against a bare Flask route with the same statements (bench/floor.py), measured in turn. See",
+    "8 connections against a bare Flask route with the same statements (bench/baseline.py), measured in turn. See",
     "bench/README.md.",
 )
 

@@ -30,7 +30,7 @@ from app.domain.retention_kinds import BY_NAME, RetentionTable
 from app.lib.vault import audit_key, read_key
 from app.ops.database_errors import summary_of
 from bench import generate, server
-from bench.passes import run_pass, runner_on
+from bench.job_passes import run_pass, runner_on
 
 JOB = "forget what is too old"
 SIZES = generate.Sizes(20_000, 5_000, 5_000, 20_000, 5_000, 20_000)

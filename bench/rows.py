@@ -12,8 +12,7 @@ from app.demo.sample_text import FIRST, LAST, NOTES
 from app.domain.base import NUMBER_PREFIXES
 from app.domain.tickets import PRIORITIES, SOURCES
 from bench.columns import COLUMNS
-from bench.loader import Row
-from bench.sizes import (
+from bench.data_sizes import (
     DAYS,
     ENDED,
     LEAD_SHARES,
@@ -31,6 +30,7 @@ from bench.sizes import (
     mobile,
     moment,
 )
+from bench.loader import Row
 
 
 class RowGenerator:

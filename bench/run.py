@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import earlier, generate, load, recording, report, server
+from bench import earlier_version, generate, load, report, server, statement_recording
 from bench.load import Browser, Request
+from bench.measured_versions import Options, Target, key_of, restart_ended, sign_in
 from bench.operations import LIST, Operation, Requests, operations
 from bench.report import CONNECTIONS, Result
-from bench.target import Options, Target, key_of, restart_ended, sign_in
 from tests.servers import ServerFailed
 
 __all__ = ["CONNECTIONS", "LIST", "Options", "TestBed", "key_of", "running"]
@@ -82,7 +82,7 @@ def _ready(name: str, database: server.Database, web: server.Product) -> Target:
 # --- checking
 
 
-def check_first(result: Result, bed: TestBed, replay: recording.Replay) -> None:
+def check_first(result: Result, bed: TestBed, replay: statement_recording.Replay) -> None:
     """Send a few requests: whether they succeed, with how many statements, rows and bytes; and record one."""
     target, browser = bed.product, Browser(bed.product.web.port)
     requests = result.operation.requests(target)
@@ -98,12 +98,16 @@ def check_first(result: Result, bed: TestBed, replay: recording.Replay) -> None:
     # The first request may have filled a cache of the process.
     result.statements = str(min(counts)) if max(counts) >= 0 else "?"
     fresh = requests[3:] or requests[:1]
-    result.rows = min(recording.rows_read(target, partial(browser.send, fresh[n % len(fresh)])) for n in range(2))
-    recorded = recording.record(target, [fresh[n % len(fresh)] for n in range(2, 2 + recording.TRIES)])
+    result.rows = min(
+        statement_recording.rows_read(target, partial(browser.send, fresh[n % len(fresh)])) for n in range(2)
+    )
+    recorded = statement_recording.record(
+        target, [fresh[n % len(fresh)] for n in range(2, 2 + statement_recording.TRIES)]
+    )
     if result.operation.writes:
-        recorded = recording.into_copies(target, recorded) if result.operation.has_floor else recorded
+        recorded = statement_recording.into_copies(target, recorded) if result.operation.has_floor else recorded
     else:
-        result.plans = recording.explain(target, recorded.statements)
+        result.plans = statement_recording.explain(target, recorded.statements)
     if result.operation.has_floor:
         replay.recordings[_slug(result.operation)] = recorded
     if bed.earlier:
@@ -115,7 +119,7 @@ def _rows_of_earlier(operation: Operation, target: Target) -> int:
     for request in requests[:3] * (1 if len(requests) >= 3 else 3):
         browser.send(request)
     fresh = requests[3:5] or requests[:1]
-    return min(recording.rows_read(target, partial(browser.send, each)) for each in fresh)
+    return min(statement_recording.rows_read(target, partial(browser.send, each)) for each in fresh)
 
 
 def _slug(operation: Operation) -> str:
@@ -201,8 +205,8 @@ def run(options: Options) -> int:
     print(f"  {took or 'kept from an earlier run'}: {data}")
     folders = Data(data)
     if options.against:
-        source = earlier.work_tree(options.against)
-        folders = replace(folders, earlier=earlier.filled_data_folder(source, options.leads), source=source)
+        source = earlier_version.work_tree(options.against)
+        folders = replace(folders, earlier=earlier_version.filled_data_folder(source, options.leads), source=source)
     folder = server.scratch()
     try:
         results, notes = _measure_all(folders, folder, options)
@@ -226,7 +230,7 @@ def _filling_text(took: dict[str, float]) -> str:
 
 def _measure_all(data: Data, folder: Path, options: Options) -> tuple[list[Result], dict[str, str]]:
     # First with counting of statements; then restarted without it, to measure.
-    replay = recording.Replay(folder / "replay.json")
+    replay = statement_recording.Replay(folder / "replay.json")
     replay.save()
     with running(data, folder, options, counting=True) as bed:
         results = [Result(operation) for operation in _wanted(bed, options)]

@@ -63,19 +63,19 @@ class Product(LiveServer):
 
 
 class Floor(Server):
-    """bench/floor.py under the same gunicorn settings."""
+    """bench/baseline.py under the same gunicorn settings."""
 
     def __init__(self, folder: Path, database: Database, workers: int, threads: int) -> None:
         super().__init__(folder)
         self.database, self.workers, self.threads = database, workers, threads
-        #: The recordings that it replays, see bench/recording.py.
+        #: The recordings that it replays, see bench/statement_recording.py.
         self.replay = folder.parent / "replay.json"
 
     def command(self) -> Sequence[str]:
         return (
             *(sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--bind", f"127.0.0.1:{self.port}"),
             *("--workers", str(self.workers), "--threads", str(self.threads), "--keep-alive", "5", "--preload"),
-            "bench.floor:app",
+            "bench.baseline:app",
         )
 
     def environment(self) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from app.web.security.sessions import hash_token
 from bench import run, server
-from bench.target import Options, Target
+from bench.measured_versions import Options, Target
 
 RESULTS = Path(__file__).parent / "results" / "sync.md"
 PREFIX = "sync"

@@ -7,15 +7,15 @@ from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
-from app.ops import message_full_text, schema_guard
-from app.ops.sqlite_ids import KeepIds
+from app.ops import message_full_text, migration_guard
+from app.ops.sqlite_ids import KeepAutoincrement
 
 
 def run() -> None:
     """Run the migrations on the application's engine, alone: SQLite in one transaction, MariaDB step by step."""
     metadata, is_sqlite = db.metadatas[None], db.engine.dialect.name == "sqlite"
-    with schema_guard.exclusive(db.engine) as connection:
-        schema_guard.begin(connection, context.script, metadata)
+    with migration_guard.exclusive(db.engine) as connection:
+        migration_guard.begin(connection, context.script, metadata)
         context.configure(
             connection=connection,
             target_metadata=metadata,
@@ -26,9 +26,9 @@ def run() -> None:
                 "include_name": message_full_text.include_name,
                 "include_object": message_full_text.include_object,
                 "on_version_apply": [
-                    KeepIds(connection),
+                    KeepAutoincrement(connection),
                     lambda ctx, **_step: message_full_text.ensure(ctx.connection),
-                    lambda ctx, **_step: schema_guard.step_done(ctx.connection),
+                    lambda ctx, **_step: migration_guard.step_done(ctx.connection),
                 ],
                 **current_app.extensions["migrate"].configure_args,
             },
@@ -39,7 +39,7 @@ def run() -> None:
         except OperationalError as error:
             _explain(error)
             raise
-        schema_guard.end(connection)
+        migration_guard.end(connection)
 
 
 def _explain(error: OperationalError) -> None:

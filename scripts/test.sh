@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs all tests: `scripts/test.sh`. The tests of add-ons run beside the others, in a process of their own, since they
 # add tables to the models; their output is shown at the end. A few tests that failed get a second try, alone:
-# scripts/second_try.py.
+# scripts/rerun_failed.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-try=(.venv/bin/python scripts/second_try.py)
+try=(.venv/bin/python scripts/rerun_failed.py)
 kept=$(mktemp -d)
 "${try[@]}" first "$kept/addons" -q --color=no tests/addons >"$kept/output" 2>&1 &
 addons=$!

@@ -38,8 +38,8 @@ from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.extensions import db
 from app.web.security import security_manager
 from app.web.security.sessions import hash_token
-from tests.makers import NOW, database
-from tests.reuse import AppMaker, AppPool, copy_folder, dispose
+from tests.app_pool import AppMaker, AppPool, copy_folder, dispose
+from tests.factories import NOW, database
 from tests.servers import Databases, locked
 
 PASSWORD = "correct horse 9"

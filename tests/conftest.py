@@ -110,7 +110,7 @@ def has_room(folder: Path, wanted: int) -> bool:
 
 #: These mostly wait, for processes that start, for time-outs, for a browser.
 WAITING = (
-    *("tests/browser", "tests/proofs", "tests/ops", "tests/web/realtime", "tests/backups"),
+    *("tests/browser", "tests/resilience", "tests/ops", "tests/web/realtime", "tests/backups"),
     *("tests/deploy/test_upgrade.py", "tests/test_outside_calls.py"),
 )
 #: More workers than cores, because these of them wait; more than MAX_WORKERS only get in each other's way.
@@ -118,14 +118,18 @@ MAX_WAITING, MAX_WORKERS = 2, 6
 #: The longest files, which come first, the longest ahead: the end of a run must not be one worker with a long file.
 #: A run of all tests prints them at its end.
 LONGEST = (
-    *("tests/browser", "tests/proofs/test_first_start.py", "tests/proofs/test_kills.py"),
-    *("tests/web/test_bad_input.py", "tests/web/compat/test_hostile.py", "tests/proofs/test_clock.py"),
+    *("tests/browser", "tests/resilience/test_first_start.py", "tests/resilience/test_kills.py"),
+    *("tests/web/test_bad_input.py", "tests/web/compat/test_invalid_input.py", "tests/resilience/test_clock.py"),
     *("tests/deploy/test_upgrade.py", "tests/test_outside_calls.py", "tests/web/test_access_rules.py"),
-    *("tests/web/test_list_doors.py", "tests/test_migration_steps.py", "tests/test_budgets.py"),
-    *("tests/test_patterns.py", "tests/web/compat/test_methods.py"),
+    *("tests/web/test_list_parameters.py", "tests/test_migration_steps.py", "tests/test_budgets.py"),
+    *("tests/test_regular_expressions.py", "tests/web/compat/test_methods.py"),
     *("tests/web/test_search_by_index.py", "tests/access/test_fast_paging.py"),
     *("tests/ops/test_slow_clients.py", "tests/web/realtime/test_sockets.py", "tests/ops/test_queue.py"),
-    *("tests/proofs/test_outages.py", "tests/proofs/test_silence.py", "tests/ops/test_redis_topology.py"),
+    *(
+        "tests/resilience/test_outages.py",
+        "tests/resilience/test_unresponsive_servers.py",
+        "tests/ops/test_redis_topology.py",
+    ),
     *("tests/ops/test_promote.py", "tests/ops/test_many_servers.py", "tests/backups/test_mechanics.py"),
     *("tests/test_migrations.py", "tests/web/settings/test_account_rules.py"),
     *("tests/web/settings/test_admin_urls.py", "tests/domain/test_office_hours.py"),

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
-from app.channels import http_client, imap_client, reasons
+from app.channels import failure_reasons, http_client, imap_client
 from app.channels.registry import KINDS
 from app.domain import inbound_mail
 from app.domain.base import RuleBroken
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXCLUDED_PARTS = {"demo", "cli.py", "keys.py"}
 #: Shown in threads and lists of failed messages, translated when they are shown.
 PROVIDER_SENTENCES = {
-    *reasons.SENTENCES.values(),
+    *failure_reasons.SENTENCES.values(),
     *(http_client.NO_CONNECTION, http_client.NO_TLS, http_client.NO_ANSWER),
     *(http_client.BAD_HOST, http_client.TOO_LARGE, http_client.NO_FILE),
 }

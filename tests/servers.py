@@ -26,7 +26,7 @@ from typing import IO, Any, NamedTuple, Self
 
 import pymysql
 
-from tests import preloaded
+from tests import forked_programs
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
@@ -86,7 +86,7 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
         self.port = free_port()
-        self.process: subprocess.Popen[bytes] | preloaded.Forked | None = None
+        self.process: subprocess.Popen[bytes] | forked_programs.Forked | None = None
 
     # Defined by each kind of server
 
@@ -122,14 +122,14 @@ class Server:
             raise ServerFailed(f"{failed}\n{self.last_words()}") from None
         return self
 
-    def _begun(self, log: IO[bytes]) -> subprocess.Popen[bytes] | preloaded.Forked:
+    def _begun(self, log: IO[bytes]) -> subprocess.Popen[bytes] | forked_programs.Forked:
         """If the test run is killed, the kernel ends the process, in a session of its own so that Ctrl-C does not.
 
         The kernel does so when the starting *thread* ends, so start servers from the main thread.
         """
         command = self.command()
         if self.is_preloaded:
-            return preloaded.start(command[1:], self.environment(), log.fileno())
+            return forked_programs.start(command[1:], self.environment(), log.fileno())
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command],
             **{"cwd": self.source, "env": dict(self.environment()), "start_new_session": True},  # type: ignore[call-overload]

@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests import preloaded
+from tests import forked_programs
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 
@@ -24,7 +24,7 @@ def examples() -> str:
 def new_key(server) -> dict[str, str]:
     """An API key of the admin, made as the guide says: {"key": …, "secret": …}."""
     make = ("-m", "flask", "--app", "run", "api-key", "create", "--user", server.ADMIN[0])
-    made = preloaded.run(make, server.environment())
+    made = forked_programs.run(make, server.environment())
     assert made.returncode == 0, made.stderr
     return dict(re.findall(r"^(key|secret): (\S+)$", made.stdout, re.MULTILINE))
 

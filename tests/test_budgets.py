@@ -18,7 +18,7 @@ from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
 from app.web.records.screen import Screen
 from tests.app_fixtures import Door, World
-from tests.makers import NOW
+from tests.factories import NOW
 
 #: The lead of a known customer: whether the person sees them, and the link in the audit.
 KNOWN_LEAD = 17

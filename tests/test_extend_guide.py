@@ -87,7 +87,7 @@ def test_the_declaration_is_short() -> None:
 
 def test_following_the_page_gives_a_whole_record(copy: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from tests.extended import main; main()"],
+        [sys.executable, "-c", "from tests.branch_record_checks import main; main()"],
         cwd=copy,
         capture_output=True,
         text=True,

@@ -25,8 +25,8 @@ from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every
 from app.ops.database import STATEMENTS
 from app.ops.leader import DatabaseLeader, Election, FileLeader
 from app.scheduler import Scheduler
-from tests import makers
-from tests.makers import HOUR, MINUTE, NOW
+from tests import factories
+from tests.factories import HOUR, MINUTE, NOW
 from tests.servers import MariaDB, eventually
 
 SLOT = ("2026-11-23T04:30Z", NOW)
@@ -34,7 +34,7 @@ SLOT = ("2026-11-23T04:30Z", NOW)
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[Runner]:
-    engine = makers.database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
+    engine = factories.database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
     yield Runner(sessionmaker(engine, expire_on_commit=False))
     engine.dispose()
 
@@ -53,7 +53,7 @@ def write_row(session: Session, item: Any) -> str:
 
 
 def rows_of(runner: Runner) -> list[str]:
-    with makers.opened(runner.sessions) as session:
+    with factories.opened(runner.sessions) as session:
         return list(session.scalars(select(LeadSource.label).order_by(LeadSource.id)))
 
 
@@ -82,7 +82,7 @@ def test_of_eight_threads_at_once_one_runs_the_slot(runner):
 
 def test_a_run_is_recorded(runner):
     run_slot(runner, job([0, 1, 2], write_row), SLOT, NOW + timedelta(seconds=7))
-    with makers.opened(runner.sessions) as session:
+    with factories.opened(runner.sessions) as session:
         run = session.scalars(select(JobRun)).one()
     assert (run.job, run.slot, run.outcome, run.items, run.lag_seconds) == ("count", SLOT[0], "done", 2, 7)
     assert run.ended_on is not None
@@ -139,12 +139,12 @@ def test_after_a_deadlock_the_second_try_counts(runner, monkeypatch):
 
 def test_who_was_notified_is_announced_after_the_commit_only(runner):
     announced: list[Any] = []
-    with makers.opened(runner.sessions) as session:
-        ana = makers.user(session, "ana").id
+    with factories.opened(runner.sessions) as session:
+        ana = factories.user(session, "ana").id
         session.commit()
 
     def announce(notified: list[tuple[int, str]]) -> None:
-        with makers.opened(runner.sessions) as session:
+        with factories.opened(runner.sessions) as session:
             announced.append((notified, session.scalar(select(func.count(notices.Notification.id)))))
 
     def each(session: Session, item: Any) -> str:
@@ -294,14 +294,14 @@ def test_a_daily_job_runs_once_per_local_date_across_clock_changes(runner, zone,
 def test_a_slot_runs_once_whatever_the_clock_does(runner, when, minutes, runs):
     each = Job("each", when, lambda session, at: JobWork())
     moments = [NOW + minute * MINUTE for minute in minutes]
-    started = [run_slot(runner, each, when.slot(now, makers.ZONE), now) for now in moments]
+    started = [run_slot(runner, each, when.slot(now, factories.ZONE), now) for now in moments]
     assert len([run for run in started if run]) == runs
 
 
 def test_missed_minutes_coalesce_into_the_newest():
-    assert every_minute.slot(NOW + timedelta(seconds=59), makers.ZONE) == SLOT
-    assert every_minute.slot(NOW + HOUR, makers.ZONE)[0] == "2026-11-23T05:30Z"
-    assert Every(5).slot(NOW + 4 * MINUTE, makers.ZONE)[0] == "2026-11-23T04:30Z"
+    assert every_minute.slot(NOW + timedelta(seconds=59), factories.ZONE) == SLOT
+    assert every_minute.slot(NOW + HOUR, factories.ZONE)[0] == "2026-11-23T05:30Z"
+    assert Every(5).slot(NOW + 4 * MINUTE, factories.ZONE)[0] == "2026-11-23T04:30Z"
 
 
 @pytest.mark.parametrize(
@@ -313,12 +313,12 @@ def test_missed_minutes_coalesce_into_the_newest():
     ],
 )
 def test_a_daily_job_belongs_to_a_local_date(now, slot):
-    assert daily_at("10:00").slot(now, makers.ZONE)[0] == slot
+    assert daily_at("10:00").slot(now, factories.ZONE)[0] == slot
 
 
 def test_a_job_with_two_times_has_two_slots_a_day():
     backup = daily_at("02:00", "17:25")
-    slots = [backup.slot(NOW + hours * HOUR, makers.ZONE)[0] for hours in range(24)]
+    slots = [backup.slot(NOW + hours * HOUR, factories.ZONE)[0] for hours in range(24)]
     assert sorted(set(slots)) == ["2026-11-23 02:00", "2026-11-23 17:25", "2026-11-24 02:00"]
 
 
@@ -331,7 +331,7 @@ def test_the_schedule_has_no_name_twice():
 
 
 def old_run(runner: Runner, started_on: datetime, outcome: str) -> None:
-    with makers.opened(runner.sessions) as session:
+    with factories.opened(runner.sessions) as session:
         slot = started_on.isoformat()[:30]
         session.add(JobRun(job="old", slot=slot, started_on=started_on, outcome=outcome, lag_seconds=0))
         session.commit()
@@ -345,7 +345,7 @@ def test_a_run_of_a_killed_process_counts_as_cut(runner):
     old_run(runner, NOW - 6 * MINUTE, "running")
     old_run(runner, NOW - 4 * MINUTE, "running")
     run_slot(runner, by_name("close runs that were cut off"), SLOT, NOW)
-    with makers.opened(runner.sessions) as session:
+    with factories.opened(runner.sessions) as session:
         query = select(JobRun.outcome).where(JobRun.job == "old").order_by(JobRun.started_on)
         assert session.scalars(query).all() == ["cut", "running"]
 
@@ -354,7 +354,7 @@ def test_old_runs_are_deleted(runner):
     old_run(runner, NOW - timedelta(days=31), "done")
     old_run(runner, NOW - timedelta(days=29), "done")
     run_slot(runner, by_name("forget what is too old"), SLOT, NOW)
-    with makers.opened(runner.sessions) as session:
+    with factories.opened(runner.sessions) as session:
         assert session.scalar(select(func.count()).where(JobRun.job == "old")) == 1
 
 
@@ -386,8 +386,10 @@ def test_two_leaders_at_once_run_each_slot_once(runner):
 
 @pytest.fixture
 def admins(runner):
-    with makers.opened(runner.sessions) as session:
-        session.add_all([makers.user(session, "ada", "Admin"), makers.user(session, "otto", "Admin", active=False)])
+    with factories.opened(runner.sessions) as session:
+        session.add_all(
+            [factories.user(session, "ada", "Admin"), factories.user(session, "otto", "Admin", active=False)]
+        )
         session.commit()
 
 
@@ -400,7 +402,7 @@ def scheduler_of(runner: Runner, tmp_path: Path, age: timedelta = HOUR) -> Sched
 
 
 def ran(runner: Runner, ago: dict[str, timedelta], outcome: str = "done") -> None:
-    with makers.opened(runner.sessions) as session:
+    with factories.opened(runner.sessions) as session:
         now = datetime.now(UTC)
         session.add_all(
             JobRun(job=name, slot=f"{now - span}", started_on=now - span, outcome=outcome, lag_seconds=0)
@@ -410,7 +412,7 @@ def ran(runner: Runner, ago: dict[str, timedelta], outcome: str = "done") -> Non
 
 
 def alerts(runner: Runner) -> list[dict[str, Any]]:
-    with makers.opened(runner.sessions) as session:
+    with factories.opened(runner.sessions) as session:
         return list(session.scalars(select(notices.Notification.payload)))
 
 

@@ -275,18 +275,18 @@ def _next_id(connection: Any, name: str) -> int:
 def test_a_later_rebuild_of_a_table_keeps_its_ids(old: Engine) -> None:
     from alembic.operations import Operations
 
-    from app.ops.sqlite_ids import KeepIds, given_ids
+    from app.ops.sqlite_ids import KeepAutoincrement, highest_ids
 
     flask_migrate.upgrade(revision="0009")
     with old.begin() as connection:
         _next_id(connection, "task")
-        given = given_ids(connection)["task"]
+        given = highest_ids(connection)["task"]
     with old.connect() as connection:
-        keeper = KeepIds(connection)
+        keeper = KeepAutoincrement(connection)
         with connection.begin():
             connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
             operations = Operations(MigrationContext.configure(connection))
             with operations.batch_alter_table("task", recreate="always") as batch:
                 batch.alter_column("title", existing_type=String(200), nullable=True)
             keeper()
-            assert given_ids(connection)["task"] == given
+            assert highest_ids(connection)["task"] == given

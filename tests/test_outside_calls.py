@@ -52,7 +52,7 @@ NO_CALLS = {
     "app/ops/worker_channels.py": "talks to the other workers of this server",
     "app/ops/database_errors.py": "names errors",
     "app/ops/fast_results.py": "reads results of a connection that app/ops/database.py has made",
-    "app/ops/log_privacy.py": "names errors",
+    "app/ops/log_redaction.py": "names errors",
     "app/web/realtime/socket_limits.py": "names statuses",
     "app/web/realtime/transport.py": "serves",
     "app/lib/process_name.py": "asks for the name of this machine",

@@ -72,7 +72,7 @@ GUARDED_BY_FAB = (
     "app.web.settings.health",
     "app.web.channels.accounts",
     "app.web.channels.console",
-    "app.web.channels.undelivered",
+    "app.web.channels.undelivered_messages",
     "app.web.channels.dnd_lists",
     "app.web.settings.webhooks",
     "app.web.settings.audit",

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from app.access import fast_paging
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.record_table import COUNT_CAP
-from tests.generated_house import PEOPLE, House, house
+from tests.generated_data import PEOPLE, House, house
 
 __all__ = ["house"]
 

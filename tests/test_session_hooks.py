@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from app import session_hooks
 from app.domain import row_effects
 from app.domain.authentication import note_sign_in_ended
-from app.domain.pending import Pending, pending
-from tests import makers
+from app.domain.transaction_state import TransactionState, transaction_state
+from tests import factories
 
 APP = Path(session_hooks.__file__).parent
 #: file -> why it listens outside the table.
@@ -65,11 +65,11 @@ def test_what_looks_at_saved_rows_is_an_effect() -> None:
 
 def test_each_session_has_its_own_pending_data_cleared_by_a_rollback() -> None:
     session_hooks.install()
-    engine = makers.database()
+    engine = factories.database()
     with Session(engine) as one, Session(engine) as other:
         one.execute(text("SELECT 1"))
         note_sign_in_ended(one, 7)
-        assert (pending(one).ended_sign_ins, pending(other)) == ({7}, Pending())
+        assert (transaction_state(one).ended_sign_ins, transaction_state(other)) == ({7}, TransactionState())
         one.rollback()
-        assert pending(one) == Pending()
+        assert transaction_state(one) == TransactionState()
     engine.dispose()

@@ -13,7 +13,6 @@ from app.access.fast_paging import (
 )
 from app.access.index_branches import PageQuery
 from app.access.index_lookups import IndexLookup, look_up, looked_up, outer_nodes, parts_of
-from app.access.kept_rights import are_fewer, kept_rights
 from app.access.people import (
     bump_version,
     clear_cache,
@@ -23,14 +22,15 @@ from app.access.people import (
     version_query,
 )
 from app.access.person import ADMIN, Denied, Person
-from app.access.record_pairs import reached_pairs
+from app.access.reachable_pairs import reached_pairs
 from app.access.replica_reads import reading_from
+from app.access.rights_snapshots import rights_snapshot, sees_less_now
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
 from app.access.session_filter import reaches_id, reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system, known_version
-from app.access.title_words import TitlePart
-from app.access.visibility import surely_sees, users_who_see, visible_id
+from app.access.visibility import sees_as_holder, users_who_see, visible_id
 from app.access.visible_rows import get_visible, sees_id
+from app.access.word_search import TitlePart
 
 __all__ = [
     "ADMIN",
@@ -51,7 +51,6 @@ __all__ = [
     "add_model",
     "answer",
     "answer_as_system",
-    "are_fewer",
     "as_system",
     "bump_version",
     "change",
@@ -62,7 +61,6 @@ __all__ = [
     "guarded_tables",
     "is_counted_by_way",
     "is_scanned",
-    "kept_rights",
     "key_of",
     "known_version",
     "lists_version_query",
@@ -79,10 +77,12 @@ __all__ = [
     "reaches_row",
     "reading_from",
     "reads_all",
+    "rights_snapshot",
+    "sees_as_holder",
     "sees_id",
+    "sees_less_now",
     "sees_row",
     "shape_of",
-    "surely_sees",
     "users_who_see",
     "version_query",
     "visible",

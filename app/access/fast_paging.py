@@ -38,9 +38,9 @@ from sqlalchemy.sql.visitors import iterate
 from app.access.compiled_statements import CachedStatement, answer_for
 from app.access.index_branches import (
     PageQuery,
-    adapted,
     alias_of,
     by_value,
+    for_alias,
     index_in_order,
     index_of,
     index_on,
@@ -211,7 +211,7 @@ def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
     """The rows of each way that are in none of the ways before, so that they need not be compared."""
     row, _adapter = alias_of(record)
     ways = _ways(person, record)
-    conditions, _key = adapted(record, wanted)
+    conditions, _key = for_alias(record, wanted)
     return [
         select(row.id).where(way, *[not_(func.coalesce(other, false())) for other in ways[:place]], *conditions)
         for place, way in enumerate(ways)
@@ -334,7 +334,7 @@ def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Se
 def _customers_in_order(person: Person, wanted: PageQuery, sorts: bool) -> Iterator[Select[Any]]:
     """The first customers of each way to hold a lead or ticket, read in the order of an index until they are enough."""
     row, _adapter = alias_of(Customer)
-    conditions, _key = adapted(Customer, wanted)
+    conditions, _key = for_alias(Customer, wanted)
     for source in (each for each in (Lead, Ticket) if person.may(MODULE_OF[each], "read")):
         held, _adapter = alias_of(source)
         found = select(held.customer_id.label("id")).where(held.customer_id.is_not(None))
@@ -438,7 +438,7 @@ def _scanning(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     parts = by_value(record, wanted, visible_alias(person, record, row))
     if parts:
         return page_of(parts, wanted).suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
-    conditions, key = adapted(record, wanted)
+    conditions, key = for_alias(record, wanted)
     index = index_in_order(record, "id" if key is None else key.name)
     order = ordered([row.id] if key is None else [key, row.id], wanted.descending)
     query = select(row.id).where(visible_alias(person, record, row), *conditions).order_by(*order)

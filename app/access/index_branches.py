@@ -47,7 +47,7 @@ def alias_of(record: Any) -> tuple[Any, ClauseAdapter]:
     return row, ClauseAdapter(inspect(row).selectable)
 
 
-def adapted(record: Any, wanted: PageQuery) -> tuple[list[Any], Any]:
+def for_alias(record: Any, wanted: PageQuery) -> tuple[list[Any], Any]:
     """The conditions and the key of the query, on the record's alias."""
     _row, adapter = alias_of(record)
     key = None if wanted.key is None else adapter.traverse(getattr(wanted.key, "expression", wanted.key))
@@ -57,7 +57,7 @@ def adapted(record: Any, wanted: PageQuery) -> tuple[list[Any], Any]:
 def newest(branch: Select[Any], record: Any, wanted: PageQuery, sorts: bool = True) -> Select[Any]:
     """The first rows of one branch: id, and the key where there is one; any rows where the order does not matter."""
     row, _adapter = alias_of(record)
-    conditions, key = adapted(record, wanted)
+    conditions, key = for_alias(record, wanted)
     columns = [row.id.label("id"), *([] if key is None else [key.label("key")])]
     query = branch.with_only_columns(*columns, maintain_column_froms=True).where(*conditions).limit(wanted.limit)
     if sorts:

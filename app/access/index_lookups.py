@@ -31,7 +31,7 @@ from app.access.compiled_statements import (
 from app.access.fast_paging import has_few, reach_conditions, shared_by
 from app.access.index_branches import alias_of
 from app.access.system_session import acting, as_system
-from app.access.title_words import (
+from app.access.word_search import (
     TitlePart,
     by_words,
     by_words_of_sqlite,

@@ -19,9 +19,9 @@ from app.access.role_matrix import FIXED_ROLES, load_matrix
 from app.access.system_session import acting
 from app.domain import permissions
 from app.domain.base import translatable
-from app.domain.pending import pending
 from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.domain.row_effects import Rows
+from app.domain.transaction_state import transaction_state
 from app.models import CustomField, FieldMask, Group, ModulePermission, Role, User
 
 
@@ -44,7 +44,7 @@ def enforce(session: Session, _rows: Rows) -> None:
 
 def add_cells_of_new_roles(session: Session, _roles: Rows) -> None:
     """Effect after a flush: a new role has its id only now, so its cells follow in the next flush."""
-    gathered = pending(session)
+    gathered = transaction_state(session)
     new_roles, gathered.new_roles = gathered.new_roles, []
     for role, cells in new_roles:
         session.add_all(ModulePermission(role_id=role.id, module=m, verb=v, level="own") for m, v in cells)
@@ -92,7 +92,7 @@ def _sync_cells(session: Session, role: Any) -> None:
     if role.name == ADMIN or role in session.deleted or not history.has_changes():
         return
     if role.id is None:
-        pending(session).new_roles.append((role, _cells_of(history.added)))
+        transaction_state(session).new_roles.append((role, _cells_of(history.added)))
         return
     cells = {(cell.module, cell.verb): cell for cell in _cells_with_new(session, role)}
     for module, verb in _cells_of(history.added) - set(cells):

@@ -34,7 +34,7 @@ def users_who_see(session: Session, user_ids: Iterable[int], row: Any, now: date
         return frozenset(session.scalars(union_all(*parts))) if parts else frozenset()
 
 
-def surely_sees(person: Person, row: Any) -> bool:
+def sees_as_holder(person: Person, row: Any) -> bool:
     """Whether the person sees this stored row for its holders alone; False = only the database can tell."""
     record = type(row)
     if not has_own_rule(record) or record not in HOLDERS:

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from app.backups.database import PASSING_TABLES, DatabaseContents, TableContents, references_in
-from app.domain import stored_files
+from app.domain import file_references
 
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` (?:\([^)]*\) )?VALUES\n?")
 _TABLE = re.compile(rb"(?:CREATE TABLE|DROP TABLE IF EXISTS) `((?:[^`]|``)+)`")
@@ -40,7 +40,7 @@ class DumpReader:
         self._table = ""
         #: Table -> its columns in their order.
         self._columns_of: dict[str, list[str]] = {}
-        self._file_columns = stored_files.names_by_table()
+        self._file_columns = file_references.names_by_table()
         #: Whether the last line was an INSERT or a row of one.
         self._is_in_rows = False
 

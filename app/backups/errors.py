@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.ops.file_store import StoreAway
+from app.ops.file_store import StorageUnavailable
 
 
 class BackupError(Exception):
@@ -29,7 +29,7 @@ def readable_disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _sentence(error: OSError, folder: Path) -> str:
-    if isinstance(error, StoreAway):
+    if isinstance(error, StorageUnavailable):
         return (
             f"The storage of files (CRM_FILES) can't be read: {error}. Nothing was kept of this run, and the earlier "
             "backups are as they were. Try again when it answers: flask self-test tells."

@@ -159,7 +159,7 @@ def _end(key: int | None, kind: str, outcome: RunOutcome | None, error: str) -> 
             _note_deleted(session, outcome.deleted, Stamp(by, now))
         if error:
             why = "copy" if outcome is not None and outcome.outcome == "done" else kind
-            backup_runs.alarm(session, why, f"{why}:{key or now.isoformat()}", now, error)
+            backup_runs.notify_admins(session, why, f"{why}:{key or now.isoformat()}", now, error)
 
 
 def _note_deleted(session: Session, names: list[str], stamp: Stamp) -> None:

@@ -10,7 +10,7 @@ from app.backups.errors import BackupError
 from app.backups.files import PoolFile, files_of
 from app.backups.folder import MANIFEST, POOL, Backup
 from app.backups.installation import Installation
-from app.ops.file_store import StoreAway
+from app.ops.file_store import StorageUnavailable
 from app.ops.s3_bucket import Bucket, S3Place
 
 
@@ -25,7 +25,7 @@ def _bucket(installation: Installation) -> Iterator[Bucket]:
         yield Bucket(S3Place(name, f"{prefix}/" if prefix else "", endpoint))
     except ImportError:
         raise BackupError("CRM_BACKUP_S3 is set, but the package boto3 isn't installed.") from None
-    except (StoreAway, FileNotFoundError) as error:
+    except (StorageUnavailable, FileNotFoundError) as error:
         raise BackupError(f"{url} refused a step: {error}.") from error
 
 

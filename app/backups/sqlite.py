@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from app.backups.database import PASSING_TABLES, DatabaseContents, Facts, TableContents, references_in
 from app.backups.errors import BackupError
 from app.backups.streams import CHUNK, create
-from app.domain import stored_files
+from app.domain import file_references
 from app.ops.file_store import is_digest
 
 #: How long a restore waits for the locks of others.
@@ -172,7 +172,7 @@ def _table_contents(connection: sqlite3.Connection, name: str, references: set[b
     # In the order of the table itself, which is that of its key
     rows = connection.execute(f"SELECT * FROM {table} NOT INDEXED")  # noqa: S608  # our own names
     columns = [column[0] for column in rows.description]
-    places = [columns.index(each) for each in stored_files.names_by_table().get(name, ()) if each in columns]
+    places = [columns.index(each) for each in file_references.names_by_table().get(name, ()) if each in columns]
     for row in rows:
         written = repr(row).encode("utf-8", "surrogatepass")
         hashed.update(written + b"\n")

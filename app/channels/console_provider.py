@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from app.channels.base import ChannelError
-from app.channels.file_rules import MAIL_FILES, META_FILES
 from app.channels.inbound_fields import clean
 from app.channels.provider import (
     STATES,
@@ -36,6 +35,7 @@ from app.channels.provider import (
     StatusUnavailable,
     StatusUpdate,
 )
+from app.channels.provider_file_limits import MAIL_FILES, META_FILES
 from app.channels.setting_checks import yes_no_problem
 from app.lib import sample_audio
 from app.lib.sample_files import SAMPLES

@@ -16,6 +16,7 @@ from app.channels.exotel_inbound import (
     failure_of,
     sms_status,
 )
+from app.channels.failure_reasons import refusal
 from app.channels.http_client import (
     NO_ANSWER,
     HttpClient,
@@ -39,7 +40,6 @@ from app.channels.provider import (
     StatusUnavailable,
     StatusUpdate,
 )
-from app.channels.reasons import refusal
 from app.channels.setting_checks import check_settings, form_problem, numbers_problem, secret_problem, yes_no_problem
 from app.lib.sms_parts import is_gsm
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.channels.failure_reasons import SENTENCES, is_unwanted
 from app.channels.http_client import is_allowed, is_of_host
 from app.channels.inbound_fields import (
     MAX_ADDRESS,
@@ -22,7 +23,6 @@ from app.channels.inbound_fields import (
     whole_number,
 )
 from app.channels.provider import BadSignature, CallUpdate, Event, Inbound, IncomingMessage, NotUnderstood, StatusUpdate
-from app.channels.reasons import SENTENCES, is_unwanted
 from app.lib import phone
 
 #: Where Exotel keeps recordings.

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.channels import template_lists
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.file_rules import META_FILES
+from app.channels.failure_reasons import refusal
 from app.channels.http_client import (
     NO_ANSWER,
     NO_FILE,
@@ -38,7 +38,7 @@ from app.channels.provider import (
     StatusUnavailable,
     StatusUpdate,
 )
-from app.channels.reasons import refusal
+from app.channels.provider_file_limits import META_FILES
 from app.channels.setting_checks import check_settings, form_problem, secret_problem, yes_no_problem
 
 BASE_URL = "https://graph.facebook.com"

@@ -6,9 +6,9 @@ Source: developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes.
 from __future__ import annotations
 
 from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.failure_reasons import reason_of_status, refusal
 from app.channels.http_client import NO_ANSWER, HttpResponse
 from app.channels.inbound_fields import mapping
-from app.channels.reasons import reason_of_status, refusal
 
 _CODES = {
     "bad_number": (131021,),

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from app.channels.failure_reasons import SENTENCES, is_unwanted
 from app.channels.inbound_fields import (
     clean,
     clean_json,
@@ -24,7 +25,6 @@ from app.channels.inbound_fields import (
 )
 from app.channels.meta_errors import REASONS
 from app.channels.provider import BadSignature, Event, Inbound, IncomingMessage, Media, NotUnderstood, StatusUpdate
-from app.channels.reasons import SENTENCES, is_unwanted
 
 log = logging.getLogger("crm.channels")
 

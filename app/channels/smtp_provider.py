@@ -11,7 +11,6 @@ from email.utils import format_datetime, parseaddr
 
 from app.channels.base import ChannelError
 from app.channels.email import MAX_SUBJECT, Email, RecipientRefused, Server, one_address
-from app.channels.file_rules import MAIL_FILES
 from app.channels.mail_account import CA_FILE, MailAccount, check_address, security_of, server_settings, trusted
 from app.channels.provider import (
     Abilities,
@@ -21,6 +20,7 @@ from app.channels.provider import (
     ProviderKind,
     ProviderRefusal,
 )
+from app.channels.provider_file_limits import MAIL_FILES
 from app.lib.mail_addresses import message_ids
 
 #: Seconds for each reply of the server; email.TOTAL_SECONDS for all of them.

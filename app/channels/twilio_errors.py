@@ -6,9 +6,9 @@ Source: Twilio's error dictionary, twilio.com/docs/api/errors.
 from __future__ import annotations
 
 from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.failure_reasons import reason_of_status, refusal
 from app.channels.http_client import NO_ANSWER, HttpResponse
 from app.channels.inbound_fields import mapping
-from app.channels.reasons import reason_of_status, refusal
 
 _CODES = {
     "bad_number": (21211, 21214, 21217, 21265, 21266, 21268, 21604, 13224, 63024),

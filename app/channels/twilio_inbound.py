@@ -13,6 +13,7 @@ from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
+from app.channels.failure_reasons import SENTENCES, is_unwanted
 from app.channels.inbound_fields import (
     MAX_ADDRESS,
     clean,
@@ -35,7 +36,6 @@ from app.channels.provider import (
     NotUnderstood,
     StatusUpdate,
 )
-from app.channels.reasons import SENTENCES, is_unwanted
 from app.channels.setting_checks import (
     check_settings,
     form_problem,

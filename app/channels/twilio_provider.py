@@ -12,7 +12,7 @@ from twilio.base.exceptions import TwilioException
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.file_rules import TWILIO_FILES
+from app.channels.failure_reasons import refusal
 from app.channels.http_client import (
     NO_ANSWER,
     HttpClient,
@@ -34,7 +34,7 @@ from app.channels.provider import (
     StatusUnavailable,
     StatusUpdate,
 )
-from app.channels.reasons import refusal
+from app.channels.provider_file_limits import TWILIO_FILES
 from app.channels.template_lists import MAX_PAGES, PAGE_SIZE, of_twilio
 from app.channels.twilio_errors import REASONS
 from app.channels.twilio_inbound import MESSAGE_STATES, SETTINGS, TwilioInbound, status_of

@@ -68,4 +68,4 @@ def _zone() -> ZoneInfo:
 def _waiting(session: Any, zone: ZoneInfo, now: datetime) -> list[int]:
     """The next days to be counted; none where only marks of today are left."""
     today = call_rollups.day_of(now, zone)
-    return [day for day in call_rollup_fill.waiting(session, zone, now, _AT_ONCE) if day < today]
+    return [day for day in call_rollup_fill.days_to_fill(session, zone, now, _AT_ONCE) if day < today]

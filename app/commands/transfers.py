@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import audit
-from app.domain.transfers import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
+from app.domain.transfer_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.models import User
 from app.web.core.fields import Viewer
@@ -75,7 +75,7 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
     with own_transaction() as session:
         what: dict[str, Any] = {
             "format": format_,
-            "query": exports.impersonal(query),
+            "query": exports.without_personal_values(query),
             "columns": list(want.names),
             "door": "command",
         }

@@ -30,7 +30,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import file_quotas, timeline
 from app.domain.base import RECORD_COLUMNS, Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.file_quotas import Quotas
-from app.domain.stored_files import STORED_FILE
+from app.domain.file_references import STORED_FILE
 from app.domain.timeline import Activity
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -212,7 +212,7 @@ def same_content(session: Session, about: Any, file: NewFile) -> Attachment | No
 # --- versions, trash
 
 
-def join(session: Session, row: Attachment, into: Attachment, about: Any, stamp: Stamp) -> None:
+def append_versions(session: Session, row: Attachment, into: Attachment, about: Any, stamp: Stamp) -> None:
     """Make a file, with its versions, the newest versions of another file of the same record.
 
     Raises RuleBroken when they don't belong together, Conflict when somebody else adds a version at this moment.
@@ -309,7 +309,7 @@ def purge(session: Session, keys: Sequence[int], before: datetime) -> int:
     return _end(session, keys, Attachment.__table__.c.deleted_on < before)
 
 
-def forget(session: Session, keys: Sequence[int], before: datetime) -> int:
+def delete_expired(session: Session, keys: Sequence[int], before: datetime) -> int:
     """Delete these files for their age, if they still are that old; their quotas get room."""
     return _end(session, keys, Attachment.__table__.c.created_on < before)
 

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstrain
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 
 EVENTS = (
     "sign-in",
@@ -113,5 +113,5 @@ def write(
         raise ValueError(f"unknown audit event: {event}")
     session.connection()  # begins the transaction with which the entry goes
     entry = AuditEntry(at=now, event=event, user_id=user_id, about=about, address=address, payload=payload)
-    pending(session).audit_entries.append(entry)
+    transaction_state(session).audit_entries.append(entry)
     return entry

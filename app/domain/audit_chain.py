@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app.domain import audit_keys, notices, retired_keys, team
 from app.domain.audit import AuditEntry, AuditHead
 from app.domain.base import RuleBroken
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.lib.vault import Vault
 
 #: How many faults a check lists; more are only counted.
@@ -102,7 +102,7 @@ def seal(session: Session) -> None:
     """Session hook, before a commit: append the entries of this transaction to the chain."""
     if session.in_nested_transaction():
         return
-    gathered = pending(session)
+    gathered = transaction_state(session)
     session.flush()  # which may audit more
     entries, gathered.audit_entries = gathered.audit_entries, []
     if entries:
@@ -147,20 +147,20 @@ def _locked_head(session: Session) -> tuple[Head, str]:
 def begin_savepoint(session: Session, transaction: SessionTransaction) -> None:
     """Session hook, when a transaction begins: remember how many entries there were before a savepoint."""
     if transaction.nested:
-        gathered = pending(session)
+        gathered = transaction_state(session)
         gathered.audit_savepoints.append(len(gathered.audit_entries))
 
 
 def restore_savepoint(session: Session) -> None:
     """Session hook, after a rollback: drop the entries that were written inside the savepoint."""
-    gathered = pending(session)
+    gathered = transaction_state(session)
     if session.in_nested_transaction() and gathered.audit_savepoints:
         del gathered.audit_entries[gathered.audit_savepoints[-1] :]
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
     """Session hook, when a transaction has ended: forget its savepoint, or at the outermost everything."""
-    gathered = pending(session)
+    gathered = transaction_state(session)
     if transaction.nested and gathered.audit_savepoints:
         gathered.audit_savepoints.pop()
     elif transaction.parent is None:

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain.base import UtcDateTime
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 
 #: How long after the last failure a count counts; longer than any lock. Then `retention` deletes it.
 FAILED_LOGINS_KEPT_FOR = timedelta(hours=24)
@@ -73,4 +73,4 @@ class FailedLogin(Model):  # type: ignore[misc]
 
 def note_sign_in_ended(session: Session, user_id: int) -> None:
     """Check the sockets of this user after the commit: a sign-in or key has ended, or the user is inactive."""
-    pending(session).ended_sign_ins.add(user_id)
+    transaction_state(session).ended_sign_ins.add(user_id)

@@ -114,27 +114,27 @@ def begin_again(session: Session, run_id: int, now: datetime) -> bool:
         run.outcome = "waiting"
         return True
     run.outcome, run.ended_on = "failed", now
-    alarm(session, run.kind, f"{run.kind}:{run.id}", now, f"It was cut off {MAX_TRIES} times and is given up.")
+    notify_admins(session, run.kind, f"{run.kind}:{run.id}", now, f"It was cut off {MAX_TRIES} times and is given up.")
     return False
 
 
 # --- telling admins
 
 
-def alarm(session: Session, why: str, event: str, now: datetime, reason: str = "") -> int:
+def notify_admins(session: Session, why: str, event: str, now: datetime, reason: str = "") -> int:
     """Notify the admins once of this event. `why`: backup, verify, drill, delete, copy, late or late_drill."""
     payload = {"why": why, "reason": reason[:300]}
     admins = tuple(team.active_admins(session))
     return notices.notify_many(session, [notices.NoticeEvent("backup", f"backup:{event}"[:150], admins, payload)], now)
 
 
-def watch(session: Session, now: datetime) -> list[str]:
+def notify_overdue(session: Session, now: datetime) -> list[str]:
     """Notify the admins, once a day, when the last good backup or drill is too old. Returns what is late."""
     late = []
     for kind, why in (("backup", "late"), ("drill", "late_drill")):
         newest = last_good(session, kind)
         since = newest.ended_on if newest is not None else _first_job(session)
-        if since is not None and now - since > MAX_AGE and alarm(session, why, f"{why}:{now:%Y-%m-%d}", now):
+        if since is not None and now - since > MAX_AGE and notify_admins(session, why, f"{why}:{now:%Y-%m-%d}", now):
             late.append(why)
     return late
 
@@ -153,7 +153,7 @@ def _first_job(session: Session) -> datetime | None:
 # --- for the page
 
 
-def listed(session: Session, limit: int) -> list[BackupRun]:
+def available_backups(session: Session, limit: int) -> list[BackupRun]:
     """The backups that are there, newest first."""
     there = (BackupRun.kind == "backup", BackupRun.outcome == "done", BackupRun.deleted_on.is_(None))
     return list(session.scalars(select(BackupRun).where(*there).order_by(BackupRun.ended_on.desc()).limit(limit)))
@@ -166,7 +166,7 @@ def proofs(session: Session, names: list[str]) -> dict[str, BackupRun]:
     return {str(run.name): run for run in sorted(found, key=lambda run: run.kind == "drill")}
 
 
-def is_going_on(session: Session, kind: str, name: str | None) -> bool:
+def is_pending(session: Session, kind: str, name: str | None) -> bool:
     """Whether such a run waits or runs."""
     same = (BackupRun.kind == kind, BackupRun.name == name, BackupRun.outcome.in_(("waiting", "running")))
     return session.execute(select(BackupRun.id).where(*same).limit(1)).first() is not None

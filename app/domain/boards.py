@@ -53,7 +53,7 @@ class BoardHome(Model):  # type: ignore[misc]
     board_id: Mapped[int] = mapped_column(ForeignKey("board.id", ondelete="CASCADE"), nullable=False, index=True)
 
 
-def checked(layout: Layout, known: Any) -> list[list[Any]]:
+def validate_layout(layout: Layout, known: Any) -> list[list[Any]]:
     """The layout as it is stored. Raises RuleBroken for what is no widget, comes twice, has no size or is too much.
 
     `known`: the names of all widgets.

@@ -8,7 +8,7 @@ from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
-from app.domain.stored_files import STORED_FILE
+from app.domain.file_references import STORED_FILE
 from app.lib import colours
 
 #: Characters of the name, as in CRM_BRAND.
@@ -61,7 +61,7 @@ class BrandInput:
     icons: dict[str, str]
 
 
-def stored(session: Session) -> Brand | None:
+def stored_brand(session: Session) -> Brand | None:
     """The row; None while nothing is set."""
     return session.scalars(select(Brand).where(Brand.id == _ID)).first()
 
@@ -98,7 +98,7 @@ def checked_accent(typed: str) -> str | None:
 
 def save(session: Session, given: BrandInput, version: int | None, stamp: Stamp) -> Brand:
     """Store it; the caller commits. `version`: what the person saw, null for none. Raises Conflict."""
-    row = stored(session)
+    row = stored_brand(session)
     if row is not None:
         refuse_stale(row, version or 0)
     else:

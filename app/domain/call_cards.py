@@ -17,8 +17,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import office_hours, settings, team
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.calls import CallLog
-from app.domain.pending import pending
 from app.domain.permissions import ModulePermission
+from app.domain.transaction_state import transaction_state
 
 #: A card is shown for at most so long.
 LASTS = timedelta(hours=12)
@@ -59,7 +59,7 @@ def show(session: Session, call: CallLog, users: Iterable[int], stamp: Stamp) ->
         card = CallCard(call_id=call.id, user_id=user_id)
         card.stamp(stamp)
         session.add(card)
-        pending(session).called.add(user_id)
+        transaction_state(session).called.add(user_id)
     session.flush()
 
 
@@ -79,13 +79,13 @@ def close(session: Session, call_id: int, now: datetime, *who: Any) -> None:
     if users:
         step = update(CallCard).where(*mine).values(closed_on=now)
         session.execute(step, execution_options={"synchronize_session": False})
-        pending(session).called.update(users)
+        transaction_state(session).called.update(users)
 
 
 def mark_changed(session: Session, call_id: int) -> None:
     """The pages that show the call ask for it again after the commit."""
     mine = (CallCard.call_id == call_id, CallCard.closed_on.is_(None))
-    pending(session).called.update(session.scalars(select(CallCard.user_id).where(*mine)))
+    transaction_state(session).called.update(session.scalars(select(CallCard.user_id).where(*mine)))
 
 
 def write_note(session: Session, card: CallCard, note: str, stamp: Stamp) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from app.domain import compiled_texts, leads, tickets
+from app.domain import leads, system_statements, tickets
 from app.domain.call_parsing import ParsedCall
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -130,7 +130,7 @@ def _best(candidates: list[_Candidate], at: datetime, employee_id: int | None) -
 
 def _customers(session: Session, numbers: set[str]) -> dict[str, _Customer]:
     """E.164 -> the customer; a main number wins over another customer's alternative one."""
-    rows = compiled_texts.rows(session, _customers_query(), {"numbers": sorted(numbers)}, names_indexes=True)
+    rows = system_statements.rows(session, _customers_query(), {"numbers": sorted(numbers)}, names_indexes=True)
     found = [_Customer(*row) for row in rows]
     by_alternative = {each.alternative_e164: each for each in found if each.alternative_e164 in numbers}
     by_main = {each.mobile_e164: each for each in found if each.mobile_e164 in numbers}
@@ -152,7 +152,7 @@ def _candidates(session: Session, numbers: set[str], customer_ids: set[int]) -> 
     found: _Candidates = defaultdict(list)
     # A record that several branches have found is the same row in each.
     query = _candidates_query(bool(customer_ids))
-    for row in set(compiled_texts.rows(session, query, values, names_indexes=True)):
+    for row in set(system_statements.rows(session, query, values, names_indexes=True)):
         kind, meaning, key, number, created_on, status_on, replied_on, assignee_id, owner_id, customer_id, *own = row
         ended_on = status_on if meaning in _ENDED[kind] else None
         candidate = _Candidate(key, number, created_on, ended_on, assignee_id, owner_id, not replied_on)

@@ -17,12 +17,12 @@ from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, select, upda
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit, call_cards, caller_ids, calls, consents, outgoing, timeline
+from app.domain import audit, call_cards, caller_ids, calls, consents, message_sending, timeline
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
 from app.domain.caller_ids import CallerLine
 from app.domain.calls import CallLog
 from app.domain.consents import MessageAddress
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.lib import phone
 
 #: A call that could not be dialled within this time is given up: nobody is rung when they no longer expect it.
@@ -125,7 +125,7 @@ def refuse_unwanted(session: Session, wanted: NewCallRequest, purpose: str, now:
     records = {name: wanted.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
     if reason := consents.refusal(session, MessageAddress("voice", wanted.peer, purpose, **records), now):
         raise RuleBroken(reason, "peer")
-    if purpose == "promotional" and (until := outgoing.promotional_opening(session, now, zone)):
+    if purpose == "promotional" and (until := message_sending.promotional_opening(session, now, zone)):
         text = "Promotional calls aren't allowed at this hour. You can call from %(time)s on."
         raise RuleBroken(translatable(text, time=f"{until.astimezone(ZoneInfo(zone)):%H:%M}"), "peer")
 
@@ -146,7 +146,7 @@ def _running(session: Session, user_id: int, now: datetime) -> QueuedCall | None
 
 
 def _is_forgotten(request: CallRequest, call: CallLog, now: datetime) -> bool:
-    is_silent = calls.rank_of(call.status) == 0 and call.changed_on < now - SILENT_FOR
+    is_silent = calls.progress_of(call.status) == 0 and call.changed_on < now - SILENT_FOR
     return is_silent or call.changed_on < now - LINE_HELD_FOR
 
 
@@ -194,7 +194,7 @@ def _store(session: Session, wanted: NewCallRequest, chosen: tuple[str, str, Cal
     session.add(request)
     session.flush()
     call_cards.show(session, call, [request.user_id], stamp)
-    pending(session).call_requests.append(request.id)
+    transaction_state(session).call_requests.append(request.id)
     payload: dict[str, Any] = {"account": account.name, "purpose": purpose, "series": line.series}
     audit.write(session, "call", stamp.by, stamp.now, f"call {call.id}", **payload)
     return QueuedCall(request, call)

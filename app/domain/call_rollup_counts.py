@@ -13,7 +13,7 @@ from sqlalchemy import and_, case, false, func, literal, or_, select, true, unio
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from app.domain.call_rollup_fill import unpacked
+from app.domain.call_rollup_fill import unpack_numbers
 from app.domain.call_rollups import (
     EVERYBODY,
     NOBODY,
@@ -38,7 +38,7 @@ _THURSDAY = 3
 
 
 @dataclass(frozen=True)
-class Rolled:
+class RollupCoverage:
     """Which days of the roll-ups hold what the calls say at this moment, and whose calls are meant."""
 
     #: User ids; None = everybody's, also those that are nobody's.
@@ -64,7 +64,7 @@ class Rolled:
         return found
 
 
-def rolled(session: Session, scope: Scope, people: frozenset[int] | None) -> Rolled | None:
+def coverage_of(session: Session, scope: Scope, people: frozenset[int] | None) -> RollupCoverage | None:
     """How the roll-ups stand, in one statement; None where they don't serve. `people`: as in Rolled.
 
     Only where the person sees all calls of these people, and of all calls if None, do they hold what the person sees.
@@ -76,12 +76,12 @@ def rolled(session: Session, scope: Scope, people: frozenset[int] | None) -> Rol
     if not rows or rows[0].filled_until is None or rows[0].zone != zone.key:
         return None
     marked = frozenset(day_of(row.moment, zone) for row in rows if row.moment is not None)
-    found = Rolled(people, rows[0].filled_until, marked)
+    found = RollupCoverage(people, rows[0].filled_until, marked)
     both = replace(scope.period, first_day=scope.period.previous().first_day)
     return found if len(found.stretches(both)) <= MAX_STRETCHES else None
 
 
-def serves(scope: Scope, names: Iterable[str]) -> bool:
+def can_count(scope: Scope, names: Iterable[str]) -> bool:
     """Whether these figures can be counted on the roll-ups."""
     some = [FIGURES[name] for name in names]
     return (
@@ -95,21 +95,21 @@ def serves(scope: Scope, names: Iterable[str]) -> bool:
 # --- rows to count
 
 
-def _of_people(roll: Rolled, column: Any, is_by_person: bool = False) -> Any:
+def _of_people(roll: RollupCoverage, column: Any, is_by_person: bool = False) -> Any:
     """The rows of a roll-up that are meant."""
     if roll.people is not None:
         return column.in_(sorted(roll.people)) if roll.people else false()
     return column > NOBODY if is_by_person else column == EVERYBODY
 
 
-def _clean(roll: Rolled, column: Any, period: Period) -> Any:
+def _clean(roll: RollupCoverage, column: Any, period: Period) -> Any:
     """The days of the period that hold."""
     first, last = number_of(period.first_day), min(number_of(period.last_day), roll.filled_until)
     within = [day for day in sorted(roll.marked) if first <= day <= last]
     return and_(column.between(first, last), column.not_in(within) if within else true())
 
 
-def _raw(roll: Rolled, period: Period) -> Any:
+def _raw(roll: RollupCoverage, period: Period) -> Any:
     """The calls that must be counted themselves."""
     ranges = [
         and_(CallLog.started_on >= start_of(first, period.zone), CallLog.started_on < start_of(last + 1, period.zone))
@@ -119,7 +119,7 @@ def _raw(roll: Rolled, period: Period) -> Any:
     return and_(or_(*ranges), people) if ranges else None
 
 
-def _rows(roll: Rolled, period: Period, is_by_person: bool = False) -> Any:
+def _rows(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> Any:
     """A sub-select of counts: person_id, day, direction, status, cold, calls, seconds."""
     table = DayCount.__table__.c
     columns = (table.person_id, table.day, table.direction, table.status, table.cold, table.calls, table.seconds)
@@ -214,7 +214,7 @@ def count_numbers(session: Session, scope: Scope) -> int:
     stored = select(table.numbers).where(_of_people(roll, table.person_id), _clean(roll, table.day, period))
     numbers: set[str] = set()
     for each in session.scalars(stored):
-        numbers.update(unpacked(each))
+        numbers.update(unpack_numbers(each))
     raw = _raw(roll, period)
     if raw is not None:
         numbers.update(
@@ -223,7 +223,7 @@ def count_numbers(session: Session, scope: Scope) -> int:
     return len(numbers)
 
 
-def count_fresh(session: Session, scope: Scope) -> tuple[int, Period | None]:
+def count_new_numbers(session: Session, scope: Scope) -> tuple[int, Period | None]:
     """How many numbers of everybody are new in the period, until a day that has changed; the rest of the period.
 
     Whether a number is new depends on all days before, so that nothing holds from the first day that has changed on.

@@ -57,12 +57,12 @@ class DayFigures:
     fresh: int = 0
 
 
-def packed(numbers: Iterable[str]) -> bytes:
+def pack_numbers(numbers: Iterable[str]) -> bytes:
     """Numbers as they are stored."""
     return zlib.compress("\n".join(sorted(numbers)).encode())
 
 
-def unpacked(stored: bytes) -> list[str]:
+def unpack_numbers(stored: bytes) -> list[str]:
     """The stored numbers."""
     text = zlib.decompress(stored).decode()
     return text.split("\n") if text else []
@@ -71,7 +71,7 @@ def unpacked(stored: bytes) -> list[str]:
 # --- one day
 
 
-def counted(session: Session, day: int, zone: ZoneInfo) -> DayFigures:
+def count_day(session: Session, day: int, zone: ZoneInfo) -> DayFigures:
     """The figures of a day, from its calls."""
     start, end = start_of(day, zone), start_of(day + 1, zone)
     columns = [_CALL.c[name] for name in ("employee_id", "direction", "status", "cold", "duration_seconds")]
@@ -104,7 +104,7 @@ def _count_fresh(session: Session, start: datetime, end: datetime) -> int:
     return int(session.execute(query).scalar() or 0)
 
 
-def stored(session: Session, day: int) -> DayFigures:
+def stored_day(session: Session, day: int) -> DayFigures:
     """The figures of a day, as they are stored."""
     found = DayFigures()
     for row in session.execute(select(DayCount.__table__).where(DayCount.day == day)):
@@ -113,7 +113,7 @@ def stored(session: Session, day: int) -> DayFigures:
     for row in session.execute(select(HourCount.__table__).where(HourCount.day == day)):
         found.hours[row.person_id, row.hour] = row.calls
     for row in session.execute(select(DayNumbers.__table__).where(DayNumbers.day == day)):
-        found.numbers[row.person_id] = frozenset(unpacked(row.numbers))
+        found.numbers[row.person_id] = frozenset(unpack_numbers(row.numbers))
         if row.person_id == EVERYBODY:
             found.fresh = row.fresh or 0
     return found
@@ -127,12 +127,12 @@ def _fill(session: Session, day: int, zone: ZoneInfo, filled_until: int | None) 
     former = session.scalars(
         select(DayNumbers.numbers).where(DayNumbers.day == day, DayNumbers.person_id == EVERYBODY)
     ).first()
-    found = counted(session, day, zone)
+    found = count_day(session, day, zone)
     for table in COUNTS:
         session.execute(delete(table).where(table.day == day), execution_options=_BULK)
     _insert(session, day, found)
     if filled_until is not None and day <= filled_until:
-        before = frozenset(unpacked(former)) if former is not None else frozenset()
+        before = frozenset(unpack_numbers(former)) if former is not None else frozenset()
         _mark_followers(session, before ^ found.numbers.get(EVERYBODY, frozenset()), end)
     for some in batched(marks, _AT_ONCE):
         session.execute(delete(RollupMark).where(RollupMark.id.in_(some)), execution_options=_BULK)
@@ -145,7 +145,12 @@ def _insert(session: Session, day: int, found: DayFigures) -> None:
     ]
     hours = [{"person_id": who, "day": day, "hour": hour, "calls": n} for (who, hour), n in found.hours.items()]
     numbers = [
-        {"person_id": who, "day": day, "numbers": packed(some), "fresh": found.fresh if who == EVERYBODY else None}
+        {
+            "person_id": who,
+            "day": day,
+            "numbers": pack_numbers(some),
+            "fresh": found.fresh if who == EVERYBODY else None,
+        }
         for who, some in found.numbers.items()
     ]
     made: list[tuple[Any, list[dict[str, Any]]]] = [(DayCount, counts), (HourCount, hours), (DayNumbers, numbers)]
@@ -167,7 +172,7 @@ def _mark_followers(session: Session, numbers: frozenset[str], end: datetime) ->
 # --- many days
 
 
-def waiting(session: Session, zone: ZoneInfo, now: datetime, limit: int) -> list[int]:
+def days_to_fill(session: Session, zone: ZoneInfo, now: datetime, limit: int) -> list[int]:
     """Days to be filled, the earliest first: marked ones, and those after the last filled until yesterday.
 
     Today where there are only marks that say nothing: `fill` removes them.
@@ -239,7 +244,7 @@ def differing(session: Session, day: int, zone: ZoneInfo) -> bool | None:
     is_marked = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end).limit(1)
     if session.execute(is_marked).first() is not None:
         return None
-    return stored(session, day) != counted(session, day, zone)
+    return stored_day(session, day) != count_day(session, day, zone)
 
 
 def filled_days(session: Session, zone: ZoneInfo) -> list[int]:

@@ -20,8 +20,8 @@ from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 from app.domain import bulk
 from app.domain.base import UtcDateTime
 from app.domain.calls import CASE_SENSITIVE_ID, CallLog
-from app.domain.pending import pending
 from app.domain.row_effects import Rows
+from app.domain.transaction_state import transaction_state
 from app.ops import sqlalchemy_internals as internals
 
 EPOCH = date(1970, 1, 1)
@@ -128,7 +128,7 @@ def start_of(day: int, zone: ZoneInfo) -> datetime:
 
 def mark_changed(session: Session, moments: Iterable[datetime | None]) -> None:
     """Calls at these moments change in this transaction; `write_marks` stores it before the commit."""
-    pending(session).call_moments |= {_quarter(each) for each in moments if each is not None}
+    transaction_state(session).call_moments |= {_quarter(each) for each in moments if each is not None}
 
 
 def _quarter(moment: datetime) -> datetime:
@@ -180,7 +180,7 @@ def write_marks(session: Session) -> None:
     if session.in_nested_transaction():
         return
     session.flush()
-    gathered = pending(session)
+    gathered = transaction_state(session)
     moments, gathered.call_moments = gathered.call_moments, set()
     if moments:
         bulk.insert_rows(session, RollupMark, [{"moment": each} for each in sorted(moments)])
@@ -189,7 +189,7 @@ def write_marks(session: Session) -> None:
 def forget(session: Session) -> None:
     """Session hook, after a rollback: drop what was noted. Notes of a savepoint stay: a day is counted once more."""
     if not session.in_nested_transaction():
-        pending(session).call_moments = set()
+        transaction_state(session).call_moments = set()
 
 
 # --- the state

@@ -44,7 +44,7 @@ def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, no
         call.provider_id = event.provider_id
     was_over = calls.has_ended(call)
     status = _status(event)
-    if calls.rank_of(status) > calls.rank_of(call.status):
+    if calls.progress_of(status) > calls.progress_of(call.status):
         call.status = status
     if event.talk_seconds is not None and event.talk_seconds > call.duration_seconds:
         call.duration_seconds = event.talk_seconds
@@ -82,7 +82,7 @@ def _end(event: CallUpdate, now: datetime) -> datetime | None:
     """When it ended: as the provider says, else now for a call that is over."""
     if event.ended_on is not None:
         return event.ended_on
-    if calls.rank_of(STATUSES.get(event.state, "Ringing")) < calls.FINAL_RANK:
+    if calls.progress_of(STATUSES.get(event.state, "Ringing")) < calls.FINAL_RANK:
         return None
     if event.started_on is not None and event.talk_seconds is not None:
         return event.started_on + timedelta(seconds=event.talk_seconds)

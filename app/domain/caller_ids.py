@@ -17,7 +17,7 @@ from app.domain import channel_accounts, consents, settings
 from app.domain.base import RuleBroken, TranslatableText, translatable
 from app.domain.channel_accounts import ChannelAccount
 from app.domain.leads import Lead
-from app.lib import number_series, phone
+from app.lib import phone, phone_number_series
 
 #: What happens where no caller ID fits the purpose of a call: values of the setting `caller_id_rule`.
 RULES = ("warn", "refuse")
@@ -36,7 +36,7 @@ class CallerLine:
     @property
     def series(self) -> str:
         """One of number_series.SERIES."""
-        return number_series.series_of(self.number)
+        return phone_number_series.phone_series(self.number)
 
 
 def purpose_of(session: Session, peer: str, records: Mapping[str, int | None], now: datetime) -> str:

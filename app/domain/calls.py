@@ -155,14 +155,14 @@ def timeline_line(session: Session, call: CallLog) -> timeline.Activity | None:
     return session.scalars(select(line).where(records[0], line.kind == "call", is_this_call)).first()
 
 
-def rank_of(status: str) -> int:
+def progress_of(status: str) -> int:
     """How far a call of this status is; FINAL_RANK = it is over."""
     return RANKS.get(status, FINAL_RANK)
 
 
 def has_ended(call: CallLog) -> bool:
     """Whether the call has ended, or never began."""
-    return rank_of(call.status) == FINAL_RANK
+    return progress_of(call.status) == FINAL_RANK
 
 
 def awaits_callback(now: datetime) -> ColumnElement[bool]:

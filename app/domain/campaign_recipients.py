@@ -11,14 +11,14 @@ from typing import Any
 from sqlalchemy import case, func, insert, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import consents, message_templates, messages, outgoing
+from app.domain import consents, message_sending, message_templates, messages
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.campaigns import Campaign, CampaignRecipient
 from app.domain.customers import Customer
 from app.domain.leads import Lead
+from app.domain.message_sending import OutgoingRequest
 from app.domain.message_templates import MessageTemplate
 from app.domain.messages import Message
-from app.domain.outgoing import Outgoing
 
 #: Recipients that are filled in, and messages that are made, in one transaction.
 FILL_CHUNK, SEND_CHUNK = 250, 20
@@ -55,7 +55,7 @@ class CampaignCandidate:
 # --- filling in
 
 
-def fill(session: Session, campaign: Campaign, sees: Sees, now: datetime, is_open: bool = False) -> int:
+def add_recipients(session: Session, campaign: Campaign, sees: Sees, now: datetime, is_open: bool = False) -> int:
     """Turn the next items of the source into recipients; the campaign is locked. Returns how many.
 
     `is_open`: numbers of nobody's may be addressed too, as by who may send to all.
@@ -177,13 +177,13 @@ def _refuse_unwanted(session: Session, campaign: Campaign, found: list[CampaignC
                 each.leave_out(*refused[each.address])
     for each in found:
         try:
-            each.values = filled(campaign, each.values)
+            each.values = fill_variables(campaign, each.values)
         except RuleBroken as broken:
             each.leave_out("no_value", broken.message)
             each.values = {}
 
 
-def filled(campaign: Campaign, values: dict[str, str]) -> dict[str, str]:
+def fill_variables(campaign: Campaign, values: dict[str, str]) -> dict[str, str]:
     """The variables of the text by name. Raises RuleBroken for one without a value."""
     made = {}
     for name, origin in campaign.variables.items():
@@ -276,7 +276,9 @@ def _address(
         if not _is_seen(row, seen):
             raise RuleBroken("Not one of the leads or customers that you can see.")
         with session.begin_nested():
-            message = outgoing.send(session, _wish(session, campaign, row, template), Stamp(campaign.sender_id, now))
+            message = message_sending.send(
+                session, _wish(session, campaign, row, template), Stamp(campaign.sender_id, now)
+            )
     except RuleBroken as broken:
         row.state, row.code, row.reason = "left_out", "refused", str(broken.message)[:300]
         return False
@@ -291,12 +293,14 @@ def _is_seen(row: CampaignRecipient, seen: dict[str, set[int]]) -> bool:
     return row.lead_id in seen["leads"] or row.customer_id in seen["customers"]
 
 
-def _wish(session: Session, campaign: Campaign, row: CampaignRecipient, template: MessageTemplate | None) -> Outgoing:
+def _wish(
+    session: Session, campaign: Campaign, row: CampaignRecipient, template: MessageTemplate | None
+) -> OutgoingRequest:
     values = row.variables or {}
     lead = session.get(Lead, row.lead_id) if row.lead_id else None
     customer = session.get(Customer, row.customer_id) if row.customer_id else None
     holder = (lead.assignee_id or lead.owner_id) if lead is not None else customer.owner_id if customer else None
-    return Outgoing(
+    return OutgoingRequest(
         channel=campaign.channel,
         peer=row.address or "",
         body="" if template is not None else text_of(campaign, values),
@@ -334,7 +338,7 @@ def counts(session: Session, campaign: Campaign) -> list[tuple[str, str | None, 
     return [tuple(row) for row in session.execute(grouped)]
 
 
-def samples(session: Session, campaign: Campaign, most: int = 3) -> list[CampaignRecipient]:
+def sample_recipients(session: Session, campaign: Campaign, most: int = 3) -> list[CampaignRecipient]:
     """The first real recipients."""
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state.in_(("waiting", "addressed")))
     return list(session.scalars(select(CampaignRecipient).where(*mine).order_by(CampaignRecipient.id).limit(most)))

@@ -14,8 +14,8 @@ from app.domain import audit, channel_accounts, message_templates
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.message_templates import MessageTemplate
 from app.domain.messages import CHANNELS, PURPOSES, Message, is_of_campaign
-from app.domain.pending import pending
-from app.lib.grouping import grouped
+from app.domain.transaction_state import transaction_state
+from app.lib.digit_grouping import grouped
 
 #: draft → scheduled → running ⇄ paused → done or stopped.
 STATES = ("draft", "scheduled", "running", "paused", "stopped", "done")
@@ -152,7 +152,7 @@ def change(session: Session, campaign: Campaign, plan: CampaignInput, stamp: Sta
     campaign.stamp(stamp)
     session.execute(delete(CampaignRecipient).where(CampaignRecipient.campaign_id == campaign.id))
     session.flush()
-    pending(session).campaigns.append(campaign.id)
+    transaction_state(session).campaigns.append(campaign.id)
 
 
 def remove(session: Session, campaign: Campaign, stamp: Stamp) -> None:
@@ -269,7 +269,7 @@ def start(session: Session, campaign: Campaign, start_on: datetime | None, stamp
     campaign.state = "scheduled" if start_on else "running"
     if not start_on:
         _begin(campaign, stamp.now)
-        pending(session).campaigns.append(campaign.id)
+        transaction_state(session).campaigns.append(campaign.id)
     campaign.stamp(stamp)
     _audit(session, campaign, stamp, "scheduled" if start_on else "started", recipients=campaign.total)
 
@@ -303,7 +303,7 @@ def resume(session: Session, campaign: Campaign, stamp: Stamp) -> None:
     _move(session, campaign, ("paused",), "running", stamp)
     campaign.sender_id = stamp.by
     _begin(campaign, stamp.now)
-    pending(session).campaigns.append(campaign.id)
+    transaction_state(session).campaigns.append(campaign.id)
     _change_queued(session, campaign, {"due_on": stamp.now})
 
 
@@ -335,7 +335,7 @@ def _change_queued(session: Session, campaign: Campaign, values: dict[str, Any])
     if ids:
         step = update(Message).where(Message.id.in_(ids), Message.state == "queued").values(values)
         session.execute(step, execution_options=_UNSYNCHRONIZED)
-        pending(session).messages.extend(ids if values.get("due_on") else [])
+        transaction_state(session).messages.extend(ids if values.get("due_on") else [])
 
 
 _LATE = {

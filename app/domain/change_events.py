@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
-from app.domain.pending import pending
 from app.domain.row_effects import Rows
+from app.domain.transaction_state import transaction_state
 
 #: Table -> the record's name in webhooks.
 KINDS = {"leads": "lead", "ticket": "ticket", "customer": "customer", "task": "task", "call_log": "call_log"}
@@ -116,7 +116,7 @@ def record_events(session: Session, kind: str, events: Mapping[int, str]) -> Non
 
 def merge_event(session: Session, record: RecordKey, change: ChangeEvent) -> None:
     """Merge the change with what already happened to the record in this transaction."""
-    changes = pending(session).change_events
+    changes = transaction_state(session).change_events
     before = changes.get(record)
     changes[record] = change if before is None else _merged(before, change)
 

@@ -28,7 +28,7 @@ from app.domain.base import (
     refuse_stale,
     translatable,
 )
-from app.lib import number_series, phone
+from app.lib import phone, phone_number_series
 from app.lib.vault import Vault
 
 #: What a caller id or an account is for; promotional traffic has series and headers of its own in India.
@@ -234,8 +234,8 @@ def _problem_of_caller_id(number: str, purpose: str) -> str | None:
     e164 = phone.normalize(number)
     if purpose not in CALLER_ID_PURPOSES or not e164:
         return translatable("Each caller ID needs a phone number and a purpose: promotional, service or any.")
-    series = number_series.series_of(e164)
-    only = number_series.PURPOSES.get(series, purpose)
+    series = phone_number_series.phone_series(e164)
+    only = phone_number_series.PURPOSES.get(series, purpose)
     if purpose == only:
         return None
     return translatable(
@@ -299,12 +299,12 @@ def active(session: Session, channel: str, purpose: str | None = None) -> list[C
     return sorted(fitting, key=lambda each: each.purpose is None)
 
 
-def note_success(session: Session, account_id: int, now: datetime) -> None:
+def record_success(session: Session, account_id: int, now: datetime) -> None:
     """Remember that the provider took something."""
     _set(session, account_id, last_success_on=now)
 
 
-def note_error(session: Session, account_id: int, error: str, now: datetime) -> None:
+def record_error(session: Session, account_id: int, error: str, now: datetime) -> None:
     """Remember what went wrong, as a sentence without personal data."""
     _set(session, account_id, last_error=error[:MAX_ERROR_LENGTH], last_error_on=now)
 

@@ -17,7 +17,7 @@ def set_client_id(session: Session, lead: Any, entered: str | None, stamp: Stamp
 
     Raises AlreadyExists when it belongs to another customer, RuleBroken when it is empty but the account is open.
     """
-    code = cleaned(entered)
+    code = normalize_client_id(entered)
     if code == lead.client_id:
         return
     if code is not None:
@@ -27,7 +27,7 @@ def set_client_id(session: Session, lead: Any, entered: str | None, stamp: Stamp
     lead.client_id = code
 
 
-def cleaned(entered: str | None) -> str | None:
+def normalize_client_id(entered: str | None) -> str | None:
     """The client id in capitals, or None. Raises RuleBroken for anything but letters A to Z and digits."""
     typed = (entered or "").strip()
     code = typed.upper()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import audit
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 
 STATES = ("open", "closed")
 #: For so long after the customer's last WhatsApp message a free text may be sent; later only a template.
@@ -124,7 +124,7 @@ def note_message(session: Session, conversation: Conversation, message: Any, now
 
 def mark_changed(session: Session, conversation: Conversation) -> None:
     """Pages that show it are told after the commit."""
-    pending(session).changed_timelines.add(("conversation", conversation.id))
+    transaction_state(session).changed_timelines.add(("conversation", conversation.id))
 
 
 # --- by people

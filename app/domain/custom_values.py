@@ -21,8 +21,8 @@ from sqlalchemy.types import TypeDecorator
 from app.domain import bulk
 from app.domain.base import RuleBroken, gettext_noop, translatable
 from app.domain.custom_fields import RECORDS, CustomField
-from app.domain.pending import pending
 from app.domain.row_effects import Rows
+from app.domain.transaction_state import transaction_state
 from app.lib.batches import batched
 from app.ops import sqlalchemy_internals as internals
 
@@ -114,7 +114,7 @@ class FieldCache:
 def _cache(session: Session) -> FieldCache:
     """What this transaction has read so far."""
     session.connection()  # begins the transaction, if nothing has
-    gathered, transaction = pending(session), session.get_transaction()
+    gathered, transaction = transaction_state(session), session.get_transaction()
     found = gathered.custom_fields
     if found is None or found.transaction is not transaction:
         found = gathered.custom_fields = FieldCache(transaction)
@@ -174,7 +174,7 @@ def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
 
 def forget_read_fields(session: Session, _fields: Rows) -> None:
     """Effect after a flush of fields: this transaction reads the custom fields again."""
-    pending(session).custom_fields = None
+    transaction_state(session).custom_fields = None
 
 
 def index_changed(session: Session, records: Rows) -> None:

@@ -100,7 +100,7 @@ def claim_keys(session: Session, customer_id: int, new: Values) -> None:
     _claim(session, customer_id, new)
 
 
-def give_up(session: Session, customer_id: int, gone: list[tuple[str, str]]) -> None:
+def release_values(session: Session, customer_id: int, gone: list[tuple[str, str]]) -> None:
     """Let go of these values, which a customer has no longer."""
     _give_up(session, customer_id, gone)
 
@@ -158,7 +158,7 @@ class SharedKey:
     holder: str
 
 
-def doubles(session: Session) -> Iterator[SharedKey]:
+def find_duplicates(session: Session) -> Iterator[SharedKey]:
     """Customers whose number, PAN or Aadhaar another customer holds, by their record numbers."""
     table = Model.metadata.tables["customer"]
     one, other = table.alias("one"), table.alias("other")

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import bulk, custom_values, customer_keys, readable_codes, timeline
+from app.domain import bulk, custom_values, customer_keys, timeline, typed_codes
 from app.domain.base import (
     AlreadyExists,
     Code,
@@ -24,9 +24,9 @@ from app.domain.base import (
 )
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
+from app.domain.file_references import STORED_FILE
 from app.domain.numbering import next_number
 from app.domain.settings import AccountType
-from app.domain.stored_files import STORED_FILE
 from app.lib import phone
 from app.lib.identity_numbers import is_aadhaar, is_email, is_pan
 from app.lib.vault import Vault
@@ -254,7 +254,7 @@ _FIELDS = (
 
 
 def _set_fields(customer: Customer, values: dict[str, Any]) -> None:
-    readable_codes.refuse_odd(customer, values)
+    typed_codes.refuse_ambiguous(customer, values)
     for name in _FIELDS:
         if name in values and not (name == "owner_id" and values[name] is None):
             setattr(customer, name, values[name])

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import audit
 from app.domain.base import Record, Stamp, UtcDateTime
 from app.domain.consents import DoNotDisturb
-from app.domain.stored_files import STORED_FILE
+from app.domain.file_references import STORED_FILE
 from app.lib import phone
 
 #: Lines of one file.

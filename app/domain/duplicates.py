@@ -75,7 +75,7 @@ def _first_pass(session: Session, state: DuplicateScan, now: datetime) -> int:
     if not ids:
         state.finished_on = now
         return 0
-    look_at(session, state.kind, ids, now)
+    rescan(session, state.kind, ids, now)
     state.position = ids[-1]
     return len(ids)
 
@@ -87,7 +87,7 @@ def _changed(session: Session, state: DuplicateScan, now: datetime) -> int:
     query = select(table.c.id, column).where(column >= since, after).order_by(column, table.c.id).limit(CHUNK)
     rows = session.connection().execute(query).all()
     if rows:
-        look_at(session, state.kind, [row.id for row in rows], now)
+        rescan(session, state.kind, [row.id for row in rows], now)
     if len(rows) == CHUNK:
         state.seen_until, state.seen_id = rows[-1].changed_on, rows[-1].id
     else:
@@ -95,7 +95,7 @@ def _changed(session: Session, state: DuplicateScan, now: datetime) -> int:
     return len(rows) if len(rows) == CHUNK else 0
 
 
-def look_at(session: Session, kind: str, ids: Sequence[int], now: datetime) -> None:
+def rescan(session: Session, kind: str, ids: Sequence[int], now: datetime) -> None:
     """Find the duplicates of these records, and drop what is none any more. Decisions about pairs stay."""
     found = find(session, kind, ids)
     _drop_others(session, kind, ids, found)

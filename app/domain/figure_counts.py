@@ -71,7 +71,7 @@ def count_all(session: Session, names: Iterable[str], scope: Scope, compare: boo
 
 def _count_of(session: Session, record: Any, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
     some = [FIGURES[name] for name in names]
-    if call_rollup_counts.serves(scope, names):
+    if call_rollup_counts.can_count(scope, names):
         found = call_rollup_counts.by_period(session, names, scope, compare)
         return {name: FigureCount(now, before if compare else None) for name, (now, before) in found.items()}
     if len({each.at for each in some}) == 1 and some[0].at:
@@ -185,7 +185,7 @@ def _number_of(session: Session, name: str, scope: Scope) -> int:
         return call_rollup_counts.count_numbers(session, scope)
     if scope.people is not None:  # new to these people: that doesn't add up over them
         return int(session.execute(_new_numbers(scope)).scalar() or 0)
-    found, rest = call_rollup_counts.count_fresh(session, scope)
+    found, rest = call_rollup_counts.count_new_numbers(session, scope)
     return found + (
         0 if rest is None else int(session.execute(_new_numbers(replace(scope, period=rest))).scalar() or 0)
     )
@@ -198,7 +198,7 @@ _NUMBERS = {"numbers": _unique_numbers, "numbers_new": _new_numbers, "calls_miss
 
 def count_by(session: Session, name: str, column: Any, scope: Scope) -> list[tuple[Any, int]]:
     """[(value of the column, rows of the figure)], the most first."""
-    if call_rollup_counts.serves(scope, [name]):
+    if call_rollup_counts.can_count(scope, [name]):
         return call_rollup_counts.count_by(session, name, column, scope)
     each = FIGURES[name]
     return group_count(session, column, each.condition(scope), each.within(scope))
@@ -223,7 +223,7 @@ def series(session: Session, names: Iterable[str], scope: Scope) -> dict[str, li
 
 
 def _series_of(session: Session, column: Any, names: list[str], scope: Scope) -> dict[str, list[int]]:
-    if scope.period.days > 1 and call_rollup_counts.serves(scope, names):
+    if scope.period.days > 1 and call_rollup_counts.can_count(scope, names):
         by_day = call_rollup_counts.by_day(session, names, scope)
         return dict(
             zip(names, map(list, zip(*_points_of_days(scope.period, by_day, len(names)), strict=True)), strict=True)
@@ -262,7 +262,7 @@ def _by_point(session: Session, column: Any, period: Period, sums: list[Any], *c
 
 def by_slot(session: Session, name: str, scope: Scope) -> dict[int, int]:
     """Hour of the week (0 = Monday from 0:00) -> rows of the figure; hours without any are left out."""
-    if name == "calls" and call_rollup_counts.serves(scope, [name]):
+    if name == "calls" and call_rollup_counts.can_count(scope, [name]):
         return call_rollup_counts.by_slot(session, scope)
     each = FIGURES[name]
     slot = scope.period.local_slot(getattr(each.record, each.at)).label("slot")

@@ -37,7 +37,7 @@ def by_person(session: Session, scope: Scope, records: Iterable[Any]) -> ByPerso
 
 
 def _rows_of(session: Session, query: Any, names: tuple[str, ...], scope: Scope) -> Iterable[Any]:
-    if call_rollup_counts.serves(scope, names):
+    if call_rollup_counts.can_count(scope, names):
         return call_rollup_counts.by_person(session, names, scope)
     return session.execute(query)
 

@@ -17,7 +17,7 @@ _ARCHIVES = ("application/zip",)
 
 def refuse(file: Mapping[str, Any], channel: str, ability: Abilities) -> None:
     """Raise RuleBroken for a file that can't be sent. `file`: mime_type by content, name, size in bytes if known."""
-    kind, name, size = str(file.get("mime_type") or UNKNOWN), shown_name(file), file.get("size")
+    kind, name, size = str(file.get("mime_type") or UNKNOWN), display_name(file), file.get("size")
     refuse_bad_content(kind, name, size)
     if not ability.files:
         refuse_channel(channel)
@@ -84,6 +84,6 @@ def _unknown(name: str) -> RuleBroken:
     return RuleBroken(translatable(text, name=name), "files")
 
 
-def shown_name(file: Mapping[str, Any]) -> str:
+def display_name(file: Mapping[str, Any]) -> str:
     """The name of a file as a sentence names it."""
     return str(file.get("name") or "file")[:80]

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Integer, case, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import RuleBroken, translatable
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 
 #: The row of the whole installation; other rows have the id of a user.
 INSTALLATION = 0

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import health_samples, notices, team
 from app.domain.health_samples import ThresholdChange
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from app.domain import (
     channel_accounts,
     consents,
     conversations,
-    incoming,
-    mail_records,
+    mail_record_rules,
     mail_threads,
     mails,
     messages,
     notices,
+    provider_events,
 )
 from app.domain.base import RuleBroken, Stamp, hold_name
 from app.domain.channel_accounts import ChannelAccount
@@ -85,7 +85,7 @@ def process(session: Session, intake: InboundMailContext, arrived: ArrivedMail) 
     try:
         mail = read(arrived.raw, intake.values.get("authserv_id", ""))
     except UnreadableMail as error:
-        return keep_aside(session, intake, arrived, "failed", str(error))
+        return store_unreadable(session, intake, arrived, "failed", str(error))
     row = _claim(session, intake, arrived, mail)
     if row is None:
         _note_place(session, intake, arrived, key_of(mail))
@@ -101,11 +101,13 @@ def process(session: Session, intake: InboundMailContext, arrived: ArrivedMail) 
     else:
         _keep(session, intake, row, (mail, arrived))
     session.flush()
-    channel_accounts.note_success(session, intake.account.id, intake.now)
+    channel_accounts.record_success(session, intake.account.id, intake.now)
     return row.state
 
 
-def keep_aside(session: Session, intake: InboundMailContext, arrived: ArrivedMail, state: str, sentence: str) -> str:
+def store_unreadable(
+    session: Session, intake: InboundMailContext, arrived: ArrivedMail, state: str, sentence: str
+) -> str:
     """Keep a mail that can't be taken in, with the reason, for a person."""
     row = _new_row(intake, arrived, state)
     row.mail_key, row.sentence = hashlib.sha256(arrived.raw).hexdigest(), sentence[:300]
@@ -113,7 +115,7 @@ def keep_aside(session: Session, intake: InboundMailContext, arrived: ArrivedMai
     return state if _insert(session, row) else "known"
 
 
-def take_again(session: Session, intake: InboundMailContext, row: Mail) -> str:
+def retry_failed(session: Session, intake: InboundMailContext, row: Mail) -> str:
     """Take in a mail that has failed, from its original."""
     with intake.store.open(row.original or "") as file:
         arrived = ArrivedMail(file.read(), row.uid_validity, row.uid)
@@ -196,7 +198,7 @@ def _keep(session: Session, intake: InboundMailContext, row: Mail, source: tuple
     record = None
     if not thread.is_found and _may_open(session, intake, mail):
         try:
-            record = mail_records.open_for(session, intake, mail, row.is_unverified)
+            record = mail_record_rules.open_for(session, intake, mail, row.is_unverified)
         except RuleBroken as refused:
             row.sentence = f"Nothing could be opened for it: {refused.message}"[:300]
     records = mail_threads.records_of(record) if record is not None else thread.records
@@ -231,7 +233,7 @@ def conversation_of(
     if mail.sender.name and not (is_unverified and conversation.peer_name):
         conversation.peer_name = mail.sender.name[:140]
     if any(records.values()) and _may_move(session, conversation, records, is_unverified):
-        conversations.attach(conversation, dict(records), mail_records.responsible(session, records), intake.stamp)
+        conversations.attach(conversation, dict(records), mail_record_rules.responsible(session, records), intake.stamp)
     return conversation
 
 
@@ -245,8 +247,8 @@ def _may_move(
     if conversations.is_nobodys(conversation) or is_unverified:
         return conversations.is_nobodys(conversation)
     if conversation.customer_id is not None:
-        return incoming.is_of_customer(session, records, conversation.customer_id)
-    return conversation.peer in mail_threads.parties(mail_records.record_of(session, records))
+        return provider_events.is_of_customer(session, records, conversation.customer_id)
+    return conversation.peer in mail_threads.parties(mail_record_rules.record_of(session, records))
 
 
 def message_values(

@@ -12,7 +12,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Text, and_, bindparam, not_, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
-from app.domain import compiled_texts
+from app.domain import system_statements
 from app.domain.call_parsing import ParsedCall, Telephone, call_status, other_number, other_party
 from app.domain.calls import CallLog
 
@@ -88,7 +88,7 @@ def read(session: Session, employee_id: int, calls: list[ParsedCall]) -> list[Ro
         numbers = {call.other_e164 for call in calls}
         values |= {"numbers": sorted(filter(None, numbers))} if numbers != {None} else {}
         query = _query(numbers != {None}, None in numbers)
-    return compiled_texts.rows(session, query, values)
+    return system_statements.rows(session, query, values)
 
 
 def by_keys(rows: Iterable[Row], telephone: Telephone) -> tuple[dict[str, KnownCall], dict[Any, KnownCall]]:

@@ -19,13 +19,13 @@ from app.domain import (
     customers,
     fast_insert,
     history_rows,
-    readable_codes,
     sla,
     status_changes,
     task_closing,
     tasks,
     team,
     timeline,
+    typed_codes,
 )
 from app.domain.base import Code, Record, RuleBroken, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
@@ -335,7 +335,7 @@ def _require_field(transition: _Transition) -> None:
     value = str(transition.values.get(name) or getattr(lead, name) or "").strip()
     if not value:
         raise RuleBroken(translatable(_MISSING_FIELD[name], status=transition.new.label), name)
-    setattr(lead, name, client_ids.cleaned(value) if name == "client_id" else value)
+    setattr(lead, name, client_ids.normalize_client_id(value) if name == "client_id" else value)
 
 
 def _open_account(session: Session, transition: _Transition) -> None:
@@ -402,7 +402,7 @@ _FIELDS = (
 
 
 def _set_fields(lead: Lead, values: dict[str, Any]) -> None:
-    readable_codes.refuse_odd(lead, values)
+    typed_codes.refuse_ambiguous(lead, values)
     for name in _FIELDS:
         if name in values:
             setattr(lead, name, values[name])

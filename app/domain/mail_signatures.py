@@ -78,7 +78,7 @@ def save(session: Session, whose: dict[str, int], edited: SignatureInput, stamp:
     return row
 
 
-def filled(html: str, values: Mapping[str, Any]) -> str:
+def fill_variables(html: str, values: Mapping[str, Any]) -> str:
     """A signature with its variables filled in. A line with a variable that has no value is left out."""
     if not html:
         return ""

@@ -27,8 +27,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
+from app.domain.file_references import STORED_FILE
 from app.domain.retired_keys import MESSAGE_ID, load
-from app.domain.stored_files import STORED_FILE
 from app.lib.vault import Vault, fingerprint
 
 #: What became of an incoming mail. kept: it is in a conversation; dropped: it came back to us; failed: it could not be
@@ -160,7 +160,7 @@ def _begin(session: Session, account_id: int) -> None:
         return  # another process was faster
 
 
-def advance(session: Session, account_id: int, position: tuple[int, int], now: datetime) -> None:
+def save_position(session: Session, account_id: int, position: tuple[int, int], now: datetime) -> None:
     """Keep (UIDVALIDITY, last UID), and the lease alive."""
     uid_validity, last_uid = position
     values = {"uid_validity": uid_validity, "last_uid": last_uid, "leased_until": now + LEASE}

@@ -44,7 +44,7 @@ _AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class Derived:
+class DerivedColumn:
     """A unique column whose text is made from the id of the record, so that it has to be made again."""
 
     table: str
@@ -64,21 +64,21 @@ def _request(kind: str, key: int, row: Any) -> str:
 
 
 DERIVED = (
-    Derived("assignment", "open_key", _assignment, lambda _row, now: {"open_key": None, "ended_on": now}),
-    Derived(
+    DerivedColumn("assignment", "open_key", _assignment, lambda _row, now: {"open_key": None, "ended_on": now}),
+    DerivedColumn(
         "assignment_request",
         "pending_key",
         _request,
         lambda _row, now: {"pending_key": None, "status": "Withdrawn", "decided_on": now},
     ),
-    Derived(
+    DerivedColumn(
         "customer_link",
         "open_key",
         lambda kind, key, _row: f"{kind}:{key}",
         lambda _row, now: {"open_key": None, "status": "Dropped", "decided_on": now},
     ),
     # A campaign writes to a person once; its `person` is “lead 7” or “customer 12”.
-    Derived(
+    DerivedColumn(
         "campaign_recipient",
         "person",
         lambda kind, key, _row: f"{kind.removesuffix('s')} {key}",
@@ -88,7 +88,7 @@ DERIVED = (
 
 
 @dataclass
-class Ledger:
+class MergeLedger:
     """What a merge changes, for the undo."""
 
     changes: list[MergeChange] = field(default_factory=list)
@@ -137,7 +137,7 @@ def shared_keys(column: Column[Any]) -> list[tuple[str, ...]]:
     return [key for key in keys if column.name in key]
 
 
-def move_all(session: Session, kind: str, gone: int, kept: int, now: datetime, ledger: Ledger) -> None:
+def move_all(session: Session, kind: str, gone: int, kept: int, now: datetime, ledger: MergeLedger) -> None:
     """Let everything that refers to a record refer to the kept one. Both rows are locked by the caller."""
     _move_derived(session, kind, gone, kept, now, ledger)
     for column in references(kind):
@@ -151,7 +151,7 @@ def move_all(session: Session, kind: str, gone: int, kept: int, now: datetime, l
         _move(session, table, table.c[key], rule, gone, kept, ledger)
 
 
-def _move(session: Session, table: Any, column: Any, rule: Any, gone: int, kept: int, ledger: Ledger) -> None:
+def _move(session: Session, table: Any, column: Any, rule: Any, gone: int, kept: int, ledger: MergeLedger) -> None:
     connection = session.connection()
     query = select(table.c.id).where(rule).order_by(table.c.id).with_for_update()
     ids = [int(key) for key in connection.scalars(query)]
@@ -162,7 +162,7 @@ def _move(session: Session, table: Any, column: Any, rule: Any, gone: int, kept:
         ledger.counts[str(table.name)] += len(ids)
 
 
-def _move_links(session: Session, column: Any, gone: int, kept: int, ledger: Ledger) -> None:
+def _move_links(session: Session, column: Any, gone: int, kept: int, ledger: MergeLedger) -> None:
     """Rows of a table that only links two records: the kept one gets what it hasn't."""
     table, connection = column.table, session.connection()
     for row in connection.execute(select(table).where(column == gone)).mappings().all():
@@ -176,7 +176,7 @@ def _move_links(session: Session, column: Any, gone: int, kept: int, ledger: Led
             ledger.added(table, moved)
 
 
-def _move_derived(session: Session, kind: str, gone: int, kept: int, now: datetime, ledger: Ledger) -> None:
+def _move_derived(session: Session, kind: str, gone: int, kept: int, now: datetime, ledger: MergeLedger) -> None:
     connection = session.connection()
     for each in DERIVED:
         table = Model.metadata.tables[each.table]

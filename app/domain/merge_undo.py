@@ -168,7 +168,7 @@ class _Undo:
             missing = {key: name for key, name in values.items() if holders[key] is None}
             if missing:
                 customer_keys.claim_keys(self.session, each.record_id, missing)
-            customer_keys.give_up(self.session, each.record_id, [key for key in before if key not in values])
+            customer_keys.release_values(self.session, each.record_id, [key for key in before if key not in values])
 
     def _bring_back(self) -> None:
         for each in self.gone:

@@ -14,8 +14,8 @@ from sqlalchemy import ForeignKey, Index, Integer, String, UniqueConstraint, sel
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import RuleBroken, UtcDateTime
-from app.domain.pending import pending
-from app.domain.stored_files import STORED_FILE
+from app.domain.file_references import STORED_FILE
+from app.domain.transaction_state import transaction_state
 from app.lib.file_kinds import SHOWN
 from app.ops.file_store import PREFIX
 
@@ -59,7 +59,7 @@ def add_for(session: Session, message: Any, now: datetime) -> None:
         return
     session.add_all(rows)
     session.flush()
-    pending(session).message_files += [each.id for each in rows if each.state == "queued"]
+    transaction_state(session).message_files += [each.id for each in rows if each.state == "queued"]
 
 
 def _row(message_id: int, place: int, file: Mapping[str, Any], now: datetime) -> MessageFile:
@@ -102,4 +102,4 @@ def fetch_again(session: Session, message: Any, place: int, now: datetime) -> No
     values = {"state": "queued", "tries": 0, "error": None, "next_try_on": now}
     step = update(MessageFile).where(*mine).values(values)
     session.execute(step, execution_options={"synchronize_session": False})
-    pending(session).message_files.append(row.id)
+    transaction_state(session).message_files.append(row.id)

@@ -16,7 +16,7 @@ from app.domain import messages
 from app.domain.base import RuleBroken, Stamp, UtcDateTime
 from app.domain.channel_accounts import ChannelAccount
 from app.domain.messages import Message
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 
 #: Unicode's categories of the characters of an emoji: symbols, skin tones, variants, and what joins them.
 _OF_EMOJI = frozenset(("So", "Sk", "Sm", "Mn", "Me", "Cf"))
@@ -59,7 +59,7 @@ def react(session: Session, message: Message, emoji: str, stamp: Stamp) -> None:
     row = _row(session, message.id)
     row.emoji, row.state, row.tries, row.error, row.next_try_on = emoji, "queued", 0, None, stamp.now
     session.flush()
-    pending(session).message_reactions.append(row.id)
+    transaction_state(session).message_reactions.append(row.id)
 
 
 def refuse_impossible(session: Session, message: Message, emoji: str) -> None:

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import audit, consents, message_files, sla, timeline
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.leads import Lead
-from app.domain.pending import pending
 from app.domain.tickets import Ticket
+from app.domain.transaction_state import transaction_state
 from app.lib import phone
 from app.lib.identity_numbers import is_email
 
@@ -131,7 +131,7 @@ def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
     message.state, message.direction, message.due_on = "queued", "out", values.get("due_on") or stamp.now
     refuse_unwanted(session, message, stamp.now)
     _store(session, message, stamp)
-    pending(session).messages.append(message.id)
+    transaction_state(session).messages.append(message.id)
     return message
 
 
@@ -157,7 +157,7 @@ _NEXT = {
 _AFTER_A_TRY = ("sent", "delivered", "read")
 
 
-def may_follow(message: Message, state: str) -> bool:
+def is_forward(message: Message, state: str) -> bool:
     """Whether the state lies ahead of the message, unlike that of a late callback."""
     is_tried = message.state == "queued" and message.tries > 0
     return state in _NEXT.get(message.state, ()) or (is_tried and state in _AFTER_A_TRY)
@@ -168,7 +168,7 @@ def advance(session: Session, message: Message, state: str, now: datetime, reaso
 
     One that was sent by a user is the first response from then on.
     """
-    if not may_follow(message, state):
+    if not is_forward(message, state):
         return False
     message.state, message.reason = state, reason
     if state in SENT:
@@ -205,7 +205,7 @@ def mark_changed(session: Session, message: Any) -> None:
     """Pages that show the message, its records or its conversation are told after the commit."""
     timeline.mark_changed(session, message.lead_id, message.ticket_id, message.customer_id)
     if message.conversation_id is not None:
-        pending(session).changed_timelines.add(("conversation", message.conversation_id))
+        transaction_state(session).changed_timelines.add(("conversation", message.conversation_id))
 
 
 def cancel(session: Session, message: Message, stamp: Stamp) -> None:
@@ -237,7 +237,7 @@ def send_again(session: Session, message: Message, stamp: Stamp) -> None:
         values,
         translatable("This message has already been sent again, or has arrived after all."),
     )
-    pending(session).messages.append(message.id)
+    transaction_state(session).messages.append(message.id)
 
 
 def send_many_again(session: Session, ids: list[int], stamp: Stamp) -> int:
@@ -249,7 +249,7 @@ def send_many_again(session: Session, ids: list[int], stamp: Stamp) -> int:
     values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
     mine = (Message.id.in_(ids), Message.state.in_(DEAD), Message.account_id.is_not(None))
     done: Any = session.execute(update(Message).where(*mine).values(values), execution_options=_UNSYNCHRONIZED)
-    pending(session).messages.extend(ids)
+    transaction_state(session).messages.extend(ids)
     audit.write(session, "message", stamp.by, stamp.now, "messages", what="sent again", count=int(done.rowcount))
     return int(done.rowcount)
 
@@ -257,7 +257,7 @@ def send_many_again(session: Session, ids: list[int], stamp: Stamp) -> int:
 _UNSYNCHRONIZED: Any = {"synchronize_session": False}
 
 
-def give_up(session: Session, message: Message, stamp: Stamp) -> None:
+def mark_not_delivered(session: Session, message: Message, stamp: Stamp) -> None:
     """A person decides that a message whose fate is unknown did not arrive and is not sent again. Raises Conflict."""
     reason = "Unknown whether it arrived; a user decided not to send it again."
     values = {"state": "failed", "reason": reason, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}

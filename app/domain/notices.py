@@ -29,8 +29,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import bulk
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.pending import pending
 from app.domain.session_context import NoticeChoices, session_context
+from app.domain.transaction_state import transaction_state
 
 #: All kinds; an unknown one is an error.
 KINDS = (
@@ -155,7 +155,7 @@ def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) 
         return 0
     added = bulk.insert_rows(session, Notification, rows, unique=("event_key",))
     if added:  # a mixture of new and old is rare, and only makes a few pages count again
-        pending(session).notified.extend((row["user_id"], row["kind"]) for row in rows)
+        transaction_state(session).notified.extend((row["user_id"], row["kind"]) for row in rows)
         _add_email_deliveries(
             session, [row for row in rows if wants(choices, row["user_id"], row["kind"], "email")], now
         )
@@ -297,7 +297,7 @@ def mark_read(session: Session, user_id: int, now: datetime, ids: list[int] | No
 
 def note_count_changed(session: Session, user_id: int, kind: str = "") -> None:
     """Update the open pages of this user after the commit: they got a notice of this kind, or read or snoozed one."""
-    pending(session).notified.append((user_id, kind))
+    transaction_state(session).notified.append((user_id, kind))
 
 
 def record_toast_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:

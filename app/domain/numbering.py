@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.domain.base import NUMBER_PREFIXES, NumberSeries
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.ops import fast_statements
 
 #: Numbers that are taken together while several transactions want one.
@@ -68,7 +68,7 @@ os.register_at_fork(after_in_child=forget_all)
 def next_number(session: Session, kind: str, year: int) -> str:
     """Issue the next number of a kind, e.g. CRM-LEAD-2026-00001, inside the caller's transaction."""
     if session.get_bind().dialect.name == "sqlite":
-        reserved = pending(session).numbers.get((kind, year))
+        reserved = transaction_state(session).numbers.get((kind, year))
         last = reserved.rest.pop(0) if reserved and reserved.rest else _take(session, (kind, year), 1)
     else:
         last = _from_process(session, (kind, year)) or _from_row(session, (kind, year))
@@ -86,7 +86,7 @@ def reserve(session: Session, kind: str, year: int, count: int) -> None:
 
 
 def _taken(session: Session, series: Series) -> AllottedNumbers:
-    found = pending(session).numbers
+    found = transaction_state(session).numbers
     if series not in found:
         held = _shared.setdefault(session.get_bind().engine, {})
         found[series] = AllottedNumbers(held.setdefault(series, _Shared()))
@@ -177,9 +177,9 @@ _UNSYNCHRONIZED = {"synchronize_session": False}
 # --- the end of a transaction: session hooks
 
 
-def leave_rest(session: Session) -> None:
+def return_unused(session: Session) -> None:
     """Session hook, after a commit: what is left of a block is the process's."""
-    numbers = pending(session).numbers
+    numbers = transaction_state(session).numbers
     if not numbers or session.in_nested_transaction():
         return
     with _lock:
@@ -188,15 +188,15 @@ def leave_rest(session: Session) -> None:
             taken.rest = []
 
 
-def drop_rest(session: Session, _transaction: SessionTransaction) -> None:
+def discard_unused(session: Session, _transaction: SessionTransaction) -> None:
     """Session hook, after a rollback, also to a savepoint: a block that may have been undone is not given out."""
-    for taken in pending(session).numbers.values():
+    for taken in transaction_state(session).numbers.values():
         taken.rest = []
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
     """Session hook: others can take the next block."""
-    numbers = pending(session).numbers
+    numbers = transaction_state(session).numbers
     if not numbers or transaction.parent is not None:
         return
     with _lock:

@@ -8,11 +8,11 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import consents, outgoing
+from app.domain import consents, message_sending
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.mails import Mail
+from app.domain.message_sending import OutgoingRequest
 from app.domain.messages import Message
-from app.domain.outgoing import Outgoing
 from app.lib import html_cleaning, html_text
 from app.lib.identity_numbers import is_email
 from app.lib.mail_addresses import message_ids
@@ -35,7 +35,7 @@ class MailParts:
     to: tuple[str, ...] = ()
 
 
-def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> Message:
+def send(session: Session, wish: OutgoingRequest, beside: MailParts, stamp: Stamp) -> Message:
     """Put an email into the outbox. Raises RuleBroken with the errors by field."""
     if len(beside.html) > MAX_HTML:
         raise RuleBroken("This text is too long for an email. Please shorten it or attach it as a file.", "html")
@@ -49,7 +49,7 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
     cleaned = html_cleaning.clean(beside.html).html if beside.html.strip() else ""
     body = wish.body.strip() or html_text.text_of(cleaned)
     subject = " ".join((wish.subject or "").split())[:200]
-    message = outgoing.send(session, replace(wish, body=body, subject=subject or None), stamp)
+    message = message_sending.send(session, replace(wish, body=body, subject=subject or None), stamp)
     if of_message(session, message.id) is None:
         row = Mail(account_id=message.account_id, message_id=message.id, direction="out", state="sent", origin="person")
         row.peer, row.also_to, row.cc = message.peer, list(also_to) or None, list(cc)
@@ -62,7 +62,7 @@ def send(session: Session, wish: Outgoing, beside: MailParts, stamp: Stamp) -> M
 
 
 def _refuse_unwanted_copies(
-    session: Session, wish: Outgoing, copies: dict[str, tuple[str, ...]], now: datetime
+    session: Session, wish: OutgoingRequest, copies: dict[str, tuple[str, ...]], now: datetime
 ) -> None:
     """Raise RuleBroken for a promotional copy to who wants none; the address isn't named, for it may be masked."""
     purpose = wish.template.purpose if wish.template else wish.purpose or "promotional"

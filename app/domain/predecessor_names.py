@@ -106,7 +106,7 @@ def is_waiting(session: Session, email: str) -> bool:
     )
 
 
-def settle(session: Session, email: str, user_id: int, limit: int = 1000) -> int:
+def assign_user(session: Session, email: str, user_id: int, limit: int = 1000) -> int:
     """Enter the user where the address waits, up to so many places. Returns how many were dealt with.
 
     A column that somebody has filled in meanwhile is left alone.

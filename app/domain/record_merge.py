@@ -27,7 +27,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.customers import SECRET_FIELDS, Customer
 from app.domain.leads import REQUIRED_FIELDS, Lead
 from app.domain.merge_fields import Choice
-from app.domain.merge_rows import UNCOUNTED, Ledger
+from app.domain.merge_rows import UNCOUNTED, MergeLedger
 from app.domain.merges import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
 from app.domain.settings import LeadStatus, TicketSubject
 from app.domain.tickets import Ticket, ticket_subjects
@@ -91,7 +91,7 @@ class _Merge:
         self.session, self.rows, self.context = session, rows, context
         self.kept, self.gone = rows[0], rows[1:]
         self.kind = str(self.kept.__tablename__)
-        self.ledger = Ledger()
+        self.changes_made = MergeLedger()
         #: The columns of all rows before.
         self.before = {row.id: _columns(row) for row in rows}
 
@@ -118,7 +118,7 @@ class _Merge:
 
     def _move_rows(self) -> None:
         for row in self.gone:
-            merge_rows.move_all(self.session, self.kind, row.id, self.kept.id, self.context.now, self.ledger)
+            merge_rows.move_all(self.session, self.kind, row.id, self.kept.id, self.context.now, self.changes_made)
 
     def _join_assignments(self) -> None:
         """A lead has one assignee: the others' open assignments end."""
@@ -131,8 +131,8 @@ class _Merge:
         for key, open_key in connection.execute(query.with_for_update()).all():
             step = update(table).where(table.c.id == key).values(ended_on=self.context.now, open_key=None)
             connection.execute(step)
-            self.ledger.changed(table, "ended_on", None, self.context.now, [key])
-            self.ledger.changed(table, "open_key", open_key, None, [key])
+            self.changes_made.changed(table, "ended_on", None, self.context.now, [key])
+            self.changes_made.changed(table, "open_key", open_key, None, [key])
 
     def _delete_gone(self) -> None:
         """Nothing refers to them any more, so nothing else goes with them."""
@@ -214,22 +214,22 @@ class _Merge:
             return
         values = customer_keys.values_of(self.kept)
         gone = [key for key in before if key not in values]
-        customer_keys.give_up(self.session, self.kept.id, gone)
+        customer_keys.release_values(self.session, self.kept.id, gone)
 
     # --- what is remembered
 
     def _store(self, new: Mapping[str, tuple[Any, int]]) -> RecordMerge:
         session, context = self.session, self.context
-        counts = {name: count for name, count in sorted(self.ledger.counts.items()) if name not in UNCOUNTED}
+        counts = {name: count for name, count in sorted(self.changes_made.counts.items()) if name not in UNCOUNTED}
         made = RecordMerge(kind=self.kind, kept_id=self.kept.id, kept_number=self.kept.number)
         made.at, made.by_id = context.now, context.by
         made.fields, made.counts = self._changed_fields(new), counts
         session.add(made)
         session.flush()
         session.add_all(self._stored(made.id, row_id, columns) for row_id, columns in self.before.items())
-        for change in self.ledger.changes:
+        for change in self.changes_made.changes:
             change.merge_id = made.id
-        session.add_all(self.ledger.changes)
+        session.add_all(self.changes_made.changes)
         session.flush()
         self._write_lines(made)
         return made

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import audit, timeline
 from app.domain.base import Conflict, Record, Stamp, UtcDateTime
 from app.domain.calls import CallLog
-from app.domain.pending import pending
-from app.domain.stored_files import STORED_FILE
+from app.domain.file_references import STORED_FILE
+from app.domain.transaction_state import transaction_state
 
 STATES = ("queued", "sending", "sent", "failed")
 #: Recordings of one call; a provider makes one, or one for each part of a transferred call.
@@ -56,7 +56,7 @@ def report_recording(session: Session, call: CallLog, address: str, now: datetim
     row.stamp(Stamp(None, now))
     session.add(row)
     session.flush()
-    pending(session).recordings.append(row.id)
+    transaction_state(session).recordings.append(row.id)
 
 
 def fetch_again(session: Session, recording: CallRecording, stamp: Stamp) -> None:
@@ -66,7 +66,7 @@ def fetch_again(session: Session, recording: CallRecording, stamp: Stamp) -> Non
     done = session.execute(step.values(values), execution_options={"synchronize_session": False})
     if not done.rowcount:  # type: ignore[attr-defined]
         raise Conflict("This recording is being fetched, or is here already. Please reload the page.")
-    pending(session).recordings.append(recording.id)
+    transaction_state(session).recordings.append(recording.id)
 
 
 def mark_changed(session: Session, recording: CallRecording) -> None:

@@ -18,35 +18,35 @@ MOST_DEEP, MOST = 8, 300
 
 
 @dataclass
-class Referred:
+class ReferredPerson:
     """One person of the tree: a customer, or a lead who is none yet."""
 
     #: customer or lead, and its id.
     kind: str
     id: int
-    children: list[Referred] = field(default_factory=list)
+    children: list[ReferredPerson] = field(default_factory=list)
 
 
 @dataclass
-class Tree:
+class ReferralTree:
     """Everybody whom a customer has referred, directly or through others."""
 
-    children: list[Referred] = field(default_factory=list)
+    children: list[ReferredPerson] = field(default_factory=list)
     count: int = 0
     #: Whether there are more people than the tree shows.
     is_cut: bool = False
 
 
-def tree_of(session: Session, customer_id: int) -> Tree:
+def tree_of(session: Session, customer_id: int) -> ReferralTree:
     """The tree below a customer; everybody stands in it once, so a circle of referrals ends.
 
     Reads what the session may see: the caller decides for whom.
     """
-    tree, seen = Tree(), {("customer", customer_id)}
-    level: dict[int, list[Referred]] = {customer_id: tree.children}
+    tree, seen = ReferralTree(), {("customer", customer_id)}
+    level: dict[int, list[ReferredPerson]] = {customer_id: tree.children}
     for _deep in range(MOST_DEEP):
         found = _referred_by(session, level)
-        below: dict[int, list[Referred]] = {}
+        below: dict[int, list[ReferredPerson]] = {}
         for parent, kind, key in found:
             if (kind, key) in seen:
                 continue
@@ -54,7 +54,7 @@ def tree_of(session: Session, customer_id: int) -> Tree:
                 tree.is_cut = True
                 return tree
             seen.add((kind, key))
-            node = Referred(kind, key)
+            node = ReferredPerson(kind, key)
             level[parent].append(node)
             tree.count += 1
             if kind == "customer":

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import bulk, notices
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
+from app.domain.file_references import STORED_FILE
 from app.domain.reports import Report
-from app.domain.stored_files import STORED_FILE
 
 RHYTHMS = ("daily", "weekly", "monthly")
 FORMATS = ("xlsx", "csv", "pdf")
@@ -280,7 +280,7 @@ def _add_runs(session: Session, row: ReportSchedule, slot: str, when: tuple[int,
 # --- making the file
 
 
-def find_unmade(session: Session, now: datetime, limit: int) -> list[int]:
+def find_stalled(session: Session, now: datetime, limit: int) -> list[int]:
     """Runs that no worker is at: those that the queue has lost, and those whose worker was killed."""
     lost = (ReportRun.state == "making") & (ReportRun.began_on < now - LOST_AFTER)
     waits = (ReportRun.state == "waiting") & (ReportRun.next_try_on <= now - timedelta(minutes=1))
@@ -301,7 +301,7 @@ def claim(session: Session, key: int, now: datetime) -> ReportRun | None:
     return run
 
 
-def note_made(session: Session, run: ReportRun, values: dict[str, Any], now: datetime) -> bool:
+def mark_file_written(session: Session, run: ReportRun, values: dict[str, Any], now: datetime) -> bool:
     """The file is there: it is to be sent. False when another worker has taken the run over."""
     mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
     values = values | {"state": "queued", "at": now, "next_try_on": now}

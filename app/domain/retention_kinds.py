@@ -190,7 +190,7 @@ KINDS = (
         _FIVE_YEARS,
         (RetentionTable(Attachment, "created_on"),),
         _BOOKS,
-        delete=attachments.forget,
+        delete=attachments.delete_expired,
     ),
     RetentionKind(
         "timeline of leads",

@@ -16,7 +16,7 @@ from datetime import date, datetime, time
 from typing import Any, BinaryIO
 
 from app.domain.base import RuleBroken, translatable
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 
 #: Bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
 MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 25_000_000, 200_000_000, 200_000, 150, 32_767

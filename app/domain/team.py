@@ -28,8 +28,8 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from app.domain.base import RuleBroken, UtcDateTime, translatable
+from app.domain.file_references import STORED_FILE
 from app.domain.permissions import ModulePermission
-from app.domain.stored_files import STORED_FILE
 
 #: Minutes before a task's due time at which its assignee is reminded, unless the person chose others.
 REMINDER_MINUTES = (60, 5)

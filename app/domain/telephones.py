@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk, compiled_texts
+from app.domain import bulk, system_statements
 from app.domain.base import UtcDateTime
 from app.domain.call_parsing import PLACEHOLDERS, storable_text
 
@@ -119,7 +119,7 @@ class Profile:
 
 def profile(session: Session, employee_id: int) -> Profile:
     """The employee's numbers and the number of their batches, in one statement."""
-    found = compiled_texts.rows(session, _profile_query(), {"employee": employee_id})
+    found = system_statements.rows(session, _profile_query(), {"employee": employee_id})
     numbers = frozenset(number for *numbers, _batches in found for number in numbers if number)
     return Profile(numbers - PLACEHOLDERS, found[0][-1] or 0 if found else 0)
 
@@ -136,7 +136,7 @@ def lock(session: Session, employee_id: int) -> int:
 
     One statement, two for the very first batch. What was read before still holds if `profile` returned the same.
     """
-    found = compiled_texts.rows(session, _locking_query(), {"employee": employee_id})
+    found = system_statements.rows(session, _locking_query(), {"employee": employee_id})
     if not found:
         row = {"employee_id": employee_id} | dict.fromkeys((*_COUNTED, "batches"), 0)
         key = ("employee_id",)  # of a row that another batch has inserted meanwhile, it is set to what it is
@@ -153,7 +153,7 @@ def _locking_query() -> Any:
 
 def count_batch(session: Session, employee_id: int) -> None:
     """Count a batch that is no sync of the telephone, so that another one that was prepared before looks again."""
-    compiled_texts.run(session, _counting(), {"employee": employee_id})
+    system_statements.run(session, _counting(), {"employee": employee_id})
 
 
 @lru_cache
@@ -189,7 +189,7 @@ def record_sync(session: Session, employee_id: int, batch: SyncSummary, now: dat
         values["newest"] = max(batch.started_on)
     if may_have_gap:
         values["first"] = min(batch.started_on)
-    compiled_texts.run(session, _recording(bool(batch.started_on), may_have_gap), values)
+    system_statements.run(session, _recording(bool(batch.started_on), may_have_gap), values)
 
 
 @lru_cache

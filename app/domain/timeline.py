@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import bulk, custom_values, history_rows
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 
 KINDS = (
     "note",
@@ -167,7 +167,7 @@ def mark_changed(
 ) -> None:
     """Mark timelines as changed; open pages that show them update after the commit."""
     ids = (("lead", lead_id), ("ticket", ticket_id), ("customer", customer_id), ("task", task_id))
-    pending(session).changed_timelines.update((kind, key) for kind, key in ids if key is not None)
+    transaction_state(session).changed_timelines.update((kind, key) for kind, key in ids if key is not None)
 
 
 def field_changes(record: Any, before: Mapping[str, Any]) -> list[list[Any]]:

@@ -29,10 +29,10 @@ _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 def look_up(host: str, port: int, seconds: float, resolver: Resolver = socket.getaddrinfo) -> list[Any]:
     """The addresses of a host, as getaddrinfo returns them. Raises OSError; TimeoutError after so many seconds."""
-    return list(within(seconds, _lookups, lambda: resolver(host, port, type=socket.SOCK_STREAM)))
+    return list(call_with_deadline(seconds, _lookups, lambda: resolver(host, port, type=socket.SOCK_STREAM)))
 
 
-def within(seconds: float, slots: threading.Semaphore, call: Callable[[], T]) -> T:
+def call_with_deadline(seconds: float, slots: threading.Semaphore, call: Callable[[], T]) -> T:
     """What a call returns or raises that can't be interrupted; TimeoutError after so many seconds in all.
 
     It goes on in a thread of its own until it ends by itself, and holds one of the `slots` until then.

@@ -36,7 +36,7 @@ def lines(text: str) -> str:
     return _composed(unified).strip()
 
 
-def folded(text: str) -> str:
+def fold_apostrophes(text: str) -> str:
     """The text with every look-alike apostrophe as '."""
     return text.translate(_FOLD)
 

@@ -34,7 +34,7 @@ class TooLarge(Exception):
     """The file is larger than MAX_BYTES."""
 
 
-class StoreAway(OSError):
+class StorageUnavailable(OSError):
     """The storage can't be reached, or refuses the account: nothing was stored or read, later it may work."""
 
 
@@ -77,7 +77,7 @@ class FileStore(Protocol):
         """Digest of every file, and when it was last stored, UTC. Raises OSError."""
 
 
-def described(content: bytes | BinaryIO) -> tuple[BinaryIO, StoredFile]:
+def describe_content(content: bytes | BinaryIO) -> tuple[BinaryIO, StoredFile]:
     """The content as a file at its beginning, and what is known of it; read piece by piece. Raises TooLarge."""
     file = BytesIO(content) if isinstance(content, bytes) else content
     file.seek(0)
@@ -111,7 +111,7 @@ class FolderStore:
 
     def put(self, content: bytes | BinaryIO) -> StoredFile:
         """Store a file: whole or not at all, also when the server stops amid."""
-        file, stored = described(content)
+        file, stored = describe_content(content)
         path = self._path(stored.digest)
         try:
             os.utime(path)

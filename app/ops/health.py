@@ -22,7 +22,7 @@ def take_note(topic: str) -> str | None:
     return _notes.pop(topic, None)
 
 
-def note_on(topic: str) -> str | None:
+def find_note(topic: str) -> str | None:
     """What is wrong with this topic; None if nothing is."""
     return _notes.get(topic)
 

@@ -36,7 +36,7 @@ def settle_memory() -> None:
     gc.freeze()
 
 
-def end_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
     """Let the kernel send this signal to the calling process when the one that forked it ends, however that ends.
 
     Looks once itself, for the parent can have ended before the kernel was told.
@@ -69,7 +69,7 @@ def _call_apart(function: Callable[[], str], writer: int, parent: int) -> None:
     """All that the forked process does; does not return."""
     status = 1
     try:
-        end_with(parent, signal.SIGKILL)
+        end_with_parent(parent, signal.SIGKILL)
         os.write(writer, function().encode())
         status = 0
     except BaseException:  # noqa: BLE001  # reported by the status

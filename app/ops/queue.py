@@ -187,7 +187,7 @@ def enqueue_in(seconds: float, queue: str, function: Callable[..., Any], *argume
 
 
 @contextmanager
-def discarding() -> Iterator[None]:
+def discard_calls() -> Iterator[None]:
     """Inside, whatever is queued is dropped, as if it had been taken."""
     token = _held_back.set(True)
     try:
@@ -215,7 +215,7 @@ def build_call(queue: str, function: Callable[..., Any], *arguments: int | str) 
     return Call(queue, name, arguments)
 
 
-def jittered(seconds: float) -> float:
+def add_jitter(seconds: float) -> float:
     """These seconds, randomly lengthened or shortened by up to JITTER."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
 
@@ -226,7 +226,7 @@ def jittered(seconds: float) -> float:
 def run_call(call: Call) -> None:
     """Run the call here and now. Raises what the function raises, and LookupError if it is not registered."""
     with _settings.context():
-        registered(call.function)(*call.arguments)
+        function_named(call.function)(*call.arguments)
 
 
 def register(*functions: Callable[..., Any]) -> None:
@@ -242,7 +242,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
 
 
-def registered(name: str) -> Callable[..., Any]:
+def function_named(name: str) -> Callable[..., Any]:
     """The function of this name, or of this former name. Raises LookupError for any other."""
     found = _functions.get(MOVED.get(name, name))
     if found is None:

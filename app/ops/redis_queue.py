@@ -18,7 +18,7 @@ from rq.worker_registration import get_keys
 
 from app.ops import queue, redis_client
 from app.ops.queue import Call, QueueDepth
-from app.ops.signed_job import FAILED_TTL_SECONDS, PREFIX, SignedJob, opened, sign
+from app.ops.signed_job import FAILED_TTL_SECONDS, PREFIX, SignedJob, sign, verified_call
 
 log = logging.getLogger("crm.queue")
 
@@ -101,7 +101,7 @@ class RedisQueue:
             result_ttl=0,
             failure_ttl=FAILED_TTL_SECONDS,
             description=call.function,
-            retry=Retry(len(waits), [max(1, round(queue.jittered(wait))) for wait in waits]) if waits else None,
+            retry=Retry(len(waits), [max(1, round(queue.add_jitter(wait))) for wait in waits]) if waits else None,
         )
         if after > 0:
             rq_queue.schedule_job(job, datetime.now(UTC) + timedelta(seconds=after))
@@ -134,13 +134,13 @@ def open_queue(name: str, redis: Redis) -> Queue:
 def call_by_name(*arguments: int | str) -> None:
     """The only function that RQ calls; a job's last argument is its signature."""
     job = get_current_job()
-    queue.run_call(opened(job.id if job else "", arguments))
+    queue.run_call(verified_call(job.id if job else "", arguments))
 
 
 def handle_exception(job: Job, _kind: Any, error: BaseException, traceback: Any) -> None:
     """RQ's exception handler: called after each failed try, and for calls whose worker died."""
     try:
-        call = opened(job.id, job.args)
+        call = verified_call(job.id, job.args)
     except (LookupError, TypeError, ValueError):
         log.error("the queue held a job that is not one of our calls: it failed and is dropped")
         return

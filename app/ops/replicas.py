@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from app.ops import gtids, primary_address
 from app.ops.database_errors import cause_of, number_of, summary_of
 from app.ops.gtids import Position
-from app.ops.saved_positions import SavedPositions
+from app.ops.replica_positions import SavedPositions
 
 log = logging.getLogger("crm.replicas")
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from app.lib import deadline
 from app.lib.batches import batched
-from app.ops.file_store import CHUNK, StoreAway
+from app.ops.file_store import CHUNK, StorageUnavailable
 
 #: Seconds for a connection and for each answer; attempts of one request, before each of which boto waits longer.
 CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 3, 10, 3
@@ -109,15 +109,17 @@ class Bucket:
         where = {"Bucket": self.place.bucket, "Key": self.place.prefix + key}
         try:
             client = self.client
-            return deadline.within(CALL_SECONDS if seconds is None else seconds, _calls, lambda: do(client, where))
+            return deadline.call_with_deadline(
+                CALL_SECONDS if seconds is None else seconds, _calls, lambda: do(client, where)
+            )
         except TimeoutError as error:
             log.warning("the storage of objects is too slow")
-            raise StoreAway("the storage is too slow") from error
+            raise StorageUnavailable("the storage is too slow") from error
         except Exception as error:
             if isinstance(error, OSError) or not type(error).__module__.startswith(("boto", "urllib3", "s3transfer")):
                 raise
             told = _told(error)
-            if isinstance(told, StoreAway):
+            if isinstance(told, StorageUnavailable):
                 log.warning("%s", told)
             raise told from error
 
@@ -150,4 +152,4 @@ def _told(error: Exception) -> OSError:
     code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
     if code in _MISSING:
         return FileNotFoundError("the storage has no such file")
-    return StoreAway(f"the storage of files can't be used ({code or type(error).__name__})")
+    return StorageUnavailable(f"the storage of files can't be used ({code or type(error).__name__})")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from app.ops.file_store import MAX_BYTES, StoredFile, check_digest, described
+from app.ops.file_store import MAX_BYTES, StoredFile, check_digest, describe_content
 from app.ops.s3_bucket import Bucket, S3Place
 
 #: Files up to this size are kept in memory while they are read.
@@ -22,7 +22,7 @@ class S3Store:
 
     def put(self, content: bytes | BinaryIO) -> StoredFile:
         """Store a file. One that is there is stored again, which says that it is in use."""
-        file, stored = described(content)
+        file, stored = describe_content(content)
         self.bucket.put(_key(stored.digest), file, stored.size)
         return stored
 

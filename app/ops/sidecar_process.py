@@ -74,7 +74,7 @@ class SidecarProcess:
             for number in (*Arbiter.SIGNALS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, Arbiter.SIGNALS)
-            prefork.end_with(parent)
+            prefork.end_with_parent(parent)
             self._function()
             status = 0
         except Exception:

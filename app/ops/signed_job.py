@@ -64,7 +64,7 @@ class SignedJob(Job):
         self.origin, self.description = PREFIX + call.queue, call.function
         self.timeout, self.result_ttl, self.failure_ttl = queue.TIMEOUT_SECONDS[call.queue], 0, FAILED_TTL_SECONDS
         self._status, self.retries_left = state, retries_left
-        self.retry_intervals = [max(1, round(queue.jittered(wait))) for wait in waits]
+        self.retry_intervals = [max(1, round(queue.add_jitter(wait))) for wait in waits]
         self.enqueue_at_front, self.enqueue_at_front_on_retry = None, False
         self.created_at = self.enqueued_at = datetime.now(UTC)
         self.started_at = self.ended_at = self.last_heartbeat = None
@@ -78,7 +78,7 @@ class SignedJob(Job):
         function, instance, arguments, named = json.loads(text)
         if (function, instance, named) != (CALL_PATH, None, {}):
             raise ValueError("another function")
-        return opened(self.id, arguments)
+        return verified_call(self.id, arguments)
 
     def _retries_left(self, fields: dict[bytes, bytes]) -> int | None:
         """How often it may still be tried; never more than a new call."""
@@ -86,7 +86,7 @@ class SignedJob(Job):
         return min(max(0, int(text[:6])), len(queue.settings().waits)) if text else None
 
 
-def opened(job_id: str, arguments: Any) -> Call:
+def verified_call(job_id: str, arguments: Any) -> Call:
     """The call in the arguments of a job. Raises ValueError, TypeError or LookupError unless we have signed it."""
     name, function, *keys, signature = arguments
     if not all(isinstance(each, str) for each in (name, function, signature)):
@@ -96,5 +96,5 @@ def opened(job_id: str, arguments: Any) -> Call:
     call = Call(name, function, tuple(keys))
     if not _is_signed(job_id, call, signature):
         raise ValueError("not signed by us")
-    queue.registered(function)
+    queue.function_named(function)
     return call

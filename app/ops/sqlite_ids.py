@@ -23,7 +23,7 @@ _KEY = re.compile(r',\s*(?:CONSTRAINT\s+"?\w+"?\s+)?PRIMARY\s+KEY\s*\(\s*"?id"?\
 _TEMPORARY = "_alembic_tmp_"
 
 
-class KeepIds:
+class KeepAutoincrement:
     """Callback for Alembic's `on_version_apply`: a migration that rebuilds a table forgets both its AUTOINCREMENT and
     the highest id that it ever gave."""
 
@@ -33,19 +33,19 @@ class KeepIds:
         if connection.dialect.name != "sqlite":
             return
         if connection.in_transaction():
-            self._given = given_ids(connection)
+            self._given = highest_ids(connection)
         else:
             with connection.begin():  # ended here, so that Alembic begins and commits its own
-                self._given = given_ids(connection)
+                self._given = highest_ids(connection)
 
     def __call__(self, **_step: Any) -> None:
         """Make all tables AUTOINCREMENT again."""
         if self._connection.dialect.name == "sqlite":
             never_reuse(self._connection, self._given)
-            self._given |= given_ids(self._connection)
+            self._given |= highest_ids(self._connection)
 
 
-def given_ids(connection: Connection) -> dict[str, int]:
+def highest_ids(connection: Connection) -> dict[str, int]:
     """Table -> the highest id that it ever gave."""
     if not _exists(connection, "sqlite_sequence"):
         return {}

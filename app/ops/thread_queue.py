@@ -135,7 +135,7 @@ class ThreadQueue:
         except Exception:
             log.exception("could not store the failure of %s%r", waiting.call.function, waiting.call.arguments)
         if number <= len(waits):
-            due = time.monotonic() + queue.jittered(waits[number - 1])
+            due = time.monotonic() + queue.add_jitter(waits[number - 1])
             self._push(_Waiting(due, next(self._serial), waiting.call, number + 1))
 
     def run_waiting(self) -> int:

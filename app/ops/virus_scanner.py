@@ -15,7 +15,7 @@ SECONDS, BYTES_A_SECOND = 15.0, 2_000_000
 CHUNK, MAX_ANSWER = 131_072, 4096
 
 
-class ScannerAway(OSError):
+class ScannerUnavailable(OSError):
     """The scanner can't be reached, is too slow, or doesn't look at this file; nothing is known about it."""
 
 
@@ -37,11 +37,11 @@ class Scanner:
                 cutter.guard(line)
                 answer = _ask(line, file, time.monotonic() + seconds)
                 if cutter.is_late:
-                    raise ScannerAway("the scanner is too slow")
-        except ScannerAway:
+                    raise ScannerUnavailable("the scanner is too slow")
+        except ScannerUnavailable:
             raise
         except OSError as error:
-            raise ScannerAway(f"the scanner can't be reached ({type(error).__name__})") from error
+            raise ScannerUnavailable(f"the scanner can't be reached ({type(error).__name__})") from error
         finally:
             file.seek(0)
         return _threat(answer)
@@ -76,4 +76,4 @@ def _threat(answer: str) -> str | None:
         return None
     if said.endswith(" FOUND"):
         return said.removesuffix(" FOUND")[:120] or "unknown"
-    raise ScannerAway("the scanner doesn't look at this file")
+    raise ScannerUnavailable("the scanner doesn't look at this file")

@@ -280,7 +280,7 @@ def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], N
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         random.seed()
-        prefork.end_with(parent)
+        prefork.end_with_parent(parent)
         function()
         status = 0
     except (RedisError, OSError) as error:

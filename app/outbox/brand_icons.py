@@ -47,9 +47,9 @@ def of_logo(content: bytes) -> dict[str, bytes]:
         room = int(size * part)
         scale = min(room / picture.width, room / picture.height)
         fitted = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-        paper = _paper(size, "#ffffff", name != "icon_maskable")
-        paper.alpha_composite(fitted, ((size - fitted.width) // 2, (size - fitted.height) // 2))
-        made[name] = _png(paper)
+        canvas = _canvas(size, "#ffffff", name != "icon_maskable")
+        canvas.alpha_composite(fitted, ((size - fitted.width) // 2, (size - fitted.height) // 2))
+        made[name] = _png(canvas)
     return made
 
 
@@ -67,7 +67,7 @@ def mark_image(size: int, colour: str, part: float) -> Any:
 
     whole = size * _FINE
     unit, left = whole * part / 32, whole * (1 - part) / 2
-    image = _paper(whole, colour, part == 1)
+    image = _canvas(whole, colour, part == 1)
     pen = ImageDraw.Draw(image)
     for start, y, end in LINES:
         box = (left + (start - 1.5) * unit, left + (y - 1.5) * unit, left + (end + 1.5) * unit, left + (y + 1.5) * unit)
@@ -75,7 +75,7 @@ def mark_image(size: int, colour: str, part: float) -> Any:
     return image.resize((size, size))
 
 
-def _paper(size: int, colour: str, is_rounded: bool) -> Any:
+def _canvas(size: int, colour: str, is_rounded: bool) -> Any:
     from PIL import Image, ImageDraw
 
     if not is_rounded:

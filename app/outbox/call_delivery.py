@@ -15,7 +15,7 @@ from app.channels.provider import OutgoingCall, Provider, ProviderRefusal, Statu
 from app.domain import call_requests
 from app.domain.base import RuleBroken
 from app.domain.call_requests import NewCallRequest
-from app.domain.pending import pop
+from app.domain.transaction_state import pop_committed
 from app.extensions import db
 from app.models import CallLog, CallRequest, ChannelAccount
 from app.outbox import engine, health, provider_clients
@@ -146,10 +146,10 @@ CALLS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have its calls dialled."""
-    for key in pop(session, "call_requests"):
+    for key in pop_committed(session, "call_requests"):
         engine.enqueue(CALLS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to dial."""
-    pop(session, "call_requests")
+    pop_committed(session, "call_requests")

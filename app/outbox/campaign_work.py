@@ -18,7 +18,7 @@ from app.access import Person
 from app.domain import campaign_recipients, campaigns
 from app.domain.base import Stamp, translatable
 from app.domain.campaigns import Campaign
-from app.domain.pending import pop
+from app.domain.transaction_state import pop_committed
 from app.models import Customer, Lead, User
 from app.ops import queue
 from app.ops.database_errors import Cause, cause_of
@@ -74,7 +74,7 @@ def _step(campaign_id: int, now: datetime) -> float | None:
 def _fill(session: Session, campaign: Campaign, now: datetime) -> None:
     person = _person(session, campaign.created_by_id, now)
     is_open = person is not None and person.level("Messages", "bulk") == "all"
-    campaign_recipients.fill(session, campaign, _seen_by(session, person), now, is_open)
+    campaign_recipients.add_recipients(session, campaign, _seen_by(session, person), now, is_open)
 
 
 def _send(session: Session, campaign: Campaign, now: datetime) -> float | None:
@@ -147,13 +147,13 @@ def find_due(session: Session, now: datetime, limit: int) -> list[int]:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have campaigns that were planned looked at."""
-    for key in pop(session, "campaigns"):
+    for key in pop_committed(session, "campaigns"):
         enqueue(key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to look at."""
-    pop(session, "campaigns")
+    pop_committed(session, "campaigns")
 
 
 def enqueue(campaign_id: int) -> str:

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app import access
 from app.domain import bulk, change_events, webhooks
 from app.domain.change_events import KINDS, ChangeEvent, RecordKey
-from app.domain.pending import pending
 from app.domain.row_effects import Rows
+from app.domain.transaction_state import transaction_state
 from app.domain.webhooks import Subscription
 from app.extensions import db
 from app.models import WebhookDelivery
@@ -66,7 +66,7 @@ def write_deliveries(session: Session) -> None:
     if session.in_nested_transaction() or not _is_ours(session):
         return
     session.flush()
-    gathered = pending(session)
+    gathered = transaction_state(session)
     changes, gathered.change_events = gathered.change_events, {}
     subscriptions = _subscriptions(session) if changes else ()
     if not subscriptions:
@@ -109,7 +109,7 @@ def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its deliveries."""
     if session.in_nested_transaction():
         return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
+    gathered = transaction_state(session)
     committed, gathered.webhook_deliveries = gathered.webhook_deliveries, []
     for key in committed:
         engine.enqueue(WEBHOOKS, key)
@@ -118,20 +118,20 @@ def enqueue_committed(session: Session) -> None:
 def begin_savepoint(session: Session, transaction: SessionTransaction) -> None:
     """Session hook, when a transaction begins: remember what was noted before a savepoint."""
     if transaction.nested:
-        gathered = pending(session)
+        gathered = transaction_state(session)
         gathered.savepoints.append(dict(gathered.change_events))
 
 
 def restore_savepoint(session: Session) -> None:
     """Session hook, after a rollback: forget what was noted inside the savepoint."""
-    gathered = pending(session)
+    gathered = transaction_state(session)
     if session.in_nested_transaction() and gathered.savepoints:
         gathered.change_events = dict(gathered.savepoints[-1])
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
     """Session hook, when a transaction has ended: forget its savepoint; after the outermost one, everything."""
-    gathered = pending(session)
+    gathered = transaction_state(session)
     if transaction.nested and gathered.savepoints:
         gathered.savepoints.pop()
     elif transaction.parent is None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.domain import dnd_uploads
 from app.domain.base import RuleBroken, translatable
 from app.domain.dnd_uploads import DndUpload
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.ops import queue
 from app.ops.file_store import FileStore, TooLarge
 from app.outbox import engine

@@ -246,7 +246,7 @@ def settle(kind: DeliveryKind, row: Any, result: DeliveryResult, now: datetime) 
     """Store the result of this attempt, and queue the next one. Does nothing when the row has moved on meanwhile."""
     is_queued = result.state == "queued"
     is_retried = is_queued and result.was_attempted
-    wait = max(result.wait, queue.jittered(kind.waits(row)[row.tries - 1]) if is_retried else 0.0)
+    wait = max(result.wait, queue.add_jitter(kind.waits(row)[row.tries - 1]) if is_retried else 0.0)
     values = {"state": result.state} | kind.waiting(result.error, now + timedelta(seconds=wait) if is_queued else None)
     values |= kind.end(now) | kind.columns(row, result, now)
     if result.wait and not is_retried:
@@ -274,7 +274,7 @@ def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[st
             if wait is None or cause_of(error) is None:
                 raise
             kind.log.warning("%s %s could not be stored, again: %s", kind.label, kind.key_of(row), summary_of(error))
-            time.sleep(queue.jittered(wait))
+            time.sleep(queue.add_jitter(wait))
     return False
 
 

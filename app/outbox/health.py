@@ -30,9 +30,9 @@ def record_result(account_id: int, error: str | None) -> None:
     try:
         with engine.writing() as session:
             if error is None:
-                channel_accounts.note_success(session, account_id, datetime.now(UTC))
+                channel_accounts.record_success(session, account_id, datetime.now(UTC))
             else:
-                channel_accounts.note_error(session, account_id, error, datetime.now(UTC))
+                channel_accounts.record_error(session, account_id, error, datetime.now(UTC))
     except OperationalError:
         log.warning("the health of account %s could not be stored", account_id)
 

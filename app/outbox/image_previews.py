@@ -62,10 +62,10 @@ def _made(file: BinaryIO, is_square: bool = False) -> bytes | None:
 
     if is_square:
         upright = ImageOps.fit(upright, (FACE, FACE))
-    paper = Image.new("RGB", upright.size, "white")
-    paper.paste(upright, mask=upright)
+    background = Image.new("RGB", upright.size, "white")
+    background.paste(upright, mask=upright)
     made = BytesIO()
-    paper.save(made, "JPEG", quality=QUALITY, optimize=True)
+    background.save(made, "JPEG", quality=QUALITY, optimize=True)
     return made.getvalue()
 
 

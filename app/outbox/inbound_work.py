@@ -15,10 +15,10 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app.channels.provider import Event, Inbound, NotUnderstood, Provider
-from app.domain import inbound_events, incoming
-from app.domain.incoming import MessageUnknown
-from app.domain.pending import pending, pop
+from app.domain import inbound_events, provider_events
+from app.domain.provider_events import MessageUnknown
 from app.domain.session_context import session_context
+from app.domain.transaction_state import pop_committed, transaction_state
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops import queue
@@ -43,7 +43,7 @@ def store(session: Session, account: ChannelAccount, request: Inbound, now: date
     """Keep a verified request until it is worked off. Its id, or None when it is here already."""
     event_id = inbound_events.store(session, account.id, digest_of(request), _sealed(request), now)
     if event_id is not None:
-        pending(session).inbound_events.append(event_id)
+        transaction_state(session).inbound_events.append(event_id)
     return event_id
 
 
@@ -128,7 +128,7 @@ def _take_all(
     for each in events:
         try:
             with session.begin_nested():
-                taken[incoming.process(session, account, each, now)] += 1
+                taken[provider_events.process(session, account, each, now)] += 1
         except MessageUnknown as error:
             late = str(error)
         except Exception:
@@ -166,13 +166,13 @@ def enqueue_event(event_id: int | str) -> bool:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue the requests that were stored."""
-    for key in pop(session, "inbound_events"):
+    for key in pop_committed(session, "inbound_events"):
         enqueue(key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    pop(session, "inbound_events")
+    pop_committed(session, "inbound_events")
 
 
 def answer_of(provider: Provider, request: Inbound) -> tuple[int, str, str]:

@@ -73,7 +73,7 @@ def fetch(account_id: int) -> None:
             now = datetime.now(UTC)
             mails.release(session, account_id, now, is_read)
             if error:
-                channel_accounts.note_error(session, account_id, error, now)
+                channel_accounts.record_error(session, account_id, error, now)
 
 
 def _client(account: ChannelAccount) -> ImapClient:
@@ -102,7 +102,7 @@ def _read(client: ImapClient, state: MailboxState, since: date) -> bool:
 
 def _advance(account_id: int, position: Position) -> None:
     with engine.writing() as session:
-        mails.advance(session, account_id, (position.uid_validity, position.last_uid), datetime.now(UTC))
+        mails.save_position(session, account_id, (position.uid_validity, position.last_uid), datetime.now(UTC))
 
 
 def _known(account_id: int, uid_validity: int) -> frozenset[int]:
@@ -132,11 +132,11 @@ def _take_or_keep(account_id: int, arrived: ArrivedMail, uid_validity: int, faul
     with engine.writing() as session:
         intake = intake_of(session, account_id, now)
         if fault:
-            inbound_mail.keep_aside(session, intake, arrived, "failed", fault)
+            inbound_mail.store_unreadable(session, intake, arrived, "failed", fault)
         else:
             inbound_mail.process(session, intake, arrived)
         if arrived.uid_validity == uid_validity:
-            mails.advance(session, account_id, (uid_validity, arrived.uid or 0), now)
+            mails.save_position(session, account_id, (uid_validity, arrived.uid or 0), now)
 
 
 def take_again(session: Session, mail_id: int, now: datetime) -> str:
@@ -145,7 +145,7 @@ def take_again(session: Session, mail_id: int, now: datetime) -> str:
     if row is None or row.state != "failed" or row.account_id is None:
         raise RuleBroken("There is no such email that waits to be taken in.")
     try:
-        return inbound_mail.take_again(session, intake_of(session, row.account_id, now), row)
+        return inbound_mail.retry_failed(session, intake_of(session, row.account_id, now), row)
     except FileNotFoundError as missing:
         text = "The original of this email no longer exists. Please look for it in the mailbox."
         raise RuleBroken(text) from missing

@@ -24,9 +24,9 @@ from app.channels.provider import (
     StatusUnavailable,
     Template,
 )
-from app.domain import campaigns, consents, incoming, message_templates, messages, outgoing, outgoing_mail
+from app.domain import campaigns, consents, message_sending, message_templates, messages, outgoing_mail, provider_events
 from app.domain.base import Stamp
-from app.domain.pending import pending, pop
+from app.domain.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue
@@ -163,7 +163,7 @@ def _prepare(row: Message) -> ReadyMessage:
         _refuse_for_campaign(session, row)
         if reason := consents.refusal(session, row, now) or outgoing_mail.copy_refusal(session, row, now):
             raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
-        if until := outgoing.postponed(session, row, now, current_app.config["CRM"].time_zone):
+        if until := message_sending.postponed_until(session, row, now, current_app.config["CRM"].time_zone):
             wait = (until - now).total_seconds()
             raise NotSent(DeliveryResult("queued", "Waits for the permitted hours.", was_attempted=False, wait=wait))
         try:
@@ -246,7 +246,7 @@ def _columns(row: Message, result: DeliveryResult, now: datetime) -> dict[str, A
     if result.state in messages.SENT:
         values |= {"ask_on": None, "happened_on": row.happened_on or now}
     if result.state == "unknown":
-        values["ask_on"] = now + timedelta(seconds=queue.jittered(ASK_WAITS[0]))
+        values["ask_on"] = now + timedelta(seconds=queue.add_jitter(ASK_WAITS[0]))
     if isinstance(result, MessageResult):
         values |= {"code": result.code} | ({"provider_id": result.provider_id} if result.provider_id else {})
     return values
@@ -257,7 +257,7 @@ def _on_settled(session: Session, row: Message, result: DeliveryResult, now: dat
     if result.state in messages.SENT:
         messages.note_first_reply(session, row, now)
     if isinstance(result, MessageResult) and result.is_opt_out:
-        incoming.refuse_from_now_on(session, row, result.error or "", Stamp(None, now))
+        provider_events.refuse_from_now_on(session, row, result.error or "", Stamp(None, now))
     messages.mark_changed(session, row)
 
 
@@ -335,10 +335,10 @@ def _answer(row: Message, prepared: ReadyMessage) -> _Found | float | str | None
     except StatusUnavailable:
         return CANNOT_ASK
     except ChannelError:
-        return queue.jittered(ASK_WAITS[min(row.asks, len(ASK_WAITS) - 1)])
+        return queue.add_jitter(ASK_WAITS[min(row.asks, len(ASK_WAITS) - 1)])
     except Exception:
         log.exception("the fate of message %s could not be asked", row.id)
-        return queue.jittered(ASK_WAITS[min(row.asks, len(ASK_WAITS) - 1)])
+        return queue.add_jitter(ASK_WAITS[min(row.asks, len(ASK_WAITS) - 1)])
     if found is None:
         age = datetime.now(UTC) - (row.began_on or row.created_on)
         return None if age >= SETTLED_AFTER else (SETTLED_AFTER - age).total_seconds()
@@ -379,7 +379,7 @@ def _send_again(session: Session, row: Message, now: datetime) -> None:
         return
     row.due_on, row.ask_on, row.asks, row.provider_id = now, None, 0, None
     messages.advance(session, row, "queued", now)
-    pending(session).messages.append(row.id)
+    transaction_state(session).messages.append(row.id)
 
 
 # --- after the commit
@@ -400,7 +400,7 @@ def install(app: Flask, counter: RateCounter) -> None:
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its messages."""
-    committed = pop(session, "messages")
+    committed = pop_committed(session, "messages")
     if committed and session.get_bind() is _engine:
         for key in committed[:MAX_AT_ONCE]:
             engine.enqueue(MESSAGES, key)
@@ -408,4 +408,4 @@ def enqueue_committed(session: Session) -> None:
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    pop(session, "messages")
+    pop_committed(session, "messages")

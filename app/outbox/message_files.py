@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import Media, Provider
-from app.domain import message_files, messages, stored_files
-from app.domain.pending import pop
+from app.domain import file_references, message_files, messages
+from app.domain.transaction_state import pop_committed
 from app.extensions import db
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
 from app.models import Message, MessageFile
@@ -140,14 +140,14 @@ FILES = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue what is to be done with its files."""
-    committed = pop(session, "message_files")
+    committed = pop_committed(session, "message_files")
     for key in committed[:MAX_AT_ONCE]:
         engine.enqueue(FILES, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    pop(session, "message_files")
+    pop_committed(session, "message_files")
 
 
 # --- files that nobody needs any more
@@ -159,7 +159,7 @@ def forgotten(session: Session, store: FileStore, before: datetime, limit: int) 
     batch: list[str] = []
 
     def look() -> None:
-        used = stored_files.referenced(session, batch)
+        used = file_references.referenced(session, batch)
         found.extend(each for each in batch if each not in used)
         batch.clear()
 
@@ -177,14 +177,14 @@ def forgotten(session: Session, store: FileStore, before: datetime, limit: int) 
 
 def remove_forgotten(session: Session, store: FileStore, digest: str, before: datetime) -> bool:
     """Remove a file if still no row refers to it and nobody has stored it again; whether it is gone."""
-    return not stored_files.referenced(session, [digest]) and store.delete(digest, before)
+    return not file_references.referenced(session, [digest]) and store.delete(digest, before)
 
 
 def missing(session: Session, store: FileStore, report: Callable[[str, str], None]) -> int:
     """Tell `report` each (digest, column) of a file in use that is not there. Returns how many are."""
     here = {digest for digest, _stored_on in store.list()}
     count = 0
-    for digest, column in stored_files.all_used(session):
+    for digest, column in file_references.used_digests(session):
         if digest in here:
             count += 1
         else:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, object_session
 from app import access, branding
 from app.channels.base import Channel, Content
 from app.domain import notices
-from app.domain.pending import pending, pop
+from app.domain.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.notice_links import link_of, names_of, record_cards
@@ -117,15 +117,15 @@ def note_delivery(_mapper: Any, connection: Any, row: Delivery) -> None:
     """Mapper hook, after the INSERT of a delivery: it is to be queued after the commit."""
     session = object_session(row)
     if session is not None and row.state == "queued" and connection.engine is _engine:
-        pending(session).notice_deliveries.append(row.id)
+        transaction_state(session).notice_deliveries.append(row.id)
 
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its deliveries."""
-    for key in pop(session, "notice_deliveries"):
+    for key in pop_committed(session, "notice_deliveries"):
         engine.enqueue(NOTICES, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    pop(session, "notice_deliveries")
+    pop_committed(session, "notice_deliveries")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.channels.base import ChannelError
 from app.channels.provider import Media, OutgoingMessage
-from app.domain import message_files, outgoing
+from app.domain import message_files, message_sending
 from app.lib import file_kinds
 from app.models import ChannelAccount, Message
 from app.ops.file_store import FileStore
@@ -32,7 +32,7 @@ def complete(session: Session, row: Message, account: ChannelAccount, message: O
     """The message with its files. Raises ChannelError."""
     if not row.media:
         return message
-    if outgoing.ability_of(account, row.channel).fetches_files:
+    if message_sending.ability_of(account, row.channel).fetches_files:
         media = tuple(
             replace(each, address=address_of(row.id, place)) if is_ours else each
             for place, (each, is_ours) in enumerate(_files(row))

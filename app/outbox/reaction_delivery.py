@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.provider import OutgoingReaction, ReactionProvider
 from app.domain import messages
-from app.domain.pending import pop
+from app.domain.transaction_state import pop_committed
 from app.extensions import db
 from app.models import Message, MessageReaction
 from app.outbox import engine, provider_clients
@@ -79,10 +79,10 @@ REACTIONS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: queue its reactions."""
-    for key in pop(session, "message_reactions"):
+    for key in pop_committed(session, "message_reactions"):
         engine.enqueue(REACTIONS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to queue."""
-    pop(session, "message_reactions")
+    pop_committed(session, "message_reactions")

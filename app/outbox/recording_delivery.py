@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.provider import Media, Provider
 from app.domain import recordings
-from app.domain.pending import pop
+from app.domain.transaction_state import pop_committed
 from app.extensions import db
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording
@@ -98,10 +98,10 @@ RECORDINGS = DeliveryKind(
 
 def enqueue_committed(session: Session) -> None:
     """Session hook, after a commit: have its recordings fetched."""
-    for key in pop(session, "recordings"):
+    for key in pop_committed(session, "recordings"):
         engine.enqueue(RECORDINGS, key)
 
 
 def forget(session: Session) -> None:
     """Session hook, after a rollback: there is nothing to fetch."""
-    pop(session, "recordings")
+    pop_committed(session, "recordings")

@@ -15,7 +15,7 @@ from app.extensions import db
 from app.models import Attachment, Customer, Lead, Task, Ticket
 from app.ops import queue
 from app.ops.file_store import FileStore
-from app.ops.virus_scanner import Scanner, ScannerAway
+from app.ops.virus_scanner import Scanner, ScannerUnavailable
 from app.outbox import engine
 from app.outbox.engine import SKIPPED
 
@@ -42,7 +42,7 @@ def scan(file_id: int) -> None:
     try:
         with store.open(digest) as content:
             threat = scanner.threat_in(content)
-    except ScannerAway as away:
+    except ScannerUnavailable as away:
         log.warning("file %s still waits for the virus scanner: %s", file_id, away)
         return
     except OSError as away:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.domain.conftest import office
-from tests.makers import without_hooks
+from tests.factories import without_hooks
 
 __all__ = ["office"]
 

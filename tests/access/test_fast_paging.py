@@ -26,8 +26,8 @@ from app.access import (
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.domain.assignment import Assignment
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
-from tests.access.makers import person, row
-from tests.makers import NOW, database, lead, ticket, user
+from tests.access.factories import person, row
+from tests.factories import NOW, database, lead, ticket, user
 from tests.servers import Databases
 
 RECORDS = (Lead, Ticket, Customer, Task, CallLog, Message)

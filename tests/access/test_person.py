@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.access import ADMIN, Denied
-from tests.access.makers import person
+from tests.access.factories import person
 
 ADMINISTRATOR: dict[str, Any] = {"roles": frozenset({ADMIN})}
 

@@ -14,8 +14,8 @@ from app import access
 from app.access import ADMIN, Denied, role_rules
 from app.domain.row_effects import Rows
 from app.models import FieldMask, Group, ModulePermission, Role, User
-from tests.access.makers import person
-from tests.makers import user
+from tests.access.factories import person
+from tests.factories import user
 
 HELD = frozenset({("can_read", "Leads"), ("can_list", "Page")})
 

@@ -36,8 +36,8 @@ from app.models import (
     Task,
     Ticket,
 )
-from tests.access.makers import person, row, seen
-from tests.makers import NOW, lead, ticket, user
+from tests.access.factories import person, row, seen
+from tests.factories import NOW, lead, ticket, user
 
 EVERY_PARENT = {"Leads.read": "own", "Tickets.read": "own", "Customers.read": "own"}
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.access import users_who_see, visibility
 from app.models import Group, ModulePermission, Role
-from tests.makers import DAY, MINUTE, NOW, lead, user
+from tests.factories import DAY, MINUTE, NOW, lead, user
 
 
 @pytest.fixture

@@ -16,17 +16,17 @@ from app.access.row_rules import RULES, OwnedRows, visible
 from app.extensions import db
 from app.models import Lead, User
 from app.web import Screen
-from tests.addons import attacked
+from tests.addons import attackable_addon
 from tests.addons.conftest import forgetting
 from tests.app_fixtures import World, settings_for, settle
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """The CRM with the add-on of tests/addons/attacked.py."""
+    """The CRM with the add-on of tests/addons/attackable_addon.py."""
     with forgetting():
         folder = tmp_path_factory.mktemp("attacked")
-        made = create_app(settings_for(folder, CRM_ADDONS="tests.addons.attacked.Manager"), TESTING=True)
+        made = create_app(settings_for(folder, CRM_ADDONS="tests.addons.attackable_addon.Manager"), TESTING=True)
         settle(made)
         addons.create_tables(made)
         yield made
@@ -65,9 +65,9 @@ def test_the_timeline_shows_only_columns_that_the_views_show(root: Any) -> None:
 @pytest.fixture(scope="module")
 def books(world: World) -> dict[str, int]:
     """Books of which each screen shows some; two of them on a shelf."""
-    shelf = attacked.Shelf(name="Shelf")
-    rows = [attacked.Book(name=name, shelf=shelf) for name in ("Pearl", "Quartz")]
-    rows.append(attacked.Book(name="Plain"))
+    shelf = attackable_addon.Shelf(name="Shelf")
+    rows = [attackable_addon.Book(name=name, shelf=shelf) for name in ("Pearl", "Quartz")]
+    rows.append(attackable_addon.Book(name="Plain"))
     world.session.add_all(rows)
     world.session.commit()
     return {row.name: row.id for row in rows} | {"shelf": shelf.id}
@@ -107,7 +107,7 @@ def test_a_model_over_a_table_of_the_crm_is_refused() -> None:
 
 def test_owned_rows_need_an_owner() -> None:
     with pytest.raises(TypeError, match="Shelf has neither"):
-        OwnedRows(attacked.Shelf, "Shelf")
+        OwnedRows(attackable_addon.Shelf, "Shelf")
 
 
 def test_a_rule_without_a_verb_holds_for_other_verbs_only_at_the_level_of_read(app: Flask, world: World) -> None:
@@ -115,11 +115,11 @@ def test_a_rule_without_a_verb_holds_for_other_verbs_only_at_the_level_of_read(a
         world.make.cell("Sales User", "Shelf", verb, level)
     with forgetting(), world.as_person("ana") as session:
         person = access.acting(session)
-        RULES[attacked.Shelf] = lambda person: true()
-        assert str(visible(person, attacked.Shelf, "write")) == str(false())
-        assert str(visible(person, attacked.Shelf, "delete")) == str(true())
-        RULES[attacked.Shelf] = lambda person, verb="read": literal(verb) == "write"
-        assert "write" in visible(person, attacked.Shelf, "write").compile().params.values()
+        RULES[attackable_addon.Shelf] = lambda person: true()
+        assert str(visible(person, attackable_addon.Shelf, "write")) == str(false())
+        assert str(visible(person, attackable_addon.Shelf, "delete")) == str(true())
+        RULES[attackable_addon.Shelf] = lambda person, verb="read": literal(verb) == "write"
+        assert "write" in visible(person, attackable_addon.Shelf, "write").compile().params.values()
 
 
 def test_a_declared_action_needs_bulk_and_write(door: Any, world: World, books: dict[str, int]) -> None:
@@ -159,7 +159,10 @@ def test_actions_refuse_with_a_sentence(root: Any, books: dict[str, int]) -> Non
 def test_an_addon_may_have_columns_of_our_names(root: Any, world: World) -> None:
     numbers = ("list", "a b", "lower", "P-1")
     reader = world.session.get(User, world.people["ana"].id)
-    rows = [attacked.Paper(name="Paper", number=number, assignee="Someone", assignees=[reader]) for number in numbers]
+    rows = [
+        attackable_addon.Paper(name="Paper", number=number, assignee="Someone", assignees=[reader])
+        for number in numbers
+    ]
     world.session.add_all(rows)
     world.session.commit()
     shown = page(root, "/paperscreen/list/")
@@ -185,7 +188,7 @@ def test_a_new_record_does_not_inherit_the_timeline_of_a_deleted_one(root: Any) 
         {"show_fieldsets": [("Title", {})]},
         {"search_filters": {"name": ["text"]}},
         {"related_views": ["ShelfScreen"]},
-        {"base_filters": [["nope", attacked.JoinFilter, ""]]},
+        {"base_filters": [["nope", attackable_addon.JoinFilter, ""]]},
         {"base_order": ("nope", "asc")},
         {"quick_filters": ("nope",)},
         {"title_column": "nope"},
@@ -193,7 +196,9 @@ def test_a_new_record_does_not_inherit_the_timeline_of_a_deleted_one(root: Any) 
 )
 def test_a_wrong_declaration_is_refused_by_name(app: Flask, attributes: dict[str, Any]) -> None:
     with app.app_context():
-        assert f"WrongScreen.{next(iter(attributes))}" in refused(datamodel=SQLAInterface(attacked.Book), **attributes)
+        assert f"WrongScreen.{next(iter(attributes))}" in refused(
+            datamodel=SQLAInterface(attackable_addon.Book), **attributes
+        )
 
 
 def test_an_addon_that_fails_on_import_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +211,7 @@ def test_an_addon_that_fails_on_import_is_named(tmp_path: Path, monkeypatch: pyt
 
 def test_two_views_with_one_address_are_refused(app: Flask) -> None:
     class Again(Screen):
-        datamodel = SQLAInterface(attacked.Book)
+        datamodel = SQLAInterface(attackable_addon.Book)
         route_base = "/qbooks"
 
     with app.app_context(), forgetting(), pytest.raises(TypeError, match="QBookScreen and Again have the same address"):

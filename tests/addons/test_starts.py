@@ -13,8 +13,8 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 
 from app import access
 from app.web.core.declaration_checks import refuse_taken_module
-from tests import preloaded
-from tests.addons import attacked
+from tests import forked_programs
+from tests.addons import attackable_addon
 
 SHOP = """
 from flask_appbuilder import Model
@@ -49,8 +49,8 @@ def shop(folder: Path, package: str, **other: Any) -> None:
 def starts(folder: Path, *lists: str, url: str = "") -> list[str]:
     """What the operator reads when the product starts with each of these lists of add-ons, one after the other."""
     environ = {"PYTHONPATH": str(folder), "CRM_DATABASE_URL": url, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = ("-m", "tests.addons.starts", str(folder / "instance"), *lists)
-    done = preloaded.run(command, os.environ | environ)
+    command = ("-m", "tests.addons.start_processes", str(folder / "instance"), *lists)
+    done = forked_programs.run(command, os.environ | environ)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('"')]
 
@@ -121,7 +121,7 @@ def upgrade(folder: Path, url: str, *command: str, **environ: str) -> subprocess
     """`flask db …` with the add-on."""
     settings = {"CRM_INSTANCE_DIR": str(folder / "instance"), "CRM_ADDONS": "moved.Manager", "CRM_DATABASE_URL": url}
     outside = os.environ | settings | {"PYTHONPATH": str(folder)}
-    return preloaded.run(("-m", "flask", "--app", "run", "db", *command), outside | environ)
+    return forked_programs.run(("-m", "flask", "--app", "run", "db", *command), outside | environ)
 
 
 def test_a_killed_migration_is_repeated_and_a_removed_addon_is_named(tmp_path: Path, url: str) -> None:
@@ -149,9 +149,9 @@ def test_a_killed_migration_is_repeated_and_a_removed_addon_is_named(tmp_path: P
     [("Notes", "one of the CRM's own"), ("Shelf", "that of Shelf"), ("Dashboard", "one of the CRM's own")],
 )
 def test_a_module_of_other_records_is_not_taken_by_accident(module: str, whose: str) -> None:
-    view = type("AnyScreen", (), {"datamodel": SQLAInterface(attacked.Book)})
+    view = type("AnyScreen", (), {"datamodel": SQLAInterface(attackable_addon.Book)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(access.MODULE_OF, attacked.Shelf, "Shelf")
+        patch.setitem(access.MODULE_OF, attackable_addon.Shelf, "Shelf")
         with pytest.raises(TypeError, match=whose):
             refuse_taken_module(view, module)
         view.class_permission_name = module  # named on purpose

@@ -27,7 +27,7 @@ from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.backups.restore import RestoreRequest, restore
 from app.backups.verify import verify
-from app.ops import schema_guard
+from app.ops import migration_guard
 from app.ops.file_store import FolderStore
 from app.ops.leader import election
 from tests.backups import installations
@@ -339,9 +339,11 @@ def test_no_server_starts_on_half_a_restore(mariadb_url: str) -> None:
     database.mark(is_restoring=True)
     with (
         installations.connected(mariadb_url) as connection,
-        pytest.raises(schema_guard.SchemaTrouble, match=r"A restore .* was cut off.*run it again with --overwrite"),
+        pytest.raises(
+            migration_guard.MigrationRefused, match=r"A restore .* was cut off.*run it again with --overwrite"
+        ),
     ):
-        schema_guard.begin(connection, script, MetaData())
+        migration_guard.begin(connection, script, MetaData())
     database.mark(is_restoring=False)
     assert database.tables() == []
 

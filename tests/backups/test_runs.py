@@ -32,11 +32,11 @@ from app.models import (
     WebhookDelivery,
 )
 from app.wording import text_of
-from tests import makers
+from tests import factories
 from tests.app_fixtures import World
 from tests.servers import ROOT
 
-NOW = makers.NOW
+NOW = factories.NOW
 #: The revision of the newest migration.
 HEAD = sorted((ROOT / "migrations" / "versions").glob("0*.py"))[-1].name[:4]
 DAY = timedelta(days=1)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Error, expect
 
-from tests import preloaded
+from tests import forked_programs
 from tests.servers import LiveServer
 
 #: Of all demo people and of the admin.
@@ -104,7 +104,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """The product with demo data, on SQLite."""
     with LiveServer(tmp_path_factory.mktemp("office")) as server:
         command = ("-m", "flask", "--app", "run", "demo", "load", "--leads", "40", "--password", PASSWORD)
-        loaded = preloaded.run(command, server.environment())
+        loaded = forked_programs.run(command, server.environment())
         assert loaded.returncode == 0, loaded.stderr
         yield server
 

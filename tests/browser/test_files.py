@@ -9,14 +9,14 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests import files
+from tests import sample_uploads
 from tests.browser.conftest import MANAGER, SELLER, Seat
 from tests.browser.test_journeys import lead_by_form
 
 Sit = Callable[..., Seat]
 PICTURES = os.environ.get("CRM_TEST_PICTURES")
 #: A PDF that viewers open.
-PDF = files.picture((400, 300), "PDF")
+PDF = sample_uploads.picture((400, 300), "PDF")
 #: Fires an event that carries a file, as a drag or the clipboard does.
 CARRY = """([kind, name, type, base64]) => {
   const bytes = Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
@@ -54,7 +54,7 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> No
     carry(rohan, "dragover", "form.pdf", "application/pdf", PDF)
     expect(rohan.page.locator("body.is-drop")).to_have_count(1)
     carry(rohan, "drop", "form.pdf", "application/pdf", PDF)
-    carry(rohan, "paste", "image.png", "image/png", files.picture((900, 600), "PNG"))
+    carry(rohan, "paste", "image.png", "image/png", sample_uploads.picture((900, 600), "PNG"))
     for rows in (mine, theirs):  # the colleague has touched nothing
         expect(rows).to_have_count(2)
         expect(rows.locator("img")).to_have_count(1)
@@ -63,7 +63,7 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> No
     # What is refused says why, beside what was taken
     rohan.page.locator(".files-add input[type=file]").set_input_files(
         [
-            {"name": "run.pdf", "mimeType": "application/pdf", "buffer": files.PROGRAM},
+            {"name": "run.pdf", "mimeType": "application/pdf", "buffer": sample_uploads.PROGRAM},
             {"name": "form.pdf", "mimeType": "application/pdf", "buffer": PDF + b"%2"},
         ]
     )

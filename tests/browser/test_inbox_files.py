@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests import files
+from tests import sample_uploads
 from tests.browser.conftest import MANAGER, SELLER, Seat
 from tests.servers import LiveServer
 
@@ -45,8 +45,8 @@ def play_customer(admin: Any, path: Path, text: str) -> None:
 
 def test_files_reactions_and_typing_between_two_people(seat: Sit, tmp_path: Path) -> None:
     mine, theirs = tmp_path / "form.jpg", tmp_path / "pan card.png"
-    mine.write_bytes(files.picture((1600, 1000)))
-    theirs.write_bytes(files.picture((900, 600), "PNG"))
+    mine.write_bytes(sample_uploads.picture((1600, 1000)))
+    theirs.write_bytes(sample_uploads.picture((900, 600), "PNG"))
     play_customer(seat(LiveServer.ADMIN[0]), theirs, "My PAN card")
     rohan, asha = seat(SELLER), seat(MANAGER)
     rohan.go("/inbox/?folder=unassigned")
@@ -63,7 +63,9 @@ def test_files_reactions_and_typing_between_two_people(seat: Sit, tmp_path: Path
     expect(rohan.page.locator("[data-typing]")).to_be_hidden()
     look(asha, "typing")
     # A file that is refused stays with its reason, and what was typed stays too
-    rohan.page.set_input_files("[data-choose]", [{"name": "x.png", "mimeType": "image/png", "buffer": files.HTML}])
+    rohan.page.set_input_files(
+        "[data-choose]", [{"name": "x.png", "mimeType": "image/png", "buffer": sample_uploads.HTML}]
+    )
     expect(rohan.page.locator(".write-file.is-refused")).to_contain_text("no picture, video")
     rohan.page.set_input_files("[data-choose]", [mine])
     expect(rohan.page.locator(".write-file [name=file]")).to_have_count(1)
@@ -99,8 +101,8 @@ def test_files_go_without_javascript(seat: Sit) -> None:
     rohan = seat(SELLER, java_script_enabled=False)
     rohan.go("/inbox/?folder=mine")
     rohan.page.locator(".inbox-row a", has=rohan.page.locator("[title=WhatsApp]")).first.click()
-    chosen = [{"name": "a.pdf", "mimeType": "application/pdf", "buffer": files.PDF}]
-    chosen += [{"name": "bad.pdf", "mimeType": "application/pdf", "buffer": files.PROGRAM}]
+    chosen = [{"name": "a.pdf", "mimeType": "application/pdf", "buffer": sample_uploads.PDF}]
+    chosen += [{"name": "bad.pdf", "mimeType": "application/pdf", "buffer": sample_uploads.PROGRAM}]
     rohan.page.locator("[data-text]").fill("Two files")
     rohan.page.locator("[data-choose]").set_input_files(chosen)
     rohan.page.get_by_role("button", name="Send", exact=True).click()

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
+from app.channels.failure_reasons import SENTENCES
 from app.channels.meta_inbound import MetaInbound
 from app.channels.provider import (
     STATES,
@@ -28,7 +29,6 @@ from app.channels.provider import (
     NotUnderstood,
     StatusUpdate,
 )
-from app.channels.reasons import SENTENCES
 from tests.channels.accounts import HOOK, META, TWILIO, exotel, meta, twilio
 
 SID, CALL_SID = "SM" + "1" * 32, "CA" + "1" * 32

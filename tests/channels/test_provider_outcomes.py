@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.failure_reasons import LASTING, SENTENCES
 from app.channels.http_client import NO_TLS, HttpClient, HttpRequest
 from app.channels.provider import ListedTemplate, Media, OptedOut, ProviderRefusal, StatusUnavailable, Template
-from app.channels.reasons import LASTING, SENTENCES
 from app.channels.twilio_library import TwilioHttp
 from tests.channels.accounts import DLT, META, TWILIO, a_call, exotel, meta, outgoing, twilio, whatsapp
 from tests.channels.certificates import make_certificate

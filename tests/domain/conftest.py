@@ -1,4 +1,4 @@
-"""An office in memory for tests that know no web: `office` is its session, people come from tests.makers."""
+"""An office in memory for tests that know no web: `office` is its session, people come from tests.factories."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from app import access
 from app.domain.settings import TicketSubject
 from app.lib.vault import Vault
 from app.models import Role
-from tests import makers
+from tests import factories
 
 
 @pytest.fixture
 def office() -> Iterator[Session]:
     """A session on an empty database with masters, roles and two ticket subjects."""
-    engine = makers.database()
+    engine = factories.database()
     # As the system: once an application was made in this process, every session is under the law.
     with Session(engine, expire_on_commit=False) as session, access.as_system(session):
         session.add_all(TicketSubject(label=label, position=n) for n, label in enumerate(("KYC update", "DP charges")))
@@ -30,8 +30,8 @@ def office() -> Iterator[Session]:
 @pytest.fixture
 def session() -> Iterator[Session]:
     """A session of the system on an empty database with statuses and roles; nobody works there yet."""
-    engine = makers.database()
-    with makers.opened(engine) as session:
+    engine = factories.database()
+    with factories.opened(engine) as session:
         yield session
     engine.dispose()
 

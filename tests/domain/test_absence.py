@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from app.domain.absence import COLUMNS, overlapping_leave, refuse_bad_absence
 from app.domain.base import RuleBroken
 from app.models import User
-from tests import makers
-from tests.makers import DAY, HOUR, MINUTE, NOW
+from tests import factories
+from tests.factories import DAY, HOUR, MINUTE, NOW
 
 
 @pytest.fixture
 def people(session: Session) -> dict[str, Any]:
-    return {name: makers.user(session, name, "Sales User") for name in ("ana", "ben", "cleo")}
+    return {name: factories.user(session, name, "Sales User") for name in ("ana", "ben", "cleo")}
 
 
 def away(user: Any, starts: datetime, ends: datetime | None, delegate: Any = None) -> None:
@@ -187,7 +187,7 @@ def test_the_refusal_says_how_the_circle_closes(session, people, others, sentenc
 
 
 def test_a_chain_that_does_not_lead_back_is_no_circle(session, people):
-    dev = makers.user(session, "dev", "Sales User")
+    dev = factories.user(session, "dev", "Sales User")
     for user, delegate in (("ben", people["cleo"]), ("cleo", dev)):
         away(people[user], NOW, None, delegate)
     dev.delegate_id = people["ana"].id

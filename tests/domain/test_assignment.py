@@ -20,7 +20,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.session_context import session_context
 from app.models import Activity, Assignment, Lead, Notification, Ticket
 from tests.app_fixtures import World
-from tests.makers import DAY, HOUR, NOW, lead, ticket, user
+from tests.factories import DAY, HOUR, NOW, lead, ticket, user
 
 
 def notices_of(session: Session) -> set[tuple[int, str]]:

@@ -14,7 +14,7 @@ from app.domain.base import Conflict, RuleBroken, Stamp
 from app.models import Activity, Assignment, AssignmentRequest, Lead, Notification
 from tests.app_fixtures import World
 from tests.domain.test_assignment import notices_of, run_in_parallel
-from tests.makers import DAY, HOUR, NOW, lead, user
+from tests.factories import DAY, HOUR, NOW, lead, user
 
 
 def create_request(session: Session, about: Any, wanted: Any, by: Any, reason: str = "I know him") -> AssignmentRequest:

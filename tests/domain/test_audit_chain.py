@@ -17,8 +17,8 @@ from app.domain.audit_chain import Fault, Head
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import RuleBroken
 from app.models import AuditEntry, AuditHead, Notification
-from tests import makers
-from tests.makers import NOW
+from tests import factories
+from tests.factories import NOW
 
 KEY = b"k" * 32
 
@@ -27,9 +27,9 @@ KEY = b"k" * 32
 def session() -> Iterator[Session]:
     """A session of the system on an empty database."""
     session_hooks.install()
-    engine = makers.database()
+    engine = factories.database()
     audit_keys.set_keys(engine, AuditKeys(KEY))
-    with makers.opened(engine) as session:
+    with factories.opened(engine) as session:
         yield session
     engine.dispose()
 
@@ -134,7 +134,7 @@ def _close_the_gap(session: Session) -> None:
     ],
 )
 def test_every_alteration_is_found(session: Session, alter: Callable[[Session], Any], found: list[Any]) -> None:
-    makers.user(session, "ana")
+    factories.user(session, "ana")
     write(session, 6)
     alter(session)
     session.commit()
@@ -186,10 +186,10 @@ def test_a_rollback_drops_the_entry_and_a_savepoint_drops_its_own(session: Sessi
 
 
 def test_the_alarm_comes_once_a_day(session: Session) -> None:
-    session.add(makers.user(session, "ada", "Admin"))
+    session.add(factories.user(session, "ada", "Admin"))
     write(session, 1)
     report = audit_chain.Report(Head(1, ""), [Fault(1, "altered", 1)], 1)
-    days = (NOW, NOW + makers.HOUR, NOW + makers.DAY)
+    days = (NOW, NOW + factories.HOUR, NOW + factories.DAY)
     assert [audit_chain.notify_admins(session, report, now) for now in days] == [1, 0, 1]
     assert session.scalars(select(Notification.payload)).first() == {"broken": 1, "seq": 1, "key": True}
 
@@ -205,10 +205,10 @@ def test_parallel_writers_keep_one_unbroken_chain(
     each = EACH if database == "mariadb" else 25  # SQLite writes one at a time anyway
     session_hooks.install()
     if database == "mariadb":
-        engine = makers.connected(request.getfixturevalue("masters_url"))
+        engine = factories.connected(request.getfixturevalue("masters_url"))
     else:
-        engine = makers.database(f"sqlite:///{tmp_path / 'x'}")
-    with makers.opened(engine) as session:  # as the migrations leave it
+        engine = factories.database(f"sqlite:///{tmp_path / 'x'}")
+    with factories.opened(engine) as session:  # as the migrations leave it
         session.add(AuditHead(id=1, count=0, hash="", key_id=audit_keys.keys_of(session).id))
         session.commit()
     failed: list[BaseException] = []
@@ -217,7 +217,7 @@ def test_parallel_writers_keep_one_unbroken_chain(
         thread.start()
     for thread in threads:
         thread.join()
-    with makers.opened(engine) as session:
+    with factories.opened(engine) as session:
         report = audit_chain.verify(session)
     engine.dispose()
     assert (failed, report.faults, report.head.seq) == ([], [], WRITERS * each)
@@ -229,7 +229,7 @@ def _write_many(engine: Engine, count: int, failed: list[BaseException]) -> None
     WRITES.set(True)
     try:
         for number in range(count):
-            with makers.opened(engine) as session:
+            with factories.opened(engine) as session:
                 session.execute(text("SELECT 1"))
                 audit.write(session, "sign-in", None, NOW, f"writer {number}")
                 session.commit()

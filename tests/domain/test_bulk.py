@@ -17,8 +17,8 @@ from app.domain.calls import CallLog
 from app.domain.notices import Notification
 from app.domain.tasks import Task
 from app.domain.timeline import Activity
-from tests import makers
-from tests.makers import DAY, HOUR, NOW
+from tests import factories
+from tests.factories import DAY, HOUR, NOW
 from tests.servers import Databases
 
 HOSTILE = "%s %(p0)s :p0 'o''brien' \\ \" ; DROP TABLE task; -- काम"
@@ -32,8 +32,8 @@ def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     if request.param == "mariadb":
         server: Databases = request.getfixturevalue("mariadb_server")
         url = server.url(server.create_database())
-    engine = makers.database(url)
-    with makers.opened(engine) as session:
+    engine = factories.database(url)
+    with factories.opened(engine) as session:
         yield session
         session.rollback()
     engine.dispose()
@@ -52,7 +52,7 @@ def notice(key: str, user: int, **more: Any) -> dict[str, Any]:
 
 
 def test_values_arrive_as_they_were_given(session: Session) -> None:
-    user = makers.user(session, "ana", "Sales User").id
+    user = factories.user(session, "ana", "Sales User").id
     india = timezone(timedelta(hours=5, minutes=30))
     rows = [
         notice(f"k{n}", user, at=at, payload=payload)
@@ -72,7 +72,7 @@ def test_values_arrive_as_they_were_given(session: Session) -> None:
 
 
 def test_rows_that_exist_are_skipped_and_counted_so(session: Session) -> None:
-    user = makers.user(session, "ana", "Sales User").id
+    user = factories.user(session, "ana", "Sales User").id
     assert bulk.insert_rows(session, Notification, [notice("a", user)], unique=("event_key",)) == 1
     again = [notice("a", user, kind="mention"), notice("b", user)]
     assert bulk.insert_rows(session, Notification, again, unique=("event_key",)) == 1
@@ -88,7 +88,7 @@ def call(user: int, name: str, seconds: int, cold: bool = False) -> dict[str, An
 
 
 def test_rows_that_exist_get_the_named_columns_only(session: Session) -> None:
-    user = makers.user(session, "ana", "Sales User").id
+    user = factories.user(session, "ana", "Sales User").id
     bulk.insert_rows(session, CallLog, [call(user, "one", 1), call(user, "two", 2)])
     new = [call(user, "one", 10, cold=True), call(user, "three", 3, cold=True)]
     bulk.insert_rows(session, CallLog, new, unique=KEY, update=("duration_seconds",))
@@ -97,7 +97,7 @@ def test_rows_that_exist_get_the_named_columns_only(session: Session) -> None:
 
 
 def test_many_rows_are_sent_in_parts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    user = makers.user(session, "ana", "Sales User").id
+    user = factories.user(session, "ana", "Sales User").id
     monkeypatch.setattr(bulk, "MAX_ROWS", 3)
     assert bulk.insert_rows(session, Notification, [notice(f"n{n}", user) for n in range(7)]) == 7
 
@@ -109,9 +109,9 @@ def test_a_column_that_only_sqlalchemy_would_fill_is_missed(session: Session) ->
 
 @pytest.fixture
 def tasks(session: Session) -> list[Task]:
-    user = makers.user(session, "ana", "Sales User")
-    lead = makers.lead(session, user)
-    made = [makers.task(session, lead, user, NOW + n * HOUR) for n in range(6)]
+    user = factories.user(session, "ana", "Sales User")
+    lead = factories.lead(session, user)
+    made = [factories.task(session, lead, user, NOW + n * HOUR) for n in range(6)]
     session.flush()
     return made
 

@@ -12,7 +12,7 @@ from app.domain.call_matching import CallTarget
 from app.domain.call_parsing import ParsedCall
 from app.domain.change_context import ChangeContext
 from app.models import Customer
-from tests.makers import DAY, HOUR, MINUTE, NOW, double, lead, ticket, user
+from tests.factories import DAY, HOUR, MINUTE, NOW, double, lead, ticket, user
 
 NUMBER = "+919820012345"
 

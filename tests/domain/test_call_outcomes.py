@@ -14,16 +14,16 @@ from app.domain.call_outcomes import CallOutcome
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.leads import Lead
-from app.domain.pending import pending
 from app.domain.tasks import Task
 from app.domain.timeline import Activity
-from tests import makers
-from tests.makers import HOUR, MINUTE, NOW
+from app.domain.transaction_state import transaction_state
+from tests import factories
+from tests.factories import HOUR, MINUTE, NOW
 
 
 @pytest.fixture
 def ana(office: Session) -> Any:
-    return makers.user(office, "ana", "Sales User")
+    return factories.user(office, "ana", "Sales User")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def lines(session: Session, kind: str) -> list[Activity]:
 
 
 def test_outcome_note_and_follow_up_are_saved_together(office, ana):
-    lead = makers.lead(office, ana)
+    lead = factories.lead(office, ana)
     call = create_call(office, ana, lead_id=lead.id)
     call_outcomes.save_outcome(
         office, call, CallOutcome("Interested", "Wants an SIP", NOW + HOUR), ChangeContext(ana.id, NOW)
@@ -71,7 +71,7 @@ def test_an_invalid_outcome_is_refused(office, ana, call, outcome, field):
 
 
 def test_a_linked_call_belongs_only_to_the_new_record(office, ana):
-    first, second = makers.lead(office, ana), makers.lead(office, ana)
+    first, second = factories.lead(office, ana), factories.lead(office, ana)
     call = create_call(office, ana, lead_id=first.id)
     call_outcomes.link(office, call, second, Stamp(ana.id, NOW))
     office.flush()
@@ -80,7 +80,7 @@ def test_a_linked_call_belongs_only_to_the_new_record(office, ana):
 
 
 def test_an_unmatched_call_gets_its_timeline_line_when_linked(office, ana, call):
-    lead = makers.lead(office, ana)
+    lead = factories.lead(office, ana)
     call_outcomes.link(office, call, lead, Stamp(ana.id, NOW))
     office.flush()
     assert [(line.lead_id, line.at) for line in lines(office, "call")] == [(lead.id, call.started_on)]
@@ -88,7 +88,7 @@ def test_an_unmatched_call_gets_its_timeline_line_when_linked(office, ana, call)
 
 
 def test_an_unlinked_call_belongs_to_nothing(office, ana):
-    call = create_call(office, ana, lead_id=makers.lead(office, ana).id)
+    call = create_call(office, ana, lead_id=factories.lead(office, ana).id)
     call_outcomes.unlink(office, call, Stamp(ana.id, NOW))
     office.flush()
     assert (call.lead_id, call.customer_id, call.linked) == (None, None, True)
@@ -131,7 +131,7 @@ def test_an_outcome_has_up_to_500_characters(office, ana, call, text, is_valid):
 
 @pytest.mark.parametrize(("follow_up_on", "is_valid"), [(NOW - HOUR, False), (NOW, False), (NOW + MINUTE, True)])
 def test_a_follow_up_lies_ahead(office, ana, follow_up_on, is_valid):
-    call = create_call(office, ana, lead_id=makers.lead(office, ana).id)
+    call = create_call(office, ana, lead_id=factories.lead(office, ana).id)
     outcome = CallOutcome("x", follow_up_on=follow_up_on, title=" Visit ")
     if is_valid:
         task = call_outcomes.save_outcome(office, call, outcome, ChangeContext(ana.id, NOW))
@@ -143,7 +143,7 @@ def test_a_follow_up_lies_ahead(office, ana, follow_up_on, is_valid):
 
 
 def test_the_follow_up_of_a_ticket_belongs_to_it_and_its_title_is_cut(office, ana):
-    ticket = makers.ticket(office, ana)
+    ticket = factories.ticket(office, ana)
     call = create_call(office, ana, ticket_id=ticket.id)
     outcome = CallOutcome("x" * 300, " ", NOW + HOUR)
     task = call_outcomes.save_outcome(office, call, outcome, ChangeContext(ana.id, NOW))
@@ -159,7 +159,7 @@ def test_a_call_is_cold_as_entered_or_as_before(office, ana, call, before, cold,
 
 @pytest.mark.parametrize("column", ["lead_id", "ticket_id", "customer_id"])
 def test_a_note_is_written_on_whatever_record_the_call_has(office, ana, column):
-    made = {"lead_id": makers.lead, "ticket_id": makers.ticket}.get(column, create_customer)(office)
+    made = {"lead_id": factories.lead, "ticket_id": factories.ticket}.get(column, create_customer)(office)
     call = create_call(office, ana, **{column: made.id})
     call_outcomes.save_outcome(office, call, CallOutcome("x", " Later "), ChangeContext(ana.id, NOW))
     (note,) = lines(office, "note")
@@ -172,25 +172,25 @@ def create_customer(session):
 
 def test_a_moved_call_leaves_the_old_timeline_and_marks_both(office, ana):
     customer = create_customer(office)
-    first, second = makers.lead(office, ana), makers.ticket(office, ana, customer_id=customer.id)
+    first, second = factories.lead(office, ana), factories.ticket(office, ana, customer_id=customer.id)
     call = create_call(office, ana, lead_id=first.id)
-    pending(office).changed_timelines.clear()
+    transaction_state(office).changed_timelines.clear()
     call_outcomes.link(office, call, second, Stamp(ana.id, NOW))
     assert (call.lead_id, call.ticket_id, call.customer_id) == (None, second.id, customer.id)
     (line,) = lines(office, "call")
     assert (line.lead_id, line.ticket_id, line.customer_id) == (None, second.id, customer.id)
     marked = {("lead", first.id), ("ticket", second.id), ("customer", customer.id)}
-    assert pending(office).changed_timelines == marked
-    pending(office).changed_timelines.clear()
+    assert transaction_state(office).changed_timelines == marked
+    transaction_state(office).changed_timelines.clear()
     call_outcomes.unlink(office, call, Stamp(ana.id, NOW))
-    assert pending(office).changed_timelines == marked - {("lead", first.id)}
+    assert transaction_state(office).changed_timelines == marked - {("lead", first.id)}
 
 
 @pytest.mark.parametrize("column", ["lead_id", "ticket_id"])
 def test_a_call_that_has_a_record_gets_no_second_one(office, ana, column):
     make, create = {
-        "lead_id": (makers.lead, call_outcomes.create_lead),
-        "ticket_id": (makers.ticket, call_outcomes.create_ticket),
+        "lead_id": (factories.lead, call_outcomes.create_lead),
+        "ticket_id": (factories.ticket, call_outcomes.create_ticket),
     }[column]
     call = create_call(office, ana, **{column: make(office).id})
     with pytest.raises(RuleBroken, match="already linked"):
@@ -207,7 +207,7 @@ def test_the_ticket_of_a_call_belongs_to_the_calls_customer_or_a_new_one(office,
     call.native = {"contact_name": " Ravi " + "x" * 90}
     made = call_outcomes.create_ticket(office, call, may_all, {})
     assert made.customer.mobile_e164 == "+919820012345" and made.customer.first_name == ("Ravi " + "x" * 90)[:80]
-    about = makers.lead(office, ana)
+    about = factories.lead(office, ana)
     of_lead = call_outcomes.create_ticket(
         office, create_call(office, ana, lead_id=about.id), ChangeContext(ana.id, NOW), {}
     )

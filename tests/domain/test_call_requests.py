@@ -12,16 +12,16 @@ from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
-from app.domain import call_cards, call_requests, channel_accounts, consents, customers, incoming, leads
+from app.domain import call_cards, call_requests, channel_accounts, consents, customers, leads, provider_events
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.call_requests import NewCallRequest
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
 from app.domain.session_context import session_context
-from app.lib.number_series import series_of
+from app.lib.phone_number_series import phone_series
 from app.lib.vault import Vault
 from app.models import BusinessSetting, CallCard, CallLog, CallRequest, ModulePermission, Role
-from tests.makers import hours, user
+from tests.factories import hours, user
 
 PEER, OTHER, MOBILE = "+919820012345", "+919820054321", "+919811100001"
 PROMO, SERVICE, ANY = "+911401234567", "+911600123456", "+912223456789"
@@ -64,7 +64,7 @@ def call(office: Session, asha: Any, peer: str = PEER, now: datetime = NOON, **r
     ],
 )
 def test_the_series_of_a_number(number: str | None, series: str) -> None:
-    assert series_of(number) == series
+    assert phone_series(number) == series
 
 
 BOTH = ((PROMO, "promotional"), (SERVICE, "service"))
@@ -162,7 +162,7 @@ def test_a_second_click_rings_nobody_and_another_call_has_to_wait(office: Sessio
     with pytest.raises(Conflict):
         call(office, asha, OTHER)
     ended = CallUpdate("C1", "completed", "out", PEER, "", key=f"c{first.call.id}", talk_seconds=5)
-    incoming.process(office, desk, ended, NOON + timedelta(minutes=1))
+    provider_events.process(office, desk, ended, NOON + timedelta(minutes=1))
     assert not call(office, asha, OTHER, NOON + timedelta(minutes=2)).is_repeated
     assert len(office.scalars(select(CallLog)).all()) == 2
 
@@ -196,7 +196,7 @@ def test_only_its_own_account_reports_on_a_call(office: Session, vault: Vault, a
     started.request.state = "unknown"
     office.flush()
     event = CallUpdate("C9", "answered", "out", PEER, "", key=f"c{started.call.id}" if key else "")
-    incoming.process(office, desk if own else other, event, NOON)
+    provider_events.process(office, desk if own else other, event, NOON)
     office.expire_all()
     assert (started.call.status, started.request.state) == (("In Progress", "sent") if own else ("Queued", "unknown"))
 
@@ -205,7 +205,7 @@ def test_only_its_own_account_reports_on_a_call(office: Session, vault: Vault, a
 
 
 def ring(office: Session, desk: Any, now: datetime = NOON, state: str = "ringing", **more: Any) -> CallLog:
-    incoming.process(office, desk, CallUpdate("I1", state, "in", PEER, SERVICE, **more), now)
+    provider_events.process(office, desk, CallUpdate("I1", state, "in", PEER, SERVICE, **more), now)
     return office.scalars(select(CallLog).where(CallLog.provider_id == "I1")).one()
 
 
@@ -218,7 +218,7 @@ def test_a_known_caller_is_shown_to_who_answers_for_them(office: Session, vault:
     ring(office, desk)
     assert shown_to(office) == {asha.id}
     asha.leave_from, asha.delegate_id = NOON - timedelta(days=1), bala.id
-    incoming.process(office, desk, CallUpdate("I2", "ringing", "in", PEER, SERVICE), NOON)
+    provider_events.process(office, desk, CallUpdate("I2", "ringing", "in", PEER, SERVICE), NOON)
     assert shown_to(office) == {asha.id, bala.id}
 
 

@@ -23,13 +23,13 @@ from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.notices import Notification
-from app.domain.pending import pending
 from app.domain.telephones import PhoneSync, QuarantinedCall
 from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
+from app.domain.transaction_state import transaction_state
 from app.ops.database import STATEMENTS
-from tests import makers
-from tests.makers import NOW
+from tests import factories
+from tests.factories import NOW
 
 INDIA = ZoneInfo("Asia/Kolkata")
 START = "2026-11-23 09:30:00"
@@ -183,7 +183,7 @@ def session(office: Session) -> Session:
 
 @pytest.fixture
 def people(session: Session) -> dict[str, Any]:
-    return {name: makers.user(session, name, "Sales User") for name in ("ana", "ben")}
+    return {name: factories.user(session, name, "Sales User") for name in ("ana", "ben")}
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_the_sync_of_the_telephone_is_recorded(session, ana):
 
 def lead_of_caller(session: Session, ana: Any) -> Any:
     """A lead with the number of call(1), created before the call."""
-    return makers.lead(session, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
+    return factories.lead(session, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
 
 
 def test_a_call_belongs_to_the_open_lead_of_its_number(session, ana):
@@ -280,8 +280,8 @@ def test_a_missed_call_notifies_the_responsible_user_once(session, ana, people):
 
 def test_every_column_of_a_synced_call_is_stored(session, ana):
     customer = customers.create(session, {"first_name": "A", "mobile": "9820000001"}, ChangeContext(None, NOW))
-    about = makers.lead(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))
-    help_ = makers.ticket(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))
+    about = factories.lead(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))
+    help_ = factories.ticket(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))
     (result,) = sync(session, telephone(ana), [call(1)], NOW)
     row = session.scalars(select(CallLog)).one()
     assert (result.index, result.call_id, result.device_call_id) == (0, row.id, "device_1")
@@ -301,17 +301,17 @@ def test_every_column_of_a_synced_call_is_stored(session, ana):
     assert (line.customer_id, line.lead_id, line.ticket_id) == (customer.id, about.id, help_.id)
     assert (line.actor_id, line.payload["call"]) == (ana.id, row.id)
     marked = {("customer", customer.id), ("lead", about.id), ("ticket", help_.id)}
-    assert marked <= pending(session).changed_timelines
+    assert marked <= transaction_state(session).changed_timelines
 
 
 def test_a_synced_call_is_an_event_for_webhooks(session, ana):
     (result,) = sync(session, telephone(ana), [call(1)], NOW)
-    assert set(pending(session).change_events["call_log", result.call_id].events) == {"created"}
-    pending(session).change_events.clear()
+    assert set(transaction_state(session).change_events["call_log", result.call_id].events) == {"created"}
+    transaction_state(session).change_events.clear()
     assert statuses_of(sync(session, telephone(ana), [call(1)], NOW)) == ["duplicate"]
-    assert not pending(session).change_events
+    assert not transaction_state(session).change_events
     sync(session, telephone(ana), [call(1, duration=99)], NOW)
-    assert set(pending(session).change_events["call_log", result.call_id].events) == {"changed"}
+    assert set(transaction_state(session).change_events["call_log", result.call_id].events) == {"changed"}
 
 
 @pytest.mark.parametrize(

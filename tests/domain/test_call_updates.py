@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate, ListedTemplate
-from app.domain import channel_accounts, incoming, leads, message_templates
+from app.domain import channel_accounts, leads, message_templates, provider_events
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
 from app.lib.vault import Vault
 from app.models import Activity, CallLog, CallRecording, MessageTemplate, Notification
-from tests.makers import MINUTE, NOW, user
+from tests.factories import MINUTE, NOW, user
 
 PEER, OWN = "+919820012345", "+911600123456"
 
@@ -47,7 +47,7 @@ def test_a_call_ends_the_same_in_whatever_order_it_is_told(
     office: Session, account: Any, lead: Any, order: Any
 ) -> None:
     for event in (*order, order[0]):
-        assert incoming.process(office, account, event, NOW + MINUTE) == "call"
+        assert provider_events.process(office, account, event, NOW + MINUTE) == "call"
     (call,) = office.scalars(select(CallLog)).all()
     assert (call.status, call.duration_seconds, call.direction, call.other_e164) == ("Completed", 61, "Outgoing", PEER)
     assert (call.lead_id, call.from_number, call.medium) == (lead.id, OWN, "console")
@@ -57,7 +57,7 @@ def test_a_call_ends_the_same_in_whatever_order_it_is_told(
 
 
 def test_who_is_responsible_learns_of_a_missed_call(office: Session, account: Any, lead: Any) -> None:
-    incoming.process(office, account, update("no-answer", "in"), NOW)
+    provider_events.process(office, account, update("no-answer", "in"), NOW)
     (call,) = office.scalars(select(CallLog)).all()
     assert (call.status, call.from_number, call.employee_id) == ("Missed Call", PEER, lead.owner_id)
     (notice,) = office.scalars(select(Notification).where(Notification.kind == "missed_call")).all()

@@ -12,7 +12,7 @@ from app.domain import channel_accounts
 from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.lib.vault import Vault
-from tests.makers import NOW
+from tests.factories import NOW
 
 STAMP = Stamp(None, NOW)
 

@@ -8,14 +8,22 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND as CONSOLE
-from app.domain import channel_accounts, consents, conversations, customers, message_templates, messages, outgoing
+from app.domain import (
+    channel_accounts,
+    consents,
+    conversations,
+    customers,
+    message_sending,
+    message_templates,
+    messages,
+)
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
 from app.domain.message_templates import MessageTemplate
 from app.lib import opt_out_words
 from app.lib.vault import Vault
-from tests.makers import DAY, HOUR, MINUTE, NOW, user
+from tests.factories import DAY, HOUR, MINUTE, NOW, user
 
 STAMP = Stamp(None, NOW)
 PEER = "+919820012345"
@@ -121,7 +129,7 @@ def test_canceling_and_sending_again(office: Session, account: Any) -> None:
         assert (message.state, message.tries, message.reason, message.due_on) == ("queued", 0, None, NOW)
     message.state = "unknown"
     office.flush()
-    messages.give_up(office, message, STAMP)
+    messages.mark_not_delivered(office, message, STAMP)
     assert message.state == "failed"
 
 
@@ -203,9 +211,9 @@ def test_a_template_that_is_not_approved_is_refused(more: dict[str, Any]) -> Non
     ("text", "is_sent"), [("x" * 1530, True), ("x" * 1531, False), ("₹" * 670, True), ("₹" * 671, False)]
 )
 def test_a_text_becomes_at_most_ten_sms(office: Session, account: Any, text: str, is_sent: bool) -> None:
-    wish = outgoing.Outgoing("sms", "9820012345", text, account_id=account.id, purpose="service")
+    wish = message_sending.OutgoingRequest("sms", "9820012345", text, account_id=account.id, purpose="service")
     if is_sent:
-        assert outgoing.send(office, wish, Stamp(None, NOW)).body == text
+        assert message_sending.send(office, wish, Stamp(None, NOW)).body == text
     else:
         with pytest.raises(RuleBroken, match="at most"):
-            outgoing.send(office, wish, Stamp(None, NOW))
+            message_sending.send(office, wish, Stamp(None, NOW))

@@ -14,7 +14,7 @@ from app.domain.change_context import ChangeContext
 from app.lib.vault import Vault
 from app.models import Activity, CustomerAccount, Lead
 from tests.domain.test_leads import change_status, create_lead, status_id
-from tests.makers import NOW
+from tests.factories import NOW
 
 
 def make_customer(session: Session, vault: Vault, **more: Any) -> Any:

@@ -13,7 +13,7 @@ from app.domain.base import Conflict, RuleBroken, Stamp, refuse_stale
 from app.domain.change_context import ChangeContext
 from app.lib.vault import Vault
 from app.models import Activity, Customer
-from tests.makers import HOUR, NOW, double, lead, user
+from tests.factories import HOUR, NOW, double, lead, user
 
 
 def make_customer(session: Session, vault: Any = None, **values: Any) -> Customer:

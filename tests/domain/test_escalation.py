@@ -20,8 +20,8 @@ from app.domain.notices import Notification
 from app.domain.settings import SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import SlaTerms
 from app.domain.timeline import Activity
-from tests import makers
-from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
+from tests import factories
+from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
 #: First reply within two hours, resolution within ten.
 TERMS = SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, 600), ("ticket", "Urgent"): (30, 60), ("lead", ""): (120, None)})
@@ -31,15 +31,15 @@ REPLY_DUE = NOW + 2 * HOUR
 @pytest.fixture
 def people(session: Session) -> dict[str, Any]:
     """Cleo and Dan support; Sam is above Cleo, Tara above Sam, Uma above Tara; Ada is admin."""
-    made: dict[str, Any] = {"ada": makers.user(session, "ada", "Admin"), "uma": makers.user(session, "uma")}
+    made: dict[str, Any] = {"ada": factories.user(session, "ada", "Admin"), "uma": factories.user(session, "uma")}
     for name, above in (("tara", "uma"), ("sam", "tara"), ("cleo", "sam"), ("dan", "sam")):
-        made[name] = makers.user(session, name, "Support User", manager_id=made[above].id)
+        made[name] = factories.user(session, name, "Support User", manager_id=made[above].id)
     return made
 
 
 def ticket_with_clock(session: Session, who: Any, terms: SlaTerms = TERMS, at: datetime = NOW, **more: Any) -> Any:
     """A ticket of this user, whose clock started at `at`."""
-    ticket = makers.ticket(session, who, at=at, **more)
+    ticket = factories.ticket(session, who, at=at, **more)
     if who is not None:
         assignment.open_assignment(session, ticket, assignment.NewAssignee(who.id, "created"), Stamp(who.id, at))
     sla.start_clock(ticket, terms, at)
@@ -61,7 +61,7 @@ def run_job(
 def notified(session: Session, *kinds: str) -> list[tuple[str, str, int]]:
     """(kind, user, office minutes left) of the notices, in order."""
     query = select(Notification).where(Notification.kind.like("sla%")).order_by(Notification.id)
-    names = {user.id: user.username for user in session.scalars(select(makers.models.User))}
+    names = {user.id: user.username for user in session.scalars(select(factories.models.User))}
     rows = [(row.kind, names[row.user_id], row.payload["minutes"]) for row in session.scalars(query)]
     return [row for row in rows if not kinds or row[0] in kinds]
 
@@ -260,7 +260,7 @@ def test_without_a_higher_manager_the_admins_are_the_last_level(session, people,
 
 
 def test_a_lead_is_watched_as_well(session, people):
-    lead = makers.lead(session, people["cleo"])
+    lead = factories.lead(session, people["cleo"])
     sla.start_clock(lead, TERMS, NOW)
     session.flush()
     run_job(session, NOW, NOW + 100 * MINUTE)
@@ -278,12 +278,12 @@ def test_a_lead_is_watched_as_well(session, people):
 
 def test_the_longest_waiting_records_come_first(session, people):
     rows = [
-        makers.ticket(session, sla_on=NOW),
-        makers.ticket(session, sla_on=NOW - HOUR),
-        makers.ticket(session, sla_on=NOW),
+        factories.ticket(session, sla_on=NOW),
+        factories.ticket(session, sla_on=NOW - HOUR),
+        factories.ticket(session, sla_on=NOW),
     ]
-    lead = makers.lead(session, sla_on=NOW - MINUTE)
-    makers.lead(session, sla_on=NOW + MINUTE), makers.lead(session)
+    lead = factories.lead(session, sla_on=NOW - MINUTE)
+    factories.lead(session, sla_on=NOW + MINUTE), factories.lead(session)
     found = [("ticket", rows[1].id), ("lead", lead.id), ("ticket", rows[0].id), ("ticket", rows[2].id)]
     assert due_records(session, NOW, 10) == found
     assert due_records(session, NOW, 2) == found[:2]
@@ -425,15 +425,15 @@ TICKETS, PROCESSES = 60, 6
 
 def test_each_breach_is_notified_once_with_several_processes(masters_url: str) -> None:
     """Row locks that are skipped, and event keys: nothing twice, nothing lost."""
-    engine = makers.connected(masters_url)
-    with makers.opened(engine) as session:
-        cleo = makers.user(session, "cleo", "Support User")
+    engine = factories.connected(masters_url)
+    with factories.opened(engine) as session:
+        cleo = factories.user(session, "cleo", "Support User")
         for _ in range(TICKETS):
             ticket_with_clock(session, cleo)
         session.commit()
     runners = [job_runner.Runner(sessionmaker(engine, expire_on_commit=False)) for _ in range(PROCESSES)]
     _at_once(lambda n: job_runner.run_slot(runners[n], _WATCH, (f"slot {n}", REPLY_DUE), REPLY_DUE))
-    with makers.opened(engine) as session:
+    with factories.opened(engine) as session:
         per_ticket = select(func.count()).where(Notification.kind == "sla_breach").group_by(Notification.ticket_id)
         assert list(session.scalars(per_ticket)) == [1] * TICKETS
         lines = select(func.count(Activity.id)).where(Activity.kind == "system")
@@ -459,9 +459,9 @@ def _at_once(work: Callable[[int], Any]) -> None:
 
 
 def test_a_locked_record_is_skipped(masters_url: str) -> None:
-    engine = makers.connected(masters_url)
-    with makers.opened(engine) as session, makers.opened(engine) as other:
-        ticket = ticket_with_clock(session, makers.user(session, "cleo"))
+    engine = factories.connected(masters_url)
+    with factories.opened(engine) as session, factories.opened(engine) as other:
+        ticket = ticket_with_clock(session, factories.user(session, "cleo"))
         session.commit()
         session.execute(select(tickets.Ticket).where(tickets.Ticket.id == ticket.id).with_for_update())
         assert check_record(other, ("ticket", ticket.id), REPLY_DUE, TERMS) == "skipped"

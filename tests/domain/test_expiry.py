@@ -16,13 +16,13 @@ from app.domain.leads import Lead
 from app.domain.notices import Notification
 from app.domain.settings import BusinessSetting
 from app.domain.timeline import Activity, StatusChange
-from tests import makers
-from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
+from tests import factories
+from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
 
 @pytest.fixture
 def ana(session: Session) -> Any:
-    return makers.user(session, "ana", "Sales User")
+    return factories.user(session, "ana", "Sales User")
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def ana(session: Session) -> Any:
     ],
 )
 def test_when_a_lead_expires(session, ana, meaning, days, ends_as):
-    lead = makers.lead(session, ana, meaning, at=NOW - days * DAY)
+    lead = factories.lead(session, ana, meaning, at=NOW - days * DAY)
     for lead_id in due_leads(session, NOW, 100):
         expire_lead(session, lead_id, NOW)
     assert lead.status.meaning == (ends_as or meaning)
 
 
 def test_a_lead_changed_meanwhile_stays(session, ana):
-    lead = makers.lead(session, ana, at=NOW - 61 * DAY)
+    lead = factories.lead(session, ana, at=NOW - 61 * DAY)
     found = due_leads(session, NOW, 100)
     lead.stamp(Stamp(ana.id, NOW - HOUR))
     session.flush()
@@ -57,7 +57,7 @@ def test_a_lead_changed_meanwhile_stays(session, ana):
 
 
 def test_expiring_goes_through_the_state_machine(session, ana):
-    lead = makers.lead(session, ana, at=NOW - 61 * DAY)
+    lead = factories.lead(session, ana, at=NOW - 61 * DAY)
     expire_lead(session, lead.id, NOW)
     assert session.scalars(select(StatusChange)).one().seconds == 61 * 24 * 3600
     assert session.scalars(select(Activity.kind)).all() == ["status_change"]
@@ -66,13 +66,13 @@ def test_expiring_goes_through_the_state_machine(session, ana):
 
 def test_the_number_of_days_is_a_business_setting(session, ana):
     session.add(BusinessSetting(key="lead_expiry_days", value=10))
-    makers.lead(session, ana, at=NOW - 11 * DAY)
+    factories.lead(session, ana, at=NOW - 11 * DAY)
     assert len(due_leads(session, NOW, 100)) == 1
 
 
 def pending_request(session: Session, ana: Any, at: Any) -> assignment_requests.AssignmentRequest:
-    ben = makers.user(session, "ben", "Sales User")
-    return assignment_requests.create(session, makers.lead(session, ben), ana.id, "I know him", Stamp(ben.id, at))
+    ben = factories.user(session, "ben", "Sales User")
+    return assignment_requests.create(session, factories.lead(session, ben), ana.id, "I know him", Stamp(ben.id, at))
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_an_expired_request_is_closed_and_its_creator_notified(session, ana):
 def test_after_it_expired_a_new_request_is_possible(session, ana):
     request = pending_request(session, ana, NOW - 10 * DAY)
     expire_request(session, request.id, NOW)
-    lead = session.get_one(makers.Lead, request.lead_id)
+    lead = session.get_one(factories.Lead, request.lead_id)
     again = assignment_requests.create(session, lead, ana.id, "I still know him", Stamp(request.created_by_id, NOW))
     assert again.status == "Pending"
 
 
 def test_a_decided_request_does_not_expire(session, ana):
     request = pending_request(session, ana, NOW - 10 * DAY)
-    lead = session.get_one(makers.Lead, request.lead_id)
+    lead = session.get_one(factories.Lead, request.lead_id)
     assignment_requests.decide(
         session, request, lead, assignment_requests.Verdict(True), Stamp(ana.id, NOW - timedelta(days=1))
     )
@@ -116,7 +116,7 @@ def test_a_decided_request_does_not_expire(session, ana):
 
 
 def test_the_longest_unchanged_leads_come_first(session, ana):
-    rows = [makers.lead(session, ana, at=NOW - days * DAY) for days in (61, 63, 62, 62)]
+    rows = [factories.lead(session, ana, at=NOW - days * DAY) for days in (61, 63, 62, 62)]
     ids = [rows[index].id for index in (1, 2, 3, 0)]
     assert due_leads(session, NOW, 100) == ids
     assert due_leads(session, NOW, 2) == ids[:2]
@@ -127,13 +127,13 @@ def test_the_longest_unchanged_leads_come_first(session, ana):
 )
 def test_each_state_has_its_own_number_of_days(session, ana, key, meaning):
     session.add(BusinessSetting(key=key, value=10))
-    lead = makers.lead(session, ana, meaning, at=NOW - 10 * DAY)
-    makers.lead(session, ana, meaning, at=NOW - 10 * DAY + MINUTE)
+    lead = factories.lead(session, ana, meaning, at=NOW - 10 * DAY)
+    factories.lead(session, ana, meaning, at=NOW - 10 * DAY + MINUTE)
     assert due_leads(session, NOW, 100) == [lead.id]
 
 
 def test_an_opened_lead_expires_by_its_status_not_by_its_last_change(session, ana):
-    lead = makers.lead(session, ana, "opened", at=NOW - 30 * DAY)
+    lead = factories.lead(session, ana, "opened", at=NOW - 30 * DAY)
     lead.stamp(Stamp(ana.id, NOW))
     session.flush()
     assert due_leads(session, NOW, 100) == [lead.id]
@@ -143,8 +143,8 @@ def test_an_opened_lead_expires_by_its_status_not_by_its_last_change(session, an
 
 
 def test_an_expiry_reads_the_lead_as_it_is_now(session, ana):
-    makers.lead(session, ana, at=NOW - 61 * DAY)
-    lead = makers.lead(session, ana, at=NOW - 61 * DAY)
+    factories.lead(session, ana, at=NOW - 61 * DAY)
+    lead = factories.lead(session, ana, at=NOW - 61 * DAY)
     assert lead.description is None
     session.execute(update(Lead).values(description="Newer"), execution_options={"synchronize_session": False})
     assert expire_lead(session, lead.id, NOW) == "expired"
@@ -152,8 +152,8 @@ def test_an_expiry_reads_the_lead_as_it_is_now(session, ana):
 
 
 def test_the_oldest_requests_come_first(session, ana):
-    people = [makers.user(session, name, "Sales User") for name in ("cy", "dev", "eve", "fay")]
-    about = makers.lead(session, ana)
+    people = [factories.user(session, name, "Sales User") for name in ("cy", "dev", "eve", "fay")]
+    about = factories.lead(session, ana)
     rows = [
         assignment_requests.create(session, about, each.id, "Please", Stamp(ana.id, NOW - days * DAY))
         for each, days in zip(people, (7, 9, 8, 8), strict=True)
@@ -163,9 +163,9 @@ def test_the_oldest_requests_come_first(session, ana):
     assert due_requests(session, NOW, OFFICE, 2) == ids[:2]
 
 
-@pytest.mark.parametrize("make", [makers.lead, makers.ticket])
+@pytest.mark.parametrize("make", [factories.lead, factories.ticket])
 def test_an_expired_request_is_written_everywhere(session, ana, make):
-    ben = makers.user(session, "ben", "Sales User", manager_id=ana.id)
+    ben = factories.user(session, "ben", "Sales User", manager_id=ana.id)
     about = make(session, ana)
     request = assignment_requests.create(session, about, ben.id, "Please", Stamp(ana.id, NOW - 9 * DAY))
     other = assignment_requests.create(session, make(session, ana), ben.id, "Please", Stamp(ana.id, NOW - 9 * DAY))
@@ -190,14 +190,16 @@ def test_an_expired_request_is_written_everywhere(session, ana, make):
 
 
 def test_the_approvers_notice_of_an_expired_request_is_read(session, ana):
-    mia = makers.user(session, "mia")
-    ben = makers.user(session, "ben", "Sales User", manager_id=mia.id)
-    request = assignment_requests.create(session, makers.lead(session, ana), ben.id, "x", Stamp(ana.id, NOW - 9 * DAY))
+    mia = factories.user(session, "mia")
+    ben = factories.user(session, "ben", "Sales User", manager_id=mia.id)
+    request = assignment_requests.create(
+        session, factories.lead(session, ana), ben.id, "x", Stamp(ana.id, NOW - 9 * DAY)
+    )
     expire_request(session, request.id, NOW)
     assert session.scalars(select(Notification.read_on).where(Notification.kind == "request")).all() == [NOW]
 
 
 def test_an_expired_request_without_an_author_notifies_no_one(session, ana):
-    request = assignment_requests.create(session, makers.lead(session), ana.id, "x", Stamp(None, NOW - 9 * DAY))
+    request = assignment_requests.create(session, factories.lead(session), ana.id, "x", Stamp(None, NOW - 9 * DAY))
     assert expire_request(session, request.id, NOW) == "expired"
     assert session.scalars(select(Notification).where(Notification.kind == "request_expired")).all() == []

@@ -24,8 +24,8 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.figures import FIGURES, Scope
 from app.domain.periods import Period
 from app.models import CallLog, ChannelAccount, Conversation, Customer, CustomerAccount, Lead, Message, Task, Ticket
-from tests import makers
-from tests.makers import DAY, NOW
+from tests import factories
+from tests.factories import DAY, NOW
 
 INDIA = ZoneInfo("Asia/Kolkata")
 WEEK = Period(date(2026, 11, 16), date(2026, 11, 22), INDIA)
@@ -52,7 +52,7 @@ def people(session: Session) -> dict[str, int]:
 
 
 def _week(session: Session) -> dict[str, int]:
-    made = {name: makers.user(session, name, "Sales User") for name in ("ana", "ben")}
+    made = {name: factories.user(session, name, "Sales User") for name in ("ana", "ben")}
     _leads(session, made["ana"], made["ben"])
     _tickets(session, made["ana"])
     _tasks(session, made["ana"])
@@ -63,13 +63,13 @@ def _week(session: Session) -> dict[str, int]:
 
 
 def _leads(session: Session, ana: Any, ben: Any) -> None:
-    first = makers.lead(session, ana, "activated", at(16, 0), referral="R1", opened_on=at(18), activated_on=at(20))
+    first = factories.lead(session, ana, "activated", at(16, 0), referral="R1", opened_on=at(18), activated_on=at(20))
     first.replied_on = at(16, 0, 10)
-    second = makers.lead(session, ana, "opened", at(22, 23, 59, 59), opened_on=at(22))
+    second = factories.lead(session, ana, "opened", at(22, 23, 59, 59), opened_on=at(22))
     second.replied_on = at(22, 23, 59, 59) + timedelta(minutes=20)
-    third = makers.lead(session, ben, "rejected", at(17))
-    makers.lead(session, ana, "new", at(23, 0))
-    makers.lead(session, ana, "new", at(15, 23, 59, 59))
+    third = factories.lead(session, ben, "rejected", at(17))
+    factories.lead(session, ana, "new", at(23, 0))
+    factories.lead(session, ana, "new", at(15, 23, 59, 59))
     # L1 was given to ana twice and to ben once; L3 to ben.
     for lead, user, day in ((first, ana, 16), (first, ana, 19), (first, ben, 17), (third, ben, 17), (second, ana, 23)):
         session.add(
@@ -80,11 +80,11 @@ def _leads(session: Session, ana: Any, ben: Any) -> None:
 def _tickets(session: Session, ana: Any) -> None:
     """T1 closed in time, answered in 5 minutes; T2 open, answered late after 3 hours; T3 waits for its answer."""
     clock = {"sla_started_on": at(16)}
-    makers.ticket(
+    factories.ticket(
         session, ana, "closed", at(16), replied_on=at(16, 10, 5), resolved_on=at(17), priority="High", **clock
     )
-    makers.ticket(session, ana, "open", at(18), replied_on=at(18, 13), reply_late_on=at(18, 11), **clock)
-    makers.ticket(session, ana, "new", at(20), reply_due_on=at(24), **clock)
+    factories.ticket(session, ana, "open", at(18), replied_on=at(18, 13), reply_late_on=at(18, 11), **clock)
+    factories.ticket(session, ana, "new", at(20), reply_due_on=at(24), **clock)
 
 
 def _tasks(session: Session, ana: Any) -> None:
@@ -96,7 +96,7 @@ def _tasks(session: Session, ana: Any) -> None:
         ("Canceled", at(18), None),
         ("Todo", at(21), None),
     ):
-        makers.task(session, lead, ana, due, status=status, done_on=done)
+        factories.task(session, lead, ana, due, status=status, done_on=done)
 
 
 #: (who, day, hour, direction, status, number, seconds)
@@ -212,8 +212,8 @@ def test_every_figure_of_the_week(session: Session, people: dict[str, int]) -> N
 
 
 def test_mariadb_counts_the_same(masters_url: str) -> None:
-    engine = makers.connected(masters_url)
-    with makers.opened(engine) as session:
+    engine = factories.connected(masters_url)
+    with factories.opened(engine) as session:
         people = _week(session)
         one = scope(session)
         counted = figure_counts.count_all(session, FIGURES, one)
@@ -324,7 +324,7 @@ def test_each_referred_lead_counts_once_whatever_the_customers_share(session: Se
     double = _customer(session, "Chetan", "C9")
     session.add(CustomerAccount(customer_id=asha.id, client_id="A1", created_on=NOW, changed_on=NOW))
     for code, meaning in (("A1", "activated"), ("A1", "new"), ("C9", "opened"), ("X1", "new"), (None, "opened")):
-        makers.lead(session, None, meaning, at(18), referral=code)
+        factories.lead(session, None, meaning, at(18), referral=code)
     found = figure_tables.referrals(session, scope(session))
     assert [(row["code"], row["leads"], row["converted"], row["customer_id"], row["is_account"]) for row in found] == [
         ("A1", 2, 1, asha.id, True),
@@ -339,7 +339,7 @@ def test_each_referred_lead_counts_once_whatever_the_customers_share(session: Se
 
 
 def _customer(session: Session, name: str, code: str) -> Customer:
-    row = makers.double(session)
+    row = factories.double(session)
     row.first_name, row.referral_code = name, code
     session.flush()
     return row

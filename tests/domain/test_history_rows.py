@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from app import session_hooks
 from app.domain import fast_insert, history_rows, timeline
 from app.domain.base import Stamp
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.models import Activity, Lead, StatusChange, Task
-from tests.makers import NOW, lead, user
+from tests.factories import NOW, lead, user
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def test_a_stored_object_is_as_after_a_flush(office):
     assert inspect(stored).persistent and stored in office and not office.dirty
     assert [getattr(stored, name) for name in columns] == [getattr(flushed, name) for name in columns]
     assert stored.description == "\u00e9"
-    assert pending(office).change_events["task", stored.id].events == {"created", "assigned"}
+    assert transaction_state(office).change_events["task", stored.id].events == {"created", "assigned"}
     stored.title = "Again"
     office.flush()
     office.expire_all()

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from app.domain import authentication, idempotency
 from app.domain.base import Conflict, RuleBroken
 from app.domain.idempotency import IdempotentRequest, StoredResponse
-from app.domain.pending import pending
-from tests.makers import HOUR, NOW, user
+from app.domain.transaction_state import transaction_state
+from tests.factories import HOUR, NOW, user
 
 
 @pytest.fixture
@@ -67,4 +67,4 @@ def test_a_key_is_short_and_printable(office: Session, first: Any, key: str, is_
 
 def test_an_ended_sign_in_is_noted_for_the_users_sockets(office: Session) -> None:
     authentication.note_sign_in_ended(office, 7)
-    assert pending(office).ended_sign_ins == {7}
+    assert transaction_state(office).ended_sign_ins == {7}

@@ -24,13 +24,13 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
 from app.domain.inbound_mail import ArrivedMail, InboundMailContext
-from app.domain.outgoing import Outgoing
+from app.domain.message_sending import OutgoingRequest
 from app.domain.outgoing_mail import MailParts
 from app.lib.vault import Vault
 from app.models import Conversation, Lead, Mail, Message, Ticket
 from app.ops.file_store import FolderStore
-from tests.makers import NOW, user
-from tests.makers import lead as lead_of
+from tests.factories import NOW, user
+from tests.factories import lead as lead_of
 
 ASHA, EVE = "asha@example.in", "eve@evil.in"
 
@@ -69,7 +69,7 @@ class Desk:
 
     def send(self, to: str = ASHA, cc: tuple[str, ...] = (), records: dict[str, Any] | None = None) -> str:
         """Write to somebody; the Message-ID of the mail."""
-        wish = Outgoing("email", to, "Please try again.", account_id=self.sender.id, records=records or {})
+        wish = OutgoingRequest("email", to, "Please try again.", account_id=self.sender.id, records=records or {})
         message = outgoing_mail.send(self.session, wish, MailParts(cc=cc), Stamp(None, NOW))
         message.state = "sent"
         self.session.commit()
@@ -333,7 +333,7 @@ def test_a_mail_that_cannot_be_read_waits_with_its_original(desk: Desk) -> None:
     assert desk.take(b"Subject: x\r\n\r\nno sender") == "known"
     row = desk.session.scalars(select(Mail)).one()
     assert (row.uid, row.message_id) == (7, None) and "who sent it" in (row.sentence or "")
-    assert inbound_mail.take_again(desk.session, desk.intake, row) == "failed" and desk.count(Mail) == 1
+    assert inbound_mail.retry_failed(desk.session, desk.intake, row) == "failed" and desk.count(Mail) == 1
 
 
 def test_a_mail_left_in_the_mailbox_says_so(desk: Desk) -> None:

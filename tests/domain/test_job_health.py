@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from app.domain import job_health
 from app.domain.job_runs import JobRun, newest_runs
 from app.domain.notices import Notification
-from tests import makers
-from tests.makers import MINUTE, NOW, ZONE
+from tests import factories
+from tests.factories import MINUTE, NOW, ZONE
 
 JOBS = ["one", "other"]
 
@@ -63,8 +63,8 @@ def test_a_process_that_takes_over_knows_of_the_gap(session, ago, found):
 
 
 def test_active_admins_are_notified_of_an_incident_once(session):
-    ada, _ = makers.user(session, "ada", "Admin"), makers.user(session, "otto", "Admin", active=False)
-    makers.user(session, "ana", "Sales User")
+    ada, _ = factories.user(session, "ada", "Admin"), factories.user(session, "otto", "Admin", active=False)
+    factories.user(session, "ana", "Sales User")
     run(session, "one", 34)
     for minutes in (0, 1, 2):
         now = NOW + minutes * MINUTE
@@ -149,7 +149,7 @@ def test_several_hanging_runs_of_a_job_are_one_incident_of_the_newest(session):
     ],
 )
 def test_the_notice_tells_how_long_and_why(session, delay, key, payload):
-    ada = makers.user(session, "ada", "Admin")
+    ada = factories.user(session, "ada", "Admin")
     assert job_health.notify_admins(session, [], NOW, ZONE) == 0
     assert [job_health.notify_admins(session, iter([delay]), NOW, ZONE) for _ in range(2)] == [1, 0]
     notice = session.scalars(select(Notification)).one()

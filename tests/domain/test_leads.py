@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import conversion, customers, leads, sla
+from app.domain import customers, lead_conversion, leads, sla
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.settings import LeadStatus
 from app.lib.vault import Vault
 from app.models import Activity, Assignment, CallLog, Customer, CustomerAccount, Lead, Notification, StatusChange, Task
-from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, double, user
+from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, double, user
 
 TERMS = sla.SlaTerms(ALWAYS_OPEN, {("lead", ""): (60, None)})
 
@@ -218,14 +218,14 @@ def test_an_encrypted_pan_moves_to_the_customer_unchanged(office: Session, vault
 def test_a_conversion_happens_once_and_can_be_undone_for_a_day(office: Session) -> None:
     lead = create_lead(office)
     change_status(office, lead, "activated", client_id="C1")
-    customer = conversion.convert(office, lead, Stamp(None, NOW))
-    assert conversion.convert(office, lead, Stamp(None, NOW + HOUR)) is customer and lead.converted_on == NOW
+    customer = lead_conversion.convert(office, lead, Stamp(None, NOW))
+    assert lead_conversion.convert(office, lead, Stamp(None, NOW + HOUR)) is customer and lead.converted_on == NOW
     with pytest.raises(RuleBroken, match="24 hours"):
-        conversion.undo(office, lead, Stamp(None, NOW + DAY + MINUTE))
-    conversion.undo(office, lead, Stamp(None, NOW + DAY))
+        lead_conversion.undo(office, lead, Stamp(None, NOW + DAY + MINUTE))
+    lead_conversion.undo(office, lead, Stamp(None, NOW + DAY))
     assert lead.converted_on is None
     with pytest.raises(RuleBroken, match="was not converted"):
-        conversion.undo(office, lead, Stamp(None, NOW + DAY))
+        lead_conversion.undo(office, lead, Stamp(None, NOW + DAY))
 
 
 def test_a_conversion_moves_calls_and_timeline(office: Session) -> None:
@@ -234,7 +234,7 @@ def test_a_conversion_moves_calls_and_timeline(office: Session) -> None:
     call.stamp(Stamp(None, NOW))
     office.add(call)
     change_status(office, lead, "activated", client_id="C1")
-    customer = conversion.convert(office, lead, Stamp(None, NOW))
+    customer = lead_conversion.convert(office, lead, Stamp(None, NOW))
     office.flush()
     office.expire_all()
     assert call.customer_id == customer.id

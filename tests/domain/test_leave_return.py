@@ -13,7 +13,7 @@ from app.domain.base import Stamp
 from app.models import Activity, Assignment, Lead, Notification, Task, Ticket, User
 from tests.app_fixtures import World
 from tests.domain.test_assignment import run_in_parallel
-from tests.makers import DAY, HOUR, MINUTE, NOW, lead, task, ticket, user
+from tests.factories import DAY, HOUR, MINUTE, NOW, lead, task, ticket, user
 
 LATER = NOW + 2 * DAY
 

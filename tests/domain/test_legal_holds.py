@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from app import session_hooks
 from app.domain import (
     audit_keys,
-    conversion,
     history_rows,
+    lead_conversion,
     legal_holds,
     merge_undo,
     merges,
@@ -27,8 +27,8 @@ from app.domain.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, Lead, LeadStatus, LegalHold, MergedRecord
-from tests import makers
-from tests.makers import NOW
+from tests import factories
+from tests.factories import NOW
 
 TODAY = NOW.date()
 YEARS = timedelta(days=4000)
@@ -38,16 +38,16 @@ _serial = count(1)
 @pytest.fixture
 def session() -> Iterator[Session]:
     session_hooks.install()
-    engine = makers.database()
+    engine = factories.database()
     audit_keys.set_keys(engine, AuditKeys(b"k" * 32))
-    with makers.opened(engine) as session:
+    with factories.opened(engine) as session:
         yield session
     engine.dispose()
 
 
 @pytest.fixture
 def stamp(session: Session) -> Stamp:
-    return Stamp(makers.user(session, "rhea").id, NOW)
+    return Stamp(factories.user(session, "rhea").id, NOW)
 
 
 def hold(session: Session, record: Any, stamp: Stamp, until: date | None = None) -> LegalHold:
@@ -90,9 +90,9 @@ def refuses(session: Session, row: Any) -> bool:
 
 def test_what_belongs_to_a_held_record_cannot_be_deleted(session: Session, stamp: Stamp) -> None:
     person = customer(session)
-    lead, other = makers.lead(session, customer_id=person.id), makers.lead(session)
-    ticket = makers.ticket(session, customer_id=person.id)
-    task = makers.task(session, ticket)
+    lead, other = factories.lead(session, customer_id=person.id), factories.lead(session)
+    ticket = factories.ticket(session, customer_id=person.id)
+    task = factories.task(session, ticket)
     held = hold(session, person, stamp)
     for row in (person, lead, ticket, task, file_of(session, lead_id=lead.id), file_of(session, task_id=task.id)):
         assert refuses(session, row), row
@@ -116,7 +116,7 @@ def _audited(session: Session) -> list[AuditEntry]:
 
 
 def test_a_hold_ends_with_its_last_day(session: Session, stamp: Stamp) -> None:
-    lead = makers.lead(session)
+    lead = factories.lead(session)
     hold(session, lead, stamp, TODAY)
     assert legal_holds.ids_on_hold(session, NOW).covers(lead)
     assert legal_holds.ids_on_hold(session, NOW + timedelta(hours=12)).covers(lead), "the day is not over everywhere"
@@ -135,7 +135,7 @@ def test_a_hold_ends_with_its_last_day(session: Session, stamp: Stamp) -> None:
 
 def test_what_is_held_stays_however_old_it_is_and_goes_afterwards(session: Session, stamp: Stamp) -> None:
     """Timelines, the trash, files by age, and all of the audit; what would go is told beside what is held."""
-    mine, other = makers.lead(session), makers.lead(session)
+    mine, other = factories.lead(session), factories.lead(session)
     for lead in (mine, other):
         timeline.write(session, lead, "system", Stamp(None, NOW - YEARS), event="created")
         file_of(session, lead_id=lead.id)
@@ -170,7 +170,7 @@ def _forget(session: Session) -> None:
 
 
 def test_a_merge_takes_the_hold_along_and_can_be_undone_as_long_as_it_stands(session: Session, stamp: Stamp) -> None:
-    kept, gone = makers.lead(session, first_name="A"), makers.lead(session, first_name="A")
+    kept, gone = factories.lead(session, first_name="A"), factories.lead(session, first_name="A")
     held = hold(session, gone, stamp)
     call = CallLog(direction="Outgoing", status="Completed", started_on=NOW, medium="manual", lead_id=gone.id)
     call.stamp(stamp)
@@ -189,7 +189,7 @@ def test_a_merge_takes_the_hold_along_and_can_be_undone_as_long_as_it_stands(ses
 
 def test_statements_without_objects_take_nothing_out_of_a_hold(session: Session, stamp: Stamp) -> None:
     person, other = customer(session), customer(session)
-    lead, free = makers.lead(session, customer_id=other.id), makers.lead(session)
+    lead, free = factories.lead(session, customer_id=other.id), factories.lead(session)
     call = CallLog(direction="Outgoing", status="Completed", started_on=NOW, medium="manual", lead_id=lead.id)
     call.customer_id = person.id
     call.stamp(stamp)
@@ -217,13 +217,13 @@ def test_statements_without_objects_take_nothing_out_of_a_hold(session: Session,
     session.flush()
     session.expire(lead)
     with pytest.raises(RuleBroken, match="can't be taken away"):
-        conversion.convert(session, lead, ChangeContext(stamp.by, NOW))
+        lead_conversion.convert(session, lead, ChangeContext(stamp.by, NOW))
 
 
 def test_a_row_leaves_what_is_held_by_no_way_of_writing_it(session: Session, stamp: Stamp) -> None:
     person, other = customer(session), customer(session)
-    lead, free = makers.lead(session, customer_id=person.id), makers.lead(session)
-    about = makers.task(session, lead)
+    lead, free = factories.lead(session, customer_id=person.id), factories.lead(session)
+    about = factories.task(session, lead)
     call = CallLog(direction="Outgoing", status="Completed", started_on=NOW, medium="manual", lead_id=lead.id)
     call.stamp(stamp)
     session.add(call)
@@ -253,7 +253,7 @@ def test_a_row_leaves_what_is_held_by_no_way_of_writing_it(session: Session, sta
 
 
 def test_the_undo_of_a_merge_puts_both_under_the_hold_that_came_after_it(session: Session, stamp: Stamp) -> None:
-    kept, gone = makers.lead(session, first_name="A"), makers.lead(session, first_name="A")
+    kept, gone = factories.lead(session, first_name="A"), factories.lead(session, first_name="A")
     key = gone.id
     before = hold(session, kept, stamp)
     made = record_merge.merge(

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.domain import mentions, timeline
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.models import Notification
-from tests.makers import HOUR, MINUTE, NOW, lead, user
+from tests.factories import HOUR, MINUTE, NOW, lead, user
 
 KNOWN = {"mia": 1, "ana.shah": 2, "max-joseph": 3, "cleo@eshin.test": 4, "rāma": 5}
 

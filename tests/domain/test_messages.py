@@ -13,7 +13,7 @@ from app.domain import customers, messages, sla, tickets
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.models import Activity, Message, Ticket
-from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
+from tests.factories import ALWAYS_OPEN, HOUR, MINUTE, NOW, user
 
 TERMS = sla.SlaTerms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
 SMS = {"channel": "sms", "peer": "9820012345", "body": "Hi"}

@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from app.domain import notices
 from app.domain.base import RuleBroken
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.models import AuditEntry, Customer, Delivery, Notification
-from tests.makers import MINUTE, NOW, lead, task, ticket, user
+from tests.factories import MINUTE, NOW, lead, task, ticket, user
 
 
 def send(office, key, *users):
@@ -128,11 +128,11 @@ def test_open_pages_are_updated_only_for_new_notices(office):
     ana = user(office, "ana")
     assert send(office, "k") == 0
     assert send(office, "k", ana.id) == 1
-    assert pending(office).notified == [(ana.id, "status")]
+    assert transaction_state(office).notified == [(ana.id, "status")]
     send(office, "k", ana.id)
     notices.note_count_changed(office, ana.id)
     notices.note_count_changed(office, ana.id, "mention")
-    assert pending(office).notified == [(ana.id, "status"), (ana.id, ""), (ana.id, "mention")]
+    assert transaction_state(office).notified == [(ana.id, "status"), (ana.id, ""), (ana.id, "mention")]
 
 
 def test_an_unknown_kind_is_an_error(office):

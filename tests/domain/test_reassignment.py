@@ -26,7 +26,6 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.notices import Notification
-from app.domain.pending import pending
 from app.domain.reassignment import (
     ReassignmentPass,
     ReassignmentTerms,
@@ -39,9 +38,10 @@ from app.domain.settings import BusinessSetting, Holiday
 from app.domain.tasks import Task
 from app.domain.team import RoundRobin
 from app.domain.timeline import Activity
+from app.domain.transaction_state import transaction_state
 from app.ops.database import STATEMENTS
-from tests import makers, preloaded
-from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
+from tests import factories, forked_programs
+from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 from tests.servers import eventually
 
 TERMS = ReassignmentTerms(grace_minutes=30, retry_minutes=540)
@@ -52,11 +52,11 @@ SATURDAY = NOW - 2 * DAY
 @pytest.fixture
 def people(session: Session) -> dict[str, Any]:
     """Ana and Ben are in sales, Mia is Ana's manager, Cleo is in support, Ada is an admin."""
-    mia = makers.user(session, "mia", "Sales Manager")
-    made = {"mia": mia, "ana": makers.user(session, "ana", "Sales User", manager_id=mia.id)}
-    made["ben"] = makers.user(session, "ben", "Sales User")
-    made["cleo"] = makers.user(session, "cleo", "Support User")
-    made["ada"] = makers.user(session, "ada", "Admin")
+    mia = factories.user(session, "mia", "Sales Manager")
+    made = {"mia": mia, "ana": factories.user(session, "ana", "Sales User", manager_id=mia.id)}
+    made["ben"] = factories.user(session, "ben", "Sales User")
+    made["cleo"] = factories.user(session, "cleo", "Support User")
+    made["ada"] = factories.user(session, "ada", "Admin")
     return made
 
 
@@ -74,36 +74,36 @@ def notified(session: Session, kind: str) -> list[int]:
     ("late", "found"), [(29 * MINUTE, False), (30 * MINUTE, False), (31 * MINUTE, True), (20 * DAY, True)]
 )
 def test_a_task_is_due_for_reassignment_after_the_grace_time(session, people, late, found):
-    lead = makers.lead(session, people["ana"])
-    makers.task(session, lead, due_on=NOW - late)
+    lead = factories.lead(session, people["ana"])
+    factories.task(session, lead, due_on=NOW - late)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == ([("lead", lead.id)] if found else [])
 
 
 @pytest.mark.parametrize("status", ["Backlog", "Done", "Canceled"])
 def test_a_task_that_is_not_active_stays_where_it_is(session, people, status):
-    makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - DAY, status=status)
+    factories.task(session, factories.lead(session, people["ana"]), due_on=NOW - DAY, status=status)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
 
 
 def test_the_grace_time_counts_office_time(session, people):
     """Due on Friday at 17:50, ten minutes before closing: on Monday at 9:20 it is 30 minutes late, not three days."""
     monday_920 = NOW - 40 * MINUTE
-    lead = makers.lead(session, people["ana"])
-    makers.task(session, lead, due_on=monday_920 - 2 * DAY - 15 * HOUR - 30 * MINUTE)
+    lead = factories.lead(session, people["ana"])
+    factories.task(session, lead, due_on=monday_920 - 2 * DAY - 15 * HOUR - 30 * MINUTE)
     assert due_records(session, monday_920, 30, OFFICE, 100) == []
     assert due_records(session, monday_920 + MINUTE, 30, OFFICE, 100) == [("lead", lead.id)]
 
 
 def test_nothing_is_reassigned_while_the_office_is_closed(session, people):
-    makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
+    factories.task(session, factories.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
     assert due_records(session, SATURDAY, 30, OFFICE, 100) == []
     assert len(due_records(session, SATURDAY, 30, ALWAYS_OPEN, 100)) == 1
 
 
 @pytest.mark.parametrize("meaning", ["activated", "unqualified", "junk", "expired", "expired_opened"])
 def test_tasks_of_a_lead_that_has_ended_are_left_alone(session, people, meaning):
-    lead = makers.lead(session, people["ana"], meaning)
-    task = makers.task(session, lead, due_on=NOW - DAY)
+    lead = factories.lead(session, people["ana"], meaning)
+    task = factories.task(session, lead, due_on=NOW - DAY)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
     assert reassign(session, lead) == "skipped"
     assert task.assignee_id == people["ana"].id
@@ -111,15 +111,15 @@ def test_tasks_of_a_lead_that_has_ended_are_left_alone(session, people, meaning)
 
 @pytest.mark.parametrize("meaning", ["resolved", "closed"])
 def test_tasks_of_a_ticket_that_has_ended_are_left_alone(session, people, meaning):
-    ticket = makers.ticket(session, people["cleo"], meaning)
-    makers.task(session, ticket, due_on=NOW - DAY)
+    ticket = factories.ticket(session, people["cleo"], meaning)
+    factories.task(session, ticket, due_on=NOW - DAY)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
     assert reassign(session, ticket) == "skipped"
 
 
 def test_an_overdue_task_goes_to_the_next_in_turn(session, people):
-    lead = makers.lead(session, people["ana"])
-    task = makers.task(session, lead, due_on=NOW - HOUR)
+    lead = factories.lead(session, people["ana"])
+    task = factories.task(session, lead, due_on=NOW - HOUR)
     assert reassign(session, lead, office=OFFICE) == "reassigned"
     session.flush()
     assert (task.assignee_id, lead.assignee_id) == (people["ben"].id, people["ben"].id)
@@ -130,9 +130,9 @@ def test_an_overdue_task_goes_to_the_next_in_turn(session, people):
 
 
 def test_old_and_new_assignee_are_notified_once(session, people):
-    lead = makers.lead(session, people["ana"])
-    makers.task(session, lead, due_on=NOW - HOUR)
-    makers.task(session, lead, due_on=NOW - 2 * HOUR)
+    lead = factories.lead(session, people["ana"])
+    factories.task(session, lead, due_on=NOW - HOUR)
+    factories.task(session, lead, due_on=NOW - 2 * HOUR)
     reassign(session, lead)
     assert notified(session, "task_taken") == [people["ana"].id]
     assert notified(session, "task_assigned") == [people["ben"].id]
@@ -140,18 +140,18 @@ def test_old_and_new_assignee_are_notified_once(session, people):
 
 
 def test_all_overdue_tasks_of_a_record_go_to_the_same_person(session, people):
-    eve = makers.user(session, "eve", "Sales User")
-    lead = makers.lead(session, people["ana"])
-    late = [makers.task(session, lead, people[who], NOW - HOUR) for who in ("ana", "ben", "ana")]
-    early = makers.task(session, lead, people["ana"], NOW + HOUR)
+    eve = factories.user(session, "eve", "Sales User")
+    lead = factories.lead(session, people["ana"])
+    late = [factories.task(session, lead, people[who], NOW - HOUR) for who in ("ana", "ben", "ana")]
+    early = factories.task(session, lead, people["ana"], NOW + HOUR)
     reassign(session, lead)
     assert {task.assignee_id for task in late} == {eve.id}
     assert early.assignee_id == people["ana"].id
 
 
 def test_the_timeline_has_one_line_and_the_assignment_its_reason(session, people):
-    lead = makers.lead(session, people["ana"])
-    makers.task(session, lead, due_on=NOW - HOUR)
+    lead = factories.lead(session, people["ana"])
+    factories.task(session, lead, due_on=NOW - HOUR)
     reassign(session, lead)
     line = session.scalars(select(Activity)).one()
     assert (line.kind, line.payload["to"], line.payload["reason"]) == ("assignment", people["ben"].id, "overdue")
@@ -160,27 +160,27 @@ def test_the_timeline_has_one_line_and_the_assignment_its_reason(session, people
 
 
 def test_a_task_of_another_user_goes_to_the_records_assignee(session, people):
-    lead = makers.lead(session, people["ben"])
-    makers.task(session, lead, people["ana"], NOW - HOUR)
+    lead = factories.lead(session, people["ben"])
+    factories.task(session, lead, people["ana"], NOW - HOUR)
     assert reassign(session, lead) == "reassigned"
     assert lead.assignee_id == people["ben"].id
     assert session.scalars(select(Activity.kind)).all() == ["assignment"]
 
 
 def test_a_ticket_goes_to_support_and_a_record_to_its_own_role(session, people):
-    dee = makers.user(session, "dee", "Support User")
-    ticket = makers.ticket(session, people["cleo"])
-    lead = makers.lead(session, people["ana"], assigned_role="Support User")
+    dee = factories.user(session, "dee", "Support User")
+    ticket = factories.ticket(session, people["cleo"])
+    lead = factories.lead(session, people["ana"], assigned_role="Support User")
     for record in (ticket, lead):
-        makers.task(session, record, due_on=NOW - HOUR)
+        factories.task(session, record, due_on=NOW - HOUR)
     assert [reassign(session, ticket), reassign(session, lead)] == ["reassigned", "reassigned"]
     assert ticket.assignee_id == dee.id
     assert lead.assignee_id == people["cleo"].id
 
 
 def test_when_no_one_is_left_managers_and_admins_are_notified_once(session, people):
-    lead = makers.lead(session, people["ana"])
-    task = makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
+    lead = factories.lead(session, people["ana"])
+    task = factories.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
     assert reassign(session, lead) == "exhausted"
     assert (task.exhausted, lead.exhausted_task_id) == (True, task.id)
     assert task.assignee_id == people["ana"].id
@@ -191,24 +191,24 @@ def test_when_no_one_is_left_managers_and_admins_are_notified_once(session, peop
 
 def test_deactivated_colleagues_are_no_candidates(session, people):
     people["ben"].active = False
-    lead = makers.lead(session, people["ana"])
-    makers.task(session, lead, due_on=NOW - HOUR)
+    lead = factories.lead(session, people["ana"])
+    factories.task(session, lead, due_on=NOW - HOUR)
     assert reassign(session, lead) == "exhausted"
     decision = session.scalars(select(Activity)).one().payload["decision"]
     assert {"user": people["ben"].id, "why": "deactivated"} in decision["skipped"]
 
 
 def test_a_missing_role_counts_as_no_one_left(session, people):
-    lead = makers.lead(session, people["ana"], assigned_role="Telephone Team")
-    makers.task(session, lead, due_on=NOW - HOUR)
+    lead = factories.lead(session, people["ana"], assigned_role="Telephone Team")
+    factories.task(session, lead, due_on=NOW - HOUR)
     assert reassign(session, lead) == "exhausted"
     assert "Telephone Team" in session.scalars(select(Activity)).one().payload["text"]
 
 
 @pytest.mark.parametrize("change", [{"due_on": NOW + DAY}, {"status": "Done"}, {"assignee_id": 2}])
 def test_a_change_of_the_task_clears_the_exhausted_flag(session, people, change):
-    lead = makers.lead(session, people["ben"])
-    task = makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ana"].id])
+    lead = factories.lead(session, people["ben"])
+    task = factories.task(session, lead, due_on=NOW - HOUR, tried=[people["ana"].id])
     assert reassign(session, lead) == "exhausted"
     tasks.change(session, task, change, ChangeContext(people["mia"].id, NOW))
     session.flush()
@@ -217,9 +217,9 @@ def test_a_change_of_the_task_clears_the_exhausted_flag(session, people, change)
 
 
 def test_the_records_flag_stays_while_another_task_is_exhausted(session, people):
-    lead = makers.lead(session, people["ana"])
+    lead = factories.lead(session, people["ana"])
     first, second = (
-        makers.task(session, lead, due_on=NOW - late, tried=[people["ben"].id]) for late in (2 * HOUR, HOUR)
+        factories.task(session, lead, due_on=NOW - late, tried=[people["ben"].id]) for late in (2 * HOUR, HOUR)
     )
     reassign(session, lead)
     tasks.change(session, first, {"status": "Done"}, ChangeContext(people["ana"].id, NOW))
@@ -235,10 +235,10 @@ def test_the_business_settings_apply(session):
 
 
 def test_turns_are_spread_evenly(session, people):
-    team_of_four = [people["ben"], *(makers.user(session, name, "Sales User") for name in ("eve", "fay", "gus"))]
+    team_of_four = [people["ben"], *(factories.user(session, name, "Sales User") for name in ("eve", "fay", "gus"))]
     for _ in range(8):
-        lead = makers.lead(session, people["ana"])
-        makers.task(session, lead, due_on=NOW - HOUR)
+        lead = factories.lead(session, people["ana"])
+        factories.task(session, lead, due_on=NOW - HOUR)
         reassign(session, lead)
     had = session.execute(select(Task.assignee_id, func.count()).group_by(Task.assignee_id))
     assert {tuple(row) for row in had} == {(user.id, 2) for user in team_of_four}
@@ -253,33 +253,33 @@ def by() -> ReassignmentPass:
 
 
 def test_a_chunk_can_mix_leads_tickets_and_roles(session, people, by):
-    dee = makers.user(session, "dee", "Support User")
+    dee = factories.user(session, "dee", "Support User")
     records = [
-        makers.lead(session, people["ana"]),
-        makers.ticket(session, people["cleo"]),
-        makers.lead(session, people["ana"], assigned_role="Support User"),
-        makers.lead(session, people["ana"], assigned_role="Telephone Team"),
+        factories.lead(session, people["ana"]),
+        factories.ticket(session, people["cleo"]),
+        factories.lead(session, people["ana"], assigned_role="Support User"),
+        factories.lead(session, people["ana"], assigned_role="Telephone Team"),
     ]
     for record in records:
-        makers.task(session, record, due_on=NOW - HOUR)
+        factories.task(session, record, due_on=NOW - HOUR)
     places = [("ticket" if record.__tablename__ == "ticket" else "lead", record.id) for record in records]
     assert reassign_many(session, places, by) == ["reassigned", "reassigned", "reassigned", "exhausted"]
     assert [record.assignee_id for record in records] == [people["ben"].id, dee.id, people["cleo"].id, people["ana"].id]
 
 
 def test_a_chunk_returns_results_in_the_order_given(session, people, by):
-    late, ended, early = (makers.lead(session, people["ana"], meaning) for meaning in ("new", "junk", "new"))
+    late, ended, early = (factories.lead(session, people["ana"], meaning) for meaning in ("new", "junk", "new"))
     for lead, due_on in ((late, NOW - HOUR), (ended, NOW - HOUR), (early, NOW)):
-        makers.task(session, lead, due_on=due_on)
+        factories.task(session, lead, due_on=due_on)
     asked = [("lead", key) for key in (early.id, late.id, 4711, ended.id)]
     assert reassign_many(session, asked, by) == ["skipped", "reassigned", "skipped", "skipped"]
     assert reassign_many(session, asked, by) == ["skipped"] * 4
 
 
 def test_all_exhausted_records_of_a_chunk_notify_managers_and_admins(session, people, by):
-    leads = [makers.lead(session, people["ana"]) for _ in range(3)]
+    leads = [factories.lead(session, people["ana"]) for _ in range(3)]
     for lead in leads:
-        makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
+        factories.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
     assert reassign_many(session, [("lead", lead.id) for lead in leads], by) == ["exhausted"] * 3
     assert Counter(notified(session, "exhausted")) == {people["mia"].id: 3, people["ada"].id: 3}
     assert all(lead.exhausted_task_id for lead in leads)
@@ -287,9 +287,9 @@ def test_all_exhausted_records_of_a_chunk_notify_managers_and_admins(session, pe
 
 @pytest.mark.parametrize("size", [1, 20])
 def test_a_chunk_costs_the_same_whatever_its_size(session, people, by, size):
-    leads = [makers.lead(session, people["ana"]) for _ in range(size)]
+    leads = [factories.lead(session, people["ana"]) for _ in range(size)]
     for lead in leads:
-        makers.task(session, lead, due_on=NOW - HOUR)
+        factories.task(session, lead, due_on=NOW - HOUR)
     session.flush()
     said: list[str] = []
     token = STATEMENTS.set(said)
@@ -299,17 +299,17 @@ def test_a_chunk_costs_the_same_whatever_its_size(session, people, by, size):
 
 
 def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session, people):
-    lead = makers.lead(session, people["ana"])
-    task = makers.task(session, lead, due_on=NOW - HOUR)
+    lead = factories.lead(session, people["ana"])
+    task = factories.task(session, lead, due_on=NOW - HOUR)
     seen = task.version, lead.version
     reassign(session, lead)
     assert (task.version, lead.version) == (seen[0] + 1, seen[1] + 1)
 
 
 def test_a_reassigned_lead_has_a_closed_and_an_open_assignment(session, people):
-    lead = makers.lead(session, people["ana"])
+    lead = factories.lead(session, people["ana"])
     open_assignment(session, lead, NewAssignee(people["ana"].id, "created"), Stamp(None, NOW - DAY))
-    makers.task(session, lead, due_on=NOW - HOUR)
+    factories.task(session, lead, due_on=NOW - HOUR)
     reassign(session, lead)
     rows = session.execute(select(Assignment.user_id, Assignment.ended_on, Assignment.role).order_by(Assignment.id))
     assert [tuple(row) for row in rows] == [(people["ana"].id, NOW, None), (people["ben"].id, None, "Sales User")]
@@ -330,11 +330,11 @@ OFFICES = {
 @pytest.mark.parametrize(("now", "moves"), OFFICES.values(), ids=OFFICES)
 def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, moves):
     """Tuesday is a holiday, Wednesday a half-day until 13:00."""
-    makers.hours(session)
+    factories.hours(session)
     days = [(now.date(), None, None) for now in (NOW + DAY,)] + [((NOW + 2 * DAY).date(), dtime(9), dtime(13))]
     session.add_all(Holiday(day=day, label="Off", starts=starts, ends=ends) for day, starts, ends in days)
-    makers.task(session, makers.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
-    work = jobs.SCHEDULE[0].work(session, job_runner.JobPass(now, makers.ZONE))
+    factories.task(session, factories.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
+    work = jobs.SCHEDULE[0].work(session, job_runner.JobPass(now, factories.ZONE))
     assert len(work.chunks()) == moves
 
 
@@ -343,20 +343,21 @@ def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, move
 
 def test_the_records_of_the_oldest_tasks_come_first(session, people):
     rows = [
-        (make(session, people["ana"]), days) for make, days in ((makers.lead, 2), (makers.ticket, 3), (makers.lead, 1))
+        (make(session, people["ana"]), days)
+        for make, days in ((factories.lead, 2), (factories.ticket, 3), (factories.lead, 1))
     ]
     for record, days in rows:
-        makers.task(session, record, due_on=NOW - days * DAY)
-    makers.task(session, rows[0][0], due_on=NOW - DAY)
+        factories.task(session, record, due_on=NOW - days * DAY)
+    factories.task(session, rows[0][0], due_on=NOW - DAY)
     found = [("ticket", rows[1][0].id), ("lead", rows[0][0].id), ("lead", rows[2][0].id)]
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == found
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 2) == found[:2]
 
 
 def test_a_reassignment_is_written_with_its_notices_and_events(session, people):
-    (ana, ben), lead = (people[name].id for name in ("ana", "ben")), makers.lead(session, people["ana"])
-    late = [makers.task(session, lead, due_on=NOW - hours * HOUR, title=f"{hours}") for hours in (1, 2)]
-    pending(session).change_events.clear()
+    (ana, ben), lead = (people[name].id for name in ("ana", "ben")), factories.lead(session, people["ana"])
+    late = [factories.task(session, lead, due_on=NOW - hours * HOUR, title=f"{hours}") for hours in (1, 2)]
+    transaction_state(session).change_events.clear()
     assert reassign(session, lead) == "reassigned"
     assert (lead.changed_on, lead.changed_by_id, lead.exhausted_task_id) == (NOW, None, None)
     assert {(task.changed_on, task.changed_by_id, task.exhausted) for task in late} == {(NOW, None, False)}
@@ -370,13 +371,13 @@ def test_a_reassignment_is_written_with_its_notices_and_events(session, people):
         ("task_taken", f"taken:{key}:{ana}", shared | {"to": ben}, late[1].id),
         ("task_assigned", f"given:{key}:{ben}", shared | {"due": due}, late[1].id),
     ]
-    events = {record: set(change.events) for record, change in pending(session).change_events.items()}
+    events = {record: set(change.events) for record, change in transaction_state(session).change_events.items()}
     assert events == {("lead", lead.id): {"assigned"}} | {("task", task.id): {"assigned", "changed"} for task in late}
 
 
 def test_an_exhausted_record_is_marked_but_not_changed(session, people):
-    lead = makers.lead(session, people["ana"], at=NOW - 9 * DAY)
-    late = [makers.task(session, lead, due_on=NOW - hours * HOUR, tried=[people["ben"].id]) for hours in (1, 2)]
+    lead = factories.lead(session, people["ana"], at=NOW - 9 * DAY)
+    late = [factories.task(session, lead, due_on=NOW - hours * HOUR, tried=[people["ben"].id]) for hours in (1, 2)]
     assert reassign(session, lead) == "exhausted"
     assert (lead.changed_on, lead.changed_by_id, lead.assignee_id) == (
         NOW - 9 * DAY,
@@ -393,10 +394,10 @@ def test_an_exhausted_record_is_marked_but_not_changed(session, people):
 
 
 def test_each_loser_is_notified_of_their_own_tasks(session, people):
-    eve = makers.user(session, "eve", "Sales User")
-    lead = makers.lead(session, people["ana"])
+    eve = factories.user(session, "eve", "Sales User")
+    lead = factories.lead(session, people["ana"])
     for name, title in (("ana", "a"), ("ben", "b"), ("ana", "c")):
-        makers.task(session, lead, people[name], NOW - HOUR, title=title)
+        factories.task(session, lead, people[name], NOW - HOUR, title=title)
     reassign(session, lead)
     rows = session.scalars(select(Notification).where(Notification.kind == "task_taken").order_by(Notification.id))
     assert [(row.user_id, row.payload["tasks"], row.payload["title"], row.payload["to"]) for row in rows] == [
@@ -406,18 +407,18 @@ def test_each_loser_is_notified_of_their_own_tasks(session, people):
 
 
 def test_all_active_managers_above_are_notified_when_no_one_is_left(session, people):
-    top = makers.user(session, "top")
-    gone = makers.user(session, "gone", active=False, manager_id=top.id)
+    top = factories.user(session, "top")
+    gone = factories.user(session, "gone", active=False, manager_id=top.id)
     people["mia"].manager_id, top.manager_id = gone.id, people["mia"].id
-    lead = makers.lead(session, people["ana"])
-    makers.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
+    lead = factories.lead(session, people["ana"])
+    factories.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
     reassign(session, lead)
     assert notified(session, "exhausted") == sorted([people["mia"].id, people["ada"].id, top.id])
 
 
 def test_a_run_reads_records_and_tasks_as_they_are_now(session, people):
-    lead = makers.lead(session, people["ana"])
-    task = makers.task(session, lead, due_on=NOW - HOUR)
+    lead = factories.lead(session, people["ana"])
+    task = factories.task(session, lead, due_on=NOW - HOUR)
     session.execute(update(Task).values(tried=[4711]), execution_options={"synchronize_session": False})
     assert reassign(session, lead) == "reassigned"
     assert task.tried == [4711, people["ana"].id]
@@ -435,23 +436,23 @@ def test_the_moments_of_a_run(session):
 
 @pytest.fixture
 def maria(masters_url: str) -> Iterator[Any]:
-    engine = makers.connected(masters_url)
+    engine = factories.connected(masters_url)
     yield engine
     engine.dispose()
 
 
 def overdue_tasks(session: Session) -> list[Task]:
     """Ana's two leads with an overdue task each, and Ben, who could take them."""
-    ana = makers.user(session, "ana", "Sales User")
-    makers.user(session, "ben", "Sales User")
-    made = [makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR) for _ in range(2)]
+    ana = factories.user(session, "ana", "Sales User")
+    factories.user(session, "ben", "Sales User")
+    made = [factories.task(session, factories.lead(session, ana), due_on=NOW - HOUR) for _ in range(2)]
     session.commit()
     return made
 
 
 @pytest.mark.parametrize("held", [Lead, Task])
 def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria, by, held):
-    with makers.opened(maria) as session, makers.opened(maria) as other:
+    with factories.opened(maria) as session, factories.opened(maria) as other:
         tasks_of = overdue_tasks(session)
         places = [("lead", task.lead_id) for task in tasks_of]
         mine = tasks_of[0].lead_id if held is Lead else tasks_of[0].id
@@ -463,7 +464,7 @@ def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria, by, held):
 
 
 def test_of_two_simultaneous_chunks_the_second_waits_and_finds_nothing(maria, by):
-    with makers.opened(maria) as session, makers.opened(maria) as other, ThreadPoolExecutor(1) as pool:
+    with factories.opened(maria) as session, factories.opened(maria) as other, ThreadPoolExecutor(1) as pool:
         places = [("lead", task.lead_id) for task in overdue_tasks(session)]
         assert reassign_many(session, places, by) == ["reassigned"] * 2
         second = pool.submit(reassign_many, other, places, by)
@@ -482,12 +483,12 @@ def is_waiting(engine: Any) -> bool:
 
 
 def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
-    with makers.opened(maria) as session:
+    with factories.opened(maria) as session:
         places = [("lead", task.lead_id) for task in overdue_tasks(session)]
         reassign_many(session, places, by)
         session.connection().connection.dbapi_connection.close()  # what the server sees of a kill
         session.invalidate()
-    with makers.opened(maria) as session:
+    with factories.opened(maria) as session:
         assert due_records(session, NOW, 30, ALWAYS_OPEN, 10) == places
         assert session.scalar(select(func.count(Notification.id))) == 0
 
@@ -501,13 +502,13 @@ PR_SET_PDEATHSIG = 1
 
 def test_each_task_is_reassigned_once_whichever_process_is_killed(masters_url: str, tmp_path: Path):
     """One transaction per chunk, skipped row locks, event keys: nothing twice, nothing lost."""
-    engine = makers.connected(masters_url)
-    with makers.opened(engine) as session:
-        ana = makers.user(session, "ana", "Sales User")
+    engine = factories.connected(masters_url)
+    with factories.opened(engine) as session:
+        ana = factories.user(session, "ana", "Sales User")
         for number in range(SELLERS):
-            makers.user(session, f"seller{number}", "Sales User")
+            factories.user(session, f"seller{number}", "Sales User")
         for _ in range(TASKS):
-            makers.task(session, makers.lead(session, ana), due_on=NOW - HOUR)
+            factories.task(session, factories.lead(session, ana), due_on=NOW - HOUR)
         session.commit()
         _run_and_kill(masters_url, tmp_path / "go", kills=5)
         assert due_records(session, NOW, 30, ALWAYS_OPEN, TASKS) == []
@@ -518,7 +519,7 @@ def test_each_task_is_reassigned_once_whichever_process_is_killed(masters_url: s
 def _run_and_kill(url: str, go: Path, kills: int) -> None:
     command = ("-m", "tests.domain.test_reassignment", url, str(go), str(3 + kills))
     with go.with_name("said").open("wb") as said:
-        parent = preloaded.start(command, os.environ, said.fileno())
+        parent = forked_programs.start(command, os.environ, said.fileno())
     try:
         eventually(lambda: len(list(go.parent.glob("ready-*"))) == 3 + kills, "the processes do not start")
         running = [int(each.name.removeprefix("ready-")) for each in sorted(go.parent.glob("ready-*"))]
@@ -566,7 +567,7 @@ def _fork(url: str, go: Path, count: int) -> None:
 
 def _pass_after_pass(url: str, go: Path) -> None:
     """The work of one process: runs of its own, without claiming slots, until nothing is overdue."""
-    engine = makers.create_engine(url, isolation_level="READ COMMITTED")
+    engine = factories.create_engine(url, isolation_level="READ COMMITTED")
     runner = job_runner.Runner(sessionmaker(engine, expire_on_commit=False))
     slow = job_runner.Job("reassign overdue tasks", job_runner.every_minute, _slowly)
     go.with_name(f"ready-{os.getpid()}").touch()
@@ -575,7 +576,7 @@ def _pass_after_pass(url: str, go: Path) -> None:
     for number in range(1000):
         slot = f"{random.getrandbits(60)}-{number}"
         job_runner.run_slot(runner, slow, (slot, NOW), NOW)
-        with makers.opened(engine) as session:
+        with factories.opened(engine) as session:
             if not due_records(session, NOW, 30, ALWAYS_OPEN, 1):
                 return
 

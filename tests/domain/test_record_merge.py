@@ -21,7 +21,7 @@ from app.domain.record_merge import RECORDS, MergeRequest
 from app.lib.vault import Vault
 from app.models import Activity, Assignment, Customer, CustomerKey, Lead, Task, Ticket, TicketSubject
 from tests.domain.test_leads import status_id
-from tests.makers import DAY, NOW
+from tests.factories import DAY, NOW
 
 #: Whole-number columns that sound like a reference and are none to a record that can be merged.
 NO_REFERENCES = {

@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 from app.domain.base import RuleBroken
 from app.domain.reminder_preferences import parse_offsets, reschedule
 from app.models import User
-from tests import makers
-from tests.makers import DAY, HOUR, MINUTE, NOW
+from tests import factories
+from tests.factories import DAY, HOUR, MINUTE, NOW
 
 
 def task(session: Session, due_in: timedelta, status: str = "Todo") -> Any:
     """Ana's task with the default reminders; the first call creates Ana."""
-    ana = session.scalars(select(User)).first() or makers.user(session, "ana", "Sales User")
-    made = makers.task(session, makers.lead(session, ana), due_on=None, status=status)
+    ana = session.scalars(select(User)).first() or factories.user(session, "ana", "Sales User")
+    made = factories.task(session, factories.lead(session, ana), due_on=None, status=status)
     made.set_due(NOW + due_in, (60, 5), NOW)
     session.flush()
     return made
@@ -83,7 +83,7 @@ def test_many_tasks_are_rescheduled_and_no_one_elses(session: Session) -> None:
 
 
 def test_mariadb_reschedules_them_the_same_way(masters_url: str) -> None:
-    engine = makers.connected(masters_url)
-    with makers.opened(engine) as session:
+    engine = factories.connected(masters_url)
+    with factories.opened(engine) as session:
         check_many(session)
     engine.dispose()

@@ -15,19 +15,19 @@ from app.domain.notices import Notification
 from app.domain.reminders import due_tasks, minutes_left, next_check, remind, remind_many
 from app.domain.tasks import Task
 from app.ops.database import STATEMENTS
-from tests import makers
-from tests.makers import DAY, HOUR, MINUTE, NOW, ZONE
+from tests import factories
+from tests.factories import DAY, HOUR, MINUTE, NOW, ZONE
 
 DUE = NOW + 2 * HOUR
 
 
 @pytest.fixture
 def ana(session: Session) -> Any:
-    return makers.user(session, "ana", "Sales User")
+    return factories.user(session, "ana", "Sales User")
 
 
 def task_with_reminders(session: Session, ana: Any, due_on: datetime = DUE) -> Task:
-    task = makers.task(session, makers.lead(session, ana), due_on=None)
+    task = factories.task(session, factories.lead(session, ana), due_on=None)
     task.set_due(due_on, (60, 5), NOW)
     session.flush()
     return task
@@ -103,7 +103,7 @@ def test_an_overdue_task_is_notified_once_a_day_in_the_morning(session, ana):
     task_with_reminders(session, ana, NOW + 10 * MINUTE)
     minute_by_minute(session, NOW + HOUR, NOW + 3 * DAY, 10 * MINUTE)
     overdue = select(Notification.at).where(Notification.kind == "task_overdue")
-    times = [f"{at.astimezone(makers.OFFICE.zone):%a %H:%M}" for at in session.scalars(overdue)]
+    times = [f"{at.astimezone(factories.OFFICE.zone):%a %H:%M}" for at in session.scalars(overdue)]
     assert times == ["Mon 11:10", "Tue 09:00", "Wed 09:00", "Thu 09:00"]
 
 
@@ -147,7 +147,7 @@ def test_a_reminder_does_not_make_a_save_of_the_task_stale(session, ana):
 
 def on_leave(session: Session, ana: Any, **delegate: Any) -> Any:
     """Ana is on leave, and Ben is her delegate."""
-    ben = makers.user(session, "ben", "Sales User", **delegate)
+    ben = factories.user(session, "ben", "Sales User", **delegate)
     ana.leave_from, ana.leave_to, ana.delegate_id = NOW - DAY, NOW + DAY, ben.id
     session.flush()
     return ben
@@ -205,9 +205,9 @@ def test_a_chunk_of_reminders_costs_the_same_whatever_its_size(session, ana, siz
 
 
 def test_a_locked_task_is_notified_in_the_next_run(masters_url):
-    engine = makers.connected(masters_url)
-    with makers.opened(engine) as session, makers.opened(engine) as other:
-        task = task_with_reminders(session, makers.user(session, "ana", "Sales User"))
+    engine = factories.connected(masters_url)
+    with factories.opened(engine) as session, factories.opened(engine) as other:
+        task = task_with_reminders(session, factories.user(session, "ana", "Sales User"))
         session.commit()
         other.scalars(select(Task).where(Task.id == task.id).with_for_update()).one()
         assert remind(session, task.id, DUE - HOUR, ZONE) == "skipped"
@@ -258,7 +258,7 @@ def test_the_notice_names_the_task_its_record_and_its_due_time(session, ana):
     ],
 )
 def test_the_next_check_is_the_first_moment_ahead(now, expected):
-    assert next_check(DUE, (5, 60), now, makers.OFFICE.zone) == expected
+    assert next_check(DUE, (5, 60), now, factories.OFFICE.zone) == expected
 
 
 def test_a_check_reads_the_task_as_it_is_now(session, ana):

@@ -16,8 +16,8 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.date_buckets import days_of
 from app.domain.report_schedules import ScheduleInput, ScheduleTimes, read_times
 from app.models import Notification, Report, ReportRun, ReportSchedule, User
-from tests import makers
-from tests.makers import NOW
+from tests import factories
+from tests.factories import NOW
 
 INDIA, BERLIN = "Asia/Kolkata", "Europe/Berlin"
 
@@ -90,8 +90,8 @@ def test_the_days_of_a_bucket(unit: str, number: int, first: date, after: date) 
 @pytest.fixture
 def session() -> Iterator[Session]:
     session_hooks.install()
-    engine = makers.database()
-    with makers.opened(engine) as opened:
+    engine = factories.database()
+    with factories.opened(engine) as opened:
         yield opened
     engine.dispose()
 
@@ -99,7 +99,7 @@ def session() -> Iterator[Session]:
 @pytest.fixture
 def schedule(session: Session) -> ReportSchedule:
     """Every day at 9:30, to two people."""
-    people = [makers.user(session, name) for name in ("mia", "ana")]
+    people = [factories.user(session, name) for name in ("mia", "ana")]
     stamp = Stamp(people[0].id, NOW)
     report = Report(owner_id=people[0].id, label="Leads", kind="lead", definition={}, audience="me")
     report.stamp(stamp)
@@ -139,7 +139,7 @@ def test_a_worker_that_dies_is_replaced_until_it_has_died_too_often(session: Ses
         assert schedules.claim(session, key, now) is not None
         assert schedules.claim(session, key, now) is None  # somebody is at it
         now += schedules.LOST_AFTER + timedelta(seconds=1)
-        assert schedules.find_unmade(session, now, 9)[:1] == [key]
+        assert schedules.find_stalled(session, now, 9)[:1] == [key]
     assert schedules.claim(session, key, now) is None
     assert session.get_one(ReportRun, key, populate_existing=True).state == "failed"
 

@@ -22,8 +22,8 @@ from app.domain.base import RuleBroken, Stamp, UtcDateTime
 from app.domain.retention_kinds import BY_NAME, KINDS, RetentionKind, RetentionTable
 from app.job_runner import Runner, run_slot
 from app.models import Activity, AuditEntry, AuditHead, JobRun, RetentionRule, RetentionRun
-from tests import makers
-from tests.makers import NOW
+from tests import factories
+from tests.factories import NOW
 
 DAYS = timedelta(days=1)
 SLOT = ("2026-11-23", NOW)
@@ -33,7 +33,7 @@ _serial = count(1)
 @pytest.fixture
 def engine() -> Iterator[Any]:
     session_hooks.install()
-    made = makers.database()
+    made = factories.database()
     audit_keys.set_keys(made, AuditKeys(b"k" * 32))
     yield made
     made.dispose()
@@ -43,7 +43,7 @@ def engine() -> Iterator[Any]:
 def session(engine: Any) -> Iterator[Session]:
     """A session of the system; rows may name others that don't exist."""
     engine.raw_connection().driver_connection.execute("PRAGMA foreign_keys = OFF")  # outside of transactions only
-    with makers.opened(engine) as session:
+    with factories.opened(engine) as session:
         yield session
 
 
@@ -197,7 +197,7 @@ def test_the_end_of_the_old_rows_is_found_by_halving(ages: list[int], limit: int
     engine = create_engine("sqlite://", poolclass=StaticPool)
     store = BY_NAME["job runs"].stores[0]
     store.table.create(engine)
-    with makers.opened(engine) as session:
+    with factories.opened(engine) as session:
         keys = []
         for n, age in enumerate(sorted(ages, reverse=True)):
             add(session, store, NOW - age * DAYS, {"id": 1 + n * gap})

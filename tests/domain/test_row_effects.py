@@ -18,7 +18,7 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.row_effects import Effect, Rows, can_write_without_flush, classes
 from app.extensions import RoutedSession
 from app.models import Customer, Lead, Task, Ticket
-from tests.makers import NOW, lead
+from tests.factories import NOW, lead
 
 APP = Path(models.__file__).parent
 Heard = list[tuple[str, str, list[Any]]]

@@ -12,9 +12,9 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import session_hooks
 from app.domain import row_updates
 from app.domain.change_events import ChangeEvent
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.models import Lead, LeadStatus
-from tests.makers import NOW, lead
+from tests.factories import NOW, lead
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,9 @@ def test_what_was_changed_is_written_once(office, sent):
     assert not office.dirty and not inspect(about).committed_state
     assert (about.description, about.status_id, about.version) == ("é", other.id, version + 1)
     assert stored(office, about.id) == ("é", other.id, later, version + 1)
-    assert pending(office).change_events == {("lead", about.id): ChangeEvent(frozenset({"changed", "status"}))}
+    assert transaction_state(office).change_events == {
+        ("lead", about.id): ChangeEvent(frozenset({"changed", "status"}))
+    }
     row_updates.flush(office)
     office.flush()
     assert stored(office, about.id)[3] == version + 1

@@ -18,8 +18,8 @@ from app.domain.leads import Lead
 from app.domain.settings import BusinessSetting, Holiday, SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import SlaTerms, StatusTransition
 from app.domain.tickets import Ticket
-from tests import makers
-from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
+from tests import factories
+from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
 
 WORKING_WEEK = tuple(office_hours.OpeningRange(day, time(9), time(18)) for day in range(5))
 INDIA = office_hours.OfficeSchedule(
@@ -241,7 +241,7 @@ def policies(office: Session) -> Session:
         office.add(
             SlaPolicy(label=str(position), applies_to="ticket", position=position, is_active=active, targets=made)
         )
-    makers.hours(office)
+    factories.hours(office)
     office.add(Holiday(day=date(2026, 11, 24), label="Guru Nanak Jayanti"))
     office.flush()
     return office
@@ -276,7 +276,7 @@ def add_contact(session: Session, ticket: Ticket, how: str, by: Any, now: dateti
     ],
 )
 def test_a_call_or_message_of_a_user_is_a_first_reply(office, how, by_whom, after, answered, late):
-    cleo = makers.user(office, "cleo", "Support User")
+    cleo = factories.user(office, "cleo", "Support User")
     ticket = tickets.create(
         office, {"subject_ids": [1]}, ChangeContext(cleo.id, NOW, sla_terms=SlaTerms(ALWAYS_OPEN, TARGETS))
     )
@@ -323,8 +323,8 @@ def test_the_target_of_a_priority_goes_before_that_of_any(kind, priority, expect
     ],
 )
 def test_replies_found_later_are_judged_by_their_own_moment(office, columns, at, late):
-    rows = [makers.ticket(office, **columns) for _ in range(2)]
-    answered = makers.ticket(office, replied_on=NOW - DAY, **columns)
+    rows = [factories.ticket(office, **columns) for _ in range(2)]
+    answered = factories.ticket(office, replied_on=NOW - DAY, **columns)
     sla.record_first_replies(office, Ticket, {rows[0].id: at, answered.id: at})
     sla.record_first_replies(office, Ticket, {})
     office.expire_all()
@@ -343,7 +343,7 @@ def test_replies_found_later_are_judged_by_their_own_moment(office, columns, at,
     ],
 )
 def test_a_reply_now_is_late_after_its_due_time(office, columns, late):
-    rows = [makers.ticket(office, **columns) for _ in range(2)]
+    rows = [factories.ticket(office, **columns) for _ in range(2)]
     sla.record_first_reply(office, Ticket, None, NOW)
     for moment in (NOW, NOW + DAY):
         sla.record_first_reply(office, Ticket, rows[0].id, moment)

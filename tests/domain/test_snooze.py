@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.base import RuleBroken
 from app.domain.snooze import next_morning, snoozed_until
-from tests.makers import HOUR, MINUTE, NOW
+from tests.factories import HOUR, MINUTE, NOW
 
 INDIA = ZoneInfo("Asia/Kolkata")
 

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from app.domain import task_actions
 from app.domain.base import Conflict, RuleBroken
 from app.domain.tasks import Task
-from tests import makers
-from tests.makers import DAY, HOUR, MINUTE, NOW
+from tests import factories
+from tests.factories import DAY, HOUR, MINUTE, NOW
 
 INDIA = ZoneInfo("Asia/Kolkata")
 NINE_TOMORROW = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
@@ -66,7 +66,7 @@ def test_all_errors_of_a_follow_up_are_reported_together() -> None:
     [(None, NOW + DAY), (NOW - DAY, NOW + DAY), (NOW + 3 * DAY, NOW + DAY), (NOW + 5 * HOUR, NOW + 5 * HOUR)],
 )
 def test_the_leads_follow_up_is_the_next_one(session: Session, stored: Any, expected: datetime) -> None:
-    lead = makers.lead(session, makers.user(session, "ana", "Sales User"))
+    lead = factories.lead(session, factories.user(session, "ana", "Sales User"))
     lead.next_follow_up_on = stored
     session.flush()
     task_actions.set_follow_up(session, lead.id, NOW + DAY, NOW)
@@ -104,7 +104,7 @@ def test_a_follow_up_has_a_title_and_a_time_ahead(values: Any, errors: Any) -> N
     [(NOW, NOW + DAY), (NOW + MINUTE, NOW + MINUTE), (NOW + DAY, NOW + DAY), (NOW + DAY + MINUTE, NOW + DAY)],
 )
 def test_a_follow_up_at_the_boundaries(session: Session, stored: Any, expected: datetime) -> None:
-    rows = [makers.lead(session, next_follow_up_on=stored) for _ in range(2)]
+    rows = [factories.lead(session, next_follow_up_on=stored) for _ in range(2)]
     task_actions.set_follow_up(session, rows[0].id, NOW + DAY, NOW)
     session.expire_all()
     assert [each.next_follow_up_on for each in rows] == [expected, stored]

@@ -14,8 +14,8 @@ from app.domain.call_outcomes import CallOutcome
 from app.domain.change_context import ChangeContext
 from app.domain.settings import LeadStatus, TicketStatus
 from app.domain.tasks import Task
-from tests import makers
-from tests.makers import DAY, HOUR, NOW
+from tests import factories
+from tests.factories import DAY, HOUR, NOW
 
 
 def status_id(session: Session, master: Any, meaning: str) -> int:
@@ -24,7 +24,7 @@ def status_id(session: Session, master: Any, meaning: str) -> int:
 
 @pytest.fixture
 def ana(office: Session) -> Any:
-    return makers.user(office, "ana", "Support User")
+    return factories.user(office, "ana", "Support User")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def ticket(office: Session, ana: Any) -> Any:
     """A ticket with its first task, which is task 1, and a task of another kind, task 2."""
     values = {"subject_ids": [1], "assignee_id": ana.id}
     made = tickets.create(office, values, ChangeContext(ana.id, NOW))
-    makers.task(office, made, ana, NOW + DAY, title="Ask the bank")
+    factories.task(office, made, ana, NOW + DAY, title="Ask the bank")
     return made
 
 
@@ -72,15 +72,15 @@ def test_a_closed_ticket_closes_nothing_again(office: Session, ticket: Any) -> N
 
 @pytest.mark.parametrize("foreign", [999, 3])
 def test_a_task_of_another_record_is_refused(office: Session, ticket: Any, foreign: int) -> None:
-    makers.task(office, makers.lead(office))
+    factories.task(office, factories.lead(office))
     with pytest.raises(RuleBroken, match=f"Task {foreign} does not belong to {ticket.number}") as refused:
         tickets.change(office, ticket, {"close_tasks": [1, foreign]}, ChangeContext(None, NOW))
     assert "close_tasks" in refused.value.errors
 
 
 def test_a_lead_closes_the_chosen_tasks_and_none_by_itself(office: Session, ana: Any) -> None:
-    lead = makers.lead(office, ana)
-    tasks = [makers.task(office, lead, title=title) for title in ("First", "Second")]
+    lead = factories.lead(office, ana)
+    tasks = [factories.task(office, lead, title=title) for title in ("First", "Second")]
     followed = {"status_id": status_id(office, LeadStatus, "followed")}
     leads.change(office, lead, followed, ChangeContext(None, NOW))
     assert open_titles(office) == ["First", "Second"]
@@ -98,7 +98,7 @@ def test_a_lead_closes_the_chosen_tasks_and_none_by_itself(office: Session, ana:
     ],
 )
 def test_what_the_next_follow_up_replaces(office: Session, ana: Any, chosen: Any, until: Any, left: list[str]) -> None:
-    ben, lead = makers.user(office, "ben"), makers.lead(office, ana)
+    ben, lead = factories.user(office, "ben"), factories.lead(office, ana)
     for title, due_on, who in (
         ("Overdue", NOW - DAY, ana),
         ("Today", NOW + 2 * HOUR, ana),
@@ -106,7 +106,7 @@ def test_what_the_next_follow_up_replaces(office: Session, ana: Any, chosen: Any
         ("Colleague's", NOW, ben),
         ("Some day", None, ana),
     ):
-        makers.task(office, lead, who, due_on, title=title)
+        factories.task(office, lead, who, due_on, title=title)
     known = {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "started_on": NOW - HOUR}
     call = calls.create(office, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
     outcome = CallOutcome("Interested", follow_up_on=NOW + DAY, close_tasks=chosen, due_until=until)
@@ -115,8 +115,8 @@ def test_what_the_next_follow_up_replaces(office: Session, ana: Any, chosen: Any
 
 
 def test_without_a_follow_up_nothing_is_replaced(office: Session, ana: Any) -> None:
-    lead = makers.lead(office, ana)
-    makers.task(office, lead, ana, title="Today")
+    lead = factories.lead(office, ana)
+    factories.task(office, lead, ana, title="Today")
     known = {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "started_on": NOW - HOUR}
     call = calls.create(office, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
     call_outcomes.save_outcome(office, call, CallOutcome("Bye", due_until=NOW + HOUR), ChangeContext(ana.id, NOW))

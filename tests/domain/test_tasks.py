@@ -15,7 +15,7 @@ from app.domain import office_hours, sla, tasks
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.models import Activity, Task
-from tests.makers import DAY, HOUR, MINUTE, NOW, lead, ticket, user
+from tests.factories import DAY, HOUR, MINUTE, NOW, lead, ticket, user
 
 
 def make(session: Session, **values: Any) -> Task:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain import team
 from app.domain.base import RuleBroken
 from app.models import Group, ModulePermission, Role, User
-from tests.makers import DAY, HOUR, NOW, user, without_hooks
+from tests.factories import DAY, HOUR, NOW, user, without_hooks
 
 ABSENCES = [
     ({}, None),

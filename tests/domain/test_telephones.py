@@ -13,9 +13,9 @@ from app.domain import telephones
 from app.domain.call_sync import sync
 from app.domain.leads import Lead
 from app.domain.telephones import QuarantinedCall
-from tests import makers
+from tests import factories
 from tests.domain.test_call_sync import call, telephone
-from tests.makers import NOW
+from tests.factories import NOW
 
 #: When call() started.
 STARTED = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -24,12 +24,12 @@ HALF_HOUR = timedelta(minutes=30)
 
 @pytest.fixture
 def ana(office: Session) -> Any:
-    return makers.user(office, "ana", "Sales User")
+    return factories.user(office, "ana", "Sales User")
 
 
 @pytest.fixture
 def lead(office: Session, ana: Any) -> Any:
-    return makers.lead(office, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
+    return factories.lead(office, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
 
 
 def set_sla(session: Session, lead: Any, **values: Any) -> None:

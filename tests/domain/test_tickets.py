@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.settings import TicketStatus, TicketSubject
 from app.models import Activity, Assignment, StatusChange, Task, Ticket
-from tests.makers import ALWAYS_OPEN, HOUR, MINUTE, NOW, lead, user
+from tests.factories import ALWAYS_OPEN, HOUR, MINUTE, NOW, lead, user
 
 TERMS = sla.SlaTerms(ALWAYS_OPEN, {("ticket", ""): (60, 480)})
 

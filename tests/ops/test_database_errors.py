@@ -20,10 +20,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import access, create_app
 from app.extensions import db
-from app.ops import log_privacy
+from app.ops import log_redaction
 from app.ops.database_errors import Cause, cause_of
 from app.web.core.fab_access import database_sentence
-from tests import preloaded
+from tests import forked_programs
 from tests.app_fixtures import World, settings_for
 from tests.servers import LiveServer
 
@@ -274,7 +274,7 @@ def test_a_file_that_is_no_database(world: World, caplog: pytest.LogCaptureFixtu
 
 def start(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     server = LiveServer(folder, **settings)
-    return preloaded.run(server.command()[1:], server.environment())
+    return forked_programs.run(server.command()[1:], server.environment())
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_an_instance_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_pat
 
 
 def test_no_log_holds_what_the_database_repeats(caplog: pytest.LogCaptureFixture) -> None:
-    log_privacy.install()
+    log_redaction.install()
     caplog.clear()
     engine = create_engine("sqlite://", hide_parameters=True)
     typed = "asha@example.in 98200 12345 ABCDE1234F"

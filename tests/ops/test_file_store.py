@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from app.ops import s3_bucket
-from app.ops.file_store import MAX_BYTES, FileStore, FolderStore, StoreAway, TooLarge
+from app.ops.file_store import MAX_BYTES, FileStore, FolderStore, StorageUnavailable, TooLarge
 from app.ops.s3_bucket import S3Place
 from app.ops.s3_store import S3Store
-from tests import files
+from tests import sample_uploads
 from tests.app_fixtures import World, settings_for
 
-PDF = files.PDF
+PDF = sample_uploads.PDF
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +95,10 @@ def test_a_storage_that_is_away_or_refuses_us_is_no_missing_file(
     no_bucket = S3Store(S3Place("other", "", endpoint, "ap-south-1"))
     for broken in (away, no_bucket):
         for attempt in (lambda s: s.put(PDF), lambda s: list(s.list())):
-            with pytest.raises(StoreAway) as told:
+            with pytest.raises(StorageUnavailable) as told:
                 attempt(broken)
             assert "127.0.0.1" not in str(told.value)
-    with pytest.raises(StoreAway):
+    with pytest.raises(StorageUnavailable):
         away.open("0" * 64)
 
 
@@ -106,9 +106,9 @@ def test_a_storage_that_is_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(s3_bucket, "_room", lambda size: 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         store = S3Store(S3Place("crm", "slow/", f"http://127.0.0.1:{silent.getsockname()[1]}", "ap-south-1"))
-        with pytest.raises(StoreAway):
+        with pytest.raises(StorageUnavailable):
             store.open("0" * 64)
-        with pytest.raises(StoreAway):
+        with pytest.raises(StorageUnavailable):
             store.put(b"y" * 600_000)
 
 

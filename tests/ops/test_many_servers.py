@@ -22,8 +22,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tests.houses import ROUNDS, figures
-from tests.proofs.setting import Ground, settled
+from tests.resilience.scenario import Ground, settled
+from tests.server_clusters import ROUNDS, figures
 from tests.servers import ROOT, Databases, LiveServer, Redis, Server, eventually, program
 
 sys.path.insert(0, str(ROOT / "deploy"))

@@ -16,7 +16,7 @@ import pymysql
 import pytest
 
 from tests.app_fixtures import FIELD_KEY
-from tests.houses import ADMIN, REPLICATION, ROUNDS, Certificates, Follower, dumped_into, figures, replicated
+from tests.server_clusters import ADMIN, REPLICATION, ROUNDS, Certificates, Follower, dumped_into, figures, replicated
 from tests.servers import ROOT, Databases, LiveServer, eventually
 
 TABLE = (

@@ -27,8 +27,8 @@ from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import backlog, notice_delivery
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World
-from tests.ops import calls
-from tests.reuse import AppMaker
+from tests.app_pool import AppMaker
+from tests.ops import queue_functions
 from tests.servers import PATIENCE_SECONDS, ROOT, Redis, Server, eventually
 
 
@@ -50,7 +50,7 @@ class Workers(Server):
         }
 
     def command(self) -> Sequence[str]:
-        return (sys.executable, "-m", "flask", "--app", "tests.ops.calls", "worker", *self.queues)
+        return (sys.executable, "-m", "flask", "--app", "tests.ops.queue_functions", "worker", *self.queues)
 
     def environment(self) -> Mapping[str, str]:
         return {name: value for name, value in os.environ.items() if not name.startswith("CRM_")} | self.settings
@@ -76,7 +76,7 @@ def trace(tmp_path: Path) -> Path:
 
 
 #: What a dead letter says of `calls.fail`: the kind of the error and the line that raised it, not its text.
-WHERE_IT_FAILED = f"ValueError (calls.py:{inspect.getsourcelines(calls.fail)[1] + 3})"
+WHERE_IT_FAILED = f"ValueError (calls.py:{inspect.getsourcelines(queue_functions.fail)[1] + 3})"
 
 #: Queued by workers that reach Redis again, and once more some seconds later.
 GO_ON = queue.name_of(backlog.go_on)
@@ -151,12 +151,12 @@ def test_an_unknown_name_calls_nothing(app, name):
 
 
 def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
-    queue.enqueue("short", calls.write_line, str(trace), 7)
+    queue.enqueue("short", queue_functions.write_line, str(trace), 7)
     with closing(Client.from_url(redis_server.url)) as client:
         jobs = [zlib.decompress(client.hget(key, "data")) for key in client.scan_iter("{crm}rq:job:*")]
     [(path, instance, (*call, signature), named)] = [json.loads(each) for each in jobs]
     assert (path, instance, named) == ("app.ops.redis_queue.call_by_name", None, {})
-    assert (call, len(signature)) == (["short", "tests.ops.calls:write_line", str(trace), 7], 64)
+    assert (call, len(signature)) == (["short", "tests.ops.queue_functions:write_line", str(trace), 7], 64)
 
 
 @pytest.mark.parametrize(
@@ -185,22 +185,22 @@ def thread_queue(world: World) -> Iterator[ThreadQueue]:
 
 def test_a_thread_runs_the_call(thread_queue, trace):
     for number in range(50):
-        assert queue.enqueue("short", calls.write_line, str(trace), number)
-    eventually(lambda: len(calls.lines(trace)) == 50, "not all calls were run")
-    assert sorted(calls.lines(trace), key=int) == [str(number) for number in range(50)]
+        assert queue.enqueue("short", queue_functions.write_line, str(trace), number)
+    eventually(lambda: len(queue_functions.lines(trace)) == 50, "not all calls were run")
+    assert sorted(queue_functions.lines(trace), key=int) == [str(number) for number in range(50)]
 
 
 def test_a_thread_retries_a_failed_call(thread_queue, world, trace):
-    queue.enqueue("default", calls.fail_once, str(trace))
-    eventually(lambda: len(calls.lines(trace)) == 2, "it was not tried again")
+    queue.enqueue("default", queue_functions.fail_once, str(trace))
+    eventually(lambda: len(queue_functions.lines(trace)) == 2, "it was not tried again")
     assert failed(world) == []
 
 
 def test_a_call_that_failed_for_good_is_a_dead_letter(thread_queue, world, trace):
-    queue.enqueue("long", calls.fail, str(trace))
+    queue.enqueue("long", queue_functions.fail, str(trace))
     eventually(lambda: bool(failed(world)), "no failure was recorded")
-    assert failed(world) == [("long", "tests.ops.calls:fail", [str(trace)], 3, WHERE_IT_FAILED)]
-    assert len(calls.lines(trace)) == 3
+    assert failed(world) == [("long", "tests.ops.queue_functions:fail", [str(trace)], 3, WHERE_IT_FAILED)]
+    assert len(queue_functions.lines(trace)) == 3
 
 
 @pytest.mark.parametrize(
@@ -208,21 +208,21 @@ def test_a_call_that_failed_for_good_is_a_dead_letter(thread_queue, world, trace
     [(ValueError(), True), (OperationalError("SELECT 1", {}, pymysql.err.OperationalError(2003, "")), False)],
 )
 def test_trouble_of_the_database_is_one_line_of_the_log(error, has_traceback, thread_queue, caplog):
-    queue.record_failure(queue.Call("short", "tests.ops.calls:fail", ()), 1, error, None)
+    queue.record_failure(queue.Call("short", "tests.ops.queue_functions:fail", ()), 1, error, None)
     assert [bool(each.exc_info) for each in caplog.records if each.name == "crm.queue"] == [has_traceback]
 
 
 def test_a_stopped_queue_takes_no_more_calls(thread_queue, trace):
-    queue.enqueue("short", calls.take_long, str(trace), 1)
-    eventually(lambda: calls.lines(trace) == ["began"], "the call did not start")
+    queue.enqueue("short", queue_functions.take_long, str(trace), 1)
+    eventually(lambda: queue_functions.lines(trace) == ["began"], "the call did not start")
     thread_queue.stop(5)
-    assert calls.lines(trace) == ["began", "ended"]
-    assert not queue.enqueue("short", calls.write_line, str(trace), 1)
+    assert queue_functions.lines(trace) == ["began", "ended"]
+    assert not queue.enqueue("short", queue_functions.write_line, str(trace), 1)
 
 
 def test_the_length_of_a_queue_is_limited(world, monkeypatch, trace):
     monkeypatch.setattr("app.ops.thread_queue.MAX_WAITING", 2)
-    taken = [queue.enqueue("short", calls.write_line, str(trace), number) for number in range(3)]
+    taken = [queue.enqueue("short", queue_functions.write_line, str(trace), number) for number in range(3)]
     assert taken == [True, True, False]
     assert [(each.name, each.waiting) for each in queue.depths() or ()] == [("short", 2), ("default", 0), ("long", 0)]
 
@@ -232,33 +232,33 @@ def test_the_length_of_a_queue_is_limited(world, monkeypatch, trace):
 
 def test_a_worker_runs_the_call(start, trace):
     workers = start("short")
-    assert queue.enqueue("short", calls.write_line, str(trace), "done")
-    eventually(lambda: calls.lines(trace) == ["done"], "the call was not run")
+    assert queue.enqueue("short", queue_functions.write_line, str(trace), "done")
+    eventually(lambda: queue_functions.lines(trace) == ["done"], "the call was not run")
     workers.stop()
     assert workers.process is None
 
 
 def test_a_worker_retries_a_failed_call(start, on_redis, trace):
     start("default")
-    queue.enqueue("default", calls.fail_once, str(trace))
-    eventually(lambda: len(calls.lines(trace)) == 2, "it was not tried again")
+    queue.enqueue("default", queue_functions.fail_once, str(trace))
+    eventually(lambda: len(queue_functions.lines(trace)) == 2, "it was not tried again")
     assert failed(on_redis) == []
 
 
 def test_a_worker_records_a_call_that_failed_for_good(start, on_redis, trace):
     start("default")
-    queue.enqueue("default", calls.fail, str(trace))
+    queue.enqueue("default", queue_functions.fail, str(trace))
     eventually(lambda: bool(failed(on_redis)), "no failure was recorded")
-    assert failed(on_redis) == [("default", "tests.ops.calls:fail", [str(trace)], 3, WHERE_IT_FAILED)]
-    assert len(calls.lines(trace)) == 3
+    assert failed(on_redis) == [("default", "tests.ops.queue_functions:fail", [str(trace)], 3, WHERE_IT_FAILED)]
+    assert len(queue_functions.lines(trace)) == 3
 
 
 def test_a_delayed_call_runs_at_its_time(start, redis_server, trace):
-    queue.enqueue_in(3600, "short", calls.write_line, str(trace), "late")
-    queue.enqueue_in(1, "short", calls.write_line, str(trace), "soon")
+    queue.enqueue_in(3600, "short", queue_functions.write_line, str(trace), "late")
+    queue.enqueue_in(1, "short", queue_functions.write_line, str(trace), "soon")
     start("short")
-    eventually(lambda: calls.lines(trace) == ["soon"], "the delayed call was not run")
-    assert waiting(redis_server, "short") == ([], [queue.name_of(calls.write_line)])
+    eventually(lambda: queue_functions.lines(trace) == ["soon"], "the delayed call was not run")
+    assert waiting(redis_server, "short") == ([], [queue.name_of(queue_functions.write_line)])
 
 
 def test_a_worker_that_was_killed_is_replaced(start, trace):
@@ -266,24 +266,24 @@ def test_a_worker_that_was_killed_is_replaced(start, trace):
     before = workers.children()
     os.kill(before[0], signal.SIGKILL)
     eventually(lambda: len(set(workers.children()) - set(before)) == 1, "it was not replaced")
-    queue.enqueue("short", calls.write_line, str(trace), "done")
-    eventually(lambda: calls.lines(trace) == ["done"], "the call was not run")
+    queue.enqueue("short", queue_functions.write_line, str(trace), "done")
+    eventually(lambda: queue_functions.lines(trace) == ["done"], "the call was not run")
 
 
 def test_stopping_workers_finish_the_running_call(start, trace):
     workers = start("short")
-    queue.enqueue("short", calls.take_long, str(trace), 2)
-    eventually(lambda: calls.lines(trace) == ["began"], "the call did not start")
+    queue.enqueue("short", queue_functions.take_long, str(trace), 2)
+    eventually(lambda: queue_functions.lines(trace) == ["began"], "the call did not start")
     workers.stop()
-    assert calls.lines(trace) == ["began", "ended"]
+    assert queue_functions.lines(trace) == ["began", "ended"]
 
 
 def test_a_call_that_outlasts_the_stop_is_interrupted_and_queued_again(start, redis_server, trace):
     workers = start("long")
-    queue.enqueue("long", calls.take_long, str(trace), 600)
-    eventually(lambda: calls.lines(trace) == ["began"], "the call did not start")
+    queue.enqueue("long", queue_functions.take_long, str(trace), 600)
+    eventually(lambda: queue_functions.lines(trace) == ["began"], "the call did not start")
     workers.stop()
-    assert waiting(redis_server, "long")[1] == [queue.name_of(calls.take_long)]
+    assert waiting(redis_server, "long")[1] == [queue.name_of(queue_functions.take_long)]
 
 
 def test_workers_stop_when_their_parent_is_killed(start):

@@ -14,12 +14,12 @@ from app.ops import TAG, queue, redis_client
 from app.ops.event_bus import EventBus, LiveEvent
 from app.ops.rate_counter import Rate, RedisRateCounter
 from app.ops.redis_queue import RedisQueue
-from app.ops.saved_positions import SavedPositions
+from app.ops.replica_positions import SavedPositions
 from server_urls import BadUrl, redis_topology, replica_urls
 from tests.app_fixtures import SECRET_KEY
-from tests.houses import ROUNDS, SeveralRedis, behind_sentinels, cluster, figures
-from tests.ops import calls
+from tests.ops import queue_functions
 from tests.ops.test_queue import Workers
+from tests.server_clusters import ROUNDS, SeveralRedis, behind_sentinels, cluster, figures
 from tests.servers import eventually
 
 HOUSES = {"sentinel": behind_sentinels, "cluster": cluster}
@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> Iterator[None]:
 
     before = queue.settings()
     queue._settings = queue.QueueSettings(waits=(1, 1), signing_key=_signing_key(SECRET_KEY))
-    queue.register(calls.write_line)
+    queue.register(queue_functions.write_line)
     yield
     queue._settings = before
 
@@ -49,7 +49,7 @@ def test_another_master_takes_over(_round: int, kind: str, settings: None, tmp_p
         with workers, _Users(topology.url) as users:
             users.check(1)
             assert users.queue.enqueue(_call(trace, 1))
-            eventually(lambda: "1" in calls.lines(trace), "the call is not run")
+            eventually(lambda: "1" in queue_functions.lines(trace), "the call is not run")
             topology.master().kill()
             began, sent = time.monotonic(), []
             while time.monotonic() - began < BACK_SECONDS and not (sent and users.works()):
@@ -61,7 +61,7 @@ def test_another_master_takes_over(_round: int, kind: str, settings: None, tmp_p
             assert sent and users.works(), "nobody took over in time"
             users.check(2)
             assert users.queue.enqueue(_call(trace, "last"))
-            eventually(lambda: "last" in calls.lines(trace), "no worker has found the new master")
+            eventually(lambda: "last" in queue_functions.lines(trace), "no worker has found the new master")
             assert {key for key in _keys(topology) if not key.startswith(TAG.encode())} == set()
 
 
@@ -113,7 +113,7 @@ class _Users:
 
 
 def _call(trace: Path, text: int | str) -> Any:
-    return queue.build_call("short", calls.write_line, str(trace), text)
+    return queue.build_call("short", queue_functions.write_line, str(trace), text)
 
 
 def _keys(topology: SeveralRedis) -> list[bytes]:

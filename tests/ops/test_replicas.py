@@ -18,7 +18,7 @@ from app.ops import replicas
 from app.ops.replicas import Replicas
 from app.web.core import replica_lists
 from tests.app_fixtures import World, settings_for
-from tests.houses import Follower, dumped_into, replicated
+from tests.server_clusters import Follower, dumped_into, replicated
 from tests.servers import Databases, Redis, eventually
 
 
@@ -83,7 +83,7 @@ def house(
             TESTING=True,
         )
         with app.app_context():
-            found = replica_lists.installed()
+            found = replica_lists.replicas_of_app()
         assert found is not None
         made = House(World(app), primary, replica, found, redis)
         made.caught_up()

@@ -21,11 +21,11 @@ from app.backups.errors import BackupError
 from app.backups.restore import RestoreRequest, restore
 from app.ops import database, redis_client
 from app.ops.event_bus import EventBus, LiveEvent
-from app.ops.saved_positions import SavedPositions
+from app.ops.replica_positions import SavedPositions
 from server_urls import BadUrl, redis_topology, refuse_missing_files
 from tests.app_fixtures import settings_for
 from tests.backups.installations import fill, installation, rows_of
-from tests.houses import PASSWORD, Certificates, Member, SeveralRedis, behind_sentinels, cluster
+from tests.server_clusters import PASSWORD, Certificates, Member, SeveralRedis, behind_sentinels, cluster
 from tests.servers import MariaDB, eventually
 
 

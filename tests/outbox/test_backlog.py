@@ -15,7 +15,7 @@ from app.models import Delivery, Message, User
 from app.ops import queue
 from app.outbox import backlog, engine, message_delivery
 from tests.app_fixtures import World
-from tests.outbox.carrier import CARRIER, KIND
+from tests.outbox.fake_provider import CARRIER, KIND
 from tests.outbox.test_message_delivery import add_account, now, run_calls, run_job, send
 
 JOB = "send messages that wait"
@@ -37,7 +37,7 @@ def account(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def leave(world: World, count: int, **more: Any) -> list[int]:
     """Messages that wait while no queue takes them."""
-    with queue.discarding():
+    with queue.discard_calls():
         keys = [send(world, body=f"Namaste {n}", **more) for n in range(count)]
     world.session.execute(update(Message).where(Message.id.in_(keys)).values(due_on=now() - timedelta(minutes=9)))
     world.session.commit()
@@ -74,7 +74,7 @@ def test_where_workers_come_back_nothing_waits_for_the_minute(world: World, acco
 def test_accounts_and_kinds_take_turns(world: World, account: Any) -> None:
     other = add_account(world, "Other")
     first, second = leave(world, 5, account_id=account.id), leave(world, 1, account_id=other.id)
-    with queue.discarding():
+    with queue.discard_calls():
         choices = {"assigned": {"email": True}}
         world.session.execute(update(User).where(User.username == "ana").values(notice_choices=choices))
         event = notices.NoticeEvent("assigned", "k", [world.people["ana"].id], {"number": "CRM-LEAD-2026-00001"})

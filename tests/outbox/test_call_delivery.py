@@ -15,7 +15,7 @@ from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import CallUpdate, Media, OutgoingCall, ProviderAcceptance, ProviderKind, ProviderRefusal
-from app.domain import channel_accounts, incoming, recordings
+from app.domain import channel_accounts, provider_events, recordings
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.job_runner import run_slot
@@ -24,7 +24,7 @@ from app.models import Activity, CallCard, CallLog, CallRecording, CallRequest, 
 from app.ops import queue
 from app.outbox import call_delivery, recording_delivery
 from tests.app_fixtures import World
-from tests.outbox.carrier import CarrierClient
+from tests.outbox.fake_provider import CarrierClient
 
 PEER, MOBILE = "+919820012345", "+919811100001"
 
@@ -275,6 +275,6 @@ def test_clicks_at_the_same_moment_ring_once(maria: World) -> None:
     assert [call.customer for call in Line.dialled] == [PEER]
     key = maria.session.scalars(select(CallLog.id)).one()
     ended = CallUpdate("L1", "completed", "out", PEER, "", key=f"c{key}", talk_seconds=9)
-    incoming.process(maria.session, account, ended, now())
+    provider_events.process(maria.session, account, ended, now())
     maria.session.commit()
     assert maria.session.scalars(select(CallRequest.line_of)).one() is None

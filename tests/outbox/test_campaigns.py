@@ -20,7 +20,7 @@ from app.extensions import db
 from app.models import BusinessSetting, Campaign, CampaignRecipient, Conversation, Message, MessageTemplate
 from app.outbox import campaign_work, message_delivery
 from tests.app_fixtures import World
-from tests.outbox.carrier import Carrier
+from tests.outbox.fake_provider import Carrier
 from tests.outbox.test_message_delivery import _context, account, add_account, carrier, now, run_calls  # noqa: F401
 
 NUMBERS = [f"+9198200{n:05d}" for n in range(1, 100)]

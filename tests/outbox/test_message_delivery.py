@@ -18,10 +18,10 @@ from app import jobs
 from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import Inbound, OptedOut, OutgoingMessage, ProviderRefusal
-from app.domain import channel_accounts, consents, inbound_events, messages, outgoing
+from app.domain import channel_accounts, consents, inbound_events, message_sending, messages
 from app.domain.base import RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
-from app.domain.outgoing import Outgoing
+from app.domain.message_sending import OutgoingRequest
 from app.extensions import db
 from app.job_runner import run_slot
 from app.models import (
@@ -37,7 +37,7 @@ from app.models import (
 from app.ops import queue
 from app.outbox import engine, inbound_work, message_delivery
 from tests.app_fixtures import World
-from tests.outbox.carrier import CARRIER, KIND, Carrier
+from tests.outbox.fake_provider import CARRIER, KIND, Carrier
 
 PEER = "+919820012345"
 
@@ -73,8 +73,8 @@ def now() -> datetime:
 
 
 def send(world: World, who: str | None = "ana", **more: Any) -> int:
-    wish = Outgoing(**{"channel": "sms", "peer": PEER, "body": "Namaste", "purpose": "service", **more})
-    message = outgoing.send(world.session, wish, Stamp(world.people[who].id if who else None, now()))
+    wish = OutgoingRequest(**{"channel": "sms", "peer": PEER, "body": "Namaste", "purpose": "service", **more})
+    message = message_sending.send(world.session, wish, Stamp(world.people[who].id if who else None, now()))
     world.session.commit()
     return int(message.id)
 
@@ -310,7 +310,7 @@ def test_a_person_decides_where_the_provider_cannot_say(world: World, account: A
     assert row(world, key).state == "unknown" and "decide" in str(row(world, key).reason)
     run_job(world, "ask what became of messages")
     assert run_calls() == 0
-    messages.give_up(world.session, row(world, key), Stamp(world.people["ana"].id, now()))
+    messages.mark_not_delivered(world.session, row(world, key), Stamp(world.people["ana"].id, now()))
     assert row(world, key).state == "failed"
 
 

@@ -24,9 +24,9 @@ from app.ops import queue
 from app.ops.database import STATEMENTS
 from app.outbox import engine, notice_delivery
 from tests.app_fixtures import World
+from tests.app_pool import AppMaker
 from tests.channels.smtp import MailServer, serving
 from tests.ops.test_queue import Workers
-from tests.reuse import AppMaker
 from tests.servers import eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "queue what was left")
@@ -308,11 +308,11 @@ def mail_settings(office: World) -> dict[str, str]:
 
 
 def test_a_session_of_another_database_queues_nothing_here(office, tmp_path):
-    from tests import makers
+    from tests import factories
 
-    engine = makers.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
-    with makers.opened(engine) as session:
-        ana = makers.user(session, "ana", notice_choices={"assigned": {"email": True}})
+    engine = factories.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
+    with factories.opened(engine) as session:
+        ana = factories.user(session, "ana", notice_choices={"assigned": {"email": True}})
         notices.notify(session, notices.NoticeEvent("assigned", "k", (ana.id,)), datetime.now(UTC))
         session.commit()
         assert session.scalars(select(Delivery.state)).all() == ["queued"]

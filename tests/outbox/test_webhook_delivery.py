@@ -28,11 +28,11 @@ from app.ops import queue
 from app.ops.database import STATEMENTS
 from app.outbox import engine, webhook_delivery
 from app.outbox.webhook_delivery import WebhookResult
-from tests import makers
+from tests import factories
 from tests.app_fixtures import World
+from tests.app_pool import AppMaker
 from tests.channels.receiver import Receiver, receiving
 from tests.ops.test_queue import Workers
-from tests.reuse import AppMaker
 from tests.servers import eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "send what webhooks wait for")
@@ -261,9 +261,9 @@ def test_a_reassignment_by_a_job_is_sent(office, receiver):
 
 def test_a_session_of_another_database_writes_no_delivery(office, receiver, tmp_path):
     add_webhook(office, receiver)
-    engine = makers.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
-    with makers.opened(engine) as session:
-        makers.lead(session, makers.user(session, "ana"))
+    engine = factories.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
+    with factories.opened(engine) as session:
+        factories.lead(session, factories.user(session, "ana"))
         session.commit()
         assert session.scalars(select(WebhookDelivery.id)).all() == []
     engine.dispose()

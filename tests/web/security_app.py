@@ -25,7 +25,7 @@ from app.models import AuditEntry, Role, SignIn, User
 from app.web.security import api_keys, login_throttle
 from app.web.security.sessions import own_transaction
 from tests.app_fixtures import FIELD_KEY
-from tests.reuse import AppPool, copy_folder, dispose
+from tests.app_pool import AppPool, copy_folder, dispose
 
 PASSWORD = "correct horse 9"
 NEW_PASSWORD = "another horse 8"

@@ -19,7 +19,7 @@ from app.domain import permissions
 from app.extensions import db
 from app.models import AuditEntry, ModulePermission, Role, User
 from tests.app_fixtures import FIELD_KEY
-from tests.reuse import Settled, copy_folder, forget
+from tests.app_pool import Settled, copy_folder, forget
 
 PASSWORD = "Correct-Horse-42"
 

@@ -17,7 +17,7 @@ from app.domain.base import Record, Stamp
 from app.domain.settings import LeadStatus
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Delivery, Lead, Notification, Task, User
 from tests.app_fixtures import KINDS, World
-from tests.makers import NOW
+from tests.factories import NOW
 
 EVERYBODY = ("ana", "ben", "mia", "max", "cleo", "sam", "rhea", "root")
 SALES = {"ana", "mia", "rhea", "root"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app import views
 from tests.app_fixtures import World
-from tests.web.hostile import (
+from tests.web.invalid_input import (
     INVALID_KEYS,
     RAW_VALUES,
     Hostile,

@@ -11,7 +11,7 @@ from app import access
 from app.domain.custom_fields import CustomField, FieldInput
 from app.web.core import text_search
 from tests.app_fixtures import World
-from tests.makers import NOW
+from tests.factories import NOW
 from tests.web.records.test_custom_fields import made
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.models import SupportPage
 from tests.app_fixtures import World
-from tests.makers import NOW
+from tests.factories import NOW
 
 MOBILE = "98200 54321"
 #: What has the number, or belongs to who has it.

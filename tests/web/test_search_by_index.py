@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from app import access
-from app.access.title_words import searchable_words
+from app.access.word_search import searchable_words
 from app.extensions import db
 from app.lib import phone
 from app.models import Customer, Lead, Task, Ticket
@@ -24,7 +24,7 @@ from app.web.records.leads import LeadScreen
 from app.web.records.tasks import TaskScreen
 from app.web.records.tickets import TicketScreen
 from tests.app_fixtures import World
-from tests.makers import NOW
+from tests.factories import NOW
 
 FIRST = ("Aarav", "aarav", "Aarav Kumar", "Aaravi", "Ravi", "आरव", "Meera", "D'Souza", "Patel", None)
 LAST = ("Patel", "Patel Rao", "Shah", "Pat", "पटेल", "De Sa", "D’Silva", "Aarav", None)

@@ -11,7 +11,7 @@ from app.domain import messages
 from app.domain.base import Stamp
 from app.models import Message
 from tests.app_fixtures import World
-from tests.makers import NOW
+from tests.factories import NOW
 
 TEXTS = (
     "Please send the ledger of March",

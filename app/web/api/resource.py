@@ -21,7 +21,7 @@ from app.web.api.list_parameters import RECORD_KEYS, page_of, read_parameters, t
 from app.web.api.operations import DocumentedOperations
 from app.web.core import save_warnings, written_rows
 from app.web.core.declarations import pretty
-from app.web.core.fab_access import SentenceResponses, current_viewer, json_answer, parse_json_integer, refuse_as_json
+from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, parse_json_integer, refuse_as_json
 from app.web.core.merged_redirects import merged_numbers, refuse_merged
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
@@ -36,7 +36,7 @@ _METADATA = ("list_title", "list_columns", "label_columns", "description_columns
 _BY_NUMBER = (("number", "eq"), ("number", "in"))
 
 
-class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi):
+class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestApi):
     """One record over REST, declared as FAB documents a ModelRestApi: `datamodel`, `list_select_columns`,
     `show_columns`, `add_columns`, `edit_columns`, `search_columns`, `order_columns`, `add_query_rel_fields` and so on.
 
@@ -292,7 +292,7 @@ class Resource(SentenceResponses, DocumentedOperations, RecordView, ModelRestApi
         `row`: the object that was written, where this request has it.
         """
         shown = self._held(row) or self._after(key)
-        save_warnings.on_unwritten(self.record_table.unwritten(raw, shown or {}, which))
+        save_warnings.warn_of_ignored_fields(self.record_table.unwritten(raw, shown or {}, which))
         said = save_warnings.pop_all()
         return {"id": key, "result": shown} | ({"remarks": said} if said else {})
 

@@ -23,8 +23,8 @@ def try_account(name: str, now: datetime) -> str:
     except (NoProvider, ChannelError) as error:
         said = provider_clients.impersonal(error)
         with own_transaction() as session:
-            channel_accounts.note_error(session, account.id, said, now)
+            channel_accounts.record_error(session, account.id, said, now)
         raise RuleBroken(said) from error
     with own_transaction() as session:
-        channel_accounts.note_success(session, account.id, now)
+        channel_accounts.record_success(session, account.id, now)
     return sentence

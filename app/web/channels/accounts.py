@@ -16,12 +16,12 @@ from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import ProviderKind, StatusUnavailable
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, message_templates, outgoing
+from app.domain import channel_accounts, message_sending, message_templates
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.channel_accounts import AccountSettings
-from app.domain.outgoing import Outgoing
+from app.domain.message_sending import OutgoingRequest
 from app.extensions import db
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import provider_clients
 from app.outbox.provider_clients import NoProvider
@@ -174,10 +174,12 @@ class ChannelsView(SettingsPage):
         refuse_non_admin()
         account, viewer, form = find_account(key), current_viewer(), request.form
         text = _("This is a test of %(name)s.", name=account.name)
-        wish = Outgoing(form.get("channel", "")[:20], form.get("to", "")[:300], text, account.id, purpose="service")
+        wish = OutgoingRequest(
+            form.get("channel", "")[:20], form.get("to", "")[:300], text, account.id, purpose="service"
+        )
         try:
             with own_transaction() as session:
-                message = outgoing.send(session, wish, Stamp(viewer.person.id, _now()))
+                message = message_sending.send(session, wish, Stamp(viewer.person.id, _now()))
                 number = message.id
         except RuleBroken as broken:
             flash(translate_text(broken.message), "danger")

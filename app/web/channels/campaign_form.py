@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain import campaigns, channel_accounts, message_templates
 from app.domain.base import RuleBroken
 from app.domain.campaigns import FIELDS, MAX_PER_MINUTE, Campaign, CampaignInput
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, MessageTemplate
 from app.web.core.fab_access import parse_integer
@@ -41,7 +41,7 @@ _BASE: dict[str, Any] = {
 }
 
 
-def posted_plan(session: Session, form: Any) -> CampaignInput:
+def posted_values(session: Session, form: Any) -> CampaignInput:
     """What was entered. Raises RuleBroken for a value that is none."""
     template_id = parse_id(form.get("template") or "")
     template = session.get(MessageTemplate, template_id) if template_id else None
@@ -70,7 +70,7 @@ def _posted_variables(form: Any) -> dict[str, dict[str, str]]:
     return made
 
 
-def stored_plan(campaign: Campaign) -> dict[str, str]:
+def stored_values(campaign: Campaign) -> dict[str, str]:
     """The stored values by the names of the form."""
     values = {
         "name": campaign.name,

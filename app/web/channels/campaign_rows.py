@@ -14,19 +14,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import campaign_recipients, campaigns, outgoing
+from app.domain import campaign_recipients, campaigns, message_sending
 from app.domain.base import RuleBroken
 from app.domain.campaign_recipients import SHOWN_STATE
 from app.domain.campaigns import Campaign, CampaignRecipient
 from app.lib import phone
-from app.lib.grouping import GroupedInt, grouped
+from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.sms_parts import count_parts
 from app.models import Customer, Lead, Message
 from app.web.channels.campaign_form import accounts_named, first_account
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.messages import COLORS, PURPOSE_WORDS
 
@@ -129,10 +129,10 @@ def _hours(session: Session, campaign: Campaign, viewer: Viewer) -> str:
     if not campaign.body:
         return ""
     like = SimpleNamespace(purpose=campaign.purpose, created_by_id=None, cause=None)
-    until = outgoing.postponed(session, like, viewer.now, current_app.config["CRM"].time_zone)  # type: ignore[arg-type]
+    until = message_sending.postponed_until(session, like, viewer.now, current_app.config["CRM"].time_zone)  # type: ignore[arg-type]
     if until is None:
         return ""
-    at = written(until.astimezone(viewer.zone), "%-d %b, %H:%M")
+    at = format_local_date(until.astimezone(viewer.zone), "%-d %b, %H:%M")
     return _("Outside the hours that are set in the business settings: messages wait until %(at)s.", at=at)
 
 
@@ -166,7 +166,7 @@ def _about(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, An
 
 def _previews(session: Session, campaign: Campaign, viewer: Viewer) -> list[dict[str, Any]]:
     """The message as the first three real recipients will get it."""
-    rows = campaign_recipients.samples(session, campaign)
+    rows = campaign_recipients.sample_recipients(session, campaign)
     names = _names(session, rows)
     made = []
     for row in rows:

@@ -15,7 +15,7 @@ from app import access
 from app.domain.base import RuleBroken
 from app.domain.campaigns import MAX_RECIPIENTS, RecipientSource
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import Customer, Lead
 from app.web.core.fields import Viewer

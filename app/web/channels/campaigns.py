@@ -20,15 +20,15 @@ from app.domain import campaigns
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.campaigns import MAX_RECIPIENTS, Campaign, RecipientSource
 from app.extensions import db
-from app.lib.grouping import GroupedInt, grouped
+from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.iso_time import read_moment
 from app.outbox import campaign_work
 from app.web.channels import campaign_rows, campaign_source
-from app.web.channels.campaign_form import form_of, posted_plan, stored_plan
+from app.web.channels.campaign_form import form_of, posted_values, stored_values
 from app.web.core.fab_access import ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.bulk import MAX_ROWS
 
@@ -145,11 +145,11 @@ class CampaignsView(ModulePermissions, BaseView):
             raise RuleBroken(_("This campaign has been started. Only a draft can be edited."))
         session = db.session()
         if request.method == "GET":
-            return self._form(campaign, stored_plan(campaign), {})
+            return self._form(campaign, stored_values(campaign), {})
         if request.form.get("pick"):
             return self._form(campaign, request.form, {})
         try:
-            plan = posted_plan(session, request.form)
+            plan = posted_values(session, request.form)
             with access.as_system(session):
                 campaigns.change(session, campaign, plan, viewer.stamp)
                 session.commit()
@@ -238,7 +238,7 @@ def _posted_source(kind: str, viewer: Viewer) -> RecipientSource:
 
 
 def _default_name(viewer: Viewer) -> str:
-    return _("Message of %(day)s", day=written(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M"))
+    return _("Message of %(day)s", day=format_local_date(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M"))
 
 
 def _step(what: str, viewer: Viewer) -> Step:

@@ -28,7 +28,7 @@ from app.web.core import contact_guesses
 from app.web.core.date_fields import DateTimeField, moment_cell
 from app.web.core.fab_access import current_viewer, json_answer
 from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, TextField, Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.record_service import RecordService
 from app.web.pages.refusals import refuse_as_page
 from app.web.records.call_fields import CallNumberField
@@ -299,7 +299,7 @@ def _dnd(session: Session, number: str) -> str:
     if found is None:
         return _("Not checked")
     words = {"none": _("Not blocked"), "blocked": _("Blocked"), "partial": _("Partly blocked")}
-    return f"{words.get(found.preference, found.preference)} ({written(found.checked_on, '%-d %b %Y')})"
+    return f"{words.get(found.preference, found.preference)} ({format_local_date(found.checked_on, '%-d %b %Y')})"
 
 
 def _entry(entry: Consent, viewer: Viewer) -> dict[str, Any]:

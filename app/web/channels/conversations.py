@@ -13,10 +13,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import conversations, outgoing
+from app.domain import conversations, message_sending
 from app.domain.base import RuleBroken, Stamp
 from app.domain.conversations import STATES, Conversation
-from app.domain.outgoing import Outgoing
+from app.domain.message_sending import OutgoingRequest
 from app.extensions import db
 from app.models import Customer, Lead, Message, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
@@ -247,7 +247,7 @@ class ConversationResource(Resource):
         row, viewer, raw = self._row(pk, "read"), current_viewer(), request_json()
         values = MessageResource.service.record_table.parse(_only(raw, _REPLY), "add", viewer)
         with access.as_system(db.session()):
-            message = outgoing.send_all(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
+            message = message_sending.send_all(db.session(), _reply(db.session(), row, values, viewer), viewer.stamp)
             db.session.commit()
         table = MessageResource.service.record_table
         found = table.one(db.session(), message.id, table.shown)
@@ -312,9 +312,9 @@ def _only(raw: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _reply(session: Session, row: Conversation, values: dict[str, Any], viewer: Viewer) -> Outgoing:
+def _reply(session: Session, row: Conversation, values: dict[str, Any], viewer: Viewer) -> OutgoingRequest:
     template = session.get(MessageTemplate, values["template_id"]) if values.get("template_id") else None
-    return Outgoing(
+    return OutgoingRequest(
         channel=row.channel,
         peer=row.peer,
         body=values.get("body") or "",

@@ -18,7 +18,7 @@ from app.domain import dnd_uploads, settings
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.dnd_uploads import DndUpload
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.lib.iso_time import read_moment
 from app.models import DoNotDisturb
 from app.outbox import dnd_import

@@ -53,7 +53,7 @@ class FileRoutes:
         """A file, to be saved or played."""
         row, number = visible_message(pk), _place(place)
         content = file_views.open_file(row.media, number)
-        return file_views.handed_out(content, (row.media or [])[number])
+        return file_views.attachment_response(content, (row.media or [])[number])
 
     @expose("/message/<pk>/file/<place>/preview")
     @has_access

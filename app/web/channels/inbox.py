@@ -16,13 +16,13 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Message
 from app.web.channels import conversation_records, file_routes, record_composer, support_page_routes, threads
+from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.record_references import PAGES
-from app.web.core.shipped_labels import shown_label
 from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.records import conversation_list, uploads
-from app.web.records.mentions import remarks
+from app.web.records.mentions import unnotified_people
 from app.web.security.sessions import own_transaction
 
 #: A message that is sent again from the timeline of a record leads back to it.
@@ -261,7 +261,7 @@ class InboxView(
             status, sentence, _errors = refusal(broken)
             again = threads.find(db.session(), pk)
             return self._page(again, status, make=kind, typed=request.form, error=sentence)
-        for sentence in remarks():
+        for sentence in unnotified_people():
             flash(sentence, "warning")
         label = _("Lead") if kind == "lead" else _("Ticket")
         flash(_("%(label)s %(number)s was created from this conversation.", label=label, number=made.number), "success")

@@ -12,9 +12,9 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import channel_accounts, conversations, message_templates, outgoing, outgoing_mail
+from app.domain import channel_accounts, conversations, message_sending, message_templates, outgoing_mail
 from app.domain.base import RuleBroken
-from app.domain.outgoing import Outgoing
+from app.domain.message_sending import OutgoingRequest
 from app.domain.outgoing_mail import MAX_CC, MAX_HTML, MailParts
 from app.lib import html_cleaning
 from app.lib.ids import parse_id
@@ -23,8 +23,8 @@ from app.web.channels import mail_context, mail_files, mail_quotes, signatures
 from app.web.channels.mail_context import MailContext
 from app.web.channels.mail_files import File
 from app.web.core import contact_guesses
+from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.shipped_labels import shown_label
 from app.web.records.messages import seen_by
 from app.web.records.tickets import TicketResource
 
@@ -98,7 +98,7 @@ def posted(form: Any, uploads: list[Any], viewer: Viewer) -> ComposerInput:
     """What the posted form says, with its files stored. Raises RuleBroken for a file that can't be sent."""
     files = mail_files.files_of(form.getlist("file")[:100], viewer)
     # One more than an email takes, so that too many are refused and none is left out in silence
-    files += [mail_files.store(each, viewer) for each in uploads[: outgoing.MAX_MEDIA + 1] if each.filename]
+    files += [mail_files.store(each, viewer) for each in uploads[: message_sending.MAX_MEDIA + 1] if each.filename]
     return from_form(form, files)
 
 
@@ -135,7 +135,7 @@ def send(session: Session, about: MailContext, typed: ComposerInput, viewer: Vie
     quote = mail_quotes.quote_of(about, viewer) if typed.with_quote else ("", "")
     account_id = _chosen_account(typed) or _account_id(session, about)
     with access.as_system(session):  # an opt-out counts whoever may see the customer
-        wish = Outgoing(
+        wish = OutgoingRequest(
             channel="email",
             peer=to,
             body=body,
@@ -164,7 +164,7 @@ def _said(typed: ComposerInput) -> tuple[str, str]:
     """(HTML, text): of the editor, and without one the text alone; both are empty when nothing was written."""
     if html_cleaning.stripped(typed.html[:MAX_HTML]):
         return typed.html, ""
-    body = clean_text(typed.body, "body", outgoing.MAX_LENGTH["email"], has_lines=True) or ""
+    body = clean_text(typed.body, "body", message_sending.MAX_LENGTH["email"], has_lines=True) or ""
     return (f"<div>{escape(body)}</div>".replace("\n", "<br>\n") if body else ""), body
 
 
@@ -260,7 +260,11 @@ def context(
         "has_account": bool(accounts),
         "statuses": _statuses(session, about, viewer),
         "templates": {"about": _template_about(about), "name": "email"},
-        "most": {"file": mail_files.MAX_TOTAL, "total": mail_files.MAX_TOTAL, "body": outgoing.MAX_LENGTH["email"]},
+        "most": {
+            "file": mail_files.MAX_TOTAL,
+            "total": mail_files.MAX_TOTAL,
+            "body": message_sending.MAX_LENGTH["email"],
+        },
         "back_url": about.url,
         "error": refused.sentence if refused else "",
         "errors": refused.errors if refused else {},

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
 from app.domain.base import RuleBroken
-from app.domain.outgoing import MAX_MEDIA
+from app.domain.message_sending import MAX_MEDIA
 from app.lib import attachment_rules
 from app.ops.file_store import PREFIX
 from app.web.core.fields import Viewer

@@ -12,9 +12,9 @@ from sqlalchemy import false, or_
 from sqlalchemy.exc import IntegrityError
 
 from app import access
-from app.domain import conversations, messages, outgoing
+from app.domain import conversations, message_sending, messages
 from app.domain.base import RuleBroken
-from app.domain.outgoing import Outgoing
+from app.domain.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog, Conversation
@@ -125,7 +125,7 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
     Raises RuleBroken; IntegrityError for a form that was sent before.
     """
     files.refuse_problem()
-    said = threads.message_from(db.session(), request.form, outgoing.MAX_LENGTH[target["channel"]])
+    said = threads.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
     said |= {
         "media": tuple(each.as_media() for each in files.kept),
         "reply_to_id": parse_id(request.form.get("reply_to")),
@@ -133,8 +133,8 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        wish = Outgoing(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
-        return outgoing.send_all(db.session(), wish, viewer.stamp)
+        wish = OutgoingRequest(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
+        return message_sending.send_all(db.session(), wish, viewer.stamp)
 
 
 def was_sent(broken: BaseException) -> bool:

@@ -33,7 +33,7 @@ def offered(session: Session, account_id: int | None, viewer: Viewer) -> list[di
     values = variables(session, mine, viewer)
     made = []
     for key, label, row in (("mine", _("My signature"), mine), ("account", _("Signature of the account"), of_account)):
-        html = mail_signatures.filled(row.html, values) if row is not None else ""
+        html = mail_signatures.fill_variables(row.html, values) if row is not None else ""
         if html:
             made.append({"key": key, "label": label, "html": html, "text": html_text.text_of(html)})
     return made
@@ -119,7 +119,7 @@ class SignatureView(ModulePermissions, BaseView):
         viewer = current_viewer()
         mine = mail_signatures.of_user(db.session(), viewer.person.id)
         values = variables(db.session(), mine, viewer)
-        shown = mail_signatures.filled(row.html, values) if row is not None else ""
+        shown = mail_signatures.fill_variables(row.html, values) if row is not None else ""
         # What was posted is anybody's HTML.
         html = html_cleaning.with_remote_pictures(html_cleaning.clean(typed["html"]).html)
         return self.render_template(

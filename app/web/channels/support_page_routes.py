@@ -11,9 +11,9 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
 from app import access
-from app.domain import outgoing, support_pages
+from app.domain import message_sending, support_pages
 from app.domain.base import RuleBroken
-from app.domain.outgoing import Outgoing
+from app.domain.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import SupportPage
@@ -49,7 +49,7 @@ class SupportPageRoutes:
             chosen = _chosen([form["only"]] if form.get("only") else form.getlist("page"))
             with access.as_system(db.session()) as session:
                 records = links_of(kind, row)
-                wish = Outgoing(
+                wish = OutgoingRequest(
                     "whatsapp",
                     peer_of_record(session, "whatsapp", row) or _no_number(),
                     support_pages.text_of(chosen),
@@ -58,7 +58,7 @@ class SupportPageRoutes:
                     records=records,
                     sees=seen_by(session, viewer),
                 )
-                outgoing.send(session, wish, viewer.stamp)
+                message_sending.send(session, wish, viewer.stamp)
                 session.commit()
         except REFUSABLE as broken:
             db.session.rollback()

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.provider import Abilities
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, conversations, message_templates, outgoing
+from app.domain import channel_accounts, conversations, message_sending, message_templates
 from app.domain.base import NotFound, RuleBroken
+from app.domain.message_sending import MAX_LENGTH
 from app.domain.messages import DEAD
-from app.domain.outgoing import MAX_LENGTH
 from app.lib.ids import parse_id
 from app.models import CallLog, ChannelAccount, Conversation, Message, MessageTemplate
 from app.web.channels import mail_composer, mail_display
@@ -33,10 +33,10 @@ from app.web.channels.composer_parts import (
     reply_part,
 )
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.languages import ENGLISH, spoken
-from app.web.core.local_dates import written
+from app.web.core.languages import ENGLISH, language_key
+from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
-from app.web.records import conversation_list, dial_targets, message_files, message_lines
+from app.web.records import conversation_list, dial_targets, message_entries, message_files
 from app.web.records.uploads import Upload
 
 #: Messages that a page shows; older ones are asked for.
@@ -180,7 +180,7 @@ def ability_of_channel(session: Session, channel: str) -> Abilities:
     """What the first account can do that sends on the channel, for who has no conversation yet."""
     with access.as_system(session):
         fitting = channel_accounts.active(session, channel, "service")
-        return outgoing.ability_of(fitting[0], channel) if fitting else Abilities()
+        return message_sending.ability_of(fitting[0], channel) if fitting else Abilities()
 
 
 def _replies(session: Session, rows: list[Any]) -> dict[int, dict[str, Any]]:
@@ -222,7 +222,7 @@ def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
         "subject": message.subject,
         "iso": at.isoformat(),
         "time": f"{at:%H:%M}",
-        "title": written(at, "%a %-d %b %Y, %H:%M"),
+        "title": format_local_date(at, "%a %-d %b %Y, %H:%M"),
         "state": sign,
         "tone": sign["tone"] if sign else "gray",
         "reason": message.reason if message.state in DEAD else None,
@@ -234,7 +234,7 @@ def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
         "reactions": _reactions(message, viewer),
         "tools": _tools(message, page.ability, viewer),
         "is_template": message.template_id is not None,
-        "actions": message_lines.actions(message, viewer) + mail_display.actions(message, viewer),
+        "actions": message_entries.actions(message, viewer) + mail_display.actions(message, viewer),
     }
 
 
@@ -323,7 +323,7 @@ def _window(conversation: Any, viewer: Viewer) -> dict[str, str] | None:
 
 def _left(minutes: int) -> str:
     """“11 h 39 min”, in the language of the page."""
-    language, _territory = spoken()
+    language, _territory = language_key()
     hours, rest = divmod(minutes, 60)
     if language in ("", ENGLISH):
         return f"{hours} h {rest} min" if hours else f"{rest} min"

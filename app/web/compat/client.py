@@ -12,15 +12,15 @@ from app import access
 from app.domain.base import Conflict, NotFound
 from app.extensions import db
 from app.models import CallLog
-from app.web.compat import aggregates, moments
+from app.web.compat import aggregates, date_ranges
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, DOCTYPES, READ_ONLY, DocType
 from app.web.compat.documents import fetch_document, fetch_documents
 from app.web.compat.field_conversion import ignored_fields, is_same_value, record_values
 from app.web.compat.filters import parse_filters
+from app.web.compat.in_memory_lists import MemoryDocType, matching, with_fields
 from app.web.compat.list_options import ListOptions, is_set, refuse_unknown_options
 from app.web.compat.list_query import field_names, parse_list_request, requested_fields
-from app.web.compat.memory_lists import MemoryDocType, matching, with_fields
 from app.web.compat.picklists import PICKLISTS
 from app.web.compat.responses import CompatError, Envelope
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
@@ -317,7 +317,8 @@ def refuse_stale(stored: dict[str, Any], expected_modified: Any, viewer: Viewer)
         return
     if not isinstance(expected_modified, str) or (
         expected_modified != stored["modified"]
-        and moments.parse_span(expected_modified, viewer)[0] != moments.parse_span(stored["modified"], viewer)[0]
+        and date_ranges.parse_span(expected_modified, viewer)[0]
+        != date_ranges.parse_span(stored["modified"], viewer)[0]
     ):
         raise Conflict(_("The document was changed after you opened it. Please refresh to get the latest version."))
 

@@ -11,9 +11,9 @@ from app.domain.base import NotFound
 from app.domain.permissions import VERBS
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
+from app.web.compat.in_memory_lists import MemoryDocType
 from app.web.compat.list_options import ListOptions
 from app.web.compat.list_query import field_names
-from app.web.compat.memory_lists import MemoryDocType
 from app.web.compat.responses import CompatError
 from app.web.core.fab_access import current_viewer
 

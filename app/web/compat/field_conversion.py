@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from app.domain.call_parsing import caller
 from app.lib import phone
-from app.web.compat import moments
+from app.web.compat import date_ranges
 from app.web.compat.doctypes import CALL_LOG, NOTE, DocType
 from app.web.compat.doctypes.note import join_note
 from app.web.compat.filters import FIXED_FIELDS
@@ -114,10 +114,10 @@ def _converted(field: Field | None, name: str, value: Any, viewer: Viewer) -> An
     Programs send a date as the moment at which it begins somewhere, and a moment as seconds or milliseconds.
     """
     if isinstance(field, DateTimeField):
-        return moments.from_epoch(value)
+        return date_ranges.from_epoch(value)
     if isinstance(field, DateField):
-        found = moments.from_epoch(value)
-        return moments.local_day(found.isoformat() if isinstance(found, datetime) else found, viewer)
+        found = date_ranges.from_epoch(value)
+        return date_ranges.local_day(found.isoformat() if isinstance(found, datetime) else found, viewer)
     if isinstance(field, PhoneField) and isinstance(value, str) and len(_numbers_in(value)) > 1:
         text = _("“%(name)s” holds more than one number. Please send one number per field.", name=name[:60])
         raise CompatError(417, text)

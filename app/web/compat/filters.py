@@ -17,7 +17,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Assignment, CallLog, Ticket
-from app.web.compat import moments, text_patterns
+from app.web.compat import date_ranges, text_patterns
 from app.web.compat.doctypes import DocType
 from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
@@ -169,7 +169,7 @@ def _field_condition(field: Field, each: Filter, viewer: Viewer) -> ColumnElemen
     if isinstance(field, DateTimeField):
         return _moment_condition(field, each, viewer)
     if operator == "timespan" and isinstance(field, DateField):
-        first, last = moments.named_span(str(value), viewer)
+        first, last = date_ranges.named_span(str(value), viewer)
         if isinstance(field, CustomColumn):
             return field.with_value(field.stored >= first, field.stored <= last)
         return and_(field.columns[0] >= first, field.columns[0] <= last)
@@ -263,10 +263,12 @@ def _moment_condition(field: Field, each: Filter, viewer: Viewer) -> ColumnEleme
             raise _unsuitable(each)
         missing: ColumnElement[bool] = column.is_(None)
         return missing
-    start, end = moments.parse_span(each.value, viewer)
+    start, end = date_ranges.parse_span(each.value, viewer)
     if operator == "=":
         return and_(column >= start, column < end)
-    last = start if moments.is_day(each.value) else None  # up to a date is up to its midnight, as in the predecessor
+    last = (
+        start if date_ranges.is_day(each.value) else None
+    )  # up to a date is up to its midnight, as in the predecessor
     comparisons = {">": column > start, ">=": column >= start, "<": column < start}
     comparisons["<="] = column <= last if last is not None else column < end
     found: ColumnElement[bool] = comparisons[operator]
@@ -275,14 +277,14 @@ def _moment_condition(field: Field, each: Filter, viewer: Viewer) -> ColumnEleme
 
 def _span(each: Filter, viewer: Viewer) -> tuple[Any, Any]:
     if each.operator == "timespan":
-        return moments.bounds(*moments.named_span(str(each.value), viewer), viewer)
+        return date_ranges.bounds(*date_ranges.named_span(str(each.value), viewer), viewer)
     if each.operator == "between":
         first, last = _ends(each.value)
-        return moments.parse_span(first, viewer)[0], moments.parse_span(last, viewer)[1]
+        return date_ranges.parse_span(first, viewer)[0], date_ranges.parse_span(last, viewer)[1]
     text = str(each.value)[:40]
     if not text.endswith("%"):
         raise _unsuitable(each)
-    return moments.parse_span(text.rstrip("%").rstrip(), viewer)
+    return date_ranges.parse_span(text.rstrip("%").rstrip(), viewer)
 
 
 # --- names and assignees

@@ -15,9 +15,9 @@ from app.web.compat.doctypes import LEAD, TASK, TICKET, DocType
 from app.web.compat.documents import fetch_documents
 from app.web.compat.field_lists import describe_fields
 from app.web.compat.filters import parse_filters
+from app.web.compat.in_memory_lists import MemoryDocType, matching
 from app.web.compat.list_options import ListOptions, is_set
 from app.web.compat.list_query import ListRequest, parse_list_request
-from app.web.compat.memory_lists import MemoryDocType, matching
 from app.web.compat.responses import CompatError
 from app.web.compat.users import name_of
 from app.web.core import text_search

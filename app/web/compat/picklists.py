@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import SupportPage
 from app.web.compat import users
-from app.web.compat.memory_lists import MemoryDocType
+from app.web.compat.in_memory_lists import MemoryDocType
 from app.web.core.fields import Viewer
 
 

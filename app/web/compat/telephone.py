@@ -12,7 +12,7 @@ from app.domain import settings
 from app.domain.call_sync import MAX_BATCH, CallResult
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
-from app.web.compat import moments
+from app.web.compat import date_ranges
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, LEAD, TICKET
 from app.web.compat.responses import CompatError, error_response
@@ -104,7 +104,7 @@ def _date_conditions(arguments: Arguments, viewer: Viewer) -> list[Any]:
     conditions = []
     for name in ("from_date", "to_date"):
         if name in arguments:
-            start, end = moments.parse_span(arguments.text(name), viewer)
+            start, end = date_ranges.parse_span(arguments.text(name), viewer)
             conditions.append(CallLog.started_on < end if name == "to_date" else CallLog.started_on >= start)
     return conditions
 

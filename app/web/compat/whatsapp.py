@@ -14,12 +14,12 @@ from app.domain import (
     conversations,
     message_files,
     message_reactions,
+    message_sending,
     messages,
-    outgoing,
     support_pages,
 )
 from app.domain.base import NotFound, RuleBroken
-from app.domain.outgoing import Outgoing
+from app.domain.message_sending import OutgoingRequest
 from app.extensions import db
 from app.models import Message, MessageTemplate, SupportPage
 from app.web.compat import client, files
@@ -192,5 +192,5 @@ def _send(row: Any, column: str, arguments: Arguments, **content: Any) -> Messag
         contact_guesses.refuse("whatsapp", "to", viewer)
     with access.as_system(db.session()) as session:
         peer = peer or (peer_of(session, "whatsapp", records) if row is not None else given)
-        wish = Outgoing("whatsapp", peer, records=records, sees=seen_by(session, viewer), **content)
-        return outgoing.send_all(session, wish, viewer.stamp)
+        wish = OutgoingRequest("whatsapp", peer, records=records, sees=seen_by(session, viewer), **content)
+        return message_sending.send_all(session, wish, viewer.stamp)

@@ -20,7 +20,7 @@ from app.domain import custom_sql
 from app.domain.base import RuleBroken
 from app.domain.custom_fields import Definition, mask_name
 from app.domain.custom_values import Chosen, HasCustomFields, Retired
-from app.lib import numbers
+from app.lib import number_parsing
 from app.lib.identity_numbers import is_masked
 from app.lib.web_links import link_of
 from app.ops.sqlalchemy_internals import annotate
@@ -28,7 +28,7 @@ from app.web.core import custom_field_catalog
 from app.web.core.date_fields import DateField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer, clean_text, validated
 from app.web.core.filter_operators import NEGATED, compare, wants_empty
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.record_pages import SORTED_BY
 from app.web.core.scalar_fields import DecimalField
 
@@ -140,7 +140,7 @@ class CustomNumber(CustomColumn, DecimalField):
         if raw is None or raw == "":
             return None
         try:
-            return numbers.read(raw)
+            return number_parsing.read(raw)
         except ValueError:
             text = _("“%(name)s” must be a number such as 1234.50, with at most 4 decimal places.", name=self.name)
             raise RuleBroken(text, self.name) from None
@@ -177,7 +177,7 @@ class CustomDate(CustomColumn, DateField):
         shown = self.value(values, viewer)
         if not isinstance(shown, date):
             return _text_cell(shown)
-        return {"kind": "date", "text": written(shown, "%-d %b %Y"), "iso": shown.isoformat()}
+        return {"kind": "date", "text": format_local_date(shown, "%-d %b %Y"), "iso": shown.isoformat()}
 
 
 class CustomChoice(CustomColumn, ChoiceField):
@@ -286,12 +286,12 @@ def in_words(definition: Definition, kept: Any, viewer: Viewer) -> str | None:
     if definition.is_restricted and viewer.person.mask(mask_name(definition.id)) != "full":
         return str(viewer.person.mask_value(mask_name(definition.id), kept))
     if definition.kind == "date":
-        return written(date.fromisoformat(kept), "%-d %b %Y")
+        return format_local_date(date.fromisoformat(kept), "%-d %b %Y")
     words = {value: labels.get(_language()) or label for value, label, labels, _offered in definition.choices}
     return str(words.get(kept, kept)) if definition.kind == "choice" else str(kept)
 
 
-def extended(view: Any, table: Any) -> Any:
+def with_custom_fields(view: Any, table: Any) -> Any:
     """The view's table with the custom fields of its record as of this request; the table itself without any."""
     if not issubclass(table.record, HasCustomFields):
         return table

@@ -17,7 +17,7 @@ from app.domain import custom_sql
 from app.domain.custom_fields import Definition, mask_name
 from app.domain.custom_values import CustomValue
 from app.extensions import db
-from app.lib import numbers
+from app.lib import number_parsing
 from app.ops.sqlalchemy_internals import annotate
 from app.web.core.fields import Viewer
 from app.web.core.filter_operators import begins
@@ -95,7 +95,7 @@ def _link(each: Definition, text: str) -> Any:
 
 def _number(each: Definition, text: str) -> Any:
     try:
-        value = numbers.read(text)
+        value = number_parsing.read(text)
     except ValueError:
         return None
     return custom_sql.value_column(each.kind) == value

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.domain.base import RuleBroken
 from app.lib.iso_time import read_moment, read_time
 from app.web.core.fields import Field, Viewer, converted
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 
 
 class DateField(Field):
@@ -50,7 +50,7 @@ class DateField(Field):
         """As 30 Nov 2026."""
         if values[0] is None or self.is_hidden(viewer):
             return super().cell(values, viewer)
-        return {"kind": "date", "text": written(values[0], "%-d %b %Y"), "iso": values[0].isoformat()}
+        return {"kind": "date", "text": format_local_date(values[0], "%-d %b %Y"), "iso": values[0].isoformat()}
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class NaiveDateTimeField(DateTimeField):
         """As 30 Nov 2026, 17:30."""
         if values[0] is None or self.is_hidden(viewer):
             return Field.cell(self, values, viewer)
-        return {"kind": "date", "text": written(values[0], "%-d %b %Y, %H:%M"), "iso": values[0].isoformat()}
+        return {"kind": "date", "text": format_local_date(values[0], "%-d %b %Y, %H:%M"), "iso": values[0].isoformat()}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """For datetime-local, as stored."""
@@ -215,7 +215,7 @@ def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> d
         "iso": moment.isoformat(timespec="minutes"),
         "text": relative(moment, viewer),
         "tone": tone,
-        "title": written(local, "%a %-d %b %Y, %H:%M"),
+        "title": format_local_date(local, "%a %-d %b %Y, %H:%M"),
     }
 
 
@@ -238,4 +238,4 @@ def relative(moment: datetime, viewer: Viewer) -> str:
             return str(future if ahead else past) % {"n": int(size // unit)}
     local = moment.astimezone(viewer.zone)
     is_this_year = local.year == viewer.now.astimezone(viewer.zone).year
-    return written(local, "%-d %b" if is_this_year else "%-d %b %Y")
+    return format_local_date(local, "%-d %b" if is_this_year else "%-d %b %Y")

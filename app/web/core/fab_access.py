@@ -95,7 +95,7 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
         text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
         return 422, text, {}
     if isinstance(broken, IntegrityError) and not _is_check(broken):
-        return unique_errors.refusal_of(broken)
+        return unique_errors.describe_conflict(broken)
     if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken) or _is_check(broken):
         return 422, _("One of the values can't be stored. Please check what you entered."), {}
     raise broken
@@ -188,7 +188,7 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-class SentenceResponses:
+class JsonErrorResponses:
     """A REST view that answers FAB's own refusals in the same JSON shape as ours."""
 
     def response_401(self, **_kwargs: Any) -> Response:
@@ -232,7 +232,7 @@ def refuse_unreached(module: str, row: Any, verb: str) -> None:
         raise access.Denied(_("You can see this record but not edit it. Ask its assignee or your manager."))
 
 
-def mark_of(shown: Any) -> str:
+def content_hash(shown: Any) -> str:
     """A hash of what a page showed, to detect that it changed before the person saved."""
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]
 

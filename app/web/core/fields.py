@@ -20,12 +20,12 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.permissions import mask_of
 from app.lib import text_normalization
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.lib.identity_numbers import is_masked
+from app.web.core.default_labels import shown_label
 from app.web.core.durations import span
 from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.lookups import Lookups
-from app.web.core.shipped_labels import shown_label
 
 #: Most values of one filter.
 MAX_FILTER_VALUES = 1000

@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, String, Text, and_, cast, false, func, or_
 
-from app.lib.text_normalization import APOSTROPHES, folded
+from app.lib.text_normalization import APOSTROPHES, fold_apostrophes
 
 #: Operators in words.
 OPERATOR_LABELS = {
@@ -52,7 +52,7 @@ def is_empty(column: Any) -> ColumnElement[bool]:
 
 def begins(column: Any, text: str) -> Any:
     """The column begins with the text; the pattern is one value, so that SQLite can use an index of the names, too."""
-    if "'" in folded(text):
+    if "'" in fold_apostrophes(text):
         return compare(column, "sw", text)
     escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
     return column.like(f"{escaped}%", escape="/")
@@ -63,8 +63,8 @@ def compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
     is_text = isinstance(getattr(column, "type", String()), String)
     if op in ("ct", "sw", "ew") and not is_text:
         column = cast(column, Text)
-    elif is_text and isinstance(value, str) and op in ("eq", "ct", "sw", "ew") and "'" in folded(value):
-        return _with_apostrophes(column, op, folded(value))
+    elif is_text and isinstance(value, str) and op in ("eq", "ct", "sw", "ew") and "'" in fold_apostrophes(value):
+        return _with_apostrophes(column, op, fold_apostrophes(value))
     if op == "eq":
         return column == value if value is not None else column.is_(None)
     if op == "in":

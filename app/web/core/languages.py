@@ -65,7 +65,7 @@ def _accepted_languages() -> list[str]:
     return [tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0]
 
 
-def spoken() -> tuple[str, str | None]:
+def language_key() -> tuple[str, str | None]:
     """Identifies the language of this response, for what is made once per language: (language, territory)."""
     context = _context()
     locale = getattr(context, "babel_locale", None) or get_locale()
@@ -84,11 +84,11 @@ _said: dict[tuple[int, Any], tuple[Any, str]] = {}
 MAX_SAID = 10_000
 
 
-def said(text: Any) -> str:
+def in_page_language(text: Any) -> str:
     """What a lazy text of a declaration, such as a label, says in the language of this response."""
     if isinstance(text, str):
         return text
-    key = (id(text), spoken())
+    key = (id(text), language_key())
     found = _said.get(key)
     if found is None:
         if len(_said) >= MAX_SAID:
@@ -123,7 +123,7 @@ class Catalogues(Domain):
         return words
 
     def _of_language(self) -> Translations | NullTranslations:
-        key = spoken()
+        key = language_key()
         if key not in self.loaded:
             self.loaded[key] = self._read(str(get_locale()))
         return self.loaded[key]

@@ -8,7 +8,7 @@ from datetime import date
 
 from babel import Locale
 
-from app.web.core.languages import ENGLISH, spoken
+from app.web.core.languages import ENGLISH, language_key
 
 #: The directives of strftime that are words: (of days or months, width in Babel's terms).
 _WORDS = {
@@ -20,9 +20,9 @@ _WORDS = {
 _WORD = re.compile("%[aAbB]")
 
 
-def written(when: date, pattern: str) -> str:
+def format_local_date(when: date, pattern: str) -> str:
     """The date or moment by strftime's pattern, such as "%a %-d %b %Y, %H:%M", with names in the page's language."""
-    language, territory = spoken()
+    language, territory = language_key()
     if language in ("", ENGLISH):
         return when.strftime(pattern)
     places = {"days": when.weekday(), "months": when.month}

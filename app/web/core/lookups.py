@@ -177,7 +177,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "quick_filters": setup.quick_filters,
                 "create_fields": setup.create_fields,
             }
-        fresh.brand = branding.set_current(current_app, brand.stored(session))
+        fresh.brand = branding.set_current(current_app, brand.stored_brand(session))
         fresh.custom = custom_field_catalog.Catalog(custom_fields.load(session))
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)

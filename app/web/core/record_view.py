@@ -40,7 +40,7 @@ class CompiledTable:
         if table is None:
             table = compile_table(owner)
             owner._record_table = table  # type: ignore[attr-defined]
-        return custom_columns.extended(owner, table)
+        return custom_columns.with_custom_fields(owner, table)
 
 
 class RecordView(ModulePermissions):

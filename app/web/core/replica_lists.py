@@ -21,8 +21,8 @@ from app.extensions import db
 from app.ops import database, gtids, process_metrics, replicas
 from app.ops.database_errors import Cause, cause_of, number_of
 from app.ops.gtids import COMMITTED, Position
+from app.ops.replica_positions import KEPT_SECONDS, SavedPositions
 from app.ops.replicas import Primary, Replica, Replicas
-from app.ops.saved_positions import KEPT_SECONDS, SavedPositions
 from app.web.core.fab_access import current_viewer
 from server_urls import database_place
 
@@ -62,7 +62,7 @@ def _watching(url: str) -> Any:
     return engine
 
 
-def installed() -> Replicas | None:
+def replicas_of_app() -> Replicas | None:
     """The replicas of this application; None if there are none."""
     found: Replicas | None = current_app.extensions.get(_KEY)
     return found
@@ -75,7 +75,7 @@ def _begin() -> None:
 def _remember(response: Response) -> Response:
     """Before a person learns that something was saved, all servers know up to where: through Redis, and a browser
     brings it along, should Redis not have taken it in time."""
-    committed, found = COMMITTED.get(), installed()
+    committed, found = COMMITTED.get(), replicas_of_app()
     COMMITTED.set(None)
     person = g.get("person")
     if committed and found is not None and person is not None:
@@ -136,7 +136,7 @@ def from_replica(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _chosen() -> Replica | None:
-    found = installed()
+    found = replicas_of_app()
     if found is None or request.method not in ("GET", "HEAD") or g.get("person") is None:
         return None
     viewer = current_viewer()  # the masters are read from the primary, before anything else

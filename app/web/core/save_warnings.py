@@ -17,18 +17,18 @@ def pop_all() -> list[str]:
     return list(g.pop("save_remarks", []))
 
 
-def on_proposal() -> None:
+def warn_of_proposal() -> None:
     """Remark that contact fields became a proposal."""
     add(_("You can't change this customer. The new contact details are a proposal in the timeline."))
 
 
-def on_unwritten(names: list[str]) -> None:
+def warn_of_ignored_fields(names: list[str]) -> None:
     """Remark that fields were sent and can't be written this way."""
     if names:
         add(_("These fields were not saved: %(names)s.", names=", ".join(names)))
 
 
-def on_number(row: object, values: dict[str, object]) -> None:
+def warn_of_unlinked_number(row: object, values: dict[str, object]) -> None:
     """Remark over REST that a number opens no customer; the same whether the number is known or not.
 
     Not on pages and in the predecessor's API, which would show it with nearly every new lead.

@@ -18,7 +18,7 @@ from app.domain.search_columns import reversed_column
 from app.extensions import db
 from app.lib import phone
 from app.lib.identity_numbers import is_aadhaar, is_pan
-from app.lib.text_normalization import folded
+from app.lib.text_normalization import fold_apostrophes
 from app.models import Customer, Lead, Message, Ticket
 from app.web.core import capped_counts, custom_search
 from app.web.core.fields import Field, TextField, Viewer, clean_text
@@ -178,7 +178,7 @@ def _named(each: NameField, words: list[str]) -> Iterator[Any]:
 
 def _pair(one: Any, head: str, other: Any, tail: str) -> Iterator[Any]:
     """Both parts of the name begin so. On MariaDB apart for who is called exactly so: then both are in the range."""
-    if db.engine.dialect.name == "sqlite" or "'" in folded(head):
+    if db.engine.dialect.name == "sqlite" or "'" in fold_apostrophes(head):
         yield and_(begins(one, head), begins(other, tail))
         return
     yield and_(one == head, begins(other, tail))

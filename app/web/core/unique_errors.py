@@ -20,7 +20,7 @@ _MARIADB = re.compile(r"for key '(?:\w+\.)?(?P<key>\w+)'|Column '(?P<column>\w+)
 _TABLE = re.compile(r"^\s*(?:INSERT(?:\s+IGNORE)?\s+INTO|UPDATE)\s+[`\"]?(?P<table>\w+)", re.I)
 
 
-def refusal_of(broken: IntegrityError) -> tuple[int, str, dict[str, list[str]]]:
+def describe_conflict(broken: IntegrityError) -> tuple[int, str, dict[str, list[str]]]:
     """(422, sentence, errors by field) of a statement that the database refused for another row's sake."""
     names, is_duplicate = _columns(broken)
     fields = [_field(_table(broken), name) for name in names]

@@ -48,7 +48,7 @@ class _Reader:
 def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tuple[Any, ...] | None:
     """The columns of `table.selection(names)` of an object that is flushed; None where they have to be read."""
     person = access.acting(session)
-    if person is None or table.base_filters or type(row) is not table.record or not access.surely_sees(person, row):
+    if person is None or table.base_filters or type(row) is not table.record or not access.sees_as_holder(person, row):
         return None
     readers = _readers(table, names, session.get_bind().dialect)
     held = inspect(row).dict

@@ -108,7 +108,7 @@ def of_form(form: MultiDict[str, str]) -> BoardInput:
     )
 
 
-def changed(draft: BoardInput, what: str, viewer: Viewer) -> BoardInput:
+def apply_button(draft: BoardInput, what: str, viewer: Viewer) -> BoardInput:
     """The draft after a button that saves nothing: up:2, down:2, remove:2, add, reset or look. Raises RuleBroken."""
     verb, _colon, number = what.partition(":")
     cards, place = list(draft.cards), parse_id(number) or 0
@@ -153,7 +153,7 @@ def values_of(draft: BoardInput, viewer: Viewer) -> dict[str, Any]:
         "is_home": draft.is_home,
         "origin": draft.origin if any(page.name == draft.origin for page in PAGES) else "",
         "version": draft.version,
-        "layout": boards.checked(draft.cards, CATALOG),
+        "layout": boards.validate_layout(draft.cards, CATALOG),
     }
 
 
@@ -176,7 +176,7 @@ def kind_of(name: str) -> str:
 # --- who doesn't see a card
 
 
-def unseen(draft: BoardInput, viewer: Viewer) -> dict[str, list[str]]:
+def hidden_cards(draft: BoardInput, viewer: Viewer) -> dict[str, list[str]]:
     """Card -> the roles of readers to whom it isn't shown, because they don't see what it counts."""
     kind, _dash, number = draft.audience.partition("-")
     key, names = parse_id(number), [name for name, _size in draft.cards if name in CATALOG]

@@ -97,7 +97,7 @@ class BoardsView(ModulePermissions, BaseView):
             draft = board_form.of_form(request.form)
             what = request.form.get("do", "save")
             if what != "save":
-                return self._form(board, board_form.changed(draft, what, viewer), viewer)
+                return self._form(board, board_form.apply_button(draft, what, viewer), viewer)
             stored = boards.save(db.session(), board, board_form.values_of(draft, viewer), viewer.stamp)
             key = stored.id
             db.session.commit()
@@ -120,7 +120,7 @@ class BoardsView(ModulePermissions, BaseView):
         errors: dict[str, list[str]] | None = None,
     ) -> Any:
         roles, teams = board_list.offered_audiences(viewer)
-        unseen = board_form.unseen(draft, viewer)
+        unseen = board_form.hidden_cards(draft, viewer)
         return self.render_template(
             "dashboards/arrange.html",
             title=_("New board") if board is None else _("Arrange “%(name)s”", name=board.label),
@@ -168,7 +168,7 @@ def _is_home(board: Board) -> bool:
 
 def _told(draft: BoardInput, viewer: Viewer) -> str:
     """That it was saved, and which cards some readers don't see."""
-    unseen = board_form.unseen(draft, viewer)
+    unseen = board_form.hidden_cards(draft, viewer)
     text = str(_("Board “%(name)s” saved.", name=" ".join(draft.label.split())))
     if not unseen:
         return text

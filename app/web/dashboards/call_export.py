@@ -36,7 +36,7 @@ def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
     summary = call_summary.summarize(session, scope_of(filters.period, viewer, filters.people))
     if not summary:
         raise RuleBroken(_("There are no calls in this period. Please choose another one."), "from")
-    people = {key: plain(card["full_name"]) for key, card in viewer.lookups.people.items()}
+    people = {key: safe_cell(card["full_name"]) for key, card in viewer.lookups.people.items()}
     rows = list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
     span = f"{filters.period.first_day} – {filters.period.last_day}"
     audit.write(session, "export", viewer.person.id, viewer.now, NAME, what=span, who=filters.who, rows=len(rows))
@@ -46,7 +46,7 @@ def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
     return Response(made, 200, attachment, content_type=mimetype)
 
 
-def plain(name: str) -> str:
+def safe_cell(name: str) -> str:
     """A name that no spreadsheet takes for a formula."""
     return f"'{name}" if name.startswith(_FORMULA) else name
 

@@ -65,7 +65,7 @@ def standard_page(page: Page, filters: Filters, viewer: Viewer) -> dict[str, Any
         "tabs": tabs(page.name, None, filters, viewer),
         "numbers": numbers,
         "columns": columns_of(len(numbers)),
-        "parts": filled([each for each in cards if each["kind"] != "number"]),
+        "parts": stretch_rows([each for each in cards if each["kind"] != "number"]),
         "may_arrange": board_list.may_arrange(viewer),
         "new_url": f"{board_list.BASE}new?from={page.name}",
         **found,
@@ -78,7 +78,7 @@ def columns_of(count: int) -> int:
     return next((columns for columns in (5, 4) if -count % columns <= 1), 3)
 
 
-def filled(parts: list[Drawn]) -> list[Drawn]:
+def stretch_rows(parts: list[Drawn]) -> list[Drawn]:
     """The parts, the last one of each row as wide as the row has room."""
     made: list[Drawn] = []
     used = 0

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from app.domain import audit
 from app.extensions import db
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
 from app.web.dashboards.rendering import Drawn
 from app.web.records import pdf_letterhead
@@ -44,35 +44,35 @@ def document(context: dict[str, Any], viewer: Viewer) -> bytes:
     cards: list[Drawn] = context.get("cards") or [*context["numbers"], *context["parts"]]
     parts = [each for each in cards if each["kind"] != "number"]
     sheet = _Sheet(PdfPages(new_pdf(any(len(each["columns"]) > 12 for each in parts))))
-    sheet.paper.pdf.set_title(str(context["title"]))
-    pdf_letterhead.draw(sheet.paper, viewer.lookups.brand)
-    sheet.paper.write(str(context["title"]), TITLE)
+    sheet.canvas.pdf.set_title(str(context["title"]))
+    pdf_letterhead.draw(sheet.canvas, viewer.lookups.brand)
+    sheet.canvas.write(str(context["title"]), TITLE)
     compared = _("compared with %(dates)s", dates=context["compared"])
-    sheet.paper.write(f"{context['who_words']}, {context['dates']}; {compared}", SIZE)
-    made = written(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
-    sheet.paper.write(_("Made for %(name)s on %(moment)s.", name=viewer.person.full_name, moment=made), SIZE)
+    sheet.canvas.write(f"{context['who_words']}, {context['dates']}; {compared}", SIZE)
+    made = format_local_date(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
+    sheet.canvas.write(_("Made for %(name)s on %(moment)s.", name=viewer.person.full_name, moment=made), SIZE)
     sheet.numbers([each for each in cards if each["kind"] == "number"])
     for part in parts:
         sheet.part(part)
-    return bytes(sheet.paper.pdf.output())
+    return bytes(sheet.canvas.pdf.output())
 
 
 class _Sheet:
     """Draws cards one below the other, page by page."""
 
-    def __init__(self, paper: PdfPages) -> None:
-        self.paper, self.pdf = paper, paper.pdf
+    def __init__(self, canvas: PdfPages) -> None:
+        self.canvas, self.pdf = canvas, canvas.pdf
 
     def need(self, height: float) -> bool:
         """Go to a new page unless there is so much room; whether it did."""
-        if self.pdf.get_y() + height <= self.paper.bottom:
+        if self.pdf.get_y() + height <= self.canvas.bottom:
             return False
         self.pdf.add_page()
         return True
 
     def numbers(self, cards: list[Drawn]) -> None:
         """The numbers in boxes, some in a row."""
-        wide, high = self.paper.room / _ACROSS, LINE * 4 + 2 * PAD
+        wide, high = self.canvas.room / _ACROSS, LINE * 4 + 2 * PAD
         self.pdf.ln(_GAP / 2)
         for start in range(0, len(cards), _ACROSS):
             self.need(high)
@@ -89,16 +89,16 @@ class _Sheet:
         below = " · ".join(each for each in (change, card["detail"]) if each)
         room = wide - 3 * PAD
         for number, (text, size) in enumerate(((card["label"], SIZE), (card["text"], TITLE), (below, SIZE))):
-            for line in self.paper.wrapped(str(text), size, room, 1):
-                self.paper.put(line, (left + PAD, top + PAD + number * LINE * 1.35, room), size)
+            for line in self.canvas.wrapped(str(text), size, room, 1):
+                self.canvas.put(line, (left + PAD, top + PAD + number * LINE * 1.35, room), size)
 
     def part(self, part: Drawn) -> None:
         """A chart or table under its heading."""
         self.pdf.ln(_GAP)
         self.need(LINE * 6 + (_CHART if part["kind"] == "line" and not part["is_empty"] else 0))
-        self.paper.write(str(part["label"]), _HEADING)
+        self.canvas.write(str(part["label"]), _HEADING)
         if part["is_empty"]:
-            self.paper.write(_("Nothing in this period."), SIZE)
+            self.canvas.write(_("Nothing in this period."), SIZE)
             return
         if part["kind"] == "line":
             self._lines(part)
@@ -124,13 +124,13 @@ class _Sheet:
 
     def _widths(self, part: Drawn) -> list[float]:
         """Of the columns: names need most; of bars, half of the page is for them."""
-        room, count = self.paper.room * (0.55 if part["kind"] == "bar" else 1), len(part["columns"])
+        room, count = self.canvas.room * (0.55 if part["kind"] == "bar" else 1), len(part["columns"])
         first = max(room / (count + 1), min(room * (0.6 if count < 4 else 0.4), 34.0))
         return [first, *[(room - first) / (count - 1)] * (count - 1)]
 
     def _wrapped(self, texts: list[str], widths: list[float]) -> list[list[str]]:
         return [
-            self.paper.wrapped(str(text), SIZE, wide - PAD, _MOST_LINES)
+            self.canvas.wrapped(str(text), SIZE, wide - PAD, _MOST_LINES)
             for text, wide in zip(texts, widths, strict=True)
         ]
 
@@ -146,7 +146,7 @@ class _Sheet:
             self.pdf.set_text_color(255 if light and place and light[place - 1] else 0)
             for number, line in enumerate(lines):
                 at = (left + PAD / 2, top + PAD / 2 + number * LINE, wide - PAD)
-                self.paper.put(line, at, SIZE, to_end=place > 0)
+                self.canvas.put(line, at, SIZE, to_end=place > 0)
             left += wide
         self.pdf.set_text_color(0)
         self.pdf.set_draw_color(210)
@@ -166,7 +166,7 @@ class _Sheet:
         thick = (high - PAD) / len(shares)
         for number, share in enumerate(shares):
             self.pdf.set_fill_color(_FORMS[number % len(_FORMS)][2])
-            wide = max(0.2, (self.paper.room - used - 2 * PAD) * share)
+            wide = max(0.2, (self.canvas.room - used - 2 * PAD) * share)
             left = self.pdf.l_margin + used + PAD
             self.pdf.rect(left, top + PAD / 2 + number * thick, wide, thick * 0.8, style="F")
 
@@ -174,14 +174,14 @@ class _Sheet:
 
     def _lines(self, part: Drawn) -> None:
         """The lines of a chart, each with its dashes and its name."""
-        top, left, wide = self.pdf.get_y() + LINE, self.pdf.l_margin, self.paper.room
+        top, left, wide = self.pdf.get_y() + LINE, self.pdf.l_margin, self.canvas.room
         most = max(cell["value"] for row in part["rows"] for cell in row["cells"]) or 1
         high, count = _CHART - 2 * LINE, len(part["rows"])
         for place, name in enumerate(part["columns"][1:]):
             self._dashes(place)
             at = left + place * wide / 3
             self.pdf.line(at, top - LINE / 2, at + 8, top - LINE / 2)
-            self.paper.put(str(name), (at + 9, top - LINE, wide / 3 - 10), SIZE)
+            self.canvas.put(str(name), (at + 9, top - LINE, wide / 3 - 10), SIZE)
             points = [
                 (left + wide * n / max(1, count - 1), top + high - high * row["cells"][place]["value"] / most)
                 for n, row in enumerate(part["rows"])

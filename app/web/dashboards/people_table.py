@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain.figure_counts import mean
 from app.domain.figure_tables import ByPerson
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.models import CallLog, Lead, Task, Ticket
 from app.web.core.durations import days_and_hours, span
 from app.web.core.fields import Viewer

@@ -12,10 +12,10 @@ from flask_babel import gettext as _
 from app.domain.figure_counts import FigureCount, mean, rate
 from app.domain.figures import FIGURES
 from app.domain.periods import SeriesPoint
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
+from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
-from app.web.core.shipped_labels import shown_label
+from app.web.core.local_dates import format_local_date
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.people_table import duration, people_bars, people_table, waiting_time
 from app.web.dashboards.referral_table import referral_table
@@ -184,7 +184,7 @@ def _trend(_name: str, widget: TrendWidget, canvas: RenderContext) -> Drawn:
 def _point_label(point: SeriesPoint) -> str:
     if point.hour is not None:
         return f"{point.hour:02d}:00"
-    first, last = written(point.first_day, "%-d %b"), written(point.last_day, "%-d %b")
+    first, last = format_local_date(point.first_day, "%-d %b"), format_local_date(point.last_day, "%-d %b")
     return first if first == last else f"{first} – {last}"
 
 

@@ -114,7 +114,7 @@ def _with_rollups(session: Session, widgets: Widgets, scope: Scope, viewer: View
     is_within = reach is None or (people is not None and people <= reach)
     if not is_within or not may_see(CallLog, viewer) or not has_own_rule(CallLog) or not _needs_calls(widgets):
         return scope
-    return replace(scope, rolled=call_rollup_counts.rolled(session, scope, people))
+    return replace(scope, rolled=call_rollup_counts.coverage_of(session, scope, people))
 
 
 def _needs_calls(widgets: Widgets) -> bool:

@@ -29,7 +29,7 @@ AGAIN_AFTER_SECONDS = 1.0
 _KEPT = "crm_brand_pictures"
 
 
-class PictureAway(RuleBroken):
+class PictureUnavailable(RuleBroken):
     """The storage of files can't be reached now (503)."""
 
     http_status = 503
@@ -105,7 +105,7 @@ def _content(digest: str) -> bytes:
         except FileNotFoundError:
             raise NotFound("This picture no longer exists.") from None
         except OSError:
-            raise PictureAway("The storage of files can't be reached. Please try again soon.") from None
+            raise PictureUnavailable("The storage of files can't be reached. Please try again soon.") from None
         files = branding.last_loaded(current_app).files
         kept = {name: each for name, each in kept.items() if name in files} | {digest: content}
         current_app.extensions[_KEPT] = kept

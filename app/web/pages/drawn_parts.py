@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from app.lib.html_escape import escape
 from app.lib.lru_cache import LruCache
-from app.web.core.languages import spoken
+from app.web.core.languages import language_key
 
 #: Parts that an application keeps, of 1 to 7 kB each.
 MAX_PARTS = 400
@@ -39,7 +39,7 @@ def drawn(template: str, key: Hashable, values: Callable[[], Mapping[str, Any]],
     `places`: the values of `place(name)`; they are escaped. The CSRF token of the request has a place of its own.
     """
     kept: LruCache[Hashable, tuple[str, ...]] = current_app.extensions.setdefault(_KEY, LruCache(MAX_PARTS))
-    whole = (template, key, spoken())
+    whole = (template, key, language_key())
     parts = kept.get(whole)
     if parts is None or current_app.debug:
         made = current_app.jinja_env.get_template(template).render(csrf=_csrf, **values())

@@ -362,7 +362,7 @@ def link(url: str, words: str) -> Markup:
     return Markup('<a href="{}">{}</a>').format(url, words)
 
 
-def pick(label: Any, pairs: Any, **more: Any) -> SelectField:
+def select_field(label: Any, pairs: Any, **more: Any) -> SelectField:
     """A select field of (value, label) pairs, or of a function that returns them."""
 
     def choices() -> list[SelectChoice]:

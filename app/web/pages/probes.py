@@ -158,7 +158,7 @@ def _queue_gauges() -> list[Gauge]:
 
 def _replica_gauges() -> list[Gauge]:
     """How this process sees the replicas. Nothing without any."""
-    replicas = replica_lists.installed()
+    replicas = replica_lists.replicas_of_app()
     if replicas is None:
         return []
     replicas.watch()

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.core.languages import spoken
+from app.web.core.languages import language_key
 from app.web.pages.drawn_parts import drawn, place
 from app.web.pages.widgets import cell_html, csrf, icon
 
@@ -35,7 +35,7 @@ _words: dict[Any, _Words] = {}
 
 
 def _said() -> _Words:
-    language = spoken()
+    language = language_key()
     if language not in _words:
         _words[language] = _Words()
     return _words[language]

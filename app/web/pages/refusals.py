@@ -25,13 +25,13 @@ def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
             if isinstance(broken, MergedAway):
-                return merged_away(self, broken, sentence)
+                return show_survivor(self, broken, sentence)
             return refused(status, sentence)
 
     return guarded
 
 
-def merged_away(view: Any, broken: MergedAway, sentence: str) -> Any:
+def show_survivor(view: Any, broken: MergedAway, sentence: str) -> Any:
     """Lead a reader to the record that was kept; show a writer the way there, and what they have typed."""
     url = f"{getattr(view, 'route_base', '')}/{broken.kept_number}"
     if request.headers.get("HX-Request"):

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain.base import Conflict
-from app.web.core.fab_access import ModulePermissions, current_viewer, mark_of
+from app.web.core.fab_access import ModulePermissions, content_hash, current_viewer
 
 
 class SettingsPage(ModulePermissions, BaseView):
@@ -28,7 +28,7 @@ def refuse_all_but_admins(sentence: str) -> None:
 
 def refuse_stale(stored: Any) -> None:
     """Raise Conflict if the stored settings are not those that the posted form has shown."""
-    if request.form.get("version") != mark_of(stored):
+    if request.form.get("version") != content_hash(stored):
         raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
 
 

@@ -11,11 +11,11 @@ from flask_wtf.csrf import generate_csrf
 
 from app.csrf import mask_response
 from app.extensions import csrf
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.ops.database import STATEMENTS, WRITES
 from app.web.core.fab_access import request_time
 from app.web.core.languages import is_machine, translate_in_template
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import is_local
 from app.web.pages import brand, offline_posts, pairs_html, probes, record_html, timeline_html, widgets
 from app.web.pages.frame import Frame, Menu, languages
@@ -40,7 +40,7 @@ def install(app: Flask, menu: Menu) -> None:
     pages: Any = app.jinja_env
     pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | pairs_html.GLOBALS | record_html.GLOBALS)
     pages.globals.update(static_url=static_url, csrf_token=generate_csrf, get_locale=get_locale)
-    pages.globals.update(grouped=grouped, written=written)
+    pages.globals.update(grouped=grouped, written=format_local_date)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
     app.context_processor(lambda: _context(menu))
     app.before_request(_before)

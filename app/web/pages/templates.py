@@ -16,7 +16,7 @@ from jinja2 import nodes
 from jinja2.utils import LRUCache
 from jinja2.visitor import NodeTransformer
 
-from app.web.core.languages import spoken
+from app.web.core.languages import language_key
 
 #: Compiled templates per language; we and FAB have about 200.
 CACHE_SIZE = 400
@@ -41,7 +41,7 @@ class PageEnvironment(Environment):
     @property  # type: ignore[override]
     def cache(self) -> LRUCache:
         """The compiled templates of the language of this response."""
-        language = spoken()
+        language = language_key()
         if language not in self._caches:
             self._caches[language] = LRUCache(CACHE_SIZE)
         return self._caches[language]

@@ -15,7 +15,7 @@ from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.core.languages import spoken
+from app.web.core.languages import language_key
 from app.web.pages.static_files import static_url
 
 Cell = Mapping[str, Any]
@@ -72,7 +72,7 @@ def tone_of(initials: str | None) -> str:
     return _TONES[(_LETTERS.find((initials or "?")[:1].upper()) + 1) % len(_TONES)]
 
 
-def stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:
+def avatar_stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:
     """The avatars of several people, their names for the pointer and for screen readers."""
     names = escape(", ".join(str(each["full_name"]) for each in people))
     faces = "".join(avatar_html(each["initials"], "", each.get("picture")) for each in people[:most])
@@ -85,9 +85,9 @@ def stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:
 _missing: dict[Any, Markup] = {}
 
 
-def missing() -> Markup:
+def empty_value() -> Markup:
     """The dash of an empty value."""
-    language = spoken()
+    language = language_key()
     if language not in _missing:
         _missing[language] = Markup(f'<span class="missing" aria-label="{escape(_("empty"))}">–</span>')
     return _missing[language]
@@ -110,7 +110,7 @@ def cell(value: Cell | None) -> Markup:
 
 def cell_html(value: Cell | None) -> str:
     """The same as a plain string."""
-    return _KINDS.get(value.get("kind", ""), _text)(value) if value else missing()
+    return _KINDS.get(value.get("kind", ""), _text)(value) if value else empty_value()
 
 
 def _status(value: Cell) -> str:
@@ -137,7 +137,7 @@ def _clip(text: Any, look: str = "clip") -> str:
 
 
 def _text(value: Cell) -> str:
-    return _clip(value["text"]) if value.get("text") else missing()
+    return _clip(value["text"]) if value.get("text") else empty_value()
 
 
 def _name(value: Cell) -> str:
@@ -155,19 +155,19 @@ def _person(value: Cell) -> str:
 def _people(value: Cell) -> str:
     people = value.get("people")
     if not people:
-        return missing()
-    return _person(people[0]) if len(people) == 1 else stack(people)
+        return empty_value()
+    return _person(people[0]) if len(people) == 1 else avatar_stack(people)
 
 
 def _choice(value: Cell) -> str:
     label = value.get("label")
-    return f'<span class="chip tone-{_tone(value)}">{escape(label)}</span>' if label else missing()
+    return f'<span class="chip tone-{_tone(value)}">{escape(label)}</span>' if label else empty_value()
 
 
 def _phone(value: Cell) -> str:
     text, tel = value.get("text"), value.get("tel")
     if not text:
-        return missing()
+        return empty_value()
     if url := value.get("call_url"):
         return f'<a class="phone" href="{escape(url)}" data-dial>{escape(text)}</a>'
     if not tel:
@@ -178,13 +178,13 @@ def _phone(value: Cell) -> str:
 def _email(value: Cell) -> str:
     text = value.get("text")
     if not text:
-        return missing()
+        return empty_value()
     shown = str(escape(text)).replace("@", "@<wbr>")  # where there is no room, it breaks there and not within a word
     return f'<a class="clip" href="mailto:{escape(text)}">{shown}</a>'
 
 
 def _moment(value: Cell) -> str:
-    return _time(value) if value.get("text") else missing()
+    return _time(value) if value.get("text") else empty_value()
 
 
 def _clock(value: Cell) -> str:
@@ -201,13 +201,15 @@ def _clock(value: Cell) -> str:
 def _figure(value: Cell) -> str:
     text, title = value.get("text"), value.get("title")
     if text is None or text == "":
-        return missing()
+        return empty_value()
     return f'<span class="figure"{f""" title="{escape(title)}" """.rstrip() if title else ""}>{escape(text)}</span>'
 
 
 def _flag(value: Cell) -> str:
     is_on = value["on"] if "on" in value else value.get("value")
-    return f'{icon("check", "flag-on")}<span class="visually-hidden">{escape(_("Yes"))}</span>' if is_on else missing()
+    return (
+        f'{icon("check", "flag-on")}<span class="visually-hidden">{escape(_("Yes"))}</span>' if is_on else empty_value()
+    )
 
 
 def _record(value: Cell) -> str:
@@ -222,7 +224,7 @@ def _record(value: Cell) -> str:
 def _tags(value: Cell) -> str:
     tags = value.get("tags")
     if not tags:
-        return missing()
+        return empty_value()
     shown = "".join(f'<span class="chip tone-gray">{escape(tag)}</span>' for tag in tags[:_MOST_TAGS])
     rest = f'<span class="quiet">+{len(tags) - _MOST_TAGS}</span>' if len(tags) > _MOST_TAGS else ""
     return f'<span class="tags">{shown}{rest}</span>'
@@ -240,11 +242,11 @@ def _picture(value: Cell) -> str:
     head = avatar_html(None, "lg", value["url"]) if value.get("url") else ""
     change = value.get("change_url")
     link = f'<a class="cell-link" href="{escape(change)}">{escape(value["text"])}</a>' if change else ""
-    return f'<span class="person">{head}{link}</span>' if head or link else missing()
+    return f'<span class="person">{head}{link}</span>' if head or link else empty_value()
 
 
 _KINDS: dict[str, Callable[[Cell], str]] = {
-    "missing": lambda value: missing(),
+    "missing": lambda value: empty_value(),
     "text": _text,
     "name": _name,
     "person": _person,
@@ -270,5 +272,5 @@ _KINDS: dict[str, Callable[[Cell], str]] = {
 }
 #: Global in all templates.
 GLOBALS: dict[str, Callable[..., Markup]] = {
-    each.__name__: each for each in (icon, csrf, avatar, stack, missing, status, moment, cell)
+    each.__name__: each for each in (icon, csrf, avatar, avatar_stack, empty_value, status, moment, cell)
 }

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.extensions import db, socketio
 from app.ops.broadcast import EventBroadcaster
 from app.ops.database_errors import cause_of
@@ -370,7 +370,7 @@ def publish(session: Session) -> None:
     """Session hook, after a commit: push what has changed to open pages and sockets."""
     if session.in_nested_transaction():
         return  # a savepoint: its rows may still be rolled back
-    gathered = pending(session)
+    gathered = transaction_state(session)
     users = frozenset(user for user, _ in gathered.notified)
     event = LiveEvent(
         users,
@@ -386,4 +386,4 @@ def publish(session: Session) -> None:
 def forget(session: Session) -> None:
     """Session hook, after a rollback: drop what was gathered."""
     if not session.in_nested_transaction():
-        pending(session).clear_live()
+        transaction_state(session).clear_live()

@@ -12,7 +12,7 @@ from app.domain import assignment
 from app.extensions import db
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
 
 #: team.Absence.why, and the reason of those skipped because they had the record before -> text.
@@ -114,4 +114,4 @@ def absent_in_words(entry: dict[str, Any], viewer: Viewer) -> str:
     if not entry.get("until"):
         return why
     until = datetime.fromisoformat(entry["until"]).astimezone(viewer.zone)
-    return _("%(why)s until %(day)s", why=why, day=written(until, "%-d %b %Y, %H:%M"))
+    return _("%(why)s until %(day)s", why=why, day=format_local_date(until, "%-d %b %Y, %H:%M"))

@@ -12,12 +12,12 @@ from markupsafe import Markup
 
 from app.domain.base import NotFound
 from app.web.core.fields import Viewer
-from app.web.core.languages import said
+from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
-from app.web.records import groups, list_views
+from app.web.records import grouped_rows, list_views
 from app.web.records.card_html import cards_html
-from app.web.records.groups import Group
+from app.web.records.grouped_rows import ListGroup
 from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url
 
@@ -37,11 +37,11 @@ def card_names(screen: Any) -> tuple[str, ...]:
 def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The board, or the part of it that htmx asked for."""
     names = card_names(screen)
-    found = groups.load(screen, "status", replace(list_query, size=groups.SIZE), names, viewer)
+    found = grouped_rows.load(screen, "status", replace(list_query, size=grouped_rows.SIZE), names, viewer)
     shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | list_views.switcher(screen, viewer)
     shown |= {
         "tabs": [],
-        "count_text": groups.total_text(found),
+        "count_text": grouped_rows.total_text(found),
         "may_move": viewer.person.may(screen.module, "write"),
         "columns": [_column(screen, group, cards(screen, group.rows, names, viewer)) for group in found],
         "kind": screen.record_table.name,
@@ -54,22 +54,22 @@ def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer
     """Further cards of one column: a fragment. Raises NotFound for a status that there is not."""
     names = card_names(screen)
     group = _group(screen, key, viewer)
-    query = replace(list_query, size=groups.SIZE, page=min(number, MAX_PAGE))
-    groups.fill(screen, "status", query, [group], names)
+    query = replace(list_query, size=grouped_rows.SIZE, page=min(number, MAX_PAGE))
+    grouped_rows.load_rows(screen, "status", query, [group], names)
     screen.record_table.prepare(group.rows, names, viewer)
     shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)
     return render_template("crm/_cards.html", column=shown)
 
 
-def _group(screen: Any, key: str, viewer: Viewer) -> Group:
-    found = [each for each in groups.groups_of(screen, "status", viewer) if str(each.value) == key]
+def _group(screen: Any, key: str, viewer: Viewer) -> ListGroup:
+    found = [each for each in grouped_rows.groups_of(screen, "status", viewer) if str(each.value) == key]
     if not found:
         raise NotFound(_("There is no such status."))
     return found[0]
 
 
-def _column(screen: Any, group: Group, drawn: Markup, number: int = 0) -> dict[str, Any]:
-    seen = number * groups.SIZE + len(group.rows)
+def _column(screen: Any, group: ListGroup, drawn: Markup, number: int = 0) -> dict[str, Any]:
+    seen = number * grouped_rows.SIZE + len(group.rows)
     has_more = bool(group.rows) and (group.count > seen or group.is_capped)
     return {
         "key": group.value,
@@ -95,7 +95,7 @@ def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
     """One card: title, what stands below it, and who works on it."""
     values = tuple(row)
     cells = {
-        each.name: each.shown_cell(values[cut], viewer) | {"caption": said(each.label), "column": each.kind}
+        each.name: each.shown_cell(values[cut], viewer) | {"caption": in_page_language(each.label), "column": each.kind}
         for each, cut in screen.record_table.selection(names)[1]
     }
     title = cells[screen.title_column].get("text") or cells.get("number", {}).get("text") or str(values[0])

@@ -18,13 +18,13 @@ from flask_babel import ngettext
 from app.domain.base import NotFound, RuleBroken
 from app.domain.notice_batches import NoticeBatch, one_notice_each
 from app.extensions import db
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import bulk_undoing
+from app.web.records import bulk_undo_actions
 from app.web.records.bulk_preview import BulkPreview
-from app.web.records.bulk_words import MAX_NAMED, list_url, name_some, row_name
+from app.web.records.bulk_text import MAX_NAMED, list_url, name_some, row_name
 
 log = logging.getLogger("crm.views")
 #: Rows of one bulk action.
@@ -253,7 +253,7 @@ class BulkActions(BulkPreview):
             for key in dict.fromkeys(keys):
                 self._run_one(action, key, result, notices)
         messages = result.messages(self, action, viewer)
-        undo = bulk_undoing.remember(self, result.replaced, messages[0][0], viewer) if result.replaced else None
+        undo = bulk_undo_actions.remember(self, result.replaced, messages[0][0], viewer) if result.replaced else None
         db.session.commit()
         for sentence, category in messages:
             can_undo = undo is not None and category == "success"
@@ -266,7 +266,7 @@ class BulkActions(BulkPreview):
         try:
             name = row_name(self, self.row_for(key, "read"))  # so that a refusal can name it
             row = self.row_for(key, action.verb)
-            before = bulk_undoing.before(row, action.undo)
+            before = bulk_undo_actions.previous_values(row, action.undo)
             with notices.record():
                 taker = action.run(row, request.form, current_viewer())
                 db.session.commit()

@@ -14,13 +14,13 @@ from app.domain import bulk_undo
 from app.domain.base import NotFound
 from app.domain.notice_batches import one_notice_each
 from app.extensions import db
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import bulk_undoing
-from app.web.records.bulk_words import list_url, name_some, row_name
+from app.web.records import bulk_undo_actions
+from app.web.records.bulk_text import list_url, name_some, row_name
 
 #: Rows that a preview tries; for more it says so.
 MAX_TRIED = 100
@@ -122,7 +122,7 @@ class BulkPreview:
             row = self.row_for(str(kept["id"]), "write")
             name = row_name(self, row)
             with notices.record():
-                bulk_undoing.restore(self, row, kept, viewer)
+                bulk_undo_actions.restore(self, row, kept, viewer)
                 db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()

@@ -15,7 +15,7 @@ from app.domain.tasks import OPEN
 from app.extensions import db
 from app.models import Lead
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
@@ -95,7 +95,7 @@ def _placed(moment: datetime, viewer: Viewer) -> dict[str, Any]:
     local = moment.astimezone(viewer.zone)
     day = local.date().isoformat()
     slot = f"{day}T{calendar_range.slot_of(local)}"
-    when = written(local, "%A, %-d %B, %H:%M")
+    when = format_local_date(local, "%A, %-d %B, %H:%M")
     return {"moment": moment, "time": f"{local:%H:%M}", "when": when, "day": day, "slot": slot}
 
 

@@ -11,10 +11,10 @@ from flask_babel import gettext as _
 from app.domain import calendar_range, office_hours
 from app.domain.base import RuleBroken
 from app.domain.calendar_range import SPANS, Range
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.web.core.date_fields import DateField
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.record_table import ListQuery
 from app.web.records import calendar_items, list_views
 from app.web.records.calendar_items import Items
@@ -90,10 +90,10 @@ def _head(wanted: Range, viewer: Viewer) -> dict[str, Any]:
 
 def _title(wanted: Range) -> str:
     if wanted.span == "day":
-        return written(wanted.day, "%A, %-d %B %Y")
+        return format_local_date(wanted.day, "%A, %-d %B %Y")
     if wanted.span == "month":
-        return written(wanted.day, "%B %Y")
-    return f"{written(wanted.first, '%-d %b')} – {written(wanted.last, '%-d %b %Y')}"
+        return format_local_date(wanted.day, "%B %Y")
+    return f"{format_local_date(wanted.first, '%-d %b')} – {format_local_date(wanted.last, '%-d %b %Y')}"
 
 
 def _body(wanted: Range, found: Items, viewer: Viewer) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def _day(day: date, wanted: Range, viewer: Viewer) -> dict[str, Any]:
     return {
         "day": day.isoformat(),
         "number": day.day,
-        "weekday": written(day, "%a"),
-        "label": written(day, "%A, %-d %B %Y"),
+        "weekday": format_local_date(day, "%a"),
+        "label": format_local_date(day, "%A, %-d %B %Y"),
         "is_today": day == today(viewer),
         "is_closed": not opened,
         "is_outside": wanted.span == "month" and day.month != wanted.day.month,
@@ -155,7 +155,7 @@ def _notes(wanted: Range, found: Items) -> list[str]:
     """What the calendar leaves out, in sentences."""
     notes = []
     if found.is_cut:
-        until = written(found.until.astimezone(wanted.zone), "%-d %b, %H:%M") if found.until else ""
+        until = format_local_date(found.until.astimezone(wanted.zone), "%-d %b, %H:%M") if found.until else ""
         notes.append(
             _(
                 "These are the first %(count)s tasks, up to %(day)s. "

@@ -208,7 +208,7 @@ def cards(viewer: Viewer) -> list[dict[str, Any]]:
 
 def _is_stale(call: Any, viewer: Viewer) -> bool:
     """Whether an incoming call has been ringing for so long that its end was never reported."""
-    is_ringing = call.direction == "Incoming" and calls.rank_of(call.status) < calls.rank_of("In Progress")
+    is_ringing = call.direction == "Incoming" and calls.progress_of(call.status) < calls.progress_of("In Progress")
     return is_ringing and call.changed_on < viewer.now - RINGS_FOR
 
 

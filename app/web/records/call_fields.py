@@ -9,10 +9,10 @@ from flask_babel import lazy_gettext as _
 from app.domain.calls import CallLog
 from app.domain.search_columns import reversed_column
 from app.lib import phone
+from app.web.core.default_labels import shown_label
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import PhoneField
-from app.web.core.shipped_labels import shown_label
-from app.web.records import call_lines, dial_targets
+from app.web.records import call_entries, dial_targets
 
 _both: dict[str, Any] = {"add": True, "edit": True}
 COLORS = {
@@ -101,16 +101,16 @@ class OtherPartyField(Field):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.columns = call_lines.SIDE
+        self.columns = call_entries.SIDE
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The name, else the number as the viewer can see it."""
-        return call_lines.name_of(values) or call_lines.number_of(values, viewer)
+        return call_entries.name_of(values) or call_entries.number_of(values, viewer)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The name or number with the direction's icon, and the number beside a name."""
-        name, number = call_lines.name_of(values), call_lines.number_of(values, viewer)
-        icon, tone = call_lines.sign_of(values[5], values[6])
+        name, number = call_entries.name_of(values), call_entries.number_of(values, viewer)
+        icon, tone = call_entries.icon_of(values[5], values[6])
         title = f"{shown_label(values[5])}, {status_word(values[6])}"
         return {
             "kind": "call",
@@ -119,7 +119,7 @@ class OtherPartyField(Field):
             "icon": icon,
             "tone": tone,
             "title": title,
-            "dial": call_lines.dial_of(values, viewer),
+            "dial": call_entries.dial_of(values, viewer),
             "call_url": dial_targets.url_of("call", values[9], viewer) if values[4] else None,
         }
 
@@ -141,7 +141,7 @@ class OutcomeField(TextField):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """The outcome, or a link to log it."""
-        if not values[0] and call_lines.can_log_outcome(values[2], viewer):
+        if not values[0] and call_entries.can_log_outcome(values[2], viewer):
             return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
         return super().cell(values, viewer)
 

@@ -19,10 +19,10 @@ from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import local_path
 from app.web.pages.refusals import previous_page, refuse_as_page
-from app.web.records import call_lines, call_targets, form_page
+from app.web.records import call_entries, call_targets, form_page
 from app.web.records.outcome_actions import DUE, day_end, log_outcome
 from app.web.records.screen import Screen
 from app.web.records.task_inputs import chosen_tasks, tasks_input
@@ -199,7 +199,7 @@ class CallOutcomeScreen(Screen):
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
         """The main action: log the outcome of the viewer's own call."""
-        if not call_lines.can_log_outcome((row.get("employee") or {}).get("id"), viewer) or row.get("outcome"):
+        if not call_entries.can_log_outcome((row.get("employee") or {}).get("id"), viewer) or row.get("outcome"):
             return None
         return {"label": _("Log outcome"), "icon": "phone-check", "url": f"/calls/outcome/{row['id']}"}
 
@@ -210,7 +210,7 @@ class CallOutcomeScreen(Screen):
         target = f"{found}/{row[found]['id']}" if found else f"call/{row['id']}"
         can_write = viewer.person.may("Messages", "create") and bool(row.get("other_number"))
         return {
-            "timeline": call_lines.call_page_entries(row["id"], offered, viewer),
+            "timeline": call_entries.call_page_entries(row["id"], offered, viewer),
             "older_url": None,
             "whatsapp_url": f"/inbox/to/{target}?channel=whatsapp" if can_write else None,
         }
@@ -241,7 +241,7 @@ def choices(viewer: Viewer) -> list[dict[str, str]]:
         moment = moment_of(value, viewer).astimezone(viewer.zone)
         is_plain = moment.date() == local.date() + timedelta(days=days) and moment.time() == MORNING
         plain = _("Tomorrow, 10:00") if days == 1 else _("In 3 days, 10:00")
-        made.append({"value": value, "label": plain if is_plain else written(moment, "%a %-d %b, %H:%M")})
+        made.append({"value": value, "label": plain if is_plain else format_local_date(moment, "%a %-d %b, %H:%M")})
     return [each | {"key": key} for each, key in zip(made, "htd", strict=True)]
 
 

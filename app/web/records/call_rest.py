@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.lib import number_series
+from app.lib import phone_number_series
 from app.lib.ids import parse_id
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, shape
@@ -23,7 +23,7 @@ _ANSWER = shape(
         "state": {"type": "string", "enum": ["queued", "sending", "sent", "unknown"]},
         "purpose": {"type": "string", "enum": ["promotional", "service"]},
         "caller_id": {**STRING, "nullable": True, "description": "What they see; null = the provider's own number."},
-        "series": {"type": "string", "enum": list(number_series.SERIES)},
+        "series": {"type": "string", "enum": list(phone_number_series.SERIES)},
         "warnings": {"type": "array", "items": STRING},
         "result": {"type": "object", "nullable": True, "description": "The call, as GET returns it."},
     },
@@ -64,7 +64,7 @@ def dial(raw: dict[str, Any], viewer: Viewer) -> tuple[dict[str, Any], int]:
         "state": row.state,
         "purpose": row.purpose,
         "caller_id": row.caller_id,
-        "series": number_series.series_of(row.caller_id),
+        "series": phone_number_series.phone_series(row.caller_id),
         "warnings": call_cards.warnings(started),
     }
     return answer, 200 if started.is_repeated else 201

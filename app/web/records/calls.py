@@ -21,8 +21,7 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, DurationField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
-from app.web.records import call_batches, call_by_hand, call_lines, call_rest, outcome_actions
-from app.web.records.call_by_hand import CallByHandRoutes
+from app.web.records import call_batches, call_entries, call_rest, manual_calls, outcome_actions
 from app.web.records.call_cards import CARD_VERBS, CallCardRoutes
 from app.web.records.call_fields import (
     COLORS,
@@ -33,6 +32,7 @@ from app.web.records.call_fields import (
     OutcomeField,
 )
 from app.web.records.call_outcomes import CallOutcomeScreen
+from app.web.records.manual_calls import CallByHandRoutes
 from app.web.records.recordings import RECORDING_VERBS, RecordingRoutes
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
@@ -187,14 +187,14 @@ class CallResource(Resource):
         if not isinstance(rows, list):
             raise RuleBroken(_("“call_logs” must be a list of calls."), "call_logs")
         if len(rows) > call_sync.MAX_BATCH:
-            raise TooMany(
+            raise BatchTooLarge(
                 _("A batch holds at most %(most)s calls. Please send fewer at once.", most=call_sync.MAX_BATCH)
             )
         results = call_batches.store([_as_phone_call(row) for row in rows], current_viewer())
         return json_answer(200, {"results": [_serialize_result(result) for result in results]})
 
 
-class TooMany(RuleBroken):
+class BatchTooLarge(RuleBroken):
     """The batch has more than MAX_BATCH calls (413)."""
 
     http_status = 413
@@ -236,7 +236,7 @@ def _serialize_result(result: call_sync.CallResult) -> dict[str, Any]:
 class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeScreen):
     """/calls/"""
 
-    VERBS = CallOutcomeScreen.VERBS | CARD_VERBS | RECORDING_VERBS | call_by_hand.VERBS
+    VERBS = CallOutcomeScreen.VERBS | CARD_VERBS | RECORDING_VERBS | manual_calls.VERBS
 
     route_base = "/calls"
     datamodel = SQLAInterface(CallLog)
@@ -284,7 +284,7 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """All calls, own calls without an outcome, missed calls not returned, and the viewer's phone."""
-        return call_lines.tabs(request.args.get("tab", ""))
+        return call_entries.tabs(request.args.get("tab", ""))
 
     def _list_query(self, viewer: Viewer) -> ListQuery:
         list_query, tab = super()._list_query(viewer), request.args.get("tab")

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.pages.widgets import avatar_html, cell_html, stack
+from app.web.pages.widgets import avatar_html, avatar_stack, cell_html
 
 Card = Mapping[str, Any]
 
@@ -43,6 +43,6 @@ def _line(line: Mapping[str, Any]) -> str:
 
 def _people(shown: Mapping[str, Any]) -> str:
     if shown["kind"] != "person":
-        return stack(shown["people"])
+        return avatar_stack(shown["people"])
     head = avatar_html(shown["initials"], "small", shown.get("picture"))
     return f'{head}<span class="visually-hidden">{escape(shown["full_name"])}</span>'

@@ -17,7 +17,7 @@ from app import access
 from app.domain.base import RuleBroken
 from app.domain.messages import CHANNELS
 from app.lib import phone
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
 from app.web.core.date_fields import moment_cell

@@ -14,10 +14,10 @@ from sqlalchemy import func, or_, select
 
 from app import access
 from app.domain import disclosures, referral_tree
-from app.domain.referral_tree import Referred
+from app.domain.referral_tree import ReferredPerson
 from app.domain.tickets import ENDED
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.models import (
     CallLog,
     Customer,
@@ -28,12 +28,12 @@ from app.models import (
     TicketStatus,
 )
 from app.web.core.date_fields import moment_cell
+from app.web.core.default_labels import shown_label
 from app.web.core.durations import span
 from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.registry import screen_of
-from app.web.core.shipped_labels import shown_label
 from app.web.pages.refusals import refuse_as_page
 
 #: Entries of the audit that are listed, and how far back those are looked for that only mention the person.
@@ -137,12 +137,12 @@ def _tree(key: int, viewer: Viewer) -> dict[str, Any]:
     return {"children": [_node(each, named) for each in tree.children], "count": tree.count, "is_cut": tree.is_cut}
 
 
-def _node(each: Referred, named: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
+def _node(each: ReferredPerson, named: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
     shown = named.get((each.kind, each.id), {"title": "–", "number": "", "url": None})
     return shown | {"kind": each.kind, "children": [_node(child, named) for child in each.children]}
 
 
-def _names(nodes: Sequence[Referred], viewer: Viewer) -> dict[tuple[str, int], dict[str, Any]]:
+def _names(nodes: Sequence[ReferredPerson], viewer: Viewer) -> dict[tuple[str, int], dict[str, Any]]:
     wanted: dict[str, set[int]] = {"customer": set(), "lead": set()}
     waiting = list(nodes)
     while waiting:

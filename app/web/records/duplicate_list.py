@@ -15,7 +15,7 @@ from app.domain.duplicate_pairs import REASONS, DuplicatePair, bits_of, reasons_
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.registry import kind_of
-from app.web.records import merge_actions, merge_page
+from app.web.records import merge_actions, merge_form
 
 PAGE = 25
 #: Pairs that are counted; more are “1,000+”.
@@ -53,7 +53,7 @@ class DuplicateQuery:
 
 
 @dataclass
-class Group:
+class DuplicateGroup:
     """Records that belong together, by the pairs of one page."""
 
     ids: list[int] = field(default_factory=list)
@@ -118,14 +118,14 @@ def reached_pairs(screen: Any, keys: Sequence[int], viewer: Viewer) -> list[int]
     return found
 
 
-def groups(rows: Iterable[Any]) -> list[Group]:
+def groups(rows: Iterable[Any]) -> list[DuplicateGroup]:
     """Pairs that share a record make one group, as long as it can be merged at once."""
-    made: list[Group] = []
+    made: list[DuplicateGroup] = []
     for row in rows:
         both = {row.first_id, row.second_id}
         near = next((g for g in made if both & set(g.ids) and len(both | set(g.ids)) <= _MOST_TOGETHER), None)
         if near is None:
-            near = Group()
+            near = DuplicateGroup()
             made.append(near)
         near.ids += sorted(both - set(near.ids))
         near.pairs.append(row.id)
@@ -133,10 +133,10 @@ def groups(rows: Iterable[Any]) -> list[Group]:
     return made
 
 
-def page_groups(screen: Any, found: Sequence[Group], viewer: Viewer) -> list[dict[str, Any]]:
+def page_groups(screen: Any, found: Sequence[DuplicateGroup], viewer: Viewer) -> list[dict[str, Any]]:
     """The groups for the page: {records, reasons, score, ids, pairs, merge_url}."""
     ids = sorted({key for group in found for key in group.ids})
-    columns = merge_page.columns_of(screen, ids, viewer) if ids else {}
+    columns = merge_form.columns_of(screen, ids, viewer) if ids else {}
     made = []
     for group in found:
         bits, keys = group.bits & visible_reasons(viewer), sorted(key for key in group.ids if key in columns)
@@ -170,7 +170,7 @@ def of_record(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
         for (first, second), reasons in found.items()
         if (first, second) not in gone and (value := bits_of(reasons) & allowed)
     }
-    columns = merge_page.columns_of(screen, sorted(bits), viewer) if bits else {}
+    columns = merge_form.columns_of(screen, sorted(bits), viewer) if bits else {}
     made = [
         {
             "id": other,

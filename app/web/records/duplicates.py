@@ -17,7 +17,7 @@ from app.domain import duplicate_pairs, duplicates
 from app.domain.base import NotFound
 from app.domain.duplicate_pairs import REASONS
 from app.extensions import db
-from app.lib.grouping import GroupedInt, grouped
+from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, signed_in

@@ -21,7 +21,7 @@ from app.lib.ids import parse_id
 from app.models import CallLog
 from app.web.core.fab_access import parse_integer
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.records.figure_labels import LABELS
 
 #: Arguments of a list's address that belong to a figure.
@@ -76,7 +76,7 @@ def is_hidden(name: str, viewer: Viewer) -> bool:
     return name in figures.BY_NUMBER and viewer.person.mask("mobile") != "full"
 
 
-def chip(given: Mapping[str, str], viewer: Viewer) -> str:
+def figure_chip(given: Mapping[str, str], viewer: Viewer) -> str:
     """The figure, its period and whose it is, in words."""
     period = periods.between(given.get("from", ""), given.get("to", ""), viewer.zone)
     parts = [str(LABELS[given["figure"]])]
@@ -101,9 +101,9 @@ def dates(period: Period) -> str:
     """The days of a period, as 1 Nov – 30 Nov 2026."""
     first, last = period.first_day, period.last_day
     if first == last:
-        return written(last, "%-d %b %Y")
-    start = written(first, "%-d %b" if first.year == last.year else "%-d %b %Y")
-    return f"{start} – {written(last, '%-d %b %Y')}"
+        return format_local_date(last, "%-d %b %Y")
+    start = format_local_date(first, "%-d %b" if first.year == last.year else "%-d %b %Y")
+    return f"{start} – {format_local_date(last, '%-d %b %Y')}"
 
 
 def weekdays() -> list[str]:

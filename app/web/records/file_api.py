@@ -214,7 +214,7 @@ class FileResource(Resource):
         """The content, always to be saved."""
         read_parameters(frozenset())
         row = files.openable(pk)
-        return _as_file(message_files.handed_out(message_files.open_digest(row.digest), {"name": row.name}))
+        return _as_file(message_files.attachment_response(message_files.open_digest(row.digest), {"name": row.name}))
 
     @expose("/<int:pk>/preview", methods=["GET"])
     @protect()

@@ -80,7 +80,7 @@ class FilesView(ModulePermissions, BaseView):
         viewer = current_viewer()
         row, into = record_files.find(pk, viewer), record_files.find(other, viewer)
         place = record_files.place_of_file(row, viewer)
-        attachments.join(db.session(), row, into, place.about, viewer.stamp)
+        attachments.append_versions(db.session(), row, into, place.about, viewer.stamp)
         db.session.commit()
         return _done(place, viewer, _("“%(name)s” is now a version of one file.", name=row.name), None)
 
@@ -91,7 +91,7 @@ class FilesView(ModulePermissions, BaseView):
     def file(self, pk: int) -> Any:
         """The content, always to be saved and never to be run."""
         row = openable(pk)
-        return message_files.handed_out(message_files.open_digest(row.digest), _as_media(row))
+        return message_files.attachment_response(message_files.open_digest(row.digest), _as_media(row))
 
     @expose("/<int:pk>/place", methods=["GET"])
     @has_access
@@ -119,7 +119,7 @@ class FilesView(ModulePermissions, BaseView):
         row = openable(pk)
         if row.mime_type != PDF:
             raise NotFound(_("This file has no preview."))
-        response = message_files.handed_out(message_files.open_digest(row.digest), _as_media(row))
+        response = message_files.attachment_response(message_files.open_digest(row.digest), _as_media(row))
         if request.headers.get("Sec-Fetch-Dest", "iframe") in ("iframe", "frame", "object", "embed"):
             response.mimetype = PDF
             saved = response.headers["Content-Disposition"]
@@ -185,7 +185,7 @@ def preview_of(row: Attachment) -> Response:
     if not row.preview:
         raise NotFound(_("This file has no preview."))
     media = {"name": "preview.jpg", "mime_type": "image/jpeg"}
-    response = message_files.handed_out(message_files.open_digest(row.preview), media)
+    response = message_files.attachment_response(message_files.open_digest(row.preview), media)
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
 

@@ -10,33 +10,38 @@ from flask_babel import gettext as _
 
 from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
-from app.web.records import groups, list_views
-from app.web.records.groups import Group
+from app.web.records import grouped_rows, list_views
+from app.web.records.grouped_rows import ListGroup
 from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, list_rows, url
-from app.web.records.list_rows import rows_html, tools_look
+from app.web.records.list_rows import rows_html, tools_class
 
 
 def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The page, or the part of it that htmx asked for."""
-    found = groups.load(screen, name, replace(list_query, size=groups.ROWS), columns.names, viewer)
+    found = grouped_rows.load(screen, name, replace(list_query, size=grouped_rows.ROWS), columns.names, viewer)
     shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
     shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)
-    shown |= {"tabs": screen.tabs(viewer), "count_text": groups.total_text(found), "page_sizes": [], "next_url": None}
-    left_out = groups.people_left_out(screen, name, viewer)
+    shown |= {
+        "tabs": screen.tabs(viewer),
+        "count_text": grouped_rows.total_text(found),
+        "page_sizes": [],
+        "next_url": None,
+    }
+    left_out = grouped_rows.people_left_out(screen, name, viewer)
     if left_out:
         shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
-    shown |= {"tools": tools_look(shown), "groups": _drawn(found, name, shown)}
+    shown |= {"tools": tools_class(shown), "groups": _drawn(found, name, shown)}
     return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=shown)
 
 
-def _drawn(found: list[Group], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
+def _drawn(found: list[ListGroup], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
     """The groups with their rows as HTML, and where all rows of one are."""
     drawn, start = [], 0
     for group in found:
         rows = shown["rows"][start : start + len(group.rows)]
         start += len(group.rows)
-        rest = {f"_flt_eq_{name}": group.value} if group.value != groups.NOBODY else {f"_flt_null_{name}": "1"}
+        rest = {f"_flt_eq_{name}": group.value} if group.value != grouped_rows.NOBODY else {f"_flt_null_{name}": "1"}
         drawn.append(
             {
                 "label": group.label,

@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import conversion, customers, leads, numbering
+from app.domain import customers, lead_conversion, leads, numbering
 from app.domain.leads import CATEGORIES, Lead
 from app.extensions import db
 from app.models import Customer
@@ -99,7 +99,7 @@ class LeadService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "lead_status", values["status_id"])
         with access.as_system(session):  # a number is matched against all customers
             lead = leads.create(session, values, context)
-        save_warnings.on_number(lead, values)
+        save_warnings.warn_of_unlinked_number(lead, values)
         return lead
 
     def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Lead]:
@@ -132,8 +132,8 @@ class LeadService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "lead_status", row.status_id, values.get("status_id"))
         with access.as_system(session), customer_link_actions.asking_before(row, viewer):
             if not leads.change(session, row, values, context):
-                save_warnings.on_proposal()
-        save_warnings.on_number(row, values)
+                save_warnings.warn_of_proposal()
+        save_warnings.warn_of_unlinked_number(row, values)
 
 
 class LeadResource(RevealApi, MergeableResource, AssignableResource):
@@ -303,7 +303,7 @@ class LeadScreen(RevealActions, AssignableScreen):
         """Create or link the customer of an activated lead."""
         lead, viewer = self.row_for(pk, "write"), current_viewer()
         with access.as_system(db.session()), customer_link_actions.asking_before(lead, viewer):  # matched against all
-            customer = conversion.convert(db.session(), lead, viewer.change_context())
+            customer = lead_conversion.convert(db.session(), lead, viewer.change_context())
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 
@@ -316,6 +316,6 @@ class LeadScreen(RevealActions, AssignableScreen):
         lead = self.row_for(pk, "write")
         if not current_viewer().person.is_manager:
             raise access.Denied(_g("Only a manager can undo a conversion."))
-        conversion.undo(db.session(), lead, current_viewer().stamp)
+        lead_conversion.undo(db.session(), lead, current_viewer().stamp)
         db.session.commit()
         return redirect(self.url_of(lead))

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.web.core.fields import Field, Viewer
-from app.web.core.list_choices import choices_of
+from app.web.core.list_preferences import preferences_of
 
 #: Pixels of a column; columns of one list.
 MIN_WIDTH, MAX_WIDTH, MAX_COLUMNS = 60, 800, 20
@@ -37,7 +37,7 @@ def chosen(screen: Any, args: Any, viewer: Viewer) -> ChosenColumns:
     """By `cols` of the address, else as the person chose, else as declared. Raises RuleBroken for an invalid `cols`."""
     if args.get("cols"):
         return read(screen, args["cols"], viewer)
-    kept = choices_of(viewer).columns.get(screen.list_key) if screen.has_views else None
+    kept = preferences_of(viewer).columns.get(screen.list_key) if screen.has_views else None
     if kept:
         try:
             return read(screen, kept, viewer)

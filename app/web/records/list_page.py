@@ -12,15 +12,15 @@ from werkzeug.datastructures import MultiDict
 
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
+from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import parse_integer
 from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
-from app.web.core.languages import said
+from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
 from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.registry import kind_of
-from app.web.core.shipped_labels import shown_label
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.records import dial_targets, figure_filter, inline_edit_fields, list_conditions
 from app.web.records.list_columns import ChosenColumns
@@ -243,7 +243,7 @@ def column_head(each: Field, columns: ChosenColumns) -> dict[str, Any]:
     return {
         "name": each.name,
         "kind": each.kind,
-        "label": said(each.label),
+        "label": in_page_language(each.label),
         "sortable": each.sort,
         "sorted": sorted_by,
         "sort_url": url(_oc=each.name, _od=turned, page=None) if each.sort else None,
@@ -286,7 +286,7 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     chips, quick = [], quick_names(screen, viewer)
     if "figure" in request.args:
         gone = dict.fromkeys(figure_filter.ARGUMENTS)
-        chips.append({"label": figure_filter.chip(request.args, viewer), "remove_url": url(**gone, page=None)})
+        chips.append({"label": figure_filter.figure_chip(request.args, viewer), "remove_url": url(**gone, page=None)})
     for key, op, name, value in filters_of(screen, _without_view_name(screen, request.args)):
         if op == "eq" and name in quick:
             continue

@@ -26,7 +26,7 @@ def rows_html(page: Mapping[str, Any]) -> Markup:
     return Markup("\n".join(drawn.row(row) for row in page["rows"]))
 
 
-def tools_look(page: Mapping[str, Any]) -> str:
+def tools_class(page: Mapping[str, Any]) -> str:
     """The classes of the column of buttons at the end of the rows, by what they need room for; "" = there is none."""
     rows = page["rows"]
     has_buttons = any("buttons" in row for row in rows)
@@ -40,7 +40,7 @@ class _Rows:
     """What is the same in all rows of one page."""
 
     def __init__(self, page: Mapping[str, Any]) -> None:
-        self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_look(page))
+        self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_class(page))
         looks = [_look(each) for each in page["columns"]]
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
         labels = [

@@ -11,8 +11,8 @@ from flask_babel import gettext as _
 from app.domain.base import RuleBroken
 from app.lib.ids import parse_id
 from app.web.core.fields import Viewer
-from app.web.core.list_choices import Choices, View, choices_of
-from app.web.records import groups
+from app.web.core.list_preferences import ListPreferences, ListView, preferences_of
+from app.web.records import grouped_rows
 
 #: Arguments that a view does not keep: the place in the list, and which view it is.
 _PASSING = ("page", "view", "after", "before", "cursor")
@@ -20,7 +20,7 @@ _PASSING = ("page", "view", "after", "before", "cursor")
 MAX_SHOWN = 15
 
 
-def view_url(base: str, view: View) -> str:
+def view_url(base: str, view: ListView) -> str:
     """The address of a view: all that it says, so that the address is the state, and which view it is."""
     query = f"{view.query}&" if view.query else ""
     return f"{base}/?{query}view={view.id}"
@@ -30,7 +30,7 @@ def default_url(screen: Any, viewer: Viewer) -> str | None:
     """Where the list opens for this person, if it was asked for without anything else."""
     if request.args or not screen.has_views or request.headers.get("HX-Request"):
         return None
-    view = choices_of(viewer).default(screen.list_key)
+    view = preferences_of(viewer).default(screen.list_key)
     return view_url(screen.route_base, view) if view else None
 
 
@@ -58,7 +58,7 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
     """The context of crm/_views.html; nothing for lists without views."""
     if not screen.has_views:
         return {}
-    choices, base = choices_of(viewer), f"{screen.route_base}/"
+    choices, base = preferences_of(viewer), f"{screen.route_base}/"
     current = choices.views.get(parse_id(request.args.get("view", "")) or 0)
     if current is not None and current.module != screen.list_key:
         current = None
@@ -83,7 +83,7 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
     } | _layouts(screen, base, here)
 
 
-def _current(view: View, choices: Choices, viewer: Viewer) -> dict[str, Any]:
+def _current(view: ListView, choices: ListPreferences, viewer: Viewer) -> dict[str, Any]:
     return {
         "id": view.id,
         "is_own": view.owner_id == viewer.person.id,
@@ -92,7 +92,7 @@ def _current(view: View, choices: Choices, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _item(screen: Any, view: View, current: View | None, choices: Choices) -> dict[str, Any]:
+def _item(screen: Any, view: ListView, current: ListView | None, choices: ListPreferences) -> dict[str, Any]:
     return {
         "label": view.label,
         "url": view_url(screen.route_base, view),
@@ -114,7 +114,7 @@ def _layouts(screen: Any, base: str, here: str) -> dict[str, Any]:
         return f"{base}?{urlencode([*kept, *more.items(), *view])}"
 
     chosen = request.args.get("group", "")
-    columns = groups.columns_of(screen)
+    columns = grouped_rows.columns_of(screen)
     return {
         "is_board": request.args.get("layout") == "board",
         "list_url": address() if kept or view else f"{base}?view=all",

@@ -61,7 +61,7 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
     g.remarks = [_not_notified_warning(key, viewer) for key in not_notified if key not in before.values()]
 
 
-def remarks() -> list[str]:
+def unnotified_people() -> list[str]:
     """Who was not notified of the note written in this request, as sentences for its author."""
     return list(g.get("remarks", []))
 

@@ -17,7 +17,7 @@ from app.web.api.operations import OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.records import merge_actions, merge_pages
+from app.web.records import merge_actions, merge_views
 
 _COUNTS = {"type": "object", "additionalProperties": ID, "description": "Rows that move, by table."}
 _MERGE = shape(
@@ -111,7 +111,7 @@ class MergeableResource:
         key = parse_id(request_json().get("merge")) or 0
         merge_actions.refuse_other_record(key, pk)
         done = merge_actions.undo(key, current_viewer(), self)
-        return json_answer(200, {"id": pk, "numbers": done.numbers, "remarks": merge_pages.describe_undo(done)})
+        return json_answer(200, {"id": pk, "numbers": done.numbers, "remarks": merge_views.describe_undo(done)})
 
 
 def _choices(raw: Any) -> dict[str, Choice]:

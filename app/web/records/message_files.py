@@ -25,7 +25,7 @@ ICONS = {"image": "photo", "audio": "microphone", "video": "player-play", "text"
 _ICONS_OF = {"application/pdf": "file-text"}
 
 
-class StorageAway(RuleBroken):
+class StorageUnavailable(RuleBroken):
     """The storage of files can't be reached now (503)."""
 
     http_status = 503
@@ -111,10 +111,12 @@ def open_digest(digest: str) -> BinaryIO:
     except FileNotFoundError as missing:
         raise NotFound(_("This file no longer exists.")) from missing
     except OSError as away:
-        raise StorageAway(_("The storage of files can't be reached. Please try again in a few minutes.")) from away
+        raise StorageUnavailable(
+            _("The storage of files can't be reached. Please try again in a few minutes.")
+        ) from away
 
 
-def handed_out(content: BinaryIO, file: Mapping[str, Any]) -> Response:
+def attachment_response(content: BinaryIO, file: Mapping[str, Any]) -> Response:
     """The content as an attachment that no browser runs; in parts where a player asks for them.
 
     Only the few kinds of files that are harmless in a page get a type of their own.
@@ -157,6 +159,6 @@ def preview(session: Session, message: Message, place: int) -> Response:
     row = message_files.of_messages(session, [message.id]).get((message.id, place))
     if row is None or not row.preview:
         raise NotFound(_("This file has no preview."))
-    response = handed_out(open_digest(row.preview), {"name": "preview.jpg", "mime_type": "image/jpeg"})
+    response = attachment_response(open_digest(row.preview), {"name": "preview.jpg", "mime_type": "image/jpeg"})
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response

@@ -132,7 +132,7 @@ class MailRoutes:
         """A file, always to be saved and never to be run; of the few kinds of pictures also for pages."""
         row = self._row(pk, "read")  # type: ignore[attr-defined]
         content = message_files.open_file(row.media, number)
-        return message_files.handed_out(content, row.media[number])
+        return message_files.attachment_response(content, row.media[number])
 
     @expose("/files", methods=["POST"])
     @protect()

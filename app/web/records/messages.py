@@ -13,11 +13,11 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import channel_accounts, messages, outgoing, outgoing_mail
+from app.domain import channel_accounts, message_sending, messages, outgoing_mail
 from app.domain.base import RuleBroken, Stamp
 from app.domain.conversations import Conversation
+from app.domain.message_sending import OutgoingRequest
 from app.domain.messages import CHANNELS, PURPOSES, STATES, Message
-from app.domain.outgoing import Outgoing
 from app.domain.outgoing_mail import MailParts
 from app.extensions import db
 from app.models import Customer, Lead, MessageTemplate, Ticket
@@ -114,7 +114,7 @@ _OF_SENT = ("account", "template_id", "variables", "reply_to_id", "files", "to",
 _OF_EMAIL = ("to", "cc", "html")
 
 
-class NotedMessageService(RecordService):
+class ManualMessageService(RecordService):
     """Messages that are written down by hand; never changed."""
 
     record = Message
@@ -132,7 +132,7 @@ class NotedMessageService(RecordService):
         raise RuleBroken(_("A message can't be edited. Write a new one."))
 
 
-class MessageService(NotedMessageService):
+class MessageService(ManualMessageService):
     """Messages over REST: sent, unless they are only to be noted."""
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
@@ -159,16 +159,16 @@ class MessageService(NotedMessageService):
                 return outgoing_mail.send(session, wish, beside, viewer.stamp)
             if foreign := [name for name in _OF_EMAIL if given.get(name)]:
                 raise RuleBroken(_("Only an email has “%(name)s”.", name=foreign[0]), foreign[0])
-            return outgoing.send_all(session, wish, viewer.stamp)
+            return message_sending.send_all(session, wish, viewer.stamp)
 
 
-def _wish(session: Session, values: dict[str, Any]) -> Outgoing:
+def _wish(session: Session, values: dict[str, Any]) -> OutgoingRequest:
     """What is to be sent. Raises RuleBroken, NotFound for an unknown account."""
     records = {name: values.get(name) for name in ("lead_id", "ticket_id", "customer_id")}
     account = channel_accounts.find(session, values["account"]) if values.get("account") else None
     template = session.get(MessageTemplate, values["template_id"]) if values.get("template_id") else None
     channel = values.get("channel") or ""
-    return Outgoing(
+    return OutgoingRequest(
         channel=channel,
         peer=values.get("peer") or peer_of(session, channel, records),
         body=values.get("body") or "",
@@ -292,7 +292,7 @@ class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Reso
     @permission_name("give_up")
     def give_up(self, pk: Any) -> Any:
         """It did not arrive, and is not sent again."""
-        return self._moved(pk, messages.give_up)
+        return self._moved(pk, messages.mark_not_delivered)
 
     def _moved(self, pk: Any, step: Callable[[Session, Message, Stamp], None]) -> Any:
         row, viewer = self._row(pk, "write"), current_viewer()

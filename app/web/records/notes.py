@@ -116,11 +116,11 @@ def _saved(line: Any, viewer: Viewer) -> Any:
     """The changed timeline entry or a redirect to the record's page, with a message about who was not notified."""
     if request.headers.get("HX-Request"):
         answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, viewer)))
-        if remark_text := " ".join(mentions.remarks()):
+        if remark_text := " ".join(mentions.unnotified_people()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": remark_text}})
         return answer
     flash(_("Note saved."), "success")
-    for sentence in mentions.remarks():
+    for sentence in mentions.unnotified_people():
         flash(sentence, "warning")
     column, key = _place(line)
     return redirect(f"{_PAGES[column]}{key}#entry-{line.id}")

@@ -10,12 +10,12 @@ from app.web.records import message_files
 _LOGO = (24.0, 6.0)
 
 
-def draw(paper: PdfPages, brand: ShownBrand) -> None:
+def draw(canvas: PdfPages, brand: ShownBrand) -> None:
     """The logo and the name, to the right above the title; the title begins at the same height."""
-    pdf, top = paper.pdf, paper.pdf.get_y()
-    paper.put(brand.name, (pdf.l_margin, top, paper.room), SIZE, to_end=True)
+    pdf, top = canvas.pdf, canvas.pdf.get_y()
+    canvas.put(brand.name, (pdf.l_margin, top, canvas.room), SIZE, to_end=True)
     if brand.logo is not None:
         with message_files.open_digest(brand.logo.digest) as file:
-            left = pdf.l_margin + paper.room - paper.width(brand.name, SIZE) - _LOGO[0] - 2
+            left = pdf.l_margin + canvas.room - canvas.width(brand.name, SIZE) - _LOGO[0] - 2
             pdf.image(file.read(), left, top - 1, *_LOGO, keep_aspect_ratio=True)
     pdf.set_y(top)

@@ -172,11 +172,11 @@ def _posted(viewer: Viewer) -> str | None:
         return message_files.store_of_app().put(content).digest
     except OSError as away:
         text = _("The storage of files can't be reached. Please try again in a few minutes.")
-        raise message_files.StorageAway(text) from away
+        raise message_files.StorageUnavailable(text) from away
 
 
 def _handed_out(digest: str) -> Response:
-    response = message_files.handed_out(
+    response = message_files.attachment_response(
         message_files.open_digest(digest), {"name": "picture.jpg", "mime_type": "image/jpeg"}
     )
     response.headers["Cache-Control"] = CACHE

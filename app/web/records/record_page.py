@@ -12,16 +12,16 @@ from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.declarations import STAMPS
+from app.web.core.default_labels import shown_label
 from app.web.core.fields import TextField, Viewer
-from app.web.core.languages import said
+from app.web.core.languages import in_page_language
 from app.web.core.reference_fields import person_card
-from app.web.core.shipped_labels import shown_label
 from app.web.records import (
     composer,
     dial_targets,
     form_page,
-    hold_action,
     inline_edit_fields,
+    legal_hold_action,
     related_lists,
     reveals,
     timeline_tabs,
@@ -52,7 +52,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "face": cells.get(screen.title_column, {}).get("picture"),
             "face_initials": cells.get(screen.title_column, {}).get("initials"),
             "number": wire.get("number"),
-            "hold_url": hold_action.mark_url(record_table.record, wire["id"], viewer),
+            "hold_url": legal_hold_action.mark_url(record_table.record, wire["id"], viewer),
             "module": KINDS.get(record_table.record, record_table.record.__tablename__),
             "base_url": f"{base}/",
             "list_label": screen.list_title,
@@ -63,7 +63,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
             "primary": screen.main_action(wire, viewer),
             "more": _more(screen, wire, viewer),
             "strip": [
-                {"name": name, "label": said(record_table.by_name[name].label), "cell": cells[name]}
+                {"name": name, "label": in_page_language(record_table.by_name[name].label), "cell": cells[name]}
                 for name in screen.summary_columns
                 if name in cells
             ],
@@ -95,7 +95,7 @@ def _more(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, A
     """The entries of the record's menu."""
     may = viewer.person.may(screen.module, screen.more_actions_verb)
     offered = screen.more_actions(wire, viewer) if may else []
-    return [*offered, *hold_action.action(screen.record_table.record, wire, viewer)]
+    return [*offered, *legal_hold_action.action(screen.record_table.record, wire, viewer)]
 
 
 def _files_url(record: Any, key: int, viewer: Viewer) -> str | None:
@@ -227,7 +227,7 @@ def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]
             "fields": [
                 {
                     "name": name,
-                    "label": said(named[name].label),
+                    "label": in_page_language(named[name].label),
                     "cell": cells[name],
                     "help": named[name].help,
                     "is_editable": name in editable_names,

@@ -12,11 +12,11 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
+from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer
 from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import views_of
-from app.web.core.shipped_labels import shown_label
 
 #: Rows per related list.
 RELATED = 8

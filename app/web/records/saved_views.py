@@ -18,7 +18,7 @@ from app.domain.saved_views import SavedView
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role
-from app.web.core import list_choices
+from app.web.core import list_preferences
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, signed_in
 from app.web.core.fields import Viewer
 from app.web.core.registry import registered
@@ -53,7 +53,7 @@ class ViewsView(BaseView):
     def all(self) -> Any:
         """Every view that the person sees, by list."""
         viewer = current_viewer()
-        choices, own = list_choices.choices_of(viewer), viewer.person.id
+        choices, own = list_preferences.preferences_of(viewer), viewer.person.id
         lists = []
         for screen in registered("screens").values():
             views = choices.of(screen.list_key) if screen.has_views and viewer.person.may(screen.module, "read") else []
@@ -132,14 +132,14 @@ class ViewsView(BaseView):
 
     @staticmethod
     def _make_default(screen: Any, view: SavedView, viewer: Viewer, wanted: bool) -> None:
-        now = list_choices.choices_of(viewer).defaults.get(screen.list_key)
+        now = list_preferences.preferences_of(viewer).defaults.get(screen.list_key)
         if wanted != (now == view.id):
             saved_views.choose(db.session(), viewer.person.id, screen.list_key, view_id=view.id if wanted else None)
 
     def _page(
         self, screen: Any, view: SavedView | None, viewer: Viewer, errors: dict[str, Any], sentence: str | None
     ) -> str:
-        is_sent, choices = request.method == "POST", list_choices.choices_of(viewer)
+        is_sent, choices = request.method == "POST", list_preferences.preferences_of(viewer)
         audience = "me" if view is None else str(view.role_id or "me") if view.audience == "role" else view.audience
         is_default = view is not None and choices.defaults.get(screen.list_key) == view.id
         page = {

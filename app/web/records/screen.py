@@ -42,9 +42,9 @@ from app.web.records import record_page as pages
 from app.web.records.bulk import BulkActions
 from app.web.records.inline_actions import InlineActions
 from app.web.records.list_page import filters_page, hits, list_page, list_query_from
-from app.web.records.list_rows import rows_html, tools_look
+from app.web.records.list_rows import rows_html, tools_class
 from app.web.records.quick_create import QuickCreate
-from app.web.records.status_moves import StatusMoves
+from app.web.records.status_changes import StatusMoves
 
 log = logging.getLogger("crm.views")
 
@@ -210,7 +210,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         page["tabs"] = self.tabs(viewer)
         buttons = self.row_buttons(rows, names, viewer)
         page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
-        page |= {"tools": tools_look(page), "rows_html": rows_html(page)}
+        page |= {"tools": tools_class(page), "rows_html": rows_html(page)}
         return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
 
     @expose("/filters", methods=["GET"])
@@ -440,7 +440,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         line = mentions.write_note(db.session(), row, text, viewer)
         db.session.commit()
         files.attach_sent(record_files.FileOwner("note", line.id, row, line), viewer)
-        for sentence in mentions.remarks():
+        for sentence in mentions.unnotified_people():
             flash(sentence, "warning")
         return redirect(self.url_of(row))
 

@@ -13,7 +13,7 @@ from sqlalchemy import and_, case, or_
 from app.domain import office_hours, sla
 from app.web.core.date_fields import DateTimeField, relative
 from app.web.core.fields import Field, Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.wording import office_time
 
 
@@ -194,7 +194,7 @@ def _ended(done: datetime, late_on: datetime | None, is_reply: bool, viewer: Vie
 
 
 def _moment(moment: datetime, viewer: Viewer) -> str:
-    return written(moment.astimezone(viewer.zone), "%a %-d %b %Y, %H:%M")
+    return format_local_date(moment.astimezone(viewer.zone), "%a %-d %b %Y, %H:%M")
 
 
 #: Kinds of timeline entries that the SLA job writes.

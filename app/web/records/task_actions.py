@@ -17,9 +17,9 @@ from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.pages.refusals import previous_page, refuse_as_page
-from app.web.records.mentions import remarks, write_note
+from app.web.records.mentions import unnotified_people, write_note
 from app.web.records.screen import Screen
 
 
@@ -70,7 +70,7 @@ class TaskActions(Screen):
         task_actions.refuse_closed(row)
         moment = task_actions.snoozed_due_on(row, request.form.get("until", ""), viewer.now, viewer.zone)
         self.service.change(db.session(), row, {"due_on": moment}, viewer)
-        until = written(moment.astimezone(viewer.zone), "%a %-d %b, %H:%M")
+        until = format_local_date(moment.astimezone(viewer.zone), "%a %-d %b, %H:%M")
         flash(_("%(title)s: snoozed until %(moment)s.", title=row.title, moment=until), "success")
         db.session.commit()
         return redirect(previous_page())
@@ -97,7 +97,7 @@ class TaskActions(Screen):
                 raise
             return self._finish_form(self.row_for(pk, "write"), raw, errors, viewer), status
         flash(_("Done. The follow-up is set."), "success")
-        for sentence in remarks():
+        for sentence in unnotified_people():
             flash(sentence, "warning")
         return redirect("/")
 

@@ -23,7 +23,7 @@ from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee
 from app.web.core.record_table import ListQuery
 from app.web.records.bulk import BulkAction, set_column
-from app.web.records.calendar_moves import CalendarMoves
+from app.web.records.calendar_rescheduling import CalendarMoves
 from app.web.records.related_person_field import OpenDueField, RelatedPersonField
 
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}

@@ -23,12 +23,12 @@ from app.lib.ids import parse_id
 from app.models import Customer, TicketSubject
 from app.web.api.resource import request_json
 from app.web.core import save_warnings
+from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import NameField, PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField, person_card
-from app.web.core.shipped_labels import shown_label
 from app.web.records import caller_lookup, merge_actions, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField
@@ -193,7 +193,7 @@ class TicketService(RecordService):
         viewer.objects |= viewer.lookups.introduce(session, "ticket_status", values["status_id"])
         with access.as_system(session):  # a number is matched against all customers
             ticket = tickets.create(session, values, context)
-        save_warnings.on_number(ticket, values)
+        save_warnings.warn_of_unlinked_number(ticket, values)
         return ticket
 
     def change(self, session: Session, row: Ticket, values: dict[str, Any], viewer: Viewer) -> None:

@@ -18,12 +18,12 @@ from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
 from app.web.core import custom_columns
 from app.web.core.date_fields import moment_cell
+from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.record_service import RecordService
 from app.web.core.reference_fields import RecordField, person_card
-from app.web.core.shipped_labels import shown_label
 from app.web.records import mentions, sla_fields
 
 #: Characters.
@@ -234,7 +234,7 @@ def _moment_text(value: Any, viewer: Viewer) -> str:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
         return str(value)
-    return written(moment.astimezone(viewer.zone), "%-d %b %Y, %H:%M") if moment.tzinfo else str(value)
+    return format_local_date(moment.astimezone(viewer.zone), "%-d %b %Y, %H:%M") if moment.tzinfo else str(value)
 
 
 def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
@@ -399,7 +399,7 @@ class ActivityResource(Resource):
     def _after(self, pk: int) -> dict[str, Any] | None:
         """The stored entry, with warnings about users who were not notified."""
         found = super()._after(pk)
-        return found | {"warnings": mentions.remarks()} if found is not None else None
+        return found | {"warnings": mentions.unnotified_people()} if found is not None else None
 
 
 OWNERS = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer, "task_id": Task}

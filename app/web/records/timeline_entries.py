@@ -8,10 +8,10 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.models import Customer, Lead, Ticket
+from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer
 from app.web.core.registry import screen_of
-from app.web.core.shipped_labels import shown_label
-from app.web.records import call_lines, message_lines, timeline, timeline_folding
+from app.web.records import call_entries, message_entries, timeline, timeline_folding
 
 
 def entries(rows: list[Any], viewer: Viewer, parent: tuple[str, int] | None = None) -> list[dict[str, Any]]:
@@ -19,8 +19,8 @@ def entries(rows: list[Any], viewer: Viewer, parent: tuple[str, int] | None = No
 
     `parent`: the one record that the rows belong to, if the viewer is known to see it.
     """
-    calls = call_lines.entries_of(_keys(rows, "call"), viewer, parent)
-    texts = message_lines.entries_of(_keys(rows, "message"), viewer, parent)
+    calls = call_entries.entries_of(_keys(rows, "call"), viewer, parent)
+    texts = message_entries.entries_of(_keys(rows, "message"), viewer, parent)
     current = [calls.get(_key(row, "call"), {}) | texts.get(_key(row, "message"), {}) for row in rows]
     lines = [_named(row, viewer) | now for row, now in zip(rows, current, strict=True)]
     return timeline_folding.fold_runs(timeline_folding.fold(lines))

@@ -22,12 +22,12 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Activity, CallLog, Message, MessageFile, Task
 from app.web.core.date_fields import moment_cell
+from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import parse_integer
 from app.web.core.fields import Viewer
 from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.reference_fields import person_card
-from app.web.core.shipped_labels import shown_label
-from app.web.records import call_lines, message_lines, timeline_entries
+from app.web.records import call_entries, message_entries, timeline_entries
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 
 PAGE = 30
@@ -208,8 +208,8 @@ def calls(asked: TimelineQuery, viewer: Viewer) -> Page:
         at, key = _parse_cursor(asked.before)
         earlier = and_(CallLog.started_on == at, CallLog.id < key)
         rules.append(or_(CallLog.started_on < at, earlier) if at is not None else CallLog.id < key)
-    rows = call_lines.newest(rules, PAGE)
-    entries = _owned(call_lines.entries(rows, viewer), rows)
+    rows = call_entries.newest_calls(rules, PAGE)
+    entries = _owned(call_entries.entries(rows, viewer), rows)
     return Page(entries, _older(rows, lambda row: _cursor(row.started_on, row.id)))
 
 
@@ -223,8 +223,8 @@ def messages(channel: str) -> Callable[[TimelineQuery, Viewer], Page]:
         rules = [belongs(Message, asked.records), Message.channel == channel]
         rules += asked.rules(Message.created_by_id, Message.created_on, viewer)
         order = newest_first(Message.id, asked.records)
-        rows = message_lines.newest([*rules, *_after_id(Message.id, asked)], order, PAGE)
-        return Page(_owned(message_lines.entries(rows, viewer), rows), _older(rows, lambda row: str(row.id)))
+        rows = message_entries.newest_messages([*rules, *_after_id(Message.id, asked)], order, PAGE)
+        return Page(_owned(message_entries.entries(rows, viewer), rows), _older(rows, lambda row: str(row.id)))
 
     return page
 
@@ -237,8 +237,8 @@ def _owned(entries: list[Entry], rows: list[Any]) -> list[Entry]:
 def files(asked: TimelineQuery, viewer: Viewer) -> Page:
     """The files of messages."""
     rules = [belongs(Message, asked.records), *asked.rules(Message.created_by_id, Message.created_on, viewer)]
-    rows = message_lines.newest_files([*rules, *_after_file(asked)], newest_first(Message.id, asked.records), PAGE)
-    return Page(message_lines.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}"))
+    rows = message_entries.newest_files([*rules, *_after_file(asked)], newest_first(Message.id, asked.records), PAGE)
+    return Page(message_entries.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}"))
 
 
 def _after_file(asked: TimelineQuery) -> list[Any]:

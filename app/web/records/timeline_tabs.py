@@ -33,7 +33,7 @@ from app.extensions import db
 from app.lib.html_escape import escape
 from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket
 from app.web.core.fields import Viewer
-from app.web.core.languages import said
+from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
 from app.web.records import timeline_filters, timeline_rows
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
@@ -258,7 +258,7 @@ def _shown(place: TimelineLocation, tabs: dict[str, Tab], chosen: str, counts: d
         made.append(
             {
                 "name": name,
-                "label": said(tab.label),
+                "label": in_page_language(tab.label),
                 "count": count,
                 "url": f"{place.page_url}{query}",
                 "part_url": f"{place.part_url}{query}",
@@ -365,7 +365,9 @@ def _filters(place: TimelineLocation, name: str, asked: TimelineQuery, page: Pag
         "action": place.page_url,
         "part_url": place.part_url,
         "hidden": [(key, value) for key, value in (("tab", name), ("part", asked.part)) if value],
-        "kinds": [(value, said(label)) for value, (label, _kinds) in KINDS.items()] if name == "activity" else [],
+        "kinds": [(value, in_page_language(label)) for value, (label, _kinds) in KINDS.items()]
+        if name == "activity"
+        else [],
         "kind": asked.kind,
         "options": _options(_people(asked, page, viewer), asked.who),
         "who": asked.who,

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from app.domain import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.ops.virus_scanner import Scanner, ScannerAway
+from app.ops.virus_scanner import Scanner, ScannerUnavailable
 from app.web.core.fields import Viewer
 from app.web.security.sessions import own_transaction
 
@@ -41,7 +41,7 @@ def state_of(file: BinaryIO, name: str, viewer: Viewer) -> str:
     db.session.commit()  # nothing is written yet; no transaction waits for the scanner
     try:
         threat = scanner.threat_in(file)
-    except ScannerAway as away:
+    except ScannerUnavailable as away:
         log.warning("an upload was not scanned: %s", away)
         if viewer.lookups.business["file_scan_rule"] == "accept":
             return "waiting"

@@ -18,7 +18,7 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain.base import RuleBroken
 from app.domain.date_buckets import UNITS
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 
 #: Bytes of a definition; columns, groups and figures of one report.
 MAX_BYTES, MAX_COLUMNS, MAX_GROUPS, MAX_FIGURES = 20_000, 30, 2, 6

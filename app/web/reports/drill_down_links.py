@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from werkzeug.datastructures import MultiDict
 
 from app.domain.date_buckets import days_of
-from app.lib.text_normalization import folded
+from app.lib.text_normalization import fold_apostrophes
 from app.web.core.fields import BooleanField, ChoiceField, Viewer
 from app.web.core.record_table import MAX_FILTERS
 from app.web.records.list_conditions import MAX_DEPTH, MAX_LENGTH, Condition, leaves
@@ -80,4 +80,4 @@ def conditions(column: Column, group: Group, value: Any) -> list[Any] | None:
     text = str(value)
     is_known = not isinstance(column.field, ChoiceField) or text in column.field.options
     # A filter with an apostrophe finds all its look-alikes, which are groups of their own.
-    return [[name, "eq", text]] if is_known and "'" not in folded(text) and len(text) <= 255 else None
+    return [[name, "eq", text]] if is_known and "'" not in fold_apostrophes(text) and len(text) <= 255 else None

@@ -11,10 +11,10 @@ from sqlalchemy import select
 from app.domain.date_buckets import days_of
 from app.extensions import db
 from app.lib.batches import batched
+from app.web.core.default_labels import shown_label
 from app.web.core.fields import BooleanField, ChoiceField, DurationField
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.core.shipped_labels import shown_label
 from app.web.records import list_conditions
 from app.web.records.list_page import in_words
 from app.web.reports import relative_dates
@@ -111,9 +111,9 @@ def _of_date(unit: str, number: int) -> Cell:
     if unit == "day":
         return first
     if unit == "week":
-        return _("Week of %(day)s", day=written(first, "%-d %b %Y"))
+        return _("Week of %(day)s", day=format_local_date(first, "%-d %b %Y"))
     if unit == "month":
-        return written(first, "%b %Y")
+        return format_local_date(first, "%b %Y")
     return _("Q%(quarter)s %(year)s", quarter=(first.month + 2) // 3, year=first.year)
 
 
@@ -147,9 +147,9 @@ def about(asked: CheckedReport) -> str:
         first, after = relative_dates.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
         last = after.fromordinal(after.toordinal() - 1)
         days = (
-            written(first, "%-d %b %Y")
+            format_local_date(first, "%-d %b %Y")
             if first == last
-            else f"{written(first, '%-d %b %Y')} – {written(last, '%-d %b %Y')}"
+            else f"{format_local_date(first, '%-d %b %Y')} – {format_local_date(last, '%-d %b %Y')}"
         )
         label = asked.catalogue.columns[definition.period.column].label
         parts.append(f"{label}: {SPANS[definition.period.span]} ({days})")

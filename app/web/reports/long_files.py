@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken, translatable
 from app.domain.reports import Report
-from app.domain.transfers import ExportRun
+from app.domain.transfer_runs import ExportRun
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.registry import screen_of_kind
@@ -47,12 +47,12 @@ class ReportSource:
         """The groups with their figures, and the totals."""
         if not self.asked.groups:
             return None
-        with running.within(db.session(), running.FILE_SECONDS):
+        with running.limit_time(db.session(), running.FILE_SECONDS):
             return files.all_rows(running.grouped(db.session(), self.asked))
 
     def ids(self) -> list[int]:
         """The rows in the order of the report."""
-        with running.within(db.session(), running.FILE_SECONDS):
+        with running.limit_time(db.session(), running.FILE_SECONDS):
             return row_reports.ids(db.session(), self.asked)
 
     def rows(self, ids: Sequence[int], viewer: Viewer) -> Iterable[Row]:

@@ -19,7 +19,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import ReportSchedule, Role
 from app.ops.database import WRITES
-from app.web.core import list_choices
+from app.web.core import list_preferences
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer
@@ -52,7 +52,7 @@ class ReportsView(ModulePermissions, BaseView):
         """The person's own reports, those shared with them, and those that need no building."""
         viewer = current_viewer()
         rows = db.session.scalars(select(Report).order_by(Report.label, Report.id)).all()
-        pinned = {key for key, _label in list_choices.choices_of(viewer).reports}
+        pinned = {key for key, _label in list_preferences.preferences_of(viewer).reports}
         scheduled = set(db.session.scalars(select(ReportSchedule.report_id).where(ReportSchedule.paused_on.is_(None))))
         shown = [_shown(row, viewer, pinned, scheduled) for row in rows]
         return self.render_template(
@@ -101,7 +101,7 @@ class ReportsView(ModulePermissions, BaseView):
             status, sentence, errors = refusal(broken)
             typed = typed_definition(viewer, report)
             return self._builder(typed, report, viewer, (sentence, errors)), status
-        list_choices.forget()
+        list_preferences.forget()
         flash(_("Report “%(name)s” saved.", name=stored.label), "success")
         return redirect(f"{BASE}{stored.id}/")
 
@@ -159,7 +159,7 @@ class ReportsView(ModulePermissions, BaseView):
             result=result_of(definition, viewer),
             owner=(viewer.lookups.person(report.owner_id) or {}).get("full_name", ""),
             is_own=is_own,
-            is_pinned=key in {each for each, _label in list_choices.choices_of(viewer).reports},
+            is_pinned=key in {each for each, _label in list_preferences.preferences_of(viewer).reports},
             may_create=viewer.person.may("Reports", "create"),
             formats=FORMATS if may_export(definition, viewer) else (),
             may_be_long=definition.limit > AT_ONCE,

@@ -11,9 +11,9 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
 from app.web.records import pdf_letterhead
 from app.web.reports.table import Table, text_of
@@ -28,20 +28,20 @@ _MOST_LINES = 3
 
 def document(table: Table, label: str, viewer: Viewer) -> bytes:
     """The PDF: name, what it is about, the table with its totals, and what was left out."""
-    paper = PdfPages(new_pdf(len(table.heading) > 4))
-    paper.pdf.set_title(label)
-    pdf_letterhead.draw(paper, viewer.lookups.brand)
-    paper.write(label, TITLE)
+    canvas = PdfPages(new_pdf(len(table.heading) > 4))
+    canvas.pdf.set_title(label)
+    pdf_letterhead.draw(canvas, viewer.lookups.brand)
+    canvas.write(label, TITLE)
     for line in _lines(table, viewer):
-        paper.write(line, SIZE)
-    paper.pdf.ln(2)
-    _Grid(paper, table).draw()
-    return bytes(paper.pdf.output())
+        canvas.write(line, SIZE)
+    canvas.pdf.ln(2)
+    _Grid(canvas, table).draw()
+    return bytes(canvas.pdf.output())
 
 
 def _lines(table: Table, viewer: Viewer) -> Iterable[str]:
     yield f"{table.title} · {table.about}"
-    made = written(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
+    made = format_local_date(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
     person = viewer.person.full_name
     yield _("%(count)s records; made for %(name)s on %(moment)s.", count=grouped(table.count), name=person, moment=made)
     yield from (f"{label}: {text}" for label, text in table.summary)
@@ -55,8 +55,8 @@ def _lines(table: Table, viewer: Viewer) -> Iterable[str]:
 class _Grid:
     """The table, page by page; each begins with the heading."""
 
-    def __init__(self, paper: PdfPages, table: Table) -> None:
-        self.paper, self.table = paper, table
+    def __init__(self, canvas: PdfPages, table: Table) -> None:
+        self.canvas, self.table = canvas, table
         self.heading = table.heading[:MAX_COLUMNS]
         self.rows = [self._texts(row) for row in table.rows[:MAX_ROWS]]
         self.totals = self._texts(table.totals) if table.totals else None
@@ -73,7 +73,7 @@ class _Grid:
         """Of the columns: by their longest texts, none without room for its heading's words."""
         sample = [self.heading, *self.rows[:100], *([self.totals] if self.totals else [])]
         lengths = [min(40, max(6, *[len(row[place]) for row in sample])) for place in range(len(self.heading))]
-        return [self.paper.room * each / sum(lengths) for each in lengths]
+        return [self.canvas.room * each / sum(lengths) for each in lengths]
 
     def _is_to_end(self, place: int) -> bool:
         return self.table.is_grouped and place >= self.table.names
@@ -87,25 +87,25 @@ class _Grid:
             self._row(self.totals, True)
 
     def _row(self, texts: list[str], is_strong: bool) -> None:
-        pdf = self.paper.pdf
+        pdf = self.canvas.pdf
         cells = [
-            self.paper.wrapped(text, SIZE, wide - 2 * PAD, _MOST_LINES)
+            self.canvas.wrapped(text, SIZE, wide - 2 * PAD, _MOST_LINES)
             for text, wide in zip(texts, self.widths, strict=True)
         ]
         height = max(len(lines) for lines in cells) * LINE + PAD
-        if pdf.get_y() + height > self.paper.bottom:
+        if pdf.get_y() + height > self.canvas.bottom:
             pdf.add_page()
             if texts is not self.heading:
                 self._row(self.heading, True)
         top, x = pdf.get_y(), pdf.l_margin
         if is_strong:
             pdf.set_fill_color(236)
-            pdf.rect(x, top, self.paper.room, height, style="F")
+            pdf.rect(x, top, self.canvas.room, height, style="F")
         for place, (lines, wide) in enumerate(zip(cells, self.widths, strict=True)):
             for number, line in enumerate(lines):
                 where = (x + PAD, top + PAD / 2 + number * LINE, wide - 2 * PAD)
-                self.paper.put(line, where, SIZE, self._is_to_end(place))
+                self.canvas.put(line, where, SIZE, self._is_to_end(place))
             x += wide
         pdf.set_draw_color(200)
-        pdf.line(pdf.l_margin, top + height, pdf.l_margin + self.paper.room, top + height)
+        pdf.line(pdf.l_margin, top + height, pdf.l_margin + self.canvas.room, top + height)
         pdf.set_y(top + height)

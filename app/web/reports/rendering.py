@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.web.dashboards.rendering import chart
 from app.web.reports.table import Table, text_of
 

@@ -23,7 +23,7 @@ from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
-from app.web.core.fab_access import REFUSABLE, SentenceResponses, current_viewer, json_answer, refuse_as_json
+from app.web.core.fab_access import REFUSABLE, JsonErrorResponses, current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Viewer
 from app.web.reports import long_files, running
 from app.web.reports.catalogue import catalogue
@@ -70,7 +70,7 @@ _RESULT = shape(
 _EXPORT = shape({"format": {"type": "string", "enum": list(FORMATS)}}, "format")
 
 
-class ReportResource(SentenceResponses, DocumentedOperations, BaseApi):
+class ReportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     """/api/v1/report/"""
 
     resource_name = "report"

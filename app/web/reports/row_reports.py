@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
 from app.lib.batches import batched
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.web.core.local_links import row_url
 from app.web.reports import drill_down_links, labels, statements
 from app.web.reports.catalogue import Column

@@ -11,7 +11,7 @@ from flask_babel import ngettext
 from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
-from app.lib import grouping
+from app.lib import digit_grouping
 from app.ops.statement_limit import StatementTooSlow, limited
 from app.web.core.fields import Viewer
 from app.web.records.list_page import list_query_from
@@ -84,7 +84,7 @@ def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "r
     """What the report finds, at most AT_ONCE rows, as the viewer may see it. Raises RuleBroken, also if it is slow."""
     is_ready = definition.kind in built_in_reports.READY
     asked = None if is_ready else check(definition, viewer, verb)
-    with within(session, PAGE_SECONDS if verb == "read" else FILE_SECONDS):
+    with limit_time(session, PAGE_SECONDS if verb == "read" else FILE_SECONDS):
         if asked is None:
             return built_in_reports.run(session, definition, viewer, verb)
         return grouped(session, asked) if asked.groups else row_reports.listed(session, asked)
@@ -95,13 +95,13 @@ def is_long(session: Session, definition: Definition, viewer: Viewer) -> bool:
     if definition.limit <= AT_ONCE or definition.kind in built_in_reports.READY:
         return False
     asked, count = check(definition, viewer, "export"), statements.number_of_rows
-    with within(session, FILE_SECONDS):
+    with limit_time(session, FILE_SECONDS):
         counted = (statements.number_of_groups if asked.groups else count)(asked, AT_ONCE + 1)
         return int(session.execute(counted).scalar() or 0) > AT_ONCE
 
 
 @contextmanager
-def within(session: Session, seconds: float) -> Iterator[None]:
+def limit_time(session: Session, seconds: float) -> Iterator[None]:
     """Inside, each statement may take so long. Raises RuleBroken for one that takes longer."""
     try:
         with limited(session, seconds):
@@ -119,7 +119,7 @@ def grouped(session: Session, asked: CheckedReport) -> Table:
     found = session.execute(statements.grouped(asked)).all()
     limit, made, keyed = asked.limit, new_table(asked), len(asked.groups)
     labels.load(asked, found)
-    whole = None if len(found) > limit else statements.added_up(asked, [tuple(row)[keyed:] for row in found])
+    whole = None if len(found) > limit else statements.totals_of_groups(asked, [tuple(row)[keyed:] for row in found])
     if whole is None:
         whole = list(session.execute(statements.totals(asked)).one())
     if len(found) > limit:
@@ -127,8 +127,8 @@ def grouped(session: Session, asked: CheckedReport) -> Table:
         text = ngettext(
             "Only the first %(shown)s of %(num)s group are shown. The totals are of all of them.",
             "Only the first %(shown)s of %(num)s groups are shown. The totals are of all of them.",
-            grouping.GroupedInt(groups),
-            shown=grouping.grouped(limit),
+            digit_grouping.GroupedInt(groups),
+            shown=digit_grouping.grouped(limit),
         )
         made.notes.append(text)
     else:

@@ -15,7 +15,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.report_schedules import FORMATS, MANUAL_PREFIX, RHYTHMS, ReportRun, ReportSchedule, ScheduleInput
 from app.domain.reports import Report
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal

@@ -25,7 +25,7 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.report_schedules import ReportRun, ReportSchedule
 from app.domain.reports import Report
 from app.extensions import db
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.models import User
 from app.ops import queue
 from app.ops.file_store import FileStore, TooLarge
@@ -109,7 +109,7 @@ def _store(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
     stored = store.put(data)
     with engine.writing() as session:
         values |= {"digest": stored.digest, "size": stored.size}
-        if not report_schedules.note_made(session, run, values, datetime.now(UTC)):
+        if not report_schedules.mark_file_written(session, run, values, datetime.now(UTC)):
             return
     engine.enqueue(REPORTS, run.id)
 

@@ -158,7 +158,7 @@ def totals(asked: CheckedReport) -> Select[Any]:
     return select(func.count().label("rows"), *_parts(asked, rows)).select_from(rows)
 
 
-def added_up(asked: CheckedReport, groups: Sequence[Sequence[Any]]) -> list[Any] | None:
+def totals_of_groups(asked: CheckedReport, groups: Sequence[Sequence[Any]]) -> list[Any] | None:
     """What `totals` finds, from the rows and parts of all groups; None where only the database can tell: medians."""
     if asked.needs_middle:
         return None
@@ -185,11 +185,11 @@ def figure_of(figure: Figure, parts: Sequence[Any]) -> Any:
         return None if not count else round(float(total) / int(count), 2)
     if figure.of == "median":
         low, high = parts
-        return None if low is None else plain_number((float(low) + float(high)) / 2)
-    return plain_number(parts[0])
+        return None if low is None else python_number((float(low) + float(high)) / 2)
+    return python_number(parts[0])
 
 
-def plain_number(value: Any) -> Any:
+def python_number(value: Any) -> Any:
     """A number of the database as int where it is whole, else float; other values as they are."""
     if value is None or isinstance(value, int) or not hasattr(value, "__float__"):
         return value

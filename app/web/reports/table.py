@@ -8,9 +8,9 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.web.core.durations import span
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.reports import statements
 from app.web.reports.statements import CheckedReport
 from app.web.transfer.export_cells import Cell, cell_value
@@ -63,9 +63,9 @@ def text_of(value: Cell, is_seconds: bool = False) -> str:
     if value is None or value == "":
         return "–"
     if isinstance(value, datetime):
-        return written(value, "%-d %b %Y, %H:%M")
+        return format_local_date(value, "%-d %b %Y, %H:%M")
     if isinstance(value, date):
-        return written(value, "%-d %b %Y")
+        return format_local_date(value, "%-d %b %Y")
     if isinstance(value, int | float):
         return span(round(value)) if is_seconds else grouped(value)
     return value

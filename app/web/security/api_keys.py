@@ -27,7 +27,7 @@ from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.fab_access import zone
 from app.web.core.languages import translate_text
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.security import login_throttle, passwords
 from app.web.security.sessions import (
     USER_COLUMNS,
@@ -317,12 +317,12 @@ def _verb_labels(verbs: list[str]) -> str:
 
 def _last_day(ends: datetime) -> str:
     """The last day of a key, in the viewer's time zone."""
-    return written((ends - timedelta(seconds=1)).astimezone(zone()), "%-d %b %Y")
+    return format_local_date((ends - timedelta(seconds=1)).astimezone(zone()), "%-d %b %Y")
 
 
 def _local_time(moment: datetime) -> str:
     """A moment in the viewer's time zone."""
-    return written(moment.astimezone(zone()), "%-d %b %Y, %H:%M")
+    return format_local_date(moment.astimezone(zone()), "%-d %b %Y, %H:%M")
 
 
 def _end_of_day(typed: str | None) -> datetime | None:

@@ -25,8 +25,8 @@ from wtforms.validators import DataRequired, EqualTo, Length, Optional
 from app import access
 from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
-from app.domain.pending import pending
 from app.domain.row_effects import Rows
+from app.domain.transaction_state import transaction_state
 from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
@@ -109,7 +109,7 @@ def end_sign_ins(session: Session, rows: Rows) -> None:
                 user.picture = None  # who has left is no longer shown; the file goes when nobody refers to it
             note_sign_in_ended(session, user.id)
     if rows.deleted or any(_may_remove_admin(row) for row in rows.changed):
-        pending(session).had_admin = has_admin(session)
+        transaction_state(session).had_admin = has_admin(session)
 
 
 def _revoke_keys_unaudited(session: Session, user_id: int, now: datetime) -> None:
@@ -120,7 +120,7 @@ def _revoke_keys_unaudited(session: Session, user_id: int, now: datetime) -> Non
 
 def refuse_without_admin(session: Session, _rows: Rows) -> None:
     """Effect after a flush: raise RuleBroken when it took away the last active admin."""
-    gathered = pending(session)
+    gathered = transaction_state(session)
     had_admin, gathered.had_admin = gathered.had_admin, False
     if had_admin and not has_admin(session):
         raise RuleBroken(_("This is the last active administrator. Make another user an administrator first."))

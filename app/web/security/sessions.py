@@ -31,7 +31,7 @@ from app.ops import loaded_objects
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, cause_of
 from app.web.core.fab_access import zone
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.pages import errors
 
 if TYPE_CHECKING:
@@ -344,7 +344,7 @@ class SessionsView(BaseView):
 
 def format_moment(moment: datetime) -> str:
     """A moment in the viewer's time zone, for a table cell."""
-    return written(moment.astimezone(zone()), "%-d %b %Y, %H:%M")
+    return format_local_date(moment.astimezone(zone()), "%-d %b %Y, %H:%M")
 
 
 def _current_token_hash() -> str:

@@ -20,12 +20,12 @@ from app.domain import backup_runs
 from app.domain.backup_runs import BackupRun
 from app.domain.base import Conflict, NotFound, Stamp
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.durations import span
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins
 from app.web.security.sessions import own_transaction
@@ -58,7 +58,7 @@ class BackupsView(SettingsPage):
         """The backups, and the last runs."""
         _refuse_others()
         viewer, session = current_viewer(), db.session()
-        rows, runs = backup_runs.listed(session, MAX_BACKUPS), backup_runs.recent(session, MAX_RUNS)
+        rows, runs = backup_runs.available_backups(session, MAX_BACKUPS), backup_runs.recent(session, MAX_RUNS)
         proofs = backup_runs.proofs(session, [row.name for row in rows if row.name])
         return render_template(
             "settings/backups.html",
@@ -107,7 +107,7 @@ def _ask(kind: str, name: str | None) -> None:
     """Put a run into the table and the queue. Raises Conflict while the same one waits or runs."""
     viewer = current_viewer()
     with own_transaction() as session:
-        if backup_runs.is_going_on(session, kind, name):
+        if backup_runs.is_pending(session, kind, name):
             raise Conflict(_("This is going on already. Please wait until it has ended."))
         key = backup_runs.request_run(session, kind, Stamp(viewer.person.id, viewer.now), name).id
     requested_runs.enqueue(key)
@@ -161,7 +161,7 @@ def _backup_row(row: BackupRun, proof: BackupRun | None, viewer: Viewer) -> dict
 
 
 def _clock(moment: datetime | None, viewer: Viewer) -> str:
-    return written(moment.astimezone(viewer.zone), "%-d %b, %H:%M") if moment else ""
+    return format_local_date(moment.astimezone(viewer.zone), "%-d %b, %H:%M") if moment else ""
 
 
 def _proof_label(proof: BackupRun) -> str:

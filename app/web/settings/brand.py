@@ -129,7 +129,7 @@ def _fields(row: Any, posted: Mapping[str, str], errors: dict[str, list[str]]) -
 
 def _stored() -> Brand | None:
     with access.as_system(db.session()):
-        return brand.stored(db.session())
+        return brand.stored_brand(db.session())
 
 
 def _version() -> int:
@@ -149,7 +149,7 @@ def _posted(viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
     for field, step in steps.items():
         try:
             found[field] = step()
-        except message_files.StorageAway:
+        except message_files.StorageUnavailable:
             raise
         except RuleBroken as broken:
             errors[field] = [translate_text(broken.message)]
@@ -229,4 +229,4 @@ def _kept(content: bytes) -> str:
         return message_files.store_of_app().put(content).digest
     except OSError as away:
         text = _("The storage of files can't be reached. Please try again in a few minutes.")
-        raise message_files.StorageAway(text) from away
+        raise message_files.StorageUnavailable(text) from away

@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from app.domain import settings
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.models import BusinessSetting
 from app.web.core import fab_access
+from app.web.core.default_labels import shown_label
 from app.web.core.languages import translate_text
-from app.web.core.shipped_labels import shown_label
 from app.web.pages.hardened import protect
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 
@@ -95,7 +95,7 @@ class Business(SettingsPage):
         stored = _stored_values(db.session())
         sections = _sections(stored, posted, errors)
         form = settings_form(
-            _("Business settings"), url_for("Business.save"), sections, fab_access.mark_of(stored), error
+            _("Business settings"), url_for("Business.save"), sections, fab_access.content_hash(stored), error
         )
         return self.render_template("crm/form.html", title=form["title"], form=form)
 

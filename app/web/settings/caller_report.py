@@ -14,7 +14,7 @@ from sqlalchemy import case, func, select
 from app import access
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.lib import number_series, phone
+from app.lib import phone, phone_number_series
 from app.models import CallLog, CallRequest
 from app.web.core.durations import span
 from app.web.core.fab_access import ModulePermissions, current_viewer
@@ -100,9 +100,9 @@ def _by_series(rows: list[Any]) -> list[dict[str, Any]]:
         "ten-digit": _("Ordinary ten-digit numbers"),
         "other": _("Other or unknown numbers"),
     }
-    sums = {name: [0] * 6 for name in number_series.SERIES}
+    sums = {name: [0] * 6 for name in phone_number_series.SERIES}
     for row in rows:
-        own = sums[number_series.series_of(phone.normalize(row.from_number))]
+        own = sums[phone_number_series.phone_series(phone.normalize(row.from_number))]
         place = {"promotional": 0, "service": 1}.get(row.purpose, 2)
         own[place] += row[3]
         own[3], own[4], own[5] = own[3] + (row[4] or 0), own[4] + (row[5] or 0), own[5] + (row[6] or 0)
@@ -134,7 +134,7 @@ def _by_number(rows: list[Any]) -> list[dict[str, Any]]:
     return [
         {
             "number": by_hand if is_own else phone.display(number) or _("Unknown"),
-            "series": "" if is_own else number_series.series_of(number),
+            "series": "" if is_own else phone_number_series.phone_series(number),
             "calls": count,
         }
         for (number, is_own), count in listed

@@ -18,7 +18,7 @@ from app.domain import custom_fields, custom_values
 from app.domain.base import NotFound, refuse_stale
 from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, Existing, FieldInput
 from app.extensions import db
-from app.lib.grouping import capped
+from app.lib.digit_grouping import capped
 from app.models import Customer, Lead, Task, Ticket
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.registry import screen_of

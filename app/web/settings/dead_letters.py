@@ -16,7 +16,7 @@ from app.access import get_visible
 from app.domain import dead_letters
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.extensions import db
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.models import FailedCall
 from app.ops import queue
 from app.ops.queue import Call, Failure, QueueDepth

@@ -14,7 +14,7 @@ from app.access.role_matrix import Matrix, load_matrix
 from app.domain import permissions, team
 from app.domain.permission_labels import LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.models import User
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer

@@ -17,7 +17,7 @@ from app.domain import file_quotas, settings
 from app.domain.base import RuleBroken
 from app.domain.file_quotas import INSTALLATION
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.models import Attachment, BusinessSetting
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
@@ -68,7 +68,7 @@ class FileSettingsView(SettingsPage):
     def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
         stored = _stored(db.session())
         sections = [{"title": "", "fields": _fields(stored, posted, errors)}]
-        form = settings_form(_("Files"), "/settings/files/", sections, fab_access.mark_of(stored), error)
+        form = settings_form(_("Files"), "/settings/files/", sections, fab_access.content_hash(stored), error)
         return self.render_template("settings/files.html", title=form["title"], form=form, used=_used(stored))
 
 

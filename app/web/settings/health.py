@@ -19,7 +19,7 @@ from app.domain import health_samples
 from app.domain.health_samples import INSTALLATION, MEASURES, SamplePoint, Threshold
 from app.domain.health_watch import with_unit
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.lib.product_version import product_version
 from app.models import ErrorReport, HealthCrossing, SlowStatement
 from app.ops import health, queue

@@ -31,7 +31,7 @@ _WORDS = {
 
 def rows() -> list[dict[str, Any]]:
     """{server, role, word, tone, note} of each; nothing of what there is only one of anyway."""
-    settings, found = current_app.config["CRM"], replica_lists.installed()
+    settings, found = current_app.config["CRM"], replica_lists.replicas_of_app()
     made = []
     if found is not None:
         found.look()
@@ -106,7 +106,7 @@ def _replica(replica: replicas.Replica) -> dict[str, Any]:
 
 def check() -> health.CheckResult:
     """For the self-test."""
-    found = replica_lists.installed()
+    found = replica_lists.replicas_of_app()
     if found is None:
         return health.CheckResult(health.OFF, _("No replica of the database is set up."))
     found.look()

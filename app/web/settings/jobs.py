@@ -17,14 +17,14 @@ from app.domain import job_health
 from app.domain.base import NotFound
 from app.domain.job_runs import newest_runs
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.models import JobRun
 from app.ops import health
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.durations import milliseconds, span
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
 
@@ -116,7 +116,7 @@ def _run_url(name: str, viewer: Viewer) -> str | None:
 
 def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
     """Whether a process runs the jobs: {title, text, tone, icon, goes_on}."""
-    if wrong_clock := health.note_on("clock"):
+    if wrong_clock := health.find_note("clock"):
         return _clock_wrong(wrong_clock)
     minutely = [last[name] for name in current_app.extensions["crm_minute_jobs"] if name in last]
     run = max((run for run in minutely if not run.is_manual), key=lambda run: run.started_on, default=None)
@@ -165,7 +165,7 @@ def _clock_set_back(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     local = run.started_on.astimezone(viewer.zone)
     text = _(
         "The last run has a later time than now. Jobs are paused until %(time)s. Please check the clock.",
-        time=written(local, "%-d %b %Y, %H:%M"),
+        time=format_local_date(local, "%-d %b %Y, %H:%M"),
     )
     return {
         "title": _("The clock was set back"),
@@ -178,7 +178,7 @@ def _clock_set_back(run: JobRun, viewer: Viewer) -> dict[str, Any]:
 
 def _delayed(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     local = run.started_on.astimezone(viewer.zone)
-    title = _("Jobs have been delayed since %(time)s", time=written(local, "%-d %b %Y, %H:%M"))
+    title = _("Jobs have been delayed since %(time)s", time=format_local_date(local, "%-d %b %Y, %H:%M"))
     text = _("The last run started %(when)s.", when=_ago(run, viewer))
     return {"title": title, "tone": "red", "text": text}
 
@@ -243,7 +243,7 @@ def _slot_text(name: str, viewer: Viewer) -> str:
 def _started_cell(run: JobRun, viewer: Viewer) -> dict[str, Any]:
     """The start with seconds, because runs follow each other by the minute."""
     local = run.started_on.astimezone(viewer.zone)
-    return moment_cell(run.started_on, viewer) | {"text": written(local, "%-d %b, %H:%M:%S")}
+    return moment_cell(run.started_on, viewer) | {"text": format_local_date(local, "%-d %b, %H:%M:%S")}
 
 
 def _duration_text(took: float | None) -> str | None:

@@ -23,7 +23,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -184,7 +184,7 @@ def _row(hold: LegalHold, number: str, viewer: Viewer) -> dict[str, Any]:
         "number": number,
         "url": f"/{_PAGES[type_of(hold)]}/{number}",
         "reason": hold.reason,
-        "until": written(hold.until, "%-d %b %Y") if hold.until else _("Until it is released"),
+        "until": format_local_date(hold.until, "%-d %b %Y") if hold.until else _("Until it is released"),
         "placed": moment_cell(hold.placed_on, viewer),
         "by": _person(hold.placed_by_id, viewer),
         "state": {"kind": "status", "label": word, "color": "amber" if is_standing else "gray"},

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app.domain.base import Conflict, NotFound, RuleBroken
 from app.extensions import db
 from app.models import ListSetup
-from app.web.core.fab_access import current_viewer, mark_of
+from app.web.core.fab_access import content_hash, current_viewer
 from app.web.core.registry import registered
 from app.web.pages.refusals import refuse_as_page
 from app.web.pages.settings_page import SettingsPage
@@ -106,7 +106,7 @@ def _sent(part: str, offered: list[str], most: int) -> list[str]:
 
 
 def _mark(row: ListSetup | None) -> str:
-    return mark_of([row.quick_filters, row.create_fields] if row else None)
+    return content_hash([row.quick_filters, row.create_fields] if row else None)
 
 
 def _page(screen: Any) -> dict[str, Any]:

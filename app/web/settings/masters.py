@@ -15,13 +15,13 @@ from app.domain import leads, settings, tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
-from app.web.pages.hardened import VERBS, HardenedView, pick
+from app.web.pages.hardened import VERBS, HardenedView, select_field
 from app.web.records.messages import PURPOSE_WORDS
 from app.web.settings.swatches import NAMES, SwatchWidget, swatch
 
 _DLT_ID = re.compile(r"[0-9]{10,30}")
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
-_COLOUR = pick(
+_COLOUR = select_field(
     lazy_gettext("Colour"), [(each, NAMES[each]) for each in settings.COLOURS], widget=SwatchWidget(), default="gray"
 )
 MASTER_LABELS = {
@@ -159,7 +159,7 @@ class LeadStatuses(_Statuses):
     add_title, edit_title = lazy_gettext("New lead status"), lazy_gettext("Edit lead status")
     fields = {
         "color": _COLOUR,
-        "meaning": pick(lazy_gettext("Meaning"), [*_meanings(leads.STATUSES), _WAITING], default="working"),
+        "meaning": select_field(lazy_gettext("Meaning"), [*_meanings(leads.STATUSES), _WAITING], default="working"),
     }
     required_meanings = tuple(key for key, _label in _meanings(leads.STATUSES))
 
@@ -173,7 +173,7 @@ class TicketStatuses(_Statuses):
     add_title, edit_title = lazy_gettext("New ticket status"), lazy_gettext("Edit ticket status")
     fields = {
         "color": _COLOUR,
-        "meaning": pick(lazy_gettext("Meaning"), _meanings(tickets.STATUSES), default="working"),
+        "meaning": select_field(lazy_gettext("Meaning"), _meanings(tickets.STATUSES), default="working"),
     }
     required_meanings = tuple(key for key, _label in _meanings(tickets.STATUSES))
 
@@ -241,9 +241,9 @@ class MessageTemplates(MasterScreen):
     list_columns = ["label", "channel", "language", "position", "is_active"]
     columns = (*("label", "channel", "language", "purpose", "header", "body", "provider_id", "position", "is_active"),)
     fields = {
-        "channel": pick(lazy_gettext("Channel"), _CHANNELS),
-        "language": pick(lazy_gettext("Language"), list(config.LANGUAGE_NAMES.items())),
-        "purpose": pick(lazy_gettext("Purpose"), list(PURPOSE_WORDS.items()), default="service"),
+        "channel": select_field(lazy_gettext("Channel"), _CHANNELS),
+        "language": select_field(lazy_gettext("Language"), list(config.LANGUAGE_NAMES.items())),
+        "purpose": select_field(lazy_gettext("Purpose"), list(PURPOSE_WORDS.items()), default="service"),
     }
     description_columns = {
         "header": lazy_gettext(

@@ -24,7 +24,7 @@ from app.lib.iso_time import read_time
 from app.models import Holiday, OfficeRange
 from app.web.core import fab_access
 from app.web.core.languages import translate_text
-from app.web.pages.hardened import pick, protect
+from app.web.pages.hardened import protect, select_field
 from app.web.pages.settings_page import SettingsPage
 from app.web.settings.masters import MasterScreen
 
@@ -117,7 +117,7 @@ class OfficeRanges(MasterScreen):
     base_order = ("weekday", "asc")
     formatters_columns = {**_CLOCK, "weekday": lambda day: _WEEKDAYS[day]}
     fields = {
-        "weekday": pick(lazy_gettext("Weekday"), list(enumerate(_WEEKDAYS)), coerce=int),
+        "weekday": select_field(lazy_gettext("Weekday"), list(enumerate(_WEEKDAYS)), coerce=int),
         "starts": _time(lazy_gettext("Starts at"), InputRequired()),
         "ends": _end(lazy_gettext("Ends at"), InputRequired()),
     }
@@ -167,7 +167,7 @@ class Hours(SettingsPage):
         posted = _posted_week()
         session = db.session()
         try:
-            if request.form.get("seen") != fab_access.mark_of(_stored_week(session)):
+            if request.form.get("seen") != fab_access.content_hash(_stored_week(session)):
                 raise Conflict(_("Someone else changed the office hours. Review yours, then save again."))
             _store_week(session, posted)
             session.commit()
@@ -187,7 +187,7 @@ class Hours(SettingsPage):
             days=days,
             start_pattern=office_hours.START_PATTERN,
             end_pattern=office_hours.END_PATTERN,
-            seen=fab_access.mark_of(stored),
+            seen=fab_access.content_hash(stored),
             warning="" if any(stored) else str(NO_HOURS),
             holidays_url=url_for("Holidays.list"),
             list_url=url_for("OfficeRanges.list"),

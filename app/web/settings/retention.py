@@ -17,7 +17,7 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind
 from app.domain.retention_runs import RetentionRun
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.web.core import fab_access
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fab_access import current_viewer
@@ -99,7 +99,7 @@ class RetentionView(SettingsPage):
         viewer, session = current_viewer(), db.session()
         days = retention.days_of(session)
         sections = _sections(session, days, posted, errors)
-        form = settings_form(_("Retention"), "/settings/retention/", sections, fab_access.mark_of(days), error)
+        form = settings_form(_("Retention"), "/settings/retention/", sections, fab_access.content_hash(days), error)
         runs = [_run_row(run, viewer) for run in retention.recent(session, MAX_RUNS)]
         counts = _counts(session, viewer) if request.args.get("count") else None
         words = {"title": form["title"], "form": form, "runs": runs, "counts": counts}

@@ -32,7 +32,7 @@ def translated(labels: dict[str, Any]) -> list[tuple[str, str]]:
 def etag_of(matrix: Matrix) -> str:
     """A hash of the whole matrix; a save must name the one that the form was made from."""
     cells = sorted((*key, level) for key, level in matrix.cells.items())
-    return fab_access.mark_of([cells, sorted(matrix.masks.items())])
+    return fab_access.content_hash([cells, sorted(matrix.masks.items())])
 
 
 class RoleMatrix(SettingsPage):

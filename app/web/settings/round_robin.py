@@ -16,7 +16,7 @@ from app import access
 from app.domain import assignment, audit, team
 from app.domain.base import NotFound
 from app.extensions import db
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell

@@ -10,8 +10,8 @@ from flask_babel import lazy_gettext as _
 from app.web.channels.accounts import ChannelsView
 from app.web.channels.console import ConsoleView
 from app.web.channels.dnd_lists import DndListsView
-from app.web.channels.undelivered import UndeliveredView
-from app.web.channels.unplaced import UnplacedMailsView
+from app.web.channels.unassigned_mails import UnplacedMailsView
+from app.web.channels.undelivered_messages import UndeliveredView
 from app.web.settings.audit import Audit
 from app.web.settings.backups import BackupsView
 from app.web.settings.brand import BrandView

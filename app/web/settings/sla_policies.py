@@ -15,7 +15,7 @@ from app.domain import tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import SlaPolicy, SlaTarget
-from app.web.pages.hardened import HardenedInterface, pick
+from app.web.pages.hardened import HardenedInterface, select_field
 from app.web.settings.business_settings import MAX_MINUTES
 from app.web.settings.masters import MasterScreen
 
@@ -85,7 +85,7 @@ class SlaPolicies(MasterScreen):
         "position": lazy_gettext("If several policies have a target, the first in order applies."),
         "is_active": lazy_gettext("Running SLA clocks keep their targets until the record's priority changes."),
     }
-    fields = {"applies_to": pick(lazy_gettext("For"), _KINDS), **_target_fields()}
+    fields = {"applies_to": select_field(lazy_gettext("For"), _KINDS), **_target_fields()}
     add_fieldsets = edit_fieldsets = [
         (lazy_gettext("Policy"), {"fields": list(columns)}),
         (lazy_gettext("Targets by priority; empty = none"), {"fields": list(_target_fields())}),

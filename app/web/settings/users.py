@@ -31,7 +31,7 @@ from app.web.core.languages import translate_text
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_url
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
-from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, pick
+from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
 from app.web.pages.widgets import avatar
 from app.web.security.sessions import signed_in
 
@@ -132,19 +132,19 @@ _CRM_FIELDS = {
         Length(max=40),
         description=lazy_gettext("The user's Twilio or Exotel number"),
     ),
-    "manager_id": pick(lazy_gettext("Reports to"), _people_choices, coerce=_id_or_none),
+    "manager_id": select_field(lazy_gettext("Reports to"), _people_choices, coerce=_id_or_none),
     "available": BooleanField(lazy_gettext("Available for new work"), default=True),
     "away_until": LocalMoment(lazy_gettext("Away until"), [Optional()]),
     "leave_from": LocalMoment(lazy_gettext("On leave from"), [Optional()]),
     "leave_to": LocalMoment(lazy_gettext("On leave to"), [Optional()]),
-    "delegate_id": pick(
+    "delegate_id": select_field(
         lazy_gettext("Delegate"),
         _people_choices,
         coerce=_id_or_none,
         description=lazy_gettext("Covers for this user while they are on leave"),
     ),
-    "time_zone": pick(lazy_gettext("Time zone"), zone_choices, coerce=_text_or_none),
-    "locale": pick(lazy_gettext("Language"), language_choices, coerce=_text_or_none),
+    "time_zone": select_field(lazy_gettext("Time zone"), zone_choices, coerce=_text_or_none),
+    "locale": select_field(lazy_gettext("Language"), language_choices, coerce=_text_or_none),
     "reminder_minutes": MinutesField(
         lazy_gettext("Reminders"),
         widget=BS3TextFieldWidget(),

@@ -17,7 +17,7 @@ from app.domain import webhooks
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.webhooks import WebhookSettings
 from app.extensions import db
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.models import Webhook, WebhookDelivery
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS

@@ -23,7 +23,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import stored_files
+from app.domain import file_references
 from app.models import Record
 from app.ops.file_store import CHUNK, FileStore
 
@@ -188,7 +188,7 @@ def _write_files(session: Session, target: Target, manifest: Manifest, tick: Tic
     store: FileStore = current_app.extensions["crm_files"]
     written: set[str] = set()
     with target.open("files.jsonl") as index:
-        for column in stored_files.columns():
+        for column in file_references.digest_columns():
             if column.table.name in LEFT_OUT:
                 continue
             for row in _referring(session, column):

@@ -15,14 +15,14 @@ from sqlalchemy import select
 
 from app.domain.base import RuleBroken
 from app.domain.permissions import VERBS
-from app.domain.transfers import EXPORT_STATES, FORMATS, ExportRun
+from app.domain.transfer_runs import EXPORT_STATES, FORMATS, ExportRun
 from app.extensions import db
 from app.ops.database import WRITES
 from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
-from app.web.core.fab_access import SentenceResponses, current_viewer, json_answer, refuse_as_json
+from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Viewer
 from app.web.transfer import export_pages, exports
 
@@ -64,7 +64,7 @@ def as_file(response: Response) -> Response:
     return response
 
 
-class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
+class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     """/api/v1/export/: whoever may read the dashboard may ask; the module's own right to export decides."""
 
     resource_name = "export"
@@ -112,8 +112,8 @@ class ExportResource(SentenceResponses, DocumentedOperations, BaseApi):
         with _list_of(query):
             want = exports.parse_request(screen, columns, str(raw.get("format", "")), viewer)
             if exports.count(want) <= exports.AT_ONCE:
-                return as_file(export_pages.at_once(kind, want, viewer))
-            key = export_pages.in_background(kind, want, viewer)
+                return as_file(export_pages.export_response(kind, want, viewer))
+            key = export_pages.start_export(kind, want, viewer)
         return json_answer(202, state_of(export_pages.own_export(key, viewer)))
 
     @expose("/", methods=["GET"])

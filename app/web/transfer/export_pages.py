@@ -12,11 +12,11 @@ from sqlalchemy import select, update
 
 from app import access
 from app.access import Person
-from app.domain import permissions, transfers
+from app.domain import permissions, transfer_runs
 from app.domain.base import NotFound, RuleBroken
-from app.domain.transfers import FORMATS, OPEN_EXPORTS, ExportRun
+from app.domain.transfer_runs import FORMATS, OPEN_EXPORTS, ExportRun
 from app.extensions import db
-from app.lib.grouping import capped, grouped
+from app.lib.digit_grouping import capped, grouped
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
@@ -81,7 +81,7 @@ class ExportsView(BaseView):
         rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(MOST)).all()
         return self.render_template(
             "transfer/exports.html",
-            exports=[shown(row, viewer) for row in rows],
+            exports=[export_context(row, viewer) for row in rows],
             tabs=tabs("exports", viewer.person),
             is_running=any(row.outcome in OPEN_EXPORTS for row in rows),
             is_admin=viewer.person.is_admin,
@@ -113,7 +113,7 @@ class ExportsView(BaseView):
     @refuse_as_page
     def everything(self) -> Any:
         """Have everything written; admins only."""
-        return redirect(f"{BASE}{everything_written(current_viewer())}/")
+        return redirect(f"{BASE}{start_full_export(current_viewer())}/")
 
     @expose("/<string:kind>", methods=["POST"])
     @signed_in
@@ -124,8 +124,8 @@ class ExportsView(BaseView):
         screen = exports.screen_for(kind, viewer)
         want = exports.parse_request(screen, request.form.getlist("columns"), request.form.get("format", ""), viewer)
         if exports.count(want) <= exports.AT_ONCE:
-            return at_once(kind, want, viewer)
-        return redirect(f"{BASE}{in_background(kind, want, viewer)}/")
+            return export_response(kind, want, viewer)
+        return redirect(f"{BASE}{start_export(kind, want, viewer)}/")
 
     @expose("/<int:key>/")
     @signed_in
@@ -134,7 +134,9 @@ class ExportsView(BaseView):
         """How far an export is, and its file."""
         viewer = current_viewer()
         run = own_export(key, viewer)
-        return self.render_template("transfer/export.html", e=shown(run, viewer), tabs=tabs("exports", viewer.person))
+        return self.render_template(
+            "transfer/export.html", e=export_context(run, viewer), tabs=tabs("exports", viewer.person)
+        )
 
     @expose("/<int:key>/file")
     @signed_in
@@ -169,7 +171,7 @@ def _with_query(query: str) -> str:
     return f"?{query}" if query else ""
 
 
-def at_once(kind: str, want: ExportQuery, viewer: Viewer) -> Response:
+def export_response(kind: str, want: ExportQuery, viewer: Viewer) -> Response:
     """A short export as the answer to this request."""
     rows = list(want.rows(want.ids()[: exports.AT_ONCE], viewer))
     is_csv = want.format == "csv"
@@ -197,7 +199,7 @@ def file_headers(stem: str, format_: str, viewer: Viewer) -> dict[str, str]:
     }
 
 
-def in_background(kind: str, want: ExportQuery, viewer: Viewer) -> int:
+def start_export(kind: str, want: ExportQuery, viewer: Viewer) -> int:
     """Have the export written by a worker. Returns its id."""
     return have_written(kind, want.format, {"columns": list(want.names), "query": exports.query_string()}, viewer)
 
@@ -206,7 +208,7 @@ def have_written(kind: str, format_: str, payload: dict[str, Any], viewer: Viewe
     """Note an export of this kind and have a worker write it; `payload` has columns and query. Returns its id."""
     payload = payload | {"scope": sorted(viewer.person.scope or ())}
     with own_transaction() as session:
-        key = transfers.new_export(session, kind, format_, payload, viewer.stamp).id
+        key = transfer_runs.new_export(session, kind, format_, payload, viewer.stamp).id
     export_work.enqueue(key)
     return key
 
@@ -226,7 +228,7 @@ def stop(run: ExportRun, viewer: Viewer) -> None:
         step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
         done: Any = session.execute(step, execution_options={"synchronize_session": False})
         if done.rowcount:
-            transfers.drop_parts(session, run.id, "ids", "rows")
+            transfer_runs.drop_parts(session, run.id, "ids", "rows")
 
 
 def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:
@@ -241,11 +243,11 @@ def make_again(run: ExportRun, viewer: Viewer) -> int:
     """Have the same written once more, by the rights of now. Returns its id. Raises RuleBroken, NotFound, Denied."""
     refuse_unallowed(run, viewer)
     if run.kind == "all":
-        return everything_written(viewer)
+        return start_full_export(viewer)
     return have_written(run.kind, run.format, exports.kind_of(run).payload(run, viewer), viewer)
 
 
-def everything_written(viewer: Viewer) -> int:
+def start_full_export(viewer: Viewer) -> int:
     """Have everything written for an admin. Returns the id of the export. Raises RuleBroken, Denied."""
     full_export.refuse_others(viewer)
     with own_transaction() as session:
@@ -270,7 +272,7 @@ def download(key: int, viewer: Viewer) -> Response:
     return Response(export_work.stream(run.id), 200, headers, content_type=mime)
 
 
-def shown(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
+def export_context(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
     """What the pages show of an export."""
     words = {
         "waiting": _("Waiting"),

@@ -19,9 +19,9 @@ from typing import Any
 from flask import current_app
 from sqlalchemy.orm import Session
 
-from app.domain import transfers
+from app.domain import transfer_runs
 from app.domain.base import RuleBroken, translatable
-from app.domain.transfers import ExportRun, TransferPart
+from app.domain.transfer_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.models import User
 from app.ops import queue
@@ -61,10 +61,10 @@ def work(run_id: int) -> None:
 def step(run_id: int, worker: str) -> bool:
     """The next piece, or the end. Whether there is more to do for this worker."""
     with engine.writing() as session:
-        run = transfers.claim_export(session, run_id, worker, datetime.now(UTC))
+        run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
     if run is None:
         return False
-    if run.tries > transfers.MAX_TRIES:
+    if run.tries > transfer_runs.MAX_TRIES:
         _fail(run, BROKEN_OFF)
         return False
     try:
@@ -123,9 +123,9 @@ def _write_whole(run: ExportRun, want: ExportSource, rows: list[Row], store: Fil
         made.append(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
     values = {"rows": len(rows), "total": len(rows)} | _further(run)
     with engine.writing() as session:
-        if not transfers.advance_export(session, run, values):
+        if not transfer_runs.advance_export(session, run, values):
             return False
-        transfers.drop_parts(session, run.id, "rows")
+        transfer_runs.drop_parts(session, run.id, "rows")
         session.add_all(made)
     run.rows = run.total = len(rows)
     return True
@@ -137,7 +137,7 @@ def _begin(run: ExportRun, want: ExportSource, store: FileStore) -> bool:
         raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     stored = store.put(array("i", ids).tobytes())
     with engine.writing() as session:
-        if transfers.advance_export(session, run, {"total": len(ids)} | _further(run)):
+        if transfer_runs.advance_export(session, run, {"total": len(ids)} | _further(run)):
             session.add(TransferPart(export_id=run.id, role="ids", place=0, digest=stored.digest, size=stored.size))
             return True
     return False
@@ -145,7 +145,7 @@ def _begin(run: ExportRun, want: ExportSource, store: FileStore) -> bool:
 
 def _ids(run: ExportRun, store: FileStore) -> array[int]:
     with engine.writing() as session:
-        part = transfers.parts_of(session, run.id, "ids")[0]
+        part = transfer_runs.parts_of(session, run.id, "ids")[0]
     ids = array("i")
     with store.open(part.digest) as file:
         ids.frombytes(file.read())
@@ -156,7 +156,7 @@ def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: Fil
     place, data = piece
     stored = store.put(data)
     with engine.writing() as session:
-        if not transfers.advance_export(session, run, {"rows": rows} | _further(run)):
+        if not transfer_runs.advance_export(session, run, {"rows": rows} | _further(run)):
             return False
         session.add(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
     return True
@@ -172,22 +172,22 @@ def _further(run: ExportRun) -> dict[str, Any]:
 
 def _finish(run: ExportRun, want: ExportSource, viewer: Viewer, store: FileStore) -> bool:
     with engine.writing() as session:
-        parts = transfers.parts_of(session, run.id, "rows")
+        parts = transfer_runs.parts_of(session, run.id, "rows")
     if run.format == "xlsx":
         made = _workbook(run, want, (parts, store))
     else:
         made = [(part.digest, part.size) for part in parts]
     now = datetime.now(UTC)
     size = sum(bytes_ for _digest, bytes_ in made)
-    values = {"outcome": "done", "size": size, "finished_on": now, "expires_on": now + transfers.KEPT_FOR}
+    values = {"outcome": "done", "size": size, "finished_on": now, "expires_on": now + transfer_runs.KEPT_FOR}
     with engine.writing() as session:
-        if not transfers.advance_export(session, run, values):
+        if not transfer_runs.advance_export(session, run, values):
             return False
-        transfers.drop_parts(session, run.id, "ids", "rows")
+        transfer_runs.drop_parts(session, run.id, "ids", "rows")
         for place, (digest, bytes_) in enumerate(made):
             session.add(TransferPart(export_id=run.id, role="file", place=place, digest=digest, size=bytes_))
         exports.notify(session, run, {"rows": run.rows}, now)
-        exports.note_in(session, run, now)
+        exports.audit_export(session, run, now)
     return False
 
 
@@ -214,7 +214,7 @@ def stream(run_id: int) -> Iterator[bytes]:
     """The finished file, piece by piece; the pieces are looked up at once, for they are read after the request."""
     store: FileStore = current_app.extensions["crm_files"]
     with engine.writing() as session:
-        parts = transfers.parts_of(session, run_id, "file")
+        parts = transfer_runs.parts_of(session, run_id, "file")
     return (content(store, part) for part in parts)
 
 
@@ -223,8 +223,8 @@ def _fail(run: ExportRun, why: str) -> None:
     now = datetime.now(UTC)
     with engine.writing() as session:
         text = str(why)[:300]
-        if transfers.advance_export(session, run, {"outcome": "failed", "error": text, "finished_on": now}):
-            transfers.drop_parts(session, run.id, "ids", "rows")
+        if transfer_runs.advance_export(session, run, {"outcome": "failed", "error": text, "finished_on": now}):
+            transfer_runs.drop_parts(session, run.id, "ids", "rows")
             if session.get(User, run.created_by_id) is not None:
                 exports.notify(session, run, {"error": text}, now)
 
@@ -233,7 +233,7 @@ def _put_off(run: ExportRun, error: OSError) -> None:
     """The storage of files could not be used: try again later, or give up after the last attempt."""
     log.warning("export %s waits for the storage of files (%s)", run.id, type(error).__name__)
     with engine.writing() as session:
-        is_put_off = transfers.put_off_export(session, run, datetime.now(UTC))
+        is_put_off = transfer_runs.postpone_export(session, run, datetime.now(UTC))
     if not is_put_off:
         _fail(run, STORE_AWAY)
 
@@ -241,9 +241,9 @@ def _put_off(run: ExportRun, error: OSError) -> None:
 def _leave(run_id: int, worker: str) -> None:
     """Let any worker go on at once."""
     with engine.writing() as session:
-        run = transfers.claim_export(session, run_id, worker, datetime.now(UTC))
+        run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
         if run is not None:
-            transfers.advance_export(session, run, {"worker": None})
+            transfer_runs.advance_export(session, run, {"worker": None})
 
 
 # --- each minute
@@ -251,7 +251,7 @@ def _leave(run_id: int, worker: str) -> None:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """Exports that no worker is at, and whose next attempt is due."""
-    return transfers.lost_exports(session, now, limit)
+    return transfer_runs.stalled_exports(session, now, limit)
 
 
 def enqueue(run_id: int) -> str:

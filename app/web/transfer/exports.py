@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit, notices
 from app.domain.base import NotFound, RuleBroken
-from app.domain.transfers import FORMATS, ExportRun
+from app.domain.transfer_runs import FORMATS, ExportRun
 from app.extensions import db
 from app.lib.batches import batched
 from app.web.core.fields import Field, Viewer
@@ -173,20 +173,24 @@ def count(want: ExportQuery) -> int:
 
 def write_audit(viewer: Viewer, kind: str, rows: int, **what: Any) -> None:
     """Note in the audit log who exported what, by which filter, and how many rows; without what names a person."""
-    shown = what | ({"query": impersonal(what["query"])} if "query" in what else {})
+    shown = what | ({"query": without_personal_values(what["query"])} if "query" in what else {})
     with access.as_system(db.session()) as session:
         audit.write(session, "export", viewer.person.id, viewer.now, f"list of {kind}", rows=rows, **shown)
 
 
-def impersonal(query: str) -> str:
+def without_personal_values(query: str) -> str:
     """The filters of a list, without values that may name a person: search words, numbers, addresses."""
     parts: Iterable[tuple[str, str]] = parse_qsl(query, keep_blank_values=True)
     return urlencode([(name, "…" if name == "q" or _PERSONAL.search(value) else value) for name, value in parts])[:500]
 
 
-def note_in(session: Session, run: ExportRun, now: datetime) -> None:
+def audit_export(session: Session, run: ExportRun, now: datetime) -> None:
     """The same for an export that a worker has written."""
-    what = {"format": run.format, "query": impersonal(run.payload["query"]), "columns": run.payload["columns"]}
+    what = {
+        "format": run.format,
+        "query": without_personal_values(run.payload["query"]),
+        "columns": run.payload["columns"],
+    }
     about = kind_of(run).about(run)
     audit.write(session, "export", run.created_by_id, now, about, rows=run.rows, export=run.id, **what)
 

@@ -18,12 +18,12 @@ FEWER_NOW = translatable(
 
 def rights_of(viewer: Viewer) -> dict[str, Any]:
     """What a file that is made now remembers of the viewer's rights."""
-    return access.kept_rights(viewer.person, _custom(viewer))
+    return access.rights_snapshot(viewer.person, _custom(viewer))
 
 
 def are_fewer(rights: dict[str, Any] | None, viewer: Viewer) -> bool:
     """Whether the viewer sees less now than a file that was made under these rights may hold."""
-    return access.are_fewer(rights, viewer.person, _custom(viewer))
+    return access.sees_less_now(rights, viewer.person, _custom(viewer))
 
 
 def refuse_fewer(rights: dict[str, Any] | None, viewer: Viewer, text: str = FEWER_NOW) -> None:

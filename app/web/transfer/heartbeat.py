@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from app.domain import transfers
-from app.domain.transfers import ExportRun
+from app.domain import transfer_runs
+from app.domain.transfer_runs import ExportRun
 from app.outbox import engine
 
 #: Seconds between two signs of life.
@@ -33,7 +33,7 @@ class Heartbeat:
         self._last = time.monotonic()
         values: dict[str, Any] = {"seen_on": datetime.now(UTC)} | ({} if rows is None else {"rows": rows})
         with engine.writing() as session:
-            if not transfers.advance_export(session, self._run, values):
+            if not transfer_runs.advance_export(session, self._run, values):
                 raise ExportStopped
         if rows is not None:
             self._run.rows = rows

@@ -8,9 +8,9 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import spreadsheet_files, transfers
-from app.domain.transfers import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
-from app.lib.grouping import grouped
+from app.domain import spreadsheet_files, transfer_runs
+from app.domain.transfer_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
+from app.lib.digit_grouping import grouped
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
@@ -34,7 +34,7 @@ _CHIPS = {
 }
 
 
-def shown(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
+def import_context(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
     """An import in the list."""
     words = {
         "mapping": _("Needs a mapping"),
@@ -90,9 +90,9 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
     )
     found = import_runs.problems(session, run, is_trial)[:MAX_SHOWN]
     with access.as_system(session):
-        former = transfers.same_file(session, run) if run.outcome == "checked" else None
+        former = transfer_runs.same_file(session, run) if run.outcome == "checked" else None
     is_young = run.changed_on > viewer.now - REVERTED_WITHIN
-    return shown(run, viewer) | {
+    return import_context(run, viewer) | {
         "is_trial": is_trial,
         "tiles": _tiles(figures, is_trial),
         "has_figures": bool(figures),

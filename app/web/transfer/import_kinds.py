@@ -257,7 +257,7 @@ def refuse_masked_keys(keys: Iterable[str], viewer: Viewer) -> None:
 def kinds() -> dict[str, ImportKind]:
     """Name → kind, in the order of the page."""
     from app.web.transfer import import_records, import_users
-    from app.web.transfer.predecessor.import_kind import MoveKind
+    from app.web.transfer.predecessor.import_kind import PredecessorKind
 
-    every: tuple[ImportKind, ...] = (*import_records.KINDS, import_users.UserKind(), MoveKind())
+    every: tuple[ImportKind, ...] = (*import_records.KINDS, import_users.UserKind(), PredecessorKind())
     return {each.name: each for each in every}

@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
-from app.domain.transfers import OPEN_IMPORTS, ImportRun
+from app.domain.transfer_runs import OPEN_IMPORTS, ImportRun
 from app.extensions import db
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.pages.refusals import refuse_as_page
@@ -46,7 +46,7 @@ class ImportsView(BaseView):
         rows = db.session.scalars(select(ImportRun).where(mine).order_by(ImportRun.id.desc()).limit(MOST)).all()
         return self.render_template(
             "transfer/imports.html",
-            imports=[import_display.shown(row, viewer) for row in rows],
+            imports=[import_display.import_context(row, viewer) for row in rows],
             is_running=any(row.outcome in OPEN_IMPORTS for row in rows),
             tabs=tabs("imports", viewer.person),
         )
@@ -113,7 +113,7 @@ class ImportsView(BaseView):
     def _map(self, run: ImportRun, viewer: Viewer, error: str, typed: dict[str, Any] | None = None) -> Any:
         form = import_display.mapping_form(run, typed or run.payload, viewer)
         return self.render_template(
-            "transfer/import_map.html", form=form, error=error, i=import_display.shown(run, viewer)
+            "transfer/import_map.html", form=form, error=error, i=import_display.import_context(run, viewer)
         )
 
     @expose("/<int:key>/")

@@ -29,7 +29,7 @@ class LeadKind(ImportKind):
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
         """Make the lead; without a first task unless its status asks for one."""
-        code = client_ids.cleaned(values.get("client_id"))
+        code = client_ids.normalize_client_id(values.get("client_id"))
         status = viewer.lookups.meanings["lead_status"].get(values.get("status_id") or 0, "")
         if status == "scheduled":
             due = values.get("next_follow_up_on")
@@ -99,7 +99,7 @@ class CustomerKind(ImportKind):
     def is_unchanged(self, row: Any, values: dict[str, Any], viewer: Viewer) -> bool:
         """Whether nothing is new, no account either."""
         plain = {name: value for name, value in values.items() if name not in _ACCOUNT}
-        code = client_ids.cleaned(values.get("client_id"))
+        code = client_ids.normalize_client_id(values.get("client_id"))
         has_account = code is None or code in {each.client_id for each in row.accounts}
         return has_account and super().is_unchanged(row, plain, viewer)
 
@@ -124,7 +124,7 @@ def _taken(values: dict[str, Any]) -> dict[str, Any]:
 
 def _open_account(session: Session, customer: Customer, given: dict[str, Any], viewer: Viewer) -> None:
     """Open the account if the customer lacks it. Raises AlreadyExists for another person's client id."""
-    code = client_ids.cleaned(given.get("client_id"))
+    code = client_ids.normalize_client_id(given.get("client_id"))
     if code is None:
         return
     with access.as_system(session):  # a client id is unique among all

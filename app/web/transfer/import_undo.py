@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit
 from app.domain.base import RuleBroken
-from app.domain.pending import pending
-from app.domain.transfers import ImportRow, ImportRun
+from app.domain.transaction_state import transaction_state
+from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket, User
 from app.web.core.fab_access import REFUSABLE, refusal_of_one
 from app.web.core.fields import Viewer
@@ -51,7 +51,7 @@ def step(session: Session, run: ImportRun, viewer: Viewer) -> bool:
         if not rows:
             run.outcome, run.finished_on = "reverted", viewer.now
             audit.write(session, "import", viewer.person.id, viewer.now, f"{run.kind} {run.id}", what="reverted")
-        gathered = pending(session)
+        gathered = transaction_state(session)
         gathered.changed_timelines, gathered.notified = set(), []
         session.commit()
     return bool(rows)

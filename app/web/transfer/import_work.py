@@ -19,13 +19,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, bulk, notices, spreadsheet_files, transfers
+from app.domain import audit, bulk, notices, spreadsheet_files, transfer_runs
 from app.domain.base import RuleBroken, translatable
 from app.domain.notice_batches import NoticeBatch
-from app.domain.pending import pending
 from app.domain.session_context import session_context
 from app.domain.spreadsheet_files import Dialect
-from app.domain.transfers import OPEN_IMPORTS, ImportRow, ImportRun
+from app.domain.transaction_state import transaction_state
+from app.domain.transfer_runs import OPEN_IMPORTS, ImportRow, ImportRun
 from app.extensions import db
 from app.ops import queue
 from app.ops.database_errors import Cause, cause_of
@@ -38,7 +38,7 @@ from app.web.transfer import import_kinds, import_notices, import_resume, import
 from app.web.transfer.import_plan import ImportOptions, ImportPlan
 from app.web.transfer.import_rows import Line, RowChunk, Seen
 from app.web.transfer.predecessor import worker as moves
-from app.web.transfer.predecessor.source_rows import MoveSource
+from app.web.transfer.predecessor.source_rows import PredecessorSource
 from app.web.transfer.run_as import acting_for
 
 QUEUE = "long"
@@ -71,7 +71,7 @@ class ImportSource:
         self.position = -1
         self.seen: Seen = {}
         #: Of a move from the predecessor.
-        self.move = MoveSource()
+        self.move = PredecessorSource()
         #: Whether a command works on it: only that has the folder of a move.
         self.is_command = False
         self._file: BinaryIO | None = None
@@ -123,10 +123,10 @@ class ImportSource:
 def work(run_id: int) -> None:
     """Go on with an import, its dry run, or its revert. The path of this function is stored in queues."""
     with engine.writing() as session:
-        tries = transfers.take_up_import(session, run_id, datetime.now(UTC))
+        tries = transfer_runs.take_up_import(session, run_id, datetime.now(UTC))
     if tries is None:
         return
-    if tries > transfers.MAX_TRIES:
+    if tries > transfer_runs.MAX_TRIES:
         _fail(run_id, BROKEN_OFF, is_over=True)
         return
     source, ends = ImportSource(run_id), time.monotonic() + MAX_SECONDS
@@ -155,7 +155,7 @@ def step(run_id: int, source: ImportSource) -> bool:
                 raise
             log.info("import %s collided, and is tried again", run_id)
             source.position = -1
-            time.sleep(queue.jittered(0.2 * (tried + 1)))
+            time.sleep(queue.add_jitter(0.2 * (tried + 1)))
     return False
 
 
@@ -250,7 +250,7 @@ def _count(session: Session, run: ImportRun, counted: Counted, plan: ImportPlan)
             run.outcome, run.finished_on = "done", at
             audit.write(session, "import", run.created_by_id, at, f"{run.kind} {run.id}", **import_notices.figures(run))
         session.flush()
-    gathered = pending(session)
+    gathered = transaction_state(session)
     gathered.changed_timelines, gathered.notified = set(), []
     if not plan.options.calls_webhooks:
         gathered.change_events.clear()
@@ -302,7 +302,7 @@ def _put_off(run_id: int, error: OSError) -> None:
     log.warning("import %s waits for the storage of files (%s)", run_id, type(error).__name__)
     with engine.writing() as session:
         run = session.get(ImportRun, run_id, with_for_update=True)
-        is_put_off = run is None or transfers.put_off_import(run, datetime.now(UTC))
+        is_put_off = run is None or transfer_runs.put_off_import(run, datetime.now(UTC))
     if not is_put_off:
         _fail(run_id, STORAGE_AWAY, is_over=True)
 
@@ -320,7 +320,7 @@ def begin_trial(session: Session, run: ImportRun) -> None:
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """Imports that no worker is at."""
-    found = transfers.lost_imports(session, now, limit)
+    found = transfer_runs.lost_imports(session, now, limit)
     folders = select(ImportRun.id).where(ImportRun.kind == moves.KIND, ImportRun.digest.is_(None))
     return [key for key in found if key not in set(session.scalars(folders))]
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.domain import absence
 from app.models import User
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 
 
 def availability_texts(session: Session, user: Any, viewer: Viewer) -> list[str]:
@@ -78,7 +78,7 @@ def moment(at: datetime, viewer: Viewer) -> str:
     """A moment in the viewer's zone, such as 3 Dec, 09:00; with the year if it is not this one."""
     local = at.astimezone(viewer.zone)
     is_this_year = local.year == viewer.now.astimezone(viewer.zone).year
-    return written(local, "%-d %b, %H:%M") if is_this_year else written(local, "%-d %b %Y, %H:%M")
+    return format_local_date(local, "%-d %b, %H:%M") if is_this_year else format_local_date(local, "%-d %b %Y, %H:%M")
 
 
 def _leave_text(user: Any, leave: absence.Period, viewer: Viewer) -> str:

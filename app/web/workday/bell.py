@@ -23,7 +23,7 @@ from app.ops.database import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, json_answer, parse_integer, refuse_as_json
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import local_path
 from app.web.pages import frame
 from app.web.pages.refusals import refuse_as_page
@@ -206,7 +206,10 @@ def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, A
         days.setdefault(row.at.astimezone(viewer.zone).date(), []).append(_item(row, cards, viewer) | {"ledger": log})
     today = viewer.now.astimezone(viewer.zone).date()
     near = {today: _("Today"), today - timedelta(days=1): _("Yesterday")}
-    return [{"title": near.get(day) or written(day, "%A, %-d %b %Y"), "items": items} for day, items in days.items()]
+    return [
+        {"title": near.get(day) or format_local_date(day, "%A, %-d %b %Y"), "items": items}
+        for day, items in days.items()
+    ]
 
 
 def _unread(viewer: Viewer) -> int:

@@ -16,7 +16,7 @@ from app.extensions import db
 from app.web.api import schemas
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
-from app.web.core.fab_access import SentenceResponses, current_viewer, json_answer, refuse_as_json, signed_in
+from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, refuse_as_json, signed_in
 from app.web.records import mentions
 
 
@@ -41,7 +41,7 @@ class PeopleView(BaseView):
         return jsonify({"results": results})
 
 
-class UserResource(SentenceResponses, DocumentedOperations, BaseApi):
+class UserResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     """/api/v1/user/: public cards only."""
 
     resource_name = "user"

@@ -10,9 +10,9 @@ from flask_appbuilder import IndexView, expose
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from app.lib.grouping import GroupedInt
+from app.lib.digit_grouping import GroupedInt
 from app.web.core.fab_access import current_viewer, signed_in
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.replica_lists import from_replica
 from app.web.workday import my_day_sections
 
@@ -36,7 +36,7 @@ class HomeView(IndexView):
         words = {
             "parts": sections,
             "greeting": _greeting(local, first),
-            "today": written(local, "%A, %-d %B %Y"),
+            "today": format_local_date(local, "%A, %-d %B %Y"),
             "only": only,
             "summary": _summary(sections),
             "most": my_day_sections.MAX_ROWS,

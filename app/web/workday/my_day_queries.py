@@ -48,7 +48,7 @@ def rows_of(query: PreparedQuery, **values: Any) -> list[Any]:
 _rows: dict[str, Any] = {}
 
 
-def asked_by(name: str, fixed: tuple[Any, ...], make: Callable[[], Any], *more: Any) -> list[Any]:
+def compiled_rows(name: str, fixed: tuple[Any, ...], make: Callable[[], Any], *more: Any) -> list[Any]:
     """The rows of a statement that holds the rights of this person itself, compiled for them.
 
     `name` and `fixed` tell it apart; `more`: records that it names beside those of PERSON and tasks.
@@ -60,7 +60,7 @@ def asked_by(name: str, fixed: tuple[Any, ...], make: Callable[[], Any], *more: 
     return [_rows[name](*values) for values in access.answer(db.session(), question, {})]
 
 
-def total(record: Any, *rules: Any) -> Any:
+def capped_total(record: Any, *rules: Any) -> Any:
     """The number of matching rows, up to the cap, as a column of the same statement."""
     capped = select(record.id).where(*rules).limit(COUNT_CAP + 1).subquery()
     return select(func.count()).select_from(capped).scalar_subquery().label("total")
@@ -100,7 +100,7 @@ def own_tasks(is_late: bool) -> PreparedQuery:
     late = Task.due_on < bindparam("now")
     rule = late if is_late else and_(Task.due_on >= bindparam("now"), Task.due_on < bindparam("end"))
     rules = (_own(Task), Task.status.in_(OPEN), rule)
-    query = with_records(total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
+    query = with_records(capped_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
     return PreparedQuery.of(query.limit(bindparam("most")), Task, Lead, Ticket, Customer)
 
 
@@ -111,12 +111,12 @@ def own_tasks(is_late: bool) -> PreparedQuery:
 def own_records(record: Any) -> PreparedQuery:
     """Leads or tickets with one of the `statuses`, newest first."""
     rules = (_own(record), record.status_id.in_(bindparam("statuses", expanding=True)))
-    query = _with_customer(record, record.created_on, total(record, *rules)).where(*rules)
+    query = _with_customer(record, record.created_on, capped_total(record, *rules)).where(*rules)
     return PreparedQuery.of(query.order_by(record.id.desc()).limit(bindparam("most")), record, Customer)
 
 
 @lru_cache
-def owed_records(record: Any) -> PreparedQuery:
+def records_due(record: Any) -> PreparedQuery:
     """Leads or tickets whose first response or resolution is due before `until`, the most urgent first.
 
     Their rows are read once: all of them are sorted anyway, so that counting them costs little more.

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, true
 from app import access
 from app.domain import leads, tickets
 from app.domain.tasks import ACTIVE, OPEN, Task
-from app.lib.grouping import capped
+from app.lib.digit_grouping import capped
 from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
@@ -134,7 +134,7 @@ def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
     if not (viewer.person.is_manager and viewer.person.may("Tasks", "read")):
         return []
     make = partial(_exhausted, viewer.person, limit)
-    found = queries.asked_by("exhausted tasks", (limit, *_own_ids(viewer)), make)
+    found = queries.compiled_rows("exhausted tasks", (limit, *_own_ids(viewer)), make)
     rows = [exhausted_task_row(row, viewer) for row in found]
     url = _list_url("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
     return [_filled(DaySection("nobody", _("No one available"), "urgent", "red", url=url), found, rows)]
@@ -146,7 +146,7 @@ def _exhausted(person: access.Person, limit: int) -> Any:
     rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(sorted(person.own_ids))]
     if reach is not None:
         rules.append(Task.assignee_id.in_(sorted(reach)))
-    query = queries.with_records(queries.total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
+    query = queries.with_records(queries.capped_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
     return query.limit(limit)
 
 
@@ -216,7 +216,7 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
 
 def _owed(record: Any, viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
     until = viewer.now + SLA_AHEAD
-    return rows_of(queries.owed_records(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
+    return rows_of(queries.records_due(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
 
 
 def _sla_cells(row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -240,7 +240,7 @@ def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
     if not viewer.person.may("Requests", "write"):
         return []
     make = partial(_waiting, viewer.person, limit)
-    found = queries.asked_by("waiting requests", (limit,), make, AssignmentRequest)
+    found = queries.compiled_rows("waiting requests", (limit,), make, AssignmentRequest)
     # The sidebar's badge shows the same number and need not query it again.
     g.waiting = min(found[0].total if found else 0, requests.MAX_COUNTED)
     rows, title = [request_row(row, viewer) for row in found], _("Requests waiting for my decision")
@@ -254,7 +254,7 @@ def _waiting(person: access.Person, limit: int) -> Any:
     names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id")
     columns = [getattr(AssignmentRequest, name) for name in names]
     numbers = (Lead.number.label("lead"), Ticket.number.label("ticket"))
-    query = select(*columns, *numbers, *queries.PERSON, queries.total(AssignmentRequest, rule))
+    query = select(*columns, *numbers, *queries.PERSON, queries.capped_total(AssignmentRequest, rule))
     query = query.outerjoin(Lead, Lead.id == AssignmentRequest.lead_id)
     query = query.outerjoin(Ticket, Ticket.id == AssignmentRequest.ticket_id)
     query = query.outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))

@@ -19,7 +19,7 @@ from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core.date_fields import DateTimeField
-from app.web.core.fab_access import REFUSABLE, current_viewer, mark_of, refusal
+from app.web.core.fab_access import REFUSABLE, content_hash, current_viewer, refusal
 from app.web.core.fields import BooleanField, Field, TextField, Viewer
 from app.web.core.languages import translate_text
 from app.web.core.record_table import RecordTable
@@ -169,7 +169,7 @@ def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:
     mine = select(User).where(User.id == viewer.person.id).with_for_update()
     # Load again: part of the row was read before the lock.
     user = session.scalars(mine, execution_options={"populate_existing": True}).one()
-    if mark != mark_of(_form_values(user, viewer)):
+    if mark != content_hash(_form_values(user, viewer)):
         raise Conflict(_g("Your settings were changed in another window or by an admin."))
     before = _form_values(user, viewer)
     changed = {name: value for name, value in raw.items() if str(value) != _as_text(before[name])}
@@ -211,7 +211,7 @@ def _page(shown: dict[str, Any], viewer: Viewer, refused: Refusal = NOT_REFUSED)
         "version": None,
         "cancel_url": None,
         "back_label": None,
-        "mark": mark_of(stored),
+        "mark": content_hash(stored),
         "conflict": _conflict(shown, stored, viewer) if refused.status == 409 else None,
     }
     form["own_number"] = _own_number(user)

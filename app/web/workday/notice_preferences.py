@@ -184,7 +184,7 @@ def table_of(user: Any) -> Table:
 
 def etag_of(user: Any) -> str:
     """A hash of the stored table; a save must name the one it was made from."""
-    return fab_access.mark_of(table_of(user))
+    return fab_access.content_hash(table_of(user))
 
 
 def save_table(session: Session, table: Table, etag: str | None) -> None:

@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 
 from app import access
 from app.extensions import db
-from app.lib.text_normalization import folded
+from app.lib.text_normalization import fold_apostrophes
 from app.models import CallLog, Message
 from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.fields import Viewer
@@ -37,7 +37,7 @@ _OF_MESSAGE = ("peer", "channel", "direction", "created_on")
 _OF_CALL = ("status", "started_on", "employee")
 
 
-def searched() -> list[Any]:
+def searched_screens() -> list[Any]:
     """The screens whose records are searched, in the order of the menu."""
     return [screen for screen in registered("screens").values() if screen.is_searched]
 
@@ -88,7 +88,7 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read."""
-    screens = [screen for screen in searched() if viewer.person.may(screen.module, "read")]
+    screens = [screen for screen in searched_screens() if viewer.person.may(screen.module, "read")]
     asked = [
         access.IndexLookup(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in screens
     ]
@@ -146,8 +146,8 @@ def _line(row: dict[str, Any]) -> dict[str, str]:
 
 def _has_words(label: str, text: str) -> bool:
     """Whether each typed word begins a word of the label."""
-    own = folded(label).casefold().split()
-    return all(any(each.startswith(word) for each in own) for word in folded(text).casefold().split())
+    own = fold_apostrophes(label).casefold().split()
+    return all(any(each.startswith(word) for each in own) for word in fold_apostrophes(text).casefold().split())
 
 
 def _support_pages(text: str, viewer: Viewer) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from app import access
 from app.extensions import db
 from app.models import AssignmentRequest, Conversation
 from app.web.core.fab_access import ModulePermissions, current_viewer
-from app.web.core.languages import spoken
-from app.web.core.list_choices import choices_of
+from app.web.core.languages import language_key
+from app.web.core.list_preferences import preferences_of
 from app.web.core.registry import registered
 from app.web.pages import frame
 from app.web.records.conversation_list import own_unread
@@ -70,7 +70,7 @@ def _menus(person: access.Person) -> tuple[list[_Offered], list[Entry]]:
     """What the menus offer to this person, made once as long as their rights stay the same."""
     items = current_app.appbuilder.menu  # type: ignore[attr-defined]
     has_conditions = any(each.cond is not None for item in items.get_list() for each in (item, *item.childs))
-    key = (items, spoken())
+    key = (items, language_key())
     found: tuple[list[_Offered], list[Entry]] | None = None if has_conditions else person.derived.get(key)
     if found is None:
         found = list(_sidebar(person)), list(_new(person))
@@ -93,7 +93,7 @@ def _sidebar(person: access.Person) -> Iterator[_Offered]:
 
 def _pinned(person: access.Person, path: str) -> Iterator[Entry]:
     """The views that the person has pinned, of lists that they may open."""
-    choices = choices_of(current_viewer())
+    choices = preferences_of(current_viewer())
     for key, label in choices.reports:
         url = f"/reports/{key}/"
         active = path == url

@@ -17,16 +17,16 @@ from app.domain import office_hours
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib import phone
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import PhoneSync, QuarantinedCall
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.fields import Viewer
-from app.web.core.local_dates import written
+from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
 from app.web.pages.refusals import refuse_as_page
-from app.web.records import call_batches, call_lines
+from app.web.records import call_batches, call_entries
 from app.web.workday.absence_text import moment
 
 #: Why a call was rejected: code -> text for the user of the phone.
@@ -65,7 +65,7 @@ class PhoneView(ModulePermissions, BaseView):
         return render_template(
             "crm/phone.html",
             page={
-                "tabs": call_lines.tabs("phone"),
+                "tabs": call_entries.tabs("phone"),
                 "may_log": viewer.person.may("Call Logs", "create"),
                 "phone": _own_phone(sync, viewer) if sync is not None else None,
                 "kept": _rejected_rows(viewer),
@@ -203,7 +203,7 @@ def _start_text(raw: Any, viewer: Viewer) -> str:
         start = datetime.fromisoformat(text)
     except ValueError:
         return text
-    return written(start, "%-d %b %Y, %H:%M")
+    return format_local_date(start, "%-d %b %Y, %H:%M")
 
 
 def _number_text(raw: Any, viewer: Viewer) -> str:

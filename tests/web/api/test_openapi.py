@@ -19,7 +19,7 @@ from schemathesis.core.failures import FailureGroup
 
 from app import create_app
 from tests.app_fixtures import PASSWORD, World, settings_for
-from tests.web.hostile import VALID_BODIES, Hostile, spare_world
+from tests.web.invalid_input import VALID_BODIES, Hostile, spare_world
 
 load_all_checks()
 #: A wrong key is answered with 429 after a few tries, and each check of it would be one;

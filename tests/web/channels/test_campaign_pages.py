@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from app.domain import consents, dnd_uploads, sms_rules, stored_files
+from app.domain import consents, dnd_uploads, file_references, sms_rules
 from app.domain.base import RuleBroken, Stamp
 from app.models import AuditEntry, BusinessSetting, Campaign, Consent, DndUpload, DoNotDisturb, Message, MessageTemplate
 from app.outbox import dnd_import
 from app.web.channels import campaign_source
 from tests.app_fixtures import World
-from tests.makers import NOW
-from tests.web.channels.test_channel_doors import account, fresh, run_calls  # noqa: F401
+from tests.factories import NOW
+from tests.web.channels.test_channel_endpoints import account, fresh, run_calls  # noqa: F401
 
 HX = {"HX-Request": "true"}
 PLAN = {"name": "Offer", "channel": "sms", "purpose": "service", "body": "Hi {{first_name}}", "per_minute": "600"}
@@ -282,7 +282,7 @@ def test_a_list_that_is_cut_off_goes_on_where_it_was(world: World, monkeypatch: 
     with world.app.app_context(), ExitStack() as stack:
         assert dnd_import._step(key, dnd_import._Source(stack), fresh(world, DndUpload)[0].created_on)
         (cut,) = fresh(world, DndUpload)
-        assert stored_files.referenced(world.session, [cut.digest]) == {cut.digest}  # nobody takes it for forgotten
+        assert file_references.referenced(world.session, [cut.digest]) == {cut.digest}  # nobody takes it for forgotten
         dnd_import.read(key)
     (done,) = fresh(world, DndUpload)
     assert (done.state, done.wrong, done.digest) == ("done", 3, None)

@@ -16,7 +16,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
 from app import jobs
-from app.domain import message_files, stored_files
+from app.domain import file_references, message_files
 from app.job_runner import run_slot
 from app.models import Conversation, Message, MessageFile, MessageReaction, SupportPage
 from app.ops import queue
@@ -24,11 +24,11 @@ from app.ops.file_store import PREFIX
 from app.outbox import outbound_files
 from app.web.records import uploads
 from app.web.records.upload_limits import RATES
-from tests import files
+from tests import sample_uploads
 from tests.app_fixtures import World
 from tests.web.channels.test_inbox import account, heard, out  # noqa: F401
 
-JPEG = files.picture()
+JPEG = sample_uploads.picture()
 
 
 def run_calls(world: World) -> int:
@@ -97,7 +97,11 @@ def test_a_picture_is_sent_with_its_text_as_caption_and_gets_a_preview(world: Wo
 def test_several_files_go_as_so_many_messages_once(world: World, account: Any) -> None:  # noqa: F811
     row, ana = heard(world, account, claimed="ana"), world.door("ana")
     for _ in range(2):  # a double click
-        chosen = [sent_file(files.PDF, "a.pdf"), sent_file(files.MP3, "voice.mp3"), sent_file(JPEG, "b.jpg")]
+        chosen = [
+            sent_file(sample_uploads.PDF, "a.pdf"),
+            sent_file(sample_uploads.MP3, "voice.mp3"),
+            sent_file(JPEG, "b.jpg"),
+        ]
         assert answer(ana, row, "Three files", files=chosen).status_code == 302
     told = [(each.body, [file["name"] for file in each.media or []]) for each in out(world)]
     assert told == [("Three files", []), ("a.pdf", ["a.pdf"]), ("voice.mp3", ["voice.mp3"]), ("b.jpg", ["b.jpg"])]
@@ -106,17 +110,17 @@ def test_several_files_go_as_so_many_messages_once(world: World, account: Any) -
 
 #: name, content -> what the sentence says.
 BAD = [
-    ("video.mp4", files.MP4 + b"\0" * 25_500_000, "larger than 25 MB"),
-    ("holiday.jpg", files.HEIC, "HEIC"),
-    ("logo.png", files.HTML, "no picture, video"),
-    ("drawing.svg", files.SVG, "no picture, video"),
-    ("run.pdf", files.PROGRAM, "no picture, video"),
-    ("letter.docx", files.bomb(), "harm computers"),
-    ("many.zip", files.many_parts(), "harm computers"),
-    ("papers.zip", files.archive({"a.txt": b"x" * 50}), "archive"),
+    ("video.mp4", sample_uploads.MP4 + b"\0" * 25_500_000, "larger than 25 MB"),
+    ("holiday.jpg", sample_uploads.HEIC, "HEIC"),
+    ("logo.png", sample_uploads.HTML, "no picture, video"),
+    ("drawing.svg", sample_uploads.SVG, "no picture, video"),
+    ("run.pdf", sample_uploads.PROGRAM, "no picture, video"),
+    ("letter.docx", sample_uploads.bomb(), "harm computers"),
+    ("many.zip", sample_uploads.many_parts(), "harm computers"),
+    ("papers.zip", sample_uploads.archive({"a.txt": b"x" * 50}), "archive"),
     ("nothing.pdf", b"", "empty"),
-    ("dancing.gif", files.GIF, "PDF, JPEG"),
-    ("film.mp4", files.MP4 + b"\0" * 17_000_000, "up to 16 MB"),
+    ("dancing.gif", sample_uploads.GIF, "PDF, JPEG"),
+    ("film.mp4", sample_uploads.MP4 + b"\0" * 17_000_000, "up to 16 MB"),
     ("huge.jpg", JPEG + b"\0" * 5_100_000, "up to 5 MB"),
 ]
 
@@ -130,7 +134,7 @@ def test_a_bad_file_is_refused_in_words_and_nothing_typed_is_lost(
     words: str,
 ) -> None:
     row, ana = heard(world, account, claimed="ana"), world.door("ana")
-    good = sent_file(files.PDF, "good.pdf")
+    good = sent_file(sample_uploads.PDF, "good.pdf")
     page = answer(ana, row, "Please see both", files=[good, sent_file(content, name)])
     assert page.status_code == 422 and words in page.text and name in page.text
     assert "Please see both</textarea>" in page.text and "good.pdf" in page.text and out(world) == []
@@ -160,7 +164,7 @@ def test_a_name_is_never_a_path_and_fits_the_content(given: str, stored: str) ->
 
 def test_a_token_is_for_one_person_and_cannot_be_made(world: World, account: Any) -> None:  # noqa: F811
     row = heard(world, account)
-    told = post(world.door("ana"), "/inbox/files?channel=whatsapp", files=sent_file(files.PDF, "a.pdf")).json
+    told = post(world.door("ana"), "/inbox/files?channel=whatsapp", files=sent_file(sample_uploads.PDF, "a.pdf")).json
     assert told["name"] == "a.pdf" and told["size"] == "1 kB"
     for token in (told["token"], told["token"][:-3] + "abc", "x", ""):
         page = answer(world.door("mia"), row, "Hello", file=token)
@@ -171,10 +175,10 @@ def test_a_token_is_for_one_person_and_cannot_be_made(world: World, account: Any
 def test_no_files_by_sms_and_none_above_ten(world: World, account: Any) -> None:  # noqa: F811
     ana = world.door("ana")
     row = heard(world, account, channel="sms", claimed="ana")
-    page = answer(ana, row, "x", files=sent_file(files.PDF, "a.pdf"))
+    page = answer(ana, row, "x", files=sent_file(sample_uploads.PDF, "a.pdf"))
     assert page.status_code == 422 and "An SMS can" in page.text
     row = heard(world, account, claimed="ana")
-    chosen = [sent_file(files.PDF + str(n).encode(), f"{n}.pdf") for n in range(11)]
+    chosen = [sent_file(sample_uploads.PDF + str(n).encode(), f"{n}.pdf") for n in range(11)]
     page = answer(ana, row, "x", files=chosen)
     assert page.status_code == 422 and "at most 10 files" in page.text and len(tokens(page)) == 10
 
@@ -184,11 +188,11 @@ def test_no_files_by_sms_and_none_above_ten(world: World, account: Any) -> None:
 
 def test_files_follow_the_rules_of_their_message(world: World, account: Any) -> None:  # noqa: F811
     row = heard(world, account, claimed="ana")
-    answer(world.door("ana"), row, "Form", files=sent_file(files.PDF, "abc;\u0939.pdf"))
+    answer(world.door("ana"), row, "Form", files=sent_file(sample_uploads.PDF, "abc;\u0939.pdf"))
     message = out(world)[0]
     path = f"/inbox/message/{message.id}/file/0"
     got = world.door("mia").screen(path)
-    assert got.data == files.PDF and got.mimetype == "application/octet-stream"
+    assert got.data == sample_uploads.PDF and got.mimetype == "application/octet-stream"
     assert got.headers["Content-Disposition"].startswith("attachment; filename=\"abc__.pdf\"; filename*=UTF-8''abc%3B")
     assert got.headers["X-Content-Type-Options"] == "nosniff" and "sandbox" in got.headers["Content-Security-Policy"]
     with world.door("mia").screen(path, headers={"Range": "bytes=0-3"}) as part:
@@ -202,13 +206,13 @@ def test_files_follow_the_rules_of_their_message(world: World, account: Any) -> 
 
 def test_a_provider_fetches_a_file_by_a_signed_address_for_a_time(world: World, account: Any) -> None:  # noqa: F811
     row = heard(world, account, claimed="ana")
-    answer(world.door("ana"), row, "Form", files=sent_file(files.PDF, "form.pdf"))
+    answer(world.door("ana"), row, "Form", files=sent_file(sample_uploads.PDF, "form.pdf"))
     with world.app.app_context():
         token = outbound_files.address_of(out(world)[0].id, 0).rpartition("/")[2]
         other = outbound_files.address_of(out(world)[0].id, 1).rpartition("/")[2]
     stranger = world.app.test_client()
     got = stranger.get(f"/hooks/file/{token}")
-    assert (got.status_code, got.data, got.mimetype) == (200, files.PDF, "application/pdf")
+    assert (got.status_code, got.data, got.mimetype) == (200, sample_uploads.PDF, "application/pdf")
     for bad in (token[:-1] + "x", other, "x", "a" * 300):
         assert stranger.get(f"/hooks/file/{bad}").status_code == 404
     outbound_files.ADDRESS_SECONDS, before = -1, outbound_files.ADDRESS_SECONDS
@@ -237,15 +241,15 @@ def test_a_file_of_a_customer_is_fetched_kept_and_shown(world: World, account: A
     page = world.door("ana").screen(f"/inbox/{message.conversation_id}").text
     assert f"/inbox/message/{message.id}/file/0/preview" in page
     # Whatever a customer sends is kept, and handed out as bytes only
-    message = played(world, account, files=sent_file(files.HTML, "page.png"))
+    message = played(world, account, files=sent_file(sample_uploads.HTML, "page.png"))
     got = world.door("ana").screen(f"/inbox/message/{message.id}/file/0")
-    assert got.data == files.HTML and got.mimetype == "application/octet-stream"
+    assert got.data == sample_uploads.HTML and got.mimetype == "application/octet-stream"
 
 
 def test_a_file_that_cannot_be_fetched_says_so_and_is_fetched_again(world: World, account: Any) -> None:  # noqa: F811
     row = heard(world, account, claimed="ana")
     store = store_of(world)
-    digest = store.put(files.PDF).digest
+    digest = store.put(sample_uploads.PDF).digest
     message = world.rows(select(Message))[0]
     with world.new_session() as session:
         kept = session.get_one(Message, message.id)
@@ -257,21 +261,21 @@ def test_a_file_that_cannot_be_fetched_says_so_and_is_fetched_again(world: World
     ana = world.door("ana")
     page = ana.screen(f"/inbox/{row.id}").text
     assert "The console has no such file." in page and "Fetch again" in page
-    store.put(files.PDF)
+    store.put(sample_uploads.PDF)
     assert world.door("ben").form(f"/inbox/message/{message.id}/file/0/fetch").status_code == 404
     assert ana.form(f"/inbox/message/{message.id}/file/0/fetch").status_code == 302
     assert "being fetched" in ana.screen(f"/inbox/{row.id}").text
     run_calls(world)
-    assert ana.screen(f"/inbox/message/{message.id}/file/0").data == files.PDF
+    assert ana.screen(f"/inbox/message/{message.id}/file/0").data == sample_uploads.PDF
     said = refused(ana.form(f"/inbox/message/{message.id}/file/0/fetch"), ana.screen(f"/inbox/{row.id}"))
     assert "This file isn" in said
 
 
 def test_a_bomb_and_a_picture_of_too_many_pixels_harm_nobody(world: World, account: Any) -> None:  # noqa: F811
-    message = played(world, account, files=sent_file(files.large_png(), "large.png"))
+    message = played(world, account, files=sent_file(sample_uploads.large_png(), "large.png"))
     (row,) = world.rows(select(MessageFile).where(MessageFile.message_id == message.id))
     assert (row.state, row.preview) == ("sent", None) and row.digest
-    message = played(world, account, files=sent_file(files.bomb(), "letter.docx"))
+    message = played(world, account, files=sent_file(sample_uploads.bomb(), "letter.docx"))
     (row,) = world.rows(select(MessageFile).where(MessageFile.message_id == message.id))
     assert row.state == "failed" and "harm computers" in row.error and row.digest is None
 
@@ -429,4 +433,4 @@ def test_files_that_no_row_needs_are_removed_after_a_day(world: World, account: 
 
 def _used(world: World) -> list[tuple[str, str]]:
     with world.new_session() as session:
-        return list(stored_files.all_used(session))
+        return list(file_references.used_digests(session))

@@ -15,7 +15,7 @@ from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.models import AuditEntry, Conversation, Customer, Lead, Message, MessageTemplate, Ticket, TicketSubject
 from tests.app_fixtures import World
-from tests.makers import NOW
+from tests.factories import NOW
 
 
 @pytest.fixture

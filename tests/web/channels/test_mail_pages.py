@@ -17,7 +17,7 @@ from app.domain.channel_accounts import AccountSettings
 from app.domain.mail_signatures import SignatureInput
 from app.models import AuditEntry, ChannelAccount, Mail, Message, MessageTemplate, Ticket, TicketStatus
 from tests.app_fixtures import World
-from tests.makers import NOW
+from tests.factories import NOW
 
 ASHA = "asha@example.in"
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40

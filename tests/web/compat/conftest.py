@@ -10,9 +10,9 @@ import pytest
 from flask import Flask
 
 from tests.app_fixtures import World
-from tests.reuse import ReusedApp, Settled
+from tests.app_pool import ReusedApp, Settled
 from tests.web.compat.sample_calls import SampleRecords
-from tests.web.hostile import spare_app
+from tests.web.invalid_input import spare_app
 
 
 class AppSnapshots:

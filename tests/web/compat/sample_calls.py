@@ -16,8 +16,8 @@ from app.domain.channel_accounts import AccountSettings
 from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage, User
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import World
-from tests.makers import NOW
-from tests.web.hostile import VOLATILE_TABLES
+from tests.factories import NOW
+from tests.web.invalid_input import VOLATILE_TABLES
 
 BuildBody = Callable[["SampleRecords"], dict[str, Any]]
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app.domain import tickets
 from app.domain.change_context import ChangeContext
 from app.models import Activity, Task, Ticket
-from tests.makers import NOW
+from tests.factories import NOW
 from tests.web.compat.sample_calls import SampleRecords
 
 API = "crm.api."

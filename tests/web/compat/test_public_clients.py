@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from tests import preloaded
+from tests import forked_programs
 from tests.servers import LiveServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,7 +40,7 @@ def session(live_server: LiveServer) -> Iterator[requests.Session]:
 def key(live_server: LiveServer) -> str:
     """An API key of the admin, as "key:secret"."""
     command = ("-m", "flask", "--app", "run", "api-key", "create", "--user", "admin", "--name", "old clients")
-    done = preloaded.run(command, live_server.environment())
+    done = forked_programs.run(command, live_server.environment())
     assert done.returncode == 0, done.stderr
     words = done.stdout.replace('"', " ").replace(",", " ").split()
     return next(word for word in words if ":" in word and len(word) > 20).removeprefix("token ")

@@ -16,7 +16,7 @@ from app.web.compat.registry import METHODS
 from app.web.compat.responses import EXC_TYPES
 from tests.app_fixtures import PASSWORD
 from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
-from tests.web.hostile import leak_in, raising_server_errors
+from tests.web.invalid_input import leak_in, raising_server_errors
 
 WHO_IS_SIGNED_IN = "frappe.auth.get_logged_user"
 #: A body that is no good for any method.

@@ -22,7 +22,7 @@ from app.models import CallLog, Lead, PhoneSync
 from app.web.records import call_batches
 from tests.app_fixtures import World
 from tests.domain.test_call_sync import ANYTHING, NAMES
-from tests.makers import NOW
+from tests.factories import NOW
 from tests.web.compat.test_telephone import SYNC, Phone, call_record
 
 #: Statements of a batch, with the one that marks the days of its calls for their roll-ups; and of authentication.

@@ -10,7 +10,7 @@ import pytest
 from app import access
 from app.models import CallLog, Lead, Notification, User
 from tests.app_fixtures import PASSWORD, World
-from tests.makers import NOW
+from tests.factories import NOW
 from tests.web.compat.sample_calls import SampleRecords
 from tests.web.compat.test_client import Script
 

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from app.web.core.pdf_pages import SIZE, TITLE, PdfPages, new_pdf
-from app.web.dashboards.page_parts import columns_of, filled
+from app.web.dashboards.page_parts import columns_of, stretch_rows
 from app.web.dashboards.people_table import waiting_time
 
 
@@ -27,7 +27,7 @@ def test_numbers_stand_in_rows_without_gaps(count: int, columns: int) -> None:
 
 def test_the_last_card_of_a_row_fills_it() -> None:
     def sizes(*given: int) -> list[int]:
-        return [part["size"] for part in filled([{"size": size} for size in given])]
+        return [part["size"] for part in stretch_rows([{"size": size} for size in given])]
 
     assert sizes(12, 6, 6, 6) == [12, 6, 6, 12]
     assert sizes(6, 12, 8) == [12, 12, 12]

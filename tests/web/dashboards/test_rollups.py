@@ -37,7 +37,7 @@ NUMBERS = [f"+9198200000{n:02d}" for n in range(12)]
 
 def filled(session: Session, days: int = 400) -> list[int]:
     """Fill what waits, as the job does."""
-    found = call_rollup_fill.waiting(session, ROLLED, NOW, days)
+    found = call_rollup_fill.days_to_fill(session, ROLLED, NOW, days)
     done = call_rollup_fill.fill(session, found, ROLLED, NOW)
     session.commit()
     return done
@@ -195,7 +195,7 @@ def test_all_figures_of_calls_that_add_up_are_served(world: World) -> None:
         scope = widget_data._with_rollups(session, WIDGETS, scope_of(Period(FIRST, LAST, ROLLED), viewer, None), viewer)
         assert scope.rolled is not None
         names = [name for name, each in FIGURES.items() if each.record is CallLog and name not in BY_NUMBER]
-        assert call_rollup_counts.serves(scope, names)
+        assert call_rollup_counts.can_count(scope, names)
         assert len(call_rollup_counts.by_period(session, names, scope, True)) == len(names) >= 8
 
 

@@ -13,7 +13,7 @@ from flask import Flask, abort
 
 from app.domain.base import Conflict, NotFound, RuleBroken
 from tests.app_fixtures import Door, World
-from tests.web.hostile import spare_app
+from tests.web.invalid_input import spare_app
 
 SECRET = "the stack knows SELECT password"
 STATUSES = (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)

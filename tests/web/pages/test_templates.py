@@ -12,7 +12,7 @@ from jinja2 import DictLoader
 from app.models import LeadStatus
 from app.web.pages.pairs_html import value_pairs
 from app.web.pages.timeline_html import timeline_lines
-from app.web.pages.widgets import avatar, cell, stack
+from app.web.pages.widgets import avatar, avatar_stack, cell
 from app.web.records.card_html import cards_html
 from app.web.records.list_rows import rows_html
 from tests.app_fixtures import World
@@ -61,7 +61,7 @@ def test_what_is_missing_is_a_dash(world: World, value: Any) -> None:
 
 def test_a_stack_names_all_and_shows_some(world: World) -> None:
     people = [{"full_name": f"Ana {n}", "initials": f"A{n}"} for n in range(5)]
-    drawn = stack(people)
+    drawn = avatar_stack(people)
     assert drawn.count("avatar-round") == 4 and "+2" in drawn and drawn.count("Ana 4") == 2
     assert 'class="avatar-round tone-blue"' in avatar("AB") and "tone-slate" in avatar(None)
 

@@ -15,7 +15,7 @@ from app import access, create_app
 from app.extensions import db
 from app.models import ApiKey, Delivery, Lead, Notification, User
 from tests.app_fixtures import settings_for
-from tests.offices import SOON, House, all_end, all_hear, open_house, watched
+from tests.deployments import SOON, House, all_end, all_hear, open_house, watched
 from tests.raw_sockets import Ear
 from tests.servers import Databases, Redis, eventually
 

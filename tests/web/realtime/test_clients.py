@@ -17,7 +17,7 @@ import requests
 from app import access, create_app
 from app.extensions import db
 from tests.app_fixtures import PASSWORD, settings_for
-from tests.offices import House, open_house
+from tests.deployments import House, open_house
 from tests.servers import ROOT, program
 
 FOLDER = ROOT / "tests" / "web" / "realtime"

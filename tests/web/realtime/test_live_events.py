@@ -20,15 +20,15 @@ from sqlalchemy.orm import Session
 from app import access, session_hooks
 from app.domain import conversations, notices, timeline
 from app.domain.base import Stamp
-from app.domain.pending import pending
+from app.domain.transaction_state import transaction_state
 from app.extensions import db, socketio
 from app.models import ChannelAccount, Lead, ModulePermission, Role, SignIn, User
 from app.ops.event_bus import LiveEvent, PagePresence, parse
 from app.web.realtime import live_events, presence
 from app.web.security.sessions import hash_token
-from tests import makers
-from tests.makers import NOW
-from tests.reuse import forget_sockets
+from tests import factories
+from tests.app_pool import forget_sockets
+from tests.factories import NOW
 
 
 class SignedInUser(UserMixin):
@@ -50,7 +50,7 @@ def load_user(key: str) -> SignedInUser | None:
 def app(tmp_path: Path) -> Iterator[Flask]:
     """As much of an application as sockets need."""
     url = f"sqlite:///{tmp_path / 'live.sqlite3'}"
-    makers.database(url).dispose()
+    factories.database(url).dispose()
     app = Flask("live")
     app.config.update(SECRET_KEY="x" * 32, SQLALCHEMY_DATABASE_URI=url, TESTING=True)
     app.config["CRM"] = SimpleNamespace(
@@ -86,13 +86,13 @@ def people(app: Flask) -> dict[str, Any]:
     with app.app_context(), access.as_system(db.session()) as session:
         role = session.scalars(select(Role).where(Role.name == "Sales User")).one()
         session.add(ModulePermission(role_id=role.id, module="Leads", verb="read", level="own"))
-        ana, cleo = makers.user(session, "ana", "Sales User"), makers.user(session, "cleo", "Sales User")
+        ana, cleo = factories.user(session, "ana", "Sales User"), factories.user(session, "cleo", "Sales User")
         for user in (ana, cleo):
             token = hash_token(f"token-{user.id}")
             session.add(
                 SignIn(token_hash=token, user_id=user.id, door="form", started_on=NOW, seen_on=datetime.now(UTC))
             )
-        lead = makers.lead(session, ana)
+        lead = factories.lead(session, ana)
         session.commit()
         return {"ana": ana.id, "cleo": cleo.id, "lead": lead.id}
 
@@ -246,7 +246,7 @@ def commit_without_event(app: Flask, change: Any) -> None:
     with app.app_context(), access.as_system(db.session()) as session:
         change(session)
         session.flush()
-        pending(session).clear_live()
+        transaction_state(session).clear_live()
         session.commit()
 
 
@@ -340,7 +340,7 @@ def talk(app, people):
         for verb in ("read", "create"):
             session.add(ModulePermission(role_id=role.id, module="Messages", verb=verb, level="own"))
             session.flush()
-        ben = makers.user(session, "ben", "Support User")
+        ben = factories.user(session, "ben", "Support User")
         token = hash_token(f"token-{ben.id}")
         session.add(SignIn(token_hash=token, user_id=ben.id, door="form", started_on=NOW, seen_on=datetime.now(UTC)))
         people["ben"] = ben.id

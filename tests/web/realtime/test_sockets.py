@@ -15,7 +15,7 @@ from wsproto.events import Ping, Pong, TextMessage
 from app import access, create_app
 from app.extensions import db
 from tests.app_fixtures import settings_for
-from tests.offices import SOON, House, all_end, open_house, watched
+from tests.deployments import SOON, House, all_end, open_house, watched
 from tests.servers import eventually
 
 UNEXPECTED_MESSAGES = (

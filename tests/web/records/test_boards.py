@@ -11,8 +11,8 @@ from sqlalchemy import update
 
 from app.models import Lead, Task
 from app.web.core import capped_counts
-from app.web.records import groups
-from app.web.records.groups import SIZE
+from app.web.records import grouped_rows
+from app.web.records.grouped_rows import SIZE
 from tests.app_fixtures import World
 
 HX = {"HX-Request": "true"}
@@ -47,7 +47,7 @@ def test_a_column_with_more_cards_than_are_counted_is_not_counted_again(
         shown = world.door("ana").screen("/leads/?layout=board").text
         return re.findall(r"data-column-count>([^<]+)<", shown)[0]
 
-    monkeypatch.setattr(groups, "COUNT_CAP", 2)
+    monkeypatch.setattr(grouped_rows, "COUNT_CAP", 2)
     made = [world.make.lead("ana") for _ in range(3)]
     assert number() == "2+"
     other = update(Lead).where(Lead.id == made[0].id).values(status_id=world.lead_status["Junk"])

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.models import AuditEntry, CustomerAccount, CustomerLink, Ticket
 from app.web.records import caller_lookup
-from tests.makers import NOW
+from tests.factories import NOW
 
 MOBILE, OTHER = "9820012345", "9820054321"
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
-from app.domain import channel_accounts, consents, incoming
+from app.domain import channel_accounts, consents, provider_events
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.lib import sample_audio
@@ -48,7 +48,7 @@ def lead(make: Any) -> Any:
 
 def take(world: World, account: Any, *events: CallUpdate) -> CallLog:
     for event in events:
-        incoming.process(world.session, account, event, now())
+        provider_events.process(world.session, account, event, now())
     world.session.commit()
     return world.rows(select(CallLog).order_by(CallLog.id.desc()))[0]  # type: ignore[no-any-return]
 

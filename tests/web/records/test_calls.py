@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from app.models import Activity, CallLog, Customer, Lead, Task, Ticket
 from tests.app_fixtures import Door, Make, World
-from tests.makers import NOW
+from tests.factories import NOW
 
 PEER = "+919820012345"
 

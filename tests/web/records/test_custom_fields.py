@@ -17,11 +17,11 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
 from app.domain.custom_values import CustomValue
-from app.lib import numbers
+from app.lib import number_parsing
 from app.lib.web_links import link_of
 from app.models import Activity, AuditEntry, BulkChange, FieldMask, Lead, RecordMerge, Report, Role
 from tests.app_fixtures import World
-from tests.makers import NOW
+from tests.factories import NOW
 from tests.web.transfer.test_imports import Importer
 
 ROOT = "/settings/fields"
@@ -504,9 +504,9 @@ def statements(world: World, path: str) -> int:
 def test_numbers_are_read_as_people_write_them(typed: Any, number: Any) -> None:
     if number is None:
         with pytest.raises(ValueError):
-            numbers.read(typed)
+            number_parsing.read(typed)
     else:
-        assert numbers.read(typed) == number
+        assert number_parsing.read(typed) == number
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.makers import NOW
+from tests.factories import NOW
 
 #: Days until the next follow-up of each lead; None = it has none.
 DAYS = (3, None, 1, None, 2, None)

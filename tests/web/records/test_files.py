@@ -22,13 +22,13 @@ from app.domain.audit import AuditEntry
 from app.domain.timeline import Activity
 from app.models import Attachment, BusinessSetting, FileUsage, Lead
 from app.ops import queue
-from app.ops.virus_scanner import Scanner, ScannerAway
+from app.ops.virus_scanner import Scanner, ScannerUnavailable
 from app.outbox import message_files
-from tests import files
+from tests import sample_uploads
 from tests.app_fixtures import World
-from tests.makers import NOW
+from tests.factories import NOW
 
-JPEG = files.picture()
+JPEG = sample_uploads.picture()
 #: What the scanner's double finds a virus in.
 VIRUS = b"X5O!P%@AP harmless test"
 
@@ -68,14 +68,14 @@ def test_files_are_attached_to_each_kind_of_record_and_to_notes(world: World) ->
     lead = make.lead("ana")
     about = {"lead": lead, "ticket": make.ticket("cleo"), "customer": make.customer("ana"), "task": make.task(lead)}
     for kind, row in about.items():
-        page = send(root, f"/files/of/{kind}/{row.id}", ("form.jpg", JPEG), ("list.pdf", files.PDF))
+        page = send(root, f"/files/of/{kind}/{row.id}", ("form.jpg", JPEG), ("list.pdf", sample_uploads.PDF))
         assert page.headers["Location"] == f"/files/of/{kind}/{row.id}"
         shown = root.screen(page.headers["Location"]).text
         assert "form.jpg" in shown and "list.pdf" in shown and "/preview" in shown and "Root Shah" in shown
     assert world.count(Attachment) == 8 and len({each.digest for each in rows(world)}) == 2
-    send(ana, f"/leads/note/{lead.id}", ("scan.pdf", files.PDF))  # without a text nothing is taken
+    send(ana, f"/leads/note/{lead.id}", ("scan.pdf", sample_uploads.PDF))  # without a text nothing is taken
     assert world.count(Attachment) == 8
-    assert send(ana, f"/leads/note/{lead.id}", ("scan.pdf", files.PDF), body="See").status_code == 302
+    assert send(ana, f"/leads/note/{lead.id}", ("scan.pdf", sample_uploads.PDF), body="See").status_code == 302
     row = rows(world)[-1]
     line = world.rows(select(Activity).where(Activity.id == row.activity_id))[0]
     assert (row.lead_id, line.payload["text"], line.payload["files"]) == (lead.id, "See", [[row.id, "scan.pdf"]])
@@ -87,7 +87,12 @@ def test_files_are_attached_to_each_kind_of_record_and_to_notes(world: World) ->
 
 def test_what_is_handed_out_is_never_run(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
-    for name, content in (("page.html", files.HTML), ("logo.svg", files.SVG), ("form.pdf", files.PDF), ("a.jpg", JPEG)):
+    for name, content in (
+        ("page.html", sample_uploads.HTML),
+        ("logo.svg", sample_uploads.SVG),
+        ("form.pdf", sample_uploads.PDF),
+        ("a.jpg", JPEG),
+    ):
         made = by_script(ana, f"/files/of/lead/{lead.id}", name, content)
         assert made.status_code == 201, made.text
         got = ana.screen(made.json["url"])
@@ -101,12 +106,12 @@ def test_what_is_handed_out_is_never_run(world: World) -> None:
     pdf = rows(world)[2].id
     framed = ana.screen(f"/files/{pdf}/view", headers={"Sec-Fetch-Dest": "iframe"})
     assert (
-        framed.data == files.PDF
+        framed.data == sample_uploads.PDF
         and framed.mimetype == "application/pdf"
         and framed.headers["X-Frame-Options"] == "SAMEORIGIN"
     )
     alone = ana.screen(f"/files/{pdf}/view", headers={"Sec-Fetch-Dest": "document"})
-    assert alone.data == files.PDF and alone.headers["Content-Disposition"].startswith("attachment")
+    assert alone.data == sample_uploads.PDF and alone.headers["Content-Disposition"].startswith("attachment")
     small = ana.screen(f"/files/{rows(world)[3].id}/preview")
     assert small.mimetype == "image/jpeg" and len(small.data) < len(JPEG)
 
@@ -136,11 +141,11 @@ def test_files_follow_the_rules_of_their_record(world: World) -> None:
 
 
 BAD = [
-    ("run.pdf", files.PROGRAM, "program"),
+    ("run.pdf", sample_uploads.PROGRAM, "program"),
     ("setup.exe", b"text", "program"),
-    ("letter.docx", files.bomb(), "harm computers"),
+    ("letter.docx", sample_uploads.bomb(), "harm computers"),
     ("nothing.pdf", b"", "empty"),
-    ("video.mp4", files.MP4 + b"\0" * 25_500_000, "larger than 25 MB"),
+    ("video.mp4", sample_uploads.MP4 + b"\0" * 25_500_000, "larger than 25 MB"),
 ]
 
 
@@ -149,7 +154,7 @@ def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(world: World) ->
     for name, content, words in BAD:
         answer = by_script(ana, f"/files/of/lead/{lead.id}", name, content)
         assert answer.status_code == 422 and words in answer.json["message"] and name in answer.json["message"], name
-    send(ana, f"/files/of/lead/{lead.id}", ("nothing.pdf", b""), ("good.pdf", files.PDF))
+    send(ana, f"/files/of/lead/{lead.id}", ("nothing.pdf", b""), ("good.pdf", sample_uploads.PDF))
     page = ana.screen(f"/files/of/lead/{lead.id}").text
     assert "is empty" in page and [each.name for each in rows(world)] == ["good.pdf"]
     for given, stored in (
@@ -157,9 +162,9 @@ def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(world: World) ->
         ("\u202efdp.form", "fdp.form.pdf"),
         ("x" * 400 + ".pdf", "x" * 116 + ".pdf"),
     ):
-        made = by_script(ana, f"/files/of/lead/{lead.id}", given, files.PDF + given.encode())
+        made = by_script(ana, f"/files/of/lead/{lead.id}", given, sample_uploads.PDF + given.encode())
         assert made.json["name"] == stored
-    heic = by_script(ana, f"/files/of/lead/{lead.id}", "photo.jpg", files.HEIC)
+    heic = by_script(ana, f"/files/of/lead/{lead.id}", "photo.jpg", sample_uploads.HEIC)
     assert heic.json["name"] == "photo.jpg.heic" and rows(world)[-1].preview is None
     too_long = {"CONTENT_LENGTH": "100000000"}
     huge = ana.browser.post(f"/files/of/lead/{lead.id}", environ_overrides=too_long)
@@ -172,11 +177,11 @@ def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(world: World) ->
 def test_versions_same_content_and_the_offer_to_join(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
     url = f"/files/of/lead/{lead.id}"
-    first = by_script(ana, url, "Contract.pdf", files.PDF)
-    again = by_script(ana, url, "contract.pdf", files.PDF)
+    first = by_script(ana, url, "Contract.pdf", sample_uploads.PDF)
+    again = by_script(ana, url, "contract.pdf", sample_uploads.PDF)
     assert (again.status_code, again.json["id"]) == (200, first.json["id"])
-    second = by_script(ana, f"/files/{first.json['id']}/version", "contract.pdf", files.PDF + b"2")
-    twin = by_script(ana, url, "contract.pdf", files.PDF + b"3")
+    second = by_script(ana, f"/files/{first.json['id']}/version", "contract.pdf", sample_uploads.PDF + b"2")
+    twin = by_script(ana, url, "contract.pdf", sample_uploads.PDF + b"3")
     page = ana.screen(url).text
     assert "version 2" in page and f"/files/{twin.json['id']}/join/{second.json['id']}" in page
     assert ana.form(f"/files/{twin.json['id']}/join/{second.json['id']}").status_code == 302
@@ -187,10 +192,10 @@ def test_versions_same_content_and_the_offer_to_join(world: World) -> None:
     ]
     page = ana.screen(url).text
     assert page.count("data-file=") == 1 and "Former versions" in page
-    assert ana.screen(f"/files/{first.json['id']}").data == files.PDF
+    assert ana.screen(f"/files/{first.json['id']}").data == sample_uploads.PDF
     assert [what for what, _name in lines(world)] == ["attached", "version", "attached", "version"]
     other = world.make.lead("ana")
-    foreign = by_script(ana, f"/files/of/lead/{other.id}", "contract.pdf", files.PDF).json["id"]
+    foreign = by_script(ana, f"/files/of/lead/{other.id}", "contract.pdf", sample_uploads.PDF).json["id"]
     page = ana.form(f"/files/{foreign}/join/{first.json['id']}", headers={"HX-Request": "1"})
     assert page.status_code == 422
 
@@ -199,10 +204,10 @@ def test_a_version_of_ones_own_deletes_no_version_of_others(world: World) -> Non
     world.make.cell("Sales User", "Leads", "read", "all")
     lead, ana, ben = world.make.lead("ana"), world.door("ana"), world.door("ben")
     url = f"/files/of/lead/{lead.id}"
-    contract = by_script(ana, url, "contract.pdf", files.PDF).json["id"]
+    contract = by_script(ana, url, "contract.pdf", sample_uploads.PDF).json["id"]
     assert ben.form(f"/files/{contract}/delete").status_code == 403
-    newer = by_script(ben, f"/files/{contract}/version", "contract.pdf", files.PDF + b"2").json["id"]
-    joined = by_script(ben, url, "contract.pdf", files.PDF + b"3").json["id"]
+    newer = by_script(ben, f"/files/{contract}/version", "contract.pdf", sample_uploads.PDF + b"2").json["id"]
+    joined = by_script(ben, url, "contract.pdf", sample_uploads.PDF + b"3").json["id"]
     assert ben.form(f"/files/{joined}/join/{newer}").status_code == 302
     for key in (newer, joined):
         assert ben.form(f"/files/{key}/delete").status_code == 403
@@ -361,7 +366,7 @@ def test_while_the_scanner_is_away_the_setting_decides(world: World, clamd: Clam
 
 def test_a_scanner_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.ops.virus_scanner.SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ScannerAway):
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ScannerUnavailable):
         Scanner("127.0.0.1", silent.getsockname()[1]).threat_in(io.BytesIO(b"x"))
 
 
@@ -375,17 +380,17 @@ def test_files_over_rest(world: World) -> None:
         data = {"file": (io.BytesIO(content), name), **form}
         return ana.rest("POST", "file/", data=data, content_type="multipart/form-data")
 
-    made = post("form.pdf", files.PDF, record=f"lead:{lead.id}")
+    made = post("form.pdf", sample_uploads.PDF, record=f"lead:{lead.id}")
     assert made.status_code == 201 and made.json["result"]["record"] == {"kind": "lead", "id": lead.id}
     key = made.json["id"]
-    assert post("form.pdf", files.PDF, record=f"lead:{lead.id}").status_code == 200
-    assert post("form.pdf", files.PDF + b"2", replaces=key).json["result"]["number"] == 2
+    assert post("form.pdf", sample_uploads.PDF, record=f"lead:{lead.id}").status_code == 200
+    assert post("form.pdf", sample_uploads.PDF + b"2", replaces=key).json["result"]["number"] == 2
     for form in ({}, {"record": "house:1"}, {"record": "lead:x"}, {"record": "lead:99999"}, {"replaces": "99999"}):
-        assert post("a.pdf", files.PDF, **form).status_code in (404, 422), form
+        assert post("a.pdf", sample_uploads.PDF, **form).status_code in (404, 422), form
     listed = ana.rest("GET", "file/", q={"filters": [{"col": "record", "opr": "eq", "value": f"lead:{lead.id}"}]}).json
     assert listed["count"] == 2 and {each["name"] for each in listed["result"]} == {"form.pdf"}
     got = ana.rest("GET", f"file/{key}/content")
-    assert got.data == files.PDF and got.mimetype == "application/octet-stream"
+    assert got.data == sample_uploads.PDF and got.mimetype == "application/octet-stream"
     assert ana.rest("GET", f"file/{key}/preview").status_code == 404
     picture = post("a.jpg", JPEG, record=f"lead:{lead.id}").json["id"]
     small = ana.rest("GET", f"file/{picture}/preview")
@@ -395,13 +400,13 @@ def test_files_over_rest(world: World) -> None:
 
 def test_the_predecessors_clients_attach_to_records(world: World) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
-    data = {"file": (io.BytesIO(files.PDF), "form.pdf"), "doctype": "CRM Lead", "docname": lead.number}
+    data = {"file": (io.BytesIO(sample_uploads.PDF), "form.pdf"), "doctype": "CRM Lead", "docname": lead.number}
     made = ana.rest("POST", "/api/method/upload_file", data=data, content_type="multipart/form-data").json["message"]
     assert (made["file_name"], made["attached_to_name"]) == ("form.pdf", lead.number)
-    assert ana.rest("GET", made["file_url"]).data == files.PDF
+    assert ana.rest("GET", made["file_url"]).data == sample_uploads.PDF
     told = ana.rest("GET", f"/api/method/crm.api.activities.get_activities?name={lead.number}").json["message"]
     assert [each["file_name"] for each in told[4]] == ["form.pdf"]
-    data = {"file": (io.BytesIO(files.PDF), "x.pdf"), "doctype": "CRM Lead", "docname": lead.number}
+    data = {"file": (io.BytesIO(sample_uploads.PDF), "x.pdf"), "doctype": "CRM Lead", "docname": lead.number}
     other = world.door("ben").rest("POST", "/api/method/upload_file", data=data, content_type="multipart/form-data")
     assert other.status_code in (403, 404) and world.count(Attachment) == 1
 

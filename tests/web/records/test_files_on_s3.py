@@ -15,10 +15,10 @@ from app.ops import s3_bucket
 from app.ops.s3_bucket import S3Place
 from app.ops.s3_store import S3Store
 from app.outbox import message_files
-from tests import files
+from tests import sample_uploads
 from tests.app_fixtures import World
 from tests.ops.test_file_store import endpoint  # noqa: F401
-from tests.storage_faults import FAULTS, Way, way_to
+from tests.s3_fault_proxy import FAULTS, Way, way_to
 from tests.web.records.test_files import by_script, send
 from tests.web.records.test_profile_pictures import JPEG, post
 
@@ -46,10 +46,10 @@ def used(world: World) -> int:
 def test_what_a_failing_storage_does_is_said_and_nothing_is_lost(world: World, way: Way, fault: str) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
     url = f"/files/of/lead/{lead.id}"
-    kept = by_script(ana, url, "kept.jpg", files.picture()).json
+    kept = by_script(ana, url, "kept.jpg", sample_uploads.picture()).json
     before = used(world)
     way.fault, began = fault, time.monotonic()
-    answer = by_script(ana, url, "new.jpg", files.picture((640, 480)))
+    answer = by_script(ana, url, "new.jpg", sample_uploads.picture((640, 480)))
     assert (answer.status_code, time.monotonic() - began < 8) == (503, True)
     assert answer.json["message"] == (
         "“new.jpg” could not be kept: the storage of files can't be reached. Please try again."
@@ -65,16 +65,16 @@ def test_what_a_failing_storage_does_is_said_and_nothing_is_lost(world: World, w
     assert ana.screen(f"/leads/show/{lead.id}").status_code == 200
     assert (world.count(Attachment), used(world)) == (1, before)
     way.fault = ""
-    assert by_script(ana, url, "new.jpg", files.picture((640, 480))).status_code == 201
-    assert ana.screen(f"/files/{kept['id']}").data == files.picture()
+    assert by_script(ana, url, "new.jpg", sample_uploads.picture((640, 480))).status_code == 201
+    assert ana.screen(f"/files/{kept['id']}").data == sample_uploads.picture()
 
 
 def test_versions_previews_and_what_nobody_names_on_s3(world: World, way: Way) -> None:
     lead, ana = world.make.lead("ana"), world.door("ana")
     url, store = f"/files/of/lead/{lead.id}", world.app.extensions["crm_files"]
-    first = by_script(ana, url, "plan.jpg", files.picture()).json["id"]
-    second = by_script(ana, f"/files/{first}/version", "plan.jpg", files.picture((300, 200))).json["id"]
-    assert ana.screen(f"/files/{first}").data == files.picture()
+    first = by_script(ana, url, "plan.jpg", sample_uploads.picture()).json["id"]
+    second = by_script(ana, f"/files/{first}/version", "plan.jpg", sample_uploads.picture((300, 200))).json["id"]
+    assert ana.screen(f"/files/{first}").data == sample_uploads.picture()
     assert ana.screen(f"/files/{second}/preview").data.startswith(b"\xff\xd8\xff")
     orphan, named = store.put(b"nobody's").digest, {row.digest for row in world.rows(select(Attachment))}
     late: Any = datetime.now(UTC) + timedelta(days=2)

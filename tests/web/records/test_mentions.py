@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app import access
 from app.models import Activity, Group, Notification, Role, User
 from tests.app_fixtures import World
-from tests.makers import DAY, NOW
+from tests.factories import DAY, NOW
 
 
 def told(world: World, kind: str = "mention") -> list[str]:

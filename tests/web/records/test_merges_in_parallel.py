@@ -18,7 +18,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.record_merge import MergeRequest
 from app.models import CallLog, Customer, CustomerKey, Lead, MergedRecord, RecordMerge, Task
 from tests.app_fixtures import World
-from tests.makers import DAY, NOW
+from tests.factories import DAY, NOW
 
 
 def at_once(*acts: Any) -> list[Any]:

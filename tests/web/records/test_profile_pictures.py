@@ -12,11 +12,11 @@ from werkzeug.test import encode_multipart
 
 from app.domain.audit import AuditEntry
 from app.models import Customer, User
-from tests import files
+from tests import sample_uploads
 from tests.app_fixtures import World
 from tests.web.records.test_files import by_script
 
-JPEG = files.picture((400, 300))
+JPEG = sample_uploads.picture((400, 300))
 
 
 def post(world: World, who: str, url: str, content: bytes = JPEG) -> Any:
@@ -92,7 +92,7 @@ def test_names_in_the_trash_are_for_those_who_may_delete_them(world: World, who:
     lead = world.make.lead("mia")
     world.make.cell("Sales User", "Leads", "read", "all")
     url = f"/files/of/lead/{lead.id}"
-    made = by_script(world.door("ana"), url, "PAN-of-somebody-else.pdf", files.PDF).json["id"]
+    made = by_script(world.door("ana"), url, "PAN-of-somebody-else.pdf", sample_uploads.PDF).json["id"]
     pages = (url, f"/leads/show/{lead.id}")
     assert all("PAN-of-somebody-else" in world.door(who).screen(each).text for each in pages)
     world.door("ana").form(f"/files/{made}/delete")
@@ -106,8 +106,8 @@ def test_names_in_the_trash_are_for_those_who_may_delete_them(world: World, who:
 def test_files_are_found_by_words_of_their_names_as_far_as_one_sees_their_records(maria: World) -> None:
     lead = maria.make.lead("ana")
     url = f"/files/of/lead/{lead.id}"
-    made = by_script(maria.door("ana"), url, "Signed contract Rao.pdf", files.PDF).json["id"]
-    by_script(maria.door("ana"), f"/files/{made}/version", "Signed contract Rao.pdf", files.PDF + b"2")
+    made = by_script(maria.door("ana"), url, "Signed contract Rao.pdf", sample_uploads.PDF).json["id"]
+    by_script(maria.door("ana"), f"/files/{made}/version", "Signed contract Rao.pdf", sample_uploads.PDF + b"2")
 
     def found(who: str, typed: str) -> list[str]:
         groups = maria.door(who).screen(f"/search/hits?q={typed}").json["groups"]

@@ -19,7 +19,7 @@ from app.web.core.fields import Viewer
 from app.web.core.lookups import Lookups
 from app.web.records.sla_fields import NextTargetField, SlaTargetField
 from tests.app_fixtures import World
-from tests.makers import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
+from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
 
 
 def opened(world: World, **more: Any) -> Ticket:

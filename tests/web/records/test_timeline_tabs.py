@@ -20,7 +20,7 @@ from app.models import Activity, CallLog, Message, MessageFile, Task
 from app.web.core.fab_access import current_viewer
 from app.web.records import timeline_tabs
 from tests.app_fixtures import Door, World
-from tests.makers import NOW
+from tests.factories import NOW
 
 
 @pytest.fixture

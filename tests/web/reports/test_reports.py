@@ -22,7 +22,7 @@ from app.domain import report_schedules
 from app.domain.base import Stamp
 from app.models import AuditEntry, LeadSource, Notification, Report, ReportRun, ReportSchedule, Role
 from app.ops import statement_limit
-from app.ops.file_store import StoreAway
+from app.ops.file_store import StorageUnavailable
 from app.web.reports import running, schedule_work
 from app.web.reports.definition import MAX_BYTES
 from app.web.transfer.run_as import acting_for
@@ -499,7 +499,7 @@ def test_a_file_that_waits_to_be_sent_is_made_anew_once_its_reader_sees_less(wor
         schedule_work.send(run_.id)
     run_ = world.fresh(run_)
     assert (post.sent, run_.state, run_.digest) == ([], "waiting", None)
-    found = report_schedules.find_unmade(world.session, datetime.now(UTC) + timedelta(minutes=2), 5)
+    found = report_schedules.find_stalled(world.session, datetime.now(UTC) + timedelta(minutes=2), 5)
     assert found == [run_.id]
     world.session.rollback()
     work(world)
@@ -528,7 +528,7 @@ def test_a_file_whose_storage_is_away_is_sent_later(world: World, post: Post, mo
 
 
 def _is_away(_digest: str) -> Any:
-    raise StoreAway("the storage of files can't be used")
+    raise StorageUnavailable("the storage of files can't be used")
 
 
 def test_a_killed_worker_and_a_server_that_refuses(world: World, post: Post) -> None:

@@ -24,7 +24,7 @@ from app.lib.vault import generate_key
 from app.models import Customer, CustomerKey, Lead, LeadStatus
 from app.web.security.sessions import own_transaction
 from config import WrongSetting
-from tests.reuse import AppPool, dispose
+from tests.app_pool import AppPool, dispose
 from tests.web.security_app import PASSWORD, get_menu, log_in, make_app, migrated, sign_in
 
 __all__ = ["migrated"]

@@ -12,8 +12,8 @@ import pytest
 import config
 from app.ops.rate_counter import PREFIX, Count, LocalRateCounter, Rate, RedisRateCounter
 from tests.app_fixtures import World, settings_for
-from tests.makers import NOW
-from tests.reuse import AppMaker
+from tests.app_pool import AppMaker
+from tests.factories import NOW
 
 LimitedWorld = Callable[..., World]
 ORIGIN = "https://desk.example"

@@ -11,7 +11,7 @@ from flask import Flask
 
 from app.models import SignIn
 from app.web.security import login_throttle, security_manager
-from tests.reuse import AppPool, dispose
+from tests.app_pool import AppPool, dispose
 from tests.servers import Databases
 from tests.web import security_app
 from tests.web.security_app import (  # noqa: F401  (fixtures)

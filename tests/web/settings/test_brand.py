@@ -13,7 +13,7 @@ from PIL import Image
 from app import branding
 from app.lib import colours
 from app.ops.database import STATEMENTS
-from app.ops.file_store import StoreAway
+from app.ops.file_store import StorageUnavailable
 from tests.app_fixtures import Door, World
 
 Doors = Callable[[str | None], Door]
@@ -88,7 +88,7 @@ def test_strangers_make_the_database_and_the_store_work_once(
     STATEMENTS.set(None)
 
 
-@pytest.mark.parametrize(("error", "status"), [(FileNotFoundError, 404), (StoreAway, 503)])
+@pytest.mark.parametrize(("error", "status"), [(FileNotFoundError, 404), (StorageUnavailable, 503)])
 def test_a_picture_that_the_store_has_lost_or_cannot_give(
     world: World, door: Doors, monkeypatch: pytest.MonkeyPatch, error: type[OSError], status: int
 ) -> None:

@@ -26,7 +26,7 @@ from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
 from app.ops import health, machine_resources, metrics, process_metrics, request_log
 from app.ops.process_metrics import MetricsBatch
-from app.web.pages.roles import ProcessRoutesOnly
+from app.web.pages.process_roles import ProcessRoutesOnly
 from app.web.settings.health_chart import chart_of
 from app.wording import text_of
 from tests.app_fixtures import World

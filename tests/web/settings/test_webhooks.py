@@ -15,8 +15,8 @@ from app.ops import queue
 from app.ops.database import STATEMENTS
 from app.web.settings.webhook_log import origin_of
 from tests.app_fixtures import World
+from tests.app_pool import AppMaker
 from tests.channels.receiver import Receiver, receiving
-from tests.reuse import AppMaker
 
 GOOD = {"name": "Accounts", "url": "https://example.com/in", "events": ["lead.created", "lead.status"], "is_on": "1"}
 

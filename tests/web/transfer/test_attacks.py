@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from app.domain import spreadsheet_files, xlsx_shared_strings
 from app.domain.base import RuleBroken
-from app.domain.transfers import MAX_OPEN, ExportRun
+from app.domain.transfer_runs import MAX_OPEN, ExportRun
 from app.models import ApiKey, Lead, Role, User
 from app.web.transfer import export_work, exports
 from tests.app_fixtures import World

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.commands import transfers
 from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
-from app.domain.transfers import ImportRow, ImportRun
+from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Lead
 from tests.app_fixtures import World
 from tests.domain.test_spreadsheet_files import REFUSED, workbook

@@ -16,9 +16,9 @@ from sqlalchemy import select, update
 
 from app import access
 from app.commands import transfers as commands
-from app.domain.transfers import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
+from app.domain.transfer_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
-from app.ops.file_store import StoreAway
+from app.ops.file_store import StorageUnavailable
 from app.web.transfer import export_work, exports, heartbeat
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import World
@@ -237,7 +237,7 @@ class StorageAway:
     """A storage of files that can't be used."""
 
     def put(self, _content: Any) -> Any:
-        raise StoreAway("the storage of files can't be used")
+        raise StorageUnavailable("the storage of files can't be used")
 
     open = put
 

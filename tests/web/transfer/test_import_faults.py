@@ -13,9 +13,9 @@ from sqlalchemy import event, select, update
 from sqlalchemy.exc import OperationalError
 
 from app import wording
-from app.domain.transfers import MAX_TRIES, OPEN_IMPORTS, ImportRun, take_up_import
+from app.domain.transfer_runs import MAX_TRIES, OPEN_IMPORTS, ImportRun, take_up_import
 from app.models import Lead, Notification
-from app.ops.file_store import StoreAway
+from app.ops.file_store import StorageUnavailable
 from app.web.transfer import import_resume, import_rows, import_work
 from tests.app_fixtures import World
 from tests.web.records.test_custom_fields import FieldInput, made
@@ -32,7 +32,7 @@ class Away:
         self.put = store.put
 
     def open(self, _digest: str) -> Any:
-        raise StoreAway("the storage of files can't be used")
+        raise StorageUnavailable("the storage of files can't be used")
 
 
 @contextmanager

@@ -14,8 +14,8 @@ import click
 import pytest
 from sqlalchemy import event, func, select
 
-from app.commands import moves, transfers
-from app.domain.transfers import ImportRow, ImportRun
+from app.commands import predecessor_import, transfers
+from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import (
     Activity,
     Assignment,
@@ -36,7 +36,7 @@ from app.web.transfer import import_work
 from app.web.transfer.predecessor import doctypes
 from app.web.transfer.predecessor import source_rows as move_source
 from tests.app_fixtures import World
-from tests.web.transfer import former_house as house
+from tests.web.transfer import predecessor_exports as house
 from tests.web.transfer.test_imports import Importer
 
 
@@ -51,7 +51,7 @@ def folder(world: World, tmp_path: Path) -> Path:
 def moved(world: World, folder: Path, dry_run: bool = False) -> ImportRun:
     """What the command does."""
     with world.app.app_context():
-        return moves.move(folder, world.people["root"].id, dry_run)
+        return predecessor_import.move(folder, world.people["root"].id, dry_run)
 
 
 def figures(run: ImportRun, name: str = "kinds") -> dict[str, tuple[int, ...]]:

@@ -21,7 +21,7 @@ from app.web.workday.bell import PAGE_ROWS, snooze_end
 from app.web.workday.delivery_log import ICONS
 from app.wording import TEXTS, text_of
 from tests.app_fixtures import World
-from tests.makers import DAY, HOUR, MINUTE, NOW, OFFICE
+from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE
 
 SAYS = {"reason": "The disk is full.", "number": "CRM-LEAD-2026-00007", "title": "Call back"}
 

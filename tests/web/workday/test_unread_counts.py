@@ -13,7 +13,7 @@ from app.domain.snooze import next_morning, snoozed_until
 from app.models import Notification
 from app.web.realtime import current_state
 from tests.app_fixtures import World
-from tests.makers import DAY, HOUR, MINUTE, NOW, OFFICE
+from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE
 
 #: read_on, snoozed_until -> whether the badge counts it at NOW.
 STATES: list[tuple[datetime | None, datetime | None, bool]] = [

@@ -12,7 +12,7 @@ from app.domain.calls import STATUSES, timeline_payload
 from app.lib import phone
 from app.models import CallLog, Customer, Lead, Ticket
 from app.web.transfer.predecessor import doctypes, values
-from app.web.transfer.predecessor.move import Draft, Move
+from app.web.transfer.predecessor.import_context import ImportContext, RowDraft
 
 _STATUSES = {each.lower(): each for each in STATUSES} | {
     "missed": "Missed Call",
@@ -27,7 +27,7 @@ _MEDIUMS = {"mobile": "mobile", "mobile app": "mobile", "twilio": "twilio", "exo
 class Calls:
     """CRM Call Log."""
 
-    def __init__(self, move: Move, drafts: list[Draft]) -> None:
+    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
         self.move = move
         numbers = {number for each in drafts if (number := phone.normalize(other_number(each.row.values)))}
         query = select(Customer.mobile_e164, Customer.id).where(Customer.mobile_e164.in_(numbers))
@@ -45,14 +45,14 @@ class Calls:
                 found.setdefault(customer_id, []).append((created_on, column, key))
         return {key: sorted(records, reverse=True) for key, records in found.items()}
 
-    def _there(self, drafts: list[Draft]) -> dict[tuple[int | None, str], int]:
+    def _there(self, drafts: list[RowDraft]) -> dict[tuple[int | None, str], int]:
         """(employee, id of the phone) -> a call that a phone has brought here itself."""
         names = {name for each in drafts if (name := device_id(each.row.values))}
         query = select(CallLog.employee_id, CallLog.device_call_id, CallLog.id)
         rows = self.move.session.execute(query.where(CallLog.device_call_id.in_(names))) if names else ()
         return {(employee, str(name)): key for employee, name, key in rows}
 
-    def draft(self, draft: Draft) -> None:
+    def draft(self, draft: RowDraft) -> None:
         """The call. Raises RuleBroken without a moment."""
         given, move = draft.row.values, self.move
         began = values.moment(given.get("start_time") or given.get("creation"), move.zone)
@@ -64,7 +64,7 @@ class Calls:
         if name and (call.employee_id, name) in self.there:
             draft.people.clear()
             draft.there = self.there[call.employee_id, name]
-            draft.remark(translatable("A phone has brought this call here already."))
+            draft.warn(translatable("A phone has brought this call here already."))
             return
         draft.record = call
         self.there[call.employee_id, name] = 0
@@ -74,14 +74,14 @@ class Calls:
         self._links(draft, call)
         draft.after.append(lambda made: self._tell(draft, made))
 
-    def _facts(self, draft: Draft, call: CallLog) -> None:
+    def _facts(self, draft: RowDraft, call: CallLog) -> None:
         given = draft.row.values
         direction = values.line_of(given.get("type")).capitalize()
         call.direction = direction if direction in ("Incoming", "Outgoing") else "Unknown"
         status = values.line_of(given.get("status"))
         call.status = _STATUSES.get(status.lower(), "")
         if not call.status:
-            draft.remark(translatable("The status “%(value)s” isn't known; it became Completed.", value=status[:40]))
+            draft.warn(translatable("The status “%(value)s” isn't known; it became Completed.", value=status[:40]))
             call.status = "Completed"
         call.from_number = values.line_of(given.get("from"))[:40] or None
         call.to_number = values.line_of(given.get("to"))[:40] or None
@@ -96,7 +96,7 @@ class Calls:
         kept |= {"recording_url": values.line_of(given.get("recording_url"))[:500]}
         call.native = {name: text for name, text in kept.items() if text}
 
-    def _links(self, draft: Draft, call: CallLog) -> None:
+    def _links(self, draft: RowDraft, call: CallLog) -> None:
         """What a person linked it to, what the predecessor suggested, else what its number says."""
         given, move = draft.row.values, self.move
         named = [(given.get("reference_doctype"), given.get("reference_docname"))]
@@ -119,7 +119,7 @@ class Calls:
             if (latest := next(before, None)) is not None:
                 setattr(call, latest[1], latest[2])
 
-    def _tell(self, draft: Draft, call: CallLog) -> None:
+    def _tell(self, draft: RowDraft, call: CallLog) -> None:
         if call.lead_id or call.ticket_id or call.customer_id:
             line = self.move.line(draft, "call", call.started_on, None, **timeline_payload(call, call.id))
             line.actor_id = call.employee_id

@@ -15,7 +15,7 @@ from app.domain.predecessor_names import PredecessorName
 from app.lib import phone
 from app.models import Customer, CustomerAccount
 from app.web.transfer.predecessor import values
-from app.web.transfer.predecessor.move import Draft, Move
+from app.web.transfer.predecessor.import_context import ImportContext, RowDraft
 
 #: Field of ours -> theirs.
 CONTACT = {
@@ -86,7 +86,7 @@ def address_of(given: dict[str, Any]) -> str:
     return ", ".join(filter(None, (values.line_of(given.get(name)) for name in _ADDRESS)))[:500]
 
 
-def set_contact(draft: Draft, record: Any, wanted: dict[str, str], vault: Any) -> None:
+def set_contact(draft: RowDraft, record: Any, wanted: dict[str, str], vault: Any) -> None:
     """Set the contact fields; one that is no number, address or PAN is left out, with a remark."""
     for name, text in wanted.items():
         if not text:
@@ -95,10 +95,10 @@ def set_contact(draft: Draft, record: Any, wanted: dict[str, str], vault: Any) -
             record.set_contact({name: text}, vault)
         except RuleBroken as broken:
             shown = "…" if name in ("pan", "aadhaar") else text[:40]
-            draft.remark(translatable("%(name)s (%(value)s): %(why)s", name=name, value=shown, why=broken.message))
+            draft.warn(translatable("%(name)s (%(value)s): %(why)s", name=name, value=shown, why=broken.message))
 
 
-def rest_of(given: dict[str, Any], taken: Iterable[str]) -> str:
+def unmapped_text(given: dict[str, Any], taken: Iterable[str]) -> str:
     """What the record has no place for, as “Organization: X; Job title: Y”; never PAN or Aadhaar."""
     known, found = _TAKEN | set(taken), []
     for name, value in given.items():
@@ -110,20 +110,20 @@ def rest_of(given: dict[str, Any], taken: Iterable[str]) -> str:
     return "; ".join(found)[:_MOST_REST]
 
 
-def keep_rest(move: Move, draft: Draft, taken: Iterable[str]) -> None:
+def write_unmapped(move: ImportContext, draft: RowDraft, taken: Iterable[str]) -> None:
     """Write what has no place into the timeline, so that nothing is lost in silence."""
-    if text := rest_of(draft.row.values, taken):
+    if text := unmapped_text(draft.row.values, taken):
         move.line(draft, "system", draft.record.created_on, None, text=f"Former system: {text}")
 
 
 class Customers:
     """CRM Customer."""
 
-    def __init__(self, move: Move, drafts: list[Draft], taken: dict[tuple[str, str], int]) -> None:
+    def __init__(self, move: ImportContext, drafts: list[RowDraft], taken: dict[tuple[str, str], int]) -> None:
         self.move, self.taken = move, taken
         self._look_up(drafts)
 
-    def _look_up(self, drafts: list[Draft]) -> None:
+    def _look_up(self, drafts: list[RowDraft]) -> None:
         """Who holds the numbers, and the client ids, of these rows."""
         numbers = {
             number
@@ -135,13 +135,13 @@ class Customers:
         for kind, value, key in self.move.session.execute(query.where(CustomerKey.value.in_(numbers))):
             self.taken[kind, value] = key
 
-    def draft(self, draft: Draft) -> None:
+    def draft(self, draft: RowDraft) -> None:
         """The customer, or the one that is there already."""
         given, move = draft.row.values, self.move
         number = phone.normalize(values.line_of(given.get("mobile_no")))
         if number and (holder := self._here_before(number)):
             draft.there = holder
-            draft.remark(translatable("A customer with this mobile number is there already: they stay as they are."))
+            draft.warn(translatable("A customer with this mobile number is there already: they stay as they are."))
             return
         draft.record = record = Customer(version=1)
         wanted = {name: values.line_of(given.get(theirs)) for name, theirs in CONTACT.items()}
@@ -159,7 +159,7 @@ class Customers:
         record.referral_code, record.referred_by = self._codes(draft)
         move.stamp(draft, record)
         move.person(draft, record, "owner_id", given.get("customer_owner") or given.get("owner"))
-        keep_rest(move, draft, ("customer_owner",))
+        write_unmapped(move, draft, ("customer_owner",))
         self._accounts(draft)
 
     def _here_before(self, number: str) -> int | None:
@@ -173,7 +173,7 @@ class Customers:
         has_it = select(Customer.id).where(Customer.id == holder, Customer.mobile_e164 == number, ~moved.exists())
         return self.move.session.scalar(has_it)
 
-    def _give_up_taken(self, draft: Draft, record: Customer) -> None:
+    def _give_up_taken(self, draft: RowDraft, record: Customer) -> None:
         """Leave out what another customer has: a number or identity has one holder."""
         clash = {name for key, name in customer_keys.values_of(record).items() if self._holder(key)}
         for name in clash:
@@ -181,7 +181,7 @@ class Customers:
             numbers = {"mobile": ("mobile", "mobile_e164")}
             for column in columns.get(name) or numbers.get(name) or ("alternative_mobile", "alternative_e164"):
                 setattr(record, column, None)
-            draft.remark(translatable("%(name)s was left out: another customer has the same.", name=name))
+            draft.warn(translatable("%(name)s was left out: another customer has the same.", name=name))
         for key in customer_keys.values_of(record):
             self.taken[key] = -1
 
@@ -192,23 +192,26 @@ class Customers:
                 self.taken[key] = found
         return self.taken.get(key)
 
-    def _codes(self, draft: Draft) -> tuple[str | None, str | None]:
+    def _codes(self, draft: RowDraft) -> tuple[str | None, str | None]:
         found = []
         for name in ("referral_code", "referral_through"):
             text = values.line_of(draft.row.values.get(name)).upper()
-            found.append(code(text))
+            found.append(client_id_or_none(text))
             if text and found[-1] is None:
-                draft.remark(no_code(name, text))
+                draft.warn(invalid_code_warning(name, text))
         return found[0], found[1]
 
-    def _accounts(self, draft: Draft) -> None:
+    def _accounts(self, draft: RowDraft) -> None:
         """The accounts, which the predecessor kept in a JSON list."""
         move = self.move
         for given in values.listed(draft.row.values.get("accounts")):
-            if not isinstance(given, dict) or (client := code(values.line_of(given.get("client_id")))) is None:
+            if (
+                not isinstance(given, dict)
+                or (client := client_id_or_none(values.line_of(given.get("client_id")))) is None
+            ):
                 continue
             if ("client", client) in self.taken or self._has_account(client):
-                draft.remark(
+                draft.warn(
                     translatable("The client ID %(code)s belongs to another customer, and was left out.", code=client)
                 )
                 continue
@@ -229,21 +232,21 @@ class Customers:
         return self.move.session.scalar(query) is not None
 
 
-def no_code(name: str, text: str) -> TranslatableText:
+def invalid_code_warning(name: str, text: str) -> TranslatableText:
     """The remark on a client ID that is none."""
     return translatable("%(name)s isn't a client ID and was left out: %(value)s", name=name, value=text[:40])
 
 
-def code(text: str) -> str | None:
+def client_id_or_none(text: str) -> str | None:
     """A client ID, or None for what is none."""
     try:
-        found = client_ids.cleaned(text)
+        found = client_ids.normalize_client_id(text)
     except RuleBroken:
         return None
     return found if found is None or len(found) <= 40 else None
 
 
-def assign_keys(move: Move, made: list[Customer]) -> None:
+def assign_keys(move: ImportContext, made: list[Customer]) -> None:
     """Make the stored customers the holders of their numbers and identities."""
     rows = [
         {"kind": kind, "value": value, "customer_id": each.id}

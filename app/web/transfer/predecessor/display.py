@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domain.transfers import ImportRun
-from app.lib.grouping import grouped
+from app.domain.transfer_runs import ImportRun
+from app.lib.digit_grouping import grouped
 from app.web.transfer.predecessor.worker import RESULTS, people_of
 
 

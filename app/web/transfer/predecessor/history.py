@@ -10,10 +10,10 @@ from typing import Any
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken, translatable
 from app.domain.messages import clean_peer
-from app.lib.grouping import grouped
+from app.lib.digit_grouping import grouped
 from app.models import Message
 from app.web.transfer.predecessor import doctypes, status_log, values
-from app.web.transfer.predecessor.move import NOBODY, Draft, Move, Skipped
+from app.web.transfer.predecessor.import_context import NOBODY, ImportContext, RowDraft, RowSkipped
 
 _MOST = 20_000
 #: Their fields -> ours, as the timeline names them.
@@ -45,15 +45,15 @@ _KINDS_OF_COMMENTS = {"Comment": "note", "Label": "", "Like": "", "Attachment": 
 class History:
     """Rows of these DocTypes; each belongs to a record that was taken over before."""
 
-    def __init__(self, move: Move, drafts: list[Draft]) -> None:
+    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
         self.move = move
 
-    def draft(self, draft: Draft) -> None:
+    def draft(self, draft: RowDraft) -> None:
         """What becomes of a row. Raises RuleBroken, Skipped."""
         _HANDLERS[draft.row.doctype](self.move, draft)
 
 
-def _about(move: Move, draft: Draft) -> dict[str, int]:
+def _about(move: ImportContext, draft: RowDraft) -> dict[str, int]:
     """The column that says which record a line belongs to. Raises RuleBroken."""
     given = draft.row.values
     doctype = given.get("reference_doctype") or given.get("ref_doctype") or given.get("parenttype")
@@ -64,12 +64,12 @@ def _about(move: Move, draft: Draft) -> dict[str, int]:
         raise RuleBroken("It names no record that it belongs to.")
     table, key = move.about(doctype, name)
     if table not in doctypes.COLUMNS:
-        raise Skipped(translatable("It belongs to a call, which has its own outcome."))
+        raise RowSkipped(translatable("It belongs to a call, which has its own outcome."))
     draft.there = key
     return {doctypes.COLUMNS[table]: key}
 
 
-def _at(move: Move, draft: Draft, *names: str) -> datetime:
+def _at(move: ImportContext, draft: RowDraft, *names: str) -> datetime:
     found = next((at for name in names if (at := move.moment(draft, name))), None)
     if found is None:
         raise RuleBroken("It says no moment at which it was written.")
@@ -81,40 +81,40 @@ def _place(line: Any, about: dict[str, int]) -> None:
         setattr(line, column, key)
 
 
-def _note(move: Move, draft: Draft) -> None:
+def _note(move: ImportContext, draft: RowDraft) -> None:
     given, about = draft.row.values, _about(move, draft)
     title, text = values.line_of(given.get("title")), values.from_html(given.get("content"))
     whole = "\n".join(filter(None, (title, text if text != title else "")))
     if not whole:
-        raise Skipped(translatable("It is empty."))
+        raise RowSkipped(translatable("It is empty."))
     line = move.line(draft, "note", _at(move, draft, "creation"), given.get("owner"), text=_cut(draft, whole))
     _place(line, about)
 
 
-def _cut(draft: Draft, text: str) -> str:
+def _cut(draft: RowDraft, text: str) -> str:
     if len(text) > _MOST:
-        draft.remark(
+        draft.warn(
             translatable("%(name)s had %(count)s characters and was cut.", name="text", count=grouped(len(text)))
         )
     return text[:_MOST]
 
 
-def _comment(move: Move, draft: Draft) -> None:
+def _comment(move: ImportContext, draft: RowDraft) -> None:
     given = draft.row.values
     what = values.line_of(given.get("comment_type")) or "Comment"
     kind = _KINDS_OF_COMMENTS.get(what, "system")
     if not kind:
-        raise Skipped(translatable("It is a like, a label, or the trace of a file."))
+        raise RowSkipped(translatable("It is a like, a label, or the trace of a file."))
     about, text = _about(move, draft), values.from_html(given.get("content"))
     if not text:
-        raise Skipped(translatable("It is empty."))
+        raise RowSkipped(translatable("It is empty."))
     who = given.get("comment_email") or given.get("owner")
     if values.line_of(who).lower() in NOBODY:
         who = given.get("owner")
     _place(move.line(draft, kind, _at(move, draft, "creation"), who, text=_cut(draft, text)), about)
 
 
-def _version(move: Move, draft: Draft) -> None:
+def _version(move: ImportContext, draft: RowDraft) -> None:
     given = draft.row.values
     table, key = move.about(given.get("ref_doctype"), given.get("docname"))
     about, at = _about(move, draft), _at(move, draft, "creation")
@@ -134,12 +134,12 @@ def _version(move: Move, draft: Draft) -> None:
     if changes:
         move.line(draft, "field_change", at, given.get("owner"), changes=changes)
     if not draft.lines:
-        raise Skipped(translatable("It changed nothing that is shown."))
+        raise RowSkipped(translatable("It changed nothing that is shown."))
     for line in draft.lines:
         _place(line, about)
 
 
-def _change(move: Move, name: Any, old: Any, new: Any) -> list[Any] | None:
+def _change(move: ImportContext, name: Any, old: Any, new: Any) -> list[Any] | None:
     """[field, old, new] as the timeline keeps it; of PAN and Aadhaar only that they changed."""
     field = _FIELDS.get(str(name), str(name)[:40])
     if name in _NOISE or name in ("status", "status_change_log") or field.startswith("_"):
@@ -154,7 +154,7 @@ def _change(move: Move, name: Any, old: Any, new: Any) -> list[Any] | None:
     return None if shown[0] == shown[1] else [field, *shown]
 
 
-def _todo(move: Move, draft: Draft) -> None:
+def _todo(move: ImportContext, draft: RowDraft) -> None:
     """Who was assigned: a line, and for who has it no longer the time in which they had it."""
     given, about = draft.row.values, _about(move, draft)
     at = _at(move, draft, "creation")
@@ -176,7 +176,7 @@ def _todo(move: Move, draft: Draft) -> None:
         draft.lines.append(past)
 
 
-def _request(move: Move, draft: Draft) -> None:
+def _request(move: ImportContext, draft: RowDraft) -> None:
     """A request to be assigned; what it came to is told by its record's history."""
     given, about = draft.row.values, _about(move, draft)
     asked = move.users.get(values.line_of(given.get("requested_user")).lower())
@@ -190,13 +190,13 @@ def _request(move: Move, draft: Draft) -> None:
     )
     _place(line, about)
     if status == "Pending":
-        draft.remark(translatable("It waited for a decision. Please make it again if it is still wanted."))
+        draft.warn(translatable("It waited for a decision. Please make it again if it is still wanted."))
 
 
-def _mail(move: Move, draft: Draft) -> None:
+def _mail(move: ImportContext, draft: RowDraft) -> None:
     given = draft.row.values
     if values.line_of(given.get("communication_medium")) not in ("", "Email"):
-        raise Skipped(translatable("It is no email."))
+        raise RowSkipped(translatable("It is no email."))
     is_in = values.line_of(given.get("sent_or_received")) == "Received"
     peer = clean_peer("email", _address(given.get("sender") if is_in else given.get("recipients")))
     texts = (values.line_of(given.get("subject")), values.from_html(given.get("content") or given.get("text_content")))
@@ -209,7 +209,7 @@ def _address(value: Any) -> str:
     return first.rpartition("<")[2].strip("<> ")
 
 
-def _whatsapp(move: Move, draft: Draft) -> None:
+def _whatsapp(move: ImportContext, draft: RowDraft) -> None:
     given = draft.row.values
     is_in = values.line_of(given.get("type")) == "Incoming"
     number = values.line_of(given.get("from") if is_in else given.get("to"))
@@ -217,14 +217,14 @@ def _whatsapp(move: Move, draft: Draft) -> None:
     _message(move, draft, ("whatsapp", "in" if is_in else "out", peer), ("", values.from_html(given.get("message"))))
 
 
-def _message(move: Move, draft: Draft, way: tuple[str, str, str], texts: tuple[str, str]) -> None:
+def _message(move: ImportContext, draft: RowDraft, way: tuple[str, str, str], texts: tuple[str, str]) -> None:
     """A message that was sent or received in the predecessor: noted, never sent."""
     channel, direction, peer = way
     about = _about(move, draft)
     if not peer:
         raise RuleBroken("It has no number or address that can be read.")
     if "task_id" in about:
-        raise Skipped(translatable("It belongs to a task, which has no messages."))
+        raise RowSkipped(translatable("It belongs to a task, which has no messages."))
     at = _at(move, draft, "communication_date", "creation")
     message = Message(channel=channel, direction=direction, peer=peer, state="noted", purpose="service")
     message.tries = message.asks = 0
@@ -238,14 +238,14 @@ def _message(move: Move, draft: Draft, way: tuple[str, str, str], texts: tuple[s
     draft.after.append(lambda made: _tell(move, draft, made, about))
 
 
-def _tell(move: Move, draft: Draft, made: Message, about: dict[str, int]) -> None:
+def _tell(move: ImportContext, draft: RowDraft, made: Message, about: dict[str, int]) -> None:
     payload = {"message": made.id, "channel": made.channel, "state": made.state, "direction": made.direction}
     line = move.line(draft, "message", made.created_on, None, **payload)
     line.actor_id = made.created_by_id
     _place(line, about)
 
 
-_HANDLERS: dict[str, Callable[[Move, Draft], None]] = {
+_HANDLERS: dict[str, Callable[[ImportContext, RowDraft], None]] = {
     "CRM Status Change Log": status_log.place,
     "ToDo": _todo,
     "FCRM Note": _note,

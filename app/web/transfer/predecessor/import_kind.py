@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import predecessor_names
 from app.domain.base import Conflict, hold_name
-from app.domain.transfers import OPEN_IMPORTS, ImportRun
+from app.domain.transfer_runs import OPEN_IMPORTS, ImportRun
 from app.models import User
 from app.ops.file_store import FileStore, TooLarge
 from app.web.core.fields import Viewer
@@ -28,7 +28,7 @@ _EMPTY = {"headers": [], "sample": [], "mapping": {}, "options": ImportOptions()
 HEADERS = ("File", "Row in the file", "Kind", "Name")
 
 
-class MoveKind(ImportKind):
+class PredecessorKind(ImportKind):
     """A ZIP of exports of the predecessor."""
 
     name, module, label = KIND, "Settings", _l("Everything of the former system (ZIP)")
@@ -104,6 +104,6 @@ def match_people(session: Session) -> int:
     query = select(User.email, User.id).where(User.email.in_(emails))
     found = {str(email).lower(): key for email, key in session.execute(query)} if emails else {}
     for email, key in found.items():
-        while predecessor_names.settle(session, email, key):
+        while predecessor_names.assign_user(session, email, key):
             session.commit()
     return len(found)

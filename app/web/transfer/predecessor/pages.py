@@ -12,7 +12,7 @@ from app import access
 from app.domain import audit, predecessor_names
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
-from app.lib.grouping import GroupedInt, grouped
+from app.lib.digit_grouping import GroupedInt, grouped
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.pages.refusals import refuse_as_page
@@ -73,7 +73,7 @@ def _settle(email: str, user_id: int, viewer: Viewer) -> int:
     while done:
         with own_transaction() as session, access.as_system(session):
             predecessor_names.remember_user(session, email, user_id)
-            done = predecessor_names.settle(session, email, user_id)
+            done = predecessor_names.assign_user(session, email, user_id)
             total += done
     with own_transaction() as session:
         what: dict[str, Any] = {"what": "person matched", "user": user_id, "count": total}

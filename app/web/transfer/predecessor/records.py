@@ -15,7 +15,7 @@ from app.domain.tickets import ENDED, PRIORITIES
 from app.lib import phone
 from app.models import Customer, CustomerAccount, Lead, Task, Ticket, TicketSubject
 from app.web.transfer.predecessor import contacts, status_log, values
-from app.web.transfer.predecessor.move import Draft, Move
+from app.web.transfer.predecessor.import_context import ImportContext, RowDraft
 
 _LEAD_FIELDS = (
     *("source", "lead_source", "lead_category", "account_type", "client_id", "pod_id", "rejection_reason"),
@@ -38,20 +38,20 @@ def assignees(given: dict[str, Any]) -> list[str]:
     return [each for each in (values.line_of(name).lower() for name in found) if each]
 
 
-def link_customer(move: Move, draft: Draft, record: Any, holders: dict[str, int]) -> bool:
+def link_customer(move: ImportContext, draft: RowDraft, record: Any, holders: dict[str, int]) -> bool:
     """Link the customer whom the record names, else the one with its number. Whether there is one."""
     given = draft.row.values
     key = move.find("CRM Customer", given.get("customer_id"))
     if key is None and values.name_of(given.get("customer_id")):
         name = values.name_of(given.get("customer_id"))
-        draft.remark(translatable("Its customer %(name)s wasn't taken over, so it stands alone.", name=name[:60]))
+        draft.warn(translatable("Its customer %(name)s wasn't taken over, so it stands alone.", name=name[:60]))
     if key is None:
         key = holders.get(phone.normalize(values.line_of(given.get("mobile_no"))) or "")
     record.customer_id = key or None
     return key is not None
 
 
-def set_own_contact(move: Move, draft: Draft, record: Any, field: str) -> None:
+def set_own_contact(move: ImportContext, draft: RowDraft, record: Any, field: str) -> None:
     """The contact fields of a record without a customer."""
     given = draft.row.values
     wanted = {name: values.line_of(given.get(theirs)) for name, theirs in contacts.CONTACT.items()}
@@ -59,7 +59,7 @@ def set_own_contact(move: Move, draft: Draft, record: Any, field: str) -> None:
     contacts.set_contact(draft, record, wanted, move.vault)
 
 
-def holders_of(move: Move, drafts: list[Draft]) -> dict[str, int]:
+def holders_of(move: ImportContext, drafts: list[RowDraft]) -> dict[str, int]:
     """Number -> the customer with it, for records that name none."""
     loose = [each.row.values for each in drafts if not values.name_of(each.row.values.get("customer_id"))]
     numbers = {number for given in loose if (number := phone.normalize(values.line_of(given.get("mobile_no"))))}
@@ -67,7 +67,7 @@ def holders_of(move: Move, drafts: list[Draft]) -> dict[str, int]:
     return {str(number): key for number, key in move.session.execute(query)} if numbers else {}
 
 
-def open_assignment(move: Move, draft: Draft) -> None:
+def open_assignment(move: ImportContext, draft: RowDraft) -> None:
     """The open assignment of who has the record now."""
 
     def add(record: Any) -> None:
@@ -85,10 +85,10 @@ def open_assignment(move: Move, draft: Draft) -> None:
 class Leads:
     """CRM Lead."""
 
-    def __init__(self, move: Move, drafts: list[Draft]) -> None:
+    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
         self.move, self.holders = move, holders_of(move, drafts)
 
-    def draft(self, draft: Draft) -> None:
+    def draft(self, draft: RowDraft) -> None:
         """The lead with its status log."""
         given, move = draft.row.values, self.move
         draft.record = lead = Lead(version=1, paused_seconds=0)
@@ -119,17 +119,17 @@ class Leads:
         lead.replied_on = move.moment(draft, "first_responded_on")
         lead.status_on = status_log.apply_log(move, draft, "lead_status")
         kept = [] if own and way and own != way else ["lead_source"]
-        contacts.keep_rest(move, draft, [each for each in _LEAD_FIELDS if each != "lead_source"] + kept)
+        contacts.write_unmapped(move, draft, [each for each in _LEAD_FIELDS if each != "lead_source"] + kept)
         draft.after.append(self._open_account)
 
-    def _codes(self, draft: Draft, lead: Lead) -> None:
+    def _codes(self, draft: RowDraft, lead: Lead) -> None:
         for column, name in (("referral", "referral_through"), ("client_id", "client_id")):
             text = values.line_of(draft.row.values.get(name)).upper()
-            setattr(lead, column, contacts.code(text))
+            setattr(lead, column, contacts.client_id_or_none(text))
             if text and getattr(lead, column) is None:
-                draft.remark(contacts.no_code(name, text))
+                draft.warn(contacts.invalid_code_warning(name, text))
 
-    def _people(self, draft: Draft, lead: Lead) -> None:
+    def _people(self, draft: RowDraft, lead: Lead) -> None:
         given, move = draft.row.values, self.move
         owner = given.get("lead_owner") or given.get("owner")
         move.person(draft, lead, "owner_id", owner)
@@ -159,10 +159,10 @@ class Leads:
 class Tickets:
     """CRM Ticket."""
 
-    def __init__(self, move: Move, drafts: list[Draft]) -> None:
+    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
         self.move, self.holders = move, holders_of(move, drafts)
 
-    def draft(self, draft: Draft) -> None:
+    def draft(self, draft: RowDraft) -> None:
         """The ticket with its status log."""
         given, move = draft.row.values, self.move
         draft.record = ticket = Ticket(version=1, paused_seconds=0, opens_customer=True)
@@ -186,9 +186,9 @@ class Tickets:
         if move.meaning("ticket_status", ticket.status_id) in ENDED:
             ticket.resolved_on = move.moment(draft, "resolved_on") or ticket.status_on
         open_assignment(move, draft)
-        contacts.keep_rest(move, draft, _TICKET_FIELDS)
+        contacts.write_unmapped(move, draft, _TICKET_FIELDS)
 
-    def _subjects(self, draft: Draft, ticket: Ticket) -> None:
+    def _subjects(self, draft: RowDraft, ticket: Ticket) -> None:
         given = draft.row.values
         many = [
             each.get("ticket_subject") or each.get("subject") or each.get("subject_name")
@@ -213,10 +213,10 @@ class Tickets:
 class Tasks:
     """CRM Task. One that is late keeps its assignee: the day of the move is no reason to hand it on."""
 
-    def __init__(self, move: Move, drafts: list[Draft]) -> None:
+    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
         self.move = move
 
-    def draft(self, draft: Draft) -> None:
+    def draft(self, draft: RowDraft) -> None:
         """The task. Raises RuleBroken without its lead or ticket."""
         given, move = draft.row.values, self.move
         table, key = move.about(given.get("reference_doctype") or "CRM Lead", given.get("reference_docname"))

@@ -12,10 +12,10 @@ from flask import current_app
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.domain.transfers import ImportRun
-from app.web.transfer.predecessor import bundle, doctypes, reading
+from app.domain.transfer_runs import ImportRun
+from app.web.transfer.predecessor import bundle, doctypes, row_documents
 from app.web.transfer.predecessor.bundle import Part
-from app.web.transfer.predecessor.reading import Layout, Row
+from app.web.transfer.predecessor.row_documents import Layout, Row
 
 #: Fields of a row whose file can't be read on.
 BROKEN = "\0broken"
@@ -60,7 +60,7 @@ def recognised(parts: list[Part]) -> list[File]:
 
 def _recognised(part: Part) -> File:
     try:
-        layout = reading.detect_layout(part)
+        layout = row_documents.detect_layout(part)
     except RuleBroken as broken:
         return File(part, None, "", str(broken.message))
     named = doctypes.doctype_of(layout.doctype) or layout.doctype
@@ -74,7 +74,7 @@ def _recognised(part: Part) -> File:
     return File(part, layout, "", str(why))
 
 
-class MoveSource:
+class PredecessorSource:
     """The rows of a move, read on from where it is."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ def _rows_of(file: File, layout: Layout) -> Iterator[Row]:
     """The rows of a file; where it can't be read on, a last one says so."""
     line = 0
     try:
-        for line, found in reading.documents(file.part, layout):
+        for line, found in row_documents.documents(file.part, layout):
             own = doctypes.doctype_of(str(found.get("doctype") or "")) or file.doctype
             doctype = own if own == file.doctype else file.doctype
             yield Row(doctype, doctypes.with_field_names(doctype, found), line, file.part.name)

@@ -14,21 +14,21 @@ from sqlalchemy import select, update
 from app.domain.base import RuleBroken
 from app.models import Lead, StatusChange, Ticket
 from app.web.transfer.predecessor import values
-from app.web.transfer.predecessor.move import Draft, Move
+from app.web.transfer.predecessor.import_context import ImportContext, RowDraft
 
 #: Two accounts of one change differ by no more.
 SAME = timedelta(minutes=2)
 MASTERS = {"leads": "lead_status", "ticket": "ticket_status"}
 
 
-def _moment(move: Move, text: Any) -> datetime | None:
+def _moment(move: ImportContext, text: Any) -> datetime | None:
     try:
         return values.moment(text, move.zone)
     except RuleBroken:
         return None
 
 
-def apply_log(move: Move, draft: Draft, master: str) -> datetime:
+def apply_log(move: ImportContext, draft: RowDraft, master: str) -> datetime:
     """Add what the row's own log says to the draft. Returns since when the record has its status."""
     record = draft.record
     log = [each for each in values.listed(draft.row.values.get("status_change_log")) if isinstance(each, dict)]
@@ -47,7 +47,7 @@ def apply_log(move: Move, draft: Draft, master: str) -> datetime:
     return since if log else max(record.created_on, record.changed_on)
 
 
-def add(move: Move, draft: Draft, pair: tuple[Any, Any], at: datetime, given: dict[str, Any]) -> None:
+def add(move: ImportContext, draft: RowDraft, pair: tuple[Any, Any], at: datetime, given: dict[str, Any]) -> None:
     """One change of a status, with its line of the timeline."""
     who = given.get("log_owner") or given.get("owner")
     change = StatusChange(from_id=pair[0], to_id=pair[1], at=at, seconds=values.seconds(given.get("duration")))
@@ -56,7 +56,7 @@ def add(move: Move, draft: Draft, pair: tuple[Any, Any], at: datetime, given: di
     move.line(draft, "status_change", at, who, **{"from": pair[0], "to": pair[1]})
 
 
-def place(move: Move, draft: Draft) -> None:
+def place(move: ImportContext, draft: RowDraft) -> None:
     """A row of a file of logs. Raises RuleBroken."""
     given = draft.row.values
     table, key = move.about(given.get("parenttype") or "CRM Lead", given.get("parent"))
@@ -81,7 +81,7 @@ def place(move: Move, draft: Draft) -> None:
 _QUIET: Any = {"synchronize_session": False}
 
 
-def is_known(move: Move, about: tuple[str, int], pair: tuple[Any, Any], at: datetime) -> bool:
+def is_known(move: ImportContext, about: tuple[str, int], pair: tuple[Any, Any], at: datetime) -> bool:
     """Whether the history has this change already."""
     column, key = about
     if move.is_trial or not key:

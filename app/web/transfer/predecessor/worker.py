@@ -20,18 +20,18 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import audit, bulk, numbering, predecessor_names
 from app.domain.base import NUMBER_PREFIXES, RuleBroken, translatable
-from app.domain.pending import pending
 from app.domain.predecessor_names import PredecessorName, PredecessorPerson
-from app.domain.transfers import ImportRow, ImportRun
+from app.domain.transaction_state import transaction_state
+from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.personal_fields import vault
 from app.web.transfer import import_notices
 from app.web.transfer.predecessor import calls, contacts, doctypes, history, records, source_rows, values
-from app.web.transfer.predecessor.move import Draft, Move, Skipped
-from app.web.transfer.predecessor.reading import Row
-from app.web.transfer.predecessor.source_rows import MoveSource
+from app.web.transfer.predecessor.import_context import ImportContext, RowDraft, RowSkipped
+from app.web.transfer.predecessor.row_documents import Row
+from app.web.transfer.predecessor.source_rows import PredecessorSource
 
 #: The kind of the import run.
 KIND = "predecessor"
@@ -49,7 +49,7 @@ _SEEN = ("CRM Lead", "CRM Customer", "CRM Ticket", "CRM Task")
 RESULTS = ("created", "skipped", "wrong", "remarks")
 
 
-def step(session: Session, run: ImportRun, reader: MoveSource, viewer: Viewer) -> bool:
+def step(session: Session, run: ImportRun, reader: PredecessorSource, viewer: Viewer) -> bool:
     """One transaction of the dry run or of the move. Whether there is more to do. Commits."""
     is_trial = run.outcome == "checking"
     if is_trial and reader.position != run.position:
@@ -63,7 +63,7 @@ def step(session: Session, run: ImportRun, reader: MoveSource, viewer: Viewer) -
         move = _move(session, run, reader, viewer)
         outcomes = _Chunk(move, rows, reader).run() if rows else []
         _count(session, run, outcomes, (reader, move), viewer)
-        gathered = pending(session)
+        gathered = transaction_state(session)
         gathered.clear_webhooks()
         gathered.clear_live()
         if not rows and not is_trial:
@@ -72,10 +72,10 @@ def step(session: Session, run: ImportRun, reader: MoveSource, viewer: Viewer) -
     return bool(rows)
 
 
-def _move(session: Session, run: ImportRun, reader: MoveSource, viewer: Viewer) -> Move:
+def _move(session: Session, run: ImportRun, reader: PredecessorSource, viewer: Viewer) -> ImportContext:
     zone = ZoneInfo(current_app.config["CRM"].time_zone)
     floors = run.payload.get("floors") or {}
-    return Move(session, viewer.now, zone, vault(), run.outcome == "checking", reader.seen, floors)
+    return ImportContext(session, viewer.now, zone, vault(), run.outcome == "checking", reader.seen, floors)
 
 
 def _reserve(session: Session, run: ImportRun) -> None:
@@ -93,13 +93,13 @@ def _reserve(session: Session, run: ImportRun) -> None:
 
 
 Outcome = tuple[Row, str, list[str]]
-Worked = tuple[MoveSource, Move]
+Worked = tuple[PredecessorSource, ImportContext]
 
 
 class _Chunk:
     """Some rows of one DocType."""
 
-    def __init__(self, move: Move, rows: list[Row], reader: MoveSource) -> None:
+    def __init__(self, move: ImportContext, rows: list[Row], reader: PredecessorSource) -> None:
         self.move, self.rows, self.reader = move, rows, reader
         self.doctype = rows[0].doctype
         self.table = doctypes.ORDER[self.doctype]
@@ -114,12 +114,12 @@ class _Chunk:
         if not self.move.is_trial:
             self._store(made)
         for each in made:
-            self.outcomes.append((each.row, "created", each.remarks))
+            self.outcomes.append((each.row, "created", each.warnings))
             if self.move.is_trial and self.doctype in _SEEN:
                 self.reader.seen.add((self.doctype, each.name))
         return self.outcomes
 
-    def _maker(self, drafts: list[Draft]) -> Any:
+    def _maker(self, drafts: list[RowDraft]) -> Any:
         simple = {"CRM Lead": records.Leads, "CRM Ticket": records.Tickets, "CRM Task": records.Tasks}
         if self.doctype == "CRM Customer":
             return contacts.Customers(self.move, drafts, self.reader.taken if self.move.is_trial else {})
@@ -129,7 +129,7 @@ class _Chunk:
             return _Users(self.move)
         return simple.get(self.doctype, history.History)(self.move, drafts)
 
-    def _new(self) -> list[Draft]:
+    def _new(self) -> list[RowDraft]:
         """The rows that have not been taken over yet."""
         named = [(row, predecessor_names.stored_form(self.table, _name(row))) for row in self.rows]
         there = predecessor_names.find_moved(self.move.session, self.doctype, (name for _row, name in named))
@@ -143,24 +143,24 @@ class _Chunk:
                 self.outcomes.append((row, "skipped", []))
             else:
                 before.add(name)
-                found.append(Draft(row, name))
+                found.append(RowDraft(row, name))
         return found
 
-    def _drafted(self, maker: Any, draft: Draft) -> bool:
+    def _drafted(self, maker: Any, draft: RowDraft) -> bool:
         try:
             with self.move.session.no_autoflush:
                 maker.draft(draft)
         except RuleBroken as broken:
             self.outcomes.append((draft.row, "wrong", [broken.message]))
             return False
-        except Skipped as why:
+        except RowSkipped as why:
             self.outcomes.append((draft.row, "skipped", [why.sentence]))
             return False
         return True
 
     # --- storing
 
-    def _store(self, drafts: list[Draft]) -> None:
+    def _store(self, drafts: list[RowDraft]) -> None:
         session = self.move.session
         new = [each.record for each in drafts if each.record is not None]
         self._number(drafts)
@@ -179,7 +179,7 @@ class _Chunk:
         self._remember(drafts)
         session.expunge_all()  # the run is loaded anew by who counts
 
-    def _number(self, drafts: list[Draft]) -> None:
+    def _number(self, drafts: list[RowDraft]) -> None:
         """Records keep their number where it was set aside and nobody has it; others get the next one."""
         series = _SERIES.get(self.doctype)
         if series is None:
@@ -193,7 +193,7 @@ class _Chunk:
                 year = each.record.created_on.astimezone(self.move.zone).year
                 each.record.number = kept.get(id(each)) or numbering.next_number(self.move.session, series, year)
 
-    def _own_number(self, draft: Draft) -> str | None:
+    def _own_number(self, draft: RowDraft) -> str | None:
         found = _NUMBER.fullmatch(draft.name.upper())
         if (
             found is None
@@ -205,7 +205,7 @@ class _Chunk:
         is_ours = any(low < int(found[3]) <= high for low, high in spans)
         return draft.name.upper() if is_ours else None
 
-    def _tell_customers(self, drafts: list[Draft]) -> None:
+    def _tell_customers(self, drafts: list[RowDraft]) -> None:
         """History of a lead or ticket stands on its customer's timeline, too."""
         lines = [each for draft in drafts for each in draft.lines if isinstance(each, Activity)]
         lines += [draft.record for draft in drafts if self.table == "message" and draft.record is not None]
@@ -218,7 +218,7 @@ class _Chunk:
             for each in loose:
                 each.customer_id = customers.get(getattr(each, column))
 
-    def _remember(self, drafts: list[Draft]) -> None:
+    def _remember(self, drafts: list[RowDraft]) -> None:
         rows = [
             {"doctype": self.doctype, "name": each.name, "kind": self.table, "record_id": _id_of(each, self.table)}
             for each in drafts
@@ -233,14 +233,14 @@ class _Chunk:
         bulk.insert_rows(self.move.session, PredecessorPerson, waiting)
 
 
-def _id_of(draft: Draft, table: str) -> int | None:
+def _id_of(draft: RowDraft, table: str) -> int | None:
     """The id of the record that a row has become; history of other records has none of its own."""
     if draft.record is not None:
         return int(draft.record.id)
     return draft.there if table in (*predecessor_names.NAMED, "call_log") else None
 
 
-def _belong(draft: Draft) -> None:
+def _belong(draft: RowDraft) -> None:
     """Enter what the lines of a new record belong to."""
     record = draft.record
     own = doctypes.COLUMNS.get(record.__tablename__)
@@ -264,15 +264,15 @@ def _name(row: Row) -> str:
 class _Users:
     """User: is matched by address, never made: users are imported as users, with their roles."""
 
-    def __init__(self, move: Move) -> None:
+    def __init__(self, move: ImportContext) -> None:
         self.move = move
 
-    def draft(self, draft: Draft) -> None:
+    def draft(self, draft: RowDraft) -> None:
         """The user with this address. Raises RuleBroken, Skipped."""
         given = draft.row.values
         email = values.line_of(given.get("email") or given.get("name")).lower()
         if email in ("administrator", "guest", "admin@example.com") or given.get("user_type") == "Website User":
-            raise Skipped(translatable("It is no person who works here."))
+            raise RowSkipped(translatable("It is no person who works here."))
         draft.name, draft.there = email[:140], self.move.users.get(email)
         if draft.there is None:
             raise RuleBroken("There is no user with this address. Please add them, or match the address by hand.")
@@ -287,10 +287,10 @@ def _count(session: Session, run: ImportRun, outcomes: list[Outcome], worked: Wo
     is_trial = run.outcome == "checking"
     kinds = {name: dict(figures) for name, figures in (run.payload.get("kinds") or {}).items()}
     highest = dict(run.payload.get("highest") or {})
-    for row, result, remarks in outcomes:
+    for row, result, warnings in outcomes:
         figures = kinds.setdefault(row.doctype, dict.fromkeys(RESULTS, 0))
         figures[result] += 1
-        figures["remarks"] += bool(remarks) and result == "created"
+        figures["remarks"] += bool(warnings) and result == "created"
         if is_trial:
             _note_number(highest, row)
     payload = {**run.payload, "kinds": kinds, "highest": highest, "files": _files(worked[0])}
@@ -344,7 +344,7 @@ def _note_number(highest: dict[str, int], row: Row) -> None:
         highest[series] = max(highest.get(series, 0), int(found[3]))
 
 
-def _files(reader: MoveSource) -> list[dict[str, str]]:
+def _files(reader: PredecessorSource) -> list[dict[str, str]]:
     return [{"name": each.part.name, "doctype": each.doctype, "why": str(each.why)} for each in reader.files]
 
 
@@ -359,9 +359,9 @@ def _problems(run: ImportRun, outcomes: Iterable[Outcome], at: datetime, positio
             "record_id": None,
             "at": at,
             "before": None,
-            "problem": " ".join(translate_text(each) for each in remarks)[:500],
+            "problem": " ".join(translate_text(each) for each in warnings)[:500],
             "cells": [row.file[:120], str(row.line), row.doctype, _name(row)[:140]],
         }
-        for place, (row, result, remarks) in enumerate(outcomes, 1)
-        if remarks
+        for place, (row, result, warnings) in enumerate(outcomes, 1)
+        if warnings
     ]

@@ -1,0 +1,287 @@
+"""Sending a message: which account, which conversation, which text. The only way into the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.channels.provider import Abilities
+from app.channels.registry import KINDS
+from app.domain import (
+    audit,
+    channel_accounts,
+    conversations,
+    file_checks,
+    message_templates,
+    messages,
+    settings,
+    sms_rules,
+)
+from app.domain.base import RuleBroken, Stamp, translatable
+from app.domain.channel_accounts import ChannelAccount
+from app.domain.conversations import Conversation
+from app.domain.message_templates import MessageTemplate
+from app.domain.messages import Message
+from app.lib.sms_parts import count_parts
+
+#: Files of one message.
+MAX_MEDIA = 10
+#: So many SMS may one text become; each is paid for.
+MAX_SMS_PARTS = 10
+#: Characters of one message, as the strictest provider of text messages takes them, and of others.
+MAX_LENGTH = {"sms": 2000, "whatsapp": 4096, "email": 60_000}
+
+
+@dataclass(frozen=True)
+class OutgoingRequest:
+    """A message as somebody wants to send it."""
+
+    #: whatsapp, sms or email.
+    channel: str
+    #: A number or address as typed.
+    peer: str
+    body: str = ""
+    #: The account, by id; None = that of the conversation with the peer, else the first that fits.
+    account_id: int | None = None
+    #: A template and its variables by name, instead of a body.
+    template: MessageTemplate | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    #: Files: [{"address", "mime_type", "name", "caption"}], and "size" in bytes where it is known.
+    media: tuple[Mapping[str, Any], ...] = ()
+    #: The message that this one answers, by id.
+    reply_to_id: int | None = None
+    subject: str | None = None
+    #: promotional or service; None = not said: sent as service, but only to who wants promotional messages too.
+    purpose: str | None = None
+    #: What causes the message: a second one for the same cause is not made.
+    cause: str | None = None
+    #: lead_id, ticket_id and customer_id of the records that it belongs to.
+    records: Mapping[str, int | None] = field(default_factory=dict)
+    #: Not to be sent before, UTC, so that its author can take it back; None = at once.
+    due_on: datetime | None = None
+    #: Whether the sender sees a conversation that is somebody's already; None = it is left as it is.
+    sees: Callable[[Conversation], bool] | None = None
+    #: Who answers a conversation that is nobody's, by id; None = the sender.
+    responsible: int | None = None
+
+
+def send(session: Session, wish: OutgoingRequest, stamp: Stamp) -> Message:
+    """Put a message into the outbox. Returns the one that exists for its cause, if there is one. Raises RuleBroken."""
+    if wish.cause and (before := session.scalars(select(Message).where(Message.cause == wish.cause)).first()):
+        return before
+    peer = _peer(wish)
+    account = choose_account(session, wish, peer)
+    conversation = conversations.find_or_create(session, account, wish.channel, peer, stamp)
+    values = _content(session, wish, account, conversation) | {"channel": wish.channel, "peer": peer}
+    _refuse_after_window(wish, conversation, stamp.now)
+    if _may_take(wish, conversation, stamp):
+        conversations.attach(
+            conversation, dict(wish.records), wish.responsible or stamp.by, stamp
+        )  # nobody's is the sender's
+        values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
+    values |= {name: value for name, value in wish.records.items() if value is not None}
+    message = messages.enqueue(session, values | {"cause": wish.cause, "due_on": wish.due_on}, stamp)
+    if wish.purpose is None and wish.template is None:
+        message.purpose = "service"
+    conversations.note_message(session, conversation, message, stamp.now)
+    payload: dict[str, Any] = {"channel": message.channel, "account": account.name, "conversation": conversation.id}
+    audit.write(session, "message", stamp.by, stamp.now, f"message {message.id}", **payload)
+    return message
+
+
+def send_all(session: Session, wish: OutgoingRequest, stamp: Stamp) -> Message:
+    """Send a text with any number of files, as so many messages as the channel needs. Returns the first.
+
+    Raises RuleBroken when one of them can't be sent; then none of them may be.
+    """
+    if not wish.media:
+        return send(session, wish, stamp)
+    _refuse_many(wish)  # before they are divided among messages, of which nobody would get hundreds by one request
+    account = choose_account(session, wish, _peer(wish))
+    parts = parts_of(replace(wish, account_id=account.id), ability_of(account, wish.channel))
+    sent = [send(session, each, stamp) for each in parts]
+    return sent[0]
+
+
+def parts_of(wish: OutgoingRequest, ability: Abilities) -> list[OutgoingRequest]:
+    """The messages that a wish becomes. The text goes with the first file, unless that is a sound."""
+    if len(wish.media) <= ability.files_per_message and not _is_mute(wish):
+        return [wish]
+    step = ability.files_per_message
+    files = [wish.media[n : n + step] for n in range(0, len(wish.media), step)]
+    first = [replace(wish, media=())] if _is_mute(wish) else [replace(wish, media=files.pop(0))]
+    more = [
+        replace(wish, body="", media=each, reply_to_id=None, cause=f"{wish.cause}:{n}" if wish.cause else None)
+        for n, each in enumerate(files, 1)
+    ]
+    return first + more
+
+
+def _is_mute(wish: OutgoingRequest) -> bool:
+    """Whether the text can't go with the file: WhatsApp shows none with a sound."""
+    has_sound = any(str(each.get("mime_type", "")).startswith("audio/") for each in wish.media)
+    return wish.channel == "whatsapp" and has_sound and bool(wish.body.strip())
+
+
+def ability_of(account: ChannelAccount, channel: str) -> Abilities:
+    """What an account can do on a channel."""
+    kind = KINDS.get(account.kind)
+    return kind.ability(channel) if kind is not None else Abilities()
+
+
+def _may_take(wish: OutgoingRequest, conversation: Conversation, stamp: Stamp) -> bool:
+    """Whether the conversation may come to the sender's records.
+
+    Whoever knows a number could read what others have said with it, if a message to it moved their conversation.
+    """
+    is_own = stamp.by is None or conversation.claimed_by_id == stamp.by
+    return is_own or conversations.is_nobodys(conversation) or (wish.sees is not None and wish.sees(conversation))
+
+
+def _peer(wish: OutgoingRequest) -> str:
+    if wish.channel not in messages.CHANNELS:
+        raise RuleBroken("Please choose WhatsApp, SMS or email.", "channel")
+    peer = messages.clean_peer(wish.channel, wish.peer)
+    if not peer:
+        raise RuleBroken("Please enter the number or address to send to.", "peer")
+    return peer
+
+
+def choose_account(session: Session, wish: OutgoingRequest, peer: str) -> ChannelAccount:
+    """The given account; else that of the newest conversation with the peer; else the first that fits the purpose."""
+    purpose = wish.template.purpose if wish.template else wish.purpose
+    fitting = {each.id: each for each in channel_accounts.active(session, wish.channel, purpose)}
+    wanted = wish.account_id or (wish.template.account_id if wish.template else None)
+    if wanted is not None:
+        if wanted not in fitting:
+            raise RuleBroken("This account can't send on this channel. Please choose another one.", "account")
+        return fitting[wanted]
+    if not fitting:
+        text = "Nothing can be sent on this channel yet. An administrator has to add an account in Settings, Channels."
+        raise RuleBroken(text, "channel")
+    mine = (Conversation.channel == wish.channel, Conversation.peer == peer)
+    query = select(Conversation.account_id).where(*mine).order_by(Conversation.last_message_on.desc())
+    known = [fitting[key] for key in session.scalars(query) if key in fitting]
+    return known[0] if known else next(iter(fitting.values()))
+
+
+def _content(
+    session: Session, wish: OutgoingRequest, account: ChannelAccount, conversation: Conversation
+) -> dict[str, Any]:
+    """The columns that say what is sent."""
+    body, template = wish.body, wish.template
+    if template is not None:
+        message_templates.refuse_unusable(template, wish.channel, account.id)
+        body = message_templates.render(template, wish.variables)
+    if not body.strip() and not wish.media:
+        raise RuleBroken("Please enter a text.", "body")
+    if len(body) > MAX_LENGTH[wish.channel]:
+        text = "This text is too long. On this channel a message has at most %(most)s characters."
+        raise RuleBroken(translatable(text, most=MAX_LENGTH[wish.channel]), "body")
+    if wish.channel == "sms" and (parts := count_parts(body).parts) > MAX_SMS_PARTS:
+        text = "This text would be sent as %(parts)s SMS. Please shorten it: at most %(most)s are sent for one message."
+        raise RuleBroken(translatable(text, parts=parts, most=MAX_SMS_PARTS), "body")
+    if wish.channel == "sms":
+        sms_rules.refuse_foreign_links(session, body)
+        template = sms_rules.registered(session, account, conversation.peer, body, template)
+    _refuse_files(wish, account)
+    return {
+        "body": body.strip() or " ".join(each.get("name") or "File" for each in wish.media),
+        "subject": wish.subject or (message_templates.subject_of(template, wish.variables) if template else "") or None,
+        "purpose": template.purpose if template else wish.purpose or "promotional",
+        "template_id": template.id if template else None,
+        "variables": dict(wish.variables) or None,
+        "media": [_file(each, wish.body.strip()) for each in wish.media] or None,
+        "reply_to_id": _answered(session, wish, conversation, ability_of(account, wish.channel)),
+        "account_id": account.id,
+        "conversation_id": conversation.id,
+    }
+
+
+def _file(given: Mapping[str, Any], caption: str) -> dict[str, str]:
+    """A file as it is stored; its caption is the text that goes with it."""
+    names = ("address", "mime_type", "name", "caption")
+    return {name: str(given.get(name) or "") for name in names} | ({"caption": caption} if caption else {})
+
+
+def _refuse_many(wish: OutgoingRequest) -> None:
+    if len(wish.media) > MAX_MEDIA:
+        raise RuleBroken("A message can have at most 10 files.", "media")
+
+
+def _refuse_files(wish: OutgoingRequest, account: ChannelAccount) -> None:
+    """Raise RuleBroken for files that the account can't send on this channel."""
+    if not wish.media:
+        return
+    ability = ability_of(account, wish.channel)
+    _refuse_many(wish)
+    if wish.template is not None and not message_templates.takes_file(wish.template):
+        raise RuleBroken("This template can't carry a file. Please send the file as a message of its own.", "media")
+    for each in wish.media:
+        file_checks.refuse(each, wish.channel, ability)
+
+
+def _answered(session: Session, wish: OutgoingRequest, conversation: Conversation, ability: Abilities) -> int | None:
+    if wish.reply_to_id is None:
+        return None
+    if not ability.replies:
+        text = "By this account, the customer can't be shown which message you answer. Please send it as a new message."
+        raise RuleBroken(text, "reply_to")
+    mine = (Message.id == wish.reply_to_id, Message.conversation_id == conversation.id)
+    if session.execute(select(Message.id).where(*mine)).first() is None:
+        raise RuleBroken("The message that you answer isn't part of this conversation.", "reply_to")
+    return wish.reply_to_id
+
+
+def _refuse_after_window(wish: OutgoingRequest, conversation: Conversation, now: datetime) -> None:
+    """Raise RuleBroken for a free text after the window of the customer's last message.
+
+    Where we know of none, the provider decides: the customer may have written before the account was connected.
+    """
+    is_known = conversation.last_inbound_on is not None
+    if wish.template is None and is_known and not conversations.is_window_open(conversation, now):
+        text = "More than 24 hours have passed since the customer's last message. Please choose an approved template."
+        raise RuleBroken(text, "template")
+
+
+# --- at which hours
+
+
+def postponed_until(session: Session, message: Message, now: datetime, zone: str) -> datetime | None:
+    """Until when the message has to wait, UTC; None = it may be sent now.
+
+    Promotional ones have their hours; what no person has sent respects the quiet hours.
+    """
+    if message.purpose == "promotional":
+        return promotional_opening(session, now, zone)
+    if message.created_by_id is None or messages.is_of_campaign(message):
+        ends, begins = _hours(settings.value_of(session, "quiet_hours"))
+        return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
+    return None
+
+
+def promotional_opening(session: Session, now: datetime, zone: str) -> datetime | None:
+    """When promotional messages and calls are next allowed, UTC; None = they are allowed now."""
+    begins, ends = _hours(settings.value_of(session, "promotional_hours"))
+    return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
+
+
+def _hours(text: str) -> tuple[time, time]:
+    first, _dash, last = text.partition("-")
+    return time.fromisoformat(first.strip()), time.fromisoformat(last.strip())
+
+
+def _next_opening(local: datetime, begins: time, ends: time) -> datetime | None:
+    """When the hours from `begins` to `ends` (which may be after midnight) next open, UTC; None = they are open."""
+    now = local.time().replace(tzinfo=None)
+    is_open = begins <= now < ends if begins <= ends else now >= begins or now < ends
+    if is_open or begins == ends:
+        return None
+    day = local.date() if now < begins else local.date() + timedelta(days=1)
+    return datetime.combine(day, begins, local.tzinfo).astimezone(UTC)

@@ -1,0 +1,115 @@
+"""Emails that are in no conversation: those that could not be read, came back, or were left in the mailbox.
+
+A person has one tried again, puts it into a record, or dismisses it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.orm import Session
+
+from app.domain import audit, conversations, inbound_mail, mail_threads, messages
+from app.domain.base import Conflict, RuleBroken, Stamp
+from app.domain.inbound_mail import InboundMailContext
+from app.domain.mail_threads import Thread
+from app.domain.mails import Mail
+from app.domain.messages import Message
+from app.lib.mail_reading import ReadMail, UnreadableMail, read
+from app.ops.file_store import PREFIX, FileStore
+
+#: States in which an email waits for a person.
+WAITING = ("failed", "refused", "dropped")
+UNREADABLE = "(This email could not be read. The original is attached.)"
+#: The sender of an email that names none.
+NOBODY = "unknown sender"
+
+
+def waiting() -> Select[tuple[Mail]]:
+    """Those that wait for a person, newest first."""
+    here = (Mail.message_id.is_(None), Mail.direction == "in", Mail.state.in_(WAITING))
+    return select(Mail).where(*here).order_by(Mail.id.desc())
+
+
+def reports() -> Select[tuple[Mail]]:
+    """Reports of failed delivery, newest first: the emails that did not arrive are marked by them."""
+    return select(Mail).where(Mail.message_id.is_(None), Mail.origin == "bounce").order_by(Mail.id.desc())
+
+
+def original_of(store: FileStore, mail: Mail) -> bytes:
+    """The email as it arrived; of one that was left in the mailbox, its headers. Raises RuleBroken."""
+    try:
+        with store.open(mail.original or "") as file:
+            content: bytes = file.read()
+            return content
+    except FileNotFoundError as missing:
+        text = "The original of this email no longer exists. Please look for it in the mailbox."
+        raise RuleBroken(text) from missing
+
+
+def parsed_mail(raw: bytes) -> ReadMail | None:
+    """What the email says; None when it can't be read."""
+    try:
+        return read(raw, "")
+    except UnreadableMail:
+        return None
+
+
+def dismiss(session: Session, mail: Mail, stamp: Stamp) -> None:
+    """A person says that nothing is to be done with it. Raises Conflict."""
+    _decide(session, mail, "dismissed")
+    audit.write(session, "inbound event", stamp.by, stamp.now, f"mail {mail.id}", outcome="dismissed")
+
+
+def attach(session: Session, intake: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
+    """Put it into a lead, ticket or customer, with its original. Raises RuleBroken, Conflict."""
+    raw = original_of(intake.store, mail)
+    said = parsed_mail(raw)
+    _decide(session, mail, "kept")
+    records = mail_threads.records_of(record)
+    conversation = None
+    if said is None:
+        values = _bare(mail)
+    else:
+        mail.peer, mail.html = said.sender.address, said.html or None
+        mail.has_remote_pictures, mail.quoted = said.has_remote_pictures, said.quoted or None
+        mail.is_unverified = True  # it came by a way on which nobody has checked who wrote it
+        conversation = inbound_mail.conversation_of(session, intake, (said, True), records)
+        values = inbound_mail.message_values(intake, said, Thread(), conversation)
+        values["native"] |= {"unverified": True}
+    values["media"] = [*(values.get("media") or []), _original(mail)]
+    message = messages.receive(session, values | {"account_id": mail.account_id} | records, stamp)
+    mail.message_id = message.id
+    if conversation is not None:
+        conversations.note_message(session, conversation, message, stamp.now)
+    payload: dict[str, Any] = {"outcome": "attached", "record": record.number, "message": message.id}
+    audit.write(session, "inbound event", stamp.by, stamp.now, f"mail {mail.id}", **payload)
+    return message
+
+
+def _bare(mail: Mail) -> dict[str, Any]:
+    """The message of an email that can't be read: only that it came."""
+    return {
+        "channel": "email",
+        "peer": mail.peer or NOBODY,
+        "subject": None,
+        "body": UNREADABLE,
+        "happened_on": mail.received_on,
+        "native": {},
+    }
+
+
+def _original(mail: Mail) -> dict[str, str]:
+    address = f"{PREFIX}{mail.original}"
+    return {"address": address, "mime_type": "application/octet-stream", "name": "original.eml", "caption": ""}
+
+
+def _decide(session: Session, mail: Mail, state: str) -> None:
+    """The database decides who was first. Raises Conflict."""
+    mine = (Mail.id == mail.id, Mail.state.in_(WAITING), Mail.message_id.is_(None))
+    step = update(Mail).where(*mine).values(state=state)
+    done: Any = session.execute(step, execution_options={"synchronize_session": False})
+    if not done.rowcount:
+        raise Conflict("Someone has already handled this. Please reload the list.")
+    session.refresh(mail)

@@ -1,0 +1,63 @@
+"""Takes a bulk action back: each row gets its former values again, through the service by which they were changed."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.domain import bulk_undo
+from app.domain.base import Conflict, RuleBroken
+from app.domain.bulk_undo import BulkChange
+from app.extensions import db
+from app.web.core import custom_field_catalog
+from app.web.core.fields import Viewer
+from app.web.records import assignment_actions
+
+
+def previous_values(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """The values that the action is about to replace, as JSON keeps them."""
+    kept = {name: _as_json(value) for name, value in bulk_undo.values_of(row, names).items()}
+    if "custom" in kept:  # those without a value as well, so that one which gets a value loses it again
+        fields = custom_field_catalog.current().of(row.__tablename__)
+        kept["custom"] = {"json": {each.name: (row.custom or {}).get(each.name) for each in fields}}
+    return kept
+
+
+def _as_json(value: Any) -> Any:
+    return {"moment" if isinstance(value, datetime) else "day": value.isoformat()} if isinstance(value, date) else value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        if "json" in value:
+            return value["json"]
+        return datetime.fromisoformat(value["moment"]) if "moment" in value else date.fromisoformat(value["day"])
+    return value
+
+
+def remember(screen: Any, replaced: list[dict[str, Any]], label: str, viewer: Viewer) -> dict[str, Any]:
+    """Store what was replaced. Returns the button of the message: {url, fields}."""
+    made = BulkChange(user_id=viewer.person.id, module=screen.list_key, label=label[:200], at=viewer.now, rows=replaced)
+    change = bulk_undo.remember(db.session(), made)
+    return {"url": f"{screen.route_base}/undo", "fields": {"change": change.id}}
+
+
+def restore(screen: Any, row: Any, kept: dict[str, Any], viewer: Viewer) -> None:
+    """Give one row its former values. Raises Conflict if it was changed since."""
+    if kept["version"] is not None and row.version != kept["version"]:
+        raise Conflict(_("It was changed since."))
+    values = {name: _from_json(value) for name, value in kept["before"].items()}
+    if "assignee_id" in values and hasattr(screen, "assign"):
+        chosen = values.pop("assignee_id")
+        if chosen is None:
+            raise RuleBroken(_("It had no assignee before."))
+        if row.assignee_id != chosen:
+            assignment_actions.assign_directly(screen, row, chosen, viewer, "undo")
+    if values:
+        viewer.is_undoing = True
+        try:
+            screen.change_row(row, values, None, viewer)
+        finally:
+            viewer.is_undoing = False

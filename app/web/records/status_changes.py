@@ -1,0 +1,210 @@
+"""Changing the status of one record: from its page, and from a board, where the status may ask for something first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, make_response, redirect, render_template, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext as _
+
+from app.domain.base import Conflict, NotFound
+from app.extensions import db
+from app.lib.ids import parse_id
+from app.web.core import save_warnings
+from app.web.core.default_labels import shown_label
+from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal, sentence_header
+from app.web.core.fields import Viewer
+from app.web.pages.refusals import refuse_as_page
+from app.web.records import board_page, grouped_rows
+from app.web.records import record_page as pages
+
+#: What a page or a board sends beside the inputs that a status asks for.
+_OWN = ("status", "from", "asked", "version", "csrf_token")
+
+
+class StatusMoves:
+    """The endpoints of a screen for changing a status."""
+
+    service: Any
+    record_table: Any
+    route_base: Any
+    status_master: str
+    status_requirements: dict[str, str]
+    card_columns: tuple[str, ...]
+    row_for: Any
+    change_row: Any
+    url_of: Any
+    title_column: str
+    list_title: Any
+    _list_query: Any
+
+    @expose("/move/<pk>", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def move(self, pk: str) -> Any:
+        """Change the status; refused while a required field is missing. GET: what a status asks for, as a form."""
+        if self.service.resource is None:
+            raise NotFound(_("There is no such action."))
+        row, viewer = self.row_for(pk, "write"), current_viewer()
+        if request.method == "GET":
+            return self._asking_form(row, viewer)
+        version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
+        self._move_to(row, version, viewer)
+        return redirect(self.url_of(row))
+
+    def _asking_form(self, row: Any, viewer: Viewer) -> str:
+        """What the status of the address asks for: a dialog for the record's page, else a page of its own."""
+        status, url = parse_id(request.args.get("status")), self.url_of(row)
+        wanted = pages.inputs_for_status(self, row.id, status, viewer)
+        if not wanted or status is None:
+            raise NotFound(_("There is no such page."))
+        card = viewer.lookups.cards[self.status_master][status]
+        page = {
+            "id": status,
+            "title": shown_label(card["label"]),
+            "color": card.get("color") or "gray",
+            "fields": wanted,
+            "action": f"{self.route_base}/move/{row.id}",
+            "version": parse_integer(request.args.get("version"), row.version, 1, 2**31),
+            "list_url": url,
+            "list_label": getattr(row, "number", None) or self.list_title,
+        }
+        template = "crm/_status_dialog.html" if request.headers.get("HX-Request") else "crm/status.html"
+        return render_template(template, page=page)
+
+    def _move_to(self, row: Any, version: int | None, viewer: Viewer) -> None:
+        """Give the row the submitted status, with what was submitted for it, and commit."""
+        raw: dict[str, Any] = {
+            name: request.form[name]
+            for name in ("status", *set(self.status_requirements.values()))
+            if request.form.get(name)
+        }
+        if request.form.get("task_title") or request.form.get("task_due_on"):
+            raw["task"] = {"title": request.form.get("task_title"), "due_on": request.form.get("task_due_on")}
+        if request.form.get("offered_tasks") or request.form.getlist("close_tasks"):
+            raw["close_tasks"] = request.form.getlist("close_tasks")
+        values = self.service.record_table.parse(raw, "edit", viewer)
+        self.change_row(row, values, version, viewer)
+        db.session.commit()
+
+    # --- boards
+
+    @expose("/board/<string:key>", methods=["GET"])
+    @has_access
+    @refuse_as_page
+    @permission_name("list")
+    def board_column(self, key: str) -> Any:
+        """Further cards of one column of the board."""
+        self._refuse_without_board()
+        viewer = current_viewer()
+        list_query = self._list_query(viewer)
+        return board_page.more_cards(self, list_query, key, list_query.page, viewer)
+
+    @expose("/board/move/<pk>", methods=["GET", "POST"])
+    @has_access
+    @refuse_as_page
+    @permission_name("edit")
+    def board_move(self, pk: str) -> Any:
+        """Move a card: the form with the statuses; then what the status asks for; then the card as it is now."""
+        self._refuse_without_board()
+        row, viewer = self.row_for(pk, "write"), current_viewer()
+        key, now = row.id, self._status_of(row)
+        if request.method == "GET" or not request.form.get("status"):
+            return self._move_form(key, now, viewer)
+        self._refuse_moved(now, viewer)
+        wanted = pages.inputs_for_status(self, key, parse_id(request.form["status"]), viewer)
+        if wanted and not request.form.get("asked"):
+            return self._needs_form(key, now, wanted, viewer)
+        try:
+            self._move_to(row, None, viewer)
+        except REFUSABLE as broken:
+            db.session.rollback()
+            status, sentence, errors = refusal(broken)
+            if not wanted:
+                raise
+            return self._needs_form(key, now, wanted, viewer, (status, sentence, errors))
+        return self._moved(key, viewer)
+
+    def _refuse_without_board(self) -> None:
+        if not self.card_columns:
+            raise NotFound(_("There is no such page."))
+
+    def _status_of(self, row: Any) -> Any:
+        return row.status_id if self.status_master else row.status
+
+    def _refuse_moved(self, now: Any, viewer: Viewer) -> None:
+        """Raise Conflict if the card has left the column from which it was dragged."""
+        seen = request.form.get("from")
+        if seen and seen != str(now):
+            label = next(
+                (each.label for each in grouped_rows.groups_of(self, "status", viewer) if each.value == now), now
+            )
+            text = _("Someone else moved this to “%(status)s” meanwhile. Look again, then move it.", status=label)
+            raise Conflict(text, "status")
+
+    def _moved(self, key: int, viewer: Viewer) -> Any:
+        """The card as it is now; nothing for a record that the move has taken out of reach."""
+        sentences = save_warnings.pop_all()
+        if not request.headers.get("HX-Request"):
+            for sentence in sentences:
+                flash(sentence, "warning")
+            return redirect(request.form.get("back") or f"{self.route_base}/?layout=board")
+        names = board_page.card_names(self)
+        row = self.record_table.one(db.session(), key, names)
+        if row is None:
+            return ""
+        self.record_table.prepare([row], names, viewer)
+        html = str(board_page.cards(self, [row], names, viewer))
+        return html, 200, (sentence_header(" ".join(sentences)) if sentences else {})
+
+    def _move_form(self, key: int, now: Any, viewer: Viewer) -> Any:
+        """All statuses, to choose one."""
+        options = [each for each in grouped_rows.groups_of(self, "status", viewer) if each.value != now]
+        return self._board_form(key, now, [], options)
+
+    def _needs_form(
+        self, key: int, now: Any, wanted: list[dict[str, Any]], viewer: Viewer, refused: Any = (200, None, {})
+    ) -> Any:
+        """What the chosen status asks for, with what was typed and what was wrong with it."""
+        status, sentence, errors = refused
+        for each in wanted:
+            name = each["name"]
+            if name in request.form:
+                each["value"] = request.form.getlist(name) if each["kind"] == "checks" else request.form[name]
+            each["errors"] = errors.get(name, [])
+        shown = (
+            {error for list_ in errors.values() for error in list_} if set(errors) & {f["name"] for f in wanted} else ()
+        )
+        chosen = next(
+            (g for g in grouped_rows.groups_of(self, "status", viewer) if str(g.value) == request.form["status"]), None
+        )
+        made = make_response(self._board_form(key, now, wanted, [], chosen, None if shown else sentence), status)
+        made.headers["X-Needs"] = "1"
+        return made
+
+    def _board_form(
+        self, key: int, now: Any, wanted: Any, options: Any, chosen: Any = None, sentence: str | None = None
+    ) -> str:
+        names = tuple(name for name in (self.title_column, "number") if name in self.record_table.by_name)
+        row = self.record_table.one(db.session(), key, names)
+        cells = self.record_table.selection(names)[1]
+        title = next(
+            (text for each, cut in cells if (text := each.cell(tuple(row)[cut], current_viewer()).get("text"))), key
+        )
+        page = {
+            "title": _("Move “%(title)s”", title=title),
+            "action": f"{self.route_base}/board/move/{key}",
+            "from": now,
+            "status": request.form.get("status"),
+            "chosen": chosen,
+            "fields": wanted,
+            "options": options,
+            "error": sentence,
+            "list_label": self.list_title,
+            "list_url": f"{self.route_base}/?layout=board",
+        }
+        template = "crm/_move.html" if request.headers.get("HX-Request") else "crm/move.html"
+        return render_template(template, page=page)
