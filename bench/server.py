@@ -143,7 +143,7 @@ def migrate(url: str, instance: Path) -> None:
 def _key(sizes: generate.Sizes) -> str:
     """Identifies the content of a data folder: sizes, generator and migrations."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(sizes)).encode())
-    own = [Path(__file__).with_name(name) for name in ("generate.py", "rows.py", "sizes.py", "columns.py")]
+    own = [Path(__file__).with_name(name) for name in ("generate.py", "rows.py", "data_sizes.py", "columns.py")]
     sources = [*own, *sorted((ROOT / "migrations" / "versions").glob("*.py"))]
     for source in sources:
         digest.update(source.read_bytes())

@@ -190,7 +190,11 @@ class ByFile(LoadGroupScheduling):
             return BROWSER_A_TO_L
         if path.startswith("tests/browser/") and not path.endswith("test_stack.py"):
             return BROWSER_A_TO_L if path < "tests/browser/test_m" else BROWSER_M_TO_Z
-        return HALL if path.endswith(("proofs/test_parallel.py", "proofs/test_push.py")) else path
+        return (
+            HALL
+            if path.endswith(("resilience/test_concurrent_requests.py", "resilience/test_live_updates.py"))
+            else path
+        )
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         """Give the worker tests that wait if few others have such; else tests that compute, while there are any."""

@@ -34,7 +34,7 @@ SETTING_TEXTS = {kind.label for kind in KINDS.values()} | {
 #: Functions of app/web that answer with messages without raising them.
 ANSWERING_FUNCTIONS = {
     "refusal",
-    "refusal_of",
+    "describe_conflict",
     "response_401",
     "_sentences",
     "_stale_form",

@@ -48,7 +48,7 @@ NOT_FORGIVEN = {
 
 
 def run(folder: Path, how: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "second_try.py"), how, "kept", "-q", *arguments]
+    command = [sys.executable, str(ROOT / "scripts" / "rerun_failed.py"), how, "kept", "-q", *arguments]
     environ = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environ)
 

@@ -25,7 +25,7 @@ LISTENS_TOO = {
     "dry_run.py": "a connection, for one transaction",
 }
 #: The two accessors of Session.info.
-KEEPS_IN_SESSION = {"domain/pending.py", "domain/session_context.py"}
+KEEPS_IN_SESSION = {"domain/transaction_state.py", "domain/session_context.py"}
 
 
 def files_with(pattern: str) -> set[str]:

@@ -193,7 +193,6 @@ def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: P
     assert {*load.saved} <= there and len(load.saved) == len({*load.saved})
 
 
-@pytest.mark.skipif(len(ROUNDS) == 1, reason="the long form: it takes ten seconds")
 def test_a_connection_that_was_said_to_stay_open_is_read_while_a_server_stops(house: House) -> None:
     """As nginx uses it: the response began before the server was told to stop, the next request comes 3 s after it."""
     web, ana, lead = house.webs[0], house.ground.world.door("ana").headers, house.ground.world.make.lead().id

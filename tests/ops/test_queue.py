@@ -76,7 +76,7 @@ def trace(tmp_path: Path) -> Path:
 
 
 #: What a dead letter says of `calls.fail`: the kind of the error and the line that raised it, not its text.
-WHERE_IT_FAILED = f"ValueError (calls.py:{inspect.getsourcelines(queue_functions.fail)[1] + 3})"
+WHERE_IT_FAILED = f"ValueError (queue_functions.py:{inspect.getsourcelines(queue_functions.fail)[1] + 3})"
 
 #: Queued by workers that reach Redis again, and once more some seconds later.
 GO_ON = queue.name_of(backlog.go_on)

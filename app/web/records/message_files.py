@@ -25,7 +25,7 @@ ICONS = {"image": "photo", "audio": "microphone", "video": "player-play", "text"
 _ICONS_OF = {"application/pdf": "file-text"}
 
 
-class StorageUnavailable(RuleBroken):
+class FilesUnavailable(RuleBroken):
     """The storage of files can't be reached now (503)."""
 
     http_status = 503
@@ -111,9 +111,7 @@ def open_digest(digest: str) -> BinaryIO:
     except FileNotFoundError as missing:
         raise NotFound(_("This file no longer exists.")) from missing
     except OSError as away:
-        raise StorageUnavailable(
-            _("The storage of files can't be reached. Please try again in a few minutes.")
-        ) from away
+        raise FilesUnavailable(_("The storage of files can't be reached. Please try again in a few minutes.")) from away
 
 
 def attachment_response(content: BinaryIO, file: Mapping[str, Any]) -> Response:

@@ -172,7 +172,7 @@ def _posted(viewer: Viewer) -> str | None:
         return message_files.store_of_app().put(content).digest
     except OSError as away:
         text = _("The storage of files can't be reached. Please try again in a few minutes.")
-        raise message_files.StorageUnavailable(text) from away
+        raise message_files.FilesUnavailable(text) from away
 
 
 def _handed_out(digest: str) -> Response:

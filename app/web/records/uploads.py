@@ -18,7 +18,7 @@ from app.lib import file_kinds
 from app.ops.file_store import PREFIX, TooLarge
 from app.web.core.fields import Viewer
 from app.web.records import upload_limits, virus_checks
-from app.web.records.message_files import StorageUnavailable, icon_of, store_of_app
+from app.web.records.message_files import FilesUnavailable, icon_of, store_of_app
 
 #: A token is valid for so long; files that were not sent are removed after a day.
 TOKEN_SECONDS = 20 * 3600
@@ -125,7 +125,7 @@ def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
         raise file_checks.too_large(name) from error
     except OSError as away:
         text = _("“%(name)s” could not be kept: the storage of files can't be reached. Please try again.", name=name)
-        raise StorageUnavailable(text, "files") from away
+        raise FilesUnavailable(text, "files") from away
     return Upload(stored.digest, with_ending(name, stored.mime_type), stored.mime_type, stored.size, scan)
 
 

@@ -149,7 +149,7 @@ def _posted(viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
     for field, step in steps.items():
         try:
             found[field] = step()
-        except message_files.StorageUnavailable:
+        except message_files.FilesUnavailable:
             raise
         except RuleBroken as broken:
             errors[field] = [translate_text(broken.message)]
@@ -229,4 +229,4 @@ def _kept(content: bytes) -> str:
         return message_files.store_of_app().put(content).digest
     except OSError as away:
         text = _("The storage of files can't be reached. Please try again in a few minutes.")
-        raise message_files.StorageUnavailable(text) from away
+        raise message_files.FilesUnavailable(text) from away
