@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.access import ADMIN, rights_snapshots, sees_less_now
+from app.access import ADMIN, rights_snapshot, sees_less_now
 from tests.access.factories import person
 
 LEVELS = {"Leads.read": "team", "Leads.export": "team"}
@@ -34,23 +34,23 @@ ADMINISTRATOR: dict[str, Any] = {"roles": frozenset({ADMIN})}
 )
 def test_who_sees_less_than_a_file_may_hold(levels: Any, team: Any, masks: Any, expected: bool) -> None:
     then = person(1, LEVELS, team=(2, 3), masks=MASKS)
-    kept = json.loads(json.dumps(rights_snapshots(then, ["x_3"])))
+    kept = json.loads(json.dumps(rights_snapshot(then, ["x_3"])))
     assert sees_less_now(kept, person(1, levels, team=team, masks=masks), ["x_3"]) is expected
 
 
 def test_own_rows_are_those_of_whom_one_stands_in_for() -> None:
-    kept = rights_snapshots(person(1, {"Leads.read": "own"}, own_ids=frozenset({1, 5})))
+    kept = rights_snapshot(person(1, {"Leads.read": "own"}, own_ids=frozenset({1, 5})))
     assert not sees_less_now(kept, person(1, {"Leads.read": "own"}, own_ids=frozenset({1, 5, 6})))
     assert sees_less_now(kept, person(1, {"Leads.read": "own"}))
     assert not sees_less_now(kept, person(1, {"Leads.read": "team"}, team=(5,)))
 
 
 def test_a_field_that_is_limited_later_and_an_admin_that_was() -> None:
-    kept = rights_snapshots(person(1, LEVELS, masks=MASKS))
+    kept = rights_snapshot(person(1, LEVELS, masks=MASKS))
     assert sees_less_now(kept, person(1, LEVELS, masks=MASKS | {"x_9": "hidden"}), ["x_9"])
     assert not sees_less_now(kept, person(1, LEVELS, masks=MASKS | {"x_9": "full"}), ["x_9"])
     assert not sees_less_now(kept, person(1, **ADMINISTRATOR), ["x_9"])
-    assert sees_less_now(rights_snapshots(person(1, **ADMINISTRATOR)), person(1, LEVELS, masks=MASKS))
+    assert sees_less_now(rights_snapshot(person(1, **ADMINISTRATOR)), person(1, LEVELS, masks=MASKS))
     assert sees_less_now(kept, person(1, scope=frozenset({"Tickets"}), **ADMINISTRATOR))
 
 
