@@ -69,20 +69,26 @@ class Batch:
     insertion: bulk.Insertion | None = None
 
 
-def sync(session: Session, telephone: Telephone, records: list[Any], now: datetime) -> list[CallResult]:
+def sync(
+    session: Session, telephone: Telephone, records: list[Any], now: datetime, is_retry: bool = False
+) -> list[CallResult]:
     """Store a batch of at most MAX_BATCH records; the caller commits. Returns one result per record, in order.
 
     A record that cannot be parsed is quarantined, with an error as its result. Any other failure raises, and nothing
     of the batch is stored. Raises ValueError for a batch that is too long.
+
+    `is_retry`: it failed before, perhaps since a lead was merged while it waited; so nothing is prepared ahead.
     """
     if len(records) > MAX_BATCH:
         raise ValueError(f"more than {MAX_BATCH} calls in one batch")
     employee_id = telephone.employee_id
     profile = telephones.profile(session, employee_id)
     telephone = replace(telephone, own_numbers=telephone.own_numbers | profile.numbers)
+    if is_retry:
+        telephones.lock(session, employee_id)
     # Other batches of the telephone need not wait for this. If one of them is stored meanwhile, it is looked at again.
     batch = _prepared(session, telephone, records, now)
-    if telephones.lock(session, employee_id) != profile.batches and not _still_holds(session, batch):
+    if not is_retry and telephones.lock(session, employee_id) != profile.batches and not _still_holds(session, batch):
         batch = _prepared(session, telephone, records, now)
     _write(session, batch)
     results = [batch.results[index] for index in range(len(records))]

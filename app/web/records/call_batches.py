@@ -40,7 +40,7 @@ def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[Cal
     began = time.monotonic()
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return _sync_and_commit(records, viewer, by_hand)
+            return _sync_and_commit(records, viewer, by_hand, is_retry=attempt > 1)
         except SQLAlchemyError as error:
             db.session.rollback()
             why = getattr(error, "orig", None) or error
@@ -60,11 +60,11 @@ def _code(error: SQLAlchemyError) -> Any:
     return args[0] if args and isinstance(args[0], int) else ""
 
 
-def _sync_and_commit(records: list[Any], viewer: Viewer, by_hand: bool) -> list[CallResult]:
+def _sync_and_commit(records: list[Any], viewer: Viewer, by_hand: bool, is_retry: bool) -> list[CallResult]:
     session = db.session()
     with access.as_system(session):  # a number is matched against all customers
         agent = request.user_agent.string[:200]
         telephone = Telephone(viewer.person.id, viewer.zone, agent=agent, is_by_hand=by_hand)
-        results = call_sync.sync(session, telephone, records, viewer.now)
+        results = call_sync.sync(session, telephone, records, viewer.now, is_retry)
         session.commit()
     return results
