@@ -153,6 +153,28 @@ def test_news_of_a_step_do_not_take_the_place_of_its_answer(seat: Sit) -> None:
     expect(rows).to_have_count(1)
 
 
+def test_files_chosen_while_a_colleague_attaches_one_are_sent(seat: Sit) -> None:
+    """The list is drawn again while the dialog of the system is open."""
+    rohan, asha = seat(SELLER), seat(MANAGER)
+    asha.go(f"/leads/{lead_by_form(rohan, 'Chunnewali', '9825012484')}")
+    rohan.await_socket()
+    rohan.page.locator(".record-tabs a", has_text="Files").click()
+    rows = rohan.page.locator(".file-row[data-file]")
+    with rohan.page.expect_file_chooser() as opened:
+        rohan.page.locator(".files-add label").click()
+    expect(asha.page.locator(".files-drop")).to_have_count(1)
+    carry(asha, "drop", "theirs.txt", "text/plain", b"Theirs")
+    expect(rows).to_have_count(1)
+    opened.value.set_files([{"name": "mine.txt", "mimeType": "text/plain", "buffer": b"Mine"}])
+    expect(rows).to_have_count(2)
+    with rohan.page.expect_file_chooser() as opened:
+        rohan.page.locator(".file-row", has_text="mine.txt").locator(".file-version label").click()
+    carry(asha, "drop", "more.txt", "text/plain", b"More")
+    expect(rows).to_have_count(3)
+    opened.value.set_files([{"name": "mine.txt", "mimeType": "text/plain", "buffer": b"Mine, again"}])
+    expect(rows.filter(has_text="mine.txt")).to_contain_text("version 2")
+
+
 def test_files_are_attached_without_javascript(seat: Sit) -> None:
     rohan = seat(SELLER, java_script_enabled=False)
     rohan.go("/leads/")
