@@ -138,7 +138,6 @@ def _fab_permissions(session: Session, roles: dict[int, str]) -> frozenset[tuple
 _STATISTICS = {"last_login", "login_count", "fail_login_count", "changed_on"}
 
 
-@lru_cache
 @cache
 def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView

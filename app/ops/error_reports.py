@@ -7,6 +7,8 @@ request. No value of a variable, no text of an error, no address, header or body
 from __future__ import annotations
 
 import logging
+import re
+import sysconfig
 import threading
 import time
 import traceback
@@ -28,7 +30,10 @@ MAX_REMEMBERED = 500
 #: Places of one error, those next to it, and errors that led to it.
 MAX_FRAMES, MAX_CAUSES = 60, 10
 _ROOT = str(Path(__file__).resolve().parents[2])
+_PYTHON = sysconfig.get_path("stdlib")
 _OWN = "crm"
+#: An id of a request as we and nginx make it, or a UUID. A client may have chosen any other by what it is about.
+_MADE_ID = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def install(dsn: str | None, server: str) -> bool:
@@ -86,7 +91,7 @@ def event_of(record: logging.LogRecord, server: str) -> dict[str, Any]:
         "logger": record.name,
         "release": f"eshin-crm@{product_version()}",
         "server_name": server,
-        "tags": {"request_id": request_log.request_id()},
+        "tags": {"request_id": _made_id(request_log.request_id())},
     }
     if has_request_context():
         event["transaction"] = f"{request.method} {request.url_rule or '(none)'}"
@@ -96,6 +101,10 @@ def event_of(record: logging.LogRecord, server: str) -> dict[str, Any]:
     else:
         event["logentry"] = {"message": _message(record)}
     return event
+
+
+def _made_id(request_id: str) -> str:
+    return request_id if _MADE_ID.fullmatch(request_id) else ""
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -133,12 +142,17 @@ def _frame(frame: Any, line: int) -> dict[str, Any]:
     return {
         "filename": _short(code.co_filename),
         "function": code.co_name,
-        "module": str(frame.f_globals.get("__name__", "")),
+        "module": _short(str(frame.f_globals.get("__name__", ""))),  # that of a template is the path of its file
         "lineno": line,
         "in_app": code.co_filename.startswith(_ROOT) and "site-packages" not in code.co_filename,
     }
 
 
 def _short(filename: str) -> str:
-    """The name of a file below our folder or that of the packages."""
-    return filename.rpartition("site-packages/")[2].removeprefix(_ROOT).lstrip("/")
+    """The name of a file below our folder, that of the packages or that of Python; of any other only its last part."""
+    if "site-packages/" in filename:
+        return filename.rpartition("site-packages/")[2]
+    for folder in (_ROOT, _PYTHON):
+        if filename.startswith(f"{folder}/"):
+            return filename.removeprefix(f"{folder}/")
+    return filename.rpartition("/")[2]

@@ -26,12 +26,16 @@ def set_attributes(row: Any) -> Mapping[str, Any]:
 
 
 def add_inserted(session: Session, row: Any) -> None:
-    """Make a new object, whose row was inserted and who has its id, an unchanged object of the session.
+    """Make a new object, whose row was inserted and which has its id, an unchanged object of the session.
 
+    If the transaction or savepoint is rolled back, it is a new object without a session again, as after a flush.
     `Session.add` would look at all related objects.
     """
     make_transient_to_detached(row)
-    session._update_impl(inspect(row))
+    state = inspect(row)
+    session._update_impl(state)
+    if session._transaction is not None:
+        session._transaction._new[state] = True
 
 
 def add_loaded(session: Session, record: Any, values: Mapping[str, Any], missing: Collection[str]) -> Any:

@@ -184,14 +184,24 @@ def enqueue_several(kind: DeliveryKind, keys: Sequence[int | str]) -> bool:
 
 
 def send_in_turn(kind: DeliveryKind, keys: Sequence[int], send: Callable[[int], None]) -> None:
-    """Send one after the other. Those that the time of a call has no room for get calls of their own."""
+    """Send one after the other. Those that the time of a call has no room for get calls of their own, and so do those
+    after one for which `send` raises: the call is tried again then, and would stop at the same place.
+    """
     ends = time.monotonic() + TOGETHER_SECONDS
     for place, key in enumerate(keys):
         if time.monotonic() > ends:
-            for each in keys[place:]:
-                enqueue(kind, each)
+            _enqueue_each(kind, keys[place:])
             return
-        send(key)
+        try:
+            send(key)
+        except Exception:
+            _enqueue_each(kind, keys[place + 1 :])
+            raise
+
+
+def _enqueue_each(kind: DeliveryKind, keys: Sequence[int]) -> None:
+    for key in keys:
+        enqueue(kind, key)
 
 
 # --- claim, attempt, settle

@@ -117,6 +117,34 @@ def test_a_bug_is_reported_by_kind_place_and_route_only(
     assert event["tags"]["request_id"] == answer.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "is_reported"),
+    [(f"call-{MOBILE}-AshaMehta", False), ("5b5bd6ba-2b3f-4c5e-8d0a-0123456789ab", True), ("ab" * 16, True)],
+)
+def test_an_id_that_a_client_chose_by_what_it_is_about_stays_here(world: World, sent: str, is_reported: bool) -> None:
+    record = logging.LogRecord("crm.x", logging.ERROR, "x.py", 1, "broken", (), None)
+    with world.app.test_request_context("/", headers={"X-Request-ID": sent}):
+        world.app.preprocess_request()
+        event = error_reports.event_of(record, "crm1")
+    assert event["tags"]["request_id"] == (sent if is_reported else "")
+
+
+def test_places_name_no_folder_of_the_server(world: World) -> None:
+    with world.app.test_request_context("/"), pytest.raises(ValueError) as raised:
+        world.app.jinja_env.get_template("shell/sidebar.html").render(
+            app_name="CRM", house={}, menu=(json.loads("{") for _ in range(1))
+        )
+    error = raised.value
+    record = logging.LogRecord(
+        "crm.x", logging.ERROR, "x.py", 1, "broken", (), (type(error), error, error.__traceback__)
+    )
+    places = error_reports.event_of(record, "crm1")["exception"]["values"][0]["stacktrace"]["frames"]
+    names = {place["filename"] for place in places} | {place["module"] for place in places}
+    assert {"app/templates/shell/sidebar.html", "json/decoder.py"} <= names
+    assert not any(name.startswith("/") or error_reports._ROOT[1:] in name for name in names)
+    assert error_reports._short("/home/asha/addons/branches.py") == "branches.py"
+
+
 def test_the_same_error_is_reported_once_a_minute_and_a_message_without_its_values(tracker: TrackerDouble) -> None:
     error_reports.install(tracker.dsn, "crm1")
     for _ in range(5):

@@ -80,6 +80,7 @@ RELIED_UPON: tuple[tuple[Any, str, tuple[str, ...] | None], ...] = (
     (_session, "_transaction", None),
     (_transaction, "_state", None),
     (_transaction, "_connections", None),
+    (_transaction, "_new", None),
     (SessionTransactionState, "ACTIVE", None),
     (InstanceState, "_commit_all", ("self", "dict_", "instance_dict")),
     (inspect(Pair()), "committed_state", None),
@@ -158,6 +159,31 @@ def test_an_inserted_object_is_as_after_a_flush(session: Session) -> None:
     session.flush()
     session.expire_all()
     assert made.name == "again"
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_an_inserted_object_leaves_the_session_with_a_rollback(session: Session, is_nested: bool) -> None:
+    session.connection()
+    undone = session.begin_nested() if is_nested else session
+    made = Pair(name="made")
+    inspect(made).dict["id"] = session.execute(insert(Pair.__table__).values(name="made")).inserted_primary_key[0]
+    internals.add_inserted(session, made)
+    undone.rollback()
+    assert inspect(made).transient and made not in session
+    again = Pair(name="again")
+    inspect(again).dict["id"] = session.execute(insert(Pair.__table__).values(name="again")).inserted_primary_key[0]
+    internals.add_inserted(session, again)
+    assert again.id == 1 and session.get(Pair, 1) is again
+
+
+def test_an_inserted_object_outlives_its_savepoint_but_not_the_transaction(session: Session) -> None:
+    made = Pair(name="made")
+    with session.begin_nested():
+        inspect(made).dict["id"] = session.execute(insert(Pair.__table__).values(name="made")).inserted_primary_key[0]
+        internals.add_inserted(session, made)
+    assert inspect(made).persistent
+    session.rollback()
+    assert inspect(made).transient
 
 
 def test_a_loaded_object_reads_what_is_missing(session: Session) -> None:

@@ -136,6 +136,23 @@ def test_messages_share_a_call_and_a_slow_one_holds_up_no_other(
     assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys) and sum(ran) >= calls
 
 
+def test_a_message_that_breaks_its_call_holds_up_no_other(
+    world: World, account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, claim = leave(world, 4), engine.claim
+
+    def broken(kind: Any, key: Any, at: Any) -> Any:
+        if key == keys[1]:
+            raise ValueError("unreadable")
+        return claim(kind, key, at)
+
+    monkeypatch.setattr(engine, "claim", broken)
+    with world.app.app_context(), pytest.raises(ValueError, match="unreadable"):
+        message_delivery.send_several(*keys)
+    run_all()
+    assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys if key != keys[1])
+
+
 def test_what_was_in_the_last_call_of_a_killed_worker_is_queued_again(world: World, account: Any) -> None:
     keys = leave(world, 3)
     backlog.begin("short")
