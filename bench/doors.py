@@ -54,12 +54,13 @@ class Background(Server):
     def answers(self) -> bool:
         return "running" in self.log.read_text(errors="replace")
 
-    def kill_all(self) -> None:
-        """End the parent and its children at once."""
-        for pid in server.family(self.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.kill()
+
+def kill_all(program: Server) -> None:
+    """End the parent and its children at once: a child would answer for a moment more, on the port of the next."""
+    for pid in server.family(program.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    program.kill()
 
 
 @dataclass
@@ -94,7 +95,7 @@ class House:
         self.web = LiveServer(folder / "web", **common, CRM_ROLE="web")
         self.web.is_preloaded = False  # type: ignore[misc]
         self.back = Background(folder / "back", common)
-        self.browser = Browser(0)
+        self.browser, self.user = Browser(0), generate.MANAGER
         self.use, self.web_use = Use(), Use()
 
     def start(self) -> None:
@@ -103,7 +104,7 @@ class House:
             if each.process is None:
                 each.start()
         self.browser = Browser(self.web.port)
-        self.post("/login/", {"username": generate.MANAGER, "password": generate.PASSWORD}, "/login/")
+        self.post("/login/", {"username": self.user, "password": generate.PASSWORD}, "/login/")
 
     def stop(self) -> None:
         """Stop all of it."""
@@ -158,7 +159,7 @@ class House:
         fields += '--x\r\nContent-Disposition: form-data; name="file"; filename="half.csv"\r\n\r\n'
         connection.send(fields.encode() + data_[: len(data_) // 2])
         time.sleep(1)
-        self.web.kill()
+        kill_all(self.web)
         self.start()
         assert self.one("SELECT COUNT(*) FROM crm.import_run") == before, "half an upload is an import"
         print("  kill -9 of the web process amid an upload: nothing was begun")
@@ -226,15 +227,19 @@ class House:
             return "?"
         return (found[1] or "–") if found else "–"
 
+    def kill_worker(self, before: Mapping[int, float]) -> None:
+        """Kill the worker that has used most processor time since `before`, as `use` last saw it."""
+        os.kill(self.use.busiest(self.back.pid, before), signal.SIGKILL)
+
     def _kill(self, whom: str, before: Mapping[int, float], position: int) -> None:
         print(f"    kill -9 of {whom} at {position}", flush=True)
         if whom == "worker":
-            os.kill(self.use.busiest(self.back.pid, before), signal.SIGKILL)
+            self.kill_worker(before)
             return
         if whom in ("web", "stack"):
-            self.web.kill()
+            kill_all(self.web)
         if whom == "stack":
-            self.back.kill_all()
+            kill_all(self.back)
         time.sleep(PAUSE)
         self.start()
 
