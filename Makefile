@@ -70,4 +70,4 @@ upgrade: setup  ## back up the database and the files, migrate the database, che
 
 .PHONY: restore
 restore: setup  ## restore a backup into the CRM's database: NAME=20261126T203000Z, ARGS=--overwrite to replace what is there
-	@$(FLASK) backup $(if $(NAME),restore $(NAME) --into own $(ARGS),list)
+	@scripts/restore.sh $(NAME) $(if $(NAME),$(ARGS))

@@ -403,7 +403,7 @@ def self_test_command() -> None:
     """Check everything that the CRM needs; exits with 1 if something has failed."""
     found = self_test.run()
     for name, each in found.items():
-        click.echo(f"{each.state:9} {name:10} {each.sentence}" + (f" {each.advice}" if each.advice else ""))
+        click.echo(f"{each.state:9} {name:13} {each.sentence}" + (f" {each.advice}" if each.advice else ""))
     if self_test.worst(found) == health.FAILED:
         raise click.ClickException("Something has failed. What to do is said beside it.")
 

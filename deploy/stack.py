@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -30,6 +31,7 @@ from pathlib import Path
 import render
 
 HERE = Path(__file__).resolve().parent
+DEFAULT_FOLDER = HERE.parent / "instance" / "stack"
 START_SECONDS, STOP_SECONDS = 180.0, 60.0
 #: Options without durability, for tests that cut nobody's power: a start takes a third of the time.
 CARELESS = "--innodb-flush-method=nosync --skip-innodb-doublewrite --skip-sync-frm"
@@ -68,7 +70,7 @@ def start(folder: Path, begin: Callable[[Sequence[str]], object]) -> str:
     """Start the stack and return its address; `begin` runs the command of supervisord. Raises StackFailed."""
     paths = {name: program(name) for name in PROGRAMS}
     if pid := running(folder):
-        raise StackFailed(f"This stack is running already (pid {pid}). Stop it: make stack-stop")
+        raise StackFailed(f"This stack is running already (pid {pid}). Stop it: {stop_command(folder)}")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     values = _values(folder, paths)
     _write(folder, values)
@@ -262,8 +264,13 @@ def status(folder: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.rstrip()
 
 
+def stop_command(folder: Path) -> str:
+    """What the operator types to stop the stack of this folder."""
+    return "make stack-stop" if folder == DEFAULT_FOLDER.resolve() else f"make stack-stop FOLDER={shlex.quote(str(folder))}"
+
+
 def _report(address: str, folder: Path) -> None:
-    print(f"The stack is running at {address}\nIts folder: {folder}\nStop it: make stack-stop")
+    print(f"The stack is running at {address}\nIts folder: {folder}\nStop it: {stop_command(folder)}")
     for line in (folder / "log" / "web.log").read_text().splitlines():
         if "password" in line:
             print(line)
@@ -273,7 +280,7 @@ def _report(address: str, folder: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Returns 1 with a sentence on stderr when it fails."""
     action = arguments[0] if arguments else ""
-    folder = Path(arguments[1] if len(arguments) > 1 else HERE.parent / "instance" / "stack").resolve()
+    folder = Path(arguments[1] if len(arguments) > 1 else DEFAULT_FOLDER).resolve()
     try:
         if action == "start":
             _report(start(folder, in_background), folder)

@@ -5,9 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-env_file=${ESHIN_ENV:-/etc/crm/env}
-crm=(.venv/bin/flask --app run)
-if [ -z "${CRM_DATABASE_URL:-}${CRM_INSTANCE_DIR:-}" ] && [ -r "$env_file" ]; then crm=(env ESHIN_ENV="$env_file" deploy/crm); fi
+. scripts/server_settings.sh
 
 say() { printf '== %s\n' "$*" >&2; }
 stop() { printf '\nUpgrade stopped: %s\n' "$*" >&2; exit 1; }

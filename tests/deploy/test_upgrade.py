@@ -80,7 +80,7 @@ def house(mariadb_server: Databases, tmp_path: Path) -> Iterator[House]:
 
 def restore(house: House, name: str) -> subprocess.CompletedProcess[str]:
     """What `make restore` runs."""
-    command = [str(ROOT / ".venv/bin/flask"), "--app", "run", "backup", "restore", name, "--into", "own", "--overwrite"]
+    command = [str(ROOT / "scripts" / "restore.sh"), name, "--overwrite"]
     return subprocess.run(command, cwd=ROOT, env=house.environment(), capture_output=True, text=True, check=False)
 
 
@@ -113,3 +113,14 @@ def test_an_upgrade_that_fails_says_what_is_as_it_was_and_how_to_go_back_and_the
     assert f"Upgraded to version {product_version()}." in done.stdout
     assert (house.revision, house.restarts, len(house.backups)) == (REVISIONS[-1], 1, 2)
     assert (house.count("leads"), house.count("activity")) == (1, 1)
+
+
+def test_a_restore_uses_the_settings_that_the_installer_has_written(tmp_path: Path) -> None:
+    settings = tmp_path / "env"
+    settings.write_text(f"CRM_INSTANCE_DIR='{tmp_path / 'instance'}'\nCRM_BACKUP_DIR='{tmp_path / 'elsewhere'}'\n")
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_", "ESHIN_"))}
+    command = [str(ROOT / "scripts" / "restore.sh"), "20261126T203000Z", "--overwrite"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=outside | {"ESHIN_ENV": str(settings)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and str(tmp_path / "elsewhere") in done.stderr
