@@ -292,14 +292,17 @@ def _custom_fields() -> CheckResult:
         return CheckResult(OFF, _("There are no custom fields."))
     if run is not None and run.outcome == "failed":
         sentence = _("The index of custom fields could not be compared with the records.")
-        return CheckResult(DEGRADED, sentence, _("See why under Settings, Jobs: “compare custom fields”."))
+        return CheckResult(DEGRADED, sentence, _("See why under Settings, Jobs: “%(job)s”.", job=_(custom_values.COMPARING_JOB)))
     if run is not None and run.items:
         sentence = _(
             "The index of custom fields differs from %(count)s records. "
             "Lists filtered or sorted by custom fields may be wrong.",
             count=run.items,
         )
-        advice = _("Run “flask custom-field rebuild”, then the job “compare custom fields” under Settings, Jobs.")
+        advice = _(
+            "Run “flask custom-field rebuild”, then the job “%(job)s” under Settings, Jobs.",
+            job=_(custom_values.COMPARING_JOB),
+        )
         return CheckResult(DEGRADED, sentence, advice)
     if run is None or run.outcome != "done":
         return CheckResult(

@@ -153,6 +153,17 @@ document.querySelectorAll('[data-print]').forEach((button) => {
   button.hidden = false;
   button.addEventListener('click', () => window.print());
 });
-// On paper, every table is open.
-window.addEventListener('beforeprint', () => document.querySelectorAll('.dash-table:not([open])').forEach((each) => { each.dataset.shut = ''; each.open = true; }));
-window.addEventListener('afterprint', () => document.querySelectorAll('.dash-table[data-shut]').forEach((each) => { delete each.dataset.shut; each.open = false; }));
+// On paper, every table is open, and charts have the colours of the light theme.
+const root = document.documentElement;
+window.addEventListener('beforeprint', () => {
+  document.querySelectorAll('.dash-table:not([open])').forEach((each) => { each.dataset.shut = ''; each.open = true; });
+  if (root.dataset.bsTheme !== 'dark') return;
+  root.dataset.onScreen = 'dark';
+  root.dataset.bsTheme = 'light';
+});
+window.addEventListener('afterprint', () => {
+  document.querySelectorAll('.dash-table[data-shut]').forEach((each) => { delete each.dataset.shut; each.open = false; });
+  if (!root.dataset.onScreen) return;
+  root.dataset.bsTheme = root.dataset.onScreen;
+  delete root.dataset.onScreen;
+});

@@ -33,7 +33,7 @@ const asOf = Number(root.dataset.asOf) || performance.timeOrigin;
 function moment(time) {
   const made = new Date(time);
   const isToday = made.toDateString() === new Date().toDateString();
-  return new Intl.DateTimeFormat(root.lang, isToday ? { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', numberingSystem: 'latn' } : { dateStyle: 'medium', timeStyle: 'short', numberingSystem: 'latn' }).format(made);
+  return new Intl.DateTimeFormat(root.lang.replace(/^en$/, 'en-IN'), isToday ? { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', numberingSystem: 'latn' } : { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23', numberingSystem: 'latn' }).format(made);
 }
 function show(text, hasReload = false) {
   bar.querySelector('[data-offline-text]').textContent = text;

@@ -13,7 +13,7 @@ async function entries() {
 function row({ url, headers }) {
   const made = document.createElement('li');
   const link = Object.assign(document.createElement('a'), { href: url, textContent: decodeURIComponent(headers.get('X-Crm-Title')).replace(/ · [^·]*$/, '') });
-  const when = Object.assign(document.createElement('time'), { className: 'quiet', textContent: new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short', numberingSystem: 'latn' }).format(new Date(Number(headers.get('X-Crm-On')))) });
+  const when = Object.assign(document.createElement('time'), { className: 'quiet', textContent: new Intl.DateTimeFormat(document.documentElement.lang.replace(/^en$/, 'en-IN'), { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23', numberingSystem: 'latn' }).format(new Date(Number(headers.get('X-Crm-On')))) });
   made.append(link, when);
   return made;
 }

@@ -67,7 +67,7 @@ class CustomerOverview(BaseView):
         if request.headers.get("HX-Request"):
             return render_template("merge/_figures.html", figures=figures(key, viewer), url=f"/customer-overview/{key}")
         page = {
-            "title": _("Overview of %(number)s", number=row.number),
+            "title": _("Overview of %(name)s", name=_name_of(row)),
             "list_label": screen.list_title,
             "list_url": "/customers/",
             "url": screen.url_of(row),
@@ -142,6 +142,11 @@ def _node(each: ReferredPerson, named: dict[tuple[str, int], dict[str, Any]]) ->
     return shown | {"kind": each.kind, "children": [_node(child, named) for child in each.children]}
 
 
+def _name_of(row: Any) -> str:
+    """First and last name of a customer or lead, else its number."""
+    return " ".join(filter(None, (row.first_name, row.last_name))) or row.number
+
+
 def _names(nodes: Sequence[ReferredPerson], viewer: Viewer) -> dict[tuple[str, int], dict[str, Any]]:
     wanted: dict[str, set[int]] = {"customer": set(), "lead": set()}
     waiting = list(nodes)
@@ -153,8 +158,7 @@ def _names(nodes: Sequence[ReferredPerson], viewer: Viewer) -> dict[tuple[str, i
     for kind, record, base in (("customer", Customer, "/customers"), ("lead", Lead, "/leads")):
         columns = (record.id, record.number, record.first_name, record.last_name)
         for row in db.session().execute(select(*columns).where(record.id.in_(wanted[kind]))) if wanted[kind] else ():
-            title = " ".join(filter(None, (row.first_name, row.last_name))) or row.number
-            found[kind, row.id] = {"title": title, "number": row.number, "url": row_url(base, row.id, row.number)}
+            found[kind, row.id] = {"title": _name_of(row), "number": row.number, "url": row_url(base, row.id, row.number)}
     return found
 
 

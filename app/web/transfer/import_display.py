@@ -48,6 +48,9 @@ def import_context(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "reverted": _("Reverted"),
     }
     kind = import_kinds.kinds().get(run.kind)
+    word, color = words[run.outcome], _CHIPS[run.outcome]
+    if run.outcome == "checked" and not _would_write(run):
+        word, color = _("Checked"), "gray"
     done, total = _progress(run)
     return {
         "id": run.id,
@@ -56,7 +59,7 @@ def import_context(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "name": run.name,
         "kind": str(kind.label) if kind else run.kind,
         "state": run.outcome,
-        "chip": {"kind": "status", "label": words[run.outcome], "color": _CHIPS[run.outcome]},
+        "chip": {"kind": "status", "label": word, "color": color},
         "is_open": run.outcome in OPEN_IMPORTS,
         "percent": min(100, done * 100 // total) if total else 0,
         "position": grouped(done),
@@ -71,6 +74,12 @@ def import_context(run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         else None,
         "at": moment_cell(run.created_on, viewer),
     }
+
+
+def _would_write(run: ImportRun) -> int:
+    """Records that the check found could be created or updated."""
+    figures = run.payload.get("check") or {}
+    return int(figures.get("created", 0) + figures.get("updated", 0))
 
 
 def _progress(run: ImportRun) -> tuple[int, int | None]:
@@ -106,7 +115,7 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
             for line, _result, problem, cells in found
         ],
         "problems_url": f"/imports/{run.id}/problems.csv" + ("?trial=1" if is_trial else ""),
-        "works": figures.get("created", 0) + figures.get("updated", 0) if is_trial else 0,
+        "works": _would_write(run) if is_trial else 0,
         "move": move_shown.page(run) if run.kind == KIND else None,
         "can_revert": run.kind != KIND
         and run.outcome in ("done", "cancelled", "failed")

@@ -270,6 +270,7 @@ def test_the_overview_shows_figures_referrals_and_who_looked(world: World, door:
     assert note in door("ana").screen(f"/customers/{asha.number}").text, "one timeline with the leads and tickets"
     text = door("root").screen(f"/customer-overview/{asha.id}").text
     assert all(each in text for each in ("1h 1m 40s", "E100", friend.number, "Who has seen this person"))
+    assert f"Overview of {asha.first_name} {asha.last_name}".strip() in text
     ana = door("ana").screen(f"/customer-overview/{asha.id}")
     assert ana.status_code == 200 and "Who has seen" not in ana.text, "that is for who may read the audit"
     assert door("ben").screen(f"/customer-overview/{asha.id}").status_code == 404
