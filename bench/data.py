@@ -94,7 +94,7 @@ class Bed:
 
     def one(self, query: str) -> Any:
         """The only value of a query."""
-        return self.database._run(query.replace("FROM ", f"FROM {server.DATABASE}.", 1))[0][0]
+        return self.database._ask(query.replace("FROM ", f"FROM {server.DATABASE}.", 1))[0][0]
 
 
 # --- made files
