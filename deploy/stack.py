@@ -266,7 +266,8 @@ def status(folder: Path) -> str:
 
 def stop_command(folder: Path) -> str:
     """What the operator types to stop the stack of this folder."""
-    return "make stack-stop" if folder == DEFAULT_FOLDER.resolve() else f"make stack-stop FOLDER={shlex.quote(str(folder))}"
+    command = "make stack-stop"
+    return command if folder == DEFAULT_FOLDER.resolve() else f"{command} FOLDER={shlex.quote(str(folder))}"
 
 
 def _report(address: str, folder: Path) -> None:
