@@ -292,9 +292,8 @@ def _custom_fields() -> CheckResult:
         return CheckResult(OFF, _("There are no custom fields."))
     if run is not None and run.outcome == "failed":
         sentence = _("The index of custom fields could not be compared with the records.")
-        return CheckResult(
-            DEGRADED, sentence, _("See why under Settings, Jobs: “%(job)s”.", job=_(custom_values.COMPARING_JOB))
-        )
+        advice = _("See why under Settings, Jobs: “%(job)s”.", job=_(custom_values.COMPARING_JOB))
+        return CheckResult(DEGRADED, sentence, advice)
     if run is not None and run.items:
         sentence = _(
             "The index of custom fields differs from %(count)s records. "

@@ -158,11 +158,8 @@ def _names(nodes: Sequence[ReferredPerson], viewer: Viewer) -> dict[tuple[str, i
     for kind, record, base in (("customer", Customer, "/customers"), ("lead", Lead, "/leads")):
         columns = (record.id, record.number, record.first_name, record.last_name)
         for row in db.session().execute(select(*columns).where(record.id.in_(wanted[kind]))) if wanted[kind] else ():
-            found[kind, row.id] = {
-                "title": _name_of(row),
-                "number": row.number,
-                "url": row_url(base, row.id, row.number),
-            }
+            url = row_url(base, row.id, row.number)
+            found[kind, row.id] = {"title": _name_of(row), "number": row.number, "url": url}
     return found
 
 
