@@ -124,7 +124,7 @@ def leads_file(path: Path, count: int, first: int) -> None:
     book.save(path)
 
 
-def former_house(folder: Path, leads: int) -> None:
+def write_predecessor_exports(folder: Path, leads: int) -> None:
     """Exports of the predecessor: customers, leads with their logs, tasks, calls, comments."""
     folder.mkdir()
     rng, start = random.Random(7), datetime(2025, 1, 1)  # as the predecessor writes it
@@ -249,7 +249,7 @@ def imports(bed: Bed, count: int) -> None:
 def move(bed: Bed, leads: int) -> None:
     """A whole house, killed on its way, gone on with by the same command, and run once more."""
     folder = bed.folder / "former"
-    former_house(folder, leads)
+    write_predecessor_exports(folder, leads)
     words = ("import-predecessor", str(folder), "--as", USER)
     bed.measured(f"dry run of a move: {leads:,} leads and {6.5 * leads:,.0f} other rows", *words, "--dry-run")
     before = bed.one("SELECT COUNT(*) FROM former_name")
