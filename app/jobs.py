@@ -148,7 +148,7 @@ def _check_sla(session: Session, job_pass: JobPass) -> JobWork:
 
 def _expire_leads(session: Session, job_pass: JobPass) -> JobWork:
     found = expiry.due_leads(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda session, lead_id: expiry.expire_lead(session, lead_id, job_pass.now))
+    return JobWork(found, many=lambda session, ids: expiry.expire_leads(session, ids, job_pass.now), size=_AT_ONCE)
 
 
 def _expire_requests(session: Session, job_pass: JobPass) -> JobWork:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,6 @@ from app.domain.leads import Lead
 from app.domain.settings import LeadStatus
 from app.domain.tickets import Ticket
 
-_OPENED = "opened"
-
 
 def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of the leads to expire now, longest unchanged first."""
@@ -28,29 +27,29 @@ def _is_expired(session: Session, now: datetime) -> ColumnElement[bool]:
     """60 days without change in a working status, or 30 days in Account Opened; the settings change these numbers."""
     unchanged_since = now - timedelta(days=settings.value_of(session, "lead_expiry_days"))
     opened_before = now - timedelta(days=settings.value_of(session, "opened_expiry_days"))
-    is_worked_on = LeadStatus.meaning.not_in((*leads.TERMINAL, _OPENED))
+    is_worked_on = LeadStatus.meaning.not_in((*leads.TERMINAL, leads.OPENED))
     return or_(
         and_(is_worked_on, Lead.changed_on <= unchanged_since),
-        and_(LeadStatus.meaning == _OPENED, Lead.status_on <= opened_before),
+        and_(LeadStatus.meaning == leads.OPENED, Lead.status_on <= opened_before),
     )
 
 
-def expire_lead(session: Session, lead_id: int, now: datetime) -> str:
-    """Move one lead to its expired status through the state machine. The caller commits.
+def expire_leads(session: Session, lead_ids: Sequence[int], now: datetime) -> list[str]:
+    """Move leads to their expired status through the state machine. The caller commits.
 
-    Returns "expired", or "skipped" when another transaction holds the lead or changed it meanwhile.
+    Returns for each id "expired", or "skipped" when another transaction holds the lead or changed it meanwhile.
     """
     query = (
         select(Lead)
         .join(LeadStatus, LeadStatus.id == Lead.status_id)
-        .where(Lead.id == lead_id, _is_expired(session, now))
+        .where(Lead.id.in_(lead_ids), _is_expired(session, now))
+        .order_by(Lead.id)
         .with_for_update(skip_locked=True, of=Lead)
     )
-    lead = session.scalars(query, execution_options={"populate_existing": True}).first()
-    if lead is None:
-        return "skipped"
-    leads.expire(session, lead, lead.status.meaning == _OPENED, now)
-    return "expired"
+    locked = session.scalars(query, execution_options={"populate_existing": True}).all()
+    leads.expire(session, locked, now)
+    done = {lead.id for lead in locked}
+    return ["expired" if lead_id in done else "skipped" for lead_id in lead_ids]
 
 
 def due_requests(session: Session, now: datetime, office: office_hours.OfficeSchedule, limit: int) -> list[int]:

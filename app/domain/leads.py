@@ -58,6 +58,8 @@ STATUSES = (
 )
 #: Meanings that end a lead; only a manager may reopen it.
 TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
+#: Meaning of an account that is open but not active yet.
+OPENED = "opened"
 #: Meaning -> the field that a lead must have to get a status of this meaning.
 REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
 
@@ -484,7 +486,12 @@ def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], 
     customer_links.record_match(session, lead, match, context)
 
 
-def expire(session: Session, lead: Lead, opened: bool, now: datetime) -> None:
-    """Give the lead the expired status: the one for opened accounts, or the other."""
-    status = _status(session, None, "expired_opened" if opened else "expired")
-    change_status(session, lead, {"status_id": status.id}, ChangeContext(None, now, may_reopen=True))
+def expire(session: Session, expired: Sequence[Lead], now: datetime) -> None:
+    """Give leads the expired status: the one for opened accounts, or the other."""
+    context, statuses = ChangeContext(None, now, may_reopen=True), dict[str, LeadStatus]()
+    with history_rows.written_together(session):
+        for lead in expired:
+            meaning = "expired_opened" if lead.status.meaning == OPENED else "expired"
+            if meaning not in statuses:
+                statuses[meaning] = _status(session, None, meaning)
+            change_status(session, lead, {"status_id": statuses[meaning].id}, context)

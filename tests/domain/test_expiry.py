@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from app.domain import assignment_requests
 from app.domain.base import Stamp
-from app.domain.expiry import due_leads, due_requests, expire_lead, expire_request
+from app.domain.expiry import due_leads, due_requests, expire_leads, expire_request
 from app.domain.leads import Lead
 from app.domain.notices import Notification
 from app.domain.settings import BusinessSetting
 from app.domain.timeline import Activity, StatusChange
+from app.ops.database import STATEMENTS
 from tests import factories
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
@@ -43,8 +44,7 @@ def ana(session: Session) -> Any:
 )
 def test_when_a_lead_expires(session, ana, meaning, days, ends_as):
     lead = factories.lead(session, ana, meaning, at=NOW - days * DAY)
-    for lead_id in due_leads(session, NOW, 100):
-        expire_lead(session, lead_id, NOW)
+    expire_leads(session, due_leads(session, NOW, 100), NOW)
     assert lead.status.meaning == (ends_as or meaning)
 
 
@@ -53,15 +53,30 @@ def test_a_lead_changed_meanwhile_stays(session, ana):
     found = due_leads(session, NOW, 100)
     lead.stamp(Stamp(ana.id, NOW - HOUR))
     session.flush()
-    assert [expire_lead(session, lead_id, NOW) for lead_id in found] == ["skipped"]
+    assert expire_leads(session, found, NOW) == ["skipped"]
 
 
 def test_expiring_goes_through_the_state_machine(session, ana):
     lead = factories.lead(session, ana, at=NOW - 61 * DAY)
-    expire_lead(session, lead.id, NOW)
+    expire_leads(session, [lead.id], NOW)
     assert session.scalars(select(StatusChange)).one().seconds == 61 * 24 * 3600
     assert session.scalars(select(Activity.kind)).all() == ["status_change"]
     assert session.scalars(select(Notification.kind)).all() == ["status"]
+
+
+def test_many_leads_expire_with_few_statements_each(session, ana):
+    old, opened, fresh = NOW - 61 * DAY, NOW - 40 * DAY, NOW - DAY
+    made = [factories.lead(session, ana, at=old) for _ in range(20)]
+    made += [factories.lead(session, ana, "opened", at=opened), factories.lead(session, ana, at=fresh)]
+    session.commit()
+    statements: list[str] = []
+    token = STATEMENTS.set(statements)
+    done = expire_leads(session, [lead.id for lead in reversed(made)], NOW)
+    STATEMENTS.reset(token)
+    assert done == ["skipped", *["expired"] * 21]
+    assert [lead.status.meaning for lead in made] == ["expired"] * 20 + ["expired_opened", "new"]
+    assert len(session.scalars(select(StatusChange)).all()) == 21
+    assert len(statements) < 60, statements
 
 
 def test_the_number_of_days_is_a_business_setting(session, ana):
@@ -147,7 +162,7 @@ def test_an_expiry_reads_the_lead_as_it_is_now(session, ana):
     lead = factories.lead(session, ana, at=NOW - 61 * DAY)
     assert lead.description is None
     session.execute(update(Lead).values(description="Newer"), execution_options={"synchronize_session": False})
-    assert expire_lead(session, lead.id, NOW) == "expired"
+    assert expire_leads(session, [lead.id], NOW) == ["expired"]
     assert (lead.status.meaning, lead.description) == ("expired", "Newer")
 
 
