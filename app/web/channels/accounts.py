@@ -63,7 +63,7 @@ class ChannelsView(SettingsPage):
         rows = db.session.scalars(select(ChannelAccount).order_by(ChannelAccount.name, ChannelAccount.id)).all()
         failed = _failures(viewer.now)
         return self.render_template(
-            "channels/list.html",
+            "channels/accounts.html",
             accounts=[account_card(each, failed.get(each.id, 0), viewer) for each in rows],
             kinds=[(each.name, translate_text(each.label)) for each in KINDS.values()],
             acts=viewer.person.is_admin,
@@ -80,7 +80,7 @@ class ChannelsView(SettingsPage):
         words = [(each, word) for each, word in channel_words().items() if each in account.channels]
         kind = KINDS.get(account.kind)
         return self.render_template(
-            "channels/one.html",
+            "channels/account.html",
             account=account_card(account, _failures(viewer.now).get(account.id, 0), viewer),
             settings=[
                 (translate_text(each.label), account.settings.get(each.key, ""))

@@ -136,7 +136,7 @@ def _what(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[di
 
 
 def _below_text() -> Markup:
-    """How many SMS the text is, counted by sms.js, and a button that shows its variables."""
+    """How many SMS the text is, counted by sms_counter.js, and a button that shows its variables."""
     counted = _("{parts} SMS ({encoding}), {left} characters left")
     count = Markup(
         '<span class="sms-count" id="f-length" data-sms-for="f-body" data-sms-channel="f-channel" '

@@ -98,7 +98,7 @@ class CampaignsView(ModulePermissions, BaseView):
         address = (request.form.get("back") or "")[:4000]
         all_of_it = campaign_source.count_of_list(kind, address, viewer)
         return self.render_template(
-            "campaigns/choose.html",
+            "campaigns/choose_recipients.html",
             kind=kind,
             keys=keys,
             address=address,
@@ -178,7 +178,7 @@ class CampaignsView(ModulePermissions, BaseView):
             raise RuleBroken(_("There is no such state. Please choose one of the list."), "state")
         page = parse_integer(request.args.get("page"), 0, 0, MAX_RECIPIENTS)
         context = campaign_rows.campaign_context(db.session(), campaign, viewer, state, page)
-        return self.render_template("campaigns/one.html", page_of=context)
+        return self.render_template("campaigns/campaign.html", page_of=context)
 
     @expose("/<int:key>/live")
     @has_access

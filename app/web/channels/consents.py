@@ -216,7 +216,7 @@ class ConsentScreen(Screen):
         """The ledger of one person: what holds now on each channel, and every entry."""
         viewer, row = current_viewer(), _person(kind, key)
         return self.render_template(
-            "campaigns/ledger.html",
+            "campaigns/consents.html",
             kind=kind,
             key=key,
             name=f"{row.first_name or ''} {row.last_name or ''}".strip() or row.number,

@@ -91,7 +91,7 @@ class DndListsView(SettingsPage):
         rows = session.scalars(select(DndUpload).order_by(DndUpload.id.desc()).limit(MOST)).all()
         numbers = session.scalar(select(func.count()).select_from(DoNotDisturb)) or 0
         return self.render_template(
-            "campaigns/dnd.html",
+            "campaigns/dnd_lists.html",
             uploads=[_row(each, viewer) for each in rows],
             numbers=grouped(numbers),
             days=settings.value_of(session, "dnd_valid_days"),

@@ -113,7 +113,7 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
     hidden = [each for each in made["hidden"] if each[0] == "key"]
     url = f"/inbox/write/{kind}/{row.id}?channel={channel}"
     made |= {"url": url, "swaps": True, "place": f"-{channel}", "hidden": [*hidden, ("back", back)], "thread_url": peer}
-    return render_template("inbox/_write.html", thread={"composer": made})
+    return render_template("inbox/_message_form.html", thread={"composer": made})
 
 
 # --- to whom, and sending

@@ -82,7 +82,7 @@ class SupportPageRoutes:
             "pages": [(each.id, each.label, each.url, each.description or "", each.id in ticked) for each in pages],
             "settings_url": "/settings/support-pages/" if viewer.person.may("Support Pages", "create") else None,
         }
-        return self.render_template("inbox/pages.html", choice=context), status  # type: ignore[attr-defined]
+        return self.render_template("inbox/support_pages.html", choice=context), status  # type: ignore[attr-defined]
 
 
 def _chosen(given: list[str]) -> list[SupportPage]:

@@ -56,7 +56,7 @@ class UnplacedMailsView(ModulePermissions, BaseView):
         rows = session.scalars(_LISTS[shown]().limit(MOST)).all()
         names = _account_names()
         return self.render_template(
-            "mail/unplaced.html",
+            "mail/unassigned_mails.html",
             mails=[_row(each, names, viewer) for each in rows],
             shown=shown,
             acts=viewer.person.may("Settings", "write") and shown == "waiting",
@@ -79,7 +79,7 @@ class UnplacedMailsView(ModulePermissions, BaseView):
         except RuleBroken as broken:
             problem = translate_text(broken.message)
         page = self.render_template(
-            "mail/unplaced_one.html",
+            "mail/unassigned_mail.html",
             mail=_row(row, _account_names(), viewer) | _said(said, viewer) | {"problem": problem},
             is_readable=said is not None,
             acts=viewer.person.may("Settings", "write") and row.state in unassigned_mails.WAITING,

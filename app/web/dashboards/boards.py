@@ -122,7 +122,7 @@ class BoardsView(ModulePermissions, BaseView):
         roles, teams = board_list.offered_audiences(viewer)
         unseen = board_form.hidden_cards(draft, viewer)
         return self.render_template(
-            "dashboards/arrange.html",
+            "dashboards/board_form.html",
             title=_("New board") if board is None else _("Arrange “%(name)s”", name=board.label),
             action=f"{BASE}new" if board is None else f"{BASE}{board.id}/edit",
             back=f"{BASE}{board.id}" if board is not None else "/dashboard/",

@@ -83,7 +83,7 @@ def worker() -> Response:
         "forms": offline_posts.PATHS,
         "idle": config.session_idle_hours * 3_600_000,
     }
-    source = (Path(current_app.static_folder or "") / "js" / "worker.js").read_text(encoding="utf-8")
+    source = (Path(current_app.static_folder or "") / "js" / "service_worker.js").read_text(encoding="utf-8")
     response = Response(f"const GIVEN = {orjson.dumps(given).decode()};\n{source}", mimetype="text/javascript")
     response.headers["Cache-Control"] = "no-cache"
     return response

@@ -15,7 +15,7 @@ from app.web.pages.widgets import cell_html, icon
 def value_pairs(fields: Iterable[Mapping[str, Any]], edit_url: str | None) -> Markup:
     """The label and value of each field {name, label, cell, help, is_editable}, with the ways to change and reveal it.
 
-    `edit_url`: the record's form; None for who may not change it. The pencil is drawn by inline.css.
+    `edit_url`: the record's form; None for who may not change it. The pencil is drawn by record_panel.css.
     """
     edit, reveal = escape(_("Edit")), escape(_("Reveal"))
     made = []

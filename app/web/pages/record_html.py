@@ -20,7 +20,7 @@ from app.web.pages.widgets import cell_html, csrf, icon
 Record = Mapping[str, Any]
 #: Columns whose number leads to WhatsApp.
 _NUMBERS = ("mobile", "other_number")
-_FEED_BAR = "crm/_feed_bar.html"
+_FEED_BAR = "records/_timeline_bar.html"
 
 
 class _Words:

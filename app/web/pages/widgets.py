@@ -188,7 +188,7 @@ def _moment(value: Cell) -> str:
 
 
 def _clock(value: Cell) -> str:
-    """An SLA clock: clock.js counts on, in the words that the page's script names (crm/_clock_script.html)."""
+    """An SLA clock: sla_clock.js counts on, in the words that the page's script names (records/_sla_clock_script.html)."""
     runs = ""
     if value.get("due"):
         words = f' data-words="{escape(value["words"])}"' if value.get("words") else ""

@@ -97,7 +97,7 @@ class AssignableScreen(Screen):
             "list_url": f"{self.route_base}/",
             "history": assignment_history.assignment_entries(row, viewer),
         }
-        return render_template("crm/why.html", page=page)
+        return render_template("records/assignment_history.html", page=page)
 
     @expose("/assign/<pk>", methods=["GET", "POST"])
     @has_access
@@ -107,7 +107,7 @@ class AssignableScreen(Screen):
         """The assignment page: current assignee and reason, a form to reassign or to request the record."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
         if request.method == "GET":
-            return render_template("crm/assign.html", page=self._assign_page(row, viewer))
+            return render_template("records/assign.html", page=self._assign_page(row, viewer))
         how = request.form.get("how", "")
         message = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(
             how, self._refuse_unknown

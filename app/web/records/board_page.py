@@ -47,7 +47,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
         "kind": screen.record_table.name,
         "here": url(page=None),
     }
-    return render_template("crm/_board.html" if request.headers.get("HX-Request") else "crm/board.html", page=shown)
+    return render_template("records/_board.html" if request.headers.get("HX-Request") else "records/board.html", page=shown)
 
 
 def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
@@ -58,7 +58,7 @@ def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer
     grouped_rows.load_rows(screen, "status", query, [group], names)
     screen.record_table.prepare(group.rows, names, viewer)
     shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)
-    return render_template("crm/_cards.html", column=shown)
+    return render_template("records/_board_cards.html", column=shown)
 
 
 def _group(screen: Any, key: str, viewer: Viewer) -> ListGroup:

@@ -41,7 +41,7 @@ class BulkPreview:
     def bulk_forms(self) -> Any:
         """What the viewer's bulk actions ask for: a fragment, fetched when the first row is chosen."""
         asking = [action for action in self.bulk_actions(current_viewer()) if action.fields]
-        return render_template("crm/_bulk_forms.html", page={"actions": asking})
+        return render_template("records/_bulk_forms.html", page={"actions": asking})
 
     @expose("/bulk/preview", methods=["POST"])
     @has_access
@@ -66,7 +66,7 @@ class BulkPreview:
             "untried": GroupedInt(max(0, len(keys) - MAX_TRIED)),
             "can_undo": bool(action.undo),
         }
-        return render_template("crm/_bulk_preview.html", page=page)
+        return render_template("records/_bulk_preview.html", page=page)
 
     def _try(self, key: str, action: Any, viewer: Viewer) -> tuple[str, str] | None:
         """None if the row would be changed, else (its name, why not); nothing of it stays."""

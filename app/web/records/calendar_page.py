@@ -63,7 +63,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
     shown["calendar"] = _head(wanted, viewer) | _body(wanted, found, viewer)
     shown["calendar"] |= {"notes": _notes(wanted, found), "may_move": viewer.person.may(screen.module, "write")}
     return render_template(
-        "crm/_calendar.html" if request.headers.get("HX-Request") else "crm/calendar.html", page=shown
+        "records/_calendar.html" if request.headers.get("HX-Request") else "records/calendar.html", page=shown
     )
 
 

@@ -50,7 +50,7 @@ class CalendarMoves(TaskActions):
             return ""
         self.record_table.prepare([shown], calendar_items.NAMES, viewer)
         item = calendar_items.task_item(self, shown, viewer)
-        html = render_template("crm/_calendar_item.html", item=item, may_move=True)
+        html = render_template("records/_calendar_item.html", item=item, may_move=True)
         return html, 200, (sentence_header(" ".join(sentences)) if sentences else {})
 
 

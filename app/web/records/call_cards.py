@@ -153,7 +153,7 @@ def _ask(label: str) -> Any:
         "back_label": _("Calls"),
         "sections": [],
     }
-    return render_template("crm/form.html", form=form)
+    return render_template("pages/form.html", form=form)
 
 
 def _came_from(otherwise: str) -> str:

@@ -91,7 +91,7 @@ class CallOutcomeScreen(Screen):
             "call_url": f"/calls/show/{call.id}",
         }
         part = bool(request.headers.get("HX-Request"))
-        return render_template("crm/_outcome.html" if part else "crm/outcome.html", page=context)
+        return render_template("records/_call_outcome.html" if part else "records/call_outcome.html", page=context)
 
     # --- creating a record from a call
 
@@ -173,7 +173,7 @@ class CallOutcomeScreen(Screen):
             "back_label": _about(self, call, viewer)["text"],
             "sections": [{"title": "", "fields": [place]}],
         }
-        return render_template("crm/form.html", form=form)
+        return render_template("pages/form.html", form=form)
 
     @expose("/places", methods=["GET"])
     @has_access

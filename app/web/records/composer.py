@@ -48,7 +48,7 @@ class _Offer:
         )
 
     def context(self, key: Any, person: tuple[Any, str]) -> dict[str, Any]:
-        """The context of crm/_composer.html for the record with this id and a person (id, name)."""
+        """The context of records/_composer.html for the record with this id and a person (id, name)."""
         kind = self.kind
         return {
             "offer": self,
@@ -85,7 +85,7 @@ def composer_box(record: dict[str, Any]) -> Markup:
         opened = offer.context(place("key"), (place("person"), place("name")))
         return {"record": {"composer": opened, "composes": composes}}
 
-    return drawn("crm/_composer.html", (offer, composes), values, key=made["key"], person=person, name=name)
+    return drawn("records/_composer.html", (offer, composes), values, key=made["key"], person=person, name=name)
 
 
 #: For the template of record pages.

@@ -126,7 +126,7 @@ class DuplicatesView(BaseView):
         merge_actions.rows_for(screen, (key,))
         if not request.headers.get("HX-Request"):
             return redirect(f"/merge/{kind}?ids={key}")
-        return render_template("merge/_side.html", known=duplicate_list.of_record(screen, key, viewer))
+        return render_template("merge/_record_duplicates.html", known=duplicate_list.of_record(screen, key, viewer))
 
 
 def _screen(viewer: Viewer) -> Any:

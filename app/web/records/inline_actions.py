@@ -125,7 +125,7 @@ class InlineActions:
             "conflict": cell(self._cell(row.id, each, viewer)) if is_conflict else None,
             "who": who["full_name"] if who else _("the system"),
         }
-        return render_template("crm/_cell_form.html", cell_form=context), status
+        return render_template("records/_value_editor.html", cell_form=context), status
 
     @expose("/panel/<pk>", methods=["GET"])
     @has_access
@@ -137,7 +137,7 @@ class InlineActions:
         shown = self.record_table.one(db.session(), row.id)
         if shown is None:
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-        return render_template("crm/_live.html", record=pages.record_page(self, shown, viewer, {}))
+        return render_template("records/_record_refresh.html", record=pages.record_page(self, shown, viewer, {}))
 
     @expose("/preview/<pk>", methods=["GET"])
     @has_access
@@ -157,7 +157,7 @@ class InlineActions:
             "older_url": None,
             "filters": None,
         }
-        return render_template("crm/_preview.html", record=context)
+        return render_template("records/_record_preview.html", record=context)
 
 
 def _has_collided(broken: BaseException) -> bool:

@@ -55,7 +55,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
-    """The context of crm/_views.html; nothing for lists without views."""
+    """The context of records/_list_views.html; nothing for lists without views."""
     if not screen.has_views:
         return {}
     choices, base = preferences_of(viewer), f"{screen.route_base}/"

@@ -101,4 +101,4 @@ def _form(kind: str, row: Any, raw: Any, errors: dict[str, list[str]], sentence:
         "back": local_path(request.values.get("back")) or page_url,
         "call_url": page_url,
     }
-    return render_template("crm/_outcome.html" if is_part else "crm/outcome.html", page=context)
+    return render_template("records/_call_outcome.html" if is_part else "records/call_outcome.html", page=context)

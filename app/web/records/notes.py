@@ -69,7 +69,7 @@ class NotesView(ModulePermissions, BaseView):
     @permission_name("shown")
     def shown(self, pk: str) -> Any:
         """The timeline entry, to replace a canceled form."""
-        return render_template("crm/_entry.html", e=timeline.entry(_line(pk), current_viewer()))
+        return render_template("records/_entry.html", e=timeline.entry(_line(pk), current_viewer()))
 
 
 def _line(pk: str) -> Any:
@@ -102,7 +102,7 @@ def _answered(line: Any, typed: Any, sentence: str) -> Any:
         "about": f"{column.removesuffix('_id')}:{key}",
     }
     is_part = bool(request.headers.get("HX-Request"))
-    return render_template("crm/_note.html" if is_part else "crm/note.html", note=note)
+    return render_template("records/_note.html" if is_part else "records/note.html", note=note)
 
 
 def _place(line: Any) -> tuple[str, int]:
@@ -115,7 +115,7 @@ def _place(line: Any) -> tuple[str, int]:
 def _saved(line: Any, viewer: Viewer) -> Any:
     """The changed timeline entry or a redirect to the record's page, with a message about who was not notified."""
     if request.headers.get("HX-Request"):
-        answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, viewer)))
+        answer = make_response(render_template("records/_entry.html", e=timeline.entry(line, viewer)))
         if remark_text := " ".join(mentions.unnotified_people()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": remark_text}})
         return answer

@@ -152,7 +152,7 @@ class QuickCreate:
             "error": made["error"],
             "told": told,
         }
-        template = "crm/_quick.html" if request.headers.get("HX-Request") else "crm/quick.html"
+        template = "records/_quick_create.html" if request.headers.get("HX-Request") else "records/quick_create.html"
         answer = make_response(render_template(template, page=page), status)
         if request.method == "POST":
             answer.headers["X-Needs"] = "1"  # the dialog stays open
@@ -174,7 +174,7 @@ class QuickCreate:
         typed = _identifying()
         found = [hit for model in (Customer, Lead) for hit in _known(screen_of(model), typed, viewer)] if typed else []
         can_merge = any(viewer.person.may(each, "merge") for each in ("Leads", "Customers"))
-        return render_template("crm/_known.html", known=found[:MAX_KNOWN], can_merge=can_merge)
+        return render_template("records/_possible_duplicates.html", known=found[:MAX_KNOWN], can_merge=can_merge)
 
 
 def _identifying() -> dict[str, str]:

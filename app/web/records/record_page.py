@@ -33,7 +33,7 @@ KINDS = composer.KINDS
 
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
-    """The context of crm/record.html for a row of the screen's RecordTable."""
+    """The context of records/record.html for a row of the screen's RecordTable."""
     record_table, base = screen.record_table, screen.route_base
     slices = record_table.selection(None)[1]
     values = tuple(row)

@@ -186,7 +186,7 @@ class RevealApi:
 
 def _answer(template: str, page: dict[str, Any], status: int = 200) -> Response:
     """A fragment for htmx, else a page; never kept by a browser or proxy."""
-    place = "crm/_" if request.headers.get("HX-Request") else "crm/"
+    place = "records/_" if request.headers.get("HX-Request") else "records/"
     made = make_response(render_template(f"{place}{template}.html", page=page), status)
     made.headers["Cache-Control"] = "private, no-store"
     return made

@@ -72,7 +72,7 @@ class ViewsView(BaseView):
             ]
             if shown:
                 lists.append({"label": screen.list_title, "views": shown})
-        return render_template("views/all.html", lists=lists)
+        return render_template("records/saved_views.html", lists=lists)
 
     @expose("/new", methods=["GET", "POST"])
     @signed_in
@@ -161,7 +161,7 @@ class ViewsView(BaseView):
             page["audiences"] += [("all", _("Everybody"))] + [
                 (str(key), _("Role: %(role)s", role=name)) for key, name in _roles()
             ]
-        template = "views/_form.html" if request.headers.get("HX-Request") else "views/form.html"
+        template = "records/_saved_view.html" if request.headers.get("HX-Request") else "records/saved_view.html"
         return render_template(template, page=page)
 
     # --- one click
@@ -232,7 +232,7 @@ class ViewsView(BaseView):
                 "list_url": f"{screen.route_base}/",
                 "columns": list_columns.chooser(screen, given, viewer),
             }
-            template = "views/_columns.html" if request.headers.get("HX-Request") else "views/columns.html"
+            template = "records/_column_chooser.html" if request.headers.get("HX-Request") else "records/column_chooser.html"
             return render_template(template, page=page)
         is_reset = bool(request.form.get("reset"))
         text = "" if is_reset else self._sent_columns(screen, viewer)

@@ -211,7 +211,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         buttons = self.row_buttons(rows, names, viewer)
         page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
         page |= {"tools": tools_class(page), "rows_html": rows_html(page)}
-        return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
+        return render_template("records/_list_rows.html" if request.headers.get("HX-Request") else "records/list.html", page=page)
 
     @expose("/filters", methods=["GET"])
     @has_access
@@ -222,7 +222,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         viewer = current_viewer()
         self._list_query(viewer)  # refuses what the list would refuse
         page = filters_page(self, viewer)
-        template = "crm/_filters.html" if request.headers.get("HX-Request") else "crm/filters.html"
+        template = "records/_filters.html" if request.headers.get("HX-Request") else "records/filters.html"
         return render_template(template, page=page)
 
     def tabs(self, viewer: Viewer) -> Rows:
@@ -269,7 +269,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
             refuse_merged(self.service.record, key)
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         context = pages.record_page(self, row, viewer, request.args)
-        return render_template("crm/record.html", record=context)
+        return render_template("records/record.html", record=context)
 
     @expose("/timeline/<pk>", methods=["GET"])
     @has_access
@@ -280,7 +280,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         row, viewer, is_more = self.row_for(pk, "read"), current_viewer(), bool(request.args.get("before"))
         place = timeline_tabs.TimelineLocation.of(self, row.id, getattr(row, "number", None), viewer)
         context = timeline_tabs.context(replace(place, is_counted=not is_more), request.args, viewer)
-        answer = make_response(render_template("crm/_timeline.html", record=context, more=is_more))
+        answer = make_response(render_template("records/_timeline.html", record=context, more=is_more))
         if request.headers.get("HX-Trigger") == "feed-filter":  # the form says what to show; the address keeps it
             answer.headers["HX-Push-Url"] = context["page_url"]
         return answer
@@ -307,7 +307,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         return None
 
     def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-        """Keys of the context of crm/record.html to override."""
+        """Keys of the context of records/record.html to override."""
         return {}
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> Rows:
@@ -417,7 +417,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         if status == 409 and row is not None:
             context["conflict"] = form_page.conflict(self, row, raw, viewer)
             context["version"] = row.version
-        return render_template("crm/form.html", form=context), status
+        return render_template("pages/form.html", form=context), status
 
     # --- verbs ---
 

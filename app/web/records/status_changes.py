@@ -72,7 +72,7 @@ class StatusMoves:
             "list_url": url,
             "list_label": getattr(row, "number", None) or self.list_title,
         }
-        template = "crm/_status_dialog.html" if request.headers.get("HX-Request") else "crm/status.html"
+        template = "records/_status_dialog.html" if request.headers.get("HX-Request") else "records/status_form.html"
         return render_template(template, page=page)
 
     def _move_to(self, row: Any, version: int | None, viewer: Viewer) -> None:
@@ -206,5 +206,5 @@ class StatusMoves:
             "list_label": self.list_title,
             "list_url": f"{self.route_base}/?layout=board",
         }
-        template = "crm/_move.html" if request.headers.get("HX-Request") else "crm/move.html"
+        template = "records/_move_card.html" if request.headers.get("HX-Request") else "records/move_card.html"
         return render_template(template, page=page)

@@ -143,7 +143,7 @@ class TaskActions(Screen):
             "sections": [{"title": None, "fields": [*notes, *fields]}],
         }
         is_part = bool(request.headers.get("HX-Request"))
-        return render_template("day/_finish.html" if is_part else "day/finish.html", form=form)
+        return render_template("records/_finish_task.html" if is_part else "records/finish_task.html", form=form)
 
 
 def _suggested(viewer: Viewer) -> str:

@@ -60,7 +60,7 @@ class Tab:
     rows: Any = None
     counted: Callable[[Records], Any] | None = None
     tables: tuple[Any, ...] = ()
-    template: str = "crm/_entries.html"
+    template: str = "records/_entries.html"
     #: The part of the composer that it opens.
     composes: str = "note"
     #: Its parts, the first one at first: value of `part` in the address -> label.
@@ -111,7 +111,7 @@ TABS: dict[str, Tab] = {
         rows=select(Task.id),
         counted=_of(Task, Task.status.in_(OPEN)),
         tables=(Task,),
-        template="crm/_entries_tasks.html",
+        template="records/_entries_tasks.html",
         composes="task",
         parts=(("open", _l("Open")), ("done", _l("Done"))),
     ),
@@ -136,7 +136,7 @@ TABS: dict[str, Tab] = {
         rows=select(MessageFile.id).join(Message, Message.id == MessageFile.message_id),
         counted=_of(Message),
         tables=(MessageFile, Message),
-        template="crm/_entries_files.html",
+        template="records/_entries_files.html",
     ),
     "changes": Tab(
         _l("Changes"),
@@ -145,7 +145,7 @@ TABS: dict[str, Tab] = {
         rows=select(Activity.id),
         counted=_of(Activity, Activity.kind.in_(CHANGES)),
         tables=(Activity,),
-        template="crm/_entries_changes.html",
+        template="records/_entries_changes.html",
     ),
 }
 
@@ -204,7 +204,7 @@ def _has_column(tab: Tab, records: Records) -> bool:
 
 
 def context(place: TimelineLocation, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """The keys of crm/record.html about the timeline, as the address asks for it. Raises RuleBroken."""
+    """The keys of records/record.html about the timeline, as the address asks for it. Raises RuleBroken."""
     tabs, name = offered(place, viewer), args.get("tab") or "activity"
     if name not in tabs:
         raise RuleBroken(_("This record has no tab “%(name)s”. Please choose one of its tabs.", name=name[:40]), "tab")

@@ -78,7 +78,7 @@ class AuthDBView(fab_views.AuthDBView):
     def logout(self) -> Any:
         """Sign out by POST; a GET, which an image on any page could send, asks for confirmation."""
         if request.method == "GET" and g.get("person") is not None:
-            return self.render_template("signin/logout.html", title=_("Sign out"))
+            return self.render_template("security/logout.html", title=_("Sign out"))
         if request.method == "POST":
             csrf.protect()
             self.appbuilder.sm.sign_out_browser()

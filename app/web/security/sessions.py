@@ -300,7 +300,7 @@ class SessionsView(BaseView):
             "when": format_moment,
             "keys": count_keys(db.session(), key),
         }
-        return self.render_template("signin/sessions.html", title=_("Sessions"), **words)
+        return self.render_template("security/sessions.html", title=_("Sessions"), **words)
 
     @expose("/<int:pk>/end", methods=["POST"])
     @signed_in

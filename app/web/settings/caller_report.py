@@ -47,7 +47,7 @@ class CallerReportView(ModulePermissions, BaseView):
         first, last = _period(viewer)
         rows = _read(first, last, viewer)
         return self.render_template(
-            "settings/caller_ids.html",
+            "settings/caller_report.html",
             first=first.isoformat(),
             last=last.isoformat(),
             series=_by_series(rows),

@@ -103,7 +103,7 @@ class HealthView(SettingsPage):
         crossed = {row.measure for row in running}
         now_values = _values_now(moment)
         return self.render_template(
-            "crm/health.html",
+            "settings/health.html",
             tiles=[_tile(each, now_values, crossed, chart) for each, chart in zip(MEASURES, charts, strict=True)],
             crossings=[_crossing(row, viewer) for row in health_samples.crossings(session)],
             servers=[_server(each, viewer) for each in health_samples.servers(session, moment)],
@@ -133,7 +133,7 @@ class HealthView(SettingsPage):
             }
             for row in db.session.scalars(query)
         ]
-        return self.render_template("crm/health_slow.html", rows=rows)
+        return self.render_template("settings/health_slow_statements.html", rows=rows)
 
     @expose("/errors/")
     @has_access
@@ -155,7 +155,7 @@ class HealthView(SettingsPage):
             }
             for row in db.session.scalars(query)
         ]
-        return self.render_template("crm/health_errors.html", rows=rows)
+        return self.render_template("settings/health_errors.html", rows=rows)
 
     @expose("/clear/<any(slow, errors):what>", methods=["POST"])
     @has_access
@@ -189,7 +189,7 @@ class SelfTestView(SettingsPage):
         rows = [_finding(name, each) for name, each in found.items()]
         bad = [row for row in rows if row["tone"] in ("red", "amber")]
         seconds = f"{time.perf_counter() - began:.1f}"
-        return self.render_template("crm/self_test.html", rows=rows, bad=len(bad), seconds=seconds)
+        return self.render_template("settings/self_test.html", rows=rows, bad=len(bad), seconds=seconds)
 
 
 def _admin() -> Viewer:

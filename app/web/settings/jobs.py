@@ -66,7 +66,7 @@ class JobsView(SettingsPage):
             for name in names
         ]
         return render_template(
-            "crm/jobs.html", jobs=rows, state=state, always_open=viewer.lookups.office.is_always_open
+            "settings/jobs.html", jobs=rows, state=state, always_open=viewer.lookups.office.is_always_open
         )
 
     @expose("/<name>/")
@@ -80,7 +80,7 @@ class JobsView(SettingsPage):
         query = select(JobRun).where(JobRun.job == name, *_FILTERS.get(shown, ()))
         rows = db.session.scalars(query.order_by(JobRun.started_on.desc()).limit(MAX_RUNS)).all()
         page = {"name": _(name), "run_url": _run_url(name, viewer), "shown": shown if shown in _FILTERS else ""}
-        return render_template("crm/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MAX_RUNS)
+        return render_template("settings/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MAX_RUNS)
 
     @expose("/run/<name>", methods=["POST"])
     @has_access
@@ -265,4 +265,4 @@ class SettingsView(SettingsPage):
     @permission_name("index")
     def index(self) -> Any:
         """Tiles, by group."""
-        return render_template("crm/settings.html", groups=current_app.extensions["crm_settings_menu"]())
+        return render_template("settings/settings_menu.html", groups=current_app.extensions["crm_settings_menu"]())

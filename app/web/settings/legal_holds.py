@@ -114,7 +114,7 @@ class LegalHoldsView(SettingsPage):
 
     def _form(self, form: dict[str, Any]) -> str:
         shared = {"back_label": _("Legal holds"), "cancel_url": URL, "version": None, "conflict": None}
-        return self.render_template("crm/form.html", title=form["title"], form=shared | form)
+        return self.render_template("pages/form.html", title=form["title"], form=shared | form)
 
 
 def _today(viewer: Viewer) -> date:

@@ -48,7 +48,7 @@ class ListSetupsView(SettingsPage):
             }
             for each in screens
         ]
-        return render_template("crm/list_setups.html", page=_page(chosen) | {"tabs": tabs})
+        return render_template("settings/list_setups.html", page=_page(chosen) | {"tabs": tabs})
 
     @expose("/", methods=["POST"])
     @has_access

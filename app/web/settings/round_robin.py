@@ -51,7 +51,7 @@ class TurnsView(SettingsPage):
         if found is None:
             raise NotFound(_("There is no such role, or it has no round robin."))
         tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == name} for role, _pointer in roles]
-        return render_template("crm/turns.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
+        return render_template("settings/round_robin.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
 
     @expose("/begin", methods=["POST"])
     @has_access

@@ -73,7 +73,7 @@ class WebhooksView(SettingsPage):
         rows = db.session.scalars(query.order_by(WebhookDelivery.id.desc()).limit(MAX_DELIVERIES)).all()
         titles = record_titles(db.session(), rows)
         return self.render_template(
-            "webhooks/one.html",
+            "webhooks/webhook.html",
             hook=webhook_card(hook, viewer),
             why=PAUSE_REASONS.get(hook.why or ""),
             most=MAX_DELIVERIES,

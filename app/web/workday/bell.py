@@ -49,13 +49,13 @@ class BellView(BaseView):
     @refuse_as_page
     def index(self) -> Any:
         """All notices, by page, each with its delivery log."""
-        return self.render_template("crm/notices.html", **_page())
+        return self.render_template("workday/notices.html", **_page())
 
     @expose("/panel")
     @signed_in
     def panel(self) -> Any:
         """The newest notices, as an HTML fragment."""
-        return self.render_template("crm/bell.html", **_panel())
+        return self.render_template("workday/bell.html", **_panel())
 
     @expose("/count")
     @signed_in
@@ -92,7 +92,7 @@ class BellView(BaseView):
     def _answer(self, changed: int) -> Any:
         """The panel for htmx, the count for JSON, else a redirect to the page of all notices."""
         if request.headers.get("HX-Target") == "bell-panel":
-            return self.render_template("crm/bell.html", **_panel())
+            return self.render_template("workday/bell.html", **_panel())
         if request.is_json:
             unread = notices.count_unread(db.session(), current_viewer().person.id, current_viewer().now)
             return json_answer(200, {"changed": changed, "unread": unread})
@@ -127,7 +127,7 @@ def _shown_on(row: Any, now: datetime) -> datetime:
 
 
 def group_by_record(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, Any]]:
-    """Groups by record for crm/bell.html, in the order of the rows."""
+    """Groups by record for workday/bell.html, in the order of the rows."""
     cards = record_cards(session, rows)
     groups: dict[Any, dict[str, Any]] = {}
     for row in rows:

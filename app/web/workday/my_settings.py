@@ -216,7 +216,7 @@ def _page(shown: dict[str, Any], viewer: Viewer, refused: Refusal = NOT_REFUSED)
     }
     form["own_number"] = _own_number(user)
     absence_plan = absence_text.availability_texts(session, user, viewer) + absence_text.cover_texts(session, viewer)
-    return render_template("me/settings.html", form=form, plan=absence_plan, more=LINKS), refused.status
+    return render_template("workday/my_settings.html", form=form, plan=absence_plan, more=LINKS), refused.status
 
 
 def _own_number(user: User) -> str:

@@ -130,7 +130,7 @@ class ChoicesView(BaseView):
             notices.non_default_choices({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
         )
         return self.render_template(
-            "crm/choices.html",
+            "workday/notice_preferences.html",
             title=_("Notification preferences"),
             groups=_groups(table),
             mark=etag,

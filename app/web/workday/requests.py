@@ -320,7 +320,7 @@ class RequestScreen(Screen):
             "sections": [{"title": None, "fields": [note]}],
             "error": None,
         }
-        return render_template("crm/form.html", form=form)
+        return render_template("pages/form.html", form=form)
 
     @expose("/withdraw/<pk>", methods=["POST"])
     @has_access

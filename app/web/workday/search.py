@@ -59,7 +59,7 @@ class SearchView(BaseView):
         groups = _found(text, current_viewer())
         if request.accept_mimetypes.best == "application/json":
             return jsonify({"groups": groups})
-        return render_template("crm/search.html", typed=text, groups=groups)
+        return render_template("workday/search.html", typed=text, groups=groups)
 
     @expose("/hits")
     @signed_in

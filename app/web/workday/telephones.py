@@ -63,7 +63,7 @@ class PhoneView(ModulePermissions, BaseView):
         viewer = current_viewer()
         sync = db.session.scalars(select(PhoneSync).where(PhoneSync.employee_id == viewer.person.id)).first()
         return render_template(
-            "crm/phone.html",
+            "workday/telephones.html",
             page={
                 "tabs": call_entries.tabs("phone"),
                 "may_log": viewer.person.may("Call Logs", "create"),

@@ -42,7 +42,7 @@ class FormerPeopleView(BaseView):
             people = predecessor_names.waiting(session)
         shown = [{"email": email, "count": grouped(count)} for email, count in people[:MOST]]
         return self.render_template(
-            "transfer/former_people.html",
+            "transfer/predecessor_people.html",
             people=shown,
             more=GroupedInt(len(people) - len(shown)),
             tabs=tabs("imports", viewer.person),
