@@ -161,7 +161,7 @@ def _add_account(web: server.Product, kind: str, *settings: str) -> str:
 
 
 class Load:
-    """People and providers at the doors, each at a fixed pace whatever the answers take."""
+    """People and providers that send requests, each at a fixed pace whatever the responses take."""
 
     def __init__(self, held: House, books: Books, pace: float) -> None:
         self.house, self.books, self.pace = held, books, pace

@@ -76,7 +76,7 @@ def _preview(page: Any) -> None:
 
 
 def _custom_fields(page: Any) -> None:
-    """Add some, for the demo house has none."""
+    """Add some, because the demo data has none."""
     for kind, name in (("choice", "Risk profile"), ("number", "Yearly income"), ("date", "Next review")):
         page.goto(page.url.partition("/settings/")[0] + "/settings/fields/add?record=leads")
         page.fill("[name=label]", name)

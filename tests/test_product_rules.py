@@ -109,7 +109,7 @@ PUBLIC_TABLES = {
     "brand",  # what everybody sees, also who has not signed in
     "board_home",  # which board a role begins with; the board has a rule
     "business_setting",
-    # How many calls each person had on each day. What of it a person may see: dashboards/measure.py
+    # How many calls each person had on each day. What of it a person may see: dashboards/widget_data.py
     *("call_day_count", "call_day_numbers", "call_hour_count", "call_rollup_mark", "call_rollup_state"),
     "delivery",
     "failed_try",

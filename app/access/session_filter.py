@@ -77,7 +77,7 @@ def reaches_row(session: Session, person: Person, row: Any, verb: str) -> bool:
 
 
 def reaches_id(session: Session, person: Person, record: Any, key: int, verb: str) -> bool:
-    """The same for the id of a row that the person sees."""
+    """Whether the verb reaches the row of this id, which the person sees."""
     module = MODULE_OF.get(record, "")
     if person.level(module, verb) in ("none", "all"):
         return person.may(module, verb)

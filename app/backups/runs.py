@@ -80,7 +80,7 @@ def _made(backup: Backup) -> RunOutcome:
 
 
 def outcome_of(report: Report) -> RunOutcome:
-    """Of a check or drill."""
+    """The outcome of a check or drill, for its row."""
     details = {"checked": report.checked, "unchecked": report.unchecked, "faults": report.faults[:20]}
     error = " ".join(report.faults)[:500] or None
     return RunOutcome(report.outcome, report.name, error=error, details=details, report=report)
@@ -92,7 +92,7 @@ def outcome_of(report: Report) -> RunOutcome:
 def record(
     installation: Installation, kind: str, do: Callable[[Installation], RunOutcome], run_id: int | None = None
 ) -> RunOutcome:
-    """Do it, with a row that says so. Raises BackupError, after the admins were told."""
+    """Run `do` and record how it went in a row. Raises BackupError, after the admins were notified."""
     key = run_id if run_id is not None else _begin(kind)
     try:
         outcome = do(replace(installation, beat=_Heartbeat(key)))

@@ -213,7 +213,7 @@ class Meta(MetaInbound):
         raise StatusUnavailable("Meta has no way to ask for a message.")
 
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
-        """Not at Meta."""
+        """Meta has no telephone: raises StatusUnavailable."""
         raise StatusUnavailable("This account has no telephone.")
 
     # --- files, account

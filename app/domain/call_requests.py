@@ -108,7 +108,7 @@ def start(session: Session, wanted: NewCallRequest, stamp: Stamp, zone: str) -> 
 
 
 def own_number(session: Session, user_id: int) -> str:
-    """Where the person's phone rings: at their telephony number, else their mobile; E.164. Raises RuleBroken."""
+    """The number that rings the person: telephony number, else mobile; E.164. Raises RuleBroken."""
     user: Any = session.get_one(User, user_id)
     number = phone.normalize(user.telephony_number) or user.mobile_e164 or phone.normalize(user.mobile)
     if not number:
@@ -214,7 +214,7 @@ def note_dialled(session: Session, request: CallRequest, provider_id: str | None
 
 
 def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
-    """It was surely not dialled: the call has failed, and the person's line is free."""
+    """Record that the call was surely not dialled: it has failed, and the person's line is free."""
     call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
     release(session, call.id)
     if calls.has_ended(call):

@@ -39,7 +39,7 @@ _THURSDAY = 3
 
 @dataclass(frozen=True)
 class RollupCoverage:
-    """Which days of the roll-ups hold what the calls say at this moment, and whose calls are meant."""
+    """The days whose roll-ups agree with the calls at this moment, and whose calls are counted."""
 
     #: User ids; None = everybody's, also those that are nobody's.
     people: frozenset[int] | None

@@ -119,7 +119,7 @@ def date_of(day: int) -> date:
 
 
 def start_of(day: int, zone: ZoneInfo) -> datetime:
-    """When a local day begins, UTC."""
+    """The moment at which a local day begins, UTC."""
     return datetime.combine(date_of(day), time(0), tzinfo=zone).astimezone(UTC)
 
 

@@ -1,6 +1,6 @@
 """Which number a customer sees when they are called: India keeps series of numbers for promotional and service calls.
 
-Promotional calls come from the 140 series, service calls of SEBI-regulated houses from the 1600 series; ordinary
+Promotional calls come from the 140 series, service calls of SEBI-regulated firms from the 1600 series; ordinary
 ten-digit numbers are to be used for neither (TCCCPR as amended on 12 Feb 2025, TRAI's direction of 19 Nov 2025).
 """
 
@@ -35,7 +35,7 @@ class CallerLine:
 
     @property
     def series(self) -> str:
-        """One of number_series.SERIES."""
+        """The series of the number: one of number_series.SERIES."""
         return phone_number_series.phone_series(self.number)
 
 

@@ -119,7 +119,7 @@ class CampaignInput:
 
 @dataclass(frozen=True)
 class RecipientSource:
-    """To whom: ids of leads or customers that the person sees, or rows of a file."""
+    """Where the recipients come from: ids of leads or customers that the person sees, or rows of a file."""
 
     kind: str
     items: Sequence[Any]
@@ -143,7 +143,7 @@ def create(session: Session, name: str, source: RecipientSource, stamp: Stamp) -
 
 
 def change(session: Session, campaign: Campaign, plan: CampaignInput, stamp: Stamp) -> None:
-    """Say what a draft sends; its recipients are checked anew, see `campaign_recipients.fill`. Raises RuleBroken."""
+    """Set what a draft sends; `campaign_recipients.add_recipients` then checks its recipients. Raises RuleBroken."""
     lock(session, campaign)
     if campaign.state != "draft":
         raise Conflict("This campaign has been started. Only a draft can be edited.")

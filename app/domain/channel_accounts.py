@@ -273,7 +273,7 @@ def token_of(account: ChannelAccount, vault: Vault) -> str:
 
 
 def hash_of(token: str) -> str:
-    """By what a token is found."""
+    """The hash by which a hook token is found."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 

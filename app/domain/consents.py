@@ -160,7 +160,7 @@ def _refuse_incomplete(noted: ConsentInput, happened_on: datetime, now: datetime
 
 
 def asked_again_on(session: Session, channel: str, address: str, days: int) -> datetime | None:
-    """From when on the person may be asked for their consent again, UTC; None = now."""
+    """The moment (UTC) from which the person may be asked for consent again; None = now."""
     said = latest(session, channel, address)
     return said.happened_on + timedelta(days=days) if said is not None and said.action == "withdrawn" else None
 

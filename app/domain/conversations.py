@@ -64,7 +64,7 @@ def is_nobodys(conversation: Conversation) -> bool:
 
 
 def window_ends(conversation: Conversation) -> datetime | None:
-    """Until when a free text may be sent, UTC; None = at any time."""
+    """The moment (UTC) until which a free text may be sent; None = at any time."""
     if conversation.channel not in WINDOWED:
         return None
     return (conversation.last_inbound_on or datetime.fromtimestamp(0, conversation.created_on.tzinfo)) + WINDOW
@@ -177,7 +177,7 @@ def _set_state(session: Session, conversation: Conversation, state: str, stamp: 
 
 
 def mark_read(session: Session, conversation: Conversation, stamp: Stamp) -> None:
-    """Nothing of it is unread any more; others who see it are told."""
+    """Mark all messages as read; others who see the conversation are notified."""
     if conversation.unread:
         conversation.unread = 0
         conversation.stamp(stamp)

@@ -57,7 +57,7 @@ class Scope:
     leads: tuple[tuple[str, Any], ...] = ()
 
     def before(self) -> Scope:
-        """The same, of the period before."""
+        """The same scope for the period before."""
         return replace(self, period=self.period.previous())
 
     def status_ids(self, master: str, wanted: Iterable[str]) -> list[int]:

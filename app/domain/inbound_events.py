@@ -87,13 +87,13 @@ def lock(session: Session, event_id: int, now: datetime) -> InboundEvent | None:
 
 
 def finish(event: InboundEvent, summary: str, now: datetime) -> None:
-    """It was worked off."""
+    """Mark the event as processed."""
     event.state, event.summary, event.error = "done", summary[:120], None
     event.done_on, event.next_try_on = now, None
 
 
 def fail(event: InboundEvent, error: str) -> None:
-    """It cannot be understood: a person has it tried again, or dismisses it."""
+    """Mark the event as not understood, for a person to retry or dismiss."""
     event.state, event.error, event.next_try_on = "failed", error[:300], None
 
 

@@ -65,7 +65,7 @@ class InboundMailContext:
 
     @property
     def stamp(self) -> Stamp:
-        """The system."""
+        """The system as the author, at the time of the context."""
         return Stamp(None, self.now)
 
 

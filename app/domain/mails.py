@@ -96,7 +96,7 @@ class Mail(Model):  # type: ignore[misc]
 
 
 class MailboxState(Model):  # type: ignore[misc]
-    """Up to where the mailbox of an account has been read."""
+    """The position up to which the mailbox of an account has been read."""
 
     __tablename__ = "mailbox_state"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)

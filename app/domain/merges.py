@@ -134,7 +134,7 @@ def merged_key(kind: str, key: int) -> str:
 
 @dataclass(frozen=True)
 class SurvivingRecord:
-    """Where a record that is gone lives on."""
+    """The record that a merged one became part of."""
 
     #: Its own number.
     number: str
@@ -144,7 +144,7 @@ class SurvivingRecord:
 
 
 def follow(session: Session, kind: str, key: int | None, number: str | None = None) -> SurvivingRecord | None:
-    """Where the record of this table and id, or else of this number, lives on; None if it was not merged."""
+    """The record that the one of this id or number was merged into; None if it was not merged."""
     gone = MergedRecord
     rule = gone.gone_key == merged_key(kind, key) if key is not None else gone.number == (number or "")
     query = select(gone.record_id, gone.number, gone.merge_id).where(gone.kind == kind, gone.gone_key.is_not(None))

@@ -183,7 +183,7 @@ def advance(session: Session, message: Message, state: str, now: datetime, reaso
 
 
 def note_sent(session: Session, message: Message, now: datetime) -> None:
-    """It has left: it happened now, waits for nothing, and is the first response if a user sent it."""
+    """Record that the message was sent now; it is the first response if a user sent it."""
     message.due_on = message.ask_on = None
     if message.happened_on is None:
         note_first_reply(session, message, now)
@@ -191,7 +191,7 @@ def note_sent(session: Session, message: Message, now: datetime) -> None:
 
 
 def note_first_reply(session: Session, message: Message, now: datetime) -> None:
-    """It has left just now: it is the first response to its records, if it has not left before and a user sent it."""
+    """Count a message that is sent for the first time, by a user, as the first response to its records."""
     if message.happened_on is None and message.created_by_id is not None and not is_of_campaign(message):
         _record_first_reply(session, message, now)
 

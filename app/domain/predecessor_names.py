@@ -67,7 +67,7 @@ def stored_form(kind: str, name: str) -> str:
 
 
 def find_moved(session: Session, doctype: str, names: Iterable[str]) -> dict[str, int | None]:
-    """Of these names (as kept) those that have been taken over → the id of the record."""
+    """{name: record id} of those names (as stored) that were imported already."""
     wanted, found = sorted(set(names)), dict[str, int | None]()
     query = select(PredecessorName.name, PredecessorName.record_id).where(PredecessorName.doctype == doctype)
     for some in batched(wanted):
@@ -131,7 +131,7 @@ def _fill(session: Session, table: Any, column: str, ids: list[int], user_id: in
 
 
 def remember_user(session: Session, email: str, user_id: int) -> None:
-    """From now on this address is that user."""
+    """Remember which user has this address, for later imports."""
     row = session.scalars(
         select(PredecessorName).where(PredecessorName.doctype == "User", PredecessorName.name == email)
     ).first()

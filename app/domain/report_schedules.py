@@ -107,7 +107,7 @@ class ReportRun(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class ScheduleTimes:
-    """When a schedule is due."""
+    """The rhythm and times at which a schedule is due."""
 
     rhythm: str
     at: time
@@ -134,7 +134,7 @@ class ScheduleTimes:
             day += timedelta(days=step)
 
     def after(self, now: datetime, zone: str) -> datetime:
-        """When it is due next, UTC; on days when the clock changes, too."""
+        """The next time it is due after `now`, UTC; correct on days when the clock changes."""
         office = ZoneInfo(zone)
         days = self._from(now.astimezone(office).date(), 1, office)
         return next(each.astimezone(UTC) for each in days if each.astimezone(UTC) > now)

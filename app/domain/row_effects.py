@@ -77,12 +77,12 @@ def register(effects: Iterable[Effect]) -> None:
 
 
 def every_class(_record: type) -> bool:
-    """For an effect that concerns rows of every class."""
+    """Use as an effect's `concerns`: rows of every class."""
     return True
 
 
 def classes(*records: type) -> Callable[[type], bool]:
-    """For an effect that concerns rows of these classes and of their subclasses."""
+    """An effect's `concerns`: rows of these classes and their subclasses."""
     return lambda record: issubclass(record, records)
 
 

@@ -33,7 +33,7 @@ COLOURS = [
 
 
 class Master(Model):  # type: ignore[misc]
-    """A pick-list row."""
+    """A row of a picklist."""
 
     __abstract__ = True
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -81,7 +81,7 @@ class AccountType(Master):
 
 
 class LeadSource(Master):
-    """Where a lead came from."""
+    """A source of leads."""
 
     __tablename__ = "lead_source"
 
@@ -134,7 +134,7 @@ class SlaPolicy(Master):
 
 
 class SlaTarget(Model):  # type: ignore[misc]
-    """One priority's targets."""
+    """The targets of one priority."""
 
     __tablename__ = "sla_target"
     __table_args__ = (UniqueConstraint("policy_id", "priority"),)

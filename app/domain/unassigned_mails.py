@@ -27,7 +27,7 @@ NOBODY = "unknown sender"
 
 
 def waiting() -> Select[tuple[Mail]]:
-    """Those that wait for a person, newest first."""
+    """SELECT of the mails that wait for a person, newest first."""
     here = (Mail.message_id.is_(None), Mail.direction == "in", Mail.state.in_(WAITING))
     return select(Mail).where(*here).order_by(Mail.id.desc())
 

@@ -39,7 +39,7 @@ MAX_FIELD = 40
 
 @dataclass(frozen=True)
 class PagePresence:
-    """Who is at the pages of one process that show a record; a higher number replaces what it said before."""
+    """The people who have a record open in one process; a higher serial replaces earlier ones."""
 
     origin: str
     serial: int
@@ -56,7 +56,7 @@ class PagePresence:
 
 @dataclass(frozen=True)
 class LiveEvent:
-    """Where something has changed; sets, so that the events of many commits merge into one."""
+    """Ids of what has changed; sets, so that the events of many commits merge into one."""
 
     #: Users with a new or read notice.
     notified: frozenset[int] = frozenset()
@@ -180,7 +180,7 @@ class EventBus:
                 thread.start()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening to other processes."""
         self._closed.set()
 
     def _run(self) -> None:

@@ -120,7 +120,7 @@ def _door(path: str) -> str:
 
 
 def count_request(status: int, milliseconds: int) -> None:
-    """Count an answer."""
+    """Count a response by its status and time in milliseconds."""
     place = bisect_left(BUCKETS_MS, milliseconds)
     with _lock:
         _batch.requests += 1

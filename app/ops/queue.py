@@ -216,7 +216,7 @@ def build_call(queue: str, function: Callable[..., Any], *arguments: int | str) 
 
 
 def add_jitter(seconds: float) -> float:
-    """These seconds, randomly lengthened or shortened by up to JITTER."""
+    """The seconds, lengthened or shortened at random by up to JITTER."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
 
 

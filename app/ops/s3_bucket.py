@@ -33,7 +33,7 @@ log = logging.getLogger("crm.files")
 
 @dataclass(frozen=True)
 class S3Place:
-    """Where the objects are."""
+    """The endpoint, bucket and prefix of the objects."""
 
     bucket: str
     #: What all keys begin with, "" or such as "crm/".
@@ -46,7 +46,7 @@ class S3Place:
 class Bucket:
     """The objects of one place; keys are below its prefix. The account's keys are where boto looks for them.
 
-    What goes wrong is FileNotFoundError for an object that is missing, else StoreAway with a code and no address.
+    Methods raise FileNotFoundError for a missing object, else StorageUnavailable with a code and no address.
     """
 
     def __init__(self, place: S3Place) -> None:
@@ -83,7 +83,7 @@ class Bucket:
         self._call(lambda client, where: client.download_file(*where.values(), str(path)), key, _room(size))
 
     def stored_on(self, key: str) -> datetime:
-        """When an object was last stored, UTC."""
+        """The time an object was last stored, UTC."""
         found: datetime = self._call(lambda client, where: client.head_object(**where)["LastModified"], key)
         return found
 

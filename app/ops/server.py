@@ -59,7 +59,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The WSGI application."""
+        """Called by gunicorn: the WSGI application."""
         return self.app
 
     def run(self) -> None:

@@ -65,7 +65,7 @@ def _content(row: Message, place: int, file: Media) -> tuple[str, str, bytes]:
 
 
 def address_of(message_id: int, place: int) -> str:
-    """Where the provider fetches a file of a message: valid for ADDRESS_SECONDS, for this file only."""
+    """The URL at which the provider fetches a file of a message, valid for ADDRESS_SECONDS."""
     token = _serializer().dumps([message_id, place])
     return str(current_app.config["CRM"].public_url) + ADDRESS_PATH.format(token=token)
 

@@ -110,7 +110,7 @@ class ChannelsView(SettingsPage):
     @refuse_as_page
     @permission_name("create")
     def create(self, name: str) -> Any:
-        """Add it."""
+        """Add an account of this kind."""
         refuse_non_admin()
         kind, by = _kind(name), current_viewer().person.id
         settings = posted_settings(kind)
@@ -138,7 +138,7 @@ class ChannelsView(SettingsPage):
     @refuse_as_page
     @permission_name("update")
     def update(self, key: int) -> Any:
-        """Save the form."""
+        """Save the form of an account."""
         refuse_non_admin()
         account, by = find_account(key), current_viewer().person.id
         kind = _kind(account.kind)

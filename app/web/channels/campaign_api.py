@@ -59,7 +59,7 @@ class SourcesField(Field):
 
 
 class IdsField(Field):
-    """Ids of records."""
+    """The ids of records, as a list in JSON."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -243,7 +243,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("counts")
     def counts(self, pk: Any) -> Any:
-        """By state; those who are left out by reason."""
+        """The numbers of recipients by state, and of those left out by reason."""
         row = self._row(pk, "read")
         by_state: dict[str, int] = {}
         left_out: dict[str, int] = {}
@@ -292,7 +292,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("pause")
     def pause(self, pk: Any) -> Any:
-        """Hold it."""
+        """Pause the campaign."""
         return self._moved(pk, campaigns.pause)
 
     @expose("/<int:pk>/resume", methods=["POST"])
@@ -300,7 +300,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("resume")
     def resume(self, pk: Any) -> Any:
-        """Go on."""
+        """Resume the campaign."""
         return self._moved(pk, campaigns.resume)
 
     @expose("/<int:pk>/stop", methods=["POST"])
@@ -308,7 +308,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("stop")
     def stop(self, pk: Any) -> Any:
-        """For good."""
+        """Stop the campaign for good."""
         return self._moved(pk, campaigns.stop)
 
     def _moved(self, pk: Any, step: Callable[[Session, Campaign, Stamp], None]) -> Any:

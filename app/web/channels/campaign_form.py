@@ -235,7 +235,7 @@ def accounts_named(session: Session) -> dict[int, str]:
 
 
 def first_account(session: Session, campaign: Campaign) -> ChannelAccount | None:
-    """By which account it will probably be sent."""
+    """The account by which the campaign will probably be sent."""
     fitting = channel_accounts.active(session, campaign.channel, campaign.purpose)
     wanted = next((each for each in fitting if each.id == campaign.account_id), None)
     return wanted or (fitting[0] if fitting else None)

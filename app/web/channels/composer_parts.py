@@ -57,7 +57,7 @@ def quote_of(message: Any) -> str:
 
 
 def author_of(message: Any) -> str:
-    """Whose message it is, as a quotation says it."""
+    """The author of a message, as a quotation names them."""
     return _("Customer") if message.direction == "in" else _("We")
 
 

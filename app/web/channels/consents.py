@@ -111,7 +111,7 @@ class ConsentService(RecordService):
             return consents.record_told(session, noted, viewer.stamp)
 
     def change(self, session: Session, row: Consent, values: dict[str, Any], viewer: Viewer) -> None:
-        """Refused."""
+        """Refuse the change: entries are never changed."""
         raise RuleBroken(_("The consent ledger is append-only. Add a new entry instead."))
 
 
@@ -205,7 +205,7 @@ class ConsentScreen(Screen):
 
     @staticmethod
     def in_menu(person: Person) -> bool:
-        """Not in the sidebar: campaigns and records lead there."""
+        """Not in the sidebar, because campaigns and records link to it."""
         return False
 
     @expose("/of/<any(lead, customer):kind>/<int:key>")

@@ -98,7 +98,7 @@ class ConsoleView(SettingsPage):
     @refuse_as_page
     @permission_name("write")
     def write(self, key: int) -> Any:
-        """The customer writes."""
+        """Receive a message as if the customer had written it."""
         refuse_non_admin()
         account, form = _console(key), request.form
         channel, text = form.get("channel", ""), form.get("text", "").strip()[:MAX_TEXT]

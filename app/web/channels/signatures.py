@@ -69,7 +69,7 @@ class SignatureView(ModulePermissions, BaseView):
     @refuse_as_page
     @permission_name("mine")
     def mine(self) -> Any:
-        """One's own signature."""
+        """The form of the person's own signature."""
         row = mail_signatures.of_user(db.session(), current_viewer().person.id)
         return self._page(row, None, _stored(row))
 
@@ -78,7 +78,7 @@ class SignatureView(ModulePermissions, BaseView):
     @refuse_as_page
     @permission_name("save_mine")
     def save_mine(self) -> Any:
-        """Save it."""
+        """Save the person's own signature."""
         return self._save({"user_id": current_viewer().person.id}, None)
 
     @expose("/account/<int:key>")
@@ -96,7 +96,7 @@ class SignatureView(ModulePermissions, BaseView):
     @refuse_as_page
     @permission_name("save_of_account")
     def save_of_account(self, key: int) -> Any:
-        """Save it."""
+        """Save the signature of an account."""
         return self._save({"account_id": key}, _account(key))
 
     def _save(self, whose: dict[str, int], account: Any) -> Any:

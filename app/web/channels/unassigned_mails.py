@@ -48,7 +48,7 @@ class UnplacedMailsView(ModulePermissions, BaseView):
     @refuse_as_page
     @permission_name("index")
     def index(self) -> Any:
-        """Those that wait, or with `show=reports` the reports of failed delivery."""
+        """The mails that wait; with `show=reports` the reports of failed delivery."""
         viewer, session = current_viewer(), db.session()
         shown = request.args.get("show") or "waiting"
         if shown not in _LISTS:

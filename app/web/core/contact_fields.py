@@ -13,7 +13,7 @@ from app.web.core.personal_fields import EmailField, NameField, PhoneField, Secr
 def contact_fields(record: Any, through: Any = None, **face: Any) -> list[Field]:
     """Name, phone numbers, e-mail, address, PAN, Aadhaar; read through the customer when `through` is given.
 
-    `face`: as of NameField.
+    `face`: see NameField.
     """
 
     def columns(*names: str) -> tuple[Any, ...]:

@@ -175,7 +175,7 @@ def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For pages that every signed-in person may open; others are redirected to the login form and back."""
+    """Decorator of pages for everybody who is signed in; others are redirected to the login form."""
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:

@@ -36,7 +36,7 @@ def surviving_id(record: Any, typed: str) -> int | None:
 
 
 def merged_numbers(record: Any, numbers: Iterable[str]) -> list[dict[str, Any]]:
-    """Of these numbers, those merged into a record that the person sees: {number, merged_into: {id, number}}."""
+    """{number, merged_into: {id, number}} of those numbers whose surviving record the person sees."""
     kept = {number: key for number in numbers if (key := surviving_id(record, number)) is not None}
     if not kept:
         return []

@@ -67,7 +67,7 @@ class Frame:
 
     @property
     def sidebar(self) -> Markup:
-        """The sidebar."""
+        """The sidebar as HTML."""
         found = brand.current_brand()
         shown = tuple(tuple(entry.items()) for entry in self.menu)
         return drawn(

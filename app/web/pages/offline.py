@@ -96,7 +96,7 @@ def page() -> str:
 
 
 def state() -> Response:
-    """Who is signed in, and the token for what their page sends now."""
+    """JSON with the signed-in user, and the CSRF token for forms that their page sends now."""
     person = g.get("person")
     body = {"user": None, "token": None} if person is None else {"user": person.id, "token": generate_csrf()}
     return json_answer(200, body, **{"Cache-Control": "no-store"})

@@ -39,7 +39,7 @@ class AssignableScreen(Screen):
     VERBS = Screen.VERBS | {"why": "read"}
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
-        """Also: assign to a user, or distribute over a role by round robin."""
+        """Adds: assign to a user, distribute by round robin."""
         shared = super().bulk_actions(viewer)
         if not viewer.person.may(self.module, "bulk") or not viewer.person.may(self.module, "assign"):
             return shared

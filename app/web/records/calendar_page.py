@@ -38,7 +38,7 @@ def read(args: Any, viewer: Viewer) -> Range:
 
 
 def today(viewer: Viewer) -> date:
-    """The person's date."""
+    """The date of today in the person's zone."""
     return viewer.now.astimezone(viewer.zone).date()
 
 

@@ -164,7 +164,7 @@ def _names(nodes: Sequence[ReferredPerson], viewer: Viewer) -> dict[tuple[str, i
 
 
 def seen_by(customer: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """Who has seen the customer's data, from the audit, for who may read it: the newest first."""
+    """The newest audit entries about who has seen the customer's data, for those who may read the audit."""
     if not viewer.person.may("Audit Log", "read"):
         return []
     with access.as_system(db.session()) as session:

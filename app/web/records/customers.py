@@ -85,7 +85,7 @@ def _accounts(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dic
 
 
 class CustomerService(RecordService):
-    """Customers."""
+    """Creates, changes and deletes customers."""
 
     record = Customer
     module = "Customers"
@@ -228,7 +228,7 @@ class CustomerScreen(RevealActions, Screen):
     @refuse_as_page
     @permission_name("seen")
     def seen(self, pk: str) -> Any:
-        """Who has seen this person's data in full."""
+        """The page "Who has seen this person's data"."""
         return disclosure_page(self.row_for(pk, "read"), current_viewer())
 
     @expose("/links/<pk>/<link>", methods=["POST"])

@@ -39,7 +39,7 @@ NUMBERS = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
 
 @dataclass(frozen=True)
 class DialTarget:
-    """Whom to call, and how the page calls them."""
+    """A person that can be called from a page, and the links to do so."""
 
     wanted: NewCallRequest
     #: A name or the number of a record; never a telephone number.
@@ -52,7 +52,7 @@ def may_call(viewer: Viewer) -> bool:
 
 
 def url_of(kind: str, key: int | str, viewer: Viewer, number: str = "mobile") -> str | None:
-    """Where a click on Call leads; None where the CRM can't call. `number` is one of NUMBERS."""
+    """The URL that starts a call; None where the CRM can't call. `number` is one of NUMBERS."""
     which = "" if number == "mobile" else f"?number={number}"
     return f"/calls/dial/{kind}/{key}{which}" if may_call(viewer) else None
 

@@ -40,7 +40,7 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class DuplicateQuery:
-    """Which pairs are asked for."""
+    """The filters of the list of duplicates."""
 
     screen: Any
     reason: str = ""
@@ -107,7 +107,7 @@ def count(want: DuplicateQuery, viewer: Viewer) -> int:
 
 
 def reached_pairs(screen: Any, keys: Sequence[int], viewer: Viewer) -> list[int]:
-    """Of these pairs, those that the person may decide about."""
+    """Those of the pairs that the person may decide about."""
     found: list[int] = []
     session = db.session()
     for is_dismissed in (False, True):

@@ -181,7 +181,7 @@ def openable(pk: int) -> Attachment:
 
 
 def preview_of(row: Attachment) -> Response:
-    """The small picture of a file. Raises NotFound, StorageAway."""
+    """The small picture of a file. Raises NotFound, FilesUnavailable."""
     if not row.preview:
         raise NotFound(_("This file has no preview."))
     media = {"name": "preview.jpg", "mime_type": "image/jpeg"}

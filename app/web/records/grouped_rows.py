@@ -46,7 +46,7 @@ class ListGroup:
 
     @property
     def count_text(self) -> str:
-        """As the list's own count: “1,000+” where counting stopped."""
+        """The number of rows as text: “1,000+” where counting stopped."""
         return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
 
 

@@ -27,7 +27,7 @@ def view_url(base: str, view: ListView) -> str:
 
 
 def default_url(screen: Any, viewer: Viewer) -> str | None:
-    """Where the list opens for this person, if it was asked for without anything else."""
+    """The URL with which the list opens for this person when nothing else is asked for."""
     if request.args or not screen.has_views or request.headers.get("HX-Request"):
         return None
     view = preferences_of(viewer).default(screen.list_key)

@@ -124,7 +124,7 @@ def refuse_given(view: Any, wish: MergeRequest, viewer: Viewer) -> None:
 
 
 def run(view: Any, wish: MergeRequest, viewer: Viewer) -> RecordMerge:
-    """Merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
+    """Merge and commit. Raises RuleBroken or a subclass; nothing is stored then."""
     refuse_masked(view, wish.chosen, viewer)
     refuse_given(view, wish, viewer)
     wish = drop_unseen_numbers(view, wish, viewer)
@@ -141,7 +141,7 @@ def run(view: Any, wish: MergeRequest, viewer: Viewer) -> RecordMerge:
 
 
 def undo(key: int, viewer: Viewer, view: Any = None) -> UndoResult:
-    """Undo a merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
+    """Undo a merge and commit. Raises RuleBroken or a subclass; nothing is stored then."""
 
     def step() -> UndoResult:
         session = db.session()

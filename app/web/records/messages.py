@@ -198,7 +198,7 @@ def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> s
 
 
 def peer_of_record(session: Session, channel: str, row: Any) -> str:
-    """As `peer_of`, of a lead, ticket or customer: that of its customer, else its own."""
+    """The number or address of a lead, ticket or customer on this channel; see `peer_of`."""
     column = "email" if channel == "email" else "mobile_e164"
     with access.as_system(session):
         customer = session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
@@ -291,7 +291,7 @@ class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Reso
     @refuse_as_json
     @permission_name("give_up")
     def give_up(self, pk: Any) -> Any:
-        """It did not arrive, and is not sent again."""
+        """Mark the message as not delivered; it is not sent again."""
         return self._moved(pk, messages.mark_not_delivered)
 
     def _moved(self, pk: Any, step: Callable[[Session, Message, Stamp], None]) -> Any:

@@ -208,11 +208,11 @@ class CustomerPictureField(Field):
         super().__post_init__()
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Its address."""
+        """The URL of the picture."""
         return _url_of(values[1], values[0])
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The picture."""
+        """Show the picture."""
         may = viewer.person.may("Customers", "write")
         change = f"/pictures/customer/{values[1]}" if may else None
         text = _("Change") if values[0] else _("Add a picture")

@@ -82,7 +82,7 @@ def place_of(kind: str, pk: Any, viewer: Viewer) -> FileOwner:
 
 
 def place_of_file(row: Attachment, viewer: Viewer) -> FileOwner:
-    """Where a file belongs, of its record and note the first that the viewer sees. Raises NotFound."""
+    """The record or note of a file, the first that the viewer sees. Raises NotFound."""
     for kind, (record, column, _page) in PLACES.items():
         key = getattr(row, column)
         if key is not None and access.sees_id(db.session(), record, key):

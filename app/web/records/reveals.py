@@ -167,7 +167,7 @@ class RevealActions:
 
 
 class RevealApi:
-    """The same over REST."""
+    """Reveals masked values over REST."""
 
     _row: Any
 

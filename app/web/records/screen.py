@@ -462,7 +462,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     @refuse_as_page
     @permission_name("list")
     def lookup(self) -> Any:
-        """Up to 20 visible rows for a pick-list."""
+        """Up to 20 visible rows for a picklist, as JSON."""
         return jsonify({"results": hits(self, request.args.get("q", "").strip(), current_viewer(), OFFERED)})
 
     @expose("/related/<string:name>", methods=["GET"])

@@ -42,18 +42,18 @@ class SlaTargetField(DateTimeField):
         return values[0]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A clock; once the target is met, when."""
+        """Show a clock; once the target is met, when."""
         *face, late, done = values
         if face[0] is not None:
             return _clock(SlaClockField(*face), viewer)
         return _ended(done, late, self.is_reply, viewer) if done is not None else {"kind": "missing"}
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the due time only."""
+        """Filter by the due time only."""
         return self._plain.where(op, raw, viewer)
 
     def order(self) -> Any:
-        """By the due time only."""
+        """Sort by the due time only."""
         return self.columns[0]
 
 
@@ -94,7 +94,7 @@ class NextTargetField(Field):
         return _counting(due, warn, name, viewer) | {"title": _moment(due, viewer)}
 
     def order(self) -> Any:
-        """By the target that is due next, as the cell shows it; rows without an open one are empty."""
+        """Sort by the target that is due next, as the cell shows it; rows without an open one are empty."""
         reply, resolve = self.columns[:2]
         return case((and_(reply.is_not(None), or_(resolve.is_(None), reply <= resolve)), reply), else_=resolve)
 

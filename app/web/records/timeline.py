@@ -87,6 +87,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
 
 
 def name_of(key: Any, viewer: Viewer) -> str:
+    """The full name of the user with this id, or the words for no one."""
     card = viewer.lookups.person(key)
     return card["full_name"] if card else str(_("no one"))
 

@@ -1,10 +1,11 @@
-"""The tabs of a record's timeline. Each is a row of TABS; who has a new kind of entries adds a row, or changes one.
+"""The tabs of a record's timeline, one row of TABS each. For a new kind of entries, add a row or extend one.
 
-A row says what the tab is called, who sees it, how one page of it is made, and how it is drawn:
+A row has the name of the tab, who sees it, the function that loads a page of entries, and its template:
 
-- `page(asked, viewer)` returns a `timeline_rows.Page`: entries (dictionaries) and where the next page begins. `asked`
-  (timeline_filters.Asked) has the records, the filters and the place; `timeline_rows.belongs(Model, asked.records)` is
-  the condition for the rows of these records. At most `timeline_rows.PAGE` entries, one indexed statement.
+- `page(wanted, viewer)` returns a `timeline_rows.Page`: entries (dictionaries) and where the next page begins. `wanted`
+  (timeline_filters.TimelineQuery) has the records, the filters and the position; `timeline_rows.belongs(Model,
+  wanted.records)` is the condition for the rows of these records. At most `timeline_rows.PAGE` entries, one indexed
+  statement.
 - `rows` is a SELECT of what the tab's count tells, and `counted(records)` its condition for these records, None for
   records that can't have any, which have no such tab. The counts of all tabs are one statement, each up to MAX_COUNTED.
   `tables` are the models that `rows` names.
@@ -152,7 +153,7 @@ TABS: dict[str, Tab] = {
 
 @dataclass(frozen=True)
 class TimelineLocation:
-    """Where a timeline stands: the addresses of the page and of the part, and the records."""
+    """The page, fragment and records of a timeline."""
 
     page_url: str
     part_url: str

@@ -79,7 +79,7 @@ def _payload_again(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
 
 
 def _names(found: ReportSource) -> list[str]:
-    """What its columns are; another rule for a column must not move the others amid the file."""
+    """The columns of the file; fixed, so that a changed rule for one does not move the others halfway."""
     return [group.column for group, _column in found.asked.groups] + [column.name for column in found.columns]
 
 

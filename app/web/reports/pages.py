@@ -230,7 +230,7 @@ def report_of(key: int) -> Report | None:
 
 
 def visible_report(key: int) -> Report:
-    """The same. Raises NotFound."""
+    """The report of this id that the viewer sees. Raises NotFound."""
     found = report_of(key)
     if found is None:
         raise NotFound(_("This report doesn't exist, or it is no longer shared with you."))

@@ -168,7 +168,7 @@ def rhythm_words() -> dict[str, str]:
 
 
 def when_of(row: ReportSchedule) -> str:
-    """When a schedule is due, in words."""
+    """The rhythm and time of a schedule, in words."""
     if row.rhythm == "daily":
         return _("Every day at %(at)s", at=row.at)
     if row.rhythm == "weekly":

@@ -59,7 +59,7 @@ def figures_of(asked: CheckedReport, parts: tuple[Any, ...]) -> Row:
 
 
 def text_of(value: Cell, is_seconds: bool = False) -> str:
-    """A cell as pages and paper show it."""
+    """A cell as pages and PDFs show it."""
     if value is None or value == "":
         return "–"
     if isinstance(value, datetime):

@@ -61,8 +61,8 @@ class AuthDBView(fab_views.AuthDBView):
         return self.appbuilder.sm.auth_user_db(form.username.data, form.password.data, "form")
 
     def form_page(self, form: LoginForm_db, sentence: str | None = None, status: int = 200, wait: int = 0) -> Response:
+        """The form, with the entered username kept and one sentence about what went wrong; `wait`: seconds to wait."""
         brand.refreshed()
-        """The form, with the entered username kept and one sentence about what went wrong."""
         form.username.data = (form.username.data or "")[:MAX_USERNAME_LENGTH]
         form.password.errors = [sentence] if sentence else []
         response = make_response(
@@ -136,6 +136,7 @@ class SecurityApi(fab_api.SecurityApi):
 
 
 def error_response(status: int, sentence: str) -> Response:
+    """A JSON response with this status and message."""
     return make_response({"message": sentence, "errors": {}}, status)
 
 

@@ -81,7 +81,7 @@ def own_transaction() -> Iterator[Session]:
 
 @contextmanager
 def recording() -> Iterator[Session]:
-    """The same, for what is only noted: a database that takes no changes at the moment does not stop who reads."""
+    """As `own_transaction`, for notes: a database that takes no changes does not stop readers."""
     try:
         with own_transaction() as session:
             yield session

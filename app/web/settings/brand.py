@@ -138,7 +138,7 @@ def _version() -> int:
 
 
 def _posted(viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """What was sent, checked, the logo stored, by field; and what is wrong, by field. Raises StorageAway."""
+    """What was sent, checked, the logo stored, by field; and what is wrong, by field. Raises FilesUnavailable."""
     found: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
     steps = {

@@ -129,7 +129,7 @@ class CustomFieldsView(SettingsPage):
     @refuse_as_page
     @permission_name("restore")
     def restore(self, key: int) -> Any:
-        """Bring it back."""
+        """Restore a removed field."""
         with own_transaction() as session:
             row = _field(session, key)
             custom_fields.restore(

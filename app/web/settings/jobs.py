@@ -50,7 +50,7 @@ class JobsView(SettingsPage):
     @refuse_as_page
     @permission_name("jobs")
     def jobs(self) -> Any:
-        """Who runs them, and every job with its newest run."""
+        """The state of the scheduler, and every job with its newest run."""
         viewer, names = current_viewer(), current_app.extensions["crm_job_names"]
         last = newest_runs(db.session(), names)
         next_runs = current_app.extensions["crm_next_jobs"](viewer.now)
@@ -264,5 +264,5 @@ class SettingsView(SettingsPage):
     @refuse_as_page
     @permission_name("index")
     def index(self) -> Any:
-        """Tiles, by group."""
+        """The settings as tiles, by group."""
         return render_template("settings/settings_menu.html", groups=current_app.extensions["crm_settings_menu"]())

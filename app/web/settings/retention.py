@@ -150,7 +150,7 @@ def _ends(kind: RetentionKind) -> dict[str, str]:
 def _sections(
     session: Session, days: dict[str, int], posted: Mapping[str, str], errors: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
-    """What the law asks to keep, and the rest."""
+    """The kinds with a legal minimum, and the others."""
     oldest, deleted, viewer = retention.oldest(session), retention.deleted_in_all(session), current_viewer()
     fields = {
         name: {

@@ -54,7 +54,7 @@ class WebhooksView(SettingsPage):
     @refuse_as_page
     @permission_name("index")
     def index(self) -> Any:
-        """The list."""
+        """The list of webhooks."""
         viewer = current_viewer()
         rows = db.session.scalars(select(Webhook).order_by(Webhook.name, Webhook.id)).all()
         hooks = [webhook_card(hook, viewer) for hook in rows]
@@ -124,7 +124,7 @@ class WebhooksView(SettingsPage):
     @refuse_as_page
     @permission_name("update")
     def update(self, key: int) -> Any:
-        """Save the form."""
+        """Save the form of a webhook."""
         _refuse_non_admin()
         hook, settings, by = _find(Webhook, key), posted_settings(), current_viewer().person.id
         try:

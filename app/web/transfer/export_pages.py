@@ -183,7 +183,7 @@ def export_response(kind: str, want: ExportQuery, viewer: Viewer) -> Response:
 
 
 def workbook(want: ExportQuery, piece: bytes) -> bytes:
-    """A small workbook."""
+    """A small export as an XLSX workbook."""
     target = BytesIO()
     write_workbook(target, want.heading, [piece])
     return target.getvalue()

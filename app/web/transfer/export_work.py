@@ -80,7 +80,7 @@ def step(run_id: int, worker: str) -> bool:
     except RuleBroken as broken:
         _fail(run, broken.message)
         return False
-    except OSError as error:  # StoreAway is one
+    except OSError as error:  # StorageUnavailable is one
         _put_off(run, error)
         return False
 
@@ -205,7 +205,7 @@ def _workbook(
 
 
 def content(store: FileStore, part: TransferPart) -> bytes:
-    """A piece of a file. Raises FileNotFoundError, StoreAway."""
+    """A piece of a file. Raises FileNotFoundError, StorageUnavailable."""
     with store.open(part.digest) as file:
         return file.read()
 

@@ -55,7 +55,7 @@ class ImportsView(BaseView):
     @signed_in
     @refuse_as_page
     def new(self) -> Any:
-        """The upload."""
+        """The page for uploading a file."""
         return self._new(request.args.get("kind", ""), "")
 
     @expose("/new", methods=["POST"])
@@ -91,7 +91,7 @@ class ImportsView(BaseView):
     @signed_in
     @refuse_as_page
     def map(self, key: int) -> Any:
-        """Which column fills which field, and what is done with duplicates; saving it begins the dry run."""
+        """The page on which columns are mapped to fields; saving it begins the dry run."""
         viewer = _importer()
         run = import_runs.own_run(db.session(), key, viewer)
         if request.method == "GET":

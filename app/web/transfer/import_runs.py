@@ -220,7 +220,7 @@ def options_from(posted: Any, viewer: Viewer) -> ImportOptions:
 
 
 def row_number(run: ImportRun, line: int) -> int:
-    """Where people find a row: as a spreadsheet counts, the heading too."""
+    """The number by which people find a row: as a spreadsheet counts, the heading included."""
     return line if dialect_of(run).kind == "json" else line + 1
 
 

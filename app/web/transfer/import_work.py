@@ -147,7 +147,7 @@ def step(run_id: int, source: ImportSource) -> bool:
         except RuleBroken as broken:
             _fail(run_id, str(broken.message))
             return False
-        except OSError as error:  # StoreAway is one
+        except OSError as error:  # StorageUnavailable is one
             _put_off(run_id, error)
             return False
         except OperationalError as error:

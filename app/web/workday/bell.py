@@ -101,7 +101,7 @@ class BellView(BaseView):
 
 
 def snooze_end(choice: str, now: datetime, zone: Any) -> datetime:
-    """When a snoozed notice comes back. Raises RuleBroken for anything but 15m, 1h, tomorrow and now."""
+    """The time at which a snoozed notice comes back. Raises RuleBroken for an unknown choice."""
     return now if choice == "now" else snoozed_until(choice, now, zone)
 
 

@@ -130,7 +130,7 @@ def _task_rows(rows: Iterable[Any], limit: int, viewer: Viewer) -> list[dict[str
 
 
 def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
-    """For managers: overdue tasks of the team that every colleague has had."""
+    """The section, for managers, of overdue tasks that every colleague of the team has had."""
     if not (viewer.person.is_manager and viewer.person.may("Tasks", "read")):
         return []
     make = partial(_exhausted, viewer.person, limit)

@@ -37,7 +37,7 @@ class ReminderOffsetsField(TextField):
         return reminder_preferences.parse_offsets(super().parse(raw, viewer) or "")
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Comma-separated."""
+        """The offsets, comma-separated."""
         return ", ".join(str(each) for each in values[0] or ())
 
 

@@ -105,7 +105,7 @@ class ChoicesView(BaseView):
     @expose("/")
     @signed_in
     def index(self) -> Any:
-        """The table."""
+        """The table of kinds and channels."""
         return self._page(table_of(own_user(db.session())), etag_of(own_user(db.session())))
 
     @expose("/", methods=["POST"])

@@ -256,7 +256,7 @@ class RequestScreen(Screen):
         return list_query
 
     def row_buttons(self, rows: list[Any], names: tuple[str, ...], viewer: Viewer) -> dict[int, list[dict[str, Any]]]:
-        """The same actions as on the page of a request, for the pending ones that this person can decide."""
+        """The actions of a request's page, for the pending ones that this person can decide."""
         found = self.record_table.serialize_rows(db.session(), rows, names, viewer)
         made = {row["id"]: self.more_actions(row, viewer) for row in found}
         return {key: _primary_first(actions) for key, actions in made.items() if actions}
@@ -293,7 +293,7 @@ class RequestScreen(Screen):
     @refuse_as_page
     @permission_name("decide")
     def decide(self, pk: str) -> Any:
-        """Approve or reject."""
+        """Approve or reject a request."""
         row, approve = self.row_for(pk, "read"), request.values.get("approve") == "1"
         decide(db.session(), row, Verdict(approve, request.form.get("note")), current_viewer())
         db.session.commit()

@@ -202,7 +202,7 @@ def _counts(person: access.Person) -> dict[str, int]:
 
 
 def _count(shown: list[str], person: access.Person, has_unread: bool) -> Any:
-    """SELECT of how many rows each of these has; before them what the top of the page counts, unless that is known."""
+    """SELECT of the counts of the shown entries, after those of the top bar unless they are known."""
     rows = [_COUNTED[name][2](person).limit(MAX_COUNTED).subquery() for name in shown]
     parts = [select(func.count()).select_from(each).scalar_subquery() for each in rows]
     return select(*(() if has_unread else frame.unread_columns()), *parts)
