@@ -27,7 +27,7 @@ Requests = Callable[[Target], list[Request]]
 
 @dataclass(frozen=True)
 class Operation:
-    """What is measured. `baseline` makes the requests to bench/baseline.py; without, the baseline replays the operation."""
+    """What is measured. `baseline` makes the requests to bench/baseline.py; without it, that replays the operation."""
 
     name: str
     who: str
@@ -155,7 +155,9 @@ def operations(target: Target, sizes: generate.Sizes) -> list[Operation]:
         ("create a task", _create_tasks, True),
         ("100 calls in one request", _sync_calls, False),
     )
-    found += [Operation(name, generate.SALES, make, writes=True, has_baseline=baseline) for name, make, baseline in writes]
+    found += [
+        Operation(name, generate.SALES, make, writes=True, has_baseline=baseline) for name, make, baseline in writes
+    ]
     return found
 
 

@@ -70,8 +70,8 @@ def page(results: list[Result], notes: dict[str, str], options: Options, sizes: 
 _LEGEND = (
     "p50 and p95 in milliseconds, over 1 and over 8 connections; each figure is the median of the rounds. “SQL”: the",
     "statements of a request, those that find out who asks included. “rows”: the rows that MariaDB read for it",
-    "(Handler_read_*). “CPU”: milliseconds of the web processes per request, at 8 connections. “of the baseline”: ours at",
-    "8 connections against a bare Flask route with the same statements (bench/baseline.py), measured in turn. See",
+    "(Handler_read_*). “CPU”: milliseconds of the web processes per request, at 8 connections. “of the baseline”: ours",
+    "at 8 connections against a bare Flask route with the same statements (bench/baseline.py), measured in turn. See",
     "bench/README.md.",
 )
 

@@ -7,8 +7,7 @@ from datetime import UTC
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy import select
@@ -29,7 +28,7 @@ from app.web.core.fab_access import ModulePermissions, current_viewer, parse_int
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import format_local_date
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.bulk import MAX_ROWS
 
 BASE = "/campaigns/"
@@ -54,10 +53,7 @@ class CampaignsView(ModulePermissions, BaseView):
         """Whether the sidebar offers campaigns: to who may send them."""
         return person.may("Messages", "bulk") and person.may("Messages", "create")
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The person's own campaigns and those of people within reach, newest first."""
         viewer, before = current_viewer(), parse_integer(request.args.get("before"), 0, 1, 2**31 - 1)
@@ -72,10 +68,7 @@ class CampaignsView(ModulePermissions, BaseView):
 
     # --- to whom
 
-    @expose("/new")
-    @has_access
-    @refuse_as_page
-    @permission_name("new")
+    @page_route("/new")
     def new(self) -> Any:
         """The ways to choose recipients, and the upload of a file."""
         return self._new("")
@@ -85,10 +78,7 @@ class CampaignsView(ModulePermissions, BaseView):
         page = self.render_template("campaigns/new.html", error=error, most=grouped(MAX_RECIPIENTS))
         return page, status
 
-    @expose("/choose/<any(leads, customers):kind>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("choose")
+    @page_route("/choose/<any(leads, customers):kind>", methods=["POST"])
     def choose(self, kind: str) -> Any:
         """The selected rows of a list, or all of it."""
         viewer, keys = current_viewer(), request.form.getlist("rowid")
@@ -110,10 +100,7 @@ class CampaignsView(ModulePermissions, BaseView):
             most=grouped(MAX_RECIPIENTS),
         )
 
-    @expose("/create/<any(leads, customers, numbers):kind>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("create")
+    @page_route("/create/<any(leads, customers, numbers):kind>", methods=["POST"])
     def create(self, kind: str) -> Any:
         """Keep the recipients as a draft; what is sent is entered next."""
         viewer = current_viewer()
@@ -133,10 +120,7 @@ class CampaignsView(ModulePermissions, BaseView):
 
     # --- what
 
-    @expose("/<int:key>/edit", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
         """The form of a draft; saving it has its recipients checked."""
         viewer, campaign = current_viewer(), self._found(key, "bulk")
@@ -166,10 +150,7 @@ class CampaignsView(ModulePermissions, BaseView):
 
     # --- looking, starting, stopping
 
-    @expose("/<int:key>")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<int:key>")
     def show(self, key: int) -> Any:
         """The check before, or the result, with each recipient. `state` filters, `page` from 0."""
         viewer, campaign = current_viewer(), self._found(key, "read")
@@ -180,10 +161,7 @@ class CampaignsView(ModulePermissions, BaseView):
         context = campaign_rows.campaign_context(db.session(), campaign, viewer, state, page)
         return self.render_template("campaigns/campaign.html", page_of=context)
 
-    @expose("/<int:key>/live")
-    @has_access
-    @refuse_as_page
-    @permission_name("live")
+    @page_route("/<int:key>/live")
     def live(self, key: int) -> Any:
         """The part of the page that changes by itself, as a fragment."""
         campaign = self._found(key, "read")
@@ -193,10 +171,7 @@ class CampaignsView(ModulePermissions, BaseView):
             answer.headers["HX-Refresh"] = "true"  # the recipients stand outside of this part
         return answer
 
-    @expose("/<int:key>/<any(start, schedule, unschedule, pause, resume, stop, delete):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("act")
+    @page_route("/<int:key>/<any(start, schedule, unschedule, pause, resume, stop, delete):what>", methods=["POST"])
     def act(self, key: int, what: str) -> Any:
         """Start now or at a time, pause, resume, stop, or delete a draft."""
         viewer, campaign = current_viewer(), self._found(key, "bulk")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
@@ -20,7 +18,7 @@ from app.models import SupportPage
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import clean_text
 from app.web.core.record_references import PAGES, links_of, named_record
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.messages import peer_of_record, seen_by
 
 VERBS = {"pages": "create", "send_pages": "create"}
@@ -29,18 +27,12 @@ VERBS = {"pages": "create", "send_pages": "create"}
 class SupportPageRoutes:
     """/inbox/pages/<kind of record>/<id>"""
 
-    @expose("/pages/<kind>/<pk>")
-    @has_access
-    @refuse_as_page
-    @permission_name("pages")
+    @page_route("/pages/<kind>/<pk>")
     def pages(self, kind: str, pk: str) -> Any:
         """The support pages, each with a button that sends it."""
         return self._choose(kind, named_record(kind, pk))
 
-    @expose("/pages/<kind>/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("send_pages")
+    @page_route("/pages/<kind>/<pk>", methods=["POST"])
     def send_pages(self, kind: str, pk: str) -> Any:
         """Send the page of the button, or those that are ticked."""
         row, viewer, form = named_record(kind, pk), current_viewer(), request.form

@@ -47,7 +47,9 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
         "kind": screen.record_table.name,
         "here": url(page=None),
     }
-    return render_template("records/_board.html" if request.headers.get("HX-Request") else "records/board.html", page=shown)
+    return render_template(
+        "records/_board.html" if request.headers.get("HX-Request") else "records/board.html", page=shown
+    )
 
 
 def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:

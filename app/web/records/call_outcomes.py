@@ -6,8 +6,6 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from flask import Response, flash, jsonify, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app import access
@@ -21,7 +19,8 @@ from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import local_path
-from app.web.pages.refusals import previous_page, refuse_as_page
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import page_route
 from app.web.records import call_entries, call_targets, form_page
 from app.web.records.outcome_actions import DUE, day_end, log_outcome
 from app.web.records.screen import Screen
@@ -45,10 +44,7 @@ class CallOutcomeScreen(Screen):
         "places": "write",
     }
 
-    @expose("/outcome/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("outcome")
+    @page_route("/outcome/<pk>", methods=["GET", "POST"])
     def outcome(self, pk: str) -> Any:
         """Say what came of the call, and when it goes on; what was typed stays on any error."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
@@ -120,28 +116,19 @@ class CallOutcomeScreen(Screen):
             )
             return make(db.session(), call, context, task)
 
-    @expose("/lead/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("begin_lead")
+    @page_route("/lead/<pk>", methods=["POST"])
     def begin_lead(self, pk: str) -> Any:
         """Create a lead with the caller's number and name, even where the viewer sees them masked."""
         return _redirect_to_new(self._create_record(self.row_for(pk, "write"), "lead", current_viewer()), "/leads/")
 
-    @expose("/ticket/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("begin_ticket")
+    @page_route("/ticket/<pk>", methods=["POST"])
     def begin_ticket(self, pk: str) -> Any:
         """Create a ticket likewise."""
         return _redirect_to_new(self._create_record(self.row_for(pk, "write"), "ticket", current_viewer()), "/tickets/")
 
     # --- linking
 
-    @expose("/link/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("link")
+    @page_route("/link/<pk>", methods=["GET", "POST"])
     def link(self, pk: str) -> Any:
         """Link the call to a lead, ticket or customer that the viewer sees."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
@@ -175,18 +162,12 @@ class CallOutcomeScreen(Screen):
         }
         return render_template("pages/form.html", form=form)
 
-    @expose("/places", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("places")
+    @page_route("/places", methods=["GET"])
     def places(self) -> Any:
         """Records that a call can be linked to: {results: [{value, label, hint}]}."""
         return jsonify({"results": call_targets.offered(request.args.get("q", "").strip(), current_viewer())})
 
-    @expose("/unlink/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("unlink")
+    @page_route("/unlink/<pk>", methods=["POST"])
     def unlink(self, pk: str) -> Any:
         """Unlink the call."""
         call, viewer = self.row_for(pk, "write"), current_viewer()

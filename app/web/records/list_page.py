@@ -99,7 +99,7 @@ def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
-    """The context of records/_filters.html: the fields that this person may filter by, with their operators and options."""
+    """The context of records/_filters.html: the fields this person may filter by, with their operators and options."""
     return {
         "title": screen.list_title,
         "base_url": f"{screen.route_base}/",

@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
@@ -21,7 +19,7 @@ from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import screen_of
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell
 from app.web.records import form_page
 
@@ -85,10 +83,7 @@ class QuickCreate:
     list_title: Any
     _refuse_missing: Any
 
-    @expose("/quick", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("add")
+    @page_route("/quick", methods=["GET", "POST"], permission="add")
     def quick(self) -> Any:
         """The quick form: a dialog over any page, or a page. What was typed stays on any error."""
         viewer = current_viewer()
@@ -161,10 +156,7 @@ class QuickCreate:
     def _can_be_known(self, viewer: Viewer) -> bool:
         return bool(set(names_of(self, viewer)) & set(_IDENTIFYING))
 
-    @expose("/known", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("add")
+    @page_route("/known", methods=["POST"], permission="add")
     def known(self) -> Any:
         """Leads and customers whom the person sees that have the typed number, address or PAN: a fragment.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import current_app, flash, redirect, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -21,7 +20,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.figure_filter import weekdays
 from app.web.reports import schedule_work
 from app.web.reports.pages import BASE, visible_report
@@ -43,18 +42,12 @@ class ReportSchedulesView(ModulePermissions, BaseView):
     module = "Reports"
     VERBS = dict.fromkeys(("schedules", "schedule", "act"), "create")
 
-    @expose("/<int:key>/schedules", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("schedules")
+    @page_route("/<int:key>/schedules", methods=["GET", "POST"])
     def schedules(self, key: int) -> Any:
         """The schedules of a report of one's own, their history, and a form for a new one."""
         return self._form(key, None)
 
-    @expose("/<int:key>/schedules/<int:schedule>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("schedule")
+    @page_route("/<int:key>/schedules/<int:schedule>", methods=["GET", "POST"])
     def schedule(self, key: int, schedule: int) -> Any:
         """Change a schedule."""
         return self._form(key, schedule)
@@ -99,10 +92,7 @@ class ReportSchedulesView(ModulePermissions, BaseView):
             )
         )
 
-    @expose("/<int:key>/schedules/<int:schedule>/<any(pause, resume, send, delete):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("act")
+    @page_route("/<int:key>/schedules/<int:schedule>/<any(pause, resume, send, delete):what>", methods=["POST"])
     def act(self, key: int, schedule: int, what: str) -> Any:
         """Pause a schedule, go on with it, send it now, or delete it."""
         viewer = current_viewer()

@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import current_app, flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import or_, select
 
@@ -25,7 +23,7 @@ from app.web.core.durations import milliseconds, span
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 
 #: How many runs of a job are shown.
@@ -45,10 +43,7 @@ class JobsView(SettingsPage):
     default_view = "jobs"
     VERBS = {"jobs": "read", "history": "read", "run": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("jobs")
+    @page_route("/")
     def jobs(self) -> Any:
         """The state of the scheduler, and every job with its newest run."""
         viewer, names = current_viewer(), current_app.extensions["crm_job_names"]
@@ -69,10 +64,7 @@ class JobsView(SettingsPage):
             "settings/jobs.html", jobs=rows, state=state, always_open=viewer.lookups.office.is_always_open
         )
 
-    @expose("/<name>/")
-    @has_access
-    @refuse_as_page
-    @permission_name("history")
+    @page_route("/<name>/")
     def history(self, name: str) -> Any:
         """The last runs of one job, newest first."""
         _refuse_unknown(name)
@@ -82,10 +74,7 @@ class JobsView(SettingsPage):
         page = {"name": _(name), "run_url": _run_url(name, viewer), "shown": shown if shown in _FILTERS else ""}
         return render_template("settings/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MAX_RUNS)
 
-    @expose("/run/<name>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("run")
+    @page_route("/run/<name>", methods=["POST"])
     def run(self, name: str) -> Any:
         """Run a job now, admins only."""
         if not current_viewer().person.is_admin:
@@ -259,10 +248,7 @@ class SettingsView(SettingsPage):
     route_base = "/settings"
     VERBS = {"index": "read"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The settings as tiles, by group."""
         return render_template("settings/settings_menu.html", groups=current_app.extensions["crm_settings_menu"]())

@@ -26,7 +26,7 @@ from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import local_path
 from app.web.pages import frame
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import KIND_LABELS
@@ -44,9 +44,7 @@ class BellView(BaseView):
     route_base = "/bell"
     default_view = "index"
 
-    @expose("/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/")
     def index(self) -> Any:
         """All notices, by page, each with its delivery log."""
         return self.render_template("workday/notices.html", **_page())
