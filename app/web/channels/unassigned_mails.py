@@ -34,7 +34,7 @@ _MODELS: dict[str | None, tuple[str, Any]] = {
 }
 
 
-class UnplacedMailsView(ModulePermissions, BaseView):
+class UnassignedMailsView(ModulePermissions, BaseView):
     """/mails/: for readers of the settings, who set the accounts up."""
 
     route_base = "/mails"

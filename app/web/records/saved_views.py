@@ -41,7 +41,7 @@ def may_share(viewer: Viewer) -> bool:
     return viewer.person.is_manager or viewer.person.may("Settings", "write")
 
 
-class ViewsView(BaseView):
+class SavedViewsView(BaseView):
     """/views/"""
 
     route_base = "/views"

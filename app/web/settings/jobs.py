@@ -1,4 +1,4 @@
-"""The jobs page: who runs them, the last runs of each, run now; and the settings page."""
+"""The jobs page: who runs them, the last runs of each, run now."""
 
 from __future__ import annotations
 
@@ -240,15 +240,3 @@ def _duration_text(took: float | None) -> str | None:
     if took is None:
         return None
     return milliseconds(took) if took < 1 else span(round(took))
-
-
-class SettingsView(SettingsPage):
-    """/settings/: links to all settings, by group."""
-
-    route_base = "/settings"
-    VERBS = {"index": "read"}
-
-    @page_route("/")
-    def index(self) -> Any:
-        """The settings as tiles, by group."""
-        return render_template("settings/settings_menu.html", groups=current_app.extensions["crm_settings_menu"]())

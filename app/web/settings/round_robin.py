@@ -30,7 +30,7 @@ PREVIEW_TURNS, MAX_HISTORY = 10, 100
 COUNTED_ASSIGNMENTS = 1000
 
 
-class TurnsView(SettingsPage):
+class RoundRobinView(SettingsPage):
     """/turns/"""
 
     route_base = "/turns"

@@ -129,7 +129,7 @@ class Refusal(NamedTuple):
 NOT_REFUSED = Refusal(200, None, {})
 
 
-class MeView(BaseView):
+class MySettingsView(BaseView):
     """/me/"""
 
     route_base = "/me"

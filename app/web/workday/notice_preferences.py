@@ -96,7 +96,7 @@ CHANNELS = {
 Table = dict[str, dict[str, bool]]
 
 
-class ChoicesView(BaseView):
+class NoticePreferencesView(BaseView):
     """/bell/choices: the own preferences."""
 
     route_base = "/bell/choices"

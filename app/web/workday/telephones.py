@@ -45,7 +45,7 @@ LONG_DAY = timedelta(hours=24)
 MAX_REJECTED, MAX_PHONES = 100, 500
 
 
-class PhoneView(ModulePermissions, BaseView):
+class TelephonesView(ModulePermissions, BaseView):
     """/phone/"""
 
     route_base = "/phone"

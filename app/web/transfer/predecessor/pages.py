@@ -26,7 +26,7 @@ BASE = "/imports/people"
 MOST = 200
 
 
-class FormerPeopleView(BaseView):
+class PredecessorPeopleView(BaseView):
     """/imports/people"""
 
     route_base = BASE
