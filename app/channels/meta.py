@@ -226,8 +226,8 @@ class Meta(MetaInbound):
         url = found.get("url")
         headers = {"Authorization": f"Bearer {self._token}"}
         response = self.http.fetch(HttpRequest("GET", str(url), headers, max_bytes=max_bytes), FILE_HOSTS)
-        told = one_line(found.get("mime_type"), 100).partition(";")[0]
-        return safe_mime_type(told) if told else mime_type(response), response.body
+        declared = one_line(found.get("mime_type"), 100).partition(";")[0]
+        return safe_mime_type(declared) if declared else mime_type(response), response.body
 
     def templates(self) -> list[ListedTemplate]:
         """The templates of the WhatsApp Business account; they serve all its numbers."""

@@ -277,7 +277,7 @@ def _address(
             raise RuleBroken("Not one of the leads or customers that you can see.")
         with session.begin_nested():
             message = message_sending.send(
-                session, _wish(session, campaign, row, template), Stamp(campaign.sender_id, now)
+                session, _outgoing_request(session, campaign, row, template), Stamp(campaign.sender_id, now)
             )
     except RuleBroken as broken:
         row.state, row.code, row.reason = "left_out", "refused", str(broken.message)[:300]
@@ -293,7 +293,7 @@ def _is_seen(row: CampaignRecipient, seen: dict[str, set[int]]) -> bool:
     return row.lead_id in seen["leads"] or row.customer_id in seen["customers"]
 
 
-def _wish(
+def _outgoing_request(
     session: Session, campaign: Campaign, row: CampaignRecipient, template: MessageTemplate | None
 ) -> OutgoingRequest:
     values = row.variables or {}

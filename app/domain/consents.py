@@ -124,7 +124,7 @@ class ConsentInput:
     lead_id: int | None = None
 
 
-def record_told(session: Session, noted: ConsentInput, stamp: Stamp) -> Consent:
+def record_input(session: Session, noted: ConsentInput, stamp: Stamp) -> Consent:
     """Add what a person was told outside the CRM. Raises RuleBroken."""
     happened_on = noted.happened_on or stamp.now
     rules = settings.values_of(session, "consent_transaction_days", "consent_ask_again_days")

@@ -112,9 +112,9 @@ def note_message(session: Session, conversation: Conversation, message: Any, now
     newest = {"last_message_id": message.id, "last_message_on": now, "changed_on": now}
     if message.direction == "in":
         newest |= {"state": "open", "unread": Conversation.unread + 1}
-        heard = message.happened_on or now
-        if conversation.last_inbound_on is None or conversation.last_inbound_on < heard:
-            newest["last_inbound_on"] = heard
+        received_on = message.happened_on or now
+        if conversation.last_inbound_on is None or conversation.last_inbound_on < received_on:
+            newest["last_inbound_on"] = received_on
     # Counted by the database: two messages may arrive at once.
     step = update(Conversation).where(Conversation.id == conversation.id).values(newest)
     session.execute(step, execution_options={"synchronize_session": False})

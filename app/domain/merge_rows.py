@@ -16,7 +16,7 @@ from flask_appbuilder import Model
 from sqlalchemy import Column, Table, UniqueConstraint, and_, delete, func, insert, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
-from app.domain.merges import MergeChange, as_json
+from app.domain.merged_records import MergeChange, as_json
 from app.lib.batches import batched
 
 #: Tables of merges themselves: they tell of records, they don't belong to them.

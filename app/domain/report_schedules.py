@@ -186,15 +186,15 @@ class ScheduleInput:
 
 
 def save(
-    session: Session, row: ReportSchedule | None, report: Report, wish: ScheduleInput, context: tuple[Stamp, str]
+    session: Session, row: ReportSchedule | None, report: Report, chosen: ScheduleInput, context: tuple[Stamp, str]
 ) -> Any:
     """Create or change a schedule of a report. `context`: the stamp, and the office's time zone. Raises RuleBroken."""
     stamp, zone = context
-    if wish.format not in FORMATS:
+    if chosen.format not in FORMATS:
         raise RuleBroken("Please choose XLSX, CSV or PDF.", "format")
-    if not wish.readers:
+    if not chosen.readers:
         raise RuleBroken("Please choose who gets the report.", "readers")
-    if len(wish.readers) > MAX_READERS:
+    if len(chosen.readers) > MAX_READERS:
         raise RuleBroken(translatable("A report goes to at most %(most)s people.", most=MAX_READERS), "readers")
     if row is None:
         count = session.scalar(select(func.count(ReportSchedule.id)).where(ReportSchedule.report_id == report.id)) or 0
@@ -203,9 +203,9 @@ def save(
             raise RuleBroken(translatable(text, most=MAX_SCHEDULES))
         row = ReportSchedule(report_id=report.id, failures=0)
         session.add(row)
-    row.rhythm, row.at, row.day = wish.times.rhythm, f"{wish.times.at:%H:%M}", wish.times.day
-    row.format, row.readers = wish.format, list(dict.fromkeys(wish.readers))
-    row.next_on = wish.times.after(stamp.now, zone)
+    row.rhythm, row.at, row.day = chosen.times.rhythm, f"{chosen.times.at:%H:%M}", chosen.times.day
+    row.format, row.readers = chosen.format, list(dict.fromkeys(chosen.readers))
+    row.next_on = chosen.times.after(stamp.now, zone)
     row.stamp(stamp)
     session.flush()
     return row

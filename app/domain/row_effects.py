@@ -135,10 +135,10 @@ def can_write_without_flush(session: Session, record: type, operation: Literal["
         return False
     if any(each.needs_flush and each.concerns(record) for effects in _effects.values() for each in effects):
         return False
-    return all(_heard_by(session, name) == known for name, known in _LISTENERS.items())
+    return all(_listeners_of(session, name) == known for name, known in _LISTENERS.items())
 
 
-def _heard_by(session: Session, name: str) -> list[Callable[..., Any]]:
+def _listeners_of(session: Session, name: str) -> list[Callable[..., Any]]:
     """Who listens to this event of the session, without those who have nothing to do."""
     return [each for each in internals.listeners(session, name) if not _is_idle(each)]
 

@@ -209,5 +209,5 @@ def load_office(session: Session, zone: str) -> office_hours.OfficeSchedule:
     ranges = tuple(office_hours.OpeningRange(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
     days = list(session.scalars(select(Holiday)))
     half = {d.day: ((d.starts, d.ends),) for d in days if d.starts and d.ends}
-    shut = frozenset(d.day for d in days if d.day not in half)
-    return office_hours.OfficeSchedule(zone=ZoneInfo(zone), ranges=ranges, holidays=shut, half_days=half)
+    closed = frozenset(d.day for d in days if d.day not in half)
+    return office_hours.OfficeSchedule(zone=ZoneInfo(zone), ranges=ranges, holidays=closed, half_days=half)

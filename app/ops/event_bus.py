@@ -106,7 +106,7 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
         # Processes of an older version, during an upgrade, say nothing of who is typing, called or present.
         typing = frozenset((talk, user) for talk, user in parts.get("typing", ()))
         users = (frozenset(parts["told"]), frozenset(parts["cut"]), frozenset(parts.get("called", ())))
-        seats = frozenset(_seat(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
+        seats = frozenset(_parse_presence(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
         event = LiveEvent(users[0], timelines, users[1], typing, users[2], seats)
         ids = users[0] | users[1] | users[2] | {key for _kind, key in timelines}
         ids |= {key for each in seats for key in (each.key, *(user for user, _field in each.people))}
@@ -117,7 +117,7 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
     return (str(parts.get("from")), event) if is_valid else None
 
 
-def _seat(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> PagePresence:
+def _parse_presence(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> PagePresence:
     """What a process says of a record. Raises TypeError or ValueError for anything else."""
     pairs = tuple((user, field) for user, field in people)
     are_names = all(isinstance(field, str) and len(field) <= MAX_FIELD for _user, field in pairs)

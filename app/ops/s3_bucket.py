@@ -118,10 +118,10 @@ class Bucket:
         except Exception as error:
             if isinstance(error, OSError) or not type(error).__module__.startswith(("boto", "urllib3", "s3transfer")):
                 raise
-            told = _told(error)
-            if isinstance(told, StorageUnavailable):
-                log.warning("%s", told)
-            raise told from error
+            converted = _as_os_error(error)
+            if isinstance(converted, StorageUnavailable):
+                log.warning("%s", converted)
+            raise converted from error
 
     @property
     def client(self) -> Any:
@@ -146,7 +146,7 @@ def _room(size: int) -> float:
     return FILE_SECONDS + size / BYTES_A_SECOND
 
 
-def _told(error: Exception) -> OSError:
+def _as_os_error(error: Exception) -> OSError:
     """What boto raises, as an OSError. Its own texts may hold addresses and signatures, so only its code is kept."""
     response = getattr(error, "response", None)
     code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

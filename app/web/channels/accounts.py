@@ -148,12 +148,12 @@ class ChannelsView(SettingsPage):
         refuse_non_admin()
         account, viewer, form = find_account(key), current_viewer(), request.form
         text = _("This is a test of %(name)s.", name=account.name)
-        wish = OutgoingRequest(
+        outgoing = OutgoingRequest(
             form.get("channel", "")[:20], form.get("to", "")[:300], text, account.id, purpose="service"
         )
         try:
             with own_transaction() as session:
-                message = message_sending.send(session, wish, Stamp(viewer.person.id, _now()))
+                message = message_sending.send(session, outgoing, Stamp(viewer.person.id, _now()))
                 number = message.id
         except RuleBroken as broken:
             flash(translate_text(broken.message), "danger")

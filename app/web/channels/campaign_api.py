@@ -20,7 +20,7 @@ from app.domain.campaigns import KINDS, STATES, Campaign, CampaignInput, Campaig
 from app.domain.messages import CHANNELS, PURPOSES
 from app.extensions import db
 from app.models import Message
-from app.outbox import campaign_work
+from app.outbox import campaign_sending
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, request_json
@@ -160,7 +160,7 @@ class CampaignService(RecordService):
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Campaign:
         """A draft whose recipients are checked next. Raises RuleBroken, Denied."""
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         given = [(kind, values[kind]) for kind in KINDS if values.get(kind) is not None]
         if len(given) != 1:
             raise RuleBroken(_("Please give exactly one of: leads, customers, numbers."), "leads")
@@ -313,7 +313,7 @@ class CampaignResource(Resource):
 
     def _moved(self, pk: Any, step: Callable[[Session, Campaign, Stamp], None]) -> Any:
         row, viewer = self._row(pk, "bulk"), current_viewer()
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         with access.as_system(db.session()):
             step(db.session(), row, viewer.stamp)
             db.session.commit()

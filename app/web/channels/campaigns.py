@@ -21,7 +21,7 @@ from app.domain.campaigns import MAX_RECIPIENTS, Campaign, RecipientSource
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.iso_time import read_moment
-from app.outbox import campaign_work
+from app.outbox import campaign_sending
 from app.web.channels import campaign_rows, campaign_source
 from app.web.channels.campaign_form import form_of, posted_values, stored_values
 from app.web.core.fab_access import ModulePermissions, current_viewer, parse_integer, refusal
@@ -74,7 +74,7 @@ class CampaignsView(ModulePermissions, BaseView):
         return self._new("")
 
     def _new(self, error: str, status: int = 200) -> Any:
-        campaign_work.refuse_unless_allowed(current_viewer().person)
+        campaign_sending.refuse_unless_allowed(current_viewer().person)
         page = self.render_template("campaigns/new.html", error=error, most=grouped(MAX_RECIPIENTS))
         return page, status
 
@@ -82,7 +82,7 @@ class CampaignsView(ModulePermissions, BaseView):
     def choose(self, kind: str) -> Any:
         """The selected rows of a list, or all of it."""
         viewer, keys = current_viewer(), request.form.getlist("rowid")
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         if len(keys) > MAX_ROWS:
             raise RuleBroken(_("Please select at most %(most)s rows at once.", most=MAX_ROWS))
         address = (request.form.get("back") or "")[:4000]
@@ -104,7 +104,7 @@ class CampaignsView(ModulePermissions, BaseView):
     def create(self, kind: str) -> Any:
         """Keep the recipients as a draft; what is sent is entered next."""
         viewer = current_viewer()
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         try:
             source = _posted_source(kind, viewer)
             name = clean_text(request.form.get("name"), "name", 140) or _default_name(viewer)
@@ -124,7 +124,7 @@ class CampaignsView(ModulePermissions, BaseView):
     def edit(self, key: int) -> Any:
         """The form of a draft; saving it has its recipients checked."""
         viewer, campaign = current_viewer(), self._found(key, "bulk")
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         if campaign.state != "draft":
             raise RuleBroken(_("This campaign has been started. Only a draft can be edited."))
         session = db.session()
@@ -175,7 +175,7 @@ class CampaignsView(ModulePermissions, BaseView):
     def act(self, key: int, what: str) -> Any:
         """Start now or at a time, pause, resume, stop, or delete a draft."""
         viewer, campaign = current_viewer(), self._found(key, "bulk")
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         try:
             step = _step(what, viewer)
             with access.as_system(db.session()):

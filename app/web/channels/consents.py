@@ -106,7 +106,7 @@ class ConsentService(RecordService):
         given = {name: values[name] for name in _OF_NOTED if values.get(name) is not None}
         with access.as_system(session):
             noted = ConsentInput(channel=channel, address=address, **({"action": "", "how": ""} | given | people))
-            return consents.record_told(session, noted, viewer.stamp)
+            return consents.record_input(session, noted, viewer.stamp)
 
     def change(self, session: Session, row: Consent, values: dict[str, Any], viewer: Viewer) -> None:
         """Refuse the change: entries are never changed."""

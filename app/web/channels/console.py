@@ -18,7 +18,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import ChannelAccount, Message
 from app.ops.file_store import TooLarge
-from app.outbox import inbound_work
+from app.outbox import inbound_processing
 from app.web.channels import console_calls
 from app.web.channels.accounts import find_account, refuse_non_admin
 from app.web.core.date_fields import moment_cell
@@ -148,7 +148,7 @@ def _report(account: ChannelAccount, event: dict[str, Any]) -> None:
     # What differs for each report keeps two equal ones apart: a person has pressed the button twice.
     body = console_provider.body_of([event | {"happened_on": viewer.now.isoformat(), "nonce": secrets.token_hex(8)}])
     with own_transaction() as session:
-        inbound_work.store(session, account, Inbound("POST", "", {}, body), viewer.now)
+        inbound_processing.store(session, account, Inbound("POST", "", {}, body), viewer.now)
 
 
 def _row(row: Message, viewer: Viewer) -> dict[str, Any]:

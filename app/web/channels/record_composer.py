@@ -125,8 +125,8 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        wish = OutgoingRequest(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
-        return message_sending.send_all(db.session(), wish, viewer.stamp)
+        outgoing = OutgoingRequest(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
+        return message_sending.send_all(db.session(), outgoing, viewer.stamp)
 
 
 def was_sent(broken: BaseException) -> bool:

@@ -41,7 +41,7 @@ class SupportPageRoutes:
             chosen = _chosen([form["only"]] if form.get("only") else form.getlist("page"))
             with access.as_system(db.session()) as session:
                 records = links_of(kind, row)
-                wish = OutgoingRequest(
+                outgoing = OutgoingRequest(
                     "whatsapp",
                     peer_of_record(session, "whatsapp", row) or _no_number(),
                     support_pages.text_of(chosen),
@@ -50,7 +50,7 @@ class SupportPageRoutes:
                     records=records,
                     sees=seen_by(session, viewer),
                 )
-                message_sending.send(session, wish, viewer.stamp)
+                message_sending.send(session, outgoing, viewer.stamp)
                 session.commit()
         except REFUSABLE as broken:
             db.session.rollback()

@@ -19,7 +19,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, InboundEvent, Message
-from app.outbox import inbound_work
+from app.outbox import inbound_processing
 from app.web.channels.accounts import refuse_non_admin
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, parse_integer, refuse_unreached
@@ -124,7 +124,7 @@ class UndeliveredView(BaseView):
         with own_transaction() as session:
             step(session, session.get_one(InboundEvent, key), viewer.stamp)
         if what == "again":
-            inbound_work.enqueue(key)
+            inbound_processing.enqueue(key)
         flash(_("It is tried again.") if what == "again" else _("Dismissed."), "success")
         return redirect(BASE)
 

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, not_
 from app.domain import custom_sql
 from app.domain.base import RuleBroken
 from app.domain.custom_fields import Definition, mask_name
-from app.domain.custom_values import Chosen, HasCustomFields, Retired
+from app.domain.custom_values import HasCustomFields, RetiredChoice, SelectedChoice
 from app.lib import number_parsing
 from app.lib.identity_numbers import is_masked
 from app.lib.web_links import link_of
@@ -198,7 +198,7 @@ class CustomChoice(CustomColumn, ChoiceField):
             return None
         for value, label, labels, is_offered in self.definition.choices:
             if typed.casefold() in {each.casefold() for each in (value, label, *labels.values())}:
-                return Chosen(value) if is_offered else Retired(value)
+                return SelectedChoice(value) if is_offered else RetiredChoice(value)
         listed = ", ".join(str(self.words[value]) for value in self.options)
         raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
 

@@ -19,18 +19,18 @@ class NameField(TextField):
     `face`: two columns that identify the person's picture; `face_url` makes its URL from their values.
     """
 
-    def __init__(self, *args: Any, face: tuple[Any, ...] = (), face_url: Any = None, **flags: Any) -> None:
+    def __init__(self, *args: Any, avatar: tuple[Any, ...] = (), avatar_url: Any = None, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        self.face, self.face_url, self.columns = face, face_url, (*self.columns, *face)
+        self.avatar, self.avatar_url, self.columns = avatar, avatar_url, (*self.columns, *avatar)
 
     @property
     def names(self) -> tuple[Any, ...]:
         """The columns that hold names."""
-        return self.columns[: len(self.columns) - len(self.face)]
+        return self.columns[: len(self.columns) - len(self.avatar)]
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """First and last name; the customer's where the record has none."""
-        named = values[: len(values) - len(self.face)]
+        named = values[: len(values) - len(self.avatar)]
         for first, last in zip(named[::2], named[1::2], strict=True):
             if first or last:
                 return " ".join(part for part in (first, last) if part)
@@ -41,7 +41,7 @@ class NameField(TextField):
         shown = self.value(values, viewer)
         if not shown:
             return {"kind": "missing"}
-        url = self.face_url(*values[-len(self.face) :]) if self.face else None
+        url = self.avatar_url(*values[-len(self.avatar) :]) if self.avatar else None
         return {"kind": "name", "text": shown, "initials": initials(shown)} | ({"picture": url} if url else {})
 
     def filter_columns(self) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ class BoardsView(ModulePermissions, BaseView):
     route_base = "/dashboard/boards"
     default_view = "show"
     module = "Dashboard"
-    VERBS = {"show": "read", "paper": "read", "new": "read", "edit": "read", "delete": "read"}
+    VERBS = {"show": "read", "as_pdf": "read", "new": "read", "edit": "read", "delete": "read"}
 
     @page_route("/<int:key>")
     def show(self, key: int) -> Any:
@@ -41,7 +41,7 @@ class BoardsView(ModulePermissions, BaseView):
         return self.render_template("dashboards/board.html", **context)
 
     @page_route("/<int:key>.pdf")
-    def paper(self, key: int) -> Any:
+    def as_pdf(self, key: int) -> Any:
         """A board as PDF, with the same arguments."""
         viewer = current_viewer()
         return pdf.answer(page_parts.board_page(_found(key), url_filters.parse(viewer), viewer), f"board-{key}", viewer)
@@ -92,7 +92,7 @@ class BoardsView(ModulePermissions, BaseView):
             if isinstance(broken, Conflict) and board is not None:
                 draft = replace(draft, version=board.version)  # the next save replaces what the other has saved
             return self._form(board, draft, viewer, sentence, errors), status
-        flash(_told(draft, viewer), "success")
+        flash(_saved_message(draft, viewer), "success")
         return redirect(f"{BASE}{key}")
 
     def _form(
@@ -150,7 +150,7 @@ def _is_home(board: Board) -> bool:
     return db.session.execute(select(BoardHome.role_id).where(BoardHome.board_id == board.id)).first() is not None
 
 
-def _told(draft: BoardInput, viewer: Viewer) -> str:
+def _saved_message(draft: BoardInput, viewer: Viewer) -> str:
     """That it was saved, and which cards some readers don't see."""
     unseen = board_form.hidden_cards(draft, viewer)
     text = str(_("Board “%(name)s” saved.", name=" ".join(draft.label.split())))

@@ -26,7 +26,7 @@ class DashboardView(ModulePermissions, BaseView):
     route_base = "/dashboard"
     default_view = "index"
     module = "Dashboard"
-    VERBS = {"index": "read", "page": "read", "paper": "read", "monthly": "read"}
+    VERBS = {"index": "read", "page": "read", "as_pdf": "read", "monthly": "read"}
 
     @page_route("/")
     def index(self) -> Any:
@@ -45,7 +45,7 @@ class DashboardView(ModulePermissions, BaseView):
         return self._page(name, current_viewer())
 
     @page_route("/<any(analytics, mine, team, calls, referrals, sla, messages):name>.pdf")
-    def paper(self, name: str) -> Any:
+    def as_pdf(self, name: str) -> Any:
         """One page as PDF, with the same arguments."""
         viewer = current_viewer()
         return pdf.answer(_context(name, viewer), name, viewer)

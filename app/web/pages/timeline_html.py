@@ -87,8 +87,8 @@ def _actor(entry: Entry) -> str:
     actor = entry.get("actor")
     if not actor:
         return f'<span class="quiet">{escape(_("The system"))}</span> '
-    face = f"{avatar_html(actor.get('initials'), '', actor['picture'])} " if actor.get("picture") else ""
-    return f"{face}<b>{escape(actor['full_name'])}</b> "
+    picture = f"{avatar_html(actor.get('initials'), '', actor['picture'])} " if actor.get("picture") else ""
+    return f"{picture}<b>{escape(actor['full_name'])}</b> "
 
 
 def _owner(entry: Entry) -> str:

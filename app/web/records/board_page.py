@@ -16,7 +16,7 @@ from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.records import grouped_rows, list_views
-from app.web.records.card_html import cards_html
+from app.web.records.board_card_html import cards_html
 from app.web.records.grouped_rows import ListGroup
 from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url

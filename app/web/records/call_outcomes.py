@@ -21,8 +21,8 @@ from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import local_path
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records import call_entries, call_targets, form_page
-from app.web.records.outcome_actions import DUE, day_end, log_outcome
+from app.web.records import call_entries, call_link_targets, form_page
+from app.web.records.call_outcome_actions import DUE, day_end, log_outcome
 from app.web.records.screen import Screen
 from app.web.records.task_inputs import chosen_tasks, tasks_input
 
@@ -78,7 +78,7 @@ class CallOutcomeScreen(Screen):
             "begins": _offered_record(call, viewer),
             "place": None
             if has_place
-            else call_targets.field(
+            else call_link_targets.field(
                 raw.get("place") or raw.get("place--typed"), errors.get("place", []), _("Linked record"), viewer
             ),
             "choices": choices(viewer),
@@ -93,7 +93,7 @@ class CallOutcomeScreen(Screen):
 
     def _link_chosen_record(self, call: CallLog, viewer: Viewer) -> bool:
         """Link the call to the record chosen in the dialog, unless it is linked to a lead or ticket already."""
-        row = None if call.lead_id or call.ticket_id else call_targets.chosen(form_page.reference_sent("place"))
+        row = None if call.lead_id or call.ticket_id else call_link_targets.chosen(form_page.reference_sent("place"))
         if row is not None:
             call_outcomes.link(db.session(), call, row, viewer.stamp)
         return row is not None
@@ -135,7 +135,7 @@ class CallOutcomeScreen(Screen):
         if request.method == "GET":
             return self._link_form(call, viewer)
         try:
-            row = call_targets.chosen(form_page.reference_sent("place"))
+            row = call_link_targets.chosen(form_page.reference_sent("place"))
         except RuleBroken as broken:
             return self._link_form(call, viewer, [translate_text(broken.message)]), 422
         if row is None:
@@ -146,7 +146,7 @@ class CallOutcomeScreen(Screen):
         return redirect(f"/calls/show/{call.id}")
 
     def _link_form(self, call: CallLog, viewer: Viewer, errors: list[str] | None = None) -> str:
-        place = call_targets.field(
+        place = call_link_targets.field(
             form_page.reference_sent("place"), errors or [], _("Lead, ticket or customer"), viewer
         )
         form = {
@@ -165,7 +165,7 @@ class CallOutcomeScreen(Screen):
     @page_route("/places", methods=["GET"])
     def places(self) -> Any:
         """Records that a call can be linked to: {results: [{value, label, hint}]}."""
-        return jsonify({"results": call_targets.offered(request.args.get("q", "").strip(), current_viewer())})
+        return jsonify({"results": call_link_targets.offered(request.args.get("q", "").strip(), current_viewer())})
 
     @page_route("/unlink/<pk>", methods=["POST"])
     def unlink(self, pk: str) -> Any:

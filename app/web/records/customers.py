@@ -34,7 +34,7 @@ from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealAc
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
-    *contact_fields(Customer, face=(Customer.picture, Customer.id), face_url=profile_pictures.address_of),
+    *contact_fields(Customer, avatar=(Customer.picture, Customer.id), avatar_url=profile_pictures.address_of),
     profile_pictures.CustomerPictureField("picture"),
     ChoiceField("status", options=("Active", "Inactive"), colors={"Active": "green", "Inactive": "gray"}),
     ChoiceField("source", options=("Lead", "Ticket", "Direct", "Other")),

@@ -79,7 +79,7 @@ def visible_reasons(viewer: Viewer) -> int:
 
 def _pairs(want: DuplicateQuery, viewer: Viewer) -> Select[Any] | None:
     bits = REASONS[want.reason][0] & visible_reasons(viewer) if want.reason else visible_reasons(viewer)
-    return access.reached_pairs(viewer.person, want.screen.service.record, bits, want.is_dismissed, want.owner_id)
+    return access.visible_pairs(viewer.person, want.screen.service.record, bits, want.is_dismissed, want.owner_id)
 
 
 def rows_of(want: DuplicateQuery, viewer: Viewer) -> list[Any]:

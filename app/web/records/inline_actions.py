@@ -68,8 +68,8 @@ class InlineActions:
                     status, sentence, _errors = refusal(broken)
                     return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
                 time.sleep(random.uniform(0, SAVE_PAUSE_SECONDS))  # noqa: S311
-        told = save_warnings.pop_all()
-        return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(told)) if told else {})
+        warnings = save_warnings.pop_all()
+        return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(warnings)) if warnings else {})
 
     def _save_value(self, row: Any, each: Field, typed: Any, viewer: Viewer) -> None:
         given = bool(typed) if each.kind == "flag" else typed

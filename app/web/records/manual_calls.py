@@ -19,7 +19,7 @@ from app.web.core.local_links import local_path
 from app.web.core.record_references import PAGES, named_record
 from app.web.pages.routes import page_route
 from app.web.records import call_outcomes
-from app.web.records.outcome_actions import log_outcome
+from app.web.records.call_outcome_actions import log_outcome
 
 VERBS = {"log": "create"}
 #: The outcome that says that nobody was reached, and the status of such a call by its direction.

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app import access
 from app.domain.base import NotFound
 from app.domain.merge_undo import UndoResult
-from app.domain.merges import UNDO_FOR, MergedRecord, RecordMerge
+from app.domain.merged_records import UNDO_FOR, MergedRecord, RecordMerge
 from app.domain.record_merge import MergeRequest
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt

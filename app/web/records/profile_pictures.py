@@ -179,7 +179,7 @@ def address_of(digest: str | None, key: int | None) -> str | None:
 def _page(title: str, name: str, url: str | None, places: tuple[str, str]) -> str:
     shown = {"title": title, "name": name, "initials": initials(name), "url": url}
     shown |= {"action": places[0], "back_url": places[1]}
-    return str(render_template("files/picture.html", face=shown))
+    return str(render_template("files/picture.html", picture=shown))
 
 
 class CustomerPictureField(Field):

@@ -121,8 +121,8 @@ class QuickCreate:
         if not request.form.get("again"):
             flash(saved, "success")
             return _to(url)
-        told = f"{saved} {getattr(row, 'number', '')}".strip()
-        return self._quick_form({}, current_viewer(), {}, None, 200, told={"text": told, "url": url})
+        message = f"{saved} {getattr(row, 'number', '')}".strip()
+        return self._quick_form({}, current_viewer(), {}, None, 200, message={"text": message, "url": url})
 
     def _quick_form(
         self,
@@ -131,7 +131,7 @@ class QuickCreate:
         errors: dict[str, Any],
         sentence: str | None,
         status: int,
-        told: dict[str, Any] | None = None,
+        message: dict[str, Any] | None = None,
     ) -> Any:
         fields = [self.record_table.by_name[name] for name in names_of(self, viewer)]
         made = form_page.form_page(self, "add", fields, raw, errors, viewer, None, sentence)
@@ -145,7 +145,7 @@ class QuickCreate:
             "known_url": f"{self.route_base}/known" if self._can_be_known(viewer) else None,
             "fields": [inputs[each.name] for each in fields if each.name in inputs],
             "error": made["error"],
-            "told": told,
+            "told": message,
         }
         template = "records/_quick_create.html" if request.headers.get("HX-Request") else "records/quick_create.html"
         answer = make_response(render_template(template, page=page), status)

@@ -180,7 +180,7 @@ class SavedViewsView(BaseView):
         else:
             address = self._overwrite(screen, view, viewer)
         session.commit()
-        flash(_told(what), "success")
+        flash(_done_message(what), "success")
         return redirect(address if request.form.get("list") else "/views/")
 
     def _overwrite(self, screen: Any, view: SavedView, viewer: Viewer) -> str:
@@ -251,7 +251,7 @@ def _roles() -> list[tuple[int, str]]:
     return [(key, name) for key, name in db.session.execute(select(Role.id, Role.name).order_by(Role.name))]
 
 
-def _told(what: str) -> str:
+def _done_message(what: str) -> str:
     return {
         "pin": _("The view is in your sidebar now."),
         "unpin": _("The view is no longer in your sidebar."),

@@ -43,9 +43,9 @@ class SlaTargetField(DateTimeField):
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Show a clock; once the target is met, when."""
-        *face, late, done = values
-        if face[0] is not None:
-            return _clock(SlaClockField(*face), viewer)
+        *clock_values, late, done = values
+        if clock_values[0] is not None:
+            return _clock(SlaClockField(*clock_values), viewer)
         return _ended(done, late, self.is_reply, viewer) if done is not None else {"kind": "missing"}
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:

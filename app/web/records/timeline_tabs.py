@@ -40,7 +40,7 @@ from app.web.records import timeline_filters, timeline_rows
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 from app.web.records.timeline_rows import CHANGES, NOTES, Page, belongs
 
-#: Record -> its kind, where who sees it sees all that belongs to it (access.seen_parents).
+#: Record -> its kind, where who sees it sees all that belongs to it (access.visible_parents).
 _SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
 #: A count goes no further.
 MAX_COUNTED = 100
@@ -297,7 +297,7 @@ def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None
     counted = {name: tab for name, tab in tabs.items() if tab.counted is not None}
     if not counted:
         return {}
-    asked = _asked_before(counted, records[0][0], seen) if len(records) == 1 else None
+    asked = _counted_before(counted, records[0][0], seen) if len(records) == 1 else None
     if asked is None:
         asked = _Counts.of(counted, records)
     late = asked.late | dict.fromkeys(asked.ids, records[0][1])
@@ -338,7 +338,7 @@ _ANY_ID = 2**31 - 1
 _known_counts: dict[Any, _Counts] = {}
 
 
-def _asked_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Counts | None:
+def _counted_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Counts | None:
     """The statement for one record of this kind, built once; None where a tab finds its rows in a way of its own."""
     conditions = tuple(tab.counted for tab in tabs.values())
     if not all(hasattr(each, "is_by_id") for each in conditions):

@@ -232,9 +232,9 @@ def refuse_unusable(definition: Definition, viewer: Viewer) -> None:
         return
     from app.web.reports.row_reports import columns_of
 
-    asked = running.check(definition, viewer)
+    checked = running.check(definition, viewer)
     if not definition.groups:
-        columns_of(asked)
+        columns_of(checked)
 
 
 def store(report: Report | None, definition: Definition, viewer: Viewer) -> Report:
@@ -274,7 +274,7 @@ def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
     key, label, definition = report.id, report.label, definition_of(report)
     data, rows = files.make(db.session(), label, definition, viewer, format_)
     with own_transaction() as session:
-        files.note(session, viewer, definition, report=key, rows=rows, format=format_)
+        files.write_audit(session, viewer, definition, report=key, rows=rows, format=format_)
     return file_answer(data, label, format_, viewer)
 
 

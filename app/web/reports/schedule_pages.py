@@ -22,7 +22,7 @@ from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.pages.routes import page_route
 from app.web.records.figure_filter import weekdays
-from app.web.reports import schedule_work
+from app.web.reports import schedule_worker
 from app.web.reports.pages import BASE, visible_report
 from app.web.security.sessions import own_transaction
 
@@ -58,11 +58,13 @@ class ReportSchedulesView(ModulePermissions, BaseView):
         if request.method == "GET":
             return self._page(report, row, viewer)
         try:
-            wish = _wish(viewer)
+            schedule_input = _schedule_input(viewer)
             with own_transaction() as session:
                 stored = session.get(ReportSchedule, row.id) if row is not None else None
                 zone = current_app.config["CRM"].time_zone
-                report_schedules.save(session, stored, session.get_one(Report, key), wish, (viewer.stamp, zone))
+                report_schedules.save(
+                    session, stored, session.get_one(Report, key), schedule_input, (viewer.stamp, zone)
+                )
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, errors = refusal(broken)
@@ -109,8 +111,8 @@ class ReportSchedulesView(ModulePermissions, BaseView):
             else:
                 session.delete(row)
         for each in made:
-            schedule_work.enqueue(each)
-        flash(_told(what), "success")
+            schedule_worker.enqueue(each)
+        flash(_done_message(what), "success")
         return redirect(f"{BASE}{key}/schedules")
 
 
@@ -129,7 +131,7 @@ def _schedule(report: Report, key: int) -> ReportSchedule:
     return found
 
 
-def _wish(viewer: Viewer) -> ScheduleInput:
+def _schedule_input(viewer: Viewer) -> ScheduleInput:
     form = request.form
     rhythm = form.get("rhythm", "")
     day = form.get("weekday" if rhythm == "weekly" else "day", "")
@@ -140,7 +142,7 @@ def _wish(viewer: Viewer) -> ScheduleInput:
     return ScheduleInput(times, form.get("format", ""), tuple(each for each in readers if each is not None))
 
 
-def _told(what: str) -> str:
+def _done_message(what: str) -> str:
     return {
         "pause": _("The schedule is paused."),
         "resume": _("The schedule runs again."),

@@ -23,7 +23,7 @@ from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import own_transaction
-from app.web.transfer import export_work, exports, file_rights, full_export
+from app.web.transfer import export_worker, exports, file_rights, full_export
 from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
 from app.web.transfer.exports import ExportQuery
 
@@ -193,7 +193,7 @@ def have_written(kind: str, format_: str, payload: dict[str, Any], viewer: Viewe
     payload = payload | {"scope": sorted(viewer.person.scope or ())}
     with own_transaction() as session:
         key = transfer_runs.new_export(session, kind, format_, payload, viewer.stamp).id
-    export_work.enqueue(key)
+    export_worker.enqueue(key)
     return key
 
 
@@ -236,7 +236,7 @@ def start_full_export(viewer: Viewer) -> int:
     full_export.refuse_others(viewer)
     with own_transaction() as session:
         key = full_export.request_export(session, viewer.stamp)
-    export_work.enqueue(key)
+    export_worker.enqueue(key)
     return key
 
 
@@ -253,7 +253,7 @@ def download(key: int, viewer: Viewer) -> Response:
         exports.note_download(session, run, viewer)
     mime = MIME.get(run.format, "application/zip")
     headers = file_headers(exports.kind_of(run).stem(run), run.format, viewer) | {"Content-Length": str(run.size)}
-    return Response(export_work.stream(run.id), 200, headers, content_type=mime)
+    return Response(export_worker.stream(run.id), 200, headers, content_type=mime)
 
 
 def export_context(run: ExportRun, viewer: Viewer) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from app.web.core.fields import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records import upload_limits
 from app.web.security.sessions import own_transaction
-from app.web.transfer import import_display, import_kinds, import_runs, import_work
+from app.web.transfer import import_display, import_kinds, import_runs, import_worker
 from app.web.transfer.export_files import MIME
 from app.web.transfer.export_pages import may_transfer, tabs
 from app.web.transfer.predecessor import import_kind as move_kind
@@ -61,7 +61,7 @@ class ImportsView(BaseView):
         try:
             key = _begin(kind, viewer)
             if kind == KIND:
-                import_work.enqueue(key)
+                import_worker.enqueue(key)
                 return redirect(f"{BASE}{key}/")
         except RuleBroken as broken:
             db.session.rollback()
@@ -99,7 +99,7 @@ class ImportsView(BaseView):
             run = import_runs.own_run(db.session(), key, viewer)
             typed = {"mapping": mapping, "options": options.as_json()}
             return self._map(run, viewer, sentence, typed), status
-        import_work.enqueue(key)
+        import_worker.enqueue(key)
         return redirect(f"{BASE}{key}/")
 
     def _map(self, run: ImportRun, viewer: Viewer, error: str, typed: dict[str, Any] | None = None) -> Any:
@@ -140,7 +140,7 @@ class ImportsView(BaseView):
         if what == "cancel":
             flash(_("Canceled. What was imported before stays; it can be reverted below."), "success")
         else:
-            import_work.enqueue(key)
+            import_worker.enqueue(key)
         return redirect(f"{BASE}{key}/")
 
 

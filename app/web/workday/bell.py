@@ -94,8 +94,8 @@ class BellView(BaseView):
         if request.is_json:
             unread = notices.count_unread(db.session(), current_viewer().person.id, current_viewer().now)
             return json_answer(200, {"changed": changed, "unread": unread})
-        came = urlsplit(local_path(request.referrer) or "")
-        return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
+        referrer = urlsplit(local_path(request.referrer) or "")
+        return redirect(f"/bell/?{referrer.query}" if referrer.path == "/bell/" and referrer.query else "/bell/")
 
 
 def snooze_end(choice: str, now: datetime, zone: Any) -> datetime:

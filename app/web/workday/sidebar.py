@@ -192,8 +192,8 @@ def _counts(person: access.Person) -> dict[str, int]:
         question = access.CachedStatement(
             ("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES
         )
-        asks = bool(shown) or not has_unread
-        row = access.answer(db.session(), question, frame.unread_values(person.id))[0] if asks else ()
+        is_needed = bool(shown) or not has_unread
+        row = access.answer(db.session(), question, frame.unread_values(person.id))[0] if is_needed else ()
         if not has_unread:
             (g.unread, g.has_calls), row = row[:2], row[2:]
         g.sidebar_counts = known | dict(zip(shown, row, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 from flask_babel import force_locale
 from jinja2 import DictLoader
 
-from app.web.pages.drawn_parts import drawn, place
+from app.web.pages.cached_fragments import placeholder, render_cached
 from app.web.records import composer
 from tests.app_fixtures import World
 
@@ -23,9 +23,9 @@ def test_a_part_is_drawn_once_for_what_it_shows_and_language(world: World, monke
     def part(key: Any, here: str, n: int = 1) -> str:
         def values() -> dict[str, Any]:
             asked.append(key)
-            return {"n": n, "here": place("here")}
+            return {"n": n, "here": placeholder("here")}
 
-        return drawn("drawn_once.html", key, values, here=here)
+        return render_cached("drawn_once.html", key, values, here=here)
 
     with world.app.test_request_context("/"):
         first, same, other = part(1, BAD), part(1, "there"), part(2, "there", 2)

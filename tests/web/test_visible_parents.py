@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app import access
-from app.access import row_rules, seen_parents
+from app.access import row_rules, visible_parents
 from app.access.compiled_statements import CachedStatement, answer
 from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket
 from tests.app_fixtures import PEOPLE, World
@@ -101,4 +101,4 @@ def test_a_rule_of_an_add_on_counts(world: World, monkeypatch: pytest.MonkeyPatc
 
 
 def of_lead(person: access.Person, record: Any) -> Any:
-    return seen_parents.visible_of_seen(person, record, "lead")
+    return visible_parents.visible_under_parent(person, record, "lead")

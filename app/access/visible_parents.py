@@ -23,7 +23,7 @@ _PARENTS = {"lead": (Lead, "Leads"), "ticket": (Ticket, "Tickets")}
 _OWN = {record: RULES[record] for record in (*_MODULES, Activity, Lead, Ticket)}
 
 
-def visible_of_seen(person: Person, record: Any, parent: str | None) -> ColumnElement[bool]:
+def visible_under_parent(person: Person, record: Any, parent: str | None) -> ColumnElement[bool]:
     """`visible` for a statement whose rows of this record all belong to one lead or ticket that the person sees.
 
     `parent`: the kind of that record; None, or any other kind, is answered with the whole rule.

@@ -12,7 +12,7 @@ from app.access.row_rules import MODULE_OF, has_own_rule, visible_alias
 from app.models import DuplicatePair
 
 
-def reached_pairs(
+def visible_pairs(
     person: Person, record: Any, bits: int, is_dismissed: bool, owner_id: int | None
 ) -> Select[Any] | None:
     """SELECT of the pairs for one of these reasons of which the person sees both records, and may merge both.

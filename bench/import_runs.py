@@ -1,9 +1,9 @@
 """An import as people do it, on MariaDB and Redis: uploaded to the web process, worked off by a worker, and kill -9.
 
-    python -m bench.doors --rows 100000                                     # one import, nobody is killed
-    python -m bench.doors --rows 20000 --kill worker:check:40 worker:run:50 # step and share of the rows, in percent
-    python -m bench.doors --rows 20000 --kill web:upload:50 web:run:50
-    python -m bench.doors --rows 20000 --policy update --revert --kill stack:run:50 worker:revert:50
+    python -m bench.import_runs --rows 100000                                     # one import, nobody is killed
+    python -m bench.import_runs --rows 20000 --kill worker:check:40 worker:run:50 # step and share in percent
+    python -m bench.import_runs --rows 20000 --kill web:upload:50 web:run:50
+    python -m bench.import_runs --rows 20000 --policy update --revert --kill stack:run:50 worker:revert:50
 
 Who can be killed: `worker` (the process that works on it), `web`, `stack` (all but the databases). In the end the rows
 are counted: none is missing, none is there twice, and the figures of the page add up.
@@ -85,7 +85,7 @@ class Use:
         return max(children, key=lambda each: self.cpu[each] - before.get(each, 0.0))
 
 
-class House:
+class Installation:
     """The product on its servers."""
 
     def __init__(self, folder: Path, database: server.Database, redis: Redis) -> None:
@@ -244,48 +244,50 @@ class House:
         self.start()
 
 
-def imported(house: House, path: Path, options: argparse.Namespace, kills: list[tuple[str, str, int]]) -> int:
+def imported(
+    installation: Installation, path: Path, options: argparse.Namespace, kills: list[tuple[str, str, int]]
+) -> int:
     """Upload, check, import. Returns the id of the import."""
-    place = house.upload(path)
+    place = installation.upload(path)
     key = int(re.search(r"/imports/(\d+)/", place)[1])  # type: ignore[index]
-    page = house.form(place)[1]
+    page = installation.form(place)[1]
     chosen = {
         name: (re.search(rf'<select[^>]*name="{name}".*?</select>', page, re.S) or [""])[0]
         for name in re.findall(r'name="(column_\d+)"', page)
     }
     fields = {name: (re.search(r'value="([^"]*)" selected', text) or ["", ""])[1] for name, text in chosen.items()}
     values = fields | {"duplicates": options.policy, "keys": ["mobile"], "assign": "me", "dates": "dmy"}
-    house.post(f"/imports/{key}/map", values, place)
-    began, cpu = time.monotonic(), _cpu(house)
-    house.wait(key, "check", ("checked",), kills)
-    checked = _cpu(house)
-    house.post(f"/imports/{key}/start", {}, f"/imports/{key}/")
-    house.wait(key, "run", ("done",), kills)
-    done = _cpu(house)
+    installation.post(f"/imports/{key}/map", values, place)
+    began, cpu = time.monotonic(), _cpu(installation)
+    installation.wait(key, "check", ("checked",), kills)
+    checked = _cpu(installation)
+    installation.post(f"/imports/{key}/start", {}, f"/imports/{key}/")
+    installation.wait(key, "run", ("done",), kills)
+    done = _cpu(installation)
     for name, first, last in (("check", cpu, checked), ("import", checked, done)):
         figures = ", ".join(f"{what} {last[what] - first[what]:.1f} s" for what in last)
         print(f"  {name}: CPU {figures}")
-    print(f"  {time.monotonic() - began:.0f} s by the clock, load {os.getloadavg()[1]:.1f}: {house.row(key)}")
+    print(f"  {time.monotonic() - began:.0f} s by the clock, load {os.getloadavg()[1]:.1f}: {installation.row(key)}")
     return key
 
 
-def _cpu(house: House) -> dict[str, float]:
-    house.use.look(house.back.pid)
-    return {"workers": sum(house.use.cpu.values()), "MariaDB": server.cpu_seconds(house.database.pid)}
+def _cpu(installation: Installation) -> dict[str, float]:
+    installation.use.look(installation.back.pid)
+    return {"workers": sum(installation.use.cpu.values()), "MariaDB": server.cpu_seconds(installation.database.pid)}
 
 
-def verify(house: House, key: int, rows: int, before: int, policy: str) -> None:
+def verify(installation: Installation, key: int, rows: int, before: int, policy: str) -> None:
     """Raise AssertionError if a row is missing or there twice."""
-    made = house.one("SELECT COUNT(*) FROM crm.leads") - before
+    made = installation.one("SELECT COUNT(*) FROM crm.leads") - before
     lines = f"FROM crm.import_row WHERE run_id = {key} AND is_trial = 0"
-    counted = [house.one(f"SELECT COUNT({what}) {lines}") for what in ("*", "DISTINCT line")]
+    counted = [installation.one(f"SELECT COUNT({what}) {lines}") for what in ("*", "DISTINCT line")]
     assert counted == [rows, rows], counted
-    distinct = house.one(f"SELECT COUNT(DISTINCT record_id) {lines} AND result = 'created'")
-    outcome, position, total, created, updated, skipped, wrong, *_rest = house.row(key)
-    assert (outcome, position, total) == ("done", rows, rows), house.row(key)
+    distinct = installation.one(f"SELECT COUNT(DISTINCT record_id) {lines} AND result = 'created'")
+    outcome, position, total, created, updated, skipped, wrong, *_rest = installation.row(key)
+    assert (outcome, position, total) == ("done", rows, rows), installation.row(key)
     assert created + updated + skipped + wrong == rows and made == created == distinct, (made, created, distinct)
-    assert policy == "update" or created == rows, house.row(key)
-    told = house.one(f"SELECT COUNT(*) FROM crm.notification WHERE event_key LIKE 'import:{key}:%'")  # noqa: S608
+    assert policy == "update" or created == rows, installation.row(key)
+    told = installation.one(f"SELECT COUNT(*) FROM crm.notification WHERE event_key LIKE 'import:{key}:%'")  # noqa: S608
     assert told == 1, f"{told} notices"
     print(f"  none is missing, none is there twice: {made} leads made, {updated} updated, {told} notice")
 
@@ -301,7 +303,7 @@ def update_file(path: Path, source: Path) -> None:
 
 def main() -> int:
     """Read the command line and measure."""
-    parser = argparse.ArgumentParser(prog="python -m bench.doors", description="Import through the real doors.")
+    parser = argparse.ArgumentParser(prog="python -m bench.import_runs", description="Import through the real doors.")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--leads", type=int, default=4_000, help="leads in the database before")
     parser.add_argument("--policy", choices=("skip", "update"), default="skip")
@@ -315,46 +317,51 @@ def main() -> int:
         server.copy_data(source, folder / "mariadb")
         with ExitStack() as stack:
             database = server.Database(folder / "mariadb", server.CACHE / "empty", *server.MEASURING)
-            house = House(folder, stack.enter_context(database), stack.enter_context(Redis(folder / "redis")))
-            stack.callback(house.stop)
-            house.start()
-            _measure(house, folder, options, kills)
+            installation = Installation(
+                folder, stack.enter_context(database), stack.enter_context(Redis(folder / "redis"))
+            )
+            stack.callback(installation.stop)
+            installation.start()
+            _measure(installation, folder, options, kills)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
-def _measure(house: House, folder: Path, options: argparse.Namespace, kills: list[tuple[str, str, int]]) -> None:
+def _measure(
+    installation: Installation, folder: Path, options: argparse.Namespace, kills: list[tuple[str, str, int]]
+) -> None:
     path, rows = folder / "leads.csv", options.rows
     data.leads_file(path, rows, 0)
     if ("web", "upload", 50) in kills:
         kills.remove(("web", "upload", 50))
-        house.cut_upload(path)
-    before = house.one("SELECT COUNT(*) FROM crm.leads")
+        installation.cut_upload(path)
+    before = installation.one("SELECT COUNT(*) FROM crm.leads")
     first = [] if options.policy == "update" else kills
-    key = imported(house, path, argparse.Namespace(**vars(options) | {"policy": "skip"}), first)
-    verify(house, key, rows, before, "skip")
+    key = imported(installation, path, argparse.Namespace(**vars(options) | {"policy": "skip"}), first)
+    verify(installation, key, rows, before, "skip")
     # Of these leads only: the jobs reassign others meanwhile.
     of_run = "SELECT record_id FROM crm.import_row WHERE is_trial = 0 AND run_id = "
     state = "SELECT BIT_XOR(CRC32(CONCAT_WS('|', id, description, status_id, assignee_id))) FROM crm.leads WHERE id IN "
     state += f"({of_run}{key})"
     if options.policy == "update":
-        kept, again = house.one(state), folder / "again.csv"
+        kept, again = installation.one(state), folder / "again.csv"
         update_file(again, path)
-        key = imported(house, again, options, kills)
-        verify(house, key, rows + -(-rows // 10), house.one("SELECT COUNT(*) FROM crm.leads"), "update")
+        key = imported(installation, again, options, kills)
+        verify(installation, key, rows + -(-rows // 10), installation.one("SELECT COUNT(*) FROM crm.leads"), "update")
     if options.revert:
-        house.post(f"/imports/{key}/revert", {}, f"/imports/{key}/")
-        house.wait(key, "revert", ("reverted",), kills)
+        installation.post(f"/imports/{key}/revert", {}, f"/imports/{key}/")
+        installation.wait(key, "revert", ("reverted",), kills)
         counts = "SELECT result, COUNT(*) FROM crm.import_row WHERE is_trial = 0 AND run_id = %s GROUP BY result"
-        print(f"  reverted: {house.database._ask(counts % key)}")
+        print(f"  reverted: {installation.database._ask(counts % key)}")
         if options.policy == "update":
-            assert house.one(state) == kept, "not as before"
+            assert installation.one(state) == kept, "not as before"
         else:
-            assert house.one("SELECT COUNT(*) FROM crm.leads") == before
+            assert installation.one("SELECT COUNT(*) FROM crm.leads") == before
         print("  all is as it was before")
     peaks = {
-        name: max(use.peak.values()) for name, use in (("a worker", house.use), ("the web process", house.web_use))
+        name: max(use.peak.values())
+        for name, use in (("a worker", installation.use), ("the web process", installation.web_use))
     }
     print("  peak of memory: " + ", ".join(f"{name} {peak} MB" for name, peak in peaks.items()))
 

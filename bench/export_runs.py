@@ -1,7 +1,7 @@
 """Exports as people ask for them, on MariaDB and Redis: asked for on the page, written by a worker, and kill -9 amid.
 
-    python -m bench.door_exports                    # 20,000 leads and everything in proportion
-    python -m bench.door_exports --leads 40000
+    python -m bench.export_runs                    # 20,000 leads and everything in proportion
+    python -m bench.export_runs --leads 40000
 
 The list of calls as CSV and as XLSX, and everything. Each is written once undisturbed and once by a worker that is
 killed: what another one finishes has to be the same, row for row, and while it is written nobody gets a file.
@@ -27,7 +27,7 @@ from typing import Any
 
 from bench import generate, server
 from bench.data import USER
-from bench.doors import House
+from bench.import_runs import Installation
 from tests.servers import ROOT, Redis
 
 _RUN = "SELECT outcome, `rows`, total, worker, tries FROM crm.export_run WHERE id = "
@@ -41,17 +41,17 @@ _Kill = Callable[[tuple[Any, ...], float], bool]
 class Exports:
     """What is asked of the pages of exports."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
 
     def row(self, key: int) -> tuple[Any, ...]:
         """_RUN of this export."""
-        found: tuple[Any, ...] = self.house.database._ask(f"{_RUN}{key}")[0]
+        found: tuple[Any, ...] = self.installation.database._ask(f"{_RUN}{key}")[0]
         return found
 
     def file(self, key: int) -> tuple[int, bytes]:
         """Status and body of the download."""
-        browser = self.house.browser
+        browser = self.installation.browser
         cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
         browser.connection.close()  # the server closes one that idles
         browser.connection.request("GET", f"/exports/{key}/file", None, {"Cookie": cookies})
@@ -60,7 +60,7 @@ class Exports:
 
     def made(self, path: str, page: str, values: dict[str, Any], kill: _Kill | None = None) -> bytes:
         """Ask for an export, kill its worker as soon as `kill` says so of its row and age. Returns its file."""
-        key = int(re.search(r"/exports/(\d+)/", self.house.post(path, values, page))[1])  # type: ignore[index]
+        key = int(re.search(r"/exports/(\d+)/", self.installation.post(path, values, page))[1])  # type: ignore[index]
         if kill is not None:
             self._killed(key, kill)
         began = time.monotonic()
@@ -71,9 +71,9 @@ class Exports:
             time.sleep(_SHORT if kill is None else _LONG)
         status, data = self.file(key)
         assert status == 200, status
-        roles = self.house.database._ask(f"SELECT DISTINCT role FROM crm.transfer_part WHERE export_id = {key}")  # noqa: S608
+        roles = self.installation.database._ask(f"SELECT DISTINCT role FROM crm.transfer_part WHERE export_id = {key}")  # noqa: S608
         assert [each[0] for each in roles] == ["file"], roles
-        told = self.house.one(f"SELECT COUNT(*) FROM crm.notification WHERE event_key LIKE 'export:{key}%'")  # noqa: S608
+        told = self.installation.one(f"SELECT COUNT(*) FROM crm.notification WHERE event_key LIKE 'export:{key}%'")  # noqa: S608
         assert told == 1, f"{told} notices"
         print(f"    {time.monotonic() - began:.0f} s later {row[0]}, {row[1]} rows, {len(data)} bytes, 1 notice")
         return data
@@ -83,9 +83,9 @@ class Exports:
         assert status != 200 or self.row(key)[0] == "done", f"a file of {len(data)} bytes before it is done"
 
     def _killed(self, key: int, kill: _Kill) -> None:
-        house = self.house
-        house.use.look(house.back.pid)
-        before, began = dict(house.use.cpu), None
+        installation = self.installation
+        installation.use.look(installation.back.pid)
+        before, began = dict(installation.use.cpu), None
         while True:
             row = self.row(key)
             if row[0] == "running" and began is None:
@@ -94,8 +94,8 @@ class Exports:
             if began is not None and kill(row, time.monotonic() - began):
                 break
             time.sleep(_SHORT)
-        house.use.look(house.back.pid)
-        house.kill_worker(before)
+        installation.use.look(installation.back.pid)
+        installation.kill_worker(before)
         time.sleep(1)
         stopped = self.row(key)
         assert stopped[0] == "running", f"{stopped}: it was over when its worker was killed"
@@ -107,7 +107,7 @@ class Exports:
 
 def lists(exports: Exports) -> None:
     """The list of all calls, twice killed for each kind of file."""
-    count = exports.house.one("SELECT COUNT(*) FROM crm.call_log")
+    count = exports.installation.one("SELECT COUNT(*) FROM crm.call_log")
     for kind in ("csv", "xlsx"):
         print(f"  {count} calls, {kind.upper()}", flush=True)
         ask = ("/exports/call_log", "/exports/call_log/new", {"format": kind})
@@ -140,7 +140,7 @@ def everything(exports: Exports) -> None:
         for table in tables.values():
             assert hashlib.sha256(archive.read(table["file"])).hexdigest() == table["sha256"], table
         calls = [json.loads(line)["id"] for line in archive.read("records/call_log.jsonl").splitlines()]
-    assert len(calls) == len(set(calls)) == exports.house.one("SELECT COUNT(*) FROM crm.call_log")
+    assert len(calls) == len(set(calls)) == exports.installation.one("SELECT COUNT(*) FROM crm.call_log")
     print(
         f"    {sum(table['rows'] for table in tables.values())} rows of {len(tables)} tables, every checksum is right"
     )
@@ -148,7 +148,7 @@ def everything(exports: Exports) -> None:
 
 def main() -> int:
     """Read the command line and measure."""
-    parser = argparse.ArgumentParser(prog="python -m bench.door_exports", description="Exports whose worker is killed.")
+    parser = argparse.ArgumentParser(prog="python -m bench.export_runs", description="Exports whose worker is killed.")
     parser.add_argument("--leads", type=int, default=20_000, help="leads in the database; the rest in proportion")
     options = parser.parse_args()
     source, _took = server.filled_data_folder(generate.Sizes.of(options.leads))
@@ -157,12 +157,14 @@ def main() -> int:
         server.copy_data(source, folder / "mariadb")
         with ExitStack() as stack:
             database = server.Database(folder / "mariadb", server.CACHE / "empty", *server.MEASURING)
-            house = House(folder, stack.enter_context(database), stack.enter_context(Redis(folder / "redis")))
-            stack.callback(house.stop)
-            _add_admin(house)
-            house.user = USER
-            house.start()
-            exports = Exports(house)
+            installation = Installation(
+                folder, stack.enter_context(database), stack.enter_context(Redis(folder / "redis"))
+            )
+            stack.callback(installation.stop)
+            _add_admin(installation)
+            installation.user = USER
+            installation.start()
+            exports = Exports(installation)
             lists(exports)
             everything(exports)
             _look_at_leftovers(folder)
@@ -171,9 +173,9 @@ def main() -> int:
     return 0
 
 
-def _add_admin(house: House) -> None:
+def _add_admin(installation: Installation) -> None:
     words = [sys.executable, "-m", "flask", "--app", "run", "user", "add", USER, "--role", "Admin"]
-    env = dict(house.web.environment())
+    env = dict(installation.web.environment())
     asked = f"{generate.PASSWORD}\n" * 2
     done = subprocess.run(words, cwd=ROOT, env=env, input=asked, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

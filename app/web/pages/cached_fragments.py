@@ -28,12 +28,12 @@ _PLACES = re.compile(f"{_MARK}_([a-z]+)_")
 _CSRF = "token"
 
 
-def place(name: str) -> str:
+def placeholder(name: str) -> str:
     """What a template is given where the value of this name, of small letters, goes; no character of it is escaped."""
     return f"{_MARK}_{name}_"
 
 
-def drawn(template: str, key: Hashable, values: Callable[[], Mapping[str, Any]], /, **places: Any) -> Markup:
+def render_cached(template: str, key: Hashable, values: Callable[[], Mapping[str, Any]], /, **places: Any) -> Markup:
     """The template with these values, as it was drawn before if it was drawn for this `key`, which tells them apart.
 
     `places`: the values of `place(name)`; they are escaped. The CSRF token of the request has a place of its own.
@@ -53,4 +53,4 @@ def drawn(template: str, key: Hashable, values: Callable[[], Mapping[str, Any]],
 
 
 def _csrf() -> Markup:
-    return Markup(f'<input type="hidden" name="csrf_token" value="{place(_CSRF)}">')
+    return Markup(f'<input type="hidden" name="csrf_token" value="{placeholder(_CSRF)}">')

@@ -101,7 +101,7 @@ def _file(run: ReportRun, report: Report, format_: str) -> tuple[bytes, dict[str
 
 def _note(viewer: Viewer, definition: Any, what: dict[str, Any]) -> None:
     with engine.writing() as session:
-        files.note(session, viewer, definition, door="email", **what)
+        files.write_audit(session, viewer, definition, via="email", **what)
 
 
 def _store(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
