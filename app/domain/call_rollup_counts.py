@@ -65,7 +65,7 @@ class RollupCoverage:
 
 
 def coverage_of(session: Session, scope: Scope, people: frozenset[int] | None) -> RollupCoverage | None:
-    """How the roll-ups stand, in one statement; None where they don't serve. `people`: as in Rolled.
+    """How the roll-ups stand, in one statement; None where they don't serve. `people`: as in RollupCoverage.
 
     Only where the person sees all calls of these people, and of all calls if None, do they hold what the person sees.
     """

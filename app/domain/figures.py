@@ -51,7 +51,7 @@ class Scope:
     slot: int | None = None
     #: The access rule of an alias of CallLog, for rules that compare a call with others.
     sees_call: Callable[[Any], ColumnElement[bool]] = field(default=_everything, hash=False, compare=False)
-    #: A `call_rollup_counts.Rolled`, where daily roll-ups hold what the person sees of calls; None = calls are counted.
+    #: A `call_rollup_counts.RollupCoverage`, if the daily roll-ups serve the person; None = calls are counted.
     rolled: Any = field(default=None, hash=False, compare=False)
     #: (column, value) that leads must have to count; other records count all the same.
     leads: tuple[tuple[str, Any], ...] = ()

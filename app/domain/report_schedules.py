@@ -88,7 +88,7 @@ class ReportRun(Model):  # type: ignore[misc]
     took_ms: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: The file in the file store; null before it is made, and once it has been sent.
     digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
-    #: Under which rights it was made, see access.kept_rights; null before it is made.
+    #: Under which rights it was made, see access.rights_snapshots; null before it is made.
     rights: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     #: Attempts to make the file, and to send it.
     made: Mapped[int] = mapped_column(Integer, nullable=False, default=0)

@@ -54,7 +54,7 @@ class LeadStatus(Master):
     __tablename__ = "lead_status"
     #: One of COLOURS.
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
-    #: What it means to the code (see leads.MEANINGS); "working" for statuses that a manager adds.
+    #: What it means to the code (see leads.STATUSES); "working" for statuses that a manager adds.
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="working")
 
 
@@ -63,7 +63,7 @@ class TicketStatus(Master):
 
     __tablename__ = "ticket_status"
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
-    #: new, open, working, waiting, resolved or closed (see tickets.MEANINGS).
+    #: new, open, working, waiting, resolved or closed (see tickets.STATUSES).
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="open")
 
 

@@ -76,7 +76,7 @@ class ExportRun(Record):
     finished_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When the file is deleted, UTC.
     expires_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Under which rights the rows were read, see access.kept_rights; null before, and of everything.
+    #: Under which rights the rows were read, see access.rights_snapshots; null before, and of everything.
     rights: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     #: How often a worker took it up since it last came further.
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
