@@ -79,8 +79,8 @@ def save(session: Session, board: Board | None, values: dict[str, Any], stamp: S
     """Create a board of the person, or change one.
 
     `values`: label, audience, role_id, manager_id, is_home, layout (as `validate_layout` returns it), origin, version
-    (of a board that is changed). Raises RuleBroken for an empty, long or taken name, an unknown audience and one board too
-    many, and Conflict if somebody else has changed the board.
+    (of a board that is changed). Raises RuleBroken for an empty, long or taken name, an unknown audience or one board
+    too many; Conflict if somebody else has changed the board.
     """
     owner = int(stamp.by or 0) if board is None else board.owner_id
     label = " ".join(str(values.get("label") or "").split())
