@@ -264,7 +264,7 @@ def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
 
 @dataclass(frozen=True)
 class StatementShape:
-    """What tells conditions apart but for their values, which are parameters."""
+    """The key of conditions that differ in their values only, and those values as parameters."""
 
     #: None = they can't be told apart.
     key: Hashable

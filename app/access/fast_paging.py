@@ -83,7 +83,7 @@ _PARENTS: dict[Any, dict[str, Any]] = {
 def page_by_person(
     session: Session, person: Person, record: Any, wanted: PageQuery, is_own_only: bool = False
 ) -> Select[Any] | list[int] | None:
-    """The ids of the page's rows: a SELECT of `id` to join, or the ids themselves.
+    """The ids of the page's rows: a SELECT of `id` to join, or a list of ids.
 
     None where the access rule has no such shape: the person reaches all rows, none, or those of many people.
     `is_own_only`: `count_by_way` has found no rows that the person reaches through others.

@@ -24,7 +24,7 @@ Layout = Sequence[tuple[str, int]]
 
 
 class Board(Versioned, Record):
-    """Widgets in an order, each with a size."""
+    """A board: widgets in order, each with a size."""
 
     __tablename__ = "board"
     __table_args__ = (Index("ix_board_owner", "owner_id"),)

@@ -104,17 +104,17 @@ COUNTS: tuple[Any, ...] = (DayCount, HourCount, DayNumbers)
 
 
 def day_of(moment: datetime, zone: ZoneInfo) -> int:
-    """The local day of a moment."""
+    """The local date of a moment."""
     return number_of(moment.astimezone(zone).date())
 
 
 def number_of(day: date) -> int:
-    """The number under which a date is stored."""
+    """The number that stores a date."""
     return (day - EPOCH).days
 
 
 def date_of(day: int) -> date:
-    """The date of a day."""
+    """The date that a stored number stands for."""
     return EPOCH + timedelta(days=day)
 
 

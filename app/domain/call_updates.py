@@ -35,7 +35,7 @@ STATUSES = {
 
 
 def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, now: datetime) -> str:
-    """Store what an event says; a second time it changes nothing."""
+    """Apply a provider's event to its call; applying it twice changes nothing."""
     call = _known(session, account, event)
     is_new = call is None
     if call is None:

@@ -40,7 +40,7 @@ class CallerLine:
 
 
 def purpose_of(session: Session, peer: str, records: Mapping[str, int | None], now: datetime) -> str:
-    """promotional for a lead who has given no consent to calls, service for customers and whoever asked for help."""
+    """promotional for a lead without consent to calls, service for customers and people who asked for help."""
     lead_id = records.get("lead_id")
     if lead_id is None or records.get("customer_id") or records.get("ticket_id"):
         return "service"
@@ -92,7 +92,7 @@ def _no_number(purpose: str) -> TranslatableText:
 
 
 def warning_of(fits: bool, purpose: str) -> TranslatableText | None:
-    """What is wrong with the number that was chosen for this purpose, as a sentence; None = nothing."""
+    """A sentence if the chosen number doesn't fit this purpose; None if it does."""
     if fits:
         return None
     if purpose == "promotional":

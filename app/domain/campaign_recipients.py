@@ -257,7 +257,7 @@ def send_some(session: Session, campaign: Campaign, sees: Sees, now: datetime) -
 
 
 def has_ended(session: Session, campaign: Campaign) -> bool:
-    """Whether nobody waits any more."""
+    """Whether no recipient is waiting any more."""
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state == "waiting")
     return session.execute(select(CampaignRecipient.id).where(*mine).limit(1)).first() is None
 
@@ -339,6 +339,6 @@ def counts(session: Session, campaign: Campaign) -> list[tuple[str, str | None, 
 
 
 def sample_recipients(session: Session, campaign: Campaign, most: int = 3) -> list[CampaignRecipient]:
-    """The first real recipients."""
+    """The first recipients who will get the message, at most `most`."""
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state.in_(("waiting", "addressed")))
     return list(session.scalars(select(CampaignRecipient).where(*mine).order_by(CampaignRecipient.id).limit(most)))

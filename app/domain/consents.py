@@ -70,7 +70,7 @@ class Consent(Record):
 
 
 class DoNotDisturb(Record):
-    """What a do-not-disturb list says of a number."""
+    """The entry of a do-not-disturb list for one number."""
 
     __tablename__ = "do_not_disturb"
     #: E.164.

@@ -123,7 +123,7 @@ def note_message(session: Session, conversation: Conversation, message: Any, now
 
 
 def mark_changed(session: Session, conversation: Conversation) -> None:
-    """Pages that show it are told after the commit."""
+    """Update pages that show the conversation after the commit."""
     transaction_state(session).changed_timelines.add(("conversation", conversation.id))
 
 
@@ -158,7 +158,7 @@ def _hand(session: Session, conversation: Conversation, user_id: int | None, sta
 
 
 def close(session: Session, conversation: Conversation, stamp: Stamp) -> None:
-    """Put it away until the peer writes again. Raises Conflict when it is closed already."""
+    """Close it until the peer writes again. Raises Conflict when it is closed already."""
     _set_state(session, conversation, "closed", stamp)
 
 

@@ -83,7 +83,7 @@ class Figure:
 
     @property
     def is_of_period(self) -> bool:
-        """Whether there is such a figure of the period before; else it is as of now."""
+        """Whether the figure exists for earlier periods, too; otherwise it is a count as of now."""
         return bool(self.at) or self.has_people
 
     def when(self, scope: Scope) -> ColumnElement[bool]:

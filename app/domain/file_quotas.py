@@ -21,7 +21,7 @@ _MB = 1_000_000
 
 
 class FileUsage(Model):  # type: ignore[misc]
-    """The bytes of the files that one person has attached, or of all."""
+    """The bytes of files that one person has attached, or all together."""
 
     __tablename__ = "file_usage"
     #: Id of a user; INSTALLATION = everybody.

@@ -48,7 +48,7 @@ IS_CUT = "This email is too long or has too many parts; the original has all of 
 
 @dataclass(frozen=True)
 class InboundMailContext:
-    """What taking in a mail needs."""
+    """The account, services and time with which a mail is taken in."""
 
     account: ChannelAccount
     #: The settings of the account.

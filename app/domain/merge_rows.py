@@ -138,7 +138,7 @@ def shared_keys(column: Column[Any]) -> list[tuple[str, ...]]:
 
 
 def move_all(session: Session, kind: str, gone: int, kept: int, now: datetime, ledger: MergeLedger) -> None:
-    """Let everything that refers to a record refer to the kept one. Both rows are locked by the caller."""
+    """Make all rows that refer to `gone` refer to `kept`. The caller has locked both rows."""
     _move_derived(session, kind, gone, kept, now, ledger)
     for column in references(kind):
         if "id" in column.table.c:

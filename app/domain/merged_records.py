@@ -134,7 +134,7 @@ def merged_key(kind: str, key: int) -> str:
 
 @dataclass(frozen=True)
 class SurvivingRecord:
-    """The record that a merged one became part of."""
+    """The record that a merged one lives on in."""
 
     #: Its own number.
     number: str

@@ -110,7 +110,7 @@ def send_all(session: Session, request: OutgoingRequest, stamp: Stamp) -> Messag
 
 
 def parts_of(request: OutgoingRequest, ability: Abilities) -> list[OutgoingRequest]:
-    """The messages that a wish becomes. The text goes with the first file, unless that is a sound."""
+    """The messages into which a request is split; the text goes with the first file unless that is audio."""
     if len(request.media) <= ability.files_per_message and not _is_mute(request):
         return [request]
     step = ability.files_per_message
@@ -130,7 +130,7 @@ def _is_mute(request: OutgoingRequest) -> bool:
 
 
 def ability_of(account: ChannelAccount, channel: str) -> Abilities:
-    """What an account can do on a channel."""
+    """The abilities of an account on a channel."""
     kind = KINDS.get(account.kind)
     return kind.ability(channel) if kind is not None else Abilities()
 

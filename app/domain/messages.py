@@ -202,7 +202,7 @@ def is_of_campaign(message: Any) -> bool:
 
 
 def mark_changed(session: Session, message: Any) -> None:
-    """Pages that show the message, its records or its conversation are told after the commit."""
+    """Update pages that show the message, its records or its conversation after the commit."""
     timeline.mark_changed(session, message.lead_id, message.ticket_id, message.customer_id)
     if message.conversation_id is not None:
         transaction_state(session).changed_timelines.add(("conversation", message.conversation_id))
@@ -258,7 +258,7 @@ _UNSYNCHRONIZED: Any = {"synchronize_session": False}
 
 
 def mark_not_delivered(session: Session, message: Message, stamp: Stamp) -> None:
-    """A person decides that a message whose fate is unknown did not arrive and is not sent again. Raises Conflict."""
+    """Record a person's decision that a message did not arrive and is not sent again. Raises Conflict."""
     reason = "Unknown whether it arrived; a user decided not to send it again."
     values = {"state": "failed", "reason": reason, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
     _move(

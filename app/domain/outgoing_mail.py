@@ -98,7 +98,7 @@ def _unwanted(session: Session, cc: tuple[str, ...], purpose: str, now: datetime
 
 
 def of_message(session: Session, message_id: int) -> Mail | None:
-    """What the email has beside its message."""
+    """The Mail of a message; None for other messages."""
     return session.scalars(select(Mail).where(Mail.message_id == message_id)).first()
 
 

@@ -62,7 +62,7 @@ class PredecessorPerson(Model):  # type: ignore[misc]
 
 
 def stored_form(kind: str, name: str) -> str:
-    """How a name is kept: as it is, or as a fingerprint."""
+    """The name as it is stored: unchanged, or as a fingerprint."""
     return name[:140] if kind in NAMED else hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
@@ -99,7 +99,7 @@ def waiting(session: Session) -> list[tuple[str, int]]:
 
 
 def is_waiting(session: Session, email: str) -> bool:
-    """Whether the address stands anywhere and is no user yet."""
+    """Whether the address stands in an imported record and belongs to no user yet."""
     return (
         session.execute(select(PredecessorPerson.id).where(PredecessorPerson.email == email).limit(1)).first()
         is not None

@@ -42,7 +42,7 @@ class MessageUnknown(Exception):
 
 
 def process(session: Session, account: ChannelAccount, event: Event, now: datetime) -> str:
-    """Store what an event says; a second time it changes nothing. Returns what it was. Raises MessageUnknown."""
+    """Apply a provider's event; twice changes nothing. Returns what it was. Raises MessageUnknown."""
     if isinstance(event, CallUpdate):
         return call_updates.apply_event(session, account, event, now)
     if isinstance(event, StatusUpdate):

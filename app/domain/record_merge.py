@@ -329,7 +329,7 @@ def _refuse_incomplete(session: Session, kept: Any) -> None:
 
 
 def refuse_merged(session: Session, request: MergeRequest) -> None:
-    """Raise Conflict if one of the records was merged by somebody else meanwhile."""
+    """Raise Conflict if one of the records was merged meanwhile."""
     found = session.scalars(
         select(MergedRecord.number).where(
             MergedRecord.gone_key.in_([merged_key(request.record.__tablename__, key) for key in request.ids])

@@ -212,13 +212,13 @@ def save(
 
 
 def pause(row: ReportSchedule, stamp: Stamp) -> None:
-    """Send it no more until somebody goes on with it."""
+    """Pause the schedule."""
     row.paused_on, row.paused_why = row.paused_on or stamp.now, None
     row.stamp(stamp)
 
 
 def resume(row: ReportSchedule, stamp: Stamp, zone: str) -> None:
-    """Send it again from its next time on; times that went by meanwhile were not missed."""
+    """Resume the schedule with its next time; earlier ones don't count as missed."""
     row.paused_on, row.paused_why, row.failures = None, None, 0
     row.next_on = ScheduleTimes.of(row).after(stamp.now, zone)
     row.stamp(stamp)
@@ -281,14 +281,14 @@ def _add_runs(session: Session, row: ReportSchedule, slot: str, when: tuple[int,
 
 
 def find_stalled(session: Session, now: datetime, limit: int) -> list[int]:
-    """Runs that no worker is at: those that the queue has lost, and those whose worker was killed."""
+    """Ids of runs without a worker: lost by the queue, or their worker was killed."""
     lost = (ReportRun.state == "making") & (ReportRun.began_on < now - LOST_AFTER)
     waits = (ReportRun.state == "waiting") & (ReportRun.next_try_on <= now - timedelta(minutes=1))
     return list(session.scalars(select(ReportRun.id).where(or_(lost, waits)).order_by(ReportRun.id).limit(limit)))
 
 
 def claim(session: Session, key: int, now: datetime) -> ReportRun | None:
-    """Take a run for one worker; None when another one has it, or it is made. One that ended too often has failed."""
+    """Claim a run for one worker; None when another has it or its file exists. Too many attempts fail it."""
     lost = (ReportRun.state == "making") & (ReportRun.began_on < now - LOST_AFTER)
     free = (ReportRun.id == key, or_(ReportRun.state == "waiting", lost))
     values = {"state": "making", "began_on": now, "at": now, "made": ReportRun.made + 1}
@@ -309,7 +309,7 @@ def mark_file_written(session: Session, run: ReportRun, values: dict[str, Any], 
 
 
 def settle(session: Session, run: ReportRun, result: tuple[str, str | None], now: datetime) -> None:
-    """A run ends before it is sent: failed, or dropped. Counts for its schedule and tells the author."""
+    """End a run that is not sent: failed, or dropped. Counts for its schedule; the author is notified."""
     state, error = result
     mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
     text = error[:300] if error else None
@@ -319,7 +319,7 @@ def settle(session: Session, run: ReportRun, result: tuple[str, str | None], now
 
 
 def count_result(session: Session, run: Any, now: datetime) -> None:
-    """What the end of a run means for its schedule: a failure more, or none; the author is told of what is wrong."""
+    """Count a failure or success of a run for its schedule, and notify the author of failures."""
     schedule = session.get(ReportSchedule, run.schedule_id, with_for_update=True)
     if schedule is None:
         return

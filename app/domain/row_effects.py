@@ -70,7 +70,7 @@ _effects: dict[Moment, tuple[Effect, ...]] = {"before_flush": (), "after_flush":
 
 
 def register(effects: Iterable[Effect]) -> None:
-    """Let these be the effects, for every session of this process."""
+    """Replace the effects of all sessions of this process."""
     every = tuple(effects)
     for moment in _effects:
         _effects[moment] = tuple(effect for effect in every if effect.moment == moment)

@@ -80,7 +80,7 @@ class Worker(SimpleWorker):
         """Do nothing, see `subscribe`."""
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Work on, whatever Redis says."""
+        """Do nothing: Redis can't suspend this worker."""
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run one call; what is wrong with its job in Redis ends neither this process nor the next call."""

@@ -85,6 +85,6 @@ def _serializer() -> URLSafeTimedSerializer:
 
 
 def served_type(mime_type: str) -> str:
-    """The type under which a file is handed out: its own for what is only shown or played, else that of any bytes."""
+    """The Content-Type of a file: its own if browsers only show or play it, else that of any bytes."""
     is_harmless = mime_type in file_kinds.SHOWN | file_kinds.PLAYED
     return mime_type if is_harmless else file_kinds.UNKNOWN

@@ -75,7 +75,7 @@ def linker(record: Any, viewer: Viewer) -> Callable[[dict[str, dict[str, Any]], 
 
 
 def find(kind: str, pk: Any, number: str = "mobile") -> DialTarget:
-    """Raises NotFound for a record that is out of reach, RuleBroken for one without this number (see NUMBERS)."""
+    """The target of a call. Raises NotFound out of reach, RuleBroken without this number (one of NUMBERS)."""
     if number not in NUMBERS:
         raise RuleBroken(_("Please choose which number to call: mobile or alternative_mobile."), "number")
     model = KINDS.get(kind)

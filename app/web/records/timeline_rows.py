@@ -105,17 +105,17 @@ def _parse_cursor(text: str) -> tuple[datetime | None, int]:
 
 
 def activity(wanted: TimelineQuery, viewer: Viewer) -> Page:
-    """Everything that happened, consecutive changes folded."""
+    """A page of all events, with consecutive changes folded."""
     return _lines(wanted, KINDS[wanted.kind][1] if wanted.kind else (), viewer)
 
 
 def notes(wanted: TimelineQuery, viewer: Viewer) -> Page:
-    """What was written down."""
+    """A page of notes and comments."""
     return _lines(wanted, NOTES, viewer)
 
 
 def changes(wanted: TimelineQuery, viewer: Viewer) -> Page:
-    """Old and new value of every field, status and assignment, one entry for each save."""
+    """A page of the old and new values of fields, statuses and assignments, one entry per save."""
     rows = _activities(wanted, CHANGES, viewer)
     return Page([timeline_entries.changed(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
 
@@ -153,7 +153,7 @@ def _lines_by(order: Any) -> PreparedQuery:
 
 
 def tasks(wanted: TimelineQuery, viewer: Viewer) -> Page:
-    """Open tasks, the next one first; or those that are over, the latest first."""
+    """A page of open tasks, the next first; or of ended ones, the latest first."""
     rules = [belongs(Task, wanted.records), *wanted.rules(Task.assignee_id, Task.created_on, viewer)]
     if wanted.part == "done":
         rows = _page(_tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, wanted)], wanted)
@@ -202,7 +202,7 @@ def _task(row: Any, viewer: Viewer) -> Entry:
 
 
 def calls(wanted: TimelineQuery, viewer: Viewer) -> Page:
-    """Calls as they are now, by the time they began: phones send them late."""
+    """A page of calls in their present state, sorted by their start."""
     rules = [belongs(CallLog, wanted.records), *wanted.rules(CallLog.employee_id, CallLog.started_on, viewer)]
     if wanted.before:
         at, key = _parse_cursor(wanted.before)
@@ -217,7 +217,7 @@ def calls(wanted: TimelineQuery, viewer: Viewer) -> Page:
 
 
 def messages(channel: str) -> Callable[[TimelineQuery, Viewer], Page]:
-    """Those of one channel, whole."""
+    """The function that loads a page of the messages of one channel."""
 
     def page(wanted: TimelineQuery, viewer: Viewer) -> Page:
         rules = [belongs(Message, wanted.records), Message.channel == channel]
@@ -235,7 +235,7 @@ def _owned(entries: list[Entry], rows: list[Any]) -> list[Entry]:
 
 
 def files(wanted: TimelineQuery, viewer: Viewer) -> Page:
-    """The files of messages."""
+    """A page of the files of messages."""
     rules = [belongs(Message, wanted.records), *wanted.rules(Message.created_by_id, Message.created_on, viewer)]
     rows = message_entries.newest_files([*rules, *_after_file(wanted)], newest_first(Message.id, wanted.records), PAGE)
     return Page(message_entries.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}"))

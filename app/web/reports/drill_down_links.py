@@ -39,7 +39,7 @@ def arguments(found: Condition | None) -> MultiDict[str, str]:
 
 
 def text_of(found: Condition) -> str:
-    """As an address has them."""
+    """The value of the condition as an address of a list has it."""
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -46,7 +46,7 @@ def can_read_audit(person: access.Person) -> bool:
 
 
 class Audit(BaseView):
-    """The audit page."""
+    """/audit/"""
 
     route_base = "/audit"
     default_view = "entries"

@@ -51,7 +51,7 @@ class NamedChoiceField(Field):
         self.choices = choices
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The code, or None."""
+        """The code of the choice; None for an empty value. Raises RuleBroken."""
         if raw in (None, ""):
             return None
         if raw not in dict(self.choices()):

@@ -231,7 +231,7 @@ class RequestScreen(Screen):
     more_actions_verb = "read"
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """Waiting for me, mine, all."""
+        """The tabs: requests that wait for the viewer, their own, and all."""
         chosen = request.args.get("tab", "")
         count = waiting_count(viewer.person)
         tabs: list[tuple[str, str, int | None]] = [("mine", _("Mine"), None), ("", _("All"), None)]
