@@ -25,11 +25,12 @@ test: setup-test  ## run all tests; ARGS="-k tickets" selects some
 	@$(if $(ARGS),$(PYTHON) -m pytest -q -n auto --dist loadgroup $(ARGS),scripts/test.sh)
 
 .PHONY: check
-check: setup-test  ## lint, format, types, that imports only point down, and known vulnerabilities
+check: setup-test  ## lint, format, types, that imports only point down, names in comments, and known vulnerabilities
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
+	$(PYTHON) scripts/check_names_in_text.py
 	$(PYTHON) scripts/audit.py
 
 .PHONY: pins

@@ -363,7 +363,7 @@ def _audit_commands() -> AppGroup:
         record = AuditHeadFile(current_app.config["CRM"].instance_dir)
         if renew_record:
             _renew(record, renew_record)
-        heads = [audit_chain.Head(*head) for head in record.heads()] + ([_head(noted)] if noted else [])
+        heads = [audit_chain.ChainHead(*head) for head in record.heads()] + ([_head(noted)] if noted else [])
         with access.as_system(db.session()) as session:
             report = audit_chain.verify(session, heads)
         if not report.is_our_key or report.broken:
@@ -374,11 +374,11 @@ def _audit_commands() -> AppGroup:
     return group
 
 
-def _head(text: str) -> audit_chain.Head:
+def _head(text: str) -> audit_chain.ChainHead:
     count, _colon, digest = text.strip().partition(":")
     if not (count.isascii() and count.isdigit() and len(count) < 12 and len(digest) == 64):
         raise RuleBroken("A head looks like 1234:9f86d0…, as `flask audit verify` prints it.")
-    return audit_chain.Head(int(count), digest)
+    return audit_chain.ChainHead(int(count), digest)
 
 
 def _renew(record: AuditHeadFile, reason: str) -> None:

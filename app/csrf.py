@@ -80,7 +80,7 @@ class MaskedCSRFProtect(CSRFProtect):  # type: ignore[misc]
 
 
 class MaskedFormCSRF(_FlaskFormCSRF):  # type: ignore[misc]
-    """The check of the token that each WTForms form makes by itself, which takes masked tokens."""
+    """The CSRF check inside each WTForms form, which accepts masked tokens."""
 
     def validate_csrf_token(self, form: Any, field: Any) -> None:
         """Raise ValidationError for a wrong token."""

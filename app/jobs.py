@@ -27,7 +27,7 @@ from app.domain import (
     health_watch,
     inbound_events,
     leave_return,
-    merges,
+    merged_records,
     office_hours,
     reassignment,
     reminders,
@@ -48,16 +48,16 @@ from app.ops.leader import election
 from app.outbox import (
     backlog,
     call_delivery,
-    campaign_work,
+    campaign_sending,
     dnd_import,
-    inbound_work,
+    inbound_processing,
     mail_fetch,
     message_delivery,
     message_files,
     notice_delivery,
     reaction_delivery,
     recording_delivery,
-    scan_work,
+    virus_scans,
     webhook_delivery,
 )
 from app.outbox.backlog import Source
@@ -70,9 +70,9 @@ from app.outbox.reaction_delivery import REACTIONS
 from app.outbox.recording_delivery import RECORDINGS
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.scheduler import Scheduler
-from app.web.reports import schedule_work
-from app.web.reports.schedule_work import REPORTS
-from app.web.transfer import export_work, import_work
+from app.web.reports import schedule_worker
+from app.web.reports.schedule_worker import REPORTS
+from app.web.transfer import export_worker, import_worker
 
 #: The functions that workers may call by name; everything else that stands in a queue is refused.
 QUEUED = (
@@ -86,22 +86,24 @@ QUEUED = (
     mail_fetch.fetch,
     message_files.work,
     reaction_delivery.send,
-    inbound_work.work_off,
+    inbound_processing.work_off,
     backup_work.run,
-    campaign_work.advance,
+    campaign_sending.advance,
     dnd_import.read,
-    export_work.work,
-    schedule_work.make,
-    schedule_work.send,
-    import_work.work,
-    scan_work.scan,
+    export_worker.work,
+    schedule_worker.make,
+    schedule_worker.send,
+    import_worker.work,
+    virus_scans.scan,
     backlog.go_on,
 )
 
 #: What an outage can leave in the outbox, to be queued by itself when the queue is back.
 BACKLOG = (
     *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS)),
-    Source("event", inbound_work.QUEUE, inbound_events.due, lambda keys: inbound_work.enqueue_event(keys[0])),
+    Source(
+        "event", inbound_processing.QUEUE, inbound_events.due, lambda keys: inbound_processing.enqueue_event(keys[0])
+    ),
 )
 
 log = logging.getLogger("crm.jobs")
@@ -176,8 +178,8 @@ def _ask_providers(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _work_off_hooks(session: Session, job_pass: JobPass) -> JobWork:
-    found = inbound_work.find_due(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: inbound_work.enqueue(key))
+    found = inbound_processing.find_due(session, job_pass.now, job_pass.limit)
+    return JobWork(found, lambda _session, key: inbound_processing.enqueue(key))
 
 
 def _fetch_mail(session: Session, job_pass: JobPass) -> JobWork:
@@ -187,8 +189,8 @@ def _fetch_mail(session: Session, job_pass: JobPass) -> JobWork:
 
 def _advance_campaigns(session: Session, job_pass: JobPass) -> JobWork:
     """Start campaigns whose time has come, and go on with those that have lost their worker."""
-    found = campaign_work.find_due(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: campaign_work.enqueue(key))
+    found = campaign_sending.find_due(session, job_pass.now, job_pass.limit)
+    return JobWork(found, lambda _session, key: campaign_sending.enqueue(key))
 
 
 def _read_dnd_lists(session: Session, job_pass: JobPass) -> JobWork:
@@ -197,14 +199,14 @@ def _read_dnd_lists(session: Session, job_pass: JobPass) -> JobWork:
 
 def _write_exports(session: Session, job_pass: JobPass) -> JobWork:
     """Go on with exports that have lost their worker."""
-    found = export_work.find_due(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: export_work.enqueue(key))
+    found = export_worker.find_due(session, job_pass.now, job_pass.limit)
+    return JobWork(found, lambda _session, key: export_worker.enqueue(key))
 
 
 def _go_on_importing(session: Session, job_pass: JobPass) -> JobWork:
     """Go on with imports that have lost their worker."""
-    found = import_work.find_due(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: import_work.enqueue(key))
+    found = import_worker.find_due(session, job_pass.now, job_pass.limit)
+    return JobWork(found, lambda _session, key: import_worker.enqueue(key))
 
 
 def _send_reports(session: Session, job_pass: JobPass) -> JobWork:
@@ -213,7 +215,7 @@ def _send_reports(session: Session, job_pass: JobPass) -> JobWork:
     def begin(session: Session, key: int) -> str:
         made = report_schedules.open_slot(session, key, job_pass.now, job_pass.zone)
         for run in made:  # after the commit; what the queue loses is found a minute later
-            schedule_work.enqueue(run, AFTER_COMMIT)
+            schedule_worker.enqueue(run, AFTER_COMMIT)
         return f"{len(made)} readers" if made else SKIPPED
 
     return JobWork(report_schedules.find_due(session, job_pass.now, job_pass.limit), begin)
@@ -222,7 +224,7 @@ def _send_reports(session: Session, job_pass: JobPass) -> JobWork:
 def _make_reports(session: Session, job_pass: JobPass) -> JobWork:
     """Go on with reports that have lost their worker."""
     found = report_schedules.find_stalled(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: schedule_work.enqueue(key))
+    return JobWork(found, lambda _session, key: schedule_worker.enqueue(key))
 
 
 def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
@@ -249,7 +251,9 @@ def _forget_merges(session: Session, job_pass: JobPass) -> JobWork:
     """Delete what is needed to undo merges that can't be undone any more."""
     return JobWork(
         ("merges",),
-        lambda session, _: f"{count} merges" if (count := merges.forget_old(session, job_pass.now, 500)) else SKIPPED,
+        lambda session, _: (
+            f"{count} merges" if (count := merged_records.forget_old(session, job_pass.now, 500)) else SKIPPED
+        ),
     )
 
 
@@ -289,7 +293,7 @@ def _delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
 def _scan_files(session: Session, job_pass: JobPass) -> JobWork:
     """Have the files scanned that were taken while the virus scanner was away: the queue waits for it."""
     found = attachments.waiting_for_scan(session, job_pass.limit)
-    return JobWork(found, lambda _session, key: scan_work.enqueue(key))
+    return JobWork(found, lambda _session, key: virus_scans.enqueue(key))
 
 
 def _recount_files(session: Session, job_pass: JobPass) -> JobWork:
@@ -331,7 +335,7 @@ def _note_audit_head(session: Session, job_pass: JobPass) -> JobWork:
 def _check_audit(session: Session, job_pass: JobPass) -> JobWork:
     """Check the audit log, log its end, and alarm the admins if it was altered."""
     record = AuditHeadFile(job_pass.folder).heads() if job_pass.folder is not None else []
-    report = audit_chain.verify(session, [audit_chain.Head(*head) for head in record])
+    report = audit_chain.verify(session, [audit_chain.ChainHead(*head) for head in record])
     if report.is_our_key and not report.broken:
         # A warning only so that the line reaches the log by default: it is kept as evidence outside the database.
         log.warning("the audit log is intact: %d entries, head %s", *report.head)
@@ -340,7 +344,7 @@ def _check_audit(session: Session, job_pass: JobPass) -> JobWork:
     return JobWork((report,), lambda session, found: _notify_of_audit(session, found, job_pass.now))
 
 
-def _notify_of_audit(session: Session, report: audit_chain.Report, now: datetime) -> str:
+def _notify_of_audit(session: Session, report: audit_chain.ChainReport, now: datetime) -> str:
     return "alarm" if audit_chain.notify_admins(session, report, now) else SKIPPED
 
 

@@ -42,7 +42,7 @@ from app.domain.legal_holds import LegalHold  # a record of which nothing is del
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
 from app.domain.mail_signatures import MailSignature  # the signature of a person or an account
 from app.domain.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
-from app.domain.merges import MergeChange, MergedRecord, RecordMerge  # records that were merged, and what moved
+from app.domain.merged_records import MergeChange, MergedRecord, RecordMerge  # records that were merged, and what moved
 from app.domain.message_files import MessageFile  # a file of a message
 from app.domain.message_reactions import MessageReaction  # a reaction of ours, on its way
 from app.domain.message_templates import MessageTemplate  # a text of messages

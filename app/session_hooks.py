@@ -33,9 +33,9 @@ from app.domain.row_effects import Effect, classes, every_class
 from app.models import CallLog, Consent, CustomField, Delivery, FieldMask, Group, ModulePermission, Role, User
 from app.outbox import (
     call_delivery,
-    campaign_work,
+    campaign_sending,
     change_capture,
-    inbound_work,
+    inbound_processing,
     message_delivery,
     message_files,
     notice_delivery,
@@ -165,8 +165,12 @@ HOOKS = (
     Hook("after_commit", message_delivery.enqueue_committed, "Messages are sent only after the commit."),
     Hook("after_commit", message_files.enqueue_committed, "Files are fetched and made small after the commit."),
     Hook("after_commit", reaction_delivery.enqueue_committed, "Reactions are sent only after the commit."),
-    Hook("after_commit", campaign_work.enqueue_committed, "A campaign is looked at after it was planned or started."),
-    Hook("after_commit", inbound_work.enqueue_committed, "What providers report is worked off after it is stored."),
+    Hook(
+        "after_commit", campaign_sending.enqueue_committed, "A campaign is looked at after it was planned or started."
+    ),
+    Hook(
+        "after_commit", inbound_processing.enqueue_committed, "What providers report is worked off after it is stored."
+    ),
     Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialled only after the commit."),
     Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
@@ -177,8 +181,8 @@ HOOKS = (
     Hook("after_rollback", reaction_delivery.forget, "Reactions of a rolled-back change are not sent."),
     Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialled."),
     Hook("after_rollback", recording_delivery.forget, "Recordings that nobody reported are not fetched."),
-    Hook("after_rollback", campaign_work.forget, "A campaign that was not planned is not looked at."),
-    Hook("after_rollback", inbound_work.forget, "What was not stored is not worked off."),
+    Hook("after_rollback", campaign_sending.forget, "A campaign that was not planned is not looked at."),
+    Hook("after_rollback", inbound_processing.forget, "What was not stored is not worked off."),
     Hook(
         "after_rollback",
         change_capture.restore_savepoint,

@@ -29,19 +29,20 @@ from app.web.records.merge_views import MergeView
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView
 from app.web.records.profile_pictures import PicturesView
-from app.web.records.saved_views import ViewsView
+from app.web.records.saved_views import SavedViewsView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.tickets import TicketResource, TicketScreen
 from app.web.records.timeline import ActivityResource
 from app.web.reports.pages import ReportsView
 from app.web.reports.report_api import ReportResource
 from app.web.reports.schedule_pages import ReportSchedulesView
-from app.web.settings import jobs, settings_menu
+from app.web.settings import settings_menu
 from app.web.settings.master_resources import MASTER_RESOURCES
+from app.web.settings.settings_home import SettingsView
 from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
 from app.web.transfer.import_pages import ImportsView
-from app.web.transfer.predecessor.pages import FormerPeopleView
+from app.web.transfer.predecessor.pages import PredecessorPeopleView
 from app.web.workday import (
     bell,
     colleagues,
@@ -89,23 +90,23 @@ RESOURCES = (
 PLAIN = (
     ConsentScreen,
     bell.BellView,
-    notice_preferences.ChoicesView,
-    my_settings.MeView,
+    notice_preferences.NoticePreferencesView,
+    my_settings.MySettingsView,
     NotesView,
     FilesView,
     PicturesView,
-    ViewsView,
+    SavedViewsView,
     MergeView,
     CustomerOverview,
     BoardsView,
     colleagues.PeopleView,
-    telephones.PhoneView,
+    telephones.TelephonesView,
     search.SearchView,
     MailView,
     SignatureView,
     TemplatesView,
-    jobs.SettingsView,
-    FormerPeopleView,
+    SettingsView,
+    PredecessorPeopleView,
     ImportsView,
     ReportSchedulesView,
     help_pages.HelpView,

@@ -432,7 +432,7 @@ def _health_changed(values: dict[str, Any]) -> str:
     return str(_("%(what)s is above its limit: %(value)s instead of at most %(limit)s.", **words))
 
 
-def audit_report(report: audit_chain.Report) -> list[str]:
+def audit_report(report: audit_chain.ChainReport) -> list[str]:
     """The result of a check of the audit log, as sentences."""
     if not report.is_our_key:
         return [str(_("The log can't be checked: it was sealed with another CRM_FIELD_KEY than this server has."))]
@@ -447,7 +447,7 @@ def audit_report(report: audit_chain.Report) -> list[str]:
     return [*lines, *(_fault(fault) for fault in report.faults), *_carried_over(report)]
 
 
-def _deleted(report: audit_chain.Report) -> list[str]:
+def _deleted(report: audit_chain.ChainReport) -> list[str]:
     if not report.deleted_until:
         return []
     return [
@@ -455,7 +455,7 @@ def _deleted(report: audit_chain.Report) -> list[str]:
     ]
 
 
-def _carried_over(report: audit_chain.Report) -> list[str]:
+def _carried_over(report: audit_chain.ChainReport) -> list[str]:
     if not report.carried_over:
         return []
     shown = ", ".join(map(str, report.carried_over[:20]))
@@ -463,7 +463,7 @@ def _carried_over(report: audit_chain.Report) -> list[str]:
     return [text % {"count": grouped(len(report.carried_over)), "ids": shown}]
 
 
-def _fault(fault: audit_chain.Fault) -> str:
+def _fault(fault: audit_chain.ChainFault) -> str:
     texts = {
         "missing": _("Entry no. %(seq)s is missing."),
         "altered": _("Entry no. %(seq)s (ID %(id)s) was altered, moved or inserted."),

@@ -19,7 +19,7 @@ def main() -> int:
     scales = {"choices": sorted(SCALES), "default": defaults.scale}
     parser.add_argument("--scale", **scales, help="years of work: full = 1 M leads, 5 M calls, 20 M timeline entries")
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each single measurement")
-    parser.add_argument("--rounds", type=int, default=defaults.rounds, help="how often ours and floor take turns")
+    parser.add_argument("--rounds", type=int, default=defaults.rounds, help="how often ours and baseline take turns")
     parser.add_argument("--workers", type=int, default=defaults.workers, help="gunicorn processes")
     parser.add_argument("--threads", type=int, default=defaults.threads, help="threads in each of them")
     parser.add_argument("--only", default=defaults.only, help="only operations with this in their name or person")

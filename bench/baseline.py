@@ -1,4 +1,4 @@
-"""The floor: how fast Flask, PyMySQL and orjson alone are on this machine for the same two responses.
+"""The baseline: how fast Flask, PyMySQL and orjson alone are on this machine for the same two responses.
 
 Two routes with the statements that such a REST endpoint needs (authentication; the rows of the user as assignee or
 owner; the capped count), in the fastest form we know, and responses of the same shape as ours. It has no permissions

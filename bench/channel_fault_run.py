@@ -96,7 +96,7 @@ class Post:
 
 
 @dataclass
-class House:
+class Installation:
     """The product and what it stands on."""
 
     web: server.Product
@@ -122,7 +122,7 @@ class House:
 
 
 @contextlib.contextmanager
-def house(post: Post) -> Iterator[House]:
+def installation(post: Post) -> Iterator[Installation]:
     """All of it, running, with an account of Twilio and one for email."""
     folder = server.scratch()
     data, _took = server.filled_data_folder(data_sizes.Sizes.of(LEADS))
@@ -138,7 +138,7 @@ def house(post: Post) -> Iterator[House]:
         web.settings |= {"CRM_REDIS_URL": redis.url, "CRM_RUN_WORKERS": "on", "CRM_SCHEDULER": "on"}
         web.settings |= {"TWILIO_BASE_URL": double.url}
         with web:
-            made = House(web, database, redis, double)
+            made = Installation(web, database, redis, double)
             said = _add_account(web, "twilio", f"account_sid={SID}", f"auth_token={TOKEN}", f"from={SENDER}")
             _add_account(
                 web, "smtp", "host=127.0.0.1", f"port={mail.port}", "security=none", "from=Bench <bench@crm.example>"
@@ -161,10 +161,10 @@ def _add_account(web: server.Product, kind: str, *settings: str) -> str:
 
 
 class Load:
-    """People and providers at the doors, each at a fixed pace whatever the answers take."""
+    """People and providers that send requests, each at a fixed pace whatever the responses take."""
 
-    def __init__(self, held: House, books: Books, pace: float) -> None:
-        self.house, self.books, self.pace = held, books, pace
+    def __init__(self, held: Installation, books: Books, pace: float) -> None:
+        self.installation, self.books, self.pace = held, books, pace
         self.leads = held.rows(_NUMBERED + " AND l.mobile_e164 IS NOT NULL LIMIT 400", data_sizes.SALES)
         self.lock = threading.Lock()
 
@@ -204,8 +204,8 @@ class Load:
         said = {"AccountSid": SID, "MessageSid": f"SMi{n:030d}", "SmsStatus": "received", "To": SENDER}
         said |= {"From": f"+9170000{n % 2000:05d}", "Body": f"{mark} hello"}
         if n % 10 == 0:
-            self.house.double.reports.submit(self.house.double.post, url, said)
-        if self.house.double.post(url, said):
+            self.installation.double.reports.submit(self.installation.double.post, url, said)
+        if self.installation.double.post(url, said):
             with self.lock:
                 self.books.taken.add(mark)
 
@@ -247,7 +247,7 @@ class Load:
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: str = "") -> tuple[int, str]:
         try:
-            with Browser(self.house.web.port) as browser:
+            with Browser(self.installation.web.port) as browser:
                 status, _headers, text = browser.send(Request(method, path, headers, body))
         except Exception:  # noqa: BLE001  # no answer, whatever the reason
             return 0, ""
@@ -276,7 +276,7 @@ class Load:
         while time.monotonic() < ends:
             for path in ("/inbox/", "/messages/", "/undelivered/", "/leads/"):
                 try:
-                    browser = browser or sign_in(Browser(self.house.web.port, "127.0.0.9"), data_sizes.SALES)
+                    browser = browser or sign_in(Browser(self.installation.web.port, "127.0.0.9"), data_sizes.SALES)
                     status, _headers, text = browser.send(Request("GET", path))
                 except Exception:  # noqa: BLE001
                     status, text, browser = 0, "", None
@@ -286,7 +286,7 @@ class Load:
                 time.sleep(0.5)
 
 
-def start_campaign(held: House, people: int) -> int:
+def start_campaign(held: Installation, people: int) -> int:
     """So many people, 600 a minute. Returns its id."""
     found = held.rows("SELECT id FROM leads WHERE mobile_e164 IS NOT NULL ORDER BY id DESC LIMIT %s", people)
     browser, headers = Browser(held.web.port), key_of(data_sizes.MANAGER) | {"Content-Type": "application/json"}
@@ -315,23 +315,23 @@ def _kill(pids: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def kill_worker(held: House) -> None:
+def kill_worker(held: Installation) -> None:
     """One worker of the queue."""
     _kill(random.sample(workers_of(held.web.pid), 1))
 
 
-def kill_workers(held: House) -> None:
+def kill_workers(held: Installation) -> None:
     """All workers of the queue, and the schedule of delayed calls."""
     _kill(workers_of(held.web.pid))
 
 
-def kill_web(held: House) -> None:
+def kill_web(held: Installation) -> None:
     """A process that answers requests."""
     group = workers_of(held.web.pid)
     _kill(random.sample([each for each in server.family(held.web.pid)[1:] if each not in group], 1))
 
 
-def kill_all(held: House) -> None:
+def kill_all(held: Installation) -> None:
     """The whole product, which is started again."""
     everyone = server.family(held.web.pid)
     _kill(everyone[1:])
@@ -339,14 +339,14 @@ def kill_all(held: House) -> None:
     held.web.start()
 
 
-def redis_away(held: House) -> None:
+def redis_away(held: Installation) -> None:
     """Redis is gone for 10 s, and empty then."""
     held.redis.kill()
     time.sleep(10)
     held.redis.start()
 
 
-def database_away(held: House) -> None:
+def database_away(held: Installation) -> None:
     """MariaDB is gone for 10 s."""
     held.database.kill()
     time.sleep(10)
@@ -359,12 +359,12 @@ def _silent(pid: int) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
-def redis_silent(held: House) -> None:
+def redis_silent(held: Installation) -> None:
     """Redis answers nothing for 10 s."""
     _silent(held.redis.pid)
 
 
-def database_silent(held: House) -> None:
+def database_silent(held: Installation) -> None:
     """MariaDB answers nothing for 10 s."""
     _silent(held.database.pid)
 
@@ -386,7 +386,7 @@ def main() -> int:
 
     books = Books()
     post = Post(books)
-    with house(post) as held:
+    with installation(post) as held:
         campaign, load = start_campaign(held, round(PEOPLE * min(1, 2 * options.pace))), Load(held, books, options.pace)
         running = threading.Thread(target=load.run, args=(options.seconds,))
         running.start()
@@ -398,7 +398,7 @@ def main() -> int:
         return channel_invariants.report(held, books, campaign)
 
 
-def _harm(held: House, seconds: float) -> None:
+def _harm(held: Installation, seconds: float) -> None:
     """The faults, spread over the time. Servers start from the main thread."""
     pause = max(1.0, (seconds - 70) / len(FAULTS))
     for fault in FAULTS:
@@ -407,7 +407,7 @@ def _harm(held: House, seconds: float) -> None:
         fault(held)
 
 
-def _drain(held: House, seconds: float) -> float:
+def _drain(held: Installation, seconds: float) -> float:
     """Wait until nothing is open; returns how long that took."""
     began = time.monotonic()
     time.sleep(25)  # what was under way when the faults ended has its answer, or none

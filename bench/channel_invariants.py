@@ -10,13 +10,13 @@ from bench.load import Browser, Request
 from bench.measured_versions import sign_in
 
 if TYPE_CHECKING:
-    from bench.channel_fault_run import Books, House
+    from bench.channel_fault_run import Books, Installation
 
 #: States in which nothing is left to be done by us, and those that only a person can end.
 OVER = {"sent", "delivered", "read", "failed", "canceled", "unknown"}
 
 
-def report(held: House, books: Books, campaign: int) -> int:
+def report(held: Installation, books: Books, campaign: int) -> int:
     """Print the books; 1 when something is wrong."""
     faults = [*books.wrong[:20], *_outgoing(held, books), *_incoming(held, books), *_campaign(held, campaign)]
     faults += [*_calls(held), *_pages(held), *_leftovers(held)]
@@ -26,7 +26,7 @@ def report(held: House, books: Books, campaign: int) -> int:
     return int(bool(faults))
 
 
-def _outgoing(held: House, books: Books) -> list[str]:
+def _outgoing(held: Installation, books: Books) -> list[str]:
     rows = held.rows(
         "SELECT id, channel, peer, body, state, reason FROM message WHERE direction = 'out' AND account_id IS NOT NULL"
     )
@@ -57,7 +57,7 @@ def _outgoing(held: House, books: Books) -> list[str]:
     return faults
 
 
-def _incoming(held: House, books: Books) -> list[str]:
+def _incoming(held: Installation, books: Books) -> list[str]:
     rows = held.rows("SELECT body FROM message WHERE direction = 'in'")
     found = Counter(row[0].split()[0] for row in rows if row[0])
     events = dict(held.rows("SELECT state, COUNT(*) FROM inbound_event GROUP BY state"))
@@ -67,7 +67,7 @@ def _incoming(held: House, books: Books) -> list[str]:
     return faults + [f"{count} requests are {state}" for state, count in events.items() if state not in ("done",)]
 
 
-def _campaign(held: House, campaign: int) -> list[str]:
+def _campaign(held: Installation, campaign: int) -> list[str]:
     states = dict(
         held.rows("SELECT state, COUNT(*) FROM campaign_recipient WHERE campaign_id = %s GROUP BY state", campaign)
     )
@@ -82,7 +82,7 @@ def _campaign(held: House, campaign: int) -> list[str]:
     )
 
 
-def _calls(held: House) -> list[str]:
+def _calls(held: Installation) -> list[str]:
     states = dict(held.rows("SELECT state, COUNT(*) FROM call_request GROUP BY state"))
     print(f"calls: {states}; the provider rang {sum(held.double.calls.values())}")
     faults = [f"call {key} was dialled {count} times" for key, count in held.double.calls.items() if count > 1]
@@ -95,7 +95,7 @@ def _calls(held: House) -> list[str]:
     return faults + [f"{count} calls are {state}" for state, count in states.items() if state in ("queued", "sending")]
 
 
-def _pages(held: House) -> list[str]:
+def _pages(held: Installation) -> list[str]:
     """What failed or is unknown stands on the page of a person."""
     browser = sign_in(Browser(held.web.port, "127.0.0.8"), data_sizes.MANAGER)
     status, _headers, text = browser.send(Request("GET", "/undelivered/"))
@@ -104,7 +104,7 @@ def _pages(held: House) -> list[str]:
     return [] if status == 200 and (not dead or f"{dead:,}" in text) else [f"/undelivered/ does not show {dead}"]
 
 
-def _leftovers(held: House) -> list[str]:
+def _leftovers(held: Installation) -> list[str]:
     letters = held.rows("SELECT function, COUNT(*) FROM failed_call GROUP BY function")
     traces = held.web.log.read_text(errors="replace").count("Traceback (most recent call last)")
     print(f"tracebacks in the log: {traces}; dead letters: {dict(letters)}")

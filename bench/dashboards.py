@@ -64,12 +64,12 @@ class Cost:
     kept_statements: int
 
 
-def timed(door: Door, path: str, rounds: int, database: server.Database) -> Cost | None:
+def timed(client: Door, path: str, rounds: int, database: server.Database) -> Cost | None:
     """What this page costs, measured anew each time; None if there is none."""
-    if door.screen(path).status_code != 200:  # which fills all other caches
+    if client.screen(path).status_code != 200:  # which fills all other caches
         return None
-    anew = [_round(door, path, database, anew=True) for _each in range(rounds)]
-    kept = [_round(door, path, database, anew=False) for _each in range(rounds)]
+    anew = [_round(client, path, database, anew=True) for _each in range(rounds)]
+    kept = [_round(client, path, database, anew=False) for _each in range(rounds)]
     spent = sorted(each[0] for each in anew)
     return Cost(
         statistics.median(spent),
@@ -83,14 +83,14 @@ def timed(door: Door, path: str, rounds: int, database: server.Database) -> Cost
     )
 
 
-def _round(door: Door, path: str, database: server.Database, anew: bool) -> tuple[float, float, float, int]:
+def _round(client: Door, path: str, database: server.Database, anew: bool) -> tuple[float, float, float, int]:
     """Milliseconds of one request, of its CPU and of MariaDB's, and its statements; `anew`: no figure is kept."""
     if anew:
         widget_data.forget()
     sent: list[Any] = []
     cpu, beside = time.process_time(), server.cpu_seconds(database.pid)
     token, start = STATEMENTS.set(sent), time.perf_counter()
-    door.screen(path)
+    client.screen(path)
     took = time.perf_counter() - start
     STATEMENTS.reset(token)
     cpu, beside = time.process_time() - cpu, server.cpu_seconds(database.pid) - beside
@@ -114,10 +114,10 @@ def measured(
     """(person, page, period) -> what it costs."""
     found = {}
     for who in people:
-        door = Door(app, who)
+        client = Door(app, who)
         for page in PAGES:
             for period in PERIODS:
-                each = timed(door, f"/dashboard/{page.name}?period={period}", rounds, database)
+                each = timed(client, f"/dashboard/{page.name}?period={period}", rounds, database)
                 if each is not None:
                     found[who.username, page.name, period] = each
     return found

@@ -1,4 +1,4 @@
-"""What it costs to bring data in and out at size, on MariaDB: lists, files, a whole house; and kill -9 in each.
+"""What it costs to bring data in and out at size, on MariaDB: lists, files, everything at once; and kill -9 in each.
 
 python -m bench.data --leads 200000 --rows 100000      # some minutes; bench/results/data.md
 
@@ -247,7 +247,7 @@ def imports(bed: Bed, count: int) -> None:
 
 
 def move(bed: Bed, leads: int) -> None:
-    """A whole house, killed on its way, gone on with by the same command, and run once more."""
+    """A full import, killed on its way, continued by the same command, and run once more."""
     folder = bed.folder / "former"
     write_predecessor_exports(folder, leads)
     words = ("import-predecessor", str(folder), "--as", USER)

@@ -39,7 +39,7 @@ class Sizes:
 
     @classmethod
     def house(cls, share: float = 1.0) -> Self:
-        """A house that has worked for years, or this share of it: more calls and history for each lead."""
+        """An installation with years of data, or this share of it: more calls and history for each lead."""
         full = {"leads": 1_000_000, "customers": 500_000, "tickets": 500_000, "tasks": 2_000_000}
         full |= {"calls": 5_000_000, "activities": 20_000_000}
         return cls(**{name: max(1, int(number * share)) for name, number in full.items()})
@@ -50,7 +50,7 @@ class Sizes:
         return _EMPTY_FOLDER + sum(getattr(self, name) * size for name, size in BYTES_OF_A_ROW.items())
 
 
-#: --scale NAME -> the share of the house.
+#: --scale NAME -> the share of an installation with years of data.
 SCALES = {"full": 1.0, "tenth": 0.1}
 #: Bytes of a row with what belongs to it (assignments, status changes, subjects) and the indexes.
 BYTES_OF_A_ROW = {"leads": 1400, "customers": 900, "tickets": 1300, "tasks": 550, "calls": 900, "activities": 330}

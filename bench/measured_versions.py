@@ -1,4 +1,4 @@
-"""What is measured against: the product, an earlier version of it, and the floor; each with its database."""
+"""What is measured against: the product, an earlier version of it, and the baseline; each with its database."""
 
 from __future__ import annotations
 
@@ -131,5 +131,5 @@ def restart_ended(targets: Sequence[Target]) -> str:
 
 
 def is_product(target: Target) -> bool:
-    """Whether it serves the product's addresses (the floor doesn't)."""
+    """Whether it serves the product's addresses (the baseline doesn't)."""
     return isinstance(target.web, LiveServer)

@@ -2,7 +2,7 @@
 
 Fifty people, each with a session of their own: of ten requests seven read (lists, records, My day, REST), one searches
 and two write (a lead, a task, a status). Each thinks between two requests, so that together they send `--rate` a
-second, whatever the answers take. The house is that of `make stack` (nginx, two web processes, sockets, workers,
+second, whatever the answers take. It runs on `make stack` (nginx, two web processes, sockets, workers,
 scheduler, MariaDB, Redis) on the data of the benchmarks. Goal: 60 requests a second, no 5xx, p99 below 500 ms.
 """
 
@@ -43,7 +43,7 @@ QUIET_SECONDS, CATCH_UP_SECONDS = 20.0, 900.0
 #: Of a hundred requests.
 SHARES = {"read": 70, "search": 10, "write": 20}
 PAGES = ("/", "/leads/", "/leads/?page=2", "/customers/", "/tasks/", "/calls/")
-#: No proxy of the house: it starts with 127., so nginx sees another address of each person, as in an office.
+#: No trusted proxy: it starts with 127., so nginx sees another address of each person, as in an office.
 _ADDRESS = "127.0.8.{}"
 #: Who works on leads; all others would be refused half of what is asked here.
 _SELLERS = """SELECT u.id, u.username FROM ab_user u
@@ -127,7 +127,7 @@ def _route(path: str) -> str:
     return re.sub(r"\d+", "N", path.partition("?")[0]) + ("?" if "?" in path else "")
 
 
-# --- the house
+# --- the stack
 
 
 @contextlib.contextmanager

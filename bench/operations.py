@@ -27,19 +27,19 @@ Requests = Callable[[Target], list[Request]]
 
 @dataclass(frozen=True)
 class Operation:
-    """What is measured. `floor` makes the requests to bench/baseline.py; without, the floor replays the operation."""
+    """What is measured. `baseline` makes the requests to bench/baseline.py; without it, that replays the operation."""
 
     name: str
     who: str
     requests: Requests
-    floor: Requests | None = None
-    #: The floor writes into copies of the tables, because the same rows cannot be inserted twice.
+    baseline: Requests | None = None
+    #: The baseline writes into copies of the tables, because the same rows cannot be inserted twice.
     writes: bool = False
-    has_floor: bool = True
+    has_baseline: bool = True
 
 
-def _rest(name: str, who: str, path: str, floor: str = "") -> Operation:
-    below = (lambda _target: [Request("GET", floor, key_of(who))]) if floor else None
+def _rest(name: str, who: str, path: str, baseline: str = "") -> Operation:
+    below = (lambda _target: [Request("GET", baseline, key_of(who))]) if baseline else None
     return Operation(name, who, lambda _target: [Request("GET", path, key_of(who))], below)
 
 
@@ -155,7 +155,9 @@ def operations(target: Target, sizes: generate.Sizes) -> list[Operation]:
         ("create a task", _create_tasks, True),
         ("100 calls in one request", _sync_calls, False),
     )
-    found += [Operation(name, generate.SALES, make, writes=True, has_floor=floor) for name, make, floor in writes]
+    found += [
+        Operation(name, generate.SALES, make, writes=True, has_baseline=baseline) for name, make, baseline in writes
+    ]
     return found
 
 

@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results" / "plans.md"
 PREFIX = "plans"
 #: More rows than this are neither sorted nor scanned; a count reads one more, to stop there.
 MAX_SORTED = 1001
-#: Tables with fewer rows than this are lists of the house (statuses, users, roles), which don't grow with its work.
+#: Tables with fewer rows than this are picklists and the like (statuses, users, roles), which don't grow with its work.
 GROWING = 2000
 _SELECT = re.compile(r"\s*\(*\s*SELECT\b", re.IGNORECASE)
 _LOCKS = re.compile(r"\bFOR UPDATE\b|\bLOCK IN SHARE MODE\b", re.IGNORECASE)

@@ -70,8 +70,8 @@ def page(results: list[Result], notes: dict[str, str], options: Options, sizes: 
 _LEGEND = (
     "p50 and p95 in milliseconds, over 1 and over 8 connections; each figure is the median of the rounds. “SQL”: the",
     "statements of a request, those that find out who asks included. “rows”: the rows that MariaDB read for it",
-    "(Handler_read_*). “CPU”: milliseconds of the web processes per request, at 8 connections. “of the floor”: ours at",
-    "8 connections against a bare Flask route with the same statements (bench/baseline.py), measured in turn. See",
+    "(Handler_read_*). “CPU”: milliseconds of the web processes per request, at 8 connections. “of the baseline”: ours",
+    "at 8 connections against a bare Flask route with the same statements (bench/baseline.py), measured in turn. See",
     "bench/README.md.",
 )
 
@@ -95,7 +95,7 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 
 def _share(result: Result) -> str:
-    ratio = _ratio(result.of("ours", _EIGHT, "rate"), result.of("floor", _EIGHT, "rate"))
+    ratio = _ratio(result.of("ours", _EIGHT, "rate"), result.of("baseline", _EIGHT, "rate"))
     return f"{ratio:.0%}" if ratio else ""
 
 
@@ -117,9 +117,9 @@ _COLUMNS: tuple[Column, ...] = (
     ("CPU", lambda each: _ms(each.cpu_of("ours", _EIGHT))),
     ("bytes", lambda each: _whole(each.size or None)),
     ("errors", lambda each: str(each.errors)),
-    ("floor p50 (1)", lambda each: _ms(each.of("floor", _ONE, "p50"))),
-    ("floor requests/s (8)", lambda each: _rate(each.of("floor", _EIGHT, "rate"))),
-    ("of the floor", _share),
+    ("baseline p50 (1)", lambda each: _ms(each.of("baseline", _ONE, "p50"))),
+    ("baseline requests/s (8)", lambda each: _rate(each.of("baseline", _EIGHT, "rate"))),
+    ("of the baseline", _share),
 )
 _EARLIER: tuple[Column, ...] = (
     ("earlier p50 (1)", lambda each: _ms(each.of("earlier", _ONE, "p50"))),
@@ -152,7 +152,7 @@ def _conditions(notes: dict[str, str], options: Options, sizes: generate.Sizes) 
         "Machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.release()}. "
         "**Client, application and database share these cores.**",
         "Software": f"Python {platform.python_version()}, {versions}, MariaDB {notes.pop('MariaDB', '?')}",
-        "Serving": f"gunicorn, {options.workers} workers × {options.threads} threads, no minute jobs; the floor too",
+        "Serving": f"gunicorn, {options.workers} workers × {options.threads} threads, no minute jobs; the baseline too",
         "Data": counted,
         "People": f"{generate.SALES}: Sales User with {sizes.leads // generate.SHARE:,} of the leads; "
         f"{generate.MANAGER}: sees all",

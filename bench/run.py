@@ -1,4 +1,4 @@
-"""The benchmark: fills a database; measures product, floor and earlier version in turn; writes the report."""
+"""The benchmark: fills a database; measures product, baseline and earlier version in turn; writes the report."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class TestBed:
     """The running servers."""
 
     product: Target
-    floor: Target
+    baseline: Target
     earlier: Target | None = None
 
     @property
     def targets(self) -> list[Target]:
         """All of them, in the order in which they take turns."""
-        return [self.product, self.floor, *([self.earlier] if self.earlier else [])]
+        return [self.product, self.baseline, *([self.earlier] if self.earlier else [])]
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def running(data: Data, folder: Path, options: Options, counting: bool) -> Itera
     with contextlib.ExitStack() as servers:
         database = _database(servers, data.product, folder)
         web = server.Product(folder / "product", database.address, options.workers, options.threads, counting)
-        floor = server.Floor(folder / "floor", database, options.workers, options.threads)
-        bed = TestBed(_ready("ours", database, servers.enter_context(web)), Target("floor", database, floor))
+        baseline = server.Baseline(folder / "baseline", database, options.workers, options.threads)
+        bed = TestBed(_ready("ours", database, servers.enter_context(web)), Target("baseline", database, baseline))
         if data.earlier and data.source:
             before = _database(servers, data.earlier, folder / "before")
             old = server.Product(
@@ -61,8 +61,8 @@ def running(data: Data, folder: Path, options: Options, counting: bool) -> Itera
             )
             old.source = data.source
             bed.earlier = _ready("earlier", before, servers.enter_context(old))
-        bed.floor.mine, bed.floor.any = bed.product.mine, bed.product.any
-        servers.enter_context(floor)
+        bed.baseline.mine, bed.baseline.any = bed.product.mine, bed.product.any
+        servers.enter_context(baseline)
         yield bed
 
 
@@ -105,10 +105,10 @@ def check_first(result: Result, bed: TestBed, replay: statement_recording.Replay
         target, [fresh[n % len(fresh)] for n in range(2, 2 + statement_recording.TRIES)]
     )
     if result.operation.writes:
-        recorded = statement_recording.into_copies(target, recorded) if result.operation.has_floor else recorded
+        recorded = statement_recording.into_copies(target, recorded) if result.operation.has_baseline else recorded
     else:
         result.plans = statement_recording.explain(target, recorded.statements)
-    if result.operation.has_floor:
+    if result.operation.has_baseline:
         replay.recordings[_slug(result.operation)] = recorded
     if bed.earlier:
         result.rows_earlier = _rows_of_earlier(result.operation, bed.earlier)
@@ -126,19 +126,19 @@ def _slug(operation: Operation) -> str:
     return re.sub(r"\W+", "-", f"{operation.name} {operation.who}")
 
 
-def _floor_requests(operation: Operation) -> Requests | None:
-    if operation.floor or not operation.has_floor:
-        return operation.floor
+def _baseline_requests(operation: Operation) -> Requests | None:
+    if operation.baseline or not operation.has_baseline:
+        return operation.baseline
     method = "POST" if operation.writes else "GET"
     return lambda _target: [Request(method, f"/replay/{_slug(operation)}")]
 
 
-def compare_with_floor(bed: TestBed) -> str:
-    """Compare the responses of the floor with the product's: "" or what differs."""
+def compare_with_baseline(bed: TestBed) -> str:
+    """Compare the responses of the baseline with the product's: "" or what differs."""
     found = []
     one = bed.product.mine[0]
     for ours, below in ((f"{LIST}(page:0,page_size:20)", "/list/20"), (f"/api/v1/lead/{one}", f"/get/{one}")):
-        for target, path in ((bed.product, ours), (bed.floor, below)):
+        for target, path in ((bed.product, ours), (bed.baseline, below)):
             found.append(json.loads(Browser(target.web.port).send(Request("GET", path, key_of(generate.SALES)))[2]))
     differences = _differences(found[0], found[1]) + _differences(found[2], found[3])
     return ", ".join(sorted(set(differences)))
@@ -163,7 +163,7 @@ def measure(result: Result, bed: TestBed, options: Options) -> None:
         for connections in CONNECTIONS:
             for target in bed.targets:
                 operation = result.operation
-                requests = _floor_requests(operation) if target is bed.floor else operation.requests
+                requests = _baseline_requests(operation) if target is bed.baseline else operation.requests
                 if requests is None:
                     continue
                 before = server.cpu_seconds(target.web.pid)
@@ -237,7 +237,7 @@ def _measure_all(data: Data, folder: Path, options: Options) -> tuple[list[Resul
         for result in results:
             print(f"  checking {result.operation.name} ({result.operation.who})", flush=True)
             check_first(result, bed, replay)
-        notes = {"Ours and the floor answer alike": compare_with_floor(bed) or "yes"}
+        notes = {"Ours and the baseline answer alike": compare_with_baseline(bed) or "yes"}
     replay.save()
     with running(data, folder, options, counting=False) as bed:
         load.send_load(bed.product.web.port, [Request("GET", f"{LIST}(page_size:20)", key_of(generate.SALES))], 8, 2)

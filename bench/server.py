@@ -1,4 +1,4 @@
-"""The servers of the benchmark: a private MariaDB with a cached data folder, the product, and the floor."""
+"""The servers of the benchmark: a private MariaDB with a cached data folder, the product, and the baseline."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Product(LiveServer):
         )
 
 
-class Floor(Server):
+class Baseline(Server):
     """bench/baseline.py under the same gunicorn settings."""
 
     def __init__(self, folder: Path, database: Database, workers: int, threads: int) -> None:
@@ -152,7 +152,7 @@ def _key(sizes: generate.Sizes) -> str:
 
 def _shape(sizes: generate.Sizes) -> str:
     """The part of a folder's name by which an older one of the same sizes is found."""
-    return str(sizes.leads) if sizes == generate.Sizes.of(sizes.leads) else f"house-{sizes.leads}"
+    return str(sizes.leads) if sizes == generate.Sizes.of(sizes.leads) else f"years-{sizes.leads}"
 
 
 def refuse_full_disk(sizes: generate.Sizes) -> None:

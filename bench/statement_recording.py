@@ -33,7 +33,7 @@ class Recording:
 
 @dataclass
 class Replay:
-    """The recordings that the floor repeats, by name."""
+    """The recordings that the baseline repeats, by name."""
 
     file: Path
     recordings: dict[str, Recording] = field(default_factory=dict)

@@ -76,7 +76,7 @@ def _preview(page: Any) -> None:
 
 
 def _custom_fields(page: Any) -> None:
-    """Add some, for the demo house has none."""
+    """Add some, because the demo data has none."""
     for kind, name in (("choice", "Risk profile"), ("number", "Yearly income"), ("date", "Next review")):
         page.goto(page.url.partition("/settings/")[0] + "/settings/fields/add?record=leads")
         page.fill("[name=label]", name)
@@ -105,7 +105,7 @@ SHOTS = {
 }
 
 
-class House:
+class DemoSite:
     """The product with demo data, and a browser for it."""
 
     def __init__(self, server: LiveServer, browser: Any) -> None:
@@ -149,12 +149,12 @@ def small(picture: bytes) -> bytes:
     return made.getvalue()
 
 
-def take(house: House, names: list[str]) -> None:
+def take(site: DemoSite, names: list[str]) -> None:
     """Renew these pictures of docs/."""
     for name in names:
         shot = SHOTS[name]
-        page = house.seat(shot.who, shot.size)
-        house.open(page, shot.path)
+        page = site.seat(shot.who, shot.size)
+        site.open(page, shot.path)
         if shot.act is not None:
             shot.act(page)
             page.wait_for_timeout(300)
@@ -162,14 +162,14 @@ def take(house: House, names: list[str]) -> None:
         page.context.close()
 
 
-def take_all(house: House, folder: Path, names: list[str], options: Any) -> Iterator[str]:
+def take_all(site: DemoSite, folder: Path, names: list[str], options: Any) -> Iterator[str]:
     """Every page in every look; yields a line about each that is wrong."""
     looks = [("light", "en")] if options.plain else list(itertools.product(options.theme, options.language))
     sizes = [(word, size) for word, size in SIZES.items() if options.size in (None, word)]
     for (theme, language), (word, size) in itertools.product(looks, sizes):
-        page = house.seat(ADMIN, size, theme, language)
+        page = site.seat(ADMIN, size, theme, language)
         for name in names:
-            status = house.open(page, PAGES[name])
+            status = site.open(page, PAGES[name])
             over = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
             page.screenshot(path=folder / f"{name}-{word}-{theme}-{language}.png")
             if status != 200 or over > 0:
@@ -197,12 +197,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place, LiveServer(Path(place)) as server, sync_playwright() as playwright:
         demo = [sys.executable, "-m", "flask", "--app", "run", "demo", "load", "--password", PASSWORD]
         subprocess.run(demo, cwd=ROOT, env=os.environ | dict(server.environment()), check=True, capture_output=True)  # noqa: S603
-        house = House(server, playwright.chromium.launch(executable_path=browser_program()))
+        site = DemoSite(server, playwright.chromium.launch(executable_path=browser_program()))
         if options.all is None:
-            take(house, names)
+            take(site, names)
         else:
             options.all.mkdir(parents=True, exist_ok=True)
-            faults = list(take_all(house, options.all, names, options))
+            faults = list(take_all(site, options.all, names, options))
     print("\n".join(faults) or f"{len(names)} taken.")
     return bool(faults)
 

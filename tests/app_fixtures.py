@@ -129,7 +129,7 @@ def _add_users(session: Session) -> None:
         )
         session.add(
             models.SignIn(
-                token_hash=hash_token(f"cookie-{name}"), user_id=user.id, door="form", started_on=NOW, seen_on=ahead
+                token_hash=hash_token(f"cookie-{name}"), user_id=user.id, method="form", started_on=NOW, seen_on=ahead
             )
         )
 
@@ -350,7 +350,7 @@ class Make:
         )
         session.add(
             models.SignIn(
-                token_hash=hash_token(f"cookie-{name}"), user_id=row.id, door="form", started_on=NOW, seen_on=ahead
+                token_hash=hash_token(f"cookie-{name}"), user_id=row.id, method="form", started_on=NOW, seen_on=ahead
             )
         )
         session.commit()

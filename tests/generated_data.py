@@ -147,7 +147,7 @@ def _sign_in(world: World) -> None:
         for name, who in world.people.items():
             if name in NAMES:
                 continue
-            signed = models.SignIn(token_hash=hash_token(f"cookie-{name}"), user_id=who.id, door="form")
+            signed = models.SignIn(token_hash=hash_token(f"cookie-{name}"), user_id=who.id, method="form")
             signed.started_on, signed.seen_on = now, now + timedelta(days=1)
             session.add(signed)
         session.query(models.ApiKey).update({"last_used_on": now + timedelta(days=1)})

@@ -34,8 +34,8 @@ UNGUARDED_VIEWS = {
     "SessionsView": "one's own sessions",
     "KeysView": "one's own keys",
     "BellView": "one's own notices",
-    "ChoicesView": "one's own choices",
-    "MeView": "one's own settings",
+    "NoticePreferencesView": "one's own choices",
+    "MySettingsView": "one's own settings",
     "PeopleView": "public cards of colleagues",
     "UserResource": "public cards",
     "UserInfoEditView": "one's own name",
@@ -44,14 +44,14 @@ UNGUARDED_VIEWS = {
     "HelpView": "the guides, the same for everybody; the admin guide asks for the settings",
     "FirstStepsView": "puts a card away in this browser",
     "SearchView": "every query follows the access rules",
-    "ViewsView": "one's own views and pins; those of others by the access rules, lists by their module",
+    "SavedViewsView": "one's own views and pins; those of others by the access rules, lists by their module",
     "PicturesView": "pictures of colleagues are public; those of customers follow the access rules",
     "MergeView": "the rights to edit and to merge are asked for each record",
     "DuplicatesView": "the right to merge is asked for each kind of record; pairs by the access rules of both",
     "CustomerOverview": "the right to view is asked for the customer; its queries follow the access rules",
     "ExportsView": "one's own exports; the right to export is asked for each kind of record",
     "ImportsView": "one's own imports; the right to import is asked for each kind of record",
-    "FormerPeopleView": "asks for the right to import everything",
+    "PredecessorPeopleView": "asks for the right to import everything",
     "ExportResource": "the same over REST",
     "ReportResource": "FAB's permission to read Reports; which records a report reads is asked for each of them",
 }
@@ -109,7 +109,7 @@ PUBLIC_TABLES = {
     "brand",  # what everybody sees, also who has not signed in
     "board_home",  # which board a role begins with; the board has a rule
     "business_setting",
-    # How many calls each person had on each day. What of it a person may see: dashboards/measure.py
+    # How many calls each person had on each day. What of it a person may see: dashboards/widget_data.py
     *("call_day_count", "call_day_numbers", "call_hour_count", "call_rollup_mark", "call_rollup_state"),
     "delivery",
     "failed_try",

@@ -4,9 +4,9 @@ from app.access.compiled_statements import CachedStatement, answer, answer_as_sy
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import (
     MAX_BRANCHES,
+    count_by_path,
     count_by_person,
-    count_by_way,
-    is_counted_by_way,
+    is_counted_by_path,
     is_scanned,
     page_by_person,
     page_of_union,
@@ -22,13 +22,13 @@ from app.access.people import (
     version_query,
 )
 from app.access.person import ADMIN, Denied, Person
-from app.access.reachable_pairs import reached_pairs
 from app.access.replica_reads import reading_from
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
 from app.access.session_filter import reaches_id, reaches_row, sees_row
 from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system, known_version
 from app.access.visibility import sees_as_holder, users_who_see, visible_id
+from app.access.visible_duplicate_pairs import visible_pairs
 from app.access.visible_rows import get_visible, sees_id
 from app.access.word_search import TitlePart
 
@@ -55,11 +55,11 @@ __all__ = [
     "bump_version",
     "change",
     "clear_cache",
+    "count_by_path",
     "count_by_person",
-    "count_by_way",
     "get_visible",
     "guarded_tables",
-    "is_counted_by_way",
+    "is_counted_by_path",
     "is_scanned",
     "key_of",
     "known_version",
@@ -72,7 +72,6 @@ __all__ = [
     "page_of_union",
     "parts_of",
     "person",
-    "reached_pairs",
     "reaches_id",
     "reaches_row",
     "reading_from",
@@ -87,4 +86,5 @@ __all__ = [
     "version_query",
     "visible",
     "visible_id",
+    "visible_pairs",
 ]

@@ -41,14 +41,14 @@ Convert = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
-class Name:
+class StatementName:
     """The key of a statement, stored once for all people who send it: it is larger than their values."""
 
     key: Hashable
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
-class Text:
+class StatementText:
     """A compiled statement without its values, stored once for all people whose rights make the same text."""
 
     sql: str
@@ -63,17 +63,17 @@ class Text:
 
 
 #: What tells names and texts apart -> the one that all share, as long as somebody keeps it.
-_names: WeakValueDictionary[Hashable, Name] = WeakValueDictionary()
-_texts: WeakValueDictionary[Hashable, Text] = WeakValueDictionary()
+_names: WeakValueDictionary[Hashable, StatementName] = WeakValueDictionary()
+_texts: WeakValueDictionary[Hashable, StatementText] = WeakValueDictionary()
 #: Hashes of person and key. Where two are the same, a statement is only compiled early.
 _asked_once: LruCache[int, bool] = LruCache(MAX_ASKED_ONCE)
 
 
-def name_of(key: Hashable) -> Name:
+def name_of(key: Hashable) -> StatementName:
     """The name of a key: the same for equal keys, as long as somebody keeps it."""
     found = _names.get(key)
     if found is None:
-        found = _names[key] = Name(key)
+        found = _names[key] = StatementName(key)
     return found
 
 
@@ -81,7 +81,7 @@ def name_of(key: Hashable) -> Name:
 class CompiledStatement:
     """A statement with the values of one person."""
 
-    text: Text
+    text: StatementText
     #: As the driver takes them, in the order of `text.names`.
     values: tuple[Any, ...]
 
@@ -104,7 +104,7 @@ def _applied(convert: Convert | None, value: Any) -> Any:
 
 
 def compile_statement(
-    statement: Any, dialect: Dialect, late: dict[str, Any], name: Name | None = None
+    statement: Any, dialect: Dialect, late: dict[str, Any], name: StatementName | None = None
 ) -> CompiledStatement:
     """Compile the statement for good; the parameters named in `late` stay open.
 
@@ -125,7 +125,7 @@ def compile_statement(
     same = (name, expanded.statement, tuple(values), tuple(expanded.positiontup or ()), kinds)
     text = None if name is None else _texts.get(same)
     if text is None:
-        text = Text(
+        text = StatementText(
             sql=expanded.statement,
             names=tuple(values),
             order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
@@ -152,8 +152,8 @@ class CachedStatement:
     make: Make
     #: The tables with access rules in it. None: `make` has put the person's rules in itself.
     tables: frozenset[str] | None = None
-    #: "lead" or "ticket", if all rows of these tables belong to one that the person sees: see `seen_parents`. The key
-    #: has to tell it, too.
+    #: "lead" or "ticket", if all rows of these tables belong to one that the person sees (see `visible_parents`); it is
+    #: part of the key then.
     parent: str | None = None
 
 
@@ -264,7 +264,7 @@ def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
 
 @dataclass(frozen=True)
 class StatementShape:
-    """What tells conditions apart but for their values, which are parameters."""
+    """The key of conditions that differ in their values only, and those values as parameters."""
 
     #: None = they can't be told apart.
     key: Hashable

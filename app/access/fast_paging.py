@@ -83,7 +83,7 @@ _PARENTS: dict[Any, dict[str, Any]] = {
 def page_by_person(
     session: Session, person: Person, record: Any, wanted: PageQuery, is_own_only: bool = False
 ) -> Select[Any] | list[int] | None:
-    """The ids of the page's rows: a SELECT of `id` to join, or the ids themselves.
+    """The ids of the page's rows: a SELECT of `id` to join, or a list of ids.
 
     None where the access rule has no such shape: the person reaches all rows, none, or those of many people.
     `is_own_only`: `count_by_way` has found no rows that the person reaches through others.
@@ -117,9 +117,9 @@ def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any]
     return page_of([newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
 
 
-def _question(way: str, record: Any, wanted: PageQuery, make: Any) -> CachedStatement:
+def _question(path: str, record: Any, wanted: PageQuery, make: Any) -> CachedStatement:
     """The statement holds the rules itself."""
-    return CachedStatement(None if wanted.name is None else (way, record, wanted.name), make)
+    return CachedStatement(None if wanted.name is None else (path, record, wanted.name), make)
 
 
 def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
@@ -129,7 +129,7 @@ def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
 def _page_of_own(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     """The page of the rows that people in reach hold themselves."""
     (holder,) = HOLDERS[record]
-    parts = [part for way in _ways(person, record) for part in by_value(record, wanted, way, held_by=holder)]
+    parts = [part for path in _access_paths(person, record) for part in by_value(record, wanted, path, held_by=holder)]
     return page_of(parts or [newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
 
 
@@ -147,7 +147,7 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
     return select(case((counted.c.n > capped, capped), else_=counted.c.n))
 
 
-def is_counted_by_way(person: Person, record: Any, wanted: PageQuery) -> bool:
+def is_counted_by_path(person: Person, record: Any, wanted: PageQuery) -> bool:
     """Whether `count_by_way` serves the access rule, and `page_by_person` makes something of it.
 
     Not for customers: most people reach most of theirs through leads.
@@ -157,7 +157,7 @@ def is_counted_by_way(person: Person, record: Any, wanted: PageQuery) -> bool:
     return _has_shape(person, record) and not _is_of_few(record, wanted)
 
 
-def count_by_way(person: Person, record: Any, wanted: PageQuery, least: int) -> Select[Any]:
+def count_by_path(person: Person, record: Any, wanted: PageQuery, least: int) -> Select[Any]:
     """(rows that people in reach hold, rows that the person reaches through others only), each up to `size` or more.
 
     The second is null where the first way alone reaches `size`, and where all own rows are fewer than `least`.
@@ -192,12 +192,12 @@ def has_few(person: Person, record: Any) -> bool:
 
 def reach_conditions(person: Person, record: Any) -> list[ColumnElement[bool]]:
     """How the people in reach hold a row, as conditions on `alias_of(record)`."""
-    return _ways(person, record)
+    return _access_paths(person, record)
 
 
 def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> Iterator[Select[Any]]:
     """The rows that the person reaches through others only, each once; none where there are no such ways."""
-    not_own = [not_(func.coalesce(way, false())) for way in _ways(person, record)]
+    not_own = [not_(func.coalesce(path, false())) for path in _access_paths(person, record)]
     if record is Customer:
         parts = [*_customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
     else:
@@ -210,11 +210,11 @@ def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> I
 def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
     """The rows of each way that are in none of the ways before, so that they need not be compared."""
     row, _adapter = alias_of(record)
-    ways = _ways(person, record)
+    paths = _access_paths(person, record)
     conditions, _key = for_alias(record, wanted)
     return [
-        select(row.id).where(way, *[not_(func.coalesce(other, false())) for other in ways[:place]], *conditions)
-        for place, way in enumerate(ways)
+        select(row.id).where(path, *[not_(func.coalesce(other, false())) for other in paths[:place]], *conditions)
+        for place, path in enumerate(paths)
     ]
 
 
@@ -265,25 +265,25 @@ def _sources(person: Person, record: Any) -> Iterator[Any]:
 def _own_branches(person: Person, record: Any) -> list[Select[Any]]:
     """One index range for each person in reach and each way in which they hold a row."""
     row, _adapter = alias_of(record)
-    return [select(row.id).where(way) for way in _ways(person, record)]
+    return [select(row.id).where(path) for path in _access_paths(person, record)]
 
 
-def _ways(person: Person, record: Any) -> list[ColumnElement[bool]]:
+def _access_paths(person: Person, record: Any) -> list[ColumnElement[bool]]:
     """How each person in reach holds a row: by its columns, or as one of several assignees of a ticket."""
     row, _adapter = alias_of(record)
-    ways: list[ColumnElement[bool]] = []
+    paths: list[ColumnElement[bool]] = []
     for user_id in sorted(person.reach(MODULE_OF[record]) or ()):
-        ways += [getattr(row, name) == user_id for name in HOLDERS[record]]
+        paths += [getattr(row, name) == user_id for name in HOLDERS[record]]
         if record is Ticket:
             current = aliased(Assignment)
             shared = select(current.ticket_id).where(current.user_id == user_id, current.ended_on.is_(None))
-            ways.append(row.id.in_(shared.where(current.ticket_id.is_not(None))))
-    return ways
+            paths.append(row.id.in_(shared.where(current.ticket_id.is_not(None))))
+    return paths
 
 
-def shared_by(way: Any) -> Any:
+def shared_by(path: Any) -> Any:
     """The ids of the tickets of which somebody is one of several assignees, to join; None for a way by a column."""
-    return way.right.element.subquery() if isinstance(getattr(way, "right", None), ScalarSelect) else None
+    return path.right.element.subquery() if isinstance(getattr(path, "right", None), ScalarSelect) else None
 
 
 def _branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
@@ -306,16 +306,18 @@ def _apart_from_before(person: Person, source: Any, branches: list[Select[Any]])
     """The branches, each without the rows of held ones that come in a branch before."""
     before: list[Any] = []
     found = []
-    for way, branch in zip(_ways(person, source), branches, strict=True):
+    for path, branch in zip(_access_paths(person, source), branches, strict=True):
         found.append(branch.where(*before))
-        if _is_by_column(way):
-            before = [*before, not_(func.coalesce(way, false()))]
+        if _is_by_column(path):
+            before = [*before, not_(func.coalesce(path, false()))]
     return found
 
 
-def _is_by_column(way: Any) -> bool:
+def _is_by_column(path: Any) -> bool:
     return (
-        hasattr(way, "left") and way.left.key in ("assignee_id", "owner_id") and not isinstance(way.right, SelectBase)
+        hasattr(path, "left")
+        and path.left.key in ("assignee_id", "owner_id")
+        and not isinstance(path.right, SelectBase)
     )
 
 
@@ -342,9 +344,9 @@ def _customers_in_order(person: Person, wanted: PageQuery, sorts: bool) -> Itera
             found = found.join(row, row.id == held.customer_id).where(*conditions)
         if source is Ticket:
             found = found.where(held.opens_customer.is_(True))
-        for way in _ways(person, source):
-            query = found.where(way).limit(wanted.limit)
-            index = index_of(source, getattr(getattr(way, "left", None), "name", ""), "customer_id")
+        for path in _access_paths(person, source):
+            query = found.where(path).limit(wanted.limit)
+            index = index_of(source, getattr(getattr(path, "left", None), "name", ""), "customer_id")
             if index is not None:
                 query = query.prefix_with("STRAIGHT_JOIN", dialect="mysql")
                 query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
@@ -360,15 +362,15 @@ def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Selec
     row, held = alias_of(record)[0], alias_of(source)[0]
     joined = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held).join(row, on)
     found = []
-    for way in _ways(person, source):
-        if (shared := shared_by(way)) is not None:  # else all tickets would be read, and compared with the assignments
+    for path in _access_paths(person, source):
+        if (shared := shared_by(path)) is not None:  # else all tickets would be read, and compared with the assignments
             begun = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(shared)
             found.append(begun.join(held, held.id == shared.c.ticket_id).join(row, on))
             continue
-        column = getattr(getattr(way, "left", None), "name", "")
+        column = getattr(getattr(path, "left", None), "name", "")
         index = index_on(source, column) if column in HOLDERS[source] else None
         query = joined if index is None else joined.with_hint(held, f"FORCE INDEX ({index})", "mysql")
-        found.append(query.where(way))
+        found.append(query.where(path))
     return found
 
 
@@ -415,7 +417,7 @@ def _up_to_own(session: Session, person: Person, record: Any, wanted: PageQuery)
 def _own_end(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     """The key of the last row of the page if it had the person's own rows only; each of them is of one way."""
     (holder,) = HOLDERS[record]
-    parts = [part for way in _ways(person, record) for part in by_value(record, wanted, way, held_by=holder)]
+    parts = [part for path in _access_paths(person, record) for part in by_value(record, wanted, path, held_by=holder)]
     key = union_all(*parts).subquery("own").c.key
     return select(key).order_by(*ordered([key], wanted.descending)).limit(1).offset(wanted.limit - 1)
 

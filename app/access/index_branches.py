@@ -66,6 +66,7 @@ def newest(branch: Select[Any], record: Any, wanted: PageQuery, sorts: bool = Tr
 
 
 def ordered(columns: list[Any], descending: bool) -> list[Any]:
+    """The columns for an ORDER BY, all of them descending or ascending."""
     return [column.desc() if descending else column.asc() for column in columns]
 
 
@@ -82,7 +83,7 @@ MAX_VALUES = 8
 
 
 def by_value(record: Any, wanted: PageQuery, *rules: Any, held_by: str = "") -> list[Select[Any]]:
-    """For a condition "one of these values" the first rows of each value, in the order of an index.
+    """The first rows of each value of a condition "one of these values", in the order of an index.
 
     `held_by`: a column for which a rule has one value; the index begins with it. [] where no condition has an index of
     its column and the key. No index has the rows of several values in order.

@@ -126,11 +126,11 @@ def parts_of(rule: Any) -> list[Any]:
 def looked_up(session: Session, record: Any, rule: Any, most: int) -> Any:
     """An "either … or …" over a record and its customer as the ids of the rows; any other rule as it is."""
     parts = parts_of(rule)
-    asked = IndexLookup(record, parts)
-    if len(parts) < 2 or not asked.can_be_looked_up:
+    lookup = IndexLookup(record, parts)
+    if len(parts) < 2 or not lookup.can_be_looked_up:
         return rule
-    look_up(session, [asked], most)
-    return asked.rule()
+    look_up(session, [lookup], most)
+    return lookup.rule()
 
 
 def outer_nodes(rule: Any) -> Iterator[Any]:
@@ -141,23 +141,23 @@ def outer_nodes(rule: Any) -> Iterator[Any]:
             yield from outer_nodes(child)
 
 
-def look_up(session: Session, asked: Sequence[IndexLookup], most: int, enough: int | None = None) -> None:
+def look_up(session: Session, lookups: Sequence[IndexLookup], most: int, enough: int | None = None) -> None:
     """Fill in the ids of each question; None where a part alone has more than `most`. At most two statements.
 
     `enough`: so many of a person's customers with a common name suffice (the newest ones) for each way to hold one.
     """
-    possible = [each for each in asked if each.can_be_looked_up]
-    for each in asked:
+    possible = [each for each in lookups if each.can_be_looked_up]
+    for each in lookups:
         each.ids = set() if each in possible else None
-    look = _FirstLook(most, enough)
+    look = _FirstLookup(most, enough)
     look.ask(session, possible)
-    _SecondLook(session, look, possible).ask()
+    _SecondLookup(session, look, possible).ask()
 
 
 # --- the first statement: what each index says
 
 
-class _FirstLook:
+class _FirstLookup:
     """Each part once, with its table, and the rows that have it."""
 
     def __init__(self, most: int, enough: int | None) -> None:
@@ -168,9 +168,9 @@ class _FirstLook:
         self._known: dict[Any, int] = {}
         self._places: dict[int, int] = {}
 
-    def ask(self, session: Session, asked: list[IndexLookup]) -> None:
+    def ask(self, session: Session, lookups: list[IndexLookup]) -> None:
         """Look up all parts at once."""
-        for each in asked:
+        for each in lookups:
             for part in (*each.own, *each.of_customer):
                 self._place(each.owner_of(part), part)
         if not self.parts:
@@ -192,7 +192,7 @@ class _FirstLook:
         ]
         return _together(session, branches)
 
-    def found(self, asked: IndexLookup, part: Any) -> set[int] | None:
+    def found(self, lookup: IndexLookup, part: Any) -> set[int] | None:
         """The rows with this part, of the record or its customer; None if they are too many."""
         ids = self.ids.get(self.place(part), set())
         if isinstance(part, TitlePart):
@@ -230,11 +230,11 @@ def _together(session: Session, branches: list[Select[Any]]) -> Any:
 # --- the second: rows of the customers that were found, titles by their words, and common names among one's own rows
 
 
-class _SecondLook:
+class _SecondLookup:
     """Branches that each find rows of one question, and some of them customers of another."""
 
-    def __init__(self, session: Session, look: _FirstLook, asked: list[IndexLookup]) -> None:
-        self.session, self.look, self.asked = session, look, asked
+    def __init__(self, session: Session, look: _FirstLookup, lookups: list[IndexLookup]) -> None:
+        self.session, self.look, self.lookups = session, look, lookups
         self.person = acting(session)
         self.branches: list[Select[Any]] = []
         #: For each branch: the questions that its id and its other id answer.
@@ -247,7 +247,7 @@ class _SecondLook:
 
     def ask(self) -> None:
         """Find the rows and give them to the questions."""
-        for each in self.asked:
+        for each in self.lookups:
             self._prepare(each)
         if not self.branches:
             return
@@ -259,60 +259,60 @@ class _SecondLook:
         for n, row_id, other in answer(self.session, question, self._late):
             found[n].append((row_id, other))
         for rows, answers in zip(found, self.answers, strict=True):
-            for asked, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
-                if asked is not None and asked.ids is not None:
-                    is_cut = len(rows) > self.look.most and not (self.look.enough and asked.record is Customer)
-                    asked.ids = None if is_cut else asked.ids.union(ids)
+            for lookup, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
+                if lookup is not None and lookup.ids is not None:
+                    is_cut = len(rows) > self.look.most and not (self.look.enough and lookup.record is Customer)
+                    lookup.ids = None if is_cut else lookup.ids.union(ids)
 
-    def _prepare(self, asked: IndexLookup) -> None:
-        known = {id(part): self.look.found(asked, part) for part in asked.parts}
-        common = [part for part in asked.parts if known[id(part)] is None]
-        asked.is_many = any(self._is_own_column(asked, part) for part in common)
-        if common and (not self._is_own_known(asked) or any(isinstance(part, TitlePart) for part in common)):
-            asked.ids = None
+    def _prepare(self, lookup: IndexLookup) -> None:
+        known = {id(part): self.look.found(lookup, part) for part in lookup.parts}
+        common = [part for part in lookup.parts if known[id(part)] is None]
+        lookup.is_many = any(self._is_own_column(lookup, part) for part in common)
+        if common and (not self._is_own_known(lookup) or any(isinstance(part, TitlePart) for part in common)):
+            lookup.ids = None
             return
-        asked.ids = set().union(*[known[id(part)] or set() for part in asked.own])
-        customers: set[int] = set().union(*[known[id(part)] or set() for part in asked.of_customer])
+        lookup.ids = set().union(*[known[id(part)] or set() for part in lookup.own])
+        customers: set[int] = set().union(*[known[id(part)] or set() for part in lookup.of_customer])
         if customers:
-            self._of_customers(asked, customers)
-        for part in asked.own:
+            self._of_customers(lookup, customers)
+        for part in lookup.own:
             if isinstance(part, TitlePart):
-                self._by_title(asked, part)
+                self._by_title(lookup, part)
         for part in common:
-            self._among_own(asked, part)
+            self._among_own(lookup, part)
 
     @staticmethod
-    def _is_own_column(asked: IndexLookup, part: Any) -> bool:
-        return not isinstance(part, TitlePart) and asked.is_own(part)
+    def _is_own_column(lookup: IndexLookup, part: Any) -> bool:
+        return not isinstance(part, TitlePart) and lookup.is_own(part)
 
-    def _is_own_known(self, asked: IndexLookup) -> bool:
+    def _is_own_known(self, lookup: IndexLookup) -> bool:
         """Whether the person reaches few people's rows, and their customers with them."""
-        if self.person is None or not has_few(self.person, asked.record):
+        if self.person is None or not has_few(self.person, lookup.record):
             return False
-        return not asked.of_customer or has_few(self.person, Customer)
+        return not lookup.of_customer or has_few(self.person, Customer)
 
     def _ways(self, record: Any) -> list[Any]:
         """How the person holds rows; none without the right to read them."""
         return reach_conditions(self.person, record) if self.person is not None else []
 
-    def _add(self, query: Select[Any], asked: IndexLookup) -> None:
+    def _add(self, query: Select[Any], lookup: IndexLookup) -> None:
         """A SELECT of an id."""
         columns = [literal(len(self.branches)).label("n"), *query.selected_columns, null().label("other")]
         self.branches.append(query.with_only_columns(*columns, maintain_column_froms=True).limit(self.look.most + 1))
-        self.answers.append((asked, None))
+        self.answers.append((lookup, None))
 
-    def _of_customers(self, asked: IndexLookup, customers: set[int]) -> None:
+    def _of_customers(self, lookup: IndexLookup, customers: set[int]) -> None:
         """Rows of these customers, if the person sees the customer: here stands the class, and the session adds it."""
-        row, _adapter = alias_of(asked.record)
+        row, _adapter = alias_of(lookup.record)
         joined = select(row.id.label("id")).join(Customer, Customer.id == row.customer_id)
         ids = listed(sorted(customers), f"customer_{len(self.branches)}")
         self._late |= {each.key: each.value for each in ids}
         if self._key is not None:
-            self._key.append((asked.record, len(ids)))
-        self._add(joined.where(row.customer_id.in_(ids)), asked)
+            self._key.append((lookup.record, len(ids)))
+        self._add(joined.where(row.customer_id.in_(ids)), lookup)
 
-    def _by_title(self, asked: IndexLookup, part: TitlePart) -> None:
-        row, adapter = alias_of(asked.record)
+    def _by_title(self, lookup: IndexLookup, part: TitlePart) -> None:
+        row, adapter = alias_of(lookup.record)
         is_sqlite, n = self.session.get_bind().dialect.name == "sqlite", len(self.branches)
         words: Any = bindparam(f"words_{n}", wanted_words(part, is_sqlite))
         pattern: Any = bindparam(f"title_{n}", part.pattern)
@@ -321,22 +321,22 @@ class _SecondLook:
             return
         self._late |= {pattern.key: pattern.value} | ({words.key: words.value} if is_indexed else {})
         if self._key is not None:
-            self._key.append((asked.record, part.column.key))
+            self._key.append((lookup.record, part.column.key))
         rule = (by_words_of_sqlite if is_sqlite else by_words)(part, words, pattern)
-        self._add(select(row.id.label("id")).where(adapter.traverse(rule)), asked)
+        self._add(select(row.id.label("id")).where(adapter.traverse(rule)), lookup)
 
-    def _among_own(self, asked: IndexLookup, part: Any) -> None:
+    def _among_own(self, lookup: IndexLookup, part: Any) -> None:
         """A common part among the rows that the person reaches, in each way in which they do."""
         self._key = None
-        row, adapter = alias_of(asked.record)
-        if asked.is_own(part):
-            for way in self._ways(asked.record):
-                self._add(select(row.id.label("id")).where(way, adapter.traverse(part)), asked)
+        row, adapter = alias_of(lookup.record)
+        if lookup.is_own(part):
+            for way in self._ways(lookup.record):
+                self._add(select(row.id.label("id")).where(way, adapter.traverse(part)), lookup)
         else:
-            self._customers_of_own(asked.record, part, asked, None)
-        if asked.record is Customer:
+            self._customers_of_own(lookup.record, part, lookup, None)
+        if lookup.record is Customer:
             for source in _WITH_CUSTOMER:
-                self._customers_of_own(source, part, None, asked)
+                self._customers_of_own(source, part, None, lookup)
 
     def _customers_of_own(
         self, source: Any, part: Any, rows: IndexLookup | None, customers: IndexLookup | None

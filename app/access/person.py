@@ -79,7 +79,7 @@ class Person:
         return self.is_admin or self.level("Leads", "assign") != "none" or self.level("Tickets", "assign") != "none"
 
     def level(self, module: str, verb: str) -> str:
-        """none, own, team or all."""
+        """The level of a verb on a module: none, own, team or all."""
         if self.read_only and verb != "read":
             return "none"
         if self.scope is not None and f"{module}.{verb}" not in self.scope and module not in self.scope:
@@ -91,7 +91,7 @@ class Person:
         return self.level(module, verb) != "none"
 
     def reach(self, module: str, verb: str = "read") -> frozenset[int] | None:
-        """Whose rows the verb reaches: user ids, empty for none, None for everybody's."""
+        """The ids of the users whose rows the verb reaches; empty = nobody's, None = everybody's."""
         level = self.level(module, verb)
         return {"none": frozenset(), "own": self.own_ids, "team": self.team_ids, "all": None}[level]
 

@@ -25,11 +25,11 @@ class Matrix:
     masks: dict[str, str] = field(default_factory=dict)
 
     def level(self, module: str, verb: str) -> str:
-        """none, own, team or all."""
+        """The level of a verb: none, own, team or all."""
         return self.cells.get((module, verb), "none")
 
     def mask(self, name: str) -> str:
-        """hidden, last4 or full."""
+        """The mask of a field: hidden, last4 or full."""
         return self.masks.get(name, "hidden")
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.sql import visitors
 
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, guarded_tables, reaches_all_visible, visible
-from app.access.seen_parents import visible_of_seen
 from app.access.system_session import SYSTEM, acting, as_system
+from app.access.visible_parents import visible_under_parent
 from app.domain.session_context import session_context
 from app.ops.sqlalchemy_internals import options_of
 
@@ -30,7 +30,7 @@ def filter_statement(state: ORMExecuteState) -> None:
 
 
 def under_rules(person: Person, statement: Any, tables: Iterable[str], parent: str | None = None) -> Any:
-    """The statement with the person's access rules for these tables; `parent`: see `seen_parents`."""
+    """The statement with the person's access rules for these tables; `parent`: see `visible_parents`."""
     guarded = guarded_tables()
     return statement.options(*[_criteria(person, guarded[name], parent) for name in tables if name in guarded])
 
@@ -41,7 +41,7 @@ def _criteria(person: Person | None, record: Any, parent: str | None = None) -> 
     key = record.__tablename__ if parent is None else f"{record.__tablename__} of {parent}"
     if key not in person.row_criteria:
         # Not for aliases: the rules' own EXISTS use aliases and would be filtered again.
-        rule = visible_of_seen(person, record, parent)
+        rule = visible_under_parent(person, record, parent)
         person.row_criteria[key] = with_loader_criteria(record, rule, include_aliases=False)
     return person.row_criteria[key]
 
@@ -77,7 +77,7 @@ def reaches_row(session: Session, person: Person, row: Any, verb: str) -> bool:
 
 
 def reaches_id(session: Session, person: Person, record: Any, key: int, verb: str) -> bool:
-    """The same for the id of a row that the person sees."""
+    """Whether the verb reaches the row of this id, which the person sees."""
     module = MODULE_OF.get(record, "")
     if person.level(module, verb) in ("none", "all"):
         return person.may(module, verb)

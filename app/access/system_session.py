@@ -19,7 +19,7 @@ SYSTEM = System()
 
 
 def act_as(session: Session, who: Person | System | None) -> None:
-    """From now on the session acts for this person (None = for nobody, who sees no rows)."""
+    """Let the session act for this person from now on; None = for nobody, who sees no rows."""
     session_context(session).acting = who
 
 

@@ -110,7 +110,7 @@ def by_words(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
 
 
 def by_words_of_sqlite(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
-    """The same on SQLite: by its table of words for messages, and by reading everything for titles."""
+    """As `by_words` on SQLite: messages by their table of words, titles by reading all of them."""
     contains: ColumnElement[bool] = part.column.like(pattern, escape="/")
     if not has_words(part, is_sqlite=True):
         return contains

@@ -1,5 +1,5 @@
 """Backups: made while others write, checked, restored, and proved by a drill.
 
-`making`, `checking`, `drilling` and `restoring` are the four things that one does with them; `mariadb` and `sqlite`
-know the databases; `folder` knows where everything lies. `runs` keeps the rows that the Backups page shows.
+`create`, `verify`, `drill` and `restore` do what their names say; `mariadb` and `sqlite` dump and load the databases;
+`folder` knows the paths. `runs` writes the rows that the Backups page shows.
 """

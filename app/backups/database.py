@@ -40,7 +40,7 @@ class DatabaseContents:
     references: set[bytes] = field(default_factory=set)
 
     def as_json(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The contents as JSON for the manifest."""
         tables = {name: {"rows": each.rows, "sha256": each.sha256} for name, each in sorted(self.tables.items())}
         return {"tables": tables, "schema_sha256": self.schema_sha256}
 

@@ -9,14 +9,14 @@ from app.backups.files import files_of
 from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.backups.streams import reading_part
-from app.backups.verify import Report, check_files, check_parts, check_seal, locked_sentence
+from app.backups.verify import VerificationReport, check_files, check_parts, check_seal, locked_sentence
 
 
-def drill(installation: Installation, name: str | None = None) -> Report:
+def drill(installation: Installation, name: str | None = None) -> VerificationReport:
     """Restore a backup, by default the newest, and compare all tables with its manifest. Raises BackupError."""
     with one_at_a_time(installation) as database, readable_disk_errors(installation.folder.path):
         backup = installation.folder.find(name) if name else _newest(installation)
-        report = Report(backup.name)
+        report = VerificationReport(backup.name)
         check_seal(installation, backup, report)
         check_parts(installation, backup, report)
         if not report.faults:
@@ -32,7 +32,7 @@ def _newest(installation: Installation) -> Backup:
     return found[-1]
 
 
-def _restore(installation: Installation, backup: Backup, database: Database, report: Report) -> None:
+def _restore(installation: Installation, backup: Backup, database: Database, report: VerificationReport) -> None:
     path = backup.path / backup.manifest["parts"]["database"]["file"]
     if sentence := locked_sentence(installation, path):
         report.unchecked.append(sentence)
@@ -54,7 +54,7 @@ def _restore(installation: Installation, backup: Backup, database: Database, rep
         report.faults.append(str(trouble))
 
 
-def _compare(installation: Installation, backup: Backup, scratch: Database, report: Report) -> None:
+def _compare(installation: Installation, backup: Backup, scratch: Database, report: VerificationReport) -> None:
     noted, contents = backup.manifest["contents"], scratch.contents(installation.folder.path)
     differences = contents.differences(noted)
     report.faults += differences[:20]

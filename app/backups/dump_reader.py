@@ -45,7 +45,7 @@ class DumpReader:
         self._is_in_rows = False
 
     def feed(self, chunk: bytes) -> None:
-        """Read on."""
+        """Read the next chunk of the dump."""
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
         rows: list[bytes] = []

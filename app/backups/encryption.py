@@ -24,7 +24,7 @@ _GPG = ("--batch", "--no-options", "--quiet", "--no-tty", "--pinentry-mode", "lo
 
 @dataclass(frozen=True)
 class Encryption:
-    """For whom backups are encrypted, and the private key if there is one here."""
+    """The recipients (public keys) of encrypted backups, and the private key if this server has it."""
 
     #: age or gpg; "" = no encryption.
     kind: str = ""

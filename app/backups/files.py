@@ -40,7 +40,7 @@ class PoolFile:
 
     @property
     def place(self) -> str:
-        """Where it is in the pool."""
+        """The path of the file in the pool."""
         return f"{self.stored[:2]}/{self.stored[2:]}"
 
 

@@ -61,7 +61,7 @@ class BackupFolder:
 
     @property
     def pool(self) -> Path:
-        """Where the files of all backups are."""
+        """The folder that holds the files of all backups."""
         return self.path / POOL
 
     def prepare(self) -> None:

@@ -24,7 +24,7 @@ def _ignore() -> None:
 
 @dataclass(frozen=True)
 class Installation:
-    """One installation."""
+    """What backups need to know of the installation that they save."""
 
     database_url: str
     folder: BackupFolder
@@ -48,7 +48,7 @@ class Installation:
 
     @property
     def pool(self) -> Path:
-        """Where the files of the backups are."""
+        """The folder that holds the files of all backups."""
         return self.folder.pool
 
     def beating(self, chunks: Iterable[bytes]) -> Iterator[bytes]:

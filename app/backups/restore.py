@@ -16,7 +16,7 @@ from app.backups.errors import BackupError, readable_disk_errors
 from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.backups.streams import reading_part
-from app.backups.verify import Report, check_content, check_files, check_parts, check_seal
+from app.backups.verify import VerificationReport, check_content, check_files, check_parts, check_seal
 from app.ops.file_store import FolderStore
 from app.ops.leader import election
 
@@ -122,7 +122,7 @@ def _refuse_servers(installation: Installation, target: Database, held: ExitStac
 
 def _check(installation: Installation, backup: Backup) -> None:
     """Raise BackupError unless all of the backup is whole."""
-    report = Report(backup.name)
+    report = VerificationReport(backup.name)
     check_seal(installation, backup, report)
     check_parts(installation, backup, report)
     if not report.faults:

@@ -23,7 +23,7 @@ from app.backups.description import details_of
 from app.backups.errors import BackupBusy, BackupError
 from app.backups.folder import Backup
 from app.backups.installation import Installation
-from app.backups.verify import Report
+from app.backups.verify import VerificationReport
 from app.domain import audit, backup_runs
 from app.domain.backup_runs import BackupRun
 from app.domain.base import Stamp
@@ -50,7 +50,7 @@ class RunOutcome:
     details: dict[str, Any] = field(default_factory=dict)
     #: What an operator should know, as sentences.
     remarks: list[str] = field(default_factory=list)
-    report: Report | None = None
+    report: VerificationReport | None = None
     is_copied: bool = False
     #: Names of backups that were deleted.
     deleted: list[str] = field(default_factory=list)
@@ -79,8 +79,8 @@ def _made(backup: Backup) -> RunOutcome:
     return RunOutcome("done", backup.name, backup.size, sha256, details=details, remarks=details["remarks"])
 
 
-def outcome_of(report: Report) -> RunOutcome:
-    """Of a check or drill."""
+def outcome_of(report: VerificationReport) -> RunOutcome:
+    """The outcome of a check or drill, for its row."""
     details = {"checked": report.checked, "unchecked": report.unchecked, "faults": report.faults[:20]}
     error = " ".join(report.faults)[:500] or None
     return RunOutcome(report.outcome, report.name, error=error, details=details, report=report)
@@ -92,7 +92,7 @@ def outcome_of(report: Report) -> RunOutcome:
 def record(
     installation: Installation, kind: str, do: Callable[[Installation], RunOutcome], run_id: int | None = None
 ) -> RunOutcome:
-    """Do it, with a row that says so. Raises BackupError, after the admins were told."""
+    """Run `do` and record how it went in a row. Raises BackupError, after the admins were notified."""
     key = run_id if run_id is not None else _begin(kind)
     try:
         outcome = do(replace(installation, beat=_Heartbeat(key)))

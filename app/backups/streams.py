@@ -35,7 +35,7 @@ class BackupFile:
     plain_sha256: str
 
     def as_json(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The file as JSON for the manifest."""
         return asdict(self)
 
 
@@ -47,7 +47,7 @@ class PartWriter:
         self.digest, self.size = hashlib.sha256(), 0
 
     def write(self, data: bytes) -> None:
-        """Add bytes."""
+        """Write the next bytes of the part."""
         self.digest.update(data)
         self.size += len(data)
         self._pack.write(data)

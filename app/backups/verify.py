@@ -19,7 +19,7 @@ MAX_LISTED = 20
 
 
 @dataclass
-class Report:
+class VerificationReport:
     """What a check or drill has found."""
 
     name: str
@@ -37,10 +37,10 @@ class Report:
         return "partly" if self.unchecked else "done"
 
 
-def verify(installation: Installation, name: str) -> Report:
+def verify(installation: Installation, name: str) -> VerificationReport:
     """Read all of a backup and compare it with its manifest. Raises BackupError where there is none."""
     backup = installation.folder.find(name)
-    report = Report(name)
+    report = VerificationReport(name)
     with readable_disk_errors(installation.folder.path):
         check_seal(installation, backup, report)
         check_parts(installation, backup, report)
@@ -50,7 +50,7 @@ def verify(installation: Installation, name: str) -> Report:
     return report
 
 
-def check_seal(installation: Installation, backup: Backup, report: Report) -> None:
+def check_seal(installation: Installation, backup: Backup, report: VerificationReport) -> None:
     """Whether the manifest is as this installation wrote it."""
     if backup.manifest.get("keys", {}).get("CRM_FIELD_KEY") != installation.keys()["CRM_FIELD_KEY"]:
         report.unchecked.append(
@@ -63,7 +63,7 @@ def check_seal(installation: Installation, backup: Backup, report: Report) -> No
         report.faults.append("The manifest was altered after the backup was made.")
 
 
-def check_parts(installation: Installation, backup: Backup, report: Report) -> None:
+def check_parts(installation: Installation, backup: Backup, report: VerificationReport) -> None:
     """Whether all parts are there, whole and unaltered."""
     before = len(report.faults)
     for part in backup.manifest["parts"].values():
@@ -79,7 +79,7 @@ def check_parts(installation: Installation, backup: Backup, report: Report) -> N
         report.checked.append("All parts have their sizes and checksums.")
 
 
-def check_content(installation: Installation, backup: Backup, report: Report) -> None:
+def check_content(installation: Installation, backup: Backup, report: VerificationReport) -> None:
     """Whether the database's part can be decrypted and unpacked to the bytes that were dumped."""
     part = backup.manifest["parts"]["database"]
     path = backup.path / part["file"]
@@ -111,7 +111,7 @@ def locked_sentence(installation: Installation, path: Path) -> str | None:
     )
 
 
-def check_files(installation: Installation, backup: Backup, report: Report, is_deep: bool) -> None:
+def check_files(installation: Installation, backup: Backup, report: VerificationReport, is_deep: bool) -> None:
     """Whether the pool has all files of the backup; `is_deep`: and with their content."""
     count, faults = 0, 0
     for file in files_of(backup):

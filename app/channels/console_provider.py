@@ -122,7 +122,7 @@ class ConsoleProvider:
         return ProviderAcceptance(f"console-{call.key}", "queued")
 
     def templates(self) -> list[ListedTemplate]:
-        """It registers none: our own templates are sent as they are."""
+        """No templates: our own are sent as they are."""
         raise StatusUnavailable
 
     def check(self) -> str:

@@ -184,7 +184,7 @@ class Exotel(ExotelInbound):
     # --- files, account
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
-        """A recording."""
+        """MIME type and content of a recording. Raises ChannelError."""
         headers = {}
         if is_allowed(media.address, FILE_HOSTS) or is_of_host(media.address, self.http.base_url):
             headers["Authorization"] = self._auth

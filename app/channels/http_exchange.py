@@ -46,7 +46,7 @@ class NoResponse(_Failed):
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """One request."""
+    """A request to another server."""
 
     method: str
     url: str
@@ -57,7 +57,7 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """The partner's response."""
+    """The response of another server."""
 
     status: int
     #: Names in lower case.
@@ -78,7 +78,7 @@ class HttpResponse:
 
 @dataclass(frozen=True)
 class RequestTerms:
-    """On which terms a request goes out."""
+    """The terms of a request: its deadline, whether private addresses may be called, trusted certificates."""
 
     #: From the look-up of the host to the last byte of the response.
     seconds: float

@@ -55,7 +55,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 @dataclass(frozen=True)
 class Position:
-    """Up to where a mailbox has been read."""
+    """The position up to which a mailbox has been read."""
 
     uid_validity: int
     last_uid: int

@@ -61,7 +61,7 @@ def security_of(values: Mapping[str, str]) -> str:
 
 
 def trusted(values: Mapping[str, str]) -> ssl.SSLContext:
-    """Which certificates are trusted: those of the system, or of the file `ca_file`. Raises ValueError."""
+    """A TLS context that trusts the system's certificates, or those of the file `ca_file`. Raises ValueError."""
     try:
         return ssl.create_default_context(cafile=values.get("ca_file") or None)
     except OSError as error:

@@ -213,7 +213,7 @@ class Meta(MetaInbound):
         raise StatusUnavailable("Meta has no way to ask for a message.")
 
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
-        """Not at Meta."""
+        """Meta has no telephone: raises StatusUnavailable."""
         raise StatusUnavailable("This account has no telephone.")
 
     # --- files, account
@@ -226,8 +226,8 @@ class Meta(MetaInbound):
         url = found.get("url")
         headers = {"Authorization": f"Bearer {self._token}"}
         response = self.http.fetch(HttpRequest("GET", str(url), headers, max_bytes=max_bytes), FILE_HOSTS)
-        told = one_line(found.get("mime_type"), 100).partition(";")[0]
-        return safe_mime_type(told) if told else mime_type(response), response.body
+        declared = one_line(found.get("mime_type"), 100).partition(";")[0]
+        return safe_mime_type(declared) if declared else mime_type(response), response.body
 
     def templates(self) -> list[ListedTemplate]:
         """The templates of the WhatsApp Business account; they serve all its numbers."""

@@ -39,8 +39,8 @@ def error_of(response: HttpResponse) -> ChannelError:
 
     With a code that is documented as "failed to send", or a 503, nothing was sent. Any other 5xx says nothing.
     """
-    told = mapping(mapping(response.json()).get("error"))
-    code = str(told["code"]) if isinstance(told.get("code"), int) else ""
+    error = mapping(mapping(response.json()).get("error"))
+    code = str(error["code"]) if isinstance(error.get("code"), int) else ""
     reason = REASONS.get(code)
     if response.status >= 500 and response.status != 503 and reason is None:
         return DeliveryUnknown(NO_ANSWER)

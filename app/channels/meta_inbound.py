@@ -48,13 +48,13 @@ class MetaInbound:
     def verify(self, request: Inbound) -> None:
         """Check the handshake's token, or X-Hub-Signature-256 over the body as it came."""
         if request.method == "GET":
-            told, expected = first_value(request.query, "hub.verify_token", 1000), self._verify_token
+            received, expected = first_value(request.query, "hub.verify_token", 1000), self._verify_token
             is_right = first_value(request.query, "hub.mode") == "subscribe"
         else:
-            told = header(request, "X-Hub-Signature-256")
+            received = header(request, "X-Hub-Signature-256")
             expected = "sha256=" + hmac.new(self._app_secret.encode(), request.body, hashlib.sha256).hexdigest()
             is_right = request.method == "POST"
-        same = hmac.compare_digest(told.encode("utf-8", "replace"), expected.encode())
+        same = hmac.compare_digest(received.encode("utf-8", "replace"), expected.encode())
         if not (is_right and same):
             raise BadSignature("the signature or token doesn't match")
 

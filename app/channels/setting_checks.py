@@ -12,28 +12,28 @@ _SECRET = re.compile(r"[!-~]{1,1000}")
 
 
 def secret_problem(value: str) -> str | None:
-    """For keys and tokens, which are sent in headers."""
+    """What is wrong with a key or token, which is sent in headers."""
     return None if _SECRET.fullmatch(value) else "A key has no spaces and only ASCII characters. Please copy it again."
 
 
 def number_problem(value: str) -> str | None:
-    """For one telephone number."""
+    """What is wrong with a telephone number."""
     return None if phone.normalize(value) else "Please enter a telephone number with its country code: +91…"
 
 
 def numbers_problem(value: str) -> str | None:
-    """For numbers, comma-separated, each perhaps with whatsapp: before it."""
+    """What is wrong with comma-separated numbers, each of which may begin with whatsapp:."""
     parts = [part.strip().removeprefix("whatsapp:") for part in value.split(",")]
     return next((problem for part in parts if (problem := number_problem(part))), None)
 
 
 def yes_no_problem(value: str) -> str | None:
-    """For a switch."""
+    """What is wrong with the value of a switch."""
     return None if value in ("yes", "no") else "Please enter yes or no."
 
 
 def form_problem(form: re.Pattern[str], sentence: str, value: str) -> str | None:
-    """For a value of a certain form."""
+    """The sentence for a value that does not match the regular expression `form`."""
     return None if form.fullmatch(value) else sentence
 
 

@@ -48,8 +48,8 @@ def error_of(response: HttpResponse) -> ChannelError:
     A body with Twilio's own code comes from Twilio's application, which has refused; a bare 5xx may come from anywhere
     in front of it or from its end. DeliveryUnknown for those, except 503, which means that nothing was handled.
     """
-    told = mapping(response.json())
-    code = str(told["code"]) if isinstance(told.get("code"), int) else ""
+    body = mapping(response.json())
+    code = str(body["code"]) if isinstance(body.get("code"), int) else ""
     if response.status in _GATEWAY or (response.status >= 500 and response.status != 503 and not code):
         return DeliveryUnknown(NO_ANSWER)
     return refusal(REASONS.get(code) or reason_of_status(response), code, response.retry_after)

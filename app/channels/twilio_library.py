@@ -32,7 +32,7 @@ class TwilioHttp(LibraryHttpClient):  # type: ignore[misc]
         self.client = client
 
     def request(self, method: str, url: str, **given: Any) -> Response:
-        """Called by the library, for each request. Raises ChannelError for a response of 300 or more."""
+        """Send a request of the library. Raises ChannelError for a response of 300 or more."""
         body = urlencode(given.get("data") or {}, doseq=True, errors="replace")
         headers = dict(given.get("headers") or {})
         if given.get("auth"):

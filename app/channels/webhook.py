@@ -23,7 +23,7 @@ MAX_RESPONSE_BYTES = 4096
 
 @dataclass(frozen=True)
 class Answer:
-    """The receiver's response."""
+    """The response of the receiver of a webhook."""
 
     #: The HTTP status.
     code: int

@@ -20,7 +20,7 @@ from app.backups.errors import BackupError
 from app.backups.folder import Backup
 from app.backups.installation import Installation, installation_of
 from app.backups.restore import RestoreRequest, restore
-from app.backups.verify import Report, verify
+from app.backups.verify import VerificationReport, verify
 from app.extensions import db
 
 _IDENTITY = click.option(
@@ -132,7 +132,7 @@ def _add_drill(group: AppGroup) -> None:
         _tell(runs.record(installation, "drill", lambda own: runs.outcome_of(drill(own, name))).report)
 
 
-def _tell(report: Report | None) -> None:
+def _tell(report: VerificationReport | None) -> None:
     if report is None:
         return
     for sentence in report.checked:

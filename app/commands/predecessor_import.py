@@ -20,7 +20,7 @@ from app.commands.transfers import start_import, user_named, work_until
 from app.domain.transfer_runs import ImportRun
 from app.extensions import db
 from app.ops.database_errors import Cause, cause_of
-from app.web.transfer import import_runs, import_work
+from app.web.transfer import import_runs, import_worker
 from app.web.transfer.predecessor import bundle, display, import_kind
 from app.web.transfer.predecessor.worker import KIND
 from app.web.transfer.run_as import acting_for
@@ -89,7 +89,7 @@ def _lock(held: int) -> None:
 
 def _begun(files: tuple[Path, str], user_id: int, dry_run: bool) -> int:
     """The id of the run. A process that was killed just now may hold its row until the database has noticed."""
-    for tried in range(import_work.TRIES):
+    for tried in range(import_worker.TRIES):
         try:
             with acting_for(user_id, "/imports/", writes=True) as viewer:
                 import_runs.kind_named(KIND, viewer)
@@ -103,7 +103,7 @@ def _begun(files: tuple[Path, str], user_id: int, dry_run: bool) -> int:
                     session.commit()
                     return run_id
         except OperationalError as error:
-            if cause_of(error) not in (Cause.COLLIDED, Cause.LOCKED) or tried == import_work.TRIES - 1:
+            if cause_of(error) not in (Cause.COLLIDED, Cause.LOCKED) or tried == import_worker.TRIES - 1:
                 raise
             time.sleep(tried + 1)
     raise AssertionError("the last try has returned or raised")

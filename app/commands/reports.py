@@ -65,7 +65,7 @@ def write(wanted: str, user_id: int, format_: str, out: Path) -> int:
             data, rows = files.make(db.session(), label, definition, viewer, format_)
             _write(out, data)
         with own_transaction() as session:
-            files.note(session, viewer, definition, report=key, rows=rows, format=format_, door="command")
+            files.write_audit(session, viewer, definition, report=key, rows=rows, format=format_, via="command")
     return rows
 
 

@@ -20,7 +20,7 @@ from app.extensions import db
 from app.models import User
 from app.web.core.fields import Viewer
 from app.web.security.sessions import own_transaction
-from app.web.transfer import export_all, exports, import_runs, import_work
+from app.web.transfer import export_all, exports, import_runs, import_worker
 from app.web.transfer.export_files import csv_rows, sheet_rows, write_workbook
 from app.web.transfer.import_plan import ImportOptions
 from app.web.transfer.import_values import DATE_ORDERS
@@ -77,7 +77,7 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
             "format": format_,
             "query": exports.without_personal_values(query),
             "columns": list(want.names),
-            "door": "command",
+            "via": "command",
         }
         audit.write(session, "export", stamp.by, stamp.now, f"list of {kind}", rows=count, **what)
     return count
@@ -138,7 +138,7 @@ def write_all(out: Path) -> export_all.Manifest:
     except OSError as error:
         raise click.ClickException(f"The files can't be written: {error.strerror or error}") from error
     with own_transaction() as session:
-        what: dict[str, Any] = {"rows": manifest.rows, "files": manifest.files, "door": "command"}
+        what: dict[str, Any] = {"rows": manifest.rows, "files": manifest.files, "via": "command"}
         audit.write(session, "export", None, datetime.now(UTC), "everything", **what)
     return manifest
 
@@ -216,10 +216,10 @@ def begin_import(file: Path, kind: str, mapping: dict[str, str] | None, asked: t
 
 def work_until(run_id: int, state: str) -> ImportRun:
     """Work on an import here until it has this state, or is over."""
-    source = import_work.ImportSource(run_id)
+    source = import_worker.ImportSource(run_id)
     source.is_command = True
     try:
-        while import_work.step(run_id, source):
+        while import_worker.step(run_id, source):
             pass
     finally:
         source.close()

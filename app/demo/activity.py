@@ -247,8 +247,8 @@ def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Ro
         **place,
         **stamps(by, at),
     )
-    told = {"message": message["id"], "channel": channel, "direction": direction, "state": message["state"]}
-    builder.add_activity("message", at, by, place, **told)
+    payload = {"message": message["id"], "channel": channel, "direction": direction, "state": message["state"]}
+    builder.add_activity("message", at, by, place, **payload)
 
 
 def make_notices(builder: DemoBuilder) -> None:

@@ -110,8 +110,8 @@ def _message(builder: DemoBuilder, campaign: Row, lead: Row, owner: Row, n: int)
         **stamps(campaign["sender_id"], at),
     )
     place = {key: lead["id"] if key == "lead_id" else lead["customer_id"] for key in ("lead_id", "customer_id")}
-    told = {"channel": "sms", "direction": "out", "state": state, "message": message["id"]}
-    builder.add_activity("message", at, campaign["sender_id"], {k: v for k, v in place.items() if v}, **told)
+    payload = {"channel": "sms", "direction": "out", "state": state, "message": message["id"]}
+    builder.add_activity("message", at, campaign["sender_id"], {k: v for k, v in place.items() if v}, **payload)
     return message
 
 

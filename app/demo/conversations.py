@@ -113,10 +113,10 @@ def _say(builder: DemoBuilder, talk: Row, turns: Any, by: int | None) -> None:
         _attach(builder, message, files, at)
         message |= stamps(by if direction == "out" else None, at)
         message["state"] = "delivered" if direction == "in" or is_last else "read"
-        told = {name: message[name] for name in ("channel", "direction", "state")} | {"message": message["id"]}
+        payload = {name: message[name] for name in ("channel", "direction", "state")} | {"message": message["id"]}
         place = {name: talk[name] for name in ("lead_id", "customer_id") if talk.get(name)}
         if place:
-            builder.add_activity("message", at, message["created_by_id"], place, **told)
+            builder.add_activity("message", at, message["created_by_id"], place, **payload)
         talk |= {"last_message_id": message["id"], "last_message_on": at, "changed_on": at}
         if direction == "in":
             talk |= {"last_inbound_on": at, "unread": talk["unread"] + 1}

@@ -67,7 +67,7 @@ class Assignment(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class NewAssignee:
-    """Who gets a record, and why."""
+    """The user who gets a record, and why."""
 
     user_id: int
     #: One of REASONS.
@@ -80,7 +80,7 @@ class NewAssignee:
 
 
 def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> team.Decision:
-    """Who gets a new record: the next user of a role, the given user, or its author. Raises RuleBroken."""
+    """Choose who gets a new record: the next user of a role, the given user, or its author. Raises RuleBroken."""
     if values.get("assign_to_role"):
         decision = team.take_turn(session, values["assign_to_role"], stamp.now)
         if decision.user_id is None:

@@ -54,7 +54,7 @@ EVENTS = (
 
 
 class AuditEntry(Model):  # type: ignore[misc]
-    """One audited event."""
+    """An entry of the audit log."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (

@@ -50,7 +50,7 @@ def replace_key(session: Session, vault: Vault) -> bool:
     return True
 
 
-class Head(NamedTuple):
+class ChainHead(NamedTuple):
     """The end of the chain."""
 
     #: The place of the last entry, which is how many there are.
@@ -58,7 +58,7 @@ class Head(NamedTuple):
     hash: str
 
 
-class Fault(NamedTuple):
+class ChainFault(NamedTuple):
     """One place where the chain is broken. `what` is missing, altered, inserted, head or record."""
 
     seq: int
@@ -68,11 +68,11 @@ class Fault(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class ChainReport:
     """The result of a check."""
 
-    head: Head
-    faults: list[Fault] = field(default_factory=list)
+    head: ChainHead
+    faults: list[ChainFault] = field(default_factory=list)
     #: How many faults there are in all.
     broken: int = 0
     #: False when another key sealed the chain: then nothing can be said about it.
@@ -119,14 +119,14 @@ def _append(session: Session, entries: list[AuditEntry]) -> None:
         )
     rows = []
     for seq, entry in enumerate(entries, head.seq + 1):
-        head = Head(seq, entry_hash(seq, head.hash, entry, key))
+        head = ChainHead(seq, entry_hash(seq, head.hash, entry, key))
         columns = ("at", "event", "user_id", "about", "address", "payload")
         rows.append({name: getattr(entry, name) for name in columns} | {"seq": seq, "hash": head.hash})
     session.execute(insert(_ENTRIES), rows)
     session.execute(update(_HEAD).where(_HEAD.c.id == 1).values(count=head.seq, hash=head.hash))
 
 
-def _locked_head(session: Session) -> tuple[Head, str]:
+def _locked_head(session: Session) -> tuple[ChainHead, str]:
     """The end of the chain and the name of the key that seals, locked until the commit.
 
     A missing end is made anew, which the next check reports.
@@ -134,9 +134,9 @@ def _locked_head(session: Session) -> tuple[Head, str]:
     columns = (_HEAD.c.count, _HEAD.c.hash, _HEAD.c.key_id)
     row = session.execute(select(*columns).where(_HEAD.c.id == 1).with_for_update()).first()
     if row is not None:
-        return Head(row[0], row[1]), row[2]
+        return ChainHead(row[0], row[1]), row[2]
     last = select(_ENTRIES.c.seq, _ENTRIES.c.hash).order_by(_ENTRIES.c.seq.desc()).limit(1)
-    head, name = Head(*(session.execute(last).first() or (0, ""))), audit_keys.keys_of(session).id
+    head, name = ChainHead(*(session.execute(last).first() or (0, ""))), audit_keys.keys_of(session).id
     session.execute(insert(_HEAD).values(id=1, count=head.seq, hash=head.hash, key_id=name))
     return head, name
 
@@ -170,10 +170,10 @@ def end_transaction(session: Session, transaction: SessionTransaction) -> None:
 # --- checking
 
 
-def current_head(session: Session) -> Head:
+def current_head(session: Session) -> ChainHead:
     """The end of the chain now, for a note outside the database (a log, the manifest of a backup)."""
     row = session.execute(select(_HEAD.c.count, _HEAD.c.hash).where(_HEAD.c.id == 1)).first()
-    return Head(*row) if row else Head(0, "")
+    return ChainHead(*row) if row else ChainHead(0, "")
 
 
 def is_our_key(session: Session) -> bool:
@@ -182,14 +182,14 @@ def is_our_key(session: Session) -> bool:
     return audit_keys.keys_of(session).named(named) is not None
 
 
-def verify(session: Session, noted: Iterable[Head] = ()) -> Report:
+def verify(session: Session, noted: Iterable[ChainHead] = ()) -> ChainReport:
     """Check the whole chain, and that it still contains the heads that were `noted` outside the database.
 
     Reads only, in batches; entries that are appended or deleted for their age meanwhile do no harm.
     """
     noted = list(noted)
     if not is_our_key(session):
-        return Report(current_head(session), is_our_key=False)
+        return ChainReport(current_head(session), is_our_key=False)
     # Before the entries: what is deleted meanwhile only moves the beginning on.
     head, faults, beginning = current_head(session), _Faults(), _beginning(session)
     known = {head.seq: head.hash for head in noted if head.seq >= max(1, beginning.seq)}
@@ -200,31 +200,31 @@ def verify(session: Session, noted: Iterable[Head] = ()) -> Report:
         return verify(session, noted)  # what was read may have been deleted meanwhile
     before = select(_ENTRIES.c.seq, _ENTRIES.c.id).where(_ENTRIES.c.seq <= beginning.seq).limit(MAX_FAULTS)
     for seq, key in session.execute(before) if beginning.seq else ():
-        faults.add(Fault(seq, "altered", key))
+        faults.add(ChainFault(seq, "altered", key))
     if last != head:
-        faults.add(Fault(head.seq, "head"))
+        faults.add(ChainFault(head.seq, "head"))
     for seq in sorted(known):
-        faults.add(Fault(seq, "record"))  # what _walk has met, it has taken out
+        faults.add(ChainFault(seq, "record"))  # what _walk has met, it has taken out
     # The end is read after the entries, so that it can only be further.
     furthest = session.execute(select(func.max(_ENTRIES.c.seq))).scalar() or 0
     if furthest > current_head(session).seq:
-        faults.add(Fault(furthest, "inserted"))
+        faults.add(ChainFault(furthest, "inserted"))
     carried_over = _carried_over(session)
-    return Report(head, faults.listed, faults.count, carried_over=carried_over, deleted_until=beginning.seq)
+    return ChainReport(head, faults.listed, faults.count, carried_over=carried_over, deleted_until=beginning.seq)
 
 
 @dataclass
 class _Faults:
-    listed: list[Fault] = field(default_factory=list)
+    listed: list[ChainFault] = field(default_factory=list)
     count: int = 0
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: ChainFault) -> None:
         self.count += 1
         if len(self.listed) < MAX_FAULTS:
             self.listed.append(fault)
 
 
-def _walk(session: Session, ends: tuple[Head, Head], known: dict[int, str], faults: _Faults) -> Head:
+def _walk(session: Session, ends: tuple[ChainHead, ChainHead], known: dict[int, str], faults: _Faults) -> ChainHead:
     """Check every entry after the first of these up to the second; takes noted heads that match out of `known`.
 
     Returns the last entry.
@@ -234,12 +234,12 @@ def _walk(session: Session, ends: tuple[Head, Head], known: dict[int, str], faul
     for entry in _entries(session, last.seq, ends[1].seq):
         key = next(key for until, key in periods if entry.seq <= until)
         if entry.seq != last.seq + 1:
-            faults.add(Fault(last.seq + 1, "missing"))
+            faults.add(ChainFault(last.seq + 1, "missing"))
         if not hmac.compare_digest(entry.hash, entry_hash(entry.seq, last.hash, entry, key)):
-            faults.add(Fault(entry.seq, "altered", entry.id))
+            faults.add(ChainFault(entry.seq, "altered", entry.id))
         if known.get(entry.seq) == entry.hash:
             del known[entry.seq]
-        last = Head(entry.seq, entry.hash)
+        last = ChainHead(entry.seq, entry.hash)
     return last
 
 
@@ -263,18 +263,18 @@ def _carried_over(session: Session) -> list[int]:
 # --- the beginning
 
 
-def _beginning(session: Session) -> Head:
+def _beginning(session: Session) -> ChainHead:
     """The last entry that was deleted for its age; (0, "") where none was, or its seal is wrong: a check says so."""
     columns = (_HEAD.c.base_seq, _HEAD.c.base_hash, _HEAD.c.base_seal, _HEAD.c.key_id)
     row = session.execute(select(*columns).where(_HEAD.c.id == 1)).first()
     key = audit_keys.keys_of(session).named(row.key_id) if row is not None and row.base_seq else None
     if row is None or key is None:
-        return Head(0, "")
-    found = Head(row.base_seq, row.base_hash)
-    return found if hmac.compare_digest(row.base_seal, _seal_of(found, key)) else Head(0, "")
+        return ChainHead(0, "")
+    found = ChainHead(row.base_seq, row.base_hash)
+    return found if hmac.compare_digest(row.base_seal, _seal_of(found, key)) else ChainHead(0, "")
 
 
-def _seal_of(beginning: Head, key: bytes) -> str:
+def _seal_of(beginning: ChainHead, key: bytes) -> str:
     return hmac.new(key, f"beginning {beginning.seq} {beginning.hash}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -291,7 +291,7 @@ def forget(session: Session, places: Sequence[int], before: datetime) -> int:
     span = (_ENTRIES.c.seq > first.seq, _ENTRIES.c.seq <= until)
     younger = session.execute(select(func.min(_ENTRIES.c.seq)).where(*span, _ENTRIES.c.at >= before)).scalar()
     until, faults = younger - 1 if younger else until, _Faults()
-    last = _walk(session, (first, Head(until, "")), {}, faults)
+    last = _walk(session, (first, ChainHead(until, "")), {}, faults)
     if faults.count:
         raise RuleBroken("The audit log was altered among the entries that are old enough to be deleted. They stay.")
     values = {"base_seq": last.seq, "base_hash": last.hash, "base_seal": _seal_of(last, key)}
@@ -303,7 +303,7 @@ def forget(session: Session, places: Sequence[int], before: datetime) -> int:
 # --- the alarm
 
 
-def notify_admins(session: Session, report: Report, now: datetime) -> int:
+def notify_admins(session: Session, report: ChainReport, now: datetime) -> int:
     """Notify the admins of a broken chain, once a day. Returns how many notices were new."""
     first = report.faults[0] if report.faults else None
     payload: Mapping[str, Any] = {"broken": report.broken, "seq": first.seq if first else 0, "key": report.is_our_key}

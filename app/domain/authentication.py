@@ -25,8 +25,8 @@ class SignIn(Model):  # type: ignore[misc]
     #: SHA-256 of the random token that the cookie carries.
     token_hash: Mapped[str] = mapped_column(String(64), nullable=False, unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
-    #: form, jwt or compat.
-    door: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: How the user signed in: form, jwt or compat. The column has an older name.
+    method: Mapped[str] = mapped_column("door", String(16), nullable=False)
     started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Written at most once a minute.
     seen_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)

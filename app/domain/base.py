@@ -80,7 +80,7 @@ class AlreadyExists(RuleBroken):
 
 @dataclass(frozen=True)
 class Stamp:
-    """Who changes records, and when."""
+    """The author of a change, and its time (UTC)."""
 
     #: User id; None = the system.
     by: int | None
@@ -122,7 +122,7 @@ class Code(TypeDecorator[str]):
 
     @property
     def python_type(self) -> type[str]:
-        """Text."""
+        """The type of the values: str."""
         return str
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
@@ -143,12 +143,12 @@ class Record(Model):  # type: ignore[misc]
 
     @declared_attr
     def created_by_id(cls) -> Mapped[int | None]:
-        """Who created it; null = the system."""
+        """The user who created the row; null = the system."""
         return mapped_column(ForeignKey("ab_user.id"))
 
     @declared_attr
     def changed_by_id(cls) -> Mapped[int | None]:
-        """Who changed it last; null = the system."""
+        """The user who changed the row last; null = the system."""
         return mapped_column(ForeignKey("ab_user.id"))
 
     def stamp(self, stamp: Stamp) -> None:

@@ -24,7 +24,7 @@ Layout = Sequence[tuple[str, int]]
 
 
 class Board(Versioned, Record):
-    """Widgets in an order, each with a size."""
+    """A board: widgets in order, each with a size."""
 
     __tablename__ = "board"
     __table_args__ = (Index("ix_board_owner", "owner_id"),)
@@ -78,9 +78,9 @@ def validate_layout(layout: Layout, known: Any) -> list[list[Any]]:
 def save(session: Session, board: Board | None, values: dict[str, Any], stamp: Stamp) -> Board:
     """Create a board of the person, or change one.
 
-    `values`: label, audience, role_id, manager_id, is_home, layout (as `checked` returns it), origin, version (of a
-    board that is changed). Raises RuleBroken for an empty, long or taken name, an unknown audience and one board too
-    many, and Conflict if somebody else has changed the board.
+    `values`: label, audience, role_id, manager_id, is_home, layout (as `validate_layout` returns it), origin, version
+    (of a board that is changed). Raises RuleBroken for an empty, long or taken name, an unknown audience or one board
+    too many; Conflict if somebody else has changed the board.
     """
     owner = int(stamp.by or 0) if board is None else board.owner_id
     label = " ".join(str(values.get("label") or "").split())

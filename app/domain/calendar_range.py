@@ -14,7 +14,7 @@ SLOT_MINUTES = 30
 
 
 @dataclass(frozen=True)
-class Range:
+class CalendarRange:
     """The days of a calendar: one, a week from Monday, or the whole weeks that a month touches."""
 
     span: str

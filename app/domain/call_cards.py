@@ -121,7 +121,7 @@ def _present(session: Session, user: Any, now: datetime) -> list[int]:
 
 
 def on_duty(session: Session, now: datetime, zone: tzinfo) -> list[int]:
-    """Who takes calls of unknown numbers: those who chose to, else, in office hours, all who may log calls."""
+    """Ids of users who take calls of unknown numbers: those who chose to, else all who may log calls."""
     chosen = select(User.id).where(User.takes_calls.is_(True), *team.available(now)).order_by(User.id)
     if people := list(session.scalars(chosen.limit(MAX_PEOPLE))):
         return people

@@ -108,7 +108,7 @@ def start(session: Session, wanted: NewCallRequest, stamp: Stamp, zone: str) -> 
 
 
 def own_number(session: Session, user_id: int) -> str:
-    """Where the person's phone rings: at their telephony number, else their mobile; E.164. Raises RuleBroken."""
+    """The number that rings the person: telephony number, else mobile; E.164. Raises RuleBroken."""
     user: Any = session.get_one(User, user_id)
     number = phone.normalize(user.telephony_number) or user.mobile_e164 or phone.normalize(user.mobile)
     if not number:
@@ -204,7 +204,7 @@ def _store(session: Session, wanted: NewCallRequest, chosen: tuple[str, str, Cal
 
 
 def note_dialled(session: Session, request: CallRequest, provider_id: str | None, now: datetime) -> None:
-    """The provider has taken the call."""
+    """Record that the provider has accepted the call."""
     call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
     if provider_id and call.provider_id is None:
         call.provider_id = provider_id
@@ -214,7 +214,7 @@ def note_dialled(session: Session, request: CallRequest, provider_id: str | None
 
 
 def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
-    """It was surely not dialled: the call has failed, and the person's line is free."""
+    """Record that the call was surely not dialled: it has failed, and the person's line is free."""
     call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
     release(session, call.id)
     if calls.has_ended(call):
@@ -226,7 +226,7 @@ def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
 
 
 def note_unknown(session: Session, request: CallRequest, now: datetime) -> None:
-    """Nobody knows whether it was dialled: its person is asked."""
+    """Record that nobody knows whether it was dialled; its person is asked."""
     _mark(session, session.get_one(CallLog, request.call_id), now)
 
 
@@ -247,13 +247,13 @@ def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> Non
 
 
 def confirm(session: Session, call_id: int) -> None:
-    """The provider reports on a call of unknown fate: it was dialled."""
+    """Record that a call of unknown fate was dialled: the provider has reported on it."""
     step = update(CallRequest).where(CallRequest.call_id == call_id, CallRequest.state == "unknown")
     session.execute(step.values(state="sent", error=None), execution_options={"synchronize_session": False})
 
 
 def release(session: Session, call_id: int) -> None:
-    """The call is over: its person may make another one."""
+    """Free the person's line: the call is over."""
     step = update(CallRequest).where(CallRequest.call_id == call_id, CallRequest.line_of.is_not(None))
     session.execute(step.values(line_of=None), execution_options={"synchronize_session": False})
 

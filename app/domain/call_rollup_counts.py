@@ -39,7 +39,7 @@ _THURSDAY = 3
 
 @dataclass(frozen=True)
 class RollupCoverage:
-    """Which days of the roll-ups hold what the calls say at this moment, and whose calls are meant."""
+    """The days whose roll-ups agree with the calls at this moment, and whose calls are counted."""
 
     #: User ids; None = everybody's, also those that are nobody's.
     people: frozenset[int] | None
@@ -65,7 +65,7 @@ class RollupCoverage:
 
 
 def coverage_of(session: Session, scope: Scope, people: frozenset[int] | None) -> RollupCoverage | None:
-    """How the roll-ups stand, in one statement; None where they don't serve. `people`: as in Rolled.
+    """How the roll-ups stand, in one statement; None where they don't serve. `people`: as in RollupCoverage.
 
     Only where the person sees all calls of these people, and of all calls if None, do they hold what the person sees.
     """

@@ -63,7 +63,7 @@ def pack_numbers(numbers: Iterable[str]) -> bytes:
 
 
 def unpack_numbers(stored: bytes) -> list[str]:
-    """The stored numbers."""
+    """The telephone numbers that `pack_numbers` has stored."""
     text = zlib.decompress(stored).decode()
     return text.split("\n") if text else []
 

@@ -104,22 +104,22 @@ COUNTS: tuple[Any, ...] = (DayCount, HourCount, DayNumbers)
 
 
 def day_of(moment: datetime, zone: ZoneInfo) -> int:
-    """The local day of a moment."""
+    """The local date of a moment."""
     return number_of(moment.astimezone(zone).date())
 
 
 def number_of(day: date) -> int:
-    """The number under which a date is stored."""
+    """The number that stores a date."""
     return (day - EPOCH).days
 
 
 def date_of(day: int) -> date:
-    """The date of a day."""
+    """The date that a stored number stands for."""
     return EPOCH + timedelta(days=day)
 
 
 def start_of(day: int, zone: ZoneInfo) -> datetime:
-    """When a local day begins, UTC."""
+    """The moment at which a local day begins, UTC."""
     return datetime.combine(date_of(day), time(0), tzinfo=zone).astimezone(UTC)
 
 

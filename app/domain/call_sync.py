@@ -10,19 +10,19 @@ from sqlalchemy.orm import Session
 
 from app.domain import (
     bulk,
+    call_deduplication,
     call_matching,
     call_rollups,
     change_events,
-    known_calls,
     notices,
     sla,
     telephones,
     timeline,
 )
+from app.domain.call_deduplication import KnownCall
 from app.domain.call_matching import CallTarget
 from app.domain.call_parsing import ParsedCall, Telephone, UnreadableCall, parse_call, storable_text
 from app.domain.calls import CallLog, timeline_payload
-from app.domain.known_calls import KnownCall
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 
@@ -58,7 +58,7 @@ class Batch:
     #: By index.
     results: dict[int, CallResult] = field(default_factory=dict)
     #: The stored calls from which the rest follows.
-    known: list[known_calls.Row] = field(default_factory=list)
+    known: list[call_deduplication.Row] = field(default_factory=list)
     #: New and updated calls, by the telephone's id.
     to_write: dict[str, ParsedCall] = field(default_factory=dict)
     #: When these began, as it is stored.
@@ -101,7 +101,7 @@ def sync(
 
 def _still_holds(session: Session, batch: Batch) -> bool:
     """Whether the calls from which it was prepared are stored as they were."""
-    return set(known_calls.read(session, batch.telephone.employee_id, batch.calls)) == set(batch.known)
+    return set(call_deduplication.read(session, batch.telephone.employee_id, batch.calls)) == set(batch.known)
 
 
 def _record_sync(session: Session, batch: Batch, results: list[CallResult]) -> None:
@@ -130,7 +130,7 @@ def _prepared(session: Session, telephone: Telephone, records: list[Any], now: d
     batch = Batch(telephone, now)
     for index, raw in enumerate(records):
         _parse(batch, index, raw)
-    batch.known = known_calls.read(session, telephone.employee_id, batch.calls)
+    batch.known = call_deduplication.read(session, telephone.employee_id, batch.calls)
     _compare(batch)
     if batch.to_write:
         batch.targets = call_matching.match(session, telephone.employee_id, list(batch.to_write.values()))
@@ -140,7 +140,7 @@ def _prepared(session: Session, telephone: Telephone, records: list[Any], now: d
 
 def _compare(batch: Batch) -> None:
     """Find out which calls are new, which add something to known ones, and which come again."""
-    by_id, by_natural_key = known_calls.by_keys(batch.known, batch.telephone)
+    by_id, by_natural_key = call_deduplication.by_keys(batch.known, batch.telephone)
     for call in batch.calls:
         key = call.natural_key
         known = by_id.get(call.device_call_id) or by_natural_key.get(key)

@@ -35,7 +35,7 @@ STATUSES = {
 
 
 def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, now: datetime) -> str:
-    """Store what an event says; a second time it changes nothing."""
+    """Apply a provider's event to its call; applying it twice changes nothing."""
     call = _known(session, account, event)
     is_new = call is None
     if call is None:
@@ -140,8 +140,8 @@ def _finish(session: Session, call: CallLog, now: datetime) -> None:
     if call.direction == "Incoming":  # its outcome is for who talked, if anybody did
         talked = (CallCard.user_id != call.employee_id,) if call.status == "Completed" and call.employee_id else ()
         call_cards.close(session, call.id, now, *talked)
-    is_told = calls.timeline_line(session, call) is not None  # it was linked while it was on
-    if not is_told and (call.lead_id or call.ticket_id or call.customer_id):
+    is_on_timeline = calls.timeline_line(session, call) is not None  # it was linked while it was on
+    if not is_on_timeline and (call.lead_id or call.ticket_id or call.customer_id):
         timeline.write(session, call, "call", Stamp(call.employee_id, now), **calls.timeline_payload(call, call.id))
     if call.status == "Completed" and call.employee_id is not None:
         sla.record_first_reply(session, Lead, call.lead_id, now)

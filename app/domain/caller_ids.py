@@ -1,6 +1,6 @@
 """Which number a customer sees when they are called: India keeps series of numbers for promotional and service calls.
 
-Promotional calls come from the 140 series, service calls of SEBI-regulated houses from the 1600 series; ordinary
+Promotional calls come from the 140 series, service calls of SEBI-regulated firms from the 1600 series; ordinary
 ten-digit numbers are to be used for neither (TCCCPR as amended on 12 Feb 2025, TRAI's direction of 19 Nov 2025).
 """
 
@@ -35,12 +35,12 @@ class CallerLine:
 
     @property
     def series(self) -> str:
-        """One of number_series.SERIES."""
+        """The series of the number: one of number_series.SERIES."""
         return phone_number_series.phone_series(self.number)
 
 
 def purpose_of(session: Session, peer: str, records: Mapping[str, int | None], now: datetime) -> str:
-    """promotional for a lead who has given no consent to calls, service for customers and whoever asked for help."""
+    """promotional for a lead without consent to calls, service for customers and people who asked for help."""
     lead_id = records.get("lead_id")
     if lead_id is None or records.get("customer_id") or records.get("ticket_id"):
         return "service"
@@ -92,7 +92,7 @@ def _no_number(purpose: str) -> TranslatableText:
 
 
 def warning_of(fits: bool, purpose: str) -> TranslatableText | None:
-    """What is wrong with the number that was chosen for this purpose, as a sentence; None = nothing."""
+    """A sentence if the chosen number doesn't fit this purpose; None if it does."""
     if fits:
         return None
     if purpose == "promotional":

@@ -58,7 +58,7 @@ _COUNTED = ("employee_id", "direction", "status", "cold", "duration_seconds", "o
 
 
 class CallLog(Record):
-    """One call."""
+    """A telephone call."""
 
     __tablename__ = "call_log"
     __table_args__ = (

@@ -257,7 +257,7 @@ def send_some(session: Session, campaign: Campaign, sees: Sees, now: datetime) -
 
 
 def has_ended(session: Session, campaign: Campaign) -> bool:
-    """Whether nobody waits any more."""
+    """Whether no recipient is waiting any more."""
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state == "waiting")
     return session.execute(select(CampaignRecipient.id).where(*mine).limit(1)).first() is None
 
@@ -277,7 +277,7 @@ def _address(
             raise RuleBroken("Not one of the leads or customers that you can see.")
         with session.begin_nested():
             message = message_sending.send(
-                session, _wish(session, campaign, row, template), Stamp(campaign.sender_id, now)
+                session, _outgoing_request(session, campaign, row, template), Stamp(campaign.sender_id, now)
             )
     except RuleBroken as broken:
         row.state, row.code, row.reason = "left_out", "refused", str(broken.message)[:300]
@@ -293,7 +293,7 @@ def _is_seen(row: CampaignRecipient, seen: dict[str, set[int]]) -> bool:
     return row.lead_id in seen["leads"] or row.customer_id in seen["customers"]
 
 
-def _wish(
+def _outgoing_request(
     session: Session, campaign: Campaign, row: CampaignRecipient, template: MessageTemplate | None
 ) -> OutgoingRequest:
     values = row.variables or {}
@@ -339,6 +339,6 @@ def counts(session: Session, campaign: Campaign) -> list[tuple[str, str | None, 
 
 
 def sample_recipients(session: Session, campaign: Campaign, most: int = 3) -> list[CampaignRecipient]:
-    """The first real recipients."""
+    """The first recipients who will get the message, at most `most`."""
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state.in_(("waiting", "addressed")))
     return list(session.scalars(select(CampaignRecipient).where(*mine).order_by(CampaignRecipient.id).limit(most)))

@@ -119,7 +119,7 @@ class CampaignInput:
 
 @dataclass(frozen=True)
 class RecipientSource:
-    """To whom: ids of leads or customers that the person sees, or rows of a file."""
+    """Where the recipients come from: ids of leads or customers that the person sees, or rows of a file."""
 
     kind: str
     items: Sequence[Any]
@@ -143,7 +143,7 @@ def create(session: Session, name: str, source: RecipientSource, stamp: Stamp) -
 
 
 def change(session: Session, campaign: Campaign, plan: CampaignInput, stamp: Stamp) -> None:
-    """Say what a draft sends; its recipients are checked anew, see `campaign_recipients.fill`. Raises RuleBroken."""
+    """Set what a draft sends; `campaign_recipients.add_recipients` then checks its recipients. Raises RuleBroken."""
     lock(session, campaign)
     if campaign.state != "draft":
         raise Conflict("This campaign has been started. Only a draft can be edited.")
@@ -250,7 +250,7 @@ def lock(session: Session, campaign: Campaign) -> Campaign:
 
 
 def is_checked(campaign: Campaign) -> bool:
-    """Whether it says something, and all its recipients have been filled in."""
+    """Whether the campaign has a text and all its recipients have been filled in."""
     return bool(campaign.body) and campaign.filled >= campaign.total
 
 
@@ -319,7 +319,7 @@ def stop(session: Session, campaign: Campaign, stamp: Stamp) -> None:
 
 
 def finish(session: Session, campaign: Campaign, now: datetime) -> None:
-    """Everybody is addressed or left out; it is locked."""
+    """Mark a locked campaign as finished: every recipient was addressed or left out."""
     campaign.state, campaign.ended_on = "done", now
     _audit(session, campaign, Stamp(None, now), "done")
 
@@ -364,11 +364,11 @@ def _audit(session: Session, campaign: Campaign, stamp: Stamp, what: str, **more
 
 
 def of_message(message: Any) -> int | None:
-    """The id of the campaign that caused a message; None = a person or a rule has."""
+    """The id of the campaign that sent a message; None if none did."""
     return int(message.cause.split(":")[1]) if is_of_campaign(message) else None
 
 
 def state_of(session: Session, message: Any) -> str | None:
-    """The state of the campaign that caused a message; None = no campaign has."""
+    """The state of the campaign that sent a message; None if none did."""
     key = of_message(message)
     return session.scalars(select(Campaign.state).where(Campaign.id == key)).first() if key is not None else None

@@ -13,7 +13,7 @@ from app.lib.vault import Vault
 
 @dataclass(frozen=True)
 class ChangeContext(Stamp):
-    """Who changes a record, when, and by which settings."""
+    """The author and time of a change, and the settings that apply to it."""
 
     #: Encrypts PAN and Aadhaar numbers; needed only where one is given.
     vault: Vault | None = None

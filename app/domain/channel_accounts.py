@@ -262,18 +262,18 @@ def _write_audit(session: Session, account: ChannelAccount, what: str, stamp: St
 
 
 def values_of(account: ChannelAccount, vault: Vault) -> dict[str, str]:
-    """All settings of the account with its secrets. Raises VaultError."""
+    """{key: value} of all settings, secrets decrypted. Raises VaultError."""
     hidden = json.loads(vault.open(account.secrets_sealed)) if account.secrets_sealed else {}
     return {**account.settings, **hidden}
 
 
 def token_of(account: ChannelAccount, vault: Vault) -> str:
-    """The token of its hook address. Raises VaultError."""
+    """The token in the account's hook address. Raises VaultError."""
     return vault.open(account.token_sealed)
 
 
 def hash_of(token: str) -> str:
-    """By what a token is found."""
+    """The hash by which a hook token is found."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -300,12 +300,12 @@ def active(session: Session, channel: str, purpose: str | None = None) -> list[C
 
 
 def record_success(session: Session, account_id: int, now: datetime) -> None:
-    """Remember that the provider took something."""
+    """Record that the provider accepted something, for the health of the account."""
     _set(session, account_id, last_success_on=now)
 
 
 def record_error(session: Session, account_id: int, error: str, now: datetime) -> None:
-    """Remember what went wrong, as a sentence without personal data."""
+    """Record what went wrong, as a sentence without personal data, for the health of the account."""
     _set(session, account_id, last_error=error[:MAX_ERROR_LENGTH], last_error_on=now)
 
 

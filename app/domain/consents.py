@@ -70,7 +70,7 @@ class Consent(Record):
 
 
 class DoNotDisturb(Record):
-    """What a do-not-disturb list says of a number."""
+    """The entry of a do-not-disturb list for one number."""
 
     __tablename__ = "do_not_disturb"
     #: E.164.
@@ -124,7 +124,7 @@ class ConsentInput:
     lead_id: int | None = None
 
 
-def record_told(session: Session, noted: ConsentInput, stamp: Stamp) -> Consent:
+def record_input(session: Session, noted: ConsentInput, stamp: Stamp) -> Consent:
     """Add what a person was told outside the CRM. Raises RuleBroken."""
     happened_on = noted.happened_on or stamp.now
     rules = settings.values_of(session, "consent_transaction_days", "consent_ask_again_days")
@@ -160,7 +160,7 @@ def _refuse_incomplete(noted: ConsentInput, happened_on: datetime, now: datetime
 
 
 def asked_again_on(session: Session, channel: str, address: str, days: int) -> datetime | None:
-    """From when on the person may be asked for their consent again, UTC; None = now."""
+    """The moment (UTC) from which the person may be asked for consent again; None = now."""
     said = latest(session, channel, address)
     return said.happened_on + timedelta(days=days) if said is not None and said.action == "withdrawn" else None
 

@@ -64,7 +64,7 @@ def is_nobodys(conversation: Conversation) -> bool:
 
 
 def window_ends(conversation: Conversation) -> datetime | None:
-    """Until when a free text may be sent, UTC; None = at any time."""
+    """The moment (UTC) until which a free text may be sent; None = at any time."""
     if conversation.channel not in WINDOWED:
         return None
     return (conversation.last_inbound_on or datetime.fromtimestamp(0, conversation.created_on.tzinfo)) + WINDOW
@@ -112,9 +112,9 @@ def note_message(session: Session, conversation: Conversation, message: Any, now
     newest = {"last_message_id": message.id, "last_message_on": now, "changed_on": now}
     if message.direction == "in":
         newest |= {"state": "open", "unread": Conversation.unread + 1}
-        heard = message.happened_on or now
-        if conversation.last_inbound_on is None or conversation.last_inbound_on < heard:
-            newest["last_inbound_on"] = heard
+        received_on = message.happened_on or now
+        if conversation.last_inbound_on is None or conversation.last_inbound_on < received_on:
+            newest["last_inbound_on"] = received_on
     # Counted by the database: two messages may arrive at once.
     step = update(Conversation).where(Conversation.id == conversation.id).values(newest)
     session.execute(step, execution_options={"synchronize_session": False})
@@ -123,7 +123,7 @@ def note_message(session: Session, conversation: Conversation, message: Any, now
 
 
 def mark_changed(session: Session, conversation: Conversation) -> None:
-    """Pages that show it are told after the commit."""
+    """Update pages that show the conversation after the commit."""
     transaction_state(session).changed_timelines.add(("conversation", conversation.id))
 
 
@@ -158,7 +158,7 @@ def _hand(session: Session, conversation: Conversation, user_id: int | None, sta
 
 
 def close(session: Session, conversation: Conversation, stamp: Stamp) -> None:
-    """Put it away until the peer writes again. Raises Conflict when it is closed already."""
+    """Close it until the peer writes again. Raises Conflict when it is closed already."""
     _set_state(session, conversation, "closed", stamp)
 
 
@@ -177,7 +177,7 @@ def _set_state(session: Session, conversation: Conversation, state: str, stamp: 
 
 
 def mark_read(session: Session, conversation: Conversation, stamp: Stamp) -> None:
-    """Nothing of it is unread any more; others who see it are told."""
+    """Mark all messages as read; others who see the conversation are notified."""
     if conversation.unread:
         conversation.unread = 0
         conversation.stamp(stamp)

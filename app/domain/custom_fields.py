@@ -56,7 +56,7 @@ class CustomField(Versioned, Record):
 
     @property
     def mask_name(self) -> str:
-        """By which name the role matrix knows it."""
+        """The name of the field in the masks of the role matrix."""
         return mask_name(self.id)
 
 

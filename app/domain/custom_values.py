@@ -87,11 +87,11 @@ class CustomValue(Model):  # type: ignore[misc]
     date_value: Mapped[date | None] = mapped_column(Date)
 
 
-class Retired(str):
+class RetiredChoice(str):
     """A choice that is no longer offered. A record that has it keeps it; it can't be chosen for another one."""
 
 
-class Chosen(str):
+class SelectedChoice(str):
     """A choice that a person has just chosen. Storing it checks that no admin has deleted it meanwhile."""
 
 
@@ -134,20 +134,20 @@ def set_values(record: Any, values: Mapping[str, Any]) -> None:
         return
     old = record.custom or {}
     for name, value in given.items():
-        if isinstance(value, Retired) and old.get(name) != value:
+        if isinstance(value, RetiredChoice) and old.get(name) != value:
             text = "“%(value)s” isn't offered any more. Please choose another one."
             raise RuleBroken(translatable(text, value=str(value)), name)
     new = _without_empty({**old, **given})
     if new != old:
         record.custom = new or None
-        chosen = {name: str(value) for name, value in given.items() if isinstance(value, Chosen)}
+        chosen = {name: str(value) for name, value in given.items() if isinstance(value, SelectedChoice)}
         if chosen:
             setattr(record, _CHOSEN, {**getattr(record, _CHOSEN, {}), **chosen})
 
 
 def _without_empty(doc: Doc) -> dict[str, Any]:
     return {
-        name: str(value) if isinstance(value, Retired | Chosen) else value
+        name: str(value) if isinstance(value, RetiredChoice | SelectedChoice) else value
         for name, value in doc.items()
         if value is not None
     }

@@ -73,7 +73,7 @@ def values_of(customer: Any) -> Values:
 
 
 def assign_keys(session: Session, customer: Any, before: Values | None = None) -> None:
-    """Make the stored customer the holder of its values; raises Taken for a value of another customer.
+    """Make a stored customer the holder of its values. Raises KeyTaken for a value of another customer.
 
     `before`: `values_of` before a change: only new values are claimed, and those that are gone are given up. After
     Taken the transaction is to be rolled back, or the savepoint that the customer was inserted in.

@@ -138,7 +138,7 @@ class Customer(Contact, HasCustomFields, Versioned, Record):
 
 
 class CustomerAccount(Record):
-    """One brokerage account."""
+    """A brokerage account of a customer."""
 
     __tablename__ = "customer_account"
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), nullable=False, index=True)
@@ -175,7 +175,7 @@ def insert(session: Session, customer: Customer, stamp: Stamp) -> None:
     """Insert a new customer as the only holder of its numbers and identities.
 
     Nothing else creates customers: what this refuses is decided by the database, whoever else is creating one now.
-    Raises customer_keys.Taken; the transaction, or a savepoint of the caller, is to be rolled back then.
+    Raises customer_keys.KeyTaken; the transaction, or a savepoint of the caller, is to be rolled back then.
     """
     customer.number = next_number(session, "CUST", stamp.now.year)
     customer.stamp(stamp)
@@ -278,7 +278,7 @@ def with_mobile(session: Session, e164: str | None) -> list[Customer]:
 
 
 def free_numbers(session: Session, typed: Iterable[str]) -> frozenset[str]:
-    """Of these numbers, those (in E.164) that no customer has; none that occurs twice."""
+    """Those of the numbers (as E.164) that no customer has, without any that occurs twice."""
     seen: dict[str, int] = {}
     for each in typed:
         e164 = phone.normalize(each)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import audit, merges
+from app.domain import audit, merged_records
 from app.domain.audit import AuditEntry
 from app.domain.base import Stamp
 from app.domain.calls import CallLog
@@ -72,14 +72,14 @@ def abouts(session: Session, customer: Customer) -> list[str]:
     for record, kind in ((Customer, "customer"), (Lead, "lead"), (Ticket, "ticket")):
         rule = record.id == customer.id if record is Customer else record.customer_id == customer.id
         rows = [(key, number) for key, number in session.execute(_newest(record, rule))]
-        rows += merges.merged_from(session, record.__tablename__, [key for key, _number in rows])
+        rows += merged_records.merged_from(session, record.__tablename__, [key for key, _number in rows])
         found += [f"{kind} {name}" for row in rows for name in row]
-    heard = select(CallRecording.id).join(CallLog, CallLog.id == CallRecording.call_id)
+    heard_recordings = select(CallRecording.id).join(CallLog, CallLog.id == CallRecording.call_id)
     calls = [CallLog.customer_id == customer.id]
     for column, record in ((CallLog.lead_id, Lead), (CallLog.ticket_id, Ticket)):
         calls.append(column.in_(select(record.id).where(record.customer_id == customer.id)))
-    heard = heard.where(or_(*calls)).order_by(CallRecording.id.desc()).limit(MAX_RECORDS)
-    return [*found, *(f"recording {key}" for key in session.scalars(heard))]
+    heard_recordings = heard_recordings.where(or_(*calls)).order_by(CallRecording.id.desc()).limit(MAX_RECORDS)
+    return [*found, *(f"recording {key}" for key in session.scalars(heard_recordings))]
 
 
 def _newest(record: Any, rule: Any) -> Any:

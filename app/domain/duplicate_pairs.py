@@ -71,7 +71,7 @@ def reasons_of(bits: int) -> list[str]:
 
 
 def score_of(bits: int) -> int:
-    """1 to 100."""
+    """How likely the pair is one person: 1 to 100."""
     return min(100, sum(REASONS[name][1] for name in reasons_of(bits)))
 
 

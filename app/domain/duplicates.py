@@ -150,12 +150,16 @@ def _pair(groups: Iterable[set[int]], wanted: set[int], reason: str, found: Foun
 
 def _same_birth(session: Session, table: Any, ids: Sequence[int], found: Found) -> None:
     connection = session.connection()
-    born = table.c.date_of_birth
-    days = sorted(set(connection.scalars(select(born).where(table.c.id.in_(ids), born.is_not(None)))))
+    birth_date = table.c.date_of_birth
+    days = sorted(set(connection.scalars(select(birth_date).where(table.c.id.in_(ids), birth_date.is_not(None)))))
     if not days:
         return
     people: dict[date, list[tuple[int, str]]] = defaultdict(list)
-    query = select(table.c.id, born, *(table.c[name] for name in _NAMES)).where(born.in_(days)).order_by(table.c.id)
+    query = (
+        select(table.c.id, birth_date, *(table.c[name] for name in _NAMES))
+        .where(birth_date.in_(days))
+        .order_by(table.c.id)
+    )
     for key, day, *names in connection.execute(query):
         people[day].append((key, _name(names)))
     for those in people.values():

@@ -59,7 +59,7 @@ def _locked(session: Session, record: Any, key: int, now: datetime) -> Any:
 
 @dataclass(frozen=True)
 class EscalationRecipients:
-    """Who is notified of a record: active users, or their substitutes during a leave."""
+    """The users who are notified of a record: active ones, or their substitutes during a leave."""
 
     #: All current assignees; the owner where there are none.
     assignees: tuple[int, ...]
@@ -89,12 +89,12 @@ class EscalationWatch:
 
     @cached_property
     def deadlines(self) -> list[SlaDeadline]:
-        """Its open deadlines when the check began."""
+        """The deadlines of the record that were open when the check began."""
         return sla.deadlines(self.record, self.terms)
 
     @cached_property
     def recipients(self) -> EscalationRecipients:
-        """Whom it concerns; read when there is something to notify them of."""
+        """The recipients; loaded when there is something to notify them of."""
         session, record = self.session, self.record
         owner = [record.owner_id] if record.owner_id is not None else []
         holders = assignment.current_assignees(session, record) or owner

@@ -51,13 +51,13 @@ class Scope:
     slot: int | None = None
     #: The access rule of an alias of CallLog, for rules that compare a call with others.
     sees_call: Callable[[Any], ColumnElement[bool]] = field(default=_everything, hash=False, compare=False)
-    #: A `call_rollup_counts.Rolled`, where daily roll-ups hold what the person sees of calls; None = calls are counted.
+    #: A `call_rollup_counts.RollupCoverage`, if the daily roll-ups serve the person; None = calls are counted.
     rolled: Any = field(default=None, hash=False, compare=False)
     #: (column, value) that leads must have to count; other records count all the same.
     leads: tuple[tuple[str, Any], ...] = ()
 
     def before(self) -> Scope:
-        """The same, of the period before."""
+        """The same scope for the period before."""
         return replace(self, period=self.period.previous())
 
     def status_ids(self, master: str, wanted: Iterable[str]) -> list[int]:
@@ -83,7 +83,7 @@ class Figure:
 
     @property
     def is_of_period(self) -> bool:
-        """Whether there is such a figure of the period before; else it is as of now."""
+        """Whether the figure exists for earlier periods, too; otherwise it is a count as of now."""
         return bool(self.at) or self.has_people
 
     def when(self, scope: Scope) -> ColumnElement[bool]:

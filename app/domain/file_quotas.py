@@ -21,7 +21,7 @@ _MB = 1_000_000
 
 
 class FileUsage(Model):  # type: ignore[misc]
-    """The bytes of the files that one person has attached, or of all."""
+    """The bytes of files that one person has attached, or all together."""
 
     __tablename__ = "file_usage"
     #: Id of a user; INSTALLATION = everybody.
@@ -53,7 +53,7 @@ def reserve(session: Session, user: int | None, size: int, quotas: Quotas) -> No
         sentence = "You have attached files of %(most)s MB, which is all that one person may. Please delete some first."
         raise RuleBroken(translatable(sentence, most=grouped(quotas.person // _MB)), "files")
     if not _add(session, INSTALLATION, size, quotas.installation):
-        sentence = "There is no room for more files: the house has used its %(most)s MB. Please tell your admin."
+        sentence = "There is no room for more files: your company has used its %(most)s MB. Please tell your admin."
         raise RuleBroken(translatable(sentence, most=grouped(quotas.installation // _MB)), "files")
 
 

@@ -29,7 +29,7 @@ def names_by_table() -> dict[str, list[str]]:
 
 
 def referenced(session: Session, digests: Iterable[str]) -> set[str]:
-    """Of these digests, those to which a row refers; one statement for each column."""
+    """Those of the digests to which a row refers; one statement for each column."""
     wanted, found = list(digests), set[str]()
     for column in digest_columns():
         found |= set(session.scalars(select(column).where(column.in_(wanted)).distinct()))

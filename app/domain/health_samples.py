@@ -110,7 +110,7 @@ def minute_of(moment: datetime) -> int:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """Which processes a batch is of, and the memory of their server in percent."""
+    """The server and role of the processes of a batch, and their server's memory in percent."""
 
     server: str
     role: str

@@ -87,18 +87,18 @@ def lock(session: Session, event_id: int, now: datetime) -> InboundEvent | None:
 
 
 def finish(event: InboundEvent, summary: str, now: datetime) -> None:
-    """It was worked off."""
+    """Mark the event as processed."""
     event.state, event.summary, event.error = "done", summary[:120], None
     event.done_on, event.next_try_on = now, None
 
 
 def fail(event: InboundEvent, error: str) -> None:
-    """It cannot be understood: a person has it tried again, or dismisses it."""
+    """Mark the event as not understood, for a person to retry or dismiss."""
     event.state, event.error, event.next_try_on = "failed", error[:300], None
 
 
 def wait(event: InboundEvent, error: str, now: datetime) -> float | None:
-    """Try it again later; the seconds until then, or None when that was the last try and it has failed."""
+    """Schedule another attempt; returns the seconds until then, None after the last one."""
     event.tries += 1
     if event.tries > len(WAITS):
         fail(event, error)
@@ -109,13 +109,13 @@ def wait(event: InboundEvent, error: str, now: datetime) -> float | None:
 
 
 def try_again(session: Session, event: InboundEvent, stamp: Stamp) -> None:
-    """A person has it tried again. Raises Conflict when it is not waiting for a person."""
+    """Queue the event for another attempt by a person's request. Raises Conflict if it isn't waiting for one."""
     _decide(session, event, "new", stamp)
     event.tries, event.next_try_on, event.error = 0, stamp.now, None
 
 
 def dismiss(session: Session, event: InboundEvent, stamp: Stamp) -> None:
-    """A person says that nothing is to be done with it. Raises Conflict."""
+    """Record a person's decision that nothing is to be done. Raises Conflict."""
     _decide(session, event, "dismissed", stamp)
     event.done_on = stamp.now
 

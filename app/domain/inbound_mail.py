@@ -48,7 +48,7 @@ IS_CUT = "This email is too long or has too many parts; the original has all of 
 
 @dataclass(frozen=True)
 class InboundMailContext:
-    """What taking in a mail needs."""
+    """The account, services and time with which a mail is taken in."""
 
     account: ChannelAccount
     #: The settings of the account.
@@ -65,7 +65,7 @@ class InboundMailContext:
 
     @property
     def stamp(self) -> Stamp:
-        """The system."""
+        """The system as the author, at the time of the context."""
         return Stamp(None, self.now)
 
 
@@ -93,7 +93,7 @@ def process(session: Session, intake: InboundMailContext, arrived: ArrivedMail) 
     if arrived.refusal:
         row.state, row.sentence = "refused", arrived.refusal
         row.original = intake.store.put(arrived.raw).digest  # its headers, by which it can be found in the mailbox
-    elif _came_back(mail, intake):
+    elif _is_returned(mail, intake):
         row.state, row.origin, row.sentence = "dropped", "loop", CAME_BACK
         row.original = intake.store.put(arrived.raw).digest
     elif mail.bounce is not None and _note_failures(session, mail.bounce, intake):
@@ -186,7 +186,7 @@ def is_unverified(mail: ReadMail, intake: InboundMailContext) -> bool:
     return dmarc != "pass" and not (dmarc == "none" and others)
 
 
-def _came_back(mail: ReadMail, intake: InboundMailContext) -> bool:
+def _is_returned(mail: ReadMail, intake: InboundMailContext) -> bool:
     is_ours = mail.sender.address in intake.own_addresses or bool(intake.own_addresses & set(mail.loop_marks))
     return is_ours or mail.is_circular
 
@@ -210,7 +210,7 @@ def _keep(session: Session, intake: InboundMailContext, row: Mail, source: tuple
     if mail.is_cut or len(mail.text) > MAX_BODY:
         row.sentence, row.original = row.sentence or IS_CUT, intake.store.put(arrived.raw).digest
     conversations.note_message(session, conversation, message, intake.now)
-    _heed_wish(session, row, message, intake.stamp)
+    _apply_consent_change(session, row, message, intake.stamp)
     if not mail.is_automatic and record is None:
         _notify(session, conversation, message, intake.now)
 
@@ -284,12 +284,12 @@ def _plausible(written_on: datetime, now: datetime) -> datetime:
     return written_on if now - timedelta(days=7) <= written_on <= now else now
 
 
-def _heed_wish(session: Session, row: Mail, message: Message, stamp: Stamp) -> None:
+def _apply_consent_change(session: Session, row: Mail, message: Message, stamp: Stamp) -> None:
     """STOP as the whole text or subject withdraws consent; START gives it only from a verified address."""
-    wish = opt_out_words.consent_change(message.body) or opt_out_words.consent_change(message.subject)
-    if wish is None or row.origin != "person" or (wish == "given" and row.is_unverified):
+    change = opt_out_words.consent_change(message.body) or opt_out_words.consent_change(message.subject)
+    if change is None or row.origin != "person" or (change == "given" and row.is_unverified):
         return
-    entry: dict[str, Any] = {"channel": "email", "address": row.peer, "action": wish, "how": "message"}
+    entry: dict[str, Any] = {"channel": "email", "address": row.peer, "action": change, "how": "message"}
     entry |= {"words": message.body[:1_000], "message_id": message.id, "happened_on": message.happened_on}
     consents.record(session, entry | {"customer_id": message.customer_id, "lead_id": message.lead_id}, stamp)
 

@@ -22,7 +22,7 @@ _LOOK_BACK = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class JobDelay:
-    """One incident."""
+    """An incident: jobs that are late."""
 
     #: The job; "" = none of them runs.
     job: str
@@ -48,7 +48,7 @@ def current_delays(session: Session, jobs: list[str], now: datetime) -> list[Job
 
 
 def delay_before_takeover(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
-    """For a process that takes over the schedule: that no job ran until now, if it was for long."""
+    """The delay that a process finds when it takes over the schedule; none unless it was long."""
     delay = _all_stopped(job_runs.newest_runs(session, jobs), now)
     return [JobDelay(delay.job, delay.slot, delay.since, now)] if delay else []
 

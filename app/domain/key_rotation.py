@@ -26,7 +26,7 @@ CHUNK, CHUNK_OF_LONG = 500, 20
 
 
 @dataclass
-class Progress:
+class RotationProgress:
     """What a run has done."""
 
     #: Rows read, and rows that were sealed anew.
@@ -66,14 +66,14 @@ def reseal_retired_keys(session: Session, vault: Vault) -> None:
             session.execute(update(table).where(table.c.id == key).values(key_sealed=anew))
 
 
-def seal_chunk(session: Session, table: Table, after: int, vault: Vault) -> tuple[int | None, Progress]:
+def seal_chunk(session: Session, table: Table, after: int, vault: Vault) -> tuple[int | None, RotationProgress]:
     """Seal the next rows of a table anew; the last id of the chunk, None at the end."""
     columns = sealed_columns()[table]
     key = table.c.id
     size = CHUNK_OF_LONG if any(isinstance(table.c[name].type, Text) for name in columns) else CHUNK
     query = select(key, *(table.c[name] for name in columns)).where(key > after).order_by(key).limit(size)
     rows = session.execute(query.with_for_update()).mappings().all()
-    progress, changes = Progress(len(rows)), []
+    progress, changes = RotationProgress(len(rows)), []
     for row in rows:
         try:
             values = _sealed_anew(row, columns, vault)

@@ -159,7 +159,7 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
 
 
 def create_many(session: Session, many: Sequence[dict[str, Any]], context: ChangeContext) -> list[Lead]:
-    """The same for many leads, which are inserted together. Raises RuleBroken for the first that breaks a rule."""
+    """Create many leads, inserted together. Raises RuleBroken for the first that breaks a rule."""
     drafts = [_draft(session, values, context) for values in many]
     _insert(session, [draft.lead for draft in drafts])
     with history_rows.written_together(session):

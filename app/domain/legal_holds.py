@@ -174,7 +174,7 @@ def ids_on_hold(session: Session, now: datetime) -> HeldIds:
 
 
 def is_held(session: Session, name: str, key: int, now: datetime) -> bool:
-    """Whether a customer, lead, ticket or task, by the name of its table, is under a hold. Statements: as of `held`."""
+    """Whether a row of the table `name` (customers, leads, tickets or tasks) is under a hold; see `ids_on_hold`."""
     return key in ids_on_hold(session, now).ids.get(RECORD_COLUMNS.get(name, ""), frozenset())
 
 

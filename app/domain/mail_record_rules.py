@@ -85,7 +85,7 @@ def _subject(session: Session, intake: InboundMailContext) -> int:
 
 
 def responsible(session: Session, records: Mapping[str, int | None]) -> int | None:
-    """Who answers for the most specific of these records."""
+    """The id of the user who is responsible for the most specific of these records."""
     record = record_of(session, records)
     return getattr(record, "assignee_id", None) or getattr(record, "owner_id", None)
 

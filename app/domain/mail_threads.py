@@ -34,7 +34,7 @@ _MODELS: dict[str | None, Any] = {"LEAD": Lead, "TICKET": Ticket, "CUST": Custom
 
 @dataclass(frozen=True)
 class Thread:
-    """Where a mail belongs; nowhere when `records` is empty."""
+    """The records that a mail belongs to; none when `records` is empty."""
 
     #: lead_id, ticket_id and customer_id.
     records: dict[str, int | None] = field(default_factory=dict)

@@ -96,7 +96,7 @@ class Mail(Model):  # type: ignore[misc]
 
 
 class MailboxState(Model):  # type: ignore[misc]
-    """Up to where the mailbox of an account has been read."""
+    """The position up to which the mailbox of an account has been read."""
 
     __tablename__ = "mailbox_state"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -123,7 +123,7 @@ def header_id_of(vault: Vault, message_id: int, domain: str) -> str:
 
 
 def message_of(session: Session, vault: Vault, header_id: str) -> int | None:
-    """The id of the message of which this is the Message-ID; None when we haven't made it."""
+    """The id of the message with this Message-ID; None if it isn't one of ours."""
     found = _OURS.fullmatch(header_id)
     if found is None:
         return None
@@ -142,7 +142,7 @@ def _seal(vault: Vault, message_id: int) -> str:
 
 
 def lease(session: Session, account_id: int, now: datetime) -> MailboxState | None:
-    """Have the mailbox to oneself for LEASE; None when another process has it."""
+    """Lock the mailbox for this process for LEASE; None when another process has it."""
     free = or_(MailboxState.leased_until.is_(None), MailboxState.leased_until < now)
     mine = MailboxState.account_id == account_id
     if session.scalar(select(MailboxState.id).where(mine)) is None:

@@ -110,7 +110,7 @@ SECOND = {"alternative_mobile": "mobile"}
 
 @dataclass(frozen=True)
 class Choice:
-    """Whose value is kept, and which: a second number may be another record's main one."""
+    """The record whose value is kept, and which of its values: a second number may be another's main one."""
 
     record_id: int
     name: str

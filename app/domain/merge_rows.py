@@ -16,7 +16,7 @@ from flask_appbuilder import Model
 from sqlalchemy import Column, Table, UniqueConstraint, and_, delete, func, insert, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
-from app.domain.merges import MergeChange, as_json
+from app.domain.merged_records import MergeChange, as_json
 from app.lib.batches import batched
 
 #: Tables of merges themselves: they tell of records, they don't belong to them.
@@ -138,7 +138,7 @@ def shared_keys(column: Column[Any]) -> list[tuple[str, ...]]:
 
 
 def move_all(session: Session, kind: str, gone: int, kept: int, now: datetime, ledger: MergeLedger) -> None:
-    """Let everything that refers to a record refer to the kept one. Both rows are locked by the caller."""
+    """Make all rows that refer to `gone` refer to `kept`. The caller has locked both rows."""
     _move_derived(session, kind, gone, kept, now, ledger)
     for column in references(kind):
         if "id" in column.table.c:

@@ -16,7 +16,15 @@ from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.merge_rows import UNCOUNTED
-from app.domain.merges import SECRET_COLUMNS, UNDO_FOR, MergeChange, MergedRecord, RecordMerge, as_json, from_json
+from app.domain.merged_records import (
+    SECRET_COLUMNS,
+    UNDO_FOR,
+    MergeChange,
+    MergedRecord,
+    RecordMerge,
+    as_json,
+    from_json,
+)
 from app.domain.record_merge import RECORDS
 from app.lib.batches import batched
 

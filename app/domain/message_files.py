@@ -94,7 +94,7 @@ def set_fetched(session: Session, message: Any, place: int, stored: Mapping[str,
 
 
 def fetch_again(session: Session, message: Any, place: int, now: datetime) -> None:
-    """Have a file fetched again that could not be. Raises RuleBroken."""
+    """Queue a file that could not be fetched for another attempt. Raises RuleBroken."""
     mine = (MessageFile.message_id == message.id, MessageFile.place == place, MessageFile.state == "failed")
     row = session.scalars(select(MessageFile).where(*mine)).first()
     if row is None:

@@ -71,23 +71,23 @@ class OutgoingRequest:
     responsible: int | None = None
 
 
-def send(session: Session, wish: OutgoingRequest, stamp: Stamp) -> Message:
+def send(session: Session, request: OutgoingRequest, stamp: Stamp) -> Message:
     """Put a message into the outbox. Returns the one that exists for its cause, if there is one. Raises RuleBroken."""
-    if wish.cause and (before := session.scalars(select(Message).where(Message.cause == wish.cause)).first()):
+    if request.cause and (before := session.scalars(select(Message).where(Message.cause == request.cause)).first()):
         return before
-    peer = _peer(wish)
-    account = choose_account(session, wish, peer)
-    conversation = conversations.find_or_create(session, account, wish.channel, peer, stamp)
-    values = _content(session, wish, account, conversation) | {"channel": wish.channel, "peer": peer}
-    _refuse_after_window(wish, conversation, stamp.now)
-    if _may_take(wish, conversation, stamp):
+    peer = _peer(request)
+    account = choose_account(session, request, peer)
+    conversation = conversations.find_or_create(session, account, request.channel, peer, stamp)
+    values = _content(session, request, account, conversation) | {"channel": request.channel, "peer": peer}
+    _refuse_after_window(request, conversation, stamp.now)
+    if _may_take(request, conversation, stamp):
         conversations.attach(
-            conversation, dict(wish.records), wish.responsible or stamp.by, stamp
+            conversation, dict(request.records), request.responsible or stamp.by, stamp
         )  # nobody's is the sender's
         values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
-    values |= {name: value for name, value in wish.records.items() if value is not None}
-    message = messages.enqueue(session, values | {"cause": wish.cause, "due_on": wish.due_on}, stamp)
-    if wish.purpose is None and wish.template is None:
+    values |= {name: value for name, value in request.records.items() if value is not None}
+    message = messages.enqueue(session, values | {"cause": request.cause, "due_on": request.due_on}, stamp)
+    if request.purpose is None and request.template is None:
         message.purpose = "service"
     conversations.note_message(session, conversation, message, stamp.now)
     payload: dict[str, Any] = {"channel": message.channel, "account": account.name, "conversation": conversation.id}
@@ -95,69 +95,69 @@ def send(session: Session, wish: OutgoingRequest, stamp: Stamp) -> Message:
     return message
 
 
-def send_all(session: Session, wish: OutgoingRequest, stamp: Stamp) -> Message:
+def send_all(session: Session, request: OutgoingRequest, stamp: Stamp) -> Message:
     """Send a text with any number of files, as so many messages as the channel needs. Returns the first.
 
     Raises RuleBroken when one of them can't be sent; then none of them may be.
     """
-    if not wish.media:
-        return send(session, wish, stamp)
-    _refuse_many(wish)  # before they are divided among messages, of which nobody would get hundreds by one request
-    account = choose_account(session, wish, _peer(wish))
-    parts = parts_of(replace(wish, account_id=account.id), ability_of(account, wish.channel))
+    if not request.media:
+        return send(session, request, stamp)
+    _refuse_many(request)  # before they are divided among messages, of which nobody would get hundreds by one request
+    account = choose_account(session, request, _peer(request))
+    parts = parts_of(replace(request, account_id=account.id), ability_of(account, request.channel))
     sent = [send(session, each, stamp) for each in parts]
     return sent[0]
 
 
-def parts_of(wish: OutgoingRequest, ability: Abilities) -> list[OutgoingRequest]:
-    """The messages that a wish becomes. The text goes with the first file, unless that is a sound."""
-    if len(wish.media) <= ability.files_per_message and not _is_mute(wish):
-        return [wish]
+def parts_of(request: OutgoingRequest, ability: Abilities) -> list[OutgoingRequest]:
+    """The messages into which a request is split; the text goes with the first file unless that is audio."""
+    if len(request.media) <= ability.files_per_message and not _is_mute(request):
+        return [request]
     step = ability.files_per_message
-    files = [wish.media[n : n + step] for n in range(0, len(wish.media), step)]
-    first = [replace(wish, media=())] if _is_mute(wish) else [replace(wish, media=files.pop(0))]
+    files = [request.media[n : n + step] for n in range(0, len(request.media), step)]
+    first = [replace(request, media=())] if _is_mute(request) else [replace(request, media=files.pop(0))]
     more = [
-        replace(wish, body="", media=each, reply_to_id=None, cause=f"{wish.cause}:{n}" if wish.cause else None)
+        replace(request, body="", media=each, reply_to_id=None, cause=f"{request.cause}:{n}" if request.cause else None)
         for n, each in enumerate(files, 1)
     ]
     return first + more
 
 
-def _is_mute(wish: OutgoingRequest) -> bool:
+def _is_mute(request: OutgoingRequest) -> bool:
     """Whether the text can't go with the file: WhatsApp shows none with a sound."""
-    has_sound = any(str(each.get("mime_type", "")).startswith("audio/") for each in wish.media)
-    return wish.channel == "whatsapp" and has_sound and bool(wish.body.strip())
+    has_sound = any(str(each.get("mime_type", "")).startswith("audio/") for each in request.media)
+    return request.channel == "whatsapp" and has_sound and bool(request.body.strip())
 
 
 def ability_of(account: ChannelAccount, channel: str) -> Abilities:
-    """What an account can do on a channel."""
+    """The abilities of an account on a channel."""
     kind = KINDS.get(account.kind)
     return kind.ability(channel) if kind is not None else Abilities()
 
 
-def _may_take(wish: OutgoingRequest, conversation: Conversation, stamp: Stamp) -> bool:
+def _may_take(request: OutgoingRequest, conversation: Conversation, stamp: Stamp) -> bool:
     """Whether the conversation may come to the sender's records.
 
     Whoever knows a number could read what others have said with it, if a message to it moved their conversation.
     """
     is_own = stamp.by is None or conversation.claimed_by_id == stamp.by
-    return is_own or conversations.is_nobodys(conversation) or (wish.sees is not None and wish.sees(conversation))
+    return is_own or conversations.is_nobodys(conversation) or (request.sees is not None and request.sees(conversation))
 
 
-def _peer(wish: OutgoingRequest) -> str:
-    if wish.channel not in messages.CHANNELS:
+def _peer(request: OutgoingRequest) -> str:
+    if request.channel not in messages.CHANNELS:
         raise RuleBroken("Please choose WhatsApp, SMS or email.", "channel")
-    peer = messages.clean_peer(wish.channel, wish.peer)
+    peer = messages.clean_peer(request.channel, request.peer)
     if not peer:
         raise RuleBroken("Please enter the number or address to send to.", "peer")
     return peer
 
 
-def choose_account(session: Session, wish: OutgoingRequest, peer: str) -> ChannelAccount:
+def choose_account(session: Session, request: OutgoingRequest, peer: str) -> ChannelAccount:
     """The given account; else that of the newest conversation with the peer; else the first that fits the purpose."""
-    purpose = wish.template.purpose if wish.template else wish.purpose
-    fitting = {each.id: each for each in channel_accounts.active(session, wish.channel, purpose)}
-    wanted = wish.account_id or (wish.template.account_id if wish.template else None)
+    purpose = request.template.purpose if request.template else request.purpose
+    fitting = {each.id: each for each in channel_accounts.active(session, request.channel, purpose)}
+    wanted = request.account_id or (request.template.account_id if request.template else None)
     if wanted is not None:
         if wanted not in fitting:
             raise RuleBroken("This account can't send on this channel. Please choose another one.", "account")
@@ -165,40 +165,42 @@ def choose_account(session: Session, wish: OutgoingRequest, peer: str) -> Channe
     if not fitting:
         text = "Nothing can be sent on this channel yet. An administrator has to add an account in Settings, Channels."
         raise RuleBroken(text, "channel")
-    mine = (Conversation.channel == wish.channel, Conversation.peer == peer)
+    mine = (Conversation.channel == request.channel, Conversation.peer == peer)
     query = select(Conversation.account_id).where(*mine).order_by(Conversation.last_message_on.desc())
     known = [fitting[key] for key in session.scalars(query) if key in fitting]
     return known[0] if known else next(iter(fitting.values()))
 
 
 def _content(
-    session: Session, wish: OutgoingRequest, account: ChannelAccount, conversation: Conversation
+    session: Session, request: OutgoingRequest, account: ChannelAccount, conversation: Conversation
 ) -> dict[str, Any]:
     """The columns that say what is sent."""
-    body, template = wish.body, wish.template
+    body, template = request.body, request.template
     if template is not None:
-        message_templates.refuse_unusable(template, wish.channel, account.id)
-        body = message_templates.render(template, wish.variables)
-    if not body.strip() and not wish.media:
+        message_templates.refuse_unusable(template, request.channel, account.id)
+        body = message_templates.render(template, request.variables)
+    if not body.strip() and not request.media:
         raise RuleBroken("Please enter a text.", "body")
-    if len(body) > MAX_LENGTH[wish.channel]:
+    if len(body) > MAX_LENGTH[request.channel]:
         text = "This text is too long. On this channel a message has at most %(most)s characters."
-        raise RuleBroken(translatable(text, most=MAX_LENGTH[wish.channel]), "body")
-    if wish.channel == "sms" and (parts := count_parts(body).parts) > MAX_SMS_PARTS:
+        raise RuleBroken(translatable(text, most=MAX_LENGTH[request.channel]), "body")
+    if request.channel == "sms" and (parts := count_parts(body).parts) > MAX_SMS_PARTS:
         text = "This text would be sent as %(parts)s SMS. Please shorten it: at most %(most)s are sent for one message."
         raise RuleBroken(translatable(text, parts=parts, most=MAX_SMS_PARTS), "body")
-    if wish.channel == "sms":
+    if request.channel == "sms":
         sms_rules.refuse_foreign_links(session, body)
         template = sms_rules.registered(session, account, conversation.peer, body, template)
-    _refuse_files(wish, account)
+    _refuse_files(request, account)
     return {
-        "body": body.strip() or " ".join(each.get("name") or "File" for each in wish.media),
-        "subject": wish.subject or (message_templates.subject_of(template, wish.variables) if template else "") or None,
-        "purpose": template.purpose if template else wish.purpose or "promotional",
+        "body": body.strip() or " ".join(each.get("name") or "File" for each in request.media),
+        "subject": request.subject
+        or (message_templates.subject_of(template, request.variables) if template else "")
+        or None,
+        "purpose": template.purpose if template else request.purpose or "promotional",
         "template_id": template.id if template else None,
-        "variables": dict(wish.variables) or None,
-        "media": [_file(each, wish.body.strip()) for each in wish.media] or None,
-        "reply_to_id": _answered(session, wish, conversation, ability_of(account, wish.channel)),
+        "variables": dict(request.variables) or None,
+        "media": [_file(each, request.body.strip()) for each in request.media] or None,
+        "reply_to_id": _answered(session, request, conversation, ability_of(account, request.channel)),
         "account_id": account.id,
         "conversation_id": conversation.id,
     }
@@ -210,42 +212,42 @@ def _file(given: Mapping[str, Any], caption: str) -> dict[str, str]:
     return {name: str(given.get(name) or "") for name in names} | ({"caption": caption} if caption else {})
 
 
-def _refuse_many(wish: OutgoingRequest) -> None:
-    if len(wish.media) > MAX_MEDIA:
+def _refuse_many(request: OutgoingRequest) -> None:
+    if len(request.media) > MAX_MEDIA:
         raise RuleBroken("A message can have at most 10 files.", "media")
 
 
-def _refuse_files(wish: OutgoingRequest, account: ChannelAccount) -> None:
+def _refuse_files(request: OutgoingRequest, account: ChannelAccount) -> None:
     """Raise RuleBroken for files that the account can't send on this channel."""
-    if not wish.media:
+    if not request.media:
         return
-    ability = ability_of(account, wish.channel)
-    _refuse_many(wish)
-    if wish.template is not None and not message_templates.takes_file(wish.template):
+    ability = ability_of(account, request.channel)
+    _refuse_many(request)
+    if request.template is not None and not message_templates.takes_file(request.template):
         raise RuleBroken("This template can't carry a file. Please send the file as a message of its own.", "media")
-    for each in wish.media:
-        file_checks.refuse(each, wish.channel, ability)
+    for each in request.media:
+        file_checks.refuse(each, request.channel, ability)
 
 
-def _answered(session: Session, wish: OutgoingRequest, conversation: Conversation, ability: Abilities) -> int | None:
-    if wish.reply_to_id is None:
+def _answered(session: Session, request: OutgoingRequest, conversation: Conversation, ability: Abilities) -> int | None:
+    if request.reply_to_id is None:
         return None
     if not ability.replies:
         text = "By this account, the customer can't be shown which message you answer. Please send it as a new message."
         raise RuleBroken(text, "reply_to")
-    mine = (Message.id == wish.reply_to_id, Message.conversation_id == conversation.id)
+    mine = (Message.id == request.reply_to_id, Message.conversation_id == conversation.id)
     if session.execute(select(Message.id).where(*mine)).first() is None:
         raise RuleBroken("The message that you answer isn't part of this conversation.", "reply_to")
-    return wish.reply_to_id
+    return request.reply_to_id
 
 
-def _refuse_after_window(wish: OutgoingRequest, conversation: Conversation, now: datetime) -> None:
+def _refuse_after_window(request: OutgoingRequest, conversation: Conversation, now: datetime) -> None:
     """Raise RuleBroken for a free text after the window of the customer's last message.
 
     Where we know of none, the provider decides: the customer may have written before the account was connected.
     """
     is_known = conversation.last_inbound_on is not None
-    if wish.template is None and is_known and not conversations.is_window_open(conversation, now):
+    if request.template is None and is_known and not conversations.is_window_open(conversation, now):
         text = "More than 24 hours have passed since the customer's last message. Please choose an approved template."
         raise RuleBroken(text, "template")
 

@@ -183,7 +183,7 @@ def advance(session: Session, message: Message, state: str, now: datetime, reaso
 
 
 def note_sent(session: Session, message: Message, now: datetime) -> None:
-    """It has left: it happened now, waits for nothing, and is the first response if a user sent it."""
+    """Record that the message was sent now; it is the first response if a user sent it."""
     message.due_on = message.ask_on = None
     if message.happened_on is None:
         note_first_reply(session, message, now)
@@ -191,7 +191,7 @@ def note_sent(session: Session, message: Message, now: datetime) -> None:
 
 
 def note_first_reply(session: Session, message: Message, now: datetime) -> None:
-    """It has left just now: it is the first response to its records, if it has not left before and a user sent it."""
+    """Count a message that is sent for the first time, by a user, as the first response to its records."""
     if message.happened_on is None and message.created_by_id is not None and not is_of_campaign(message):
         _record_first_reply(session, message, now)
 
@@ -202,7 +202,7 @@ def is_of_campaign(message: Any) -> bool:
 
 
 def mark_changed(session: Session, message: Any) -> None:
-    """Pages that show the message, its records or its conversation are told after the commit."""
+    """Update pages that show the message, its records or its conversation after the commit."""
     timeline.mark_changed(session, message.lead_id, message.ticket_id, message.customer_id)
     if message.conversation_id is not None:
         transaction_state(session).changed_timelines.add(("conversation", message.conversation_id))
@@ -258,7 +258,7 @@ _UNSYNCHRONIZED: Any = {"synchronize_session": False}
 
 
 def mark_not_delivered(session: Session, message: Message, stamp: Stamp) -> None:
-    """A person decides that a message whose fate is unknown did not arrive and is not sent again. Raises Conflict."""
+    """Record a person's decision that a message did not arrive and is not sent again. Raises Conflict."""
     reason = "Unknown whether it arrived; a user decided not to send it again."
     values = {"state": "failed", "reason": reason, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
     _move(

@@ -313,7 +313,7 @@ def record_toast_shown(session: Session, user_id: int, key: int, now: datetime) 
 
 def resolve(session: Session, key: str, now: datetime) -> None:
     """Mark all notifications of the event `key` as read: it needs no one any more."""
-    # On SQLite a LIKE ignores case and so every index; a GLOB walks a range of it, as MariaDB's LIKE does.
+    # On SQLite a LIKE ignores case and so every index; a GLOB reads a range of it, as MariaDB's LIKE does.
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     theirs = Notification.event_key.op("GLOB" if is_sqlite else "LIKE")(f"{key}:*" if is_sqlite else f"{key}:%")
     step = update(Notification).where(theirs, Notification.read_on.is_(None)).values(read_on=now)

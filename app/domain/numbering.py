@@ -56,7 +56,7 @@ _shared: WeakKeyDictionary[Engine, dict[Series, _Shared]] = WeakKeyDictionary()
 
 
 def forget_all() -> None:
-    """Drop the numbers that this process holds: it was forked and its parent has them, or its database went back."""
+    """Drop the numbers reserved by this process, after a fork or a restore of the database."""
     global _lock
     _lock = threading.Lock()
     _shared.clear()
@@ -76,7 +76,7 @@ def next_number(session: Session, kind: str, year: int) -> str:
 
 
 def reserve(session: Session, kind: str, year: int, count: int) -> None:
-    """Take so many numbers at once for the records that this transaction is about to make."""
+    """Reserve `count` numbers for records that this transaction will insert."""
     if count < 2:
         return
     series = (kind, year)

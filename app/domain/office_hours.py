@@ -53,7 +53,7 @@ class OpeningRange:
 
 @dataclass(frozen=True)
 class OfficeSchedule:
-    """When an office is open. Without any range it is always open, even on holidays.
+    """The opening hours of an office. Without any range it is always open, even on holidays.
 
     Ranges of a day may touch and overlap; one that ends before it starts does not count.
     """

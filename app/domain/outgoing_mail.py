@@ -35,37 +35,37 @@ class MailParts:
     to: tuple[str, ...] = ()
 
 
-def send(session: Session, wish: OutgoingRequest, beside: MailParts, stamp: Stamp) -> Message:
+def send(session: Session, request: OutgoingRequest, parts: MailParts, stamp: Stamp) -> Message:
     """Put an email into the outbox. Raises RuleBroken with the errors by field."""
-    if len(beside.html) > MAX_HTML:
+    if len(parts.html) > MAX_HTML:
         raise RuleBroken("This text is too long for an email. Please shorten it or attach it as a file.", "html")
-    if wish.template is not None and beside.html.strip():
+    if request.template is not None and parts.html.strip():
         raise RuleBroken("A template has its own text. Please send the one or the other.", "html")
-    also_to = clean_copies(beside.to, (wish.peer,), "to")
-    cc = clean_copies(beside.cc, (wish.peer, *also_to), "cc")
+    also_to = clean_copies(parts.to, (request.peer,), "to")
+    cc = clean_copies(parts.cc, (request.peer, *also_to), "cc")
     if len(also_to) + len(cc) > MAX_CC:
         raise RuleBroken("An email can have up to 50 cc addresses.", "cc")
-    _refuse_unwanted_copies(session, wish, {"to": also_to, "cc": cc}, stamp.now)
-    cleaned = html_cleaning.clean(beside.html).html if beside.html.strip() else ""
-    body = wish.body.strip() or html_text.text_of(cleaned)
-    subject = " ".join((wish.subject or "").split())[:200]
-    message = message_sending.send(session, replace(wish, body=body, subject=subject or None), stamp)
+    _refuse_unwanted_copies(session, request, {"to": also_to, "cc": cc}, stamp.now)
+    cleaned = html_cleaning.clean(parts.html).html if parts.html.strip() else ""
+    body = request.body.strip() or html_text.text_of(cleaned)
+    subject = " ".join((request.subject or "").split())[:200]
+    message = message_sending.send(session, replace(request, body=body, subject=subject or None), stamp)
     if of_message(session, message.id) is None:
         row = Mail(account_id=message.account_id, message_id=message.id, direction="out", state="sent", origin="person")
         row.peer, row.also_to, row.cc = message.peer, list(also_to) or None, list(cc)
         row.participants = [message.peer, *also_to, *cc]
-        whole = html_cleaning.with_remote_pictures(cleaned) + (beside.quote_html if cleaned else "")
-        row.html, row.quoted, row.received_on = whole or None, beside.quote_text or None, stamp.now
+        whole = html_cleaning.with_remote_pictures(cleaned) + (parts.quote_html if cleaned else "")
+        row.html, row.quoted, row.received_on = whole or None, parts.quote_text or None, stamp.now
         session.add(row)
         session.flush()
     return message
 
 
 def _refuse_unwanted_copies(
-    session: Session, wish: OutgoingRequest, copies: dict[str, tuple[str, ...]], now: datetime
+    session: Session, request: OutgoingRequest, copies: dict[str, tuple[str, ...]], now: datetime
 ) -> None:
     """Raise RuleBroken for a promotional copy to who wants none; the address isn't named, for it may be masked."""
-    purpose = wish.template.purpose if wish.template else wish.purpose or "promotional"
+    purpose = request.template.purpose if request.template else request.purpose or "promotional"
     for field, addresses in copies.items():
         if number := _unwanted(session, addresses, purpose, now):
             text = "Cc address %(number)s is of a person who doesn't want promotional messages. Please remove it."
@@ -79,12 +79,12 @@ def copy_refusal(session: Session, message: Message, now: datetime) -> str | Non
     """Why a queued email must not be sent: a recipient of a copy has opted out since. None = it may be."""
     if message.channel != "email" or message.purpose == "service":
         return None
-    beside = of_message(session, message.id)
-    if beside is None:
+    parts = of_message(session, message.id)
+    if parts is None:
         return None
-    if _unwanted(session, tuple(beside.also_to or ()), message.purpose, now):
+    if _unwanted(session, tuple(parts.also_to or ()), message.purpose, now):
         return translatable("One of the recipients no longer wants promotional messages. Nothing was sent.")
-    number = _unwanted(session, tuple(beside.cc), message.purpose, now)
+    number = _unwanted(session, tuple(parts.cc), message.purpose, now)
     if not number:
         return None
     text = "Cc address %(number)s is of a person who no longer wants promotional messages. Nothing was sent."
@@ -98,7 +98,7 @@ def _unwanted(session: Session, cc: tuple[str, ...], purpose: str, now: datetime
 
 
 def of_message(session: Session, message_id: int) -> Mail | None:
-    """What the email has beside its message."""
+    """The Mail of a message; None for other messages."""
     return session.scalars(select(Mail).where(Mail.message_id == message_id)).first()
 
 

@@ -33,7 +33,7 @@ class SeriesPoint:
 
 @dataclass(frozen=True)
 class Period:
-    """From one local date to another, both included."""
+    """The days from one local date to another, both included."""
 
     first_day: date
     last_day: date
@@ -54,7 +54,7 @@ class Period:
 
     @property
     def days(self) -> int:
-        """Number of days."""
+        """The number of days."""
         return (self.last_day - self.first_day).days + 1
 
     def contains(self, column: Any) -> ColumnElement[bool]:
@@ -129,7 +129,7 @@ def named_period(name: str, now: datetime, zone: ZoneInfo) -> Period:
 
 
 def between(first: str, last: str, zone: ZoneInfo) -> Period:
-    """From one date to another, in either order, as 2026-11-30. Raises RuleBroken."""
+    """The period of two dates such as 2026-11-30, in either order. Raises RuleBroken."""
     try:
         ends = [date.fromisoformat(each.strip()[:10]) for each in (first, last)]
     except ValueError as error:

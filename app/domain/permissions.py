@@ -129,7 +129,7 @@ class FieldMask(Model):  # type: ignore[misc]
 
 
 class AccessVersion(Model):  # type: ignore[misc]
-    """One row that counts changes of users, roles, permissions and masters; caches compare it."""
+    """The version of access: one row, counted up with each change of users, roles, permissions and masters."""
 
     __tablename__ = "access_version"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)

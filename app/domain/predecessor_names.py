@@ -62,12 +62,12 @@ class PredecessorPerson(Model):  # type: ignore[misc]
 
 
 def stored_form(kind: str, name: str) -> str:
-    """How a name is kept: as it is, or as a fingerprint."""
+    """The name as it is stored: unchanged, or as a fingerprint."""
     return name[:140] if kind in NAMED else hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
 def find_moved(session: Session, doctype: str, names: Iterable[str]) -> dict[str, int | None]:
-    """Of these names (as kept) those that have been taken over → the id of the record."""
+    """{name: record id} of those names (as stored) that were imported already."""
     wanted, found = sorted(set(names)), dict[str, int | None]()
     query = select(PredecessorName.name, PredecessorName.record_id).where(PredecessorName.doctype == doctype)
     for some in batched(wanted):
@@ -99,7 +99,7 @@ def waiting(session: Session) -> list[tuple[str, int]]:
 
 
 def is_waiting(session: Session, email: str) -> bool:
-    """Whether the address stands anywhere and is no user yet."""
+    """Whether the address stands in an imported record and belongs to no user yet."""
     return (
         session.execute(select(PredecessorPerson.id).where(PredecessorPerson.email == email).limit(1)).first()
         is not None
@@ -131,7 +131,7 @@ def _fill(session: Session, table: Any, column: str, ids: list[int], user_id: in
 
 
 def remember_user(session: Session, email: str, user_id: int) -> None:
-    """From now on this address is that user."""
+    """Remember which user has this address, for later imports."""
     row = session.scalars(
         select(PredecessorName).where(PredecessorName.doctype == "User", PredecessorName.name == email)
     ).first()

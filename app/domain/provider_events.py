@@ -42,7 +42,7 @@ class MessageUnknown(Exception):
 
 
 def process(session: Session, account: ChannelAccount, event: Event, now: datetime) -> str:
-    """Store what an event says; a second time it changes nothing. Returns what it was. Raises MessageUnknown."""
+    """Apply a provider's event; twice changes nothing. Returns what it was. Raises MessageUnknown."""
     if isinstance(event, CallUpdate):
         return call_updates.apply_event(session, account, event, now)
     if isinstance(event, StatusUpdate):
@@ -120,7 +120,7 @@ def _take_message(session: Session, account: ChannelAccount, event: IncomingMess
     except IntegrityError:
         return "message"  # the same message, taken by another worker at this moment
     conversations.note_message(session, conversation, message, now)
-    _heed_wish(session, message, stamp)
+    _apply_consent_change(session, message, stamp)
     _notify(session, conversation, message, target, now)
     return "message"
 
@@ -200,10 +200,15 @@ def _has_open_record(session: Session, conversation: Conversation) -> bool:
     return False
 
 
-def _heed_wish(session: Session, message: Message, stamp: Stamp) -> None:
+def _apply_consent_change(session: Session, message: Message, stamp: Stamp) -> None:
     """STOP and START, in any of our languages, go into the ledger."""
-    if wish := opt_out_words.consent_change(message.body):
-        entry: dict[str, Any] = {"channel": message.channel, "address": message.peer, "action": wish, "how": "message"}
+    if change := opt_out_words.consent_change(message.body):
+        entry: dict[str, Any] = {
+            "channel": message.channel,
+            "address": message.peer,
+            "action": change,
+            "how": "message",
+        }
         entry |= {"words": message.body, "message_id": message.id, "happened_on": message.happened_on}
         consents.record(session, entry | {"customer_id": message.customer_id, "lead_id": message.lead_id}, stamp)
 

@@ -70,7 +70,7 @@ class ReassignmentPass:
 
 
 def load_terms(session: Session) -> ReassignmentTerms:
-    """The current settings."""
+    """The current settings of reassignment."""
     return ReassignmentTerms(**settings.values_of(session, "grace_minutes", "retry_minutes"))
 
 

@@ -28,7 +28,7 @@ from app.domain.customers import SECRET_FIELDS, Customer
 from app.domain.leads import REQUIRED_FIELDS, Lead
 from app.domain.merge_fields import Choice
 from app.domain.merge_rows import UNCOUNTED, MergeLedger
-from app.domain.merges import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
+from app.domain.merged_records import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
 from app.domain.settings import LeadStatus, TicketSubject
 from app.domain.tickets import Ticket, ticket_subjects
 
@@ -65,17 +65,17 @@ def lock(session: Session, record: Any, ids: Sequence[int]) -> list[Any]:
     return [found[key] for key in dict.fromkeys(ids)]
 
 
-def merge(session: Session, wish: MergeRequest, context: ChangeContext) -> RecordMerge:
+def merge(session: Session, request: MergeRequest, context: ChangeContext) -> RecordMerge:
     """Merge the records into the first one. Raises RuleBroken, NotFound, Conflict; nothing is stored then.
 
     The session acts for the system; the caller has checked what the person may do with each record.
     """
     with session.no_autoflush:
-        rows = lock(session, wish.record, wish.ids)
+        rows = lock(session, request.record, request.ids)
         for row in rows:
-            refuse_stale(row, wish.versions.get(row.id))
+            refuse_stale(row, request.versions.get(row.id))
         _refuse_different_customers(rows)
-        return _Merge(session, rows, context).run(wish)
+        return _Merge(session, rows, context).run(request)
 
 
 def _refuse_different_customers(rows: Sequence[Any]) -> None:
@@ -95,10 +95,10 @@ class _Merge:
         #: The columns of all rows before.
         self.before = {row.id: _columns(row) for row in rows}
 
-    def run(self, wish: MergeRequest) -> RecordMerge:
+    def run(self, request: MergeRequest) -> RecordMerge:
         """Do it."""
-        chosen = merge_fields.checked(wish.record, self.rows, wish.chosen)
-        new = merge_fields.values(wish.record, self.rows, chosen)
+        chosen = merge_fields.checked(request.record, self.rows, request.chosen)
+        new = merge_fields.values(request.record, self.rows, chosen)
         differences = self._differences()
         keys = self._held_keys()
         self._note_holders(keys)
@@ -328,11 +328,11 @@ def _refuse_incomplete(session: Session, kept: Any) -> None:
         raise RuleBroken("The chosen status needs a field that would be empty. Please choose its value, too.", name)
 
 
-def refuse_merged(session: Session, wish: MergeRequest) -> None:
-    """Raise Conflict if one of the records was merged by somebody else meanwhile."""
+def refuse_merged(session: Session, request: MergeRequest) -> None:
+    """Raise Conflict if one of the records was merged meanwhile."""
     found = session.scalars(
         select(MergedRecord.number).where(
-            MergedRecord.gone_key.in_([merged_key(wish.record.__tablename__, key) for key in wish.ids])
+            MergedRecord.gone_key.in_([merged_key(request.record.__tablename__, key) for key in request.ids])
         )
     ).all()
     if found:

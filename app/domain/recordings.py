@@ -60,7 +60,7 @@ def report_recording(session: Session, call: CallLog, address: str, now: datetim
 
 
 def fetch_again(session: Session, recording: CallRecording, stamp: Stamp) -> None:
-    """Try again what could not be fetched. Raises Conflict when it is under way, or here."""
+    """Queue a recording for another attempt. Raises Conflict when it is being fetched or was stored."""
     values = {"state": "queued", "tries": 0, "due_on": stamp.now, "error": None, "changed_on": stamp.now}
     step = update(CallRecording).where(CallRecording.id == recording.id, CallRecording.state == "failed")
     done = session.execute(step.values(values), execution_options={"synchronize_session": False})
@@ -89,6 +89,6 @@ def parse_list(text: str | None) -> list[tuple[int, str]]:
 
 
 def write_audit(session: Session, recording: CallRecording, stamp: Stamp, address: str | None) -> None:
-    """Somebody listens to the recording."""
+    """Audit that somebody listens to the recording."""
     payload = {"call": recording.call_id}
     audit.write(session, "recording", stamp.by, stamp.now, f"recording {recording.id}", address, **payload)

@@ -88,7 +88,7 @@ class ReportRun(Model):  # type: ignore[misc]
     took_ms: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: The file in the file store; null before it is made, and once it has been sent.
     digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
-    #: Under which rights it was made, see access.kept_rights; null before it is made.
+    #: Under which rights it was made, see access.rights_snapshots; null before it is made.
     rights: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     #: Attempts to make the file, and to send it.
     made: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -107,7 +107,7 @@ class ReportRun(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class ScheduleTimes:
-    """When a schedule is due."""
+    """The rhythm and times at which a schedule is due."""
 
     rhythm: str
     at: time
@@ -134,7 +134,7 @@ class ScheduleTimes:
             day += timedelta(days=step)
 
     def after(self, now: datetime, zone: str) -> datetime:
-        """When it is due next, UTC; on days when the clock changes, too."""
+        """The next time it is due after `now`, UTC; correct on days when the clock changes."""
         office = ZoneInfo(zone)
         days = self._from(now.astimezone(office).date(), 1, office)
         return next(each.astimezone(UTC) for each in days if each.astimezone(UTC) > now)
@@ -186,15 +186,15 @@ class ScheduleInput:
 
 
 def save(
-    session: Session, row: ReportSchedule | None, report: Report, wish: ScheduleInput, context: tuple[Stamp, str]
+    session: Session, row: ReportSchedule | None, report: Report, chosen: ScheduleInput, context: tuple[Stamp, str]
 ) -> Any:
     """Create or change a schedule of a report. `context`: the stamp, and the office's time zone. Raises RuleBroken."""
     stamp, zone = context
-    if wish.format not in FORMATS:
+    if chosen.format not in FORMATS:
         raise RuleBroken("Please choose XLSX, CSV or PDF.", "format")
-    if not wish.readers:
+    if not chosen.readers:
         raise RuleBroken("Please choose who gets the report.", "readers")
-    if len(wish.readers) > MAX_READERS:
+    if len(chosen.readers) > MAX_READERS:
         raise RuleBroken(translatable("A report goes to at most %(most)s people.", most=MAX_READERS), "readers")
     if row is None:
         count = session.scalar(select(func.count(ReportSchedule.id)).where(ReportSchedule.report_id == report.id)) or 0
@@ -203,22 +203,22 @@ def save(
             raise RuleBroken(translatable(text, most=MAX_SCHEDULES))
         row = ReportSchedule(report_id=report.id, failures=0)
         session.add(row)
-    row.rhythm, row.at, row.day = wish.times.rhythm, f"{wish.times.at:%H:%M}", wish.times.day
-    row.format, row.readers = wish.format, list(dict.fromkeys(wish.readers))
-    row.next_on = wish.times.after(stamp.now, zone)
+    row.rhythm, row.at, row.day = chosen.times.rhythm, f"{chosen.times.at:%H:%M}", chosen.times.day
+    row.format, row.readers = chosen.format, list(dict.fromkeys(chosen.readers))
+    row.next_on = chosen.times.after(stamp.now, zone)
     row.stamp(stamp)
     session.flush()
     return row
 
 
 def pause(row: ReportSchedule, stamp: Stamp) -> None:
-    """Send it no more until somebody goes on with it."""
+    """Pause the schedule."""
     row.paused_on, row.paused_why = row.paused_on or stamp.now, None
     row.stamp(stamp)
 
 
 def resume(row: ReportSchedule, stamp: Stamp, zone: str) -> None:
-    """Send it again from its next time on; times that went by meanwhile were not missed."""
+    """Resume the schedule with its next time; earlier ones don't count as missed."""
     row.paused_on, row.paused_why, row.failures = None, None, 0
     row.next_on = ScheduleTimes.of(row).after(stamp.now, zone)
     row.stamp(stamp)
@@ -281,14 +281,14 @@ def _add_runs(session: Session, row: ReportSchedule, slot: str, when: tuple[int,
 
 
 def find_stalled(session: Session, now: datetime, limit: int) -> list[int]:
-    """Runs that no worker is at: those that the queue has lost, and those whose worker was killed."""
+    """Ids of runs without a worker: lost by the queue, or their worker was killed."""
     lost = (ReportRun.state == "making") & (ReportRun.began_on < now - LOST_AFTER)
     waits = (ReportRun.state == "waiting") & (ReportRun.next_try_on <= now - timedelta(minutes=1))
     return list(session.scalars(select(ReportRun.id).where(or_(lost, waits)).order_by(ReportRun.id).limit(limit)))
 
 
 def claim(session: Session, key: int, now: datetime) -> ReportRun | None:
-    """Take a run for one worker; None when another one has it, or it is made. One that ended too often has failed."""
+    """Claim a run for one worker; None when another has it or its file exists. Too many attempts fail it."""
     lost = (ReportRun.state == "making") & (ReportRun.began_on < now - LOST_AFTER)
     free = (ReportRun.id == key, or_(ReportRun.state == "waiting", lost))
     values = {"state": "making", "began_on": now, "at": now, "made": ReportRun.made + 1}
@@ -309,7 +309,7 @@ def mark_file_written(session: Session, run: ReportRun, values: dict[str, Any], 
 
 
 def settle(session: Session, run: ReportRun, result: tuple[str, str | None], now: datetime) -> None:
-    """A run ends before it is sent: failed, or dropped. Counts for its schedule and tells the author."""
+    """End a run that is not sent: failed, or dropped. Counts for its schedule; the author is notified."""
     state, error = result
     mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
     text = error[:300] if error else None
@@ -319,7 +319,7 @@ def settle(session: Session, run: ReportRun, result: tuple[str, str | None], now
 
 
 def count_result(session: Session, run: Any, now: datetime) -> None:
-    """What the end of a run means for its schedule: a failure more, or none; the author is told of what is wrong."""
+    """Count a failure or success of a run for its schedule, and notify the author of failures."""
     schedule = session.get(ReportSchedule, run.schedule_id, with_for_update=True)
     if schedule is None:
         return

@@ -18,7 +18,7 @@ AUDIENCES = ("me", "team", "role", "all")
 
 
 class Report(Record):
-    """What is asked, of which records, and how it is shown. Whoever opens it sees the rows that they may see."""
+    """A saved report: its record, definition and audience. Readers see only rows that they may see."""
 
     __tablename__ = "report"
     __table_args__ = (Index("ix_report_owner", "owner_id", "label"),)

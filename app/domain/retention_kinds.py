@@ -86,7 +86,7 @@ class RetentionKind:
 
     @property
     def is_by_law(self) -> bool:
-        """Whether the minimum is one of the law."""
+        """Whether a law requires the minimum."""
         return self.why in (_BOOKS, _LOGS)
 
 

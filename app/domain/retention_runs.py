@@ -24,7 +24,7 @@ class RetentionRule(Model):  # type: ignore[misc]
 
 
 class RetentionRun(Model):  # type: ignore[misc]
-    """What one run has deleted of one kind; counted in the transactions that delete."""
+    """The number of rows of one kind that one run has deleted."""
 
     __tablename__ = "retention_run"
     __table_args__ = (Index("ix_retention_run_kind", "kind", "id"),)

@@ -17,7 +17,7 @@ AUDIT, MESSAGE_ID = "audit", "message id"
 
 
 class RetiredKey(Model):  # type: ignore[misc]
-    """One kept key."""
+    """A key that only opens what it sealed before."""
 
     __tablename__ = "kept_key"
     __table_args__ = (UniqueConstraint("purpose", "key_id", name="uq_kept_key"),)

@@ -70,19 +70,19 @@ _effects: dict[Moment, tuple[Effect, ...]] = {"before_flush": (), "after_flush":
 
 
 def register(effects: Iterable[Effect]) -> None:
-    """Let these be the effects, for every session of this process."""
+    """Replace the effects of all sessions of this process."""
     every = tuple(effects)
     for moment in _effects:
         _effects[moment] = tuple(effect for effect in every if effect.moment == moment)
 
 
 def every_class(_record: type) -> bool:
-    """For an effect that concerns rows of every class."""
+    """Use as an effect's `concerns`: rows of every class."""
     return True
 
 
 def classes(*records: type) -> Callable[[type], bool]:
-    """For an effect that concerns rows of these classes and of their subclasses."""
+    """An effect's `concerns`: rows of these classes and their subclasses."""
     return lambda record: issubclass(record, records)
 
 
@@ -135,10 +135,10 @@ def can_write_without_flush(session: Session, record: type, operation: Literal["
         return False
     if any(each.needs_flush and each.concerns(record) for effects in _effects.values() for each in effects):
         return False
-    return all(_heard_by(session, name) == known for name, known in _LISTENERS.items())
+    return all(_listeners_of(session, name) == known for name, known in _LISTENERS.items())
 
 
-def _heard_by(session: Session, name: str) -> list[Callable[..., Any]]:
+def _listeners_of(session: Session, name: str) -> list[Callable[..., Any]]:
     """Who listens to this event of the session, without those who have nothing to do."""
     return [each for each in internals.listeners(session, name) if not _is_idle(each)]
 

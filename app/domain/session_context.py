@@ -19,7 +19,7 @@ _KEY = "context"
 
 @dataclass
 class SessionContext:
-    """For whom a session works. Lasts as long as the session; a commit or rollback leaves it alone."""
+    """The person, address and time zone that a session works for. Commits and rollbacks keep it."""
 
     #: access.Person, access.SYSTEM, or None for nobody, who sees no rows. Only app/access reads and writes it.
     acting: object = None

@@ -33,7 +33,7 @@ COLOURS = [
 
 
 class Master(Model):  # type: ignore[misc]
-    """A pick-list row."""
+    """A row of a picklist."""
 
     __abstract__ = True
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -54,7 +54,7 @@ class LeadStatus(Master):
     __tablename__ = "lead_status"
     #: One of COLOURS.
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
-    #: What it means to the code (see leads.MEANINGS); "working" for statuses that a manager adds.
+    #: What it means to the code (see leads.STATUSES); "working" for statuses that a manager adds.
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="working")
 
 
@@ -63,7 +63,7 @@ class TicketStatus(Master):
 
     __tablename__ = "ticket_status"
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
-    #: new, open, working, waiting, resolved or closed (see tickets.MEANINGS).
+    #: new, open, working, waiting, resolved or closed (see tickets.STATUSES).
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="open")
 
 
@@ -81,7 +81,7 @@ class AccountType(Master):
 
 
 class LeadSource(Master):
-    """Where a lead came from."""
+    """A source of leads."""
 
     __tablename__ = "lead_source"
 
@@ -134,7 +134,7 @@ class SlaPolicy(Master):
 
 
 class SlaTarget(Model):  # type: ignore[misc]
-    """One priority's targets."""
+    """The targets of one priority."""
 
     __tablename__ = "sla_target"
     __table_args__ = (UniqueConstraint("policy_id", "priority"),)
@@ -209,5 +209,5 @@ def load_office(session: Session, zone: str) -> office_hours.OfficeSchedule:
     ranges = tuple(office_hours.OpeningRange(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
     days = list(session.scalars(select(Holiday)))
     half = {d.day: ((d.starts, d.ends),) for d in days if d.starts and d.ends}
-    shut = frozenset(d.day for d in days if d.day not in half)
-    return office_hours.OfficeSchedule(zone=ZoneInfo(zone), ranges=ranges, holidays=shut, half_days=half)
+    closed = frozenset(d.day for d in days if d.day not in half)
+    return office_hours.OfficeSchedule(zone=ZoneInfo(zone), ranges=ranges, holidays=closed, half_days=half)

@@ -211,7 +211,7 @@ def record_first_reply(session: Session, record: Any, key: int | None, now: date
 
 
 def record_first_replies(session: Session, record: Any, moments: Mapping[int, datetime]) -> None:
-    """The same for many records of one class, {id: when a user first spoke with the customer}; one statement.
+    """Count first replies of many records of one class, {id: when a user first spoke}; one statement.
 
     Calls may be synced late: a deadline that was met by the call is not missed, even if it was marked so meanwhile.
     """
@@ -258,7 +258,7 @@ def _deadline(record: Any, name: str, terms: SlaTerms) -> SlaDeadline:
 
 
 def warning_time(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> datetime:
-    """When so much of the allowed office time is over that people are warned; never later than due."""
+    """The moment at which people are warned: when that share of the office time is over; at most `due`."""
     span = _allowed_time(started, due, paused_seconds, terms) * terms.warning_percent / 100
     moment = terms.after(started or due, span + timedelta(seconds=paused_seconds or 0))
     return min(moment or due, due)

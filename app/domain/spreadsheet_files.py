@@ -48,7 +48,7 @@ class Dialect:
     separator: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """For the row of the import."""
+        """The dialect as JSON, stored in the row of the import."""
         return asdict(self)
 
 

@@ -82,7 +82,7 @@ class RoundRobin(Model):  # type: ignore[misc]
 
 @dataclass
 class Decision:
-    """Whose turn it is and why: the candidates, and who was skipped for which reason."""
+    """The user whose turn it is, the candidates, and who was skipped for which reason."""
 
     user_id: int | None
     role: str

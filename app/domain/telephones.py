@@ -132,7 +132,7 @@ def _profile_query() -> Any:
 
 
 def lock(session: Session, employee_id: int) -> int:
-    """Make other batches of the employee wait until the commit. Returns how many were stored.
+    """Block other batches of the employee until the commit. Returns how many batches were stored.
 
     One statement, two for the very first batch. What was read before still holds if `profile` returned the same.
     """
@@ -221,7 +221,7 @@ def _recording(has_calls: bool, may_have_gap: bool) -> Any:
 
 
 def quarantine(session: Session, employee_id: int, rejected: list[tuple[Any, str, str]], now: datetime) -> None:
-    """Keep rejected records (record, code, text); one that is kept already is counted. Two statements."""
+    """Store rejected records (record, code, text); known ones are counted. Two statements."""
     if not rejected:
         return
     rows: dict[str, dict[str, Any]] = {}

@@ -76,7 +76,7 @@ class ExportRun(Record):
     finished_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When the file is deleted, UTC.
     expires_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Under which rights the rows were read, see access.kept_rights; null before, and of everything.
+    #: Under which rights the rows were read, see access.rights_snapshots; null before, and of everything.
     rights: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     #: How often a worker took it up since it last came further.
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
@@ -127,7 +127,7 @@ class ImportRun(Record):
         self.tries = 0
 
     def come_further(self, now: datetime) -> None:
-        """Note a sign of life of the worker, which has done something."""
+        """Record that the worker is alive and has made progress."""
         self.seen_on = self.changed_on = now
         self.tries, self.next_try_on = 0, None
 
@@ -195,7 +195,7 @@ def new_export(session: Session, kind: str, format_: str, payload: dict[str, Any
 
 
 def claim_export(session: Session, key: int, worker: str, now: datetime) -> ExportRun | None:
-    """Take the export up, or go on with it; None if it is over or another worker is at it."""
+    """Claim the export for a worker, or continue it; None if it is over or another worker has it."""
     is_free = or_(ExportRun.worker.is_(None), ExportRun.worker == worker, ExportRun.seen_on < now - LOST_AFTER)
     mine = (ExportRun.id == key, ExportRun.outcome.in_(OPEN_EXPORTS), is_free, _may_be_tried(ExportRun, now))
     is_same = case((ExportRun.worker == worker, 0), else_=1)
@@ -219,7 +219,7 @@ def _may_be_tried(run: Any, now: datetime) -> Any:
 
 
 def postpone_export(session: Session, run: ExportRun, now: datetime) -> bool:
-    """Let it wait, because the storage of files can't be used; False after the last of STORAGE_WAITS."""
+    """Postpone the export while the file storage is unavailable; False after the last of STORAGE_WAITS."""
     if run.tries >= len(STORAGE_WAITS):
         return False
     values = {"worker": None, "next_try_on": now + STORAGE_WAITS[run.tries], "seen_on": now}
@@ -263,7 +263,7 @@ def expire(session: Session, key: int) -> list[str]:
 
 
 def stalled_exports(session: Session, now: datetime, limit: int) -> list[int]:
-    """Exports that no worker is at, and that are to be tried now."""
+    """Ids of exports without a worker that are due for another attempt."""
     return _abandoned(session, ExportRun, OPEN_EXPORTS, now, limit)
 
 
@@ -281,7 +281,7 @@ def _is_lost(run: Any, now: datetime) -> Any:
 
 
 def lost_imports(session: Session, now: datetime, limit: int) -> list[int]:
-    """Imports that no worker is at, and that are to be tried now."""
+    """Ids of imports without a worker that are due for another attempt."""
     return _abandoned(session, ImportRun, OPEN_IMPORTS, now, limit)
 
 
@@ -301,7 +301,7 @@ def take_up_import(session: Session, key: int, now: datetime) -> int | None:
 
 
 def put_off_import(run: ImportRun, now: datetime) -> bool:
-    """Let it wait, because the storage of files can't be used; False after the last of STORAGE_WAITS."""
+    """Postpone the import while the file storage is unavailable; False after the last of STORAGE_WAITS."""
     if run.tries >= len(STORAGE_WAITS):
         return False
     run.seen_on, run.next_try_on = now, now + STORAGE_WAITS[run.tries]

@@ -27,7 +27,7 @@ NOBODY = "unknown sender"
 
 
 def waiting() -> Select[tuple[Mail]]:
-    """Those that wait for a person, newest first."""
+    """SELECT of the mails that wait for a person, newest first."""
     here = (Mail.message_id.is_(None), Mail.direction == "in", Mail.state.in_(WAITING))
     return select(Mail).where(*here).order_by(Mail.id.desc())
 
@@ -49,7 +49,7 @@ def original_of(store: FileStore, mail: Mail) -> bytes:
 
 
 def parsed_mail(raw: bytes) -> ReadMail | None:
-    """What the email says; None when it can't be read."""
+    """The parsed email; None when it can't be read."""
     try:
         return read(raw, "")
     except UnreadableMail:
@@ -57,13 +57,13 @@ def parsed_mail(raw: bytes) -> ReadMail | None:
 
 
 def dismiss(session: Session, mail: Mail, stamp: Stamp) -> None:
-    """A person says that nothing is to be done with it. Raises Conflict."""
+    """Record a person's decision that nothing is to be done. Raises Conflict."""
     _decide(session, mail, "dismissed")
     audit.write(session, "inbound event", stamp.by, stamp.now, f"mail {mail.id}", outcome="dismissed")
 
 
 def attach(session: Session, intake: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
-    """Put it into a lead, ticket or customer, with its original. Raises RuleBroken, Conflict."""
+    """Move it into the conversation of a lead, ticket or customer. Raises RuleBroken, Conflict."""
     raw = original_of(intake.store, mail)
     said = parsed_mail(raw)
     _decide(session, mail, "kept")

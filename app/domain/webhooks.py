@@ -120,7 +120,7 @@ class Subscription:
     events: frozenset[str]
 
     def wants(self, kind: str) -> frozenset[str]:
-        """Its events for this kind of record, e.g. {created, changed}."""
+        """The events of this kind of record that it receives, e.g. {created, changed}."""
         return frozenset(each.partition(".")[2] for each in self.events if each.partition(".")[0] == kind)
 
 

@@ -155,7 +155,7 @@ class DeadlineSocket(_Exchanges, socket.socket):
 
 
 class DeadlineTlsSocket(_Exchanges, ssl.SSLSocket):  # type: ignore[misc]  # it takes fewer kinds of buffers
-    """The same over TLS; made by `over_tls`."""
+    """A TLS connection on which an exchange ends in time; made by `over_tls`."""
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Send a part; what `sendall` of TLS does again and again, each time with the whole time-out."""
@@ -178,7 +178,7 @@ def over_tls(context: ssl.SSLContext, made: DeadlineSocket, host: str) -> Deadli
 
 
 class DeadlineWatchdog:
-    """Cuts connections at a deadline, whatever they wait for, also amid a TLS handshake."""
+    """Cuts connections at a deadline, whatever they wait for, also during a TLS handshake."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds

@@ -64,7 +64,7 @@ def kind_of(content: bytes) -> str:
 
 
 def kind_of_file(file: BinaryIO) -> str:
-    """As `kind_of`, of a file that can be sought in; it is at its beginning afterwards."""
+    """The MIME type, as `kind_of`, of a seekable file; its position is at the beginning afterwards."""
     file.seek(0)
     beginning = file.read(_MOST)
     kind = _kind_of_beginning(beginning)

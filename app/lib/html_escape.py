@@ -1,4 +1,8 @@
-"""Escaping of text for HTML."""
+"""Escaping of text for HTML.
+
+The only module that names the private part of MarkupSafe that does the work: the public `escape` makes a Markup of each
+text, which costs more than to escape it. `tests/test_private_names.py` fails if a new version lacks it.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,7 @@ from markupsafe import Markup, _escape_inner  # type: ignore[attr-defined]  # in
 
 
 def escape(value: Any) -> str:
-    """The value escaped as by `markupsafe.escape`, but as a plain string.
-
-    A page escapes hundreds of texts that it joins at once; to make a Markup of each costs more than to escape it.
-    """
+    """The value escaped as by `markupsafe.escape`, but as a plain string: pages join hundreds of them."""
     kind = type(value)
     if kind is str:
         return _escape_inner(value)

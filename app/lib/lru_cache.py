@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 
 
 class LruCache(Generic[Key, Value]):
-    """At most `size` values; those that are asked for again and again stay.
+    """A cache of at most `size` values that keeps those used often.
 
     Half of them are new or were asked for since the last time that this half was full; then it becomes the older half,
     and what was in that one is forgotten. So asking costs no bookkeeping. Threads may share it: at worst, something is
@@ -40,5 +40,5 @@ class LruCache(Generic[Key, Value]):
         self._new[key] = value
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all values."""
         self._new, self._older = {}, {}

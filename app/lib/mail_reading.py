@@ -82,7 +82,7 @@ class ReadMail:
 
     @property
     def answer_to(self) -> str:
-        """Where an answer goes; "" when nobody reads it there or a program has sent the mail."""
+        """The address for an answer; "" when nobody reads it or a program has sent the mail."""
         address = (self.reply_to or (self.sender,))[0].address
         return address if mail_reports.takes_answers(address) and not self.is_automatic else ""
 

@@ -43,7 +43,7 @@ class BadAddress(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Where a call goes, parsed from a URL once."""
+    """A URL that was parsed once: the scheme, host, port and path to call."""
 
     #: http or https.
     scheme: str

@@ -1,4 +1,4 @@
-"""Made-up files of customers, for trying out and for the demo data: a picture and a paper, made without any library."""
+"""Made-up files of customers for the console and the demo data: a PNG and a PDF, written without a library."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Every:
         return f"{start:%Y-%m-%dT%H:%MZ}", start
 
     def after(self, now: datetime, zone: str) -> datetime:
-        """When the next slot begins, UTC."""
+        """The moment the next slot begins, UTC."""
         return self.slot(now, zone)[1] + timedelta(minutes=self.minutes)
 
 
@@ -43,7 +43,7 @@ class Daily:
         return f"{newest:%Y-%m-%d %H:%M}", newest.astimezone(UTC)
 
     def after(self, now: datetime, zone: str) -> datetime:
-        """When the next slot begins, UTC."""
+        """The moment the next slot begins, UTC."""
         time_zone = ZoneInfo(zone)
         today = now.astimezone(time_zone).date()
         days = (today, today + timedelta(days=1))

@@ -66,7 +66,7 @@ class ErrorReports(logging.Handler):
             return
 
     def close(self) -> None:
-        """At the end of the process: wait a moment for what is to be sent."""
+        """Wait a moment for events that are still to be sent, at the end of the process."""
         self.tracker.flush()
         super().close()
 

@@ -41,7 +41,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class TrackerAddress(NamedTuple):
-    """Where events are sent, and the public key that the tracker knows us by."""
+    """The URL of the tracker, and the public key of this installation."""
 
     scheme: str
     host: str

@@ -39,7 +39,7 @@ MAX_FIELD = 40
 
 @dataclass(frozen=True)
 class PagePresence:
-    """Who is at the pages of one process that show a record; a higher number replaces what it said before."""
+    """The people who have a record open in one process; a higher serial replaces earlier ones."""
 
     origin: str
     serial: int
@@ -56,7 +56,7 @@ class PagePresence:
 
 @dataclass(frozen=True)
 class LiveEvent:
-    """Where something has changed; sets, so that the events of many commits merge into one."""
+    """Ids of what has changed; sets, so that the events of many commits merge into one."""
 
     #: Users with a new or read notice.
     notified: frozenset[int] = frozenset()
@@ -106,7 +106,7 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
         # Processes of an older version, during an upgrade, say nothing of who is typing, called or present.
         typing = frozenset((talk, user) for talk, user in parts.get("typing", ()))
         users = (frozenset(parts["told"]), frozenset(parts["cut"]), frozenset(parts.get("called", ())))
-        seats = frozenset(_seat(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
+        seats = frozenset(_parse_presence(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
         event = LiveEvent(users[0], timelines, users[1], typing, users[2], seats)
         ids = users[0] | users[1] | users[2] | {key for _kind, key in timelines}
         ids |= {key for each in seats for key in (each.key, *(user for user, _field in each.people))}
@@ -117,7 +117,7 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
     return (str(parts.get("from")), event) if is_valid else None
 
 
-def _seat(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> PagePresence:
+def _parse_presence(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> PagePresence:
     """What a process says of a record. Raises TypeError or ValueError for anything else."""
     pairs = tuple((user, field) for user, field in people)
     are_names = all(isinstance(field, str) and len(field) <= MAX_FIELD for _user, field in pairs)
@@ -180,7 +180,7 @@ class EventBus:
                 thread.start()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening to other processes."""
         self._closed.set()
 
     def _run(self) -> None:

@@ -56,7 +56,7 @@ class StoredFile:
 
 
 class FileStore(Protocol):
-    """Where files are: a folder, or a storage of objects."""
+    """The interface of a store of files: a folder, or an object storage."""
 
     def put(self, content: bytes | BinaryIO) -> StoredFile:
         """Store a file; a second one with the same content is the same file. Raises TooLarge, OSError.
@@ -110,7 +110,7 @@ class FolderStore:
         self.folder = folder
 
     def put(self, content: bytes | BinaryIO) -> StoredFile:
-        """Store a file: whole or not at all, also when the server stops amid."""
+        """Store a file: completely or not at all, even if the server stops meanwhile."""
         file, stored = describe_content(content)
         path = self._path(stored.digest)
         try:
@@ -135,7 +135,7 @@ class FolderStore:
             raise
 
     def open(self, digest: str) -> BinaryIO:
-        """Read a file."""
+        """Open a file for reading. Raises FileNotFoundError."""
         return self._path(digest).open("rb")
 
     def delete(self, digest: str, before: datetime | None = None) -> bool:

@@ -53,7 +53,7 @@ class Election:
 
 
 class FileLeader(Election):
-    """For SQLite: a lock on a file beside the database. The kernel releases it when the process ends.
+    """Election on SQLite: a lock on a file beside the database, which the kernel releases with the process.
 
     The leader writes into the file that it lives; where it has stopped doing so, another process puts a new file into
     the place of the old one. The database has no clock of its own here: it is the machine's.
@@ -130,7 +130,7 @@ def _boot_time() -> float:
 
 
 class DatabaseLeader(Election):
-    """For MariaDB: GET_LOCK on a connection of its own, which the server closes when the process ends or freezes."""
+    """Election on MariaDB: GET_LOCK on a connection of its own, closed when the process ends or freezes."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)

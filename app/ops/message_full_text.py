@@ -62,10 +62,10 @@ def is_ours(name: str | None) -> bool:
 
 
 def include_object(_object: Any, name: str | None, kind: str, is_reflected: bool, other: Any) -> bool:
-    """For Alembic: SQLite has no index of words that it could miss."""
+    """Filter for Alembic: the index of words exists on MariaDB only."""
     return not (kind == "index" and name == "ix_message_words" and not is_reflected and other is None)
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
-    """For Alembic: what it compares with the models."""
+    """Filter for Alembic: leave out the tables that FTS5 maintains."""
     return not (kind == "table" and is_ours(name))

@@ -61,20 +61,20 @@ def prepare(instance: Path, server: str) -> None:
     if _state.seconds is None:
         _state.seconds = Histogram(
             "crm_request_seconds",
-            "Time to answer a request, by door and class of the status.",
-            ["door", "status"],
+            "Time to answer a request, by kind of endpoint and class of the status.",
+            ["kind", "status"],
             registry=CollectorRegistry(auto_describe=False),
             buckets=BUCKETS,
         )
     _state.folder = folder
 
 
-def observe(door: str, status: int, seconds: float) -> None:
+def observe(kind: str, status: int, seconds: float) -> None:
     """Count a request that was answered. Never raises: a full disk must not end a request."""
     if _state.folder is None or _state.has_failed:
         return
     try:
-        _state.seconds.labels(door, f"{status // 100}xx").observe(seconds)
+        _state.seconds.labels(kind, f"{status // 100}xx").observe(seconds)
     except (OSError, ValueError):
         _state.has_failed = True
         log.exception("requests are no longer counted for /metrics")

@@ -58,7 +58,7 @@ class Marker(NamedTuple):
 
 @contextmanager
 def exclusive(engine: Engine) -> Iterator[Connection]:
-    """A connection for migrations, while no other process has one. Raises SchemaTrouble if that takes too long."""
+    """A connection for migrations that one process has at a time. Raises MigrationRefused after a wait."""
     if engine.dialect.name == "sqlite":
         yield from _exclusive_sqlite(engine)
         return
@@ -120,7 +120,7 @@ def marker(connection: Connection) -> Marker | None:
 
 
 def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -> None:
-    """Before a migration: clear away a first start that was cut off, and mark what begins. Raises SchemaTrouble."""
+    """Clear away a first start that was cut off, and mark that migrations begin. Raises MigrationRefused."""
     found = marker(connection)
     ours, current = _our_tables(script, metadata), _revisions(connection)
     tables = set(inspect(connection).get_table_names())
@@ -144,14 +144,14 @@ def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -
 
 
 def step_done(connection: Connection) -> None:
-    """After each step of a migration: what is marked is whole up to here."""
+    """Mark that all steps up to this one are complete."""
     found = marker(connection)
     if found is not None and not found.is_first_start:
         connection.execute(text(f"ALTER TABLE {MARKER} COMMENT = '{_comment(connection, UPGRADE)}'"))
 
 
 def end(connection: Connection) -> None:
-    """After a migration: nothing is going on any more."""
+    """Remove the mark: all migrations are done."""
     if connection.dialect.name != "sqlite":
         connection.execute(text(f"DROP TABLE IF EXISTS {MARKER}"))
         connection.commit()
@@ -179,7 +179,7 @@ def _wanted(script: ScriptDirectory) -> str:
 
 
 def _clear(connection: Connection, tables: set[str]) -> None:
-    """Drop what the first start has made so far. Raises SchemaTrouble where somebody works already."""
+    """Drop what the first start has made so far. Raises MigrationRefused where somebody works already."""
     if "ab_user" in tables and connection.execute(text("SELECT COUNT(*) FROM ab_user")).scalar():
         raise MigrationRefused(
             f"The table {MARKER} says that the first start of this database was cut off, yet it has users. "
@@ -193,7 +193,7 @@ def _clear(connection: Connection, tables: set[str]) -> None:
 
 
 def _refuse_half_step(connection: Connection, found: Marker, current: str) -> None:
-    """Go on after an upgrade that was cut off between two steps; raise SchemaTrouble if it was within one."""
+    """Go on after an upgrade that was cut off between two steps; raise MigrationRefused if it was within one."""
     if found.fingerprint == _fingerprint(connection) and found.revisions == current:
         log.warning("an upgrade was cut off after schema %s and goes on there", current)
         return

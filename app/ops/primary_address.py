@@ -43,7 +43,7 @@ class PrimaryAddress:
         self.look()
 
     def look(self) -> int:
-        """See whether the file names another server; the serial number of the present one. Never raises."""
+        """Read the file again if it has changed. Returns the serial number of the address. Never raises."""
         if not self.is_followed:
             return self.serial
         try:

@@ -109,18 +109,18 @@ def _measure(response: Response) -> Response:
     if not request.path.startswith(_UNMEASURED) and "received" in g:
         seconds = time.perf_counter() - g.received
         count_request(response.status_code, round(seconds * 1000))
-        metrics.observe(_door(request.path), response.status_code, seconds)
+        metrics.observe(_kind_of(request.path), response.status_code, seconds)
     return response
 
 
-def _door(path: str) -> str:
+def _kind_of(path: str) -> str:
     if path.startswith(("/api/method/", "/api/resource/")):
         return "compat"
     return "rest" if path.startswith("/api/") else "hook" if path.startswith("/hooks/") else "page"
 
 
 def count_request(status: int, milliseconds: int) -> None:
-    """Count an answer."""
+    """Count a response by its status and time in milliseconds."""
     place = bisect_left(BUCKETS_MS, milliseconds)
     with _lock:
         _batch.requests += 1

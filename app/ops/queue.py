@@ -37,6 +37,13 @@ MOVED = {
     "app.outbox.file_work:work": "app.outbox.message_files:work",
     "app.outbox.dnd_reading:read": "app.outbox.dnd_import:read",
     "app.backups.work:run": "app.backups.requested_runs:run",
+    "app.outbox.campaign_work:advance": "app.outbox.campaign_sending:advance",
+    "app.outbox.inbound_work:work_off": "app.outbox.inbound_processing:work_off",
+    "app.outbox.scan_work:scan": "app.outbox.virus_scans:scan",
+    "app.web.transfer.export_work:work": "app.web.transfer.export_worker:work",
+    "app.web.transfer.import_work:work": "app.web.transfer.import_worker:work",
+    "app.web.reports.schedule_work:make": "app.web.reports.schedule_worker:make",
+    "app.web.reports.schedule_work:send": "app.web.reports.schedule_worker:send",
 }
 #: The share by which a wait is randomly lengthened or shortened, so that not all retries come at once.
 JITTER = 0.25
@@ -216,7 +223,7 @@ def build_call(queue: str, function: Callable[..., Any], *arguments: int | str) 
 
 
 def add_jitter(seconds: float) -> float:
-    """These seconds, randomly lengthened or shortened by up to JITTER."""
+    """The seconds, lengthened or shortened at random by up to JITTER."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
 
 

@@ -112,5 +112,5 @@ class RedisRateCounter:
 
 
 def window_end(rate: Rate, now: float) -> int:
-    """When the window of `now` ends, Unix time."""
+    """The end of the time window of `now`, in Unix time."""
     return (int(now) // rate.seconds + 1) * rate.seconds

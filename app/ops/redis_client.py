@@ -39,13 +39,13 @@ class BoundedConnection(Connection):
 
 
 class ListenerConnection(BoundedConnection):
-    """For a listener, to whom nothing long is said: what is read until its next ping is short."""
+    """A connection for a listener: its messages are short, so few bytes are read until the next ping."""
 
     max_bytes = 8 * 1024 * 1024
 
 
 class BoundedUnixConnection(UnixDomainSocketConnection):
-    """The same over a Unix socket."""
+    """A bounded connection over a Unix socket."""
 
     max_bytes = MAX_ANSWER_BYTES
 
@@ -55,11 +55,11 @@ class BoundedUnixConnection(UnixDomainSocketConnection):
 
 
 class MasterConnection(FollowsMaster, BoundedConnection):
-    """To the present master of several servers."""
+    """A bounded connection to the present master of several servers."""
 
 
 class ListenerMasterConnection(FollowsMaster, ListenerConnection):
-    """The same for a listener."""
+    """A listener's connection to the present master of several servers."""
 
 
 class BoundedTlsConnection(OverTls, BoundedConnection):
@@ -67,15 +67,15 @@ class BoundedTlsConnection(OverTls, BoundedConnection):
 
 
 class ListenerTlsConnection(OverTls, ListenerConnection):
-    """The same for a listener."""
+    """A listener's connection over TLS."""
 
 
 class TlsMasterConnection(FollowsMaster, BoundedTlsConnection):
-    """To the present master of several servers, over TLS."""
+    """A bounded connection over TLS to the present master of several servers."""
 
 
 class ListenerTlsMasterConnection(FollowsMaster, ListenerTlsConnection):
-    """The same for a listener."""
+    """A listener's connection over TLS to the present master of several servers."""
 
 
 def _limited(made: deadline.DeadlineSocket, seconds: float, max_bytes: int) -> deadline.DeadlineSocket:

@@ -12,7 +12,7 @@ from app.lib import deadline
 
 
 class OverTls(SSLConnection):
-    """Before a class of bounded connections: the same over TLS.
+    """Mixin before a class of bounded connections: speaks TLS.
 
     Of the options of TLS, only those of server_urls.TLS_OPTIONS; config.py refuses others.
     """

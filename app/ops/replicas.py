@@ -72,7 +72,7 @@ class Replica:
         return self.seen.state == OK and time.monotonic() - self.seen.seen_at < STALE_SECONDS
 
     def look(self, primary: Primary, limit_seconds: float) -> None:
-        """See how it is. Never raises."""
+        """Check its position and delay. Never raises."""
         try:
             self.seen = self._seen(primary, limit_seconds)
         except (SQLAlchemyError, ValueError, OSError) as error:
@@ -137,7 +137,7 @@ class Replica:
 
 
 class Primary:
-    """Where the primary was when, and how it is."""
+    """The positions of the primary over time, and its state."""
 
     def __init__(self, watch: Engine) -> None:
         self.watch = watch
@@ -149,7 +149,7 @@ class Primary:
         self._connection: tuple[int, Connection] | None = None
 
     def look(self) -> None:
-        """See where it is. Raises SQLAlchemyError."""
+        """Read its position. Raises SQLAlchemyError."""
         if self._connection is not None and primary_address.is_stale(self._connection[1]):
             self._let_go()
         try:
@@ -229,7 +229,7 @@ class Replicas:
         return replica
 
     def look(self) -> None:
-        """See how all of them are; one thread at a time, for a connection can't be shared. Never raises."""
+        """Check all replicas, in one thread at a time because a connection can't be shared. Never raises."""
         with self._looking:
             self._look()
 

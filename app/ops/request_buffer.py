@@ -97,7 +97,7 @@ class RequestBuffer:
         return self._kept
 
     def close(self) -> None:
-        """Forget the bytes."""
+        """Free the bytes."""
         self._kept.close()
 
     def _begin_body(self) -> None:

@@ -33,7 +33,7 @@ log = logging.getLogger("crm.files")
 
 @dataclass(frozen=True)
 class S3Place:
-    """Where the objects are."""
+    """The endpoint, bucket and prefix of the objects."""
 
     bucket: str
     #: What all keys begin with, "" or such as "crm/".
@@ -46,7 +46,7 @@ class S3Place:
 class Bucket:
     """The objects of one place; keys are below its prefix. The account's keys are where boto looks for them.
 
-    What goes wrong is FileNotFoundError for an object that is missing, else StoreAway with a code and no address.
+    Methods raise FileNotFoundError for a missing object, else StorageUnavailable with a code and no address.
     """
 
     def __init__(self, place: S3Place) -> None:
@@ -83,7 +83,7 @@ class Bucket:
         self._call(lambda client, where: client.download_file(*where.values(), str(path)), key, _room(size))
 
     def stored_on(self, key: str) -> datetime:
-        """When an object was last stored, UTC."""
+        """The time an object was last stored, UTC."""
         found: datetime = self._call(lambda client, where: client.head_object(**where)["LastModified"], key)
         return found
 
@@ -118,10 +118,10 @@ class Bucket:
         except Exception as error:
             if isinstance(error, OSError) or not type(error).__module__.startswith(("boto", "urllib3", "s3transfer")):
                 raise
-            told = _told(error)
-            if isinstance(told, StorageUnavailable):
-                log.warning("%s", told)
-            raise told from error
+            converted = _as_os_error(error)
+            if isinstance(converted, StorageUnavailable):
+                log.warning("%s", converted)
+            raise converted from error
 
     @property
     def client(self) -> Any:
@@ -146,7 +146,7 @@ def _room(size: int) -> float:
     return FILE_SECONDS + size / BYTES_A_SECOND
 
 
-def _told(error: Exception) -> OSError:
+def _as_os_error(error: Exception) -> OSError:
     """What boto raises, as an OSError. Its own texts may hold addresses and signatures, so only its code is kept."""
     response = getattr(error, "response", None)
     code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

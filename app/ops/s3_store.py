@@ -27,7 +27,7 @@ class S3Store:
         return stored
 
     def open(self, digest: str) -> BinaryIO:
-        """Read a file: all of it is fetched first, so that nobody waits for the storage amid an answer."""
+        """Read a file: all of it is fetched first, so that no response waits for the storage halfway."""
         kept: Any = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # the caller closes it
         try:
             self.bucket.read(_key(digest), kept, MAX_BYTES)
@@ -38,7 +38,7 @@ class S3Store:
         return kept  # type: ignore[no-any-return]
 
     def delete(self, digest: str, before: datetime | None = None) -> bool:
-        """Remove a file."""
+        """Delete a file; returns whether it was there."""
         try:
             stored_on = self.bucket.stored_on(_key(digest))
         except FileNotFoundError:

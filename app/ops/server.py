@@ -17,7 +17,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from app.ops import prefork
 from app.ops.request_buffer import BodyLimits
 from app.ops.sidecar_process import GunicornParent, SidecarProcess
-from app.ops.worker import MAX_CONNECTIONS, NO_WORKER, Worker
+from app.ops.worker import KEEP_ALIVE_SECONDS, MAX_CONNECTIONS, NO_WORKER, Worker
 from app.ops.worker_channels import WorkerChannels
 
 #: The longest request line ("GET /path?query HTTP/1.1") that gunicorn accepts, in bytes.
@@ -59,7 +59,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The WSGI application."""
+        """Called by gunicorn: the WSGI application."""
         return self.app
 
     def run(self) -> None:
@@ -101,7 +101,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "preload_app": True,
         "graceful_timeout": PROXIED_GRACE_SECONDS if is_proxied else GRACE_SECONDS,
         "timeout": 120,
-        "keepalive": 5,
+        "keepalive": int(KEEP_ALIVE_SECONDS),
         # Never reached: the worker makes room itself.
         "worker_connections": 2 * MAX_CONNECTIONS,
         "limit_request_line": MAX_REQUEST_LINE,

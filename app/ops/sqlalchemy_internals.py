@@ -63,7 +63,7 @@ def set_unchanged(session: Session, row: Any) -> None:
 
 
 def listeners(target: Any, name: str) -> Collection[Callable[..., Any]]:
-    """Who listens to this event of a session, mapper, class manager or connection.
+    """The listeners to this event of a session, mapper, class manager or connection.
 
     `event.contains` has to be told whom to look for.
     """

@@ -70,7 +70,7 @@ class ThreadQueue:
         return {}
 
     def try_again(self) -> None:
-        """It is never away."""
+        """Do nothing: this backend is always reachable."""
 
     def stop(self, seconds: float) -> None:
         """Start no further calls, and wait at most this long for those that run."""

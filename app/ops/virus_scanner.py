@@ -28,7 +28,7 @@ class Scanner:
     unix: str = ""
 
     def threat_in(self, file: BinaryIO) -> str | None:
-        """What was found in a file, such as “Eicar-Signature”; None = it is harmless. Raises ScannerAway."""
+        """The threat in a file, such as “Eicar-Signature”; None = harmless. Raises ScannerUnavailable."""
         size = file.seek(0, 2)
         file.seek(0)
         seconds = SECONDS + size / BYTES_A_SECOND

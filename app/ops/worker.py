@@ -1,7 +1,7 @@
 """A worker process of the HTTP server: its main thread receives requests, its pool of threads answers them.
 
 gunicorn's own worker reads a request in the thread that answers it, so that as many slow clients as there are threads
-stop it. Here the main thread reads, without blocking: see intake.py.
+stop it. Here the main thread reads, without blocking: see request_buffer.py.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return min(until, since + self.drain_seconds)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """When it stops, take what has connected and let nobody else connect: see last_connections.py."""
+        """When stopping, take the connections that were made and accept no others: see listener_shutdown.py."""
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
             for client, address, server in last_connections(self.sockets):

@@ -77,10 +77,10 @@ class Worker(SimpleWorker):
         """Take no orders from Redis (shutdown, kill, stop): the parent process gives them."""
 
     def unsubscribe(self) -> None:
-        """See `subscribe`."""
+        """Do nothing, see `subscribe`."""
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Work on, whatever Redis says."""
+        """Do nothing: Redis can't suspend this worker."""
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run one call; what is wrong with its job in Redis ends neither this process nor the next call."""
@@ -127,7 +127,7 @@ def _noticing_loss(worker: Worker) -> type[Queue]:
 
 
 class WatchfulWorker(Worker):
-    """Where another Redis can take over: soon notices that the one it waits for is silent."""
+    """A worker that soon notices a silent Redis, where another one can take over."""
 
     @property
     def dequeue_timeout(self) -> int:
@@ -136,7 +136,7 @@ class WatchfulWorker(Worker):
 
     @property
     def connection_timeout(self) -> int:
-        """After so many seconds of silence Redis counts as lost."""
+        """The seconds of silence after which Redis counts as lost."""
         return WATCH_SECONDS + 2
 
 

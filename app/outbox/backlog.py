@@ -89,7 +89,7 @@ def begin(name: str) -> bool:
 
 
 def begin_after_outage(name: str) -> bool:
-    """The same at once, and once more when every process has noticed that the queue is back."""
+    """As `begin`, now and again when every process has noticed that the queue is back."""
     return begin(name) and _call_again(name, _now(), {}, NOTICED_AFTER_SECONDS)
 
 

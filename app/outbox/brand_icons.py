@@ -37,7 +37,7 @@ def logo(file: BinaryIO) -> tuple[bytes, tuple[int, int]] | None:
 
 
 def of_logo(content: bytes) -> dict[str, bytes]:
-    """Icons with a logo on white, by column."""
+    """{column: PNG} of icons with the logo on white."""
     from PIL import Image
 
     with Image.open(BytesIO(content)) as opened:
@@ -54,7 +54,7 @@ def of_logo(content: bytes) -> dict[str, bytes]:
 
 
 def of_colour(colour: str) -> dict[str, bytes]:
-    """Icons with the product's mark on a colour, by column."""
+    """{column: PNG} of icons with the product's mark on a colour."""
     return {
         name: _png(mark_image(size, colour, 0.75 if name == "icon_maskable" else 1.0))
         for name, (size, _part) in ICONS.items()

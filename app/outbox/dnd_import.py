@@ -93,7 +93,7 @@ class _Source:
 
 
 def read(upload_id: int) -> None:
-    """Read on in a file. The path of this function is stored in queues."""
+    """Import the next lines of an uploaded list. The path of this function is stored in queues."""
     ends = time.monotonic() + MAX_SECONDS
     with ExitStack() as stack:
         source = _Source(stack)

@@ -146,7 +146,7 @@ class DeliveryKind:
 
     @property
     def due_column(self) -> Any:
-        """When a queued row is due."""
+        """The column with the time from which a queued row is due."""
         return self.model.next_try_on if self.due_on is None else self.due_on
 
     def waiting(self, error: str | None, due_on: datetime | None) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class DeliveryKind:
         return {why.key: error, self.due_column.key: due_on}
 
     def key_of(self, row: Any) -> int | str:
-        """By what queued calls name this row."""
+        """The key of the row in queued calls."""
         key: int | str = getattr(row, self.key.key)
         return key
 

@@ -32,7 +32,7 @@ def preview_of(store: FileStore, digest: str) -> str | None:
 
 
 def thumbnail(file: BinaryIO) -> bytes | None:
-    """As `shrink`, one at a time in each process: for uploads."""
+    """A small picture of an upload, as `shrink`; one at a time in each process."""
     with _turn:
         return _made(file)
 

@@ -75,7 +75,7 @@ def send(message_id: int) -> None:
 
 
 def send_several(*message_ids: int) -> None:
-    """The same for messages that have waited. Its path is stored in queues."""
+    """Send messages that have waited. The path of this function is stored in queues."""
     accounts = _accounts_of(message_ids)
     engine.send_in_turn(MESSAGES, message_ids, lambda each: _send(each, accounts.get(each)))
 

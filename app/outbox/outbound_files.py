@@ -65,7 +65,7 @@ def _content(row: Message, place: int, file: Media) -> tuple[str, str, bytes]:
 
 
 def address_of(message_id: int, place: int) -> str:
-    """Where the provider fetches a file of a message: valid for ADDRESS_SECONDS, for this file only."""
+    """The URL at which the provider fetches a file of a message, valid for ADDRESS_SECONDS."""
     token = _serializer().dumps([message_id, place])
     return str(current_app.config["CRM"].public_url) + ADDRESS_PATH.format(token=token)
 
@@ -85,6 +85,6 @@ def _serializer() -> URLSafeTimedSerializer:
 
 
 def served_type(mime_type: str) -> str:
-    """The type under which a file is handed out: its own for what is only shown or played, else that of any bytes."""
+    """The Content-Type of a file: its own if browsers only show or play it, else that of any bytes."""
     is_harmless = mime_type in file_kinds.SHOWN | file_kinds.PLAYED
     return mime_type if is_harmless else file_kinds.UNKNOWN

@@ -1,4 +1,4 @@
-"""How the house is doing: samples by the minute, crossed thresholds, slow statements and errors."""
+"""Health of the installation: samples by the minute, crossed thresholds, slow statements and errors."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -17,10 +17,10 @@ from app.access import (
     MODULE_OF,
     PageQuery,
     Person,
+    count_by_path,
     count_by_person,
-    count_by_way,
     fast_paging,
-    is_counted_by_way,
+    is_counted_by_path,
     page_by_person,
 )
 from app.access.row_rules import RULES, OwnedRows, visible
@@ -186,21 +186,21 @@ def test_own_rows_and_those_through_others_are_told_apart(house: House, record: 
     for n, who in enumerate(viewers(house)):
         if not who.may(MODULE_OF[record], "read"):
             continue
-        assert is_counted_by_way(who, record, wanted)
+        assert is_counted_by_path(who, record, wanted)
         rows = law(house, n, who, record)
         held = or_(*[getattr(record, name).in_(who.reach(MODULE_OF[record])) for name in fast_paging.HOLDERS[record]])
         own = len(list(house.session.scalars(select(record.id).where(held))))
-        assert list(house.session.execute(count_by_way(who, record, wanted, 0)).one()) == [own, len(rows) - own]
-        assert house.session.execute(count_by_way(who, record, wanted, own + 1)).one().others is None
+        assert list(house.session.execute(count_by_path(who, record, wanted, 0)).one()) == [own, len(rows) - own]
+        assert house.session.execute(count_by_path(who, record, wanted, own + 1)).one().others is None
         if own:
-            assert house.session.execute(count_by_way(who, record, PageQuery([], own), 0)).one().others is None
+            assert house.session.execute(count_by_path(who, record, PageQuery([], own), 0)).one().others is None
         if len(rows) == own:  # then a page is that of the own rows
             for asked in (PageQuery([], 5), PageQuery([], 7, 3, key_of(record), descending=False)):
                 page = page_by_person(house.session, who, record, asked, True)
                 assert page == expected(rows, asked, lambda _: True)
                 alone += 1
     assert alone
-    assert not is_counted_by_way(person(1, {}), record, wanted)
+    assert not is_counted_by_path(person(1, {}), record, wanted)
 
 
 @pytest.mark.parametrize(

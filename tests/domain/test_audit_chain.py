@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import session_hooks
 from app.domain import audit, audit_chain, audit_keys
-from app.domain.audit_chain import Fault, Head
+from app.domain.audit_chain import ChainFault, ChainHead
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import RuleBroken
 from app.models import AuditEntry, AuditHead, Notification
@@ -40,7 +40,7 @@ def write(session: Session, count: int, **payload: Any) -> None:
     session.commit()
 
 
-def faults(session: Session, *noted: Head) -> list[tuple[int, str]]:
+def faults(session: Session, *noted: ChainHead) -> list[tuple[int, str]]:
     return [(fault.seq, fault.what) for fault in audit_chain.verify(session, noted).faults]
 
 
@@ -188,7 +188,7 @@ def test_a_rollback_drops_the_entry_and_a_savepoint_drops_its_own(session: Sessi
 def test_the_alarm_comes_once_a_day(session: Session) -> None:
     session.add(factories.user(session, "ada", "Admin"))
     write(session, 1)
-    report = audit_chain.Report(Head(1, ""), [Fault(1, "altered", 1)], 1)
+    report = audit_chain.ChainReport(ChainHead(1, ""), [ChainFault(1, "altered", 1)], 1)
     days = (NOW, NOW + factories.HOUR, NOW + factories.DAY)
     assert [audit_chain.notify_admins(session, report, now) for now in days] == [1, 0, 1]
     assert session.scalars(select(Notification.payload)).first() == {"broken": 1, "seq": 1, "key": True}

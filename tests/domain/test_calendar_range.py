@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain import calendar_range
-from app.domain.calendar_range import Range
+from app.domain.calendar_range import CalendarRange
 
 INDIA, BERLIN, HAVANA, BEIRUT = (
     ZoneInfo(name) for name in ("Asia/Kolkata", "Europe/Berlin", "America/Havana", "Asia/Beirut")
@@ -39,7 +39,7 @@ def utc(*parts: int) -> datetime:
 def test_a_range_begins_and_ends_at_local_midnight(
     zone: ZoneInfo, span: str, day: str, first: str, last: str, start: datetime, end: datetime
 ) -> None:
-    found = Range(span, date.fromisoformat(day), zone)
+    found = CalendarRange(span, date.fromisoformat(day), zone)
     assert [each.isoformat() for each in (found.first, found.last)] == [first, last]
     assert (found.start, found.end) == (start, end)
     assert found.days[0] == found.first and found.days[-1] == found.last and len(set(found.days)) == len(found.days)
@@ -55,7 +55,7 @@ def test_a_range_begins_and_ends_at_local_midnight(
     ],
 )
 def test_the_ways_to_other_days(span: str, day: str, earlier: str, later: str) -> None:
-    found = Range(span, date.fromisoformat(day), INDIA)
+    found = CalendarRange(span, date.fromisoformat(day), INDIA)
     assert [each.isoformat() for each in (found.earlier, found.later)] == [earlier, later]
 
 

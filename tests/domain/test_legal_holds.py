@@ -18,7 +18,7 @@ from app.domain import (
     lead_conversion,
     legal_holds,
     merge_undo,
-    merges,
+    merged_records,
     record_merge,
     retention,
     timeline,
@@ -181,9 +181,9 @@ def test_a_merge_takes_the_hold_along_and_can_be_undone_as_long_as_it_stands(ses
     session.expire_all()
     assert held.lead_id == kept.id and refuses(session, kept) and refuses(session, call)
     later = NOW + timedelta(days=60)
-    assert merges.forget_old(session, later, 10) == 0
+    assert merged_records.forget_old(session, later, 10) == 0
     legal_holds.release(session, held, "settled", stamp, kept.number)
-    assert merges.forget_old(session, later, 10) == 1
+    assert merged_records.forget_old(session, later, 10) == 1
     assert all(row.row is None for row in session.scalars(select(MergedRecord)))
 
 

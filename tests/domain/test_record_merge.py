@@ -12,7 +12,17 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, Boolean, Date, DateTime, Integer, Time, func, inspect, select
 from sqlalchemy.orm import Session
 
-from app.domain import audit, customers, leads, merge_fields, merge_rows, merge_undo, merges, record_merge, tickets
+from app.domain import (
+    audit,
+    customers,
+    leads,
+    merge_fields,
+    merge_rows,
+    merge_undo,
+    merged_records,
+    record_merge,
+    tickets,
+)
 from app.domain.base import NotFound, RuleBroken, UtcDateTime
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
@@ -223,7 +233,7 @@ def test_what_is_chosen_stays_and_the_rest_is_proposed(office: Session, vault: V
     assert vault.open(old.pan_sealed) == "ABCDE1234F"
     assert {old.mobile, old.alternative_mobile} == set(mobiles), "no number is lost"
     text = [line.payload.get("text") for line in office.scalars(select(Activity).where(Activity.lead_id == old.id))]
-    assert f"Merged from {merges.follow(office, 'leads', new.id).number}" in text
+    assert f"Merged from {merged_records.follow(office, 'leads', new.id).number}" in text
     assert text.count("Lead created") == 2, "the timelines are joined"
 
 
@@ -310,7 +320,7 @@ def test_a_merge_is_undone_once_in_time_and_from_the_end_of_a_chain(office: Sess
     office.commit()
     first = merged(office, two, three)
     second = merged(office, one, two)
-    found = merges.follow(office, "leads", three.id)
+    found = merged_records.follow(office, "leads", three.id)
     assert found is not None and found.kept_id == one.id
     with pytest.raises(RuleBroken, match="itself merged into"):
         merge_undo.undo(office, first.id, context())
@@ -318,11 +328,11 @@ def test_a_merge_is_undone_once_in_time_and_from_the_end_of_a_chain(office: Sess
     with pytest.raises(RuleBroken, match="undone already"):
         merge_undo.undo(office, second.id, context())
     with pytest.raises(RuleBroken, match="within 30 days"):
-        merge_undo.undo(office, first.id, context(now=NOW + merges.UNDO_FOR + DAY))
+        merge_undo.undo(office, first.id, context(now=NOW + merged_records.UNDO_FOR + DAY))
     with pytest.raises(NotFound):
         merge_undo.undo(office, 999, context())
-    assert merges.forget_old(office, NOW + merges.UNDO_FOR + DAY, 10) == 2
-    assert merges.follow(office, "leads", three.id).kept_id == two.id, "where a number leads is not forgotten"
+    assert merged_records.forget_old(office, NOW + merged_records.UNDO_FOR + DAY, 10) == 2
+    assert merged_records.follow(office, "leads", three.id).kept_id == two.id, "where a number leads is not forgotten"
 
 
 def test_what_was_changed_since_stays_and_is_told(office: Session) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.pool import StaticPool
 
 from app import jobs, session_hooks
 from app.domain import audit, audit_chain, audit_keys, retention
-from app.domain.audit_chain import Head
+from app.domain.audit_chain import ChainHead
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import RuleBroken, Stamp, UtcDateTime
 from app.domain.retention_kinds import BY_NAME, KINDS, RetentionKind, RetentionTable
@@ -233,7 +233,7 @@ def test_a_change_is_audited_and_the_same_days_are_none(session: Session) -> Non
 # --- the audit
 
 
-def entries(session: Session, ages: list[int]) -> list[Head]:
+def entries(session: Session, ages: list[int]) -> list[ChainHead]:
     """Write entries of these ages, and return the head after each."""
     heads = []
     for age in ages:
@@ -243,7 +243,7 @@ def entries(session: Session, ages: list[int]) -> list[Head]:
     return heads
 
 
-def verify(session: Session, *noted: Head) -> list[tuple[int, str]]:
+def verify(session: Session, *noted: ChainHead) -> list[tuple[int, str]]:
     session.expire_all()
     return [(fault.seq, fault.what) for fault in audit_chain.verify(session, noted).faults]
 
@@ -255,8 +255,8 @@ def test_the_audit_is_shortened_from_its_beginning_and_stays_provable(session: S
     report = audit_chain.verify(session, heads)
     assert (report.faults, report.deleted_until, report.head.seq) == ([], 3, 6)
     assert session.scalars(select(AuditEntry.seq)).all() == [4, 5, 6]
-    assert verify(session, Head(3, "f" * 64)) == [(3, "record")]
-    assert verify(session, Head(4, "f" * 64)) == [(4, "record")]
+    assert verify(session, ChainHead(3, "f" * 64)) == [(3, "record")]
+    assert verify(session, ChainHead(4, "f" * 64)) == [(4, "record")]
 
 
 HEAD, ENTRIES = AuditHead.__table__, AuditEntry.__table__

@@ -132,7 +132,7 @@ def test_an_id_that_a_client_chose_by_what_it_is_about_stays_here(world: World, 
 def test_places_name_no_folder_of_the_server(world: World) -> None:
     with world.app.test_request_context("/"), pytest.raises(ValueError) as raised:
         world.app.jinja_env.get_template("shell/sidebar.html").render(
-            app_name="CRM", house={}, menu=(json.loads("{") for _ in range(1))
+            app_name="CRM", brand={}, menu=(json.loads("{") for _ in range(1))
         )
     error = raised.value
     record = logging.LogRecord(

@@ -18,7 +18,7 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.campaigns import CampaignInput, RecipientSource
 from app.extensions import db
 from app.models import BusinessSetting, Campaign, CampaignRecipient, Conversation, Message, MessageTemplate
-from app.outbox import campaign_work, message_delivery
+from app.outbox import campaign_sending, message_delivery
 from tests.app_fixtures import World
 from tests.outbox.fake_provider import Carrier
 from tests.outbox.test_message_delivery import _context, account, add_account, carrier, now, run_calls  # noqa: F401
@@ -45,7 +45,7 @@ def draft(world: World, ids: Any, who: str = "mia", kind: str = "leads", plan: C
     made = campaigns.create(world.session, "Offer", RecipientSource(kind, ids), stamp)
     campaigns.change(world.session, made, plan, stamp)
     world.session.commit()
-    campaign_work.advance(made.id)
+    campaign_sending.advance(made.id)
     return fresh(world, made.id)
 
 
@@ -65,7 +65,7 @@ def let_pass(world: World, campaign: Campaign, seconds: float = 60) -> None:
     values = {"paced_on": now() - timedelta(seconds=seconds), "next_on": None}
     world.session.execute(update(Campaign).where(Campaign.id == campaign.id).values(values))
     world.session.commit()
-    campaign_work.advance(campaign.id)
+    campaign_sending.advance(campaign.id)
 
 
 def result(world: World, campaign: Campaign) -> Counter[str]:
@@ -246,7 +246,7 @@ def _work_and_kill(world: World, campaign: Campaign, done: Any, chunk: int) -> i
 def _child(key: int, chunk: int) -> int:
     db.engine.dispose(close=False)
     campaign_recipients.FILL_CHUNK = campaign_recipients.SEND_CHUNK = chunk
-    campaign_work.advance(key)
+    campaign_sending.advance(key)
     os._exit(0)
 
 

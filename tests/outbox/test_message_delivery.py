@@ -35,7 +35,7 @@ from app.models import (
     Notification,
 )
 from app.ops import queue
-from app.outbox import engine, inbound_work, message_delivery
+from app.outbox import engine, inbound_processing, message_delivery
 from tests.app_fixtures import World
 from tests.outbox.fake_provider import CARRIER, KIND, Carrier
 
@@ -374,7 +374,7 @@ def test_a_kill_between_the_answer_and_our_commit_sends_nothing_twice(
 
 def report(world: World, account: Any, *events: dict[str, Any], body: bytes | None = None) -> int | None:
     request = Inbound("POST", "https://crm/x", {"X-Carrier": "t0ken"}, body or json.dumps(events).encode())
-    key = inbound_work.store(world.session, account, request, now())
+    key = inbound_processing.store(world.session, account, request, now())
     world.session.commit()
     return key
 
@@ -425,7 +425,7 @@ def test_a_backlog_of_reports_does_not_multiply_each_minute(
         report(world, account, said(f"Hello {n}", f"R{n}"))
     world.session.execute(update(InboundEvent).values(next_try_on=now() - timedelta(minutes=2)))
     world.session.commit()
-    monkeypatch.setattr(inbound_work, "MAX_QUEUED", 5)
+    monkeypatch.setattr(inbound_processing, "MAX_QUEUED", 5)
     for _minute in range(3):
         run_job(world, "work off what providers reported")
     assert run_calls() == 5 and world.count(Message) == 4
@@ -491,7 +491,7 @@ def test_what_cannot_be_read_waits_for_a_person(world: World, account: Any) -> N
     assert (event(world, key).state, event(world, key).error) == ("failed", "This is no list.")
     inbound_events.try_again(world.session, event(world, key), Stamp(world.people["root"].id, now()))
     world.session.commit()
-    inbound_work.work_off(int(key or 0))
+    inbound_processing.work_off(int(key or 0))
     assert event(world, key).state == "failed" and PEER not in event(world, key).request_sealed
     inbound_events.dismiss(world.session, event(world, key), Stamp(world.people["root"].id, now()))
     assert event(world, key).state == "dismissed"
@@ -502,7 +502,7 @@ def test_a_state_of_somebody_elses_message_is_ignored_in_the_end(world: World, a
     for _each in range(9):
         world.session.execute(update(InboundEvent).values(next_try_on=now()))
         world.session.commit()
-        inbound_work.work_off(int(key or 0))
+        inbound_processing.work_off(int(key or 0))
     assert event(world, key).state == "done" and "ignored" in str(event(world, key).summary)
 
 

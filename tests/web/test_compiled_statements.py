@@ -17,7 +17,7 @@ from app import access
 from app.access.compiled_statements import (
     CachedStatement,
     CompiledStatement,
-    Text,
+    StatementText,
     answer,
     compile_statement,
     name_of,
@@ -205,7 +205,7 @@ def test_people_share_a_text_but_never_its_values(world: World) -> None:
 def test_equal_texts_of_other_types_are_told_apart() -> None:
     """The text of a masked column may be that of the column itself; what reads it is not."""
 
-    def made(statement: Any, name: str = "one", **late: Any) -> Text:
+    def made(statement: Any, name: str = "one", **late: Any) -> StatementText:
         return compile_statement(statement, sqlite.dialect(), late, names[name]).text
 
     names = {name: name_of(name) for name in ("one", "other")}

@@ -1,6 +1,6 @@
 // A board: a card dragged to another column gets that status at once; if the server refuses, it goes back and says why; if the
 // status asks for something, a dialog does. Without a pointer: arrows go from card to card, Shift with ← and → moves it, M chooses.
-import { ask, lost, open as sheet, say, sentenceOf, send, show } from './sheet.js';
+import { ask, lost, open as sheet, say, sentenceOf, send, show } from './dialogs.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const board = () => document.querySelector('[data-board]');

@@ -1,6 +1,6 @@
 // What a bulk action asks for, fetched when the first row is chosen; and what it would do, before it is done: asked when its dialog
 // opens and whenever something in it changes.
-import { say, send, sentenceOf } from './sheet.js';
+import { say, send, sentenceOf } from './dialogs.js';
 
 const bar = () => document.querySelector('[data-bulk]');
 

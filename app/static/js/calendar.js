@@ -1,6 +1,6 @@
 // A calendar: a task dragged to another day or time is there at once; if the server refuses, it goes back and says why. Without a
 // pointer: arrows go from item to item, Shift with an arrow moves a task by a day (← →) or by 15 minutes (↑ ↓). A click shows it.
-import { say, sentenceOf, send } from './sheet.js';
+import { say, sentenceOf, send } from './dialogs.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const calendar = () => document.querySelector('[data-calendar]');

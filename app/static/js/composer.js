@@ -22,7 +22,7 @@ function styled() {
 async function arm(within) {
   const write = within.querySelector('[data-write]:not([data-armed])');
   if (!write) return;
-  const [form, files, sms] = await Promise.all([import('./write_form.js'), import('./inbox_files.js'), import('./sms.js')]);
+  const [form, files, sms] = await Promise.all([import('./message_form.js'), import('./inbox_files.js'), import('./sms_counter.js')]);
   form.arm(write);
   files.armFiles(write);
   sms.armSms(within);

@@ -1,6 +1,6 @@
 // Files of a record: chosen, dropped or pasted; sent two at a time with progress and cancel; shown large; fresh for everybody.
 // Without this file the plain form sends them.
-import { fill, icon } from './drawn.js';
+import { fill, icon } from './markup.js';
 
 const panel = () => document.querySelector('[data-files][data-url]:not(.write-files)');
 const AT_ONCE = 2;

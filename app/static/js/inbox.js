@@ -1,5 +1,5 @@
-// The inbox: the newest message in view, the list kept fresh. The form to answer: write_form.js.
-import { arm } from './write_form.js';
+// The inbox: the newest message in view, the list kept fresh. The form to answer: message_form.js.
+import { arm } from './message_form.js';
 
 const $ = (selector, within = document) => within.querySelector(selector);
 

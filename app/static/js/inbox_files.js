@@ -1,6 +1,6 @@
 // Files of an answer: chosen, dropped or pasted; uploaded one by one with progress; removed before sending.
 // Without this file the plain field sends them with the form.
-import { fill, icon } from './drawn.js';
+import { fill, icon } from './markup.js';
 
 function shown(bytes) { return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.max(1, Math.round(bytes / 1000))} kB`; }
 export function armFiles(form) {

@@ -1,4 +1,4 @@
-// Lists: shift-click chooses a run, bulk bar, quick filters; the URL holds the state of the list. Rows: rows.js.
+// Lists: shift-click chooses a run, bulk bar, quick filters; the URL holds the state of the list. Rows: list_rows.js.
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const CURSORS = ['page', 'after', 'before', 'cursor'];
 

@@ -1,7 +1,7 @@
 // The form of an email: its draft survives a reload and a failed send, and for some seconds after sending it can be taken back.
 import { edit } from './mail_editor.js';
 import { attach } from './mail_files.js';
-import './templates_picker.js';
+import './template_picker.js';
 
 const store = {
   get(key) { try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; } },

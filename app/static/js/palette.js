@@ -1,6 +1,6 @@
 // The palette: Ctrl+K (caught in theme.js) or the search field opens it. Commands and pages are those of the menus of this page, so that
 // it offers what the person may do; records come from the server while one types.
-import { open as openSheet, sentenceOf } from './sheet.js';
+import { open as openSheet, sentenceOf } from './dialogs.js';
 
 const WAIT = 120; // ms without a key before the server is asked
 const MOST_RECENT = 8;

@@ -1,5 +1,5 @@
 // Next and previous record, in the order of the list from which this one was opened: K and J, or the arrows in the head.
-import { ask, say, sentenceOf } from './sheet.js';
+import { ask, say, sentenceOf } from './dialogs.js';
 
 const place = document.querySelector('[data-record-nav]');
 const key = place && `crm-list:${place.dataset.recordNav}`;

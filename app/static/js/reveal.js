@@ -1,5 +1,5 @@
 // A masked value, revealed: the reason is asked for in a dialog, the value stands in its place for some seconds, and then nowhere.
-import { open } from './sheet.js';
+import { open } from './dialogs.js';
 
 const running = new Map(); // the place -> how it looked before
 

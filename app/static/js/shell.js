@@ -144,7 +144,7 @@ document.addEventListener('htmx:configRequest', (event) => {
   if (token && event.detail.verb !== 'get') event.detail.headers['X-CSRFToken'] = token;
 });
 function sentenceOf(xhr) {
-  const sent = xhr.getResponseHeader('X-Sentence'); // percent-encoded, see sentence_header in gate.py
+  const sent = xhr.getResponseHeader('X-Sentence'); // percent-encoded, see sentence_header in app/web/core/fab_access.py
   try { return decodeURIComponent(sent || '') || String(xhr.status); } catch { return sent; }
 }
 document.addEventListener('htmx:responseError', (event) => toast({ text: sentenceOf(event.detail.xhr) }));

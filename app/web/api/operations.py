@@ -231,7 +231,7 @@ class DocumentedOperations:
     def operation_helper(
         self, path: Any = None, operations: Any = None, methods: Any = None, func: Any = None, **kwargs: Any
     ) -> None:
-        """Document one operation."""
+        """Called by FAB to document a method of the resource."""
         for method in methods:
             operations[method.lower()] = operation(self, func.__name__, method.lower())
 

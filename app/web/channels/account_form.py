@@ -80,7 +80,7 @@ def _caller_ids(text: str) -> tuple[tuple[str, str], ...]:
 def form_of(
     account: ChannelAccount | None, kind: ProviderKind, settings: AccountSettings, errors: dict[str, list[str]]
 ) -> dict[str, Any]:
-    """The form as crm/form.html takes it; `errors` by field, under "" those of none."""
+    """The form as pages/form.html takes it; `errors` by field, under "" those of none."""
     own = f"/settings/channels/{account.id}/" if account else "/settings/channels/"
     return {
         "title": _("Edit %(name)s", name=account.name)

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import current_app, flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import func, select
@@ -31,7 +29,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
@@ -53,26 +51,20 @@ class ChannelsView(SettingsPage):
         "send_test": "write",
     }
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The list, with the health of each account."""
         viewer = current_viewer()
         rows = db.session.scalars(select(ChannelAccount).order_by(ChannelAccount.name, ChannelAccount.id)).all()
         failed = _failures(viewer.now)
         return self.render_template(
-            "channels/list.html",
+            "channels/accounts.html",
             accounts=[account_card(each, failed.get(each.id, 0), viewer) for each in rows],
             kinds=[(each.name, translate_text(each.label)) for each in KINDS.values()],
             acts=viewer.person.is_admin,
         )
 
-    @expose("/<int:key>/")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<int:key>/")
     def show(self, key: int) -> Any:
         """One account: where its provider reports, its health, and the actions of an admin."""
         viewer, account = current_viewer(), find_account(key)
@@ -80,7 +72,7 @@ class ChannelsView(SettingsPage):
         words = [(each, word) for each, word in channel_words().items() if each in account.channels]
         kind = KINDS.get(account.kind)
         return self.render_template(
-            "channels/one.html",
+            "channels/account.html",
             account=account_card(account, _failures(viewer.now).get(account.id, 0), viewer),
             settings=[
                 (translate_text(each.label), account.settings.get(each.key, ""))
@@ -95,22 +87,16 @@ class ChannelsView(SettingsPage):
             acts=is_admin,
         )
 
-    @expose("/add/<name>")
-    @has_access
-    @refuse_as_page
-    @permission_name("add")
+    @page_route("/add/<name>")
     def add(self, name: str) -> Any:
         """The form of a new account of this kind."""
         refuse_non_admin()
         kind = _kind(name)
         return self._form(None, kind, AccountSettings("", {}, kind.channels), {})
 
-    @expose("/add/<name>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("create")
+    @page_route("/add/<name>", methods=["POST"])
     def create(self, name: str) -> Any:
-        """Add it."""
+        """Add an account of this kind."""
         refuse_non_admin()
         kind, by = _kind(name), current_viewer().person.id
         settings = posted_settings(kind)
@@ -123,22 +109,16 @@ class ChannelsView(SettingsPage):
         flash(_("Account added. Enter the addresses below at the provider, then send a test."), "success")
         return redirect(f"{BASE}{key}/")
 
-    @expose("/<int:key>/edit")
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/<int:key>/edit")
     def edit(self, key: int) -> Any:
         """The form of an existing account, without its secrets."""
         refuse_non_admin()
         account = find_account(key)
         return self._form(account, _kind(account.kind), settings_of(account), {})
 
-    @expose("/<int:key>/edit", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("update")
+    @page_route("/<int:key>/edit", methods=["POST"])
     def update(self, key: int) -> Any:
-        """Save the form."""
+        """Save the form of an account."""
         refuse_non_admin()
         account, by = find_account(key), current_viewer().person.id
         kind = _kind(account.kind)
@@ -151,10 +131,7 @@ class ChannelsView(SettingsPage):
         flash(_("Account saved."), "success")
         return redirect(f"{BASE}{key}/")
 
-    @expose("/<int:key>/<any(check, on, off, token, templates):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("run_action")
+    @page_route("/<int:key>/<any(check, on, off, token, templates):what>", methods=["POST"])
     def run_action(self, key: int, what: str) -> Any:
         """Try the connection, turn it on or off, replace its hook addresses, or read the provider's templates."""
         refuse_non_admin()
@@ -165,21 +142,18 @@ class ChannelsView(SettingsPage):
             flash(translate_text(broken.message), "danger")
         return redirect(f"{BASE}{key}/")
 
-    @expose("/<int:key>/test", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("send_test")
+    @page_route("/<int:key>/test", methods=["POST"])
     def send_test(self, key: int) -> Any:
         """Send a test message by this account; what becomes of it appears in its conversation."""
         refuse_non_admin()
         account, viewer, form = find_account(key), current_viewer(), request.form
         text = _("This is a test of %(name)s.", name=account.name)
-        wish = OutgoingRequest(
+        outgoing = OutgoingRequest(
             form.get("channel", "")[:20], form.get("to", "")[:300], text, account.id, purpose="service"
         )
         try:
             with own_transaction() as session:
-                message = message_sending.send(session, wish, Stamp(viewer.person.id, _now()))
+                message = message_sending.send(session, outgoing, Stamp(viewer.person.id, _now()))
                 number = message.id
         except RuleBroken as broken:
             flash(translate_text(broken.message), "danger")

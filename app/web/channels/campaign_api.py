@@ -20,7 +20,7 @@ from app.domain.campaigns import KINDS, STATES, Campaign, CampaignInput, Campaig
 from app.domain.messages import CHANNELS, PURPOSES
 from app.extensions import db
 from app.models import Message
-from app.outbox import campaign_work
+from app.outbox import campaign_sending
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, request_json
@@ -59,7 +59,7 @@ class SourcesField(Field):
 
 
 class IdsField(Field):
-    """Ids of records."""
+    """The ids of records, as a list in JSON."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,7 +160,7 @@ class CampaignService(RecordService):
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Campaign:
         """A draft whose recipients are checked next. Raises RuleBroken, Denied."""
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         given = [(kind, values[kind]) for kind in KINDS if values.get(kind) is not None]
         if len(given) != 1:
             raise RuleBroken(_("Please give exactly one of: leads, customers, numbers."), "leads")
@@ -243,7 +243,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("counts")
     def counts(self, pk: Any) -> Any:
-        """By state; those who are left out by reason."""
+        """The numbers of recipients by state, and of those left out by reason."""
         row = self._row(pk, "read")
         by_state: dict[str, int] = {}
         left_out: dict[str, int] = {}
@@ -292,7 +292,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("pause")
     def pause(self, pk: Any) -> Any:
-        """Hold it."""
+        """Pause the campaign."""
         return self._moved(pk, campaigns.pause)
 
     @expose("/<int:pk>/resume", methods=["POST"])
@@ -300,7 +300,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("resume")
     def resume(self, pk: Any) -> Any:
-        """Go on."""
+        """Resume the campaign."""
         return self._moved(pk, campaigns.resume)
 
     @expose("/<int:pk>/stop", methods=["POST"])
@@ -308,12 +308,12 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("stop")
     def stop(self, pk: Any) -> Any:
-        """For good."""
+        """Stop the campaign for good."""
         return self._moved(pk, campaigns.stop)
 
     def _moved(self, pk: Any, step: Callable[[Session, Campaign, Stamp], None]) -> Any:
         row, viewer = self._row(pk, "bulk"), current_viewer()
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         with access.as_system(db.session()):
             step(db.session(), row, viewer.stamp)
             db.session.commit()

@@ -136,7 +136,7 @@ def _what(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[di
 
 
 def _below_text() -> Markup:
-    """How many SMS the text is, counted by sms.js, and a button that shows its variables."""
+    """How many SMS the text is, counted by sms_counter.js, and a button that shows its variables."""
     counted = _("{parts} SMS ({encoding}), {left} characters left")
     count = Markup(
         '<span class="sms-count" id="f-length" data-sms-for="f-body" data-sms-channel="f-channel" '
@@ -235,7 +235,7 @@ def accounts_named(session: Session) -> dict[int, str]:
 
 
 def first_account(session: Session, campaign: Campaign) -> ChannelAccount | None:
-    """By which account it will probably be sent."""
+    """The account by which the campaign will probably be sent."""
     fitting = channel_accounts.active(session, campaign.channel, campaign.purpose)
     wanted = next((each for each in fitting if each.id == campaign.account_id), None)
     return wanted or (fitting[0] if fitting else None)

@@ -82,7 +82,7 @@ def campaign_row(campaign: Campaign, viewer: Viewer) -> dict[str, Any]:
 
 
 def campaign_context(session: Session, campaign: Campaign, viewer: Viewer, state: str, page: int) -> dict[str, Any]:
-    """The context of campaigns/one.html."""
+    """The context of campaigns/campaign.html."""
     return {
         **progress(session, campaign, viewer),
         "recipients": _recipients(session, campaign, viewer, state, page),

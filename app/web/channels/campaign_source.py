@@ -28,7 +28,7 @@ MAX_BYTES, MAX_COLUMNS, MAX_CELL = 2_000_000, 20, 300
 
 
 def selected(kind: str, keys: Iterable[Any]) -> RecipientSource:
-    """The records with these ids; which of them the person sees is decided when they become recipients."""
+    """Recipients by the ids of records; whether the person sees them is decided later."""
     return RecipientSource(kind, [key for each in keys if (key := parse_id(each))])
 
 

@@ -7,8 +7,7 @@ from datetime import UTC
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy import select
@@ -22,14 +21,14 @@ from app.domain.campaigns import MAX_RECIPIENTS, Campaign, RecipientSource
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.iso_time import read_moment
-from app.outbox import campaign_work
+from app.outbox import campaign_sending
 from app.web.channels import campaign_rows, campaign_source
 from app.web.channels.campaign_form import form_of, posted_values, stored_values
 from app.web.core.fab_access import ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import format_local_date
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.bulk import MAX_ROWS
 
 BASE = "/campaigns/"
@@ -54,10 +53,7 @@ class CampaignsView(ModulePermissions, BaseView):
         """Whether the sidebar offers campaigns: to who may send them."""
         return person.may("Messages", "bulk") and person.may("Messages", "create")
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The person's own campaigns and those of people within reach, newest first."""
         viewer, before = current_viewer(), parse_integer(request.args.get("before"), 0, 1, 2**31 - 1)
@@ -72,33 +68,27 @@ class CampaignsView(ModulePermissions, BaseView):
 
     # --- to whom
 
-    @expose("/new")
-    @has_access
-    @refuse_as_page
-    @permission_name("new")
+    @page_route("/new")
     def new(self) -> Any:
         """The ways to choose recipients, and the upload of a file."""
         return self._new("")
 
     def _new(self, error: str, status: int = 200) -> Any:
-        campaign_work.refuse_unless_allowed(current_viewer().person)
+        campaign_sending.refuse_unless_allowed(current_viewer().person)
         page = self.render_template("campaigns/new.html", error=error, most=grouped(MAX_RECIPIENTS))
         return page, status
 
-    @expose("/choose/<any(leads, customers):kind>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("choose")
+    @page_route("/choose/<any(leads, customers):kind>", methods=["POST"])
     def choose(self, kind: str) -> Any:
         """The selected rows of a list, or all of it."""
         viewer, keys = current_viewer(), request.form.getlist("rowid")
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         if len(keys) > MAX_ROWS:
             raise RuleBroken(_("Please select at most %(most)s rows at once.", most=MAX_ROWS))
         address = (request.form.get("back") or "")[:4000]
         all_of_it = campaign_source.count_of_list(kind, address, viewer)
         return self.render_template(
-            "campaigns/choose.html",
+            "campaigns/choose_recipients.html",
             kind=kind,
             keys=keys,
             address=address,
@@ -110,14 +100,11 @@ class CampaignsView(ModulePermissions, BaseView):
             most=grouped(MAX_RECIPIENTS),
         )
 
-    @expose("/create/<any(leads, customers, numbers):kind>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("create")
+    @page_route("/create/<any(leads, customers, numbers):kind>", methods=["POST"])
     def create(self, kind: str) -> Any:
         """Keep the recipients as a draft; what is sent is entered next."""
         viewer = current_viewer()
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         try:
             source = _posted_source(kind, viewer)
             name = clean_text(request.form.get("name"), "name", 140) or _default_name(viewer)
@@ -133,14 +120,11 @@ class CampaignsView(ModulePermissions, BaseView):
 
     # --- what
 
-    @expose("/<int:key>/edit", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
         """The form of a draft; saving it has its recipients checked."""
         viewer, campaign = current_viewer(), self._found(key, "bulk")
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         if campaign.state != "draft":
             raise RuleBroken(_("This campaign has been started. Only a draft can be edited."))
         session = db.session()
@@ -166,10 +150,7 @@ class CampaignsView(ModulePermissions, BaseView):
 
     # --- looking, starting, stopping
 
-    @expose("/<int:key>")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<int:key>")
     def show(self, key: int) -> Any:
         """The check before, or the result, with each recipient. `state` filters, `page` from 0."""
         viewer, campaign = current_viewer(), self._found(key, "read")
@@ -178,12 +159,9 @@ class CampaignsView(ModulePermissions, BaseView):
             raise RuleBroken(_("There is no such state. Please choose one of the list."), "state")
         page = parse_integer(request.args.get("page"), 0, 0, MAX_RECIPIENTS)
         context = campaign_rows.campaign_context(db.session(), campaign, viewer, state, page)
-        return self.render_template("campaigns/one.html", page_of=context)
+        return self.render_template("campaigns/campaign.html", page_of=context)
 
-    @expose("/<int:key>/live")
-    @has_access
-    @refuse_as_page
-    @permission_name("live")
+    @page_route("/<int:key>/live")
     def live(self, key: int) -> Any:
         """The part of the page that changes by itself, as a fragment."""
         campaign = self._found(key, "read")
@@ -193,14 +171,11 @@ class CampaignsView(ModulePermissions, BaseView):
             answer.headers["HX-Refresh"] = "true"  # the recipients stand outside of this part
         return answer
 
-    @expose("/<int:key>/<any(start, schedule, unschedule, pause, resume, stop, delete):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("act")
+    @page_route("/<int:key>/<any(start, schedule, unschedule, pause, resume, stop, delete):what>", methods=["POST"])
     def act(self, key: int, what: str) -> Any:
         """Start now or at a time, pause, resume, stop, or delete a draft."""
         viewer, campaign = current_viewer(), self._found(key, "bulk")
-        campaign_work.refuse_unless_allowed(viewer.person)
+        campaign_sending.refuse_unless_allowed(viewer.person)
         try:
             step = _step(what, viewer)
             with access.as_system(db.session()):

@@ -23,7 +23,7 @@ MAX_QUOTE = 120
 
 
 def file_part(ability: Abilities, url: str, files: Iterable[Upload], viewer: Viewer) -> dict[str, Any] | None:
-    """The context of the part of inbox/_write.html about files; None where none can be sent."""
+    """The context of the part of inbox/_message_form.html about files; None where none can be sent."""
     kept = [each.as_field(viewer) for each in files]
     if not ability.files and not kept:
         return None
@@ -57,7 +57,7 @@ def quote_of(message: Any) -> str:
 
 
 def author_of(message: Any) -> str:
-    """Whose message it is, as a quotation says it."""
+    """The author of a message, as a quotation names them."""
     return _("Customer") if message.direction == "in" else _("We")
 
 

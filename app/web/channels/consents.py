@@ -8,9 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response
-from flask_appbuilder import expose
 from flask_appbuilder.models.sqla.interface import SQLAInterface
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import or_, select
@@ -30,7 +28,7 @@ from app.web.core.fab_access import current_viewer, json_answer
 from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, TextField, Viewer
 from app.web.core.local_dates import format_local_date
 from app.web.core.record_service import RecordService
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS, shown_peer
 from app.web.records.messages import PURPOSE_WORDS
@@ -108,10 +106,10 @@ class ConsentService(RecordService):
         given = {name: values[name] for name in _OF_NOTED if values.get(name) is not None}
         with access.as_system(session):
             noted = ConsentInput(channel=channel, address=address, **({"action": "", "how": ""} | given | people))
-            return consents.record_told(session, noted, viewer.stamp)
+            return consents.record_input(session, noted, viewer.stamp)
 
     def change(self, session: Session, row: Consent, values: dict[str, Any], viewer: Viewer) -> None:
-        """Refused."""
+        """Refuse the change: entries are never changed."""
         raise RuleBroken(_("The consent ledger is append-only. Add a new entry instead."))
 
 
@@ -205,18 +203,15 @@ class ConsentScreen(Screen):
 
     @staticmethod
     def in_menu(person: Person) -> bool:
-        """Not in the sidebar: campaigns and records lead there."""
+        """Not in the sidebar, because campaigns and records link to it."""
         return False
 
-    @expose("/of/<any(lead, customer):kind>/<int:key>")
-    @has_access
-    @refuse_as_page
-    @permission_name("of_person")
+    @page_route("/of/<any(lead, customer):kind>/<int:key>")
     def of_person(self, kind: str, key: int) -> Any:
         """The ledger of one person: what holds now on each channel, and every entry."""
         viewer, row = current_viewer(), _person(kind, key)
         return self.render_template(
-            "campaigns/ledger.html",
+            "campaigns/consents.html",
             kind=kind,
             key=key,
             name=f"{row.first_name or ''} {row.last_name or ''}".strip() or row.number,
@@ -226,10 +221,7 @@ class ConsentScreen(Screen):
             may_add=viewer.person.may("Messages", "create"),
         )
 
-    @expose("/export/<any(lead, customer):kind>/<int:key>.<any(csv, json):form>")
-    @has_access
-    @refuse_as_page
-    @permission_name("export")
+    @page_route("/export/<any(lead, customer):kind>/<int:key>.<any(csv, json):form>")
     def export(self, kind: str, key: int, form: str) -> Any:
         """The ledger of one person as a file; addresses as the viewer may see them."""
         viewer, row = current_viewer(), _person(kind, key)

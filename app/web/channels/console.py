@@ -6,8 +6,6 @@ import secrets
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 from werkzeug.datastructures import FileStorage
@@ -20,13 +18,13 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import ChannelAccount, Message
 from app.ops.file_store import TooLarge
-from app.outbox import inbound_work
+from app.outbox import inbound_processing
 from app.web.channels import console_calls
 from app.web.channels.accounts import find_account, refuse_non_admin
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.message_files import store_of_app
@@ -47,10 +45,7 @@ class ConsoleView(SettingsPage):
     default_view = "show"
     VERBS = {"show": "read"} | dict.fromkeys(("play", "write", "react", "play_call", "ring"), "write")
 
-    @expose("/<int:key>/")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<int:key>/")
     def show(self, key: int) -> Any:
         """The newest messages of the account, both ways."""
         refuse_non_admin()
@@ -63,10 +58,7 @@ class ConsoleView(SettingsPage):
             "channels/console.html", account=account, messages=rows, channels=channels, calls=calls
         )
 
-    @expose("/<int:key>/<int:message>/<any(delivered, read, failed):state>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("play")
+    @page_route("/<int:key>/<int:message>/<any(delivered, read, failed):state>", methods=["POST"])
     def play(self, key: int, message: int, state: str) -> Any:
         """What becomes of a message at the customer's side."""
         refuse_non_admin()
@@ -78,10 +70,7 @@ class ConsoleView(SettingsPage):
         flash(_("Reported. The message shows it in a moment."), "success")
         return redirect(f"/settings/channels/console/{key}/")
 
-    @expose("/<int:key>/<int:message>/react", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("react")
+    @page_route("/<int:key>/<int:message>/react", methods=["POST"])
     def react(self, key: int, message: int) -> Any:
         """The customer reacts to a message; without an emoji they take it back."""
         refuse_non_admin()
@@ -93,12 +82,9 @@ class ConsoleView(SettingsPage):
         flash(_("Reported. The message shows it in a moment."), "success")
         return redirect(f"/settings/channels/console/{key}/")
 
-    @expose("/<int:key>/write", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("write")
+    @page_route("/<int:key>/write", methods=["POST"])
     def write(self, key: int) -> Any:
-        """The customer writes."""
+        """Receive a message as if the customer had written it."""
         refuse_non_admin()
         account, form = _console(key), request.form
         channel, text = form.get("channel", ""), form.get("text", "").strip()[:MAX_TEXT]
@@ -118,10 +104,7 @@ class ConsoleView(SettingsPage):
         flash(_("The customer's message has arrived."), "success")
         return redirect(f"/settings/channels/console/{key}/")
 
-    @expose("/<int:key>/call/<int:call>/<any(ring, answer, hangup, busy, ignore, record):step>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("play_call")
+    @page_route("/<int:key>/call/<int:call>/<any(ring, answer, hangup, busy, ignore, record):step>", methods=["POST"])
     def play_call(self, key: int, call: int, step: str) -> Any:
         """How a call goes on at the customer's side, or its recording."""
         refuse_non_admin()
@@ -130,10 +113,7 @@ class ConsoleView(SettingsPage):
         flash(_("Reported. The call shows it in a moment."), "success")
         return redirect(f"/settings/channels/console/{key}/#calls")
 
-    @expose("/<int:key>/ring", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("ring")
+    @page_route("/<int:key>/ring", methods=["POST"])
     def ring(self, key: int) -> Any:
         """A customer calls in."""
         refuse_non_admin()
@@ -168,7 +148,7 @@ def _report(account: ChannelAccount, event: dict[str, Any]) -> None:
     # What differs for each report keeps two equal ones apart: a person has pressed the button twice.
     body = console_provider.body_of([event | {"happened_on": viewer.now.isoformat(), "nonce": secrets.token_hex(8)}])
     with own_transaction() as session:
-        inbound_work.store(session, account, Inbound("POST", "", {}, body), viewer.now)
+        inbound_processing.store(session, account, Inbound("POST", "", {}, body), viewer.now)
 
 
 def _row(row: Message, viewer: Viewer) -> dict[str, Any]:

@@ -38,7 +38,7 @@ MAX_MESSAGES = 100
 
 
 class WindowField(DateTimeField):
-    """Until when a free text may be sent: 24 hours after the peer's last WhatsApp message."""
+    """The end of the window for free texts: 24 hours after the peer's last WhatsApp message."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -174,7 +174,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("thread")
     def thread(self, pk: Any) -> Any:
-        """Its newest messages, oldest first, as the message resource shows them."""
+        """The newest messages of the conversation, oldest first, in the shape of the message resource."""
         row, viewer = self._row(pk, "read"), current_viewer()
         table = MessageResource.service.record_table
         newest = select(Message.id).where(Message.conversation_id == row.id).order_by(Message.id.desc())
@@ -189,7 +189,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("claim")
     def claim(self, pk: Any) -> Any:
-        """Take it."""
+        """Claim the conversation."""
         return self._moved(pk, "write", conversations.claim)
 
     @expose("/<int:pk>/hand_over", methods=["POST"])
@@ -209,7 +209,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("close")
     def close(self, pk: Any) -> Any:
-        """Put it away."""
+        """Close the conversation."""
         return self._moved(pk, "write", conversations.close)
 
     @expose("/<int:pk>/reopen", methods=["POST"])
@@ -217,7 +217,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("reopen")
     def reopen(self, pk: Any) -> Any:
-        """Open it again."""
+        """Reopen the conversation."""
         return self._moved(pk, "write", conversations.reopen)
 
     @expose("/<int:pk>/read", methods=["POST"])
@@ -225,7 +225,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("read")
     def read(self, pk: Any) -> Any:
-        """Nothing of it is unread."""
+        """Mark the conversation as read."""
         return self._moved(pk, "write", conversations.mark_read)
 
     @expose("/<int:pk>/link", methods=["POST"])

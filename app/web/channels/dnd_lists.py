@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
@@ -26,7 +24,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
@@ -42,18 +40,12 @@ class DndListsView(SettingsPage):
     route_base = "/settings/do-not-disturb"
     VERBS = {"index": "read", "wrong": "read", "upload": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The uploads, and how many numbers are known."""
         return self._page("", "")
 
-    @expose("/", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("upload")
+    @page_route("/", methods=["POST"])
     def upload(self) -> Any:
         """Keep a file; a worker reads it."""
         viewer, typed = current_viewer(), (request.form.get("checked_on") or "")[:40]
@@ -67,10 +59,7 @@ class DndListsView(SettingsPage):
         flash(_("The file is being read. This page shows how far it is."), "success")
         return redirect(BASE)
 
-    @expose("/<int:key>/wrong.csv")
-    @has_access
-    @refuse_as_page
-    @permission_name("wrong")
+    @page_route("/<int:key>/wrong.csv")
     def wrong(self, key: int) -> Any:
         """The lines that were not stored, each with what is wrong."""
         row = access.get_visible(db.session(), DndUpload, key)
@@ -91,7 +80,7 @@ class DndListsView(SettingsPage):
         rows = session.scalars(select(DndUpload).order_by(DndUpload.id.desc()).limit(MOST)).all()
         numbers = session.scalar(select(func.count()).select_from(DoNotDisturb)) or 0
         return self.render_template(
-            "campaigns/dnd.html",
+            "campaigns/dnd_lists.html",
             uploads=[_row(each, viewer) for each in rows],
             numbers=grouped(numbers),
             days=settings.value_of(session, "dnd_valid_days"),

@@ -19,7 +19,7 @@ from app.lib.ids import parse_id
 from app.models import Message
 from app.web.channels import threads
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import message_files as file_views
 from app.web.records import uploads
 
@@ -45,28 +45,19 @@ class FileRoutes:
         file_checks.refuse(kept.as_media(), channel, _ability(session, channel, request.args.get("conversation")))
         return json_answer(201, kept.as_field(viewer))
 
-    @expose("/message/<pk>/file/<place>")
-    @has_access
-    @refuse_as_page
-    @permission_name("file")
+    @page_route("/message/<pk>/file/<place>")
     def file(self, pk: str, place: str) -> Any:
         """A file, to be saved or played."""
         row, number = visible_message(pk), _place(place)
         content = file_views.open_file(row.media, number)
         return file_views.attachment_response(content, (row.media or [])[number])
 
-    @expose("/message/<pk>/file/<place>/preview")
-    @has_access
-    @refuse_as_page
-    @permission_name("preview")
+    @page_route("/message/<pk>/file/<place>/preview")
     def preview(self, pk: str, place: str) -> Any:
         """The small picture of a file."""
         return file_views.preview(db.session(), visible_message(pk), _place(place))
 
-    @expose("/message/<pk>/file/<place>/fetch", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("fetch")
+    @page_route("/message/<pk>/file/<place>/fetch", methods=["POST"])
     def fetch(self, pk: str, place: str) -> Any:
         """Have a file fetched again that could not be."""
         row, viewer = visible_message(pk), current_viewer()
@@ -78,10 +69,7 @@ class FileRoutes:
         flash(_("The file is being fetched. It appears here in a moment."), "success")
         return redirect(_place_of(row))
 
-    @expose("/message/<pk>/react", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("react")
+    @page_route("/message/<pk>/react", methods=["POST"])
     def react(self, pk: str) -> Any:
         """React with `emoji`; the same one again takes it back."""
         row, viewer = visible_message(pk), current_viewer()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 
 from app import access
@@ -20,7 +19,8 @@ from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.record_references import PAGES
-from app.web.pages.refusals import previous_page, refuse_as_page
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import page_route
 from app.web.records import conversation_list, uploads
 from app.web.records.mentions import unnotified_people
 from app.web.security.sessions import own_transaction
@@ -52,35 +52,23 @@ class InboxView(
 
     # --- looking ---
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The conversations of a folder: `folder`, `channel`, `before`."""
         return self.render_template("inbox/inbox.html", inbox=_list(None), thread=None)
 
-    @expose("/list")
-    @has_access
-    @refuse_as_page
-    @permission_name("list")
+    @page_route("/list")
     def list(self) -> Any:
         """The list alone, as an HTML fragment; `here` is the conversation that is open."""
         here = access.get_visible(db.session(), Conversation, parse_id(request.args.get("here")))
         return render_template("inbox/_list.html", inbox=_list(here))
 
-    @expose("/<pk>")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<pk>")
     def show(self, pk: str) -> Any:
         """A conversation, which its own answerer has then read."""
         return self._page(_opened(pk))
 
-    @expose("/<pk>/messages")
-    @has_access
-    @refuse_as_page
-    @permission_name("messages")
+    @page_route("/<pk>/messages")
     def messages(self, pk: str) -> Any:
         """What was said alone, as an HTML fragment, for a page that learns of a change."""
         part = threads.messages_part(db.session(), _opened(pk), current_viewer())
@@ -100,10 +88,7 @@ class InboxView(
 
     # --- saying something ---
 
-    @expose("/<pk>/send", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("send")
+    @page_route("/<pk>/send", methods=["POST"])
     def send(self, pk: str) -> Any:
         """Put an answer into the outbox; on an error the form keeps what was typed."""
         row, viewer = threads.find(db.session(), pk), current_viewer()
@@ -126,10 +111,7 @@ class InboxView(
                 return self._page(threads.find(db.session(), pk), status, error=sentence, **again)
         return redirect(f"/inbox/{row.id}?sent=1")
 
-    @expose("/to/<kind>/<pk>")
-    @has_access
-    @refuse_as_page
-    @permission_name("to")
+    @page_route("/to/<kind>/<pk>")
     def to(self, kind: str, pk: str) -> Any:
         """Write to the person of a lead, ticket, customer or call: their conversation, or the form that begins one."""
         channel = request.args.get("channel") or "whatsapp"
@@ -140,10 +122,7 @@ class InboxView(
         found = record_composer.conversation_with(kind, row, channel, peer, current_viewer())
         return redirect(f"/inbox/{found.id}") if found is not None else self._begin(kind, row, channel)
 
-    @expose("/start", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("start")
+    @page_route("/start", methods=["POST"])
     def start(self) -> Any:
         """Send the first message of a conversation; on an error the form keeps what was typed."""
         kind, channel = request.form.get("kind", ""), request.form.get("channel", "")
@@ -176,18 +155,12 @@ class InboxView(
 
     # --- whose it is ---
 
-    @expose("/<pk>/claim", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("claim")
+    @page_route("/<pk>/claim", methods=["POST"])
     def claim(self, pk: str) -> Any:
         """Take a conversation that is nobody's."""
         return self._changed(pk, conversations.claim, _("You answer this conversation now."))
 
-    @expose("/<pk>/release", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("release")
+    @page_route("/<pk>/release", methods=["POST"])
     def release(self, pk: str) -> Any:
         """Give a conversation back to all."""
         row, viewer = self._writable(pk), current_viewer()
@@ -196,10 +169,7 @@ class InboxView(
         flash(_("This conversation is nobody's now. Any colleague can take it."), "success")
         return redirect("/inbox/?folder=unassigned")
 
-    @expose("/<pk>/hand", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("hand")
+    @page_route("/<pk>/hand", methods=["POST"])
     def hand(self, pk: str) -> Any:
         """Give a conversation to a colleague."""
         row, viewer = self._writable(pk), current_viewer()
@@ -212,18 +182,12 @@ class InboxView(
         seen = access.get_visible(db.session(), Conversation, row.id) is not None
         return redirect(f"/inbox/{row.id}" if seen else "/inbox/")
 
-    @expose("/<pk>/close", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("close")
+    @page_route("/<pk>/close", methods=["POST"])
     def close(self, pk: str) -> Any:
         """Put a conversation away until the customer writes again."""
         return self._changed(pk, conversations.close, _("Closed. It opens again when the customer writes."))
 
-    @expose("/<pk>/reopen", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("reopen")
+    @page_route("/<pk>/reopen", methods=["POST"])
     def reopen(self, pk: str) -> Any:
         """Open a closed conversation."""
         return self._changed(pk, conversations.reopen, _("Open again."))
@@ -244,10 +208,7 @@ class InboxView(
 
     # --- a record from it ---
 
-    @expose("/<pk>/make", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("make")
+    @page_route("/<pk>/make", methods=["POST"])
     def make(self, pk: str) -> Any:
         """Make a lead or ticket of the person who wrote; on an error the form keeps what was typed."""
         row, viewer, kind = self._writable(pk), current_viewer(), request.form.get("make", "")
@@ -269,18 +230,12 @@ class InboxView(
 
     # --- one message ---
 
-    @expose("/message/<pk>/cancel", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("cancel")
+    @page_route("/message/<pk>/cancel", methods=["POST"])
     def cancel(self, pk: str) -> Any:
         """Take a message back that still waits."""
         return self._message_changed(pk, messages.cancel, _("Canceled: the message will not be sent."))
 
-    @expose("/message/<pk>/again", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("again")
+    @page_route("/message/<pk>/again", methods=["POST"])
     def again(self, pk: str) -> Any:
         """Send a message again that failed or may have been lost."""
         return self._message_changed(pk, messages.send_again, _("The message waits to be sent again."))

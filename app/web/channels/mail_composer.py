@@ -135,7 +135,7 @@ def send(session: Session, about: MailContext, typed: ComposerInput, viewer: Vie
     quote = mail_quotes.quote_of(about, viewer) if typed.with_quote else ("", "")
     account_id = _chosen_account(typed) or _account_id(session, about)
     with access.as_system(session):  # an opt-out counts whoever may see the customer
-        wish = OutgoingRequest(
+        outgoing = OutgoingRequest(
             channel="email",
             peer=to,
             body=body,
@@ -150,7 +150,7 @@ def send(session: Session, about: MailContext, typed: ComposerInput, viewer: Vie
             sees=seen_by(session, viewer),
         )
         message = outgoing_mail.send(
-            session, wish, MailParts(html, _cc(about, typed, viewer), *quote, to=tuple(also_to)), viewer.stamp
+            session, outgoing, MailParts(html, _cc(about, typed, viewer), *quote, to=tuple(also_to)), viewer.stamp
         )
     if typed.status:
         _set_status(session, about, typed.status, viewer)

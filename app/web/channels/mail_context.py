@@ -38,7 +38,7 @@ class Recipient:
     name: str
 
     def label(self, viewer: Viewer) -> str:
-        """As the form shows them."""
+        """The name and address of the recipient, as the form shows them."""
         shown = viewer.person.mask_value("email", self.address) or "••••••"
         return f"{self.name} · {shown}" if self.name else shown
 

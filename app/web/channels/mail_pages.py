@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, flash, make_response, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -20,7 +19,7 @@ from app.models import Conversation, Mail, Message
 from app.web.channels import mail_composer, mail_context, mail_display, mail_files
 from app.web.channels.mail_composer import ComposerRefusal
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, json_answer, refusal, wants_json
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 
 
 class MailView(ModulePermissions, BaseView):
@@ -36,10 +35,7 @@ class MailView(ModulePermissions, BaseView):
 
     # --- writing ---
 
-    @expose("/compose")
-    @has_access
-    @refuse_as_page
-    @permission_name("compose")
+    @page_route("/compose")
     def compose(self) -> Any:
         """The form of an email: a page, or the form alone for a page that shows it in its place."""
         session, viewer = db.session(), current_viewer()
@@ -49,10 +45,7 @@ class MailView(ModulePermissions, BaseView):
             return render_template("mail/_composer.html", mail=made)
         return self.render_template("mail/compose.html", mail=made)
 
-    @expose("/send", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("send")
+    @page_route("/send", methods=["POST"])
     def send(self) -> Any:
         """Put the email into the outbox; on an error nothing of what was typed is lost."""
         session, viewer = db.session(), current_viewer()
@@ -78,10 +71,7 @@ class MailView(ModulePermissions, BaseView):
         made = mail_composer.context(session, about, typed, viewer, ComposerRefusal(sentence, errors))
         return self.render_template("mail/compose.html", mail=made), status
 
-    @expose("/file", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("file")
+    @page_route("/file", methods=["POST"])
     def file(self) -> Any:
         """Store a file of an email that is being written; answers with the token that names it in the form."""
         try:
@@ -94,10 +84,7 @@ class MailView(ModulePermissions, BaseView):
             return json_answer(422, {"message": _("Please choose a file."), "errors": {}})
         return json_answer(200, {name: stored[0][name] for name in ("token", "name", "size", "mime_type")})
 
-    @expose("/<int:pk>/undo", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("undo")
+    @page_route("/<int:pk>/undo", methods=["POST"])
     def undo(self, pk: int) -> Any:
         """Take back one's own email before it has left."""
         session, viewer = db.session(), current_viewer()
@@ -123,10 +110,7 @@ class MailView(ModulePermissions, BaseView):
 
     # --- reading ---
 
-    @expose("/<int:pk>")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<int:pk>")
     def show(self, pk: int) -> Any:
         """An email with its headers, formatting and files."""
         message, mail = _email(pk)
@@ -136,10 +120,7 @@ class MailView(ModulePermissions, BaseView):
         shown = mail_display.context(message, mail, conversation, viewer) | {"pictures": pictures}
         return self.render_template("mail/message.html", mail=shown)
 
-    @expose("/<int:pk>/frame")
-    @has_access
-    @refuse_as_page
-    @permission_name("frame")
+    @page_route("/<int:pk>/frame")
     def frame(self, pk: int) -> Any:
         """The formatted text alone, as a document of its own that runs nothing; `pictures=1` loads remote ones."""
         message, mail = _email(pk)

@@ -14,7 +14,7 @@ from app.domain import channel_accounts
 from app.extensions import db
 from app.models import ChannelAccount
 from app.ops.rate_counter import Rate, RateCounter
-from app.outbox import inbound_work, provider_clients
+from app.outbox import inbound_processing, provider_clients
 from app.outbox.provider_clients import NoProvider
 from app.web.security.sessions import own_transaction
 
@@ -84,8 +84,8 @@ def _take(account: ChannelAccount, given: Inbound) -> Response:
         log.exception("a request at the hook of account %s could not be checked", account.id)
         return _refused(403)
     with own_transaction() as session:
-        inbound_work.store(session, account, given, datetime.now(UTC))
-    status, kind, body = inbound_work.answer_of(provider, given)
+        inbound_processing.store(session, account, given, datetime.now(UTC))
+    status, kind, body = inbound_processing.answer_of(provider, given)
     return Response(body, status, content_type=kind)
 
 

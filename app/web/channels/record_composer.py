@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import false, or_
 from sqlalchemy.exc import IntegrityError
@@ -23,7 +21,7 @@ from app.web.core import record_references
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.local_links import local_path
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import conversation_list, uploads
 from app.web.records.messages import peer_of_record, seen_by
 
@@ -35,10 +33,7 @@ PAGES = {**record_references.PAGES, "call": "/calls/show/"}
 class WriteRoutes:
     """/inbox/write/<kind of record>/<id>?channel="""
 
-    @expose("/write/<kind>/<pk>")
-    @has_access
-    @refuse_as_page
-    @permission_name("write")
+    @page_route("/write/<kind>/<pk>")
     def write(self, kind: str, pk: str) -> Any:
         """The form to write to the person of a record, for its page; a page of its own without scripts."""
         row, channel = record(kind, pk), _channel()
@@ -46,10 +41,7 @@ class WriteRoutes:
             return redirect(f"/inbox/to/{kind}/{row.id}?channel={channel}")
         return _form(kind, row, channel, {})
 
-    @expose("/write/<kind>/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("write_now")
+    @page_route("/write/<kind>/<pk>", methods=["POST"])
     def write_now(self, kind: str, pk: str) -> Any:
         """Send it, and return to the record's page; on an error the form keeps what was typed."""
         row, viewer, session = record(kind, pk), current_viewer(), db.session()
@@ -113,7 +105,7 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
     hidden = [each for each in made["hidden"] if each[0] == "key"]
     url = f"/inbox/write/{kind}/{row.id}?channel={channel}"
     made |= {"url": url, "swaps": True, "place": f"-{channel}", "hidden": [*hidden, ("back", back)], "thread_url": peer}
-    return render_template("inbox/_write.html", thread={"composer": made})
+    return render_template("inbox/_message_form.html", thread={"composer": made})
 
 
 # --- to whom, and sending
@@ -133,8 +125,8 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        wish = OutgoingRequest(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
-        return message_sending.send_all(db.session(), wish, viewer.stamp)
+        outgoing = OutgoingRequest(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
+        return message_sending.send_all(db.session(), outgoing, viewer.stamp)
 
 
 def was_sent(broken: BaseException) -> bool:

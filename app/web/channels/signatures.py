@@ -6,8 +6,7 @@ from html import escape
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
@@ -22,7 +21,7 @@ from app.web.channels.accounts import refuse_non_admin
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 
 
 def offered(session: Session, account_id: int | None, viewer: Viewer) -> list[dict[str, str]]:
@@ -64,39 +63,27 @@ class SignatureView(ModulePermissions, BaseView):
     module = "Messages"
     VERBS = {"mine": "create", "save_mine": "create", "of_account": "create", "save_of_account": "create"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("mine")
+    @page_route("/")
     def mine(self) -> Any:
-        """One's own signature."""
+        """The form of the person's own signature."""
         row = mail_signatures.of_user(db.session(), current_viewer().person.id)
         return self._page(row, None, _stored(row))
 
-    @expose("/", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("save_mine")
+    @page_route("/", methods=["POST"])
     def save_mine(self) -> Any:
-        """Save it."""
+        """Save the person's own signature."""
         return self._save({"user_id": current_viewer().person.id}, None)
 
-    @expose("/account/<int:key>")
-    @has_access
-    @refuse_as_page
-    @permission_name("of_account")
+    @page_route("/account/<int:key>")
     def of_account(self, key: int) -> Any:
         """The signature of an account, for those who have none of their own."""
         account = _account(key)
         row = mail_signatures.of_account(db.session(), key)
         return self._page(row, account, _stored(row))
 
-    @expose("/account/<int:key>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("save_of_account")
+    @page_route("/account/<int:key>", methods=["POST"])
     def save_of_account(self, key: int) -> Any:
-        """Save it."""
+        """Save the signature of an account."""
         return self._save({"account_id": key}, _account(key))
 
     def _save(self, whose: dict[str, int], account: Any) -> Any:

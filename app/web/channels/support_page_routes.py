@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
@@ -20,7 +18,7 @@ from app.models import SupportPage
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import clean_text
 from app.web.core.record_references import PAGES, links_of, named_record
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.messages import peer_of_record, seen_by
 
 VERBS = {"pages": "create", "send_pages": "create"}
@@ -29,18 +27,12 @@ VERBS = {"pages": "create", "send_pages": "create"}
 class SupportPageRoutes:
     """/inbox/pages/<kind of record>/<id>"""
 
-    @expose("/pages/<kind>/<pk>")
-    @has_access
-    @refuse_as_page
-    @permission_name("pages")
+    @page_route("/pages/<kind>/<pk>")
     def pages(self, kind: str, pk: str) -> Any:
         """The support pages, each with a button that sends it."""
         return self._choose(kind, named_record(kind, pk))
 
-    @expose("/pages/<kind>/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("send_pages")
+    @page_route("/pages/<kind>/<pk>", methods=["POST"])
     def send_pages(self, kind: str, pk: str) -> Any:
         """Send the page of the button, or those that are ticked."""
         row, viewer, form = named_record(kind, pk), current_viewer(), request.form
@@ -49,7 +41,7 @@ class SupportPageRoutes:
             chosen = _chosen([form["only"]] if form.get("only") else form.getlist("page"))
             with access.as_system(db.session()) as session:
                 records = links_of(kind, row)
-                wish = OutgoingRequest(
+                outgoing = OutgoingRequest(
                     "whatsapp",
                     peer_of_record(session, "whatsapp", row) or _no_number(),
                     support_pages.text_of(chosen),
@@ -58,7 +50,7 @@ class SupportPageRoutes:
                     records=records,
                     sees=seen_by(session, viewer),
                 )
-                message_sending.send(session, wish, viewer.stamp)
+                message_sending.send(session, outgoing, viewer.stamp)
                 session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -82,7 +74,7 @@ class SupportPageRoutes:
             "pages": [(each.id, each.label, each.url, each.description or "", each.id in ticked) for each in pages],
             "settings_url": "/settings/support-pages/" if viewer.person.may("Support Pages", "create") else None,
         }
-        return self.render_template("inbox/pages.html", choice=context), status  # type: ignore[attr-defined]
+        return self.render_template("inbox/support_pages.html", choice=context), status  # type: ignore[attr-defined]
 
 
 def _chosen(given: list[str]) -> list[SupportPage]:

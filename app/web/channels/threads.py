@@ -260,7 +260,7 @@ def _reactions(message: Any, viewer: Viewer) -> list[dict[str, str]]:
 
 
 def composer(session: Session, conversation: Any, viewer: Viewer, given: dict[str, Any]) -> dict[str, Any] | None:
-    """The context of inbox/_write.html; None for who may not send. `given`: typed, files, error, reply_to."""
+    """The context of inbox/_message_form.html; None for who may not send. `given`: typed, files, error, reply_to."""
     if not viewer.person.may("Messages", "create"):
         return None
     channel, typed = conversation.channel, given["typed"]

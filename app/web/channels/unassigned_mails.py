@@ -6,8 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from flask import current_app, flash, redirect, request, send_file
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -22,7 +21,7 @@ from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.record_references import PAGES
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.security.sessions import own_transaction
 
 BASE = "/mails/"
@@ -35,7 +34,7 @@ _MODELS: dict[str | None, tuple[str, Any]] = {
 }
 
 
-class UnplacedMailsView(ModulePermissions, BaseView):
+class UnassignedMailsView(ModulePermissions, BaseView):
     """/mails/: for readers of the settings, who set the accounts up."""
 
     route_base = "/mails"
@@ -43,12 +42,9 @@ class UnplacedMailsView(ModulePermissions, BaseView):
     module = "Settings"
     VERBS = {"index": "read", "show": "read", "original": "read", "decide": "write", "attach": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
-        """Those that wait, or with `show=reports` the reports of failed delivery."""
+        """The mails that wait; with `show=reports` the reports of failed delivery."""
         viewer, session = current_viewer(), db.session()
         shown = request.args.get("show") or "waiting"
         if shown not in _LISTS:
@@ -56,17 +52,14 @@ class UnplacedMailsView(ModulePermissions, BaseView):
         rows = session.scalars(_LISTS[shown]().limit(MOST)).all()
         names = _account_names()
         return self.render_template(
-            "mail/unplaced.html",
+            "mail/unassigned_mails.html",
             mails=[_row(each, names, viewer) for each in rows],
             shown=shown,
             acts=viewer.person.may("Settings", "write") and shown == "waiting",
             most=MOST,
         )
 
-    @expose("/<int:key>")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<int:key>")
     def show(self, key: int) -> Any:
         """What one says, as plain text: nothing of it is run or loaded."""
         return self._page(_mail(key))
@@ -79,7 +72,7 @@ class UnplacedMailsView(ModulePermissions, BaseView):
         except RuleBroken as broken:
             problem = translate_text(broken.message)
         page = self.render_template(
-            "mail/unplaced_one.html",
+            "mail/unassigned_mail.html",
             mail=_row(row, _account_names(), viewer) | _said(said, viewer) | {"problem": problem},
             is_readable=said is not None,
             acts=viewer.person.may("Settings", "write") and row.state in unassigned_mails.WAITING,
@@ -89,10 +82,7 @@ class UnplacedMailsView(ModulePermissions, BaseView):
         )
         return page, status
 
-    @expose("/<int:key>/original")
-    @has_access
-    @refuse_as_page
-    @permission_name("original")
+    @page_route("/<int:key>/original")
     def original(self, key: int) -> Any:
         """The email as it arrived, to be saved; for who sees addresses unmasked."""
         row = _mail(key)
@@ -104,10 +94,7 @@ class UnplacedMailsView(ModulePermissions, BaseView):
         answer.headers["Cache-Control"] = "private, no-store"
         return answer
 
-    @expose("/<int:key>/<any(again, dismiss):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("decide")
+    @page_route("/<int:key>/<any(again, dismiss):what>", methods=["POST"])
     def decide(self, key: int, what: str) -> Any:
         """Try to take it in once more, or dismiss it."""
         row, viewer = _mail(key), current_viewer()
@@ -121,10 +108,7 @@ class UnplacedMailsView(ModulePermissions, BaseView):
         flash(text, "success")
         return redirect(BASE)
 
-    @expose("/<int:key>/attach", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("attach")
+    @page_route("/<int:key>/attach", methods=["POST"])
     def attach(self, key: int) -> Any:
         """Put it into the record whose number was entered."""
         row, viewer, typed = _mail(key), current_viewer(), request.form.get("number", "").strip()[:40]

@@ -6,8 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import flash, redirect, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import func, select
@@ -20,13 +19,13 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, InboundEvent, Message
-from app.outbox import inbound_work
+from app.outbox import inbound_processing
 from app.web.channels.accounts import refuse_non_admin
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, parse_integer, refuse_unreached
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.messages import COLORS
 from app.web.security.sessions import own_transaction
@@ -45,10 +44,7 @@ class UndeliveredView(BaseView):
     method_permission_name = {"index": "read", "decide": "write", "decide_event": "write", "send_many": "write"}
     base_permissions = ["can_" + verb for verb in permissions.VERBS]
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """Failed messages, those of unknown fate, and requests that could not be read."""
         viewer, session = current_viewer(), db.session()
@@ -79,10 +75,7 @@ class UndeliveredView(BaseView):
             older=f"{BASE}?{urlencode({**chosen, 'before': rows[MOST - 1].id})}" if len(rows) > MOST else "",
         )
 
-    @expose("/again", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("send_many")
+    @page_route("/again", methods=["POST"])
     def send_many(self) -> Any:
         """Send the selected messages again, or (`all`) every one that the filters leave, in steps of 500.
 
@@ -103,10 +96,7 @@ class UndeliveredView(BaseView):
         flash(_n("%(num)s message is sent again.", "%(num)s messages are sent again.", GroupedInt(done)), "success")
         return redirect(f"{BASE}?{urlencode(chosen)}" if chosen else BASE)
 
-    @expose("/<int:key>/<any(again, give_up):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("decide")
+    @page_route("/<int:key>/<any(again, give_up):what>", methods=["POST"])
     def decide(self, key: int, what: str) -> Any:
         """Send a message again, or decide that it has failed."""
         viewer = current_viewer()
@@ -123,10 +113,7 @@ class UndeliveredView(BaseView):
             flash(translate_text(broken.message), "danger")
         return redirect(BASE)
 
-    @expose("/event/<int:key>/<any(again, dismiss):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("decide_event")
+    @page_route("/event/<int:key>/<any(again, dismiss):what>", methods=["POST"])
     def decide_event(self, key: int, what: str) -> Any:
         """Try a provider's request again, or dismiss it."""
         refuse_non_admin()
@@ -137,7 +124,7 @@ class UndeliveredView(BaseView):
         with own_transaction() as session:
             step(session, session.get_one(InboundEvent, key), viewer.stamp)
         if what == "again":
-            inbound_work.enqueue(key)
+            inbound_processing.enqueue(key)
         flash(_("It is tried again.") if what == "again" else _("Dismissed."), "success")
         return redirect(BASE)
 

@@ -37,7 +37,7 @@ def refuse_unless_assigner(viewer: Viewer) -> None:
 
 
 def role_members() -> Any:
-    """Who has which role, directly or through a group: (role_id, user_id)."""
+    """SELECT of (role_id, user_id): all users with a role, directly or through a group."""
     grouped = select(assoc_group_role.c.role_id, assoc_user_group.c.user_id).join(
         assoc_user_group, assoc_user_group.c.group_id == assoc_group_role.c.group_id
     )

@@ -62,7 +62,7 @@ class ListOptions:
 
     @classmethod
     def of_resource(cls, arguments: Arguments) -> ListOptions:
-        """From the arguments of frappe.client.get_list or /api/resource. Raises CompatError (417)."""
+        """Parse the arguments of frappe.client.get_list or /api/resource. Raises CompatError (417)."""
         refuse_unknown_options(arguments, "list")
         size = _one_of(arguments, SIZE_NAMES, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         pluck = arguments.text("pluck") if is_set(arguments.raw("pluck")) else None
@@ -81,7 +81,7 @@ class ListOptions:
         )
 
     def with_one_more(self) -> ListOptions:
-        """The same page and one document more, to know whether there is a next page."""
+        """The same page with one document more, to tell whether there is a next page."""
         return replace(self, size=self.size + 1)
 
     @property

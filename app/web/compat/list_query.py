@@ -27,7 +27,7 @@ MAX_ORDERS = 5
 
 @dataclass(frozen=True)
 class ListRequest:
-    """One list request."""
+    """A parsed list request."""
 
     list_query: ListQuery
     #: The predecessor's fields, in the order of the request.

@@ -71,7 +71,7 @@ class Roles(MemoryDocType):
     name = "Role"
 
     def documents(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """Sorted by name."""
+        """All roles, sorted by name."""
         fixed = {"doctype": self.name, "docstatus": 0, "idx": 0, "disabled": 0, "desk_access": 1}
         return [{"name": role, "role_name": role} | fixed for role in viewer.lookups.roles]
 

@@ -50,7 +50,7 @@ class _ReferenceField(Field):
         self.row, self.targets, self.operators = row, targets, ("eq", "neq", "in", "null")
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """By the indexed column of the row itself. Raises RuleBroken for another operator."""
+        """Filter by the indexed column of the row itself. Raises RuleBroken for another operator."""
         if op == "null":
             is_null = and_(*[getattr(self.row, target.column).is_(None) for target in self.targets])
             return not_(is_null) if raw is False else is_null

@@ -48,7 +48,7 @@ def _kinds() -> list[str]:
 
 
 def set_medium(arguments: Arguments) -> dict[str, Any]:
-    """medium -> {success}; only what is so already: by which account calls go is set by an administrator."""
+    """medium -> {success}; refused unless it is in use already, because an administrator chooses it."""
     medium, status = arguments.text("medium", ""), integration_status(arguments)
     if medium and medium != status["default_calling_medium"]:
         raise RuleBroken(

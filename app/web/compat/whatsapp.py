@@ -192,5 +192,5 @@ def _send(row: Any, column: str, arguments: Arguments, **content: Any) -> Messag
         contact_guesses.refuse("whatsapp", "to", viewer)
     with access.as_system(db.session()) as session:
         peer = peer or (peer_of(session, "whatsapp", records) if row is not None else given)
-        wish = OutgoingRequest("whatsapp", peer, records=records, sees=seen_by(session, viewer), **content)
-        return message_sending.send_all(session, wish, viewer.stamp)
+        outgoing = OutgoingRequest("whatsapp", peer, records=records, sees=seen_by(session, viewer), **content)
+        return message_sending.send_all(session, outgoing, viewer.stamp)

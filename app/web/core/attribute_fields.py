@@ -37,7 +37,7 @@ class AttributeField(Field):
         return found if found is None or isinstance(found, bool | int | float | str) else str(found)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As text; markup from the model is rendered."""
+        """Show as text; markup from the model is rendered."""
         found = self.value(values, viewer)
         if found is None or found == "":
             return {"kind": "missing"}
@@ -88,17 +88,17 @@ class DottedField(AttributeField):
         return related.correlate(self.model).scalar_subquery()
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the related column."""
+        """Filter by the related column."""
         return super().where(op, raw, viewer)
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The related column."""
+        """The columns that filters compare: the related column."""
         return (self._expression(),)
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """The related column."""
+        """The columns that are null when it is empty: the related column."""
         return self.filter_columns()
 
     def order(self) -> Any:
-        """By the related column."""
+        """Sort by the related column."""
         return self._expression()

@@ -10,10 +10,10 @@ from app.web.core.fields import Field, LongTextField, TextField
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 
 
-def contact_fields(record: Any, through: Any = None, **face: Any) -> list[Field]:
+def contact_fields(record: Any, through: Any = None, **avatar: Any) -> list[Field]:
     """Name, phone numbers, e-mail, address, PAN, Aadhaar; read through the customer when `through` is given.
 
-    `face`: as of NameField.
+    `face`: see NameField.
     """
 
     def columns(*names: str) -> tuple[Any, ...]:
@@ -22,7 +22,7 @@ def contact_fields(record: Any, through: Any = None, **face: Any) -> list[Field]
 
     person: dict[str, Any] = {"section": "person"}
     return [
-        NameField("name", _("Name"), columns("first_name", "last_name"), **face),
+        NameField("name", _("Name"), columns("first_name", "last_name"), **avatar),
         TextField("first_name", _("First name"), columns("first_name"), max_length=80, required=True, **person),
         TextField("last_name", _("Last name"), columns("last_name"), max_length=80, **person),
         PhoneField(

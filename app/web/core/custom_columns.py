@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, not_
 from app.domain import custom_sql
 from app.domain.base import RuleBroken
 from app.domain.custom_fields import Definition, mask_name
-from app.domain.custom_values import Chosen, HasCustomFields, Retired
+from app.domain.custom_values import HasCustomFields, RetiredChoice, SelectedChoice
 from app.lib import number_parsing
 from app.lib.identity_numbers import is_masked
 from app.lib.web_links import link_of
@@ -52,12 +52,12 @@ class CustomColumn(Field):
 
     @property
     def mask_name(self) -> str:
-        """The field's own."""
+        """The mask of the custom field."""
         return mask_name(self.definition.id)
 
     @property
     def stored(self) -> Any:
-        """Its column in the table of values."""
+        """The column of the table of values that holds this kind."""
         return custom_sql.value_column(self.definition.kind)
 
     # reading
@@ -87,7 +87,7 @@ class CustomColumn(Field):
 
     # filtering
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """By the table of values."""
+        """Filter by the table of values."""
         if op in ("eq", "neq") and raw in (None, ""):
             op, raw = ("null" if op == "eq" else "not_null"), "1"
         return super().where(op, raw, viewer)
@@ -156,24 +156,24 @@ class CustomNumber(CustomColumn, DecimalField):
         return self.value(values, viewer)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The number."""
+        """Show the number."""
         shown = self.value(values, viewer)
         return {"kind": "number", "text": str(shown)} if shown is not None else {"kind": "missing"}
 
 
 class CustomDate(CustomColumn, DateField):
-    """A day."""
+    """A custom field that holds a date."""
 
     def read(self, kept: Any) -> Any:
-        """A date."""
+        """The stored text as a date."""
         return date.fromisoformat(kept)
 
     def keep(self, value: Any) -> Any:
-        """ISO 8601."""
+        """The date in ISO 8601, as it is stored."""
         return value.isoformat()
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As 30 Nov 2026."""
+        """Show as 30 Nov 2026."""
         shown = self.value(values, viewer)
         if not isinstance(shown, date):
             return _text_cell(shown)
@@ -198,7 +198,7 @@ class CustomChoice(CustomColumn, ChoiceField):
             return None
         for value, label, labels, is_offered in self.definition.choices:
             if typed.casefold() in {each.casefold() for each in (value, label, *labels.values())}:
-                return Chosen(value) if is_offered else Retired(value)
+                return SelectedChoice(value) if is_offered else RetiredChoice(value)
         listed = ", ".join(str(self.words[value]) for value in self.options)
         raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
 
@@ -208,7 +208,7 @@ class CustomChoice(CustomColumn, ChoiceField):
         return None if found is None else str(found)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The label."""
+        """Show the label."""
         shown = self.value(values, viewer)
         return _text_cell(None if shown is None else str(self.words.get(shown, shown)))
 
@@ -236,7 +236,7 @@ class CustomLink(CustomColumn, TextField):
             raise RuleBroken(text, self.name) from None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A link, if it is seen in full."""
+        """Show a link, if it is seen in full."""
         shown = self.value(values, viewer)
         if shown is None or self.is_hidden(viewer):
             return _text_cell(shown)

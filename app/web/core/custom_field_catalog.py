@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from flask import g, has_app_context
-from flask.globals import _cv_app
 
 from app.domain.custom_fields import Definition
+from app.web.core.flask_internals import app_context
 
 
 @dataclass(eq=False)
@@ -61,7 +61,7 @@ def use(catalog: Catalog) -> None:
 
 def current() -> Catalog:
     """The fields of this request; none before it is known who asks."""
-    context = _cv_app.get(None)
+    context = app_context()
     if context is None:
         return _NONE
     held = vars(context.g)  # a proxy would be asked four times, and this is asked for each table of columns

@@ -17,7 +17,7 @@ from app.web.core.local_dates import format_local_date
 
 
 class DateField(Field):
-    """A date."""
+    """A field of dates."""
 
     kind = "date"
 
@@ -27,7 +27,7 @@ class DateField(Field):
         self.schema = {"type": "string", "format": "date", "nullable": True}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """ISO date."""
+        """The date in ISO 8601."""
         return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
@@ -47,7 +47,7 @@ class DateField(Field):
     parse_filter = parse
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As 30 Nov 2026."""
+        """Show as 30 Nov 2026."""
         if values[0] is None or self.is_hidden(viewer):
             return super().cell(values, viewer)
         return {"kind": "date", "text": format_local_date(values[0], "%-d %b %Y"), "iso": values[0].isoformat()}
@@ -55,7 +55,7 @@ class DateField(Field):
 
 @dataclass(frozen=True)
 class Span:
-    """From a moment to another, which is not part of it."""
+    """The time from `start` to `end` (UTC), without the end."""
 
     start: datetime
     end: datetime
@@ -80,7 +80,7 @@ def _end_of(moment: datetime, raw: Any, viewer: Viewer) -> datetime:
 
 
 class BirthDateField(DateField):
-    """The day on which a person was born."""
+    """A field of dates of birth."""
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A date that is not in the future. Raises RuleBroken."""
@@ -135,7 +135,7 @@ class DateTimeField(Field):
         return or_(*parts)
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """As any field; equality compares with the whole span that was typed."""
+        """Filter as any field; equality matches the whole span that was typed, such as a day."""
         if op not in ("eq", "neq") or op not in self.operators:
             return super().where(op, raw, viewer)
         moment = self.parse_filter(raw, viewer)
@@ -146,7 +146,7 @@ class DateTimeField(Field):
         return super().cell(values, viewer) if self.is_hidden(viewer) else moment_cell(values[0], viewer, self.due)
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """For datetime-local, in the person's zone."""
+        """The value of a datetime-local input, in the person's zone."""
         shown = self.value(values, viewer)
         return converted(shown, lambda moment: moment.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M"))
 
@@ -165,13 +165,13 @@ class NaiveDateTimeField(DateTimeField):
     parse_filter = parse
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As 30 Nov 2026, 17:30."""
+        """Show as 30 Nov 2026, 17:30."""
         if values[0] is None or self.is_hidden(viewer):
             return Field.cell(self, values, viewer)
         return {"kind": "date", "text": format_local_date(values[0], "%-d %b %Y, %H:%M"), "iso": values[0].isoformat()}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """For datetime-local, as stored."""
+        """The value of a datetime-local input, as stored."""
         return converted(self.value(values, viewer), lambda moment: moment.strftime("%Y-%m-%dT%H:%M"))
 
 
@@ -186,7 +186,7 @@ class TimeField(Field):
         self.schema = {"type": "string", "format": "time", "nullable": True}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """ISO time."""
+        """The time of day in ISO 8601."""
         return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:

@@ -21,7 +21,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import access
 from app.domain import permissions
 from app.domain.base import Conflict, NotFound, RuleBroken
-from app.domain.merges import MergedAway
+from app.domain.merged_records import MergedAway
 from app.domain.session_context import session_context
 from app.extensions import db
 from app.ops.database import WRITES
@@ -175,7 +175,7 @@ def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For pages that every signed-in person may open; others are redirected to the login form and back."""
+    """Decorator of pages for everybody who is signed in; others are redirected to the login form."""
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:

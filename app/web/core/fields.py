@@ -35,7 +35,7 @@ MAX_LONG_TEXT = 20_000
 
 @dataclass
 class Viewer:
-    """Who makes the request, with the lookups, their time zone and the time of the request (UTC)."""
+    """The person of a request, with the lookups, their time zone, and the time of the request (UTC)."""
 
     person: Person
     lookups: Lookups
@@ -50,7 +50,7 @@ class Viewer:
 
     @property
     def stamp(self) -> Stamp:
-        """Who changes a record in this request, and when."""
+        """The person as the author of a change in this request, and its time."""
         return Stamp(self.person.id, self.now)
 
     def change_context(self, **settings: Any) -> ChangeContext:
@@ -130,7 +130,7 @@ class Field:
         return viewer.person.mask_value(self.mask_name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The JSON value."""
+        """The value as JSON."""
         return self.value(values, viewer)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
@@ -283,7 +283,7 @@ def _stored(typed: str, name: str, has_lines: bool) -> str:
 
 
 class TextField(Field):
-    """A short text."""
+    """A field of short texts."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -346,13 +346,13 @@ class ChoiceField(Field):
         }
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A select."""
+        """The input: a select."""
         options = [(option, self.words.get(option) or shown_label(option)) for option in self.options]
         return super().form_input(raw, errors, viewer) | {"options": options}
 
 
 class NumberField(Field):
-    """A whole number."""
+    """A field of whole numbers."""
 
     kind = "number"
 
@@ -379,23 +379,23 @@ class NumberField(Field):
     parse_filter = parse
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The number."""
+        """Show the number."""
         shown = self.value(values, viewer)
         return {"kind": "number", "text": str(shown)} if shown is not None else {"kind": "missing"}
 
 
 class DurationField(NumberField):
-    """Seconds."""
+    """A field of durations in seconds."""
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As 1 h 2 m 3 s."""
+        """Show as 1 h 2 m 3 s."""
         if self.is_hidden(viewer):
             return super().cell(values, viewer)
         return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
 
 
 class BooleanField(Field):
-    """Yes or no."""
+    """A field of yes or no."""
 
     kind = "flag"
 
@@ -432,7 +432,7 @@ class BooleanField(Field):
     parse_filter = parse
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A tick or a dash."""
+        """Show a tick or a dash."""
         shown = self.value(values, viewer)
         return {"kind": "flag", "text": str(self.label), "on": True} if shown else {"kind": "missing"}
 

@@ -85,19 +85,19 @@ class FormField(Field):
             self.shown.prepare(rows, viewer)  # type: ignore[union-attr]
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """As the model's own column."""
+        """The value of the model's own column."""
         return self.shown.value(values, viewer) if self.shown is not None else None
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """As the model's own column."""
+        """Serialize as the model's own column."""
         return self.shown.serialize(values, viewer) if self.shown is not None else None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """As the model's own column."""
+        """Show as the model's own column."""
         return self.shown.cell(values, viewer) if self.shown is not None else {"kind": "missing"}
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """As the model's own column."""
+        """Filter as the model's own column."""
         assert self.shown is not None  # noqa: S101  (a field without columns is never filtered)
         return self.shown.where(op, raw, viewer)
 

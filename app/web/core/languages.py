@@ -16,12 +16,12 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import Flask, Response, current_app, g, has_request_context, request
-from flask.globals import _cv_app
 from flask_babel import Babel, Domain, get_locale, get_translations, gettext
 from flask_wtf import FlaskForm
 from markupsafe import Markup
 
 from app.domain.base import TranslatableText
+from app.web.core.flask_internals import app_context
 
 ENGLISH = "en"
 
@@ -153,7 +153,7 @@ def _context() -> SimpleNamespace | None:
 
     A page asks two hundred times, once for each of its words.
     """
-    context = _cv_app.get(None)
+    context = app_context()
     if context is None:
         return None
     try:

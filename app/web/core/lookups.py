@@ -113,7 +113,7 @@ class Lookups:
 
     @property
     def office(self) -> office_hours.OfficeSchedule:
-        """When the office is open."""
+        """The opening hours of the office."""
         return self.terms.office
 
     def find(self, master: str, typed: Any) -> int | None:

@@ -9,9 +9,9 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import merges
+from app.domain import merged_records
 from app.domain.base import kind_of_number
-from app.domain.merges import MergedAway
+from app.domain.merged_records import MergedAway
 from app.domain.record_merge import RECORDS
 from app.extensions import db
 
@@ -31,12 +31,12 @@ def surviving_id(record: Any, typed: str) -> int | None:
         return None
     session = db.session()
     with access.as_system(session):
-        found = merges.follow(session, record.__tablename__, None, typed.upper()[:24])
+        found = merged_records.follow(session, record.__tablename__, None, typed.upper()[:24])
     return found.kept_id if found is not None else None
 
 
 def merged_numbers(record: Any, numbers: Iterable[str]) -> list[dict[str, Any]]:
-    """Of these numbers, those merged into a record that the person sees: {number, merged_into: {id, number}}."""
+    """{number, merged_into: {id, number}} of those numbers whose surviving record the person sees."""
     kept = {number: key for number in numbers if (key := surviving_id(record, number)) is not None}
     if not kept:
         return []
@@ -56,7 +56,7 @@ def refuse_merged(record: Any, key: int | None, number: str | None = None) -> No
         return
     session = db.session()
     with access.as_system(session):
-        found = merges.follow(session, table, key, number)
+        found = merged_records.follow(session, table, key, number)
     if found is None:
         return
     kept = session.execute(select(record.number).where(record.id == found.kept_id)).scalar()

@@ -76,7 +76,7 @@ class PdfPages:
 
     @property
     def bottom(self) -> float:
-        """Where the page ends."""
+        """The lower end of the page, in millimetres."""
         return float(self.pdf.h) - MARGIN
 
     def shape(self, text: str) -> None:
@@ -84,7 +84,7 @@ class PdfPages:
         self.pdf.set_text_shaping(any(char > _LATIN for char in text))
 
     def width(self, text: str, size: int) -> float:
-        """Of a text in millimetres."""
+        """The width of a text in millimetres."""
         if (text, size) not in self.widths:
             self.shape(text)
             self.pdf.set_font_size(size)
@@ -115,7 +115,7 @@ class PdfPages:
         return line
 
     def write(self, text: str, size: int) -> None:
-        """A paragraph."""
+        """Write a paragraph."""
         for line in self.wrapped(text, size, self.room, 6):
             self.put(line, (self.pdf.l_margin, self.pdf.get_y(), self.room), size)
             self.pdf.set_y(self.pdf.get_y() + size * 0.5)

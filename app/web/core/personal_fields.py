@@ -16,21 +16,21 @@ from app.web.core.fields import Field, TextField, Viewer, clean_text
 class NameField(TextField):
     """First and last name as one cell that opens the record: selects pairs of (first, last).
 
-    `face`: two more columns that tell whether there is a picture; `face_url` makes its address of their values.
+    `face`: two columns that identify the person's picture; `face_url` makes its URL from their values.
     """
 
-    def __init__(self, *args: Any, face: tuple[Any, ...] = (), face_url: Any = None, **flags: Any) -> None:
+    def __init__(self, *args: Any, avatar: tuple[Any, ...] = (), avatar_url: Any = None, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        self.face, self.face_url, self.columns = face, face_url, (*self.columns, *face)
+        self.avatar, self.avatar_url, self.columns = avatar, avatar_url, (*self.columns, *avatar)
 
     @property
     def names(self) -> tuple[Any, ...]:
         """The columns that hold names."""
-        return self.columns[: len(self.columns) - len(self.face)]
+        return self.columns[: len(self.columns) - len(self.avatar)]
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """First and last name; the customer's where the record has none."""
-        named = values[: len(values) - len(self.face)]
+        named = values[: len(values) - len(self.avatar)]
         for first, last in zip(named[::2], named[1::2], strict=True):
             if first or last:
                 return " ".join(part for part in (first, last) if part)
@@ -41,19 +41,19 @@ class NameField(TextField):
         shown = self.value(values, viewer)
         if not shown:
             return {"kind": "missing"}
-        url = self.face_url(*values[-len(self.face) :]) if self.face else None
+        url = self.avatar_url(*values[-len(self.avatar) :]) if self.avatar else None
         return {"kind": "name", "text": shown, "initials": initials(shown)} | ({"picture": url} if url else {})
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The names."""
+        """The columns that filters compare: the names."""
         return self.names
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """The names."""
+        """The columns that are null when it is empty: the names."""
         return self.names
 
     def order(self) -> Any:
-        """By the last one of the names that is there."""
+        """Sort by the last one of the names that is there."""
         return func.coalesce(*reversed(self.names))
 
 
@@ -95,7 +95,7 @@ class PhoneField(Field):
         return phone.normalize(text) or text
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """By the number; "is" also finds who has it as their other number."""
+        """Filter by the number; "is" also finds who has it as their other number."""
         rule = super().where(op, raw, viewer)
         value = self.parse_filter(raw, viewer) if op == "eq" else None
         if not value or not self.others or viewer.person.mask("alternative_mobile") != "full":
@@ -103,7 +103,7 @@ class PhoneField(Field):
         return or_(rule, *[column == value for column in self.others])
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The normalised columns."""
+        """The columns that filters compare: the normalised columns."""
         return self.columns[1::2]
 
     def searched_columns(self) -> tuple[Any, ...]:
@@ -111,13 +111,13 @@ class PhoneField(Field):
         return self.filter_columns()
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Formatted for reading."""
+        """The number, formatted for reading."""
         shown = self.value(values, viewer)
         return phone.display(shown) if shown and viewer.person.mask(self.name) == "full" else shown
 
 
 class EmailField(Field):
-    """An e-mail address."""
+    """A field of e-mail addresses."""
 
     kind = "email"
 
@@ -130,7 +130,7 @@ class EmailField(Field):
         return (clean_text(raw, self.name, 254) or "").lower()
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A link unless masked."""
+        """Show a link unless masked."""
         shown = self.value(values, viewer)
         kind = "email" if viewer.person.mask(self.name) == "full" else "text"
         return {"kind": kind, "text": shown} if shown else {"kind": "missing"}
@@ -144,7 +144,7 @@ class SecretField(Field):
         self.operators, self.max_length, self.mask = ("eq",), 20, True
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Decrypted and masked."""
+        """The value, decrypted and masked."""
         sealed = next((value for value in values[::2] if value), None)
         level = viewer.person.mask(self.name)
         if sealed is None:

@@ -53,7 +53,7 @@ def sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _PageStatement:
     """One page: what is asked for, and what tells it apart from other questions of the person."""
 
     table: RecordTable
@@ -67,7 +67,7 @@ class _Asked:
     key: Hashable
 
     @classmethod
-    def of(cls, table: RecordTable, query: ListQuery, names: Names) -> _Asked:
+    def of(cls, table: RecordTable, query: ListQuery, names: Names) -> _PageStatement:
         before = [] if query.before is None else [table.record.id < query.before]
         conditions, offset = [*query.conditions, *before], 0 if before else query.offset
         order = [] if query.newest else query.order
@@ -186,7 +186,7 @@ def _empty_last(table: RecordTable, query: ListQuery) -> Any:
 
 
 def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> list[Any]:
-    person, asked = access.acting(session), _Asked.of(table, query, names)
+    person, asked = access.acting(session), _PageStatement.of(table, query, names)
     if person is not None and access.is_scanned(table.record):
         wanted = asked.wanted
         is_own_only = query.ways is not None and query.ways[1] == 0
@@ -197,7 +197,7 @@ def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> l
     return access.answer(session, question, asked.late)
 
 
-def _rows_of(asked: _Asked, session: Any, ids: list[int]) -> list[Any]:
+def _rows_of(asked: _PageStatement, session: Any, ids: list[int]) -> list[Any]:
     """The rows of these ids in the order of the list, under the access rules."""
     if not ids:
         return []
@@ -237,12 +237,12 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
     shape = access.shape_of(query.conditions)
     rules, end = shape.opened(query.conditions), query.offset + query.size
     wanted = access.PageQuery(rules, cap)
-    if not tables_in(rules, access.outer_nodes) <= {table.name} or not access.is_counted_by_way(
+    if not tables_in(rules, access.outer_nodes) <= {table.name} or not access.is_counted_by_path(
         person, table.record, wanted
     ):
         return None
     name = None if shape.key is None else (table, "ways", cap, end, shape.key)
-    make = partial(access.count_by_way, person, table.record, wanted, end)
+    make = partial(access.count_by_path, person, table.record, wanted, end)
     question = access.CachedStatement(name, make, _guarded(table, query))
     ((own, others),) = access.answer(session, question, shape.late)
     return None if others is None else (int(own), int(others))

@@ -146,7 +146,7 @@ class RecordService:
 
     @staticmethod
     def setting(session: Session, key: str) -> Any:
-        """A business setting."""
+        """The value of a business setting."""
         return settings.value_of(session, key)
 
 

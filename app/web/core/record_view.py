@@ -77,7 +77,7 @@ class RecordView(ModulePermissions):
             refuse_unknown_names(type(self), table)
 
     def create_blueprint(self, *args: Any, **kwargs: Any) -> Any:
-        """Register with FAB, and among the views of the model."""
+        """Called by FAB; also registers the view by its model."""
         made = super().create_blueprint(*args, **kwargs)  # type: ignore[misc]
         for other in args[0].baseviews if args else ():
             if isinstance(other, RecordView) and other is not self and other.route_base == self.route_base:  # type: ignore[attr-defined]

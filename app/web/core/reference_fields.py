@@ -33,11 +33,11 @@ class MasterField(Field):
         self.schema = {"$ref": "#/components/schemas/StatusCard" if status else "#/components/schemas/Card"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The card."""
+        """The card of the row: {id, label, color}."""
         return viewer.lookups.card(self.master, values[0])
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A status with its colour, else the label."""
+        """Show a status with its colour, else the label."""
         card = self.serialize(values, viewer)
         if card is None:
             return {"kind": "missing"}
@@ -46,7 +46,7 @@ class MasterField(Field):
         return {"kind": "text", "text": shown_label(card["label"])}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The row's id."""
+        """The id of the row. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
         found = viewer.lookups.find(self.master, raw)
@@ -65,7 +65,7 @@ class MasterField(Field):
         return super().form_input(raw, errors, viewer) | {"options": options}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The id."""
+        """The value of the input: the id."""
         return values[0]
 
 
@@ -80,16 +80,16 @@ class PersonField(Field):
         self.schema = {"$ref": "#/components/schemas/UserCard"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The public card."""
+        """The public card of the user."""
         return viewer.lookups.person(values[0])
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Avatar and name."""
+        """Show the avatar and the name."""
         card = viewer.lookups.person(values[0])
         return {"kind": "person", **person_card(card)} if card else {"kind": "missing"}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The user's id."""
+        """The id of the user. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
         if raw == "@me":
@@ -119,7 +119,7 @@ class PersonField(Field):
         return super().form_input(raw, errors, viewer) | {"lookup_url": "/people/lookup", "selected": chosen}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The id."""
+        """The value of the input: the id."""
         return values[0]
 
 
@@ -142,7 +142,7 @@ class RecordField(Field):
         return {"id": values[0], "number": values[1], "label": label}
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A link."""
+        """Show a link to the record."""
         card = self.serialize(values, viewer)
         if card is None:
             return {"kind": "missing"}
@@ -193,7 +193,7 @@ class RecordField(Field):
         return missing if str(raw).lower() not in ("false", "0", "no") else ~missing
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The foreign key."""
+        """The columns that filters compare: the foreign key."""
         return self.columns[:1]
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
@@ -211,7 +211,7 @@ class RecordField(Field):
         return str(card["label"]) if card else str(value)
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The card."""
+        """The value of the input: the card."""
         return self.serialize(values, viewer)
 
 

@@ -25,7 +25,7 @@ def screen_of(model: Any) -> Any:
 
 
 def kind_of(screen: Any) -> str:
-    """What programs call the records of a screen: the name of their REST resource, else of their table."""
+    """The name of a screen's records for programs: that of their REST resource, else of their table."""
     resource = screen.service.resource
     return str(resource.resource_name if resource is not None else screen.service.record.__tablename__)
 

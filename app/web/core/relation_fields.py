@@ -217,7 +217,7 @@ class RelationField(RelatedRows, Field):
         return made | {"selected": chosen, "lookup_url": lookup_url(self.model, self.name)}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The id."""
+        """The value of the input: the id."""
         return values[0]
 
     def order(self) -> Any:
@@ -250,12 +250,12 @@ class KeyField(RelationField):
         return item.id if item is not None else None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The id."""
+        """Show the id."""
         shown = self.serialize(values, viewer)
         return {"kind": "number", "text": str(shown)} if shown is not None else {"kind": "missing"}
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A number."""
+        """The input: a number."""
         return Field.form_input(self, raw, errors, viewer)
 
 
@@ -285,7 +285,7 @@ class ManyRelationField(RelatedRows, Field):
         return [summary_of(each) for each in self.value(values, viewer)]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Their labels."""
+        """Show the labels of the related rows."""
         labels = [label_of(each) for each in self.value(values, viewer)]
         return {"kind": "tags", "tags": labels} if labels else {"kind": "missing"}
 
@@ -322,7 +322,7 @@ class ManyRelationField(RelatedRows, Field):
         return made | {"multiple": True, "selected": chosen, "lookup_url": lookup_url(self.model, self.name)}
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The ids."""
+        """The value of the input: the ids."""
         return [each.id for each in self.value(values, viewer)]
 
 
@@ -333,6 +333,6 @@ def record_url(model: Any, item: Any) -> str | None:
 
 
 def lookup_url(model: Any, name: str) -> str:
-    """Where the rows of a relation are looked up while somebody types."""
+    """The URL at which rows of a relation are searched while somebody types."""
     screen = screen_of(model)
     return f"{screen.route_base}/related/{name}" if screen is not None else ""

@@ -23,7 +23,7 @@ def warn_of_proposal() -> None:
 
 
 def warn_of_ignored_fields(names: list[str]) -> None:
-    """Remark that fields were sent and can't be written this way."""
+    """Warn that fields were sent which can't be written this way."""
     if names:
         add(_("These fields were not saved: %(names)s.", names=", ".join(names)))
 

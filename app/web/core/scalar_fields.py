@@ -25,7 +25,7 @@ class DecimalField(Field):
         )
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """A JSON number."""
+        """The value as a JSON number."""
         return converted(self.value(values, viewer), float)
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
@@ -55,11 +55,11 @@ class EnumField(Field):
         self.schema = {"type": "string", "enum": [*enum.__members__, None], "nullable": True}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The member's name."""
+        """The name of the member."""
         return converted(self.value(values, viewer), lambda member: member.name)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The member's value in words."""
+        """Show the member's value in words."""
         shown = converted(self.value(values, viewer), lambda member: str(member.value))
         return {"kind": "text", "text": shown} if shown is not None else {"kind": "missing"}
 
@@ -76,7 +76,7 @@ class EnumField(Field):
     parse_filter = parse
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A select."""
+        """The input: a select."""
         chosen = getattr(raw, "name", raw)
         options = [(name, str(member.value)) for name, member in self.enum.__members__.items()]
         return super().form_input(chosen, errors, viewer) | {"options": options}

@@ -36,11 +36,11 @@ def describe_conflict(broken: IntegrityError) -> tuple[int, str, dict[str, list[
 
 def _columns(broken: IntegrityError) -> tuple[list[str], bool]:
     """The columns in question, and whether another row has their values."""
-    told = str(broken.orig)
-    sqlite, mariadb = _SQLITE.search(told), _MARIADB.search(told)
+    message = str(broken.orig)
+    sqlite, mariadb = _SQLITE.search(message), _MARIADB.search(message)
     if sqlite is not None:
         names = [name.rpartition(".")[2] for name in sqlite["columns"].split(", ")]
-        return _typed(_table(broken), names), told.startswith("UNIQUE")
+        return _typed(_table(broken), names), message.startswith("UNIQUE")
     if mariadb is None:
         return [], False
     if mariadb["key"]:

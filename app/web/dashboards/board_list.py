@@ -34,7 +34,7 @@ def sees_others(person: access.Person) -> bool:
 
 
 def may_arrange(viewer: Viewer) -> bool:
-    """Whether the person may make boards: who sees figures of others, and only with their own eyes."""
+    """Whether the person may make boards: they see figures of others, and don't view the CRM as somebody else."""
     person = viewer.person
     return not person.read_only and (sees_others(person) or person.may("Settings", "write"))
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -23,7 +22,7 @@ from app.web.dashboards import filters as url_filters
 from app.web.dashboards.board_form import BoardInput
 from app.web.dashboards.board_list import BASE
 from app.web.dashboards.widgets import CATALOG, PAGES
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 
 
 class BoardsView(ModulePermissions, BaseView):
@@ -32,31 +31,22 @@ class BoardsView(ModulePermissions, BaseView):
     route_base = "/dashboard/boards"
     default_view = "show"
     module = "Dashboard"
-    VERBS = {"show": "read", "paper": "read", "new": "read", "edit": "read", "delete": "read"}
+    VERBS = {"show": "read", "as_pdf": "read", "new": "read", "edit": "read", "delete": "read"}
 
-    @expose("/<int:key>")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<int:key>")
     def show(self, key: int) -> Any:
         """A board, as far as the reader sees its cards."""
         viewer = current_viewer()
         context = page_parts.board_page(_found(key), url_filters.parse(viewer), viewer)
         return self.render_template("dashboards/board.html", **context)
 
-    @expose("/<int:key>.pdf")
-    @has_access
-    @refuse_as_page
-    @permission_name("paper")
-    def paper(self, key: int) -> Any:
+    @page_route("/<int:key>.pdf")
+    def as_pdf(self, key: int) -> Any:
         """A board as PDF, with the same arguments."""
         viewer = current_viewer()
         return pdf.answer(page_parts.board_page(_found(key), url_filters.parse(viewer), viewer), f"board-{key}", viewer)
 
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("new")
+    @page_route("/new", methods=["GET", "POST"])
     def new(self) -> Any:
         """Make a board; `from`: the page of the product whose cards it begins with."""
         viewer = current_viewer()
@@ -66,10 +56,7 @@ class BoardsView(ModulePermissions, BaseView):
             return self._form(None, board_form.of_page(request.args.get("from", ""), viewer), viewer)
         return self._sent(None, viewer)
 
-    @expose("/<int:key>/edit", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
         """Arrange a board: every button but Save changes the form alone."""
         viewer = current_viewer()
@@ -78,10 +65,7 @@ class BoardsView(ModulePermissions, BaseView):
             return self._form(board, board_form.of_board(board, _is_home(board)), viewer)
         return self._sent(board, viewer)
 
-    @expose("/<int:key>/delete", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("delete")
+    @page_route("/<int:key>/delete", methods=["POST"])
     def delete(self, key: int) -> Any:
         """Delete a board."""
         board = _changeable(key, current_viewer())
@@ -108,7 +92,7 @@ class BoardsView(ModulePermissions, BaseView):
             if isinstance(broken, Conflict) and board is not None:
                 draft = replace(draft, version=board.version)  # the next save replaces what the other has saved
             return self._form(board, draft, viewer, sentence, errors), status
-        flash(_told(draft, viewer), "success")
+        flash(_saved_message(draft, viewer), "success")
         return redirect(f"{BASE}{key}")
 
     def _form(
@@ -122,7 +106,7 @@ class BoardsView(ModulePermissions, BaseView):
         roles, teams = board_list.offered_audiences(viewer)
         unseen = board_form.hidden_cards(draft, viewer)
         return self.render_template(
-            "dashboards/arrange.html",
+            "dashboards/board_form.html",
             title=_("New board") if board is None else _("Arrange “%(name)s”", name=board.label),
             action=f"{BASE}new" if board is None else f"{BASE}{board.id}/edit",
             back=f"{BASE}{board.id}" if board is not None else "/dashboard/",
@@ -166,7 +150,7 @@ def _is_home(board: Board) -> bool:
     return db.session.execute(select(BoardHome.role_id).where(BoardHome.board_id == board.id)).first() is not None
 
 
-def _told(draft: BoardInput, viewer: Viewer) -> str:
+def _saved_message(draft: BoardInput, viewer: Viewer) -> str:
     """That it was saved, and which cards some readers don't see."""
     unseen = board_form.hidden_cards(draft, viewer)
     text = str(_("Board “%(name)s” saved.", name=" ".join(draft.label.split())))

@@ -74,7 +74,7 @@ def standard_page(page: Page, filters: Filters, viewer: Viewer) -> dict[str, Any
 
 
 def columns_of(count: int) -> int:
-    """In how many columns so many numbers leave at most one place of the last row empty, if any does."""
+    """The number of columns in which so many tiles leave at most one place empty, if any number does."""
     return next((columns for columns in (5, 4) if -count % columns <= 1), 3)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -18,7 +17,7 @@ from app.web.dashboards import board_list, call_export, page_parts, pdf
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.widgets import PAGES
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 
 
 class DashboardView(ModulePermissions, BaseView):
@@ -27,12 +26,9 @@ class DashboardView(ModulePermissions, BaseView):
     route_base = "/dashboard"
     default_view = "index"
     module = "Dashboard"
-    VERBS = {"index": "read", "page": "read", "paper": "read", "monthly": "read"}
+    VERBS = {"index": "read", "page": "read", "as_pdf": "read", "monthly": "read"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The home of a role of the person; without one analytics for who sees others' figures, else their own."""
         viewer = current_viewer()
@@ -43,27 +39,18 @@ class DashboardView(ModulePermissions, BaseView):
             return self.render_template("dashboards/board.html", **context)
         return self._page("analytics" if board_list.sees_others(viewer.person) else "mine", viewer)
 
-    @expose("/<any(analytics, mine, team, calls, referrals, sla, messages):name>")
-    @has_access
-    @refuse_as_page
-    @permission_name("page")
+    @page_route("/<any(analytics, mine, team, calls, referrals, sla, messages):name>")
     def page(self, name: str) -> Any:
         """One page: `period`, `from`, `to`, `who`."""
         return self._page(name, current_viewer())
 
-    @expose("/<any(analytics, mine, team, calls, referrals, sla, messages):name>.pdf")
-    @has_access
-    @refuse_as_page
-    @permission_name("paper")
-    def paper(self, name: str) -> Any:
+    @page_route("/<any(analytics, mine, team, calls, referrals, sla, messages):name>.pdf")
+    def as_pdf(self, name: str) -> Any:
         """One page as PDF, with the same arguments."""
         viewer = current_viewer()
         return pdf.answer(_context(name, viewer), name, viewer)
 
-    @expose("/calls/monthly.<any(xlsx, csv):kind>")
-    @has_access
-    @refuse_as_page
-    @permission_name("monthly")
+    @page_route("/calls/monthly.<any(xlsx, csv):kind>")
     def monthly(self, kind: str) -> Any:
         """The monthly summary of calls as a file; by default of everybody whose calls the person sees."""
         viewer = current_viewer()

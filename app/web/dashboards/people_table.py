@@ -124,6 +124,6 @@ def duration(seconds: float) -> str:
 
 
 def waiting_time(seconds: float) -> str:
-    """As `duration`, with days where there are two or more."""
+    """Seconds as `duration`, in days from two days on."""
     hours = round(seconds) // 3600
     return duration(seconds) if hours < 48 else days_and_hours(hours)

@@ -56,7 +56,7 @@ class RenderContext:
 
 
 def draw(name: str, widget: Widget, canvas: RenderContext) -> Drawn:
-    """A widget for templates/dashboards/_widget.html."""
+    """A widget for templates/dashboards/_widgets.html."""
     made = _DRAWN[type(widget)](name, widget, canvas)
     help_ = str(widget.help) if widget.help is not None else ""
     return {"name": name, "label": str(widget.label), "help": help_, "size": widget.size} | made

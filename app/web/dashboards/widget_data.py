@@ -157,7 +157,7 @@ def cached(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> 
 
 
 def forget() -> None:
-    """Measure everything anew."""
+    """Empty the cache, so that everything is measured anew."""
     with _lock:
         _kept.clear()
 

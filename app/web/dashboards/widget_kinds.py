@@ -49,7 +49,7 @@ class SingleFigureWidget(Widget):
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The one."""
+        """The name of its figure."""
         return (self.name,)
 
 
@@ -91,7 +91,7 @@ class StepsWidget(Widget):
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """All of them."""
+        """The names of its figures."""
         return self.names
 
 
@@ -116,7 +116,7 @@ class TrendWidget(Widget):
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """All of them."""
+        """The names of its figures."""
         return self.names
 
     @property
@@ -140,7 +140,7 @@ class PeopleTable(Widget):
 
     @property
     def counted(self) -> set[Any]:
-        """Those that it has columns for."""
+        """The names of the figures of its columns."""
         return {Lead, Ticket, Task, CallLog}
 
     @property
@@ -158,13 +158,13 @@ class PeopleBars(Widget):
 
     @property
     def counted(self) -> set[Any]:
-        """Theirs."""
+        """The names of the figures of its bars."""
         return {self.record}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReferralTable(Widget):
-    """Who refers whom."""
+    """A table of referral codes and their leads."""
 
     size: int = 12
 

@@ -48,7 +48,7 @@ def current_brand() -> ShownBrand:
 
 
 def refreshed() -> ShownBrand:
-    """The same for pages that nobody need be signed in for: at most half a minute old."""
+    """As `for_pages`, at most half a minute old, for pages without a sign-in."""
     return branding.current(current_app, db.session())
 
 
@@ -96,7 +96,7 @@ def _is_shown(digest: str) -> bool:
 
 
 def _content(digest: str) -> bytes:
-    """The picture, read once as long as it is the brand's. Raises NotFound, PictureAway."""
+    """The picture, read once as long as it is the brand's. Raises NotFound, PictureUnavailable."""
     kept: dict[str, bytes] = current_app.extensions.get(_KEPT, {})
     if digest not in kept:
         try:

@@ -19,7 +19,7 @@ from app.web.core.personal_fields import initials
 from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.reference_fields import picture_of
 from app.web.pages import brand
-from app.web.pages.drawn_parts import drawn
+from app.web.pages.cached_fragments import render_cached
 
 #: The records that `unread_columns` counts.
 UNREAD = (Notification, CallCard)
@@ -67,10 +67,10 @@ class Frame:
 
     @property
     def sidebar(self) -> Markup:
-        """The sidebar."""
+        """The sidebar as HTML."""
         found = brand.current_brand()
         shown = tuple(tuple(entry.items()) for entry in self.menu)
-        return drawn(
+        return render_cached(
             "shell/sidebar.html", (shown, found.name, found.logo, found.icons.get("icon_192")), self._of_sidebar
         )
 
@@ -81,7 +81,7 @@ class Frame:
         has_calls_page = any(entry["name"] == "calls" for entry in self.menu)
         new = tuple(tuple(entry.items()) for entry in self.new_items)
         key = (new, self.unread, has_calls_page, *person.values())
-        return drawn("shell/topbar_end.html", key, self._of_topbar)
+        return render_cached("shell/topbar_end.html", key, self._of_topbar)
 
     @cached_property
     def person(self) -> dict[str, Any]:
@@ -100,9 +100,9 @@ class Frame:
         }
 
     def _of_sidebar(self) -> dict[str, Any]:
-        house, menu = brand.for_pages(), self.menu
-        name = house["name"] or current_app.appbuilder.app_name  # type: ignore[attr-defined]
-        return {"house": house, "app_name": name, "menu": menu, "categories": _categories(menu)}
+        shown_brand, menu = brand.for_pages(), self.menu
+        name = shown_brand["name"] or current_app.appbuilder.app_name  # type: ignore[attr-defined]
+        return {"brand": shown_brand, "app_name": name, "menu": menu, "categories": _categories(menu)}
 
     def _of_topbar(self) -> dict[str, Any]:
         return {

@@ -379,11 +379,11 @@ class LocalMoment(DateTimeLocalField):
         super().__init__(label, validators, render_kw={"class": "form-control"}, **kwargs)
 
     def process_data(self, value: datetime | None) -> None:
-        """From the row."""
+        """Take the value of the row."""
         self.data = value.astimezone(fab_access.zone()) if value is not None else None
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """From the form."""
+        """Parse what was typed. Raises ValueError."""
         super().process_formdata(valuelist)
         typed, self.data = self.data, None if valuelist else self.data
         if valuelist and typed is not None:

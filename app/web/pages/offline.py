@@ -83,7 +83,7 @@ def worker() -> Response:
         "forms": offline_posts.PATHS,
         "idle": config.session_idle_hours * 3_600_000,
     }
-    source = (Path(current_app.static_folder or "") / "js" / "worker.js").read_text(encoding="utf-8")
+    source = (Path(current_app.static_folder or "") / "js" / "service_worker.js").read_text(encoding="utf-8")
     response = Response(f"const GIVEN = {orjson.dumps(given).decode()};\n{source}", mimetype="text/javascript")
     response.headers["Cache-Control"] = "no-cache"
     return response
@@ -96,7 +96,7 @@ def page() -> str:
 
 
 def state() -> Response:
-    """Who is signed in, and the token for what their page sends now."""
+    """JSON with the signed-in user, and the CSRF token for forms that their page sends now."""
     person = g.get("person")
     body = {"user": None, "token": None} if person is None else {"user": person.id, "token": generate_csrf()}
     return json_answer(200, body, **{"Cache-Control": "no-store"})

@@ -38,7 +38,7 @@ DONE = "X-Crm-Done"
 
 
 def install(app: Flask) -> None:
-    """After the person of the request is known."""
+    """Check offline submissions in a before_request function, after the person is known."""
     app.before_request(_claim)
     app.after_request(_say_done)
 

@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from app.lib.html_escape import escape
 from app.web.core.languages import language_key
-from app.web.pages.drawn_parts import drawn, place
+from app.web.pages.cached_fragments import placeholder, render_cached
 from app.web.pages.widgets import cell_html, csrf, icon
 
 Record = Mapping[str, Any]
 #: Columns whose number leads to WhatsApp.
 _NUMBERS = ("mobile", "other_number")
-_FEED_BAR = "crm/_feed_bar.html"
+_FEED_BAR = "records/_timeline_bar.html"
 
 
 class _Words:
@@ -145,12 +145,16 @@ def feed_bar(record: Record) -> Markup:
         return Markup(current_app.jinja_env.get_template(_FEED_BAR).render(record=record))
 
     def values() -> dict[str, Any]:
-        opened = {"action": place("action"), "part_url": place("part"), "options": Markup(place("options"))}
+        opened = {
+            "action": placeholder("action"),
+            "part_url": placeholder("part"),
+            "options": Markup(placeholder("options")),
+        }
         return {"record": {"filters": {**shown, **opened}}}
 
     key = (tuple(shown["hidden"]), tuple(shown["kinds"]))
     urls = {"action": shown["action"], "part": shown["part_url"]}
-    return drawn(_FEED_BAR, key, values, options=shown["options"], **urls)
+    return render_cached(_FEED_BAR, key, values, options=shown["options"], **urls)
 
 
 def related_list(part: Mapping[str, Any]) -> Markup:

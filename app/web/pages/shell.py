@@ -17,7 +17,7 @@ from app.web.core.fab_access import request_time
 from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import is_local
-from app.web.pages import brand, offline_posts, pairs_html, probes, record_html, timeline_html, widgets
+from app.web.pages import brand, field_values_html, offline_posts, probes, record_html, timeline_html, widgets
 from app.web.pages.frame import Frame, Menu, languages
 from app.web.pages.static_files import static_url
 
@@ -38,7 +38,7 @@ _CSRF_EXEMPT = (
 def install(app: Flask, menu: Menu) -> None:
     """Bind globals, context and headers. `menu`: makes the entries of the sidebar and of the "New" menu."""
     pages: Any = app.jinja_env
-    pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | pairs_html.GLOBALS | record_html.GLOBALS)
+    pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | field_values_html.GLOBALS | record_html.GLOBALS)
     pages.globals.update(static_url=static_url, csrf_token=generate_csrf, get_locale=get_locale)
     pages.globals.update(grouped=grouped, written=format_local_date)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}

@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from flask import url_for
-from flask.globals import _cv_app, _cv_request
+
+from app.web.core.flask_internals import app_context, request_context
 
 #: (static folder, root of the URLs, file) -> its URL.
 _urls: dict[tuple[str, str, str], str] = {}
@@ -14,8 +15,11 @@ _urls: dict[tuple[str, str, str], str] = {}
 
 def static_url(name: str) -> str:
     """The URL of a static file. It is made once per process; in debug mode a changed file is noticed at once."""
-    app, asked = _cv_app.get().app, _cv_request.get(None)  # not through proxies: a page asks a hundred times
-    key = (app.root_path, asked.request.script_root if asked is not None else "", name)
+    context, requested = app_context(), request_context()  # not through proxies: a page has a hundred of these URLs
+    if context is None:
+        raise RuntimeError("A static URL needs an application context.")
+    app = context.app
+    key = (app.root_path, requested.request.script_root if requested is not None else "", name)
     if key not in _urls or app.debug:
         _urls[key] = url_for("static", filename=name, v=_digest(Path(app.static_folder or "") / name))
     return _urls[key]

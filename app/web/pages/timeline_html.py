@@ -46,11 +46,6 @@ def timeline_line(entry: Entry) -> Markup:
     return Markup(_line(entry))
 
 
-def folded_line(entry: Entry) -> Markup:
-    """Several changes of one person as a line that opens."""
-    return Markup(_folded(entry))
-
-
 def _line(entry: Entry) -> str:
     tone = f" tone-{escape(entry['tone'])}" if entry.get("tone") else ""
     key = f' id="entry-{escape(entry["id"])}"' if entry.get("id") else ""
@@ -92,8 +87,8 @@ def _actor(entry: Entry) -> str:
     actor = entry.get("actor")
     if not actor:
         return f'<span class="quiet">{escape(_("The system"))}</span> '
-    face = f"{avatar_html(actor.get('initials'), '', actor['picture'])} " if actor.get("picture") else ""
-    return f"{face}<b>{escape(actor['full_name'])}</b> "
+    picture = f"{avatar_html(actor.get('initials'), '', actor['picture'])} " if actor.get("picture") else ""
+    return f"{picture}<b>{escape(actor['full_name'])}</b> "
 
 
 def _owner(entry: Entry) -> str:
@@ -223,6 +218,4 @@ _PARTS: tuple[tuple[tuple[str, ...], Callable[[Entry], str]], ...] = (
     (("actions",), _actions),
 )
 #: Global in all templates.
-GLOBALS: dict[str, Callable[..., Markup]] = {
-    each.__name__: each for each in (timeline_lines, timeline_line, folded_line)
-}
+GLOBALS: dict[str, Callable[..., Markup]] = {each.__name__: each for each in (timeline_lines, timeline_line)}

@@ -58,7 +58,7 @@ def avatar(initials: str | None, size: str = "", picture: str | None = None) -> 
 
 
 def avatar_html(initials: str | None, size: str = "", picture: str | None = None) -> str:
-    """The same as a plain string."""
+    """The HTML of `avatar` as a plain string."""
     text, tone = initials or "?", tone_of(initials)
     more = f" avatar-{size}" if size else ""
     if picture:
@@ -109,7 +109,7 @@ def cell(value: Cell | None) -> Markup:
 
 
 def cell_html(value: Cell | None) -> str:
-    """The same as a plain string."""
+    """The HTML of `cell` as a plain string."""
     return _KINDS.get(value.get("kind", ""), _text)(value) if value else empty_value()
 
 
@@ -188,7 +188,7 @@ def _moment(value: Cell) -> str:
 
 
 def _clock(value: Cell) -> str:
-    """An SLA clock: clock.js counts on, in the words that the page's script names (crm/_clock_script.html)."""
+    """An SLA clock, which sla_clock.js updates with the texts of records/_sla_clock_script.html."""
     runs = ""
     if value.get("due"):
         words = f' data-words="{escape(value["words"])}"' if value.get("words") else ""

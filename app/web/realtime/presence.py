@@ -35,10 +35,10 @@ People = dict[int, str]
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _RemotePresence:
     """What another process has said of a record."""
 
-    seat: PagePresence
+    presence: PagePresence
     #: Monotonic seconds.
     at: float
 
@@ -50,7 +50,7 @@ class Presence:
         """`send` takes an event to all processes, this one included; `origin` names this process."""
         self._sockets, self._send, self._origin = sockets, send, origin
         #: Record -> other process -> what it said last.
-        self._heard: dict[RecordKey, dict[str, _Heard]] = {}
+        self._remote: dict[RecordKey, dict[str, _RemotePresence]] = {}
         self._serial = itertools.count(1)
         self._lock = threading.Lock()
         self._beat_at = 0.0
@@ -59,11 +59,11 @@ class Presence:
 
     def tell(self, records: Iterable[RecordKey]) -> None:
         """Somebody came to these records, left, or edits another field: all processes hear who is there now."""
-        told = frozenset(self._seat(record) for record in records if record[0] in PRESENCE_KINDS)
-        if told:
-            self._send(LiveEvent(seats=told))
+        announced = frozenset(self._presence_of(record) for record in records if record[0] in PRESENCE_KINDS)
+        if announced:
+            self._send(LiveEvent(seats=announced))
 
-    def _seat(self, record: RecordKey) -> PagePresence:
+    def _presence_of(self, record: RecordKey) -> PagePresence:
         with self._lock:  # a later number goes with a later look
             here = self._here(record)
             return PagePresence(self._origin(), next(self._serial), *record, tuple(sorted(here.items())))
@@ -90,8 +90,8 @@ class Presence:
         """Drop records that no page here shows, and processes silent since then. Returns the records that lost some."""
         lost = set()
         with self._lock:
-            self._heard = {record: found for record, found in self._heard.items() if record in watched}
-            for record, found in self._heard.items():
+            self._remote = {record: found for record, found in self._remote.items() if record in watched}
+            for record, found in self._remote.items():
                 for origin in [origin for origin, each in found.items() if each.at < before]:
                     del found[origin]
                     lost.add(record)
@@ -105,35 +105,35 @@ class Presence:
         `session` must act for the system.
         """
         changed, unanswered = set(), set()
-        for seat in sorted(seats, key=lambda each: each.serial):
-            if not self._pages(seat.record):
+        for presence in sorted(seats, key=lambda each: each.serial):
+            if not self._pages(presence.record):
                 continue
-            changed.add(seat.record)
-            if seat.origin != self._origin() and self._take(seat):
-                unanswered.add(seat.record)
+            changed.add(presence.record)
+            if presence.origin != self._origin() and self._take(presence):
+                unanswered.add(presence.record)
         for record in changed:
             self._push(session, record)
         self.tell(unanswered)
 
-    def _take(self, seat: PagePresence) -> bool:
+    def _take(self, presence: PagePresence) -> bool:
         """Remember what another process says. Whether it has people there and was not known."""
         with self._lock:
-            found = self._heard.setdefault(seat.record, {})
-            before = found.get(seat.origin)
-            if before is not None and before.seat.serial > seat.serial:
+            found = self._remote.setdefault(presence.record, {})
+            before = found.get(presence.origin)
+            if before is not None and before.presence.serial > presence.serial:
                 return False
-            if not seat.people:
-                found.pop(seat.origin, None)
+            if not presence.people:
+                found.pop(presence.origin, None)
                 return False
-            found[seat.origin] = _Heard(seat, time.monotonic())
+            found[presence.origin] = _RemotePresence(presence, time.monotonic())
             return before is None
 
     def _push(self, session: Session, record: RecordKey) -> None:
         """Push "here" to the pages for which it has changed, if their person still may see the record."""
         pages = self._pages(record)
         with self._lock:
-            told = [pair for each in self._heard.get(record, {}).values() for pair in each.seat.people]
-        people = _merged([*told, *self._here(record).items()])
+            announced = [pair for each in self._remote.get(record, {}).values() for pair in each.presence.people]
+        people = _merged([*announced, *self._here(record).items()])
         due = {}
         for sid, page in pages.items():
             others = tuple(sorted((user, field) for user, field in people.items() if user != page.user_id))

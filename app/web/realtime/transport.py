@@ -27,7 +27,7 @@ _EVENT = re.compile(r'42\d{0,9}(?=\[")')
 
 
 class TokenBucket:
-    """A token bucket."""
+    """A rate limiter: a bucket of tokens that fills up over time."""
 
     def __init__(self, burst: float, per_second: float) -> None:
         self.burst, self.per_second = burst, per_second
@@ -71,7 +71,7 @@ class FrameServer(simple_websocket.Server):
 
 
 class SocketTransport(SimpleWebSocketWSGI):
-    """The WebSocket of a client. Passes on expected messages only, and frees its thread when the connection dies."""
+    """The WebSocket of a client. Passes on expected messages only, and frees its thread when the connection breaks."""
 
     #: Engine.IO's id of a session -> its WebSocket.
     open: dict[str, SocketTransport] = {}

@@ -8,7 +8,7 @@ from typing import Any
 from flask import flash, redirect, render_template, request
 from flask_appbuilder import expose
 from flask_appbuilder.api import protect
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
 from app.domain import assignment, assignment_requests
@@ -19,7 +19,7 @@ from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Viewer
 from app.web.core.reference_fields import person_card
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import assignment_actions, assignment_history, form_page
 from app.web.records.bulk import BulkAction
 from app.web.records.screen import Screen
@@ -39,7 +39,7 @@ class AssignableScreen(Screen):
     VERBS = Screen.VERBS | {"why": "read"}
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
-        """Also: assign to a user, or distribute over a role by round robin."""
+        """Adds: assign to a user, distribute by round robin."""
         shared = super().bulk_actions(viewer)
         if not viewer.person.may(self.module, "bulk") or not viewer.person.may(self.module, "assign"):
             return shared
@@ -82,10 +82,7 @@ class AssignableScreen(Screen):
     def _assign_in_turn(self, row: Any, form: Any, viewer: Viewer) -> int:
         return assignment_actions.assign_by_round_robin(self, row, form.get("role", ""), viewer)
 
-    @expose("/why/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("why")
+    @page_route("/why/<pk>", methods=["GET"])
     def why(self, pk: str) -> Any:
         """The "Why this person?" page, for everyone who can see the record."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
@@ -97,17 +94,14 @@ class AssignableScreen(Screen):
             "list_url": f"{self.route_base}/",
             "history": assignment_history.assignment_entries(row, viewer),
         }
-        return render_template("crm/why.html", page=page)
+        return render_template("records/assignment_history.html", page=page)
 
-    @expose("/assign/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/assign/<pk>", methods=["GET", "POST"], permission="show")
     def assign(self, pk: str) -> Any:
         """The assignment page: current assignee and reason, a form to reassign or to request the record."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
         if request.method == "GET":
-            return render_template("crm/assign.html", page=self._assign_page(row, viewer))
+            return render_template("records/assign.html", page=self._assign_page(row, viewer))
         how = request.form.get("how", "")
         message = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(
             how, self._refuse_unknown
@@ -197,10 +191,7 @@ class MultiAssigneeScreen(AssignableScreen):
             "colleague": page["person"] | {"name": "user", "label": _("Add an assignee")},
         }
 
-    @expose("/join/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("join")
+    @page_route("/join/<pk>", methods=["POST"])
     def join(self, pk: str) -> Any:
         """Add an assignee beside the current ones."""
         row, viewer = self.row_for(pk, "assign"), current_viewer()
@@ -210,10 +201,7 @@ class MultiAssigneeScreen(AssignableScreen):
         flash(_("Added.") if joined else assignment_actions.already_assigned_text(chosen, viewer), "success")
         return redirect(f"{self.route_base}/assign/{row.id}")
 
-    @expose("/release/<pk>/<user>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("release")
+    @page_route("/release/<pk>/<user>", methods=["POST"])
     def release(self, pk: str, user: str) -> Any:
         """Remove an assignee."""
         row, viewer = self.row_for(pk, "assign"), current_viewer()

@@ -16,7 +16,7 @@ from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.records import grouped_rows, list_views
-from app.web.records.card_html import cards_html
+from app.web.records.board_card_html import cards_html
 from app.web.records.grouped_rows import ListGroup
 from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url
@@ -47,7 +47,9 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
         "kind": screen.record_table.name,
         "here": url(page=None),
     }
-    return render_template("crm/_board.html" if request.headers.get("HX-Request") else "crm/board.html", page=shown)
+    return render_template(
+        "records/_board.html" if request.headers.get("HX-Request") else "records/board.html", page=shown
+    )
 
 
 def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
@@ -58,7 +60,7 @@ def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer
     grouped_rows.load_rows(screen, "status", query, [group], names)
     screen.record_table.prepare(group.rows, names, viewer)
     shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)
-    return render_template("crm/_cards.html", column=shown)
+    return render_template("records/_board_cards.html", column=shown)
 
 
 def _group(screen: Any, key: str, viewer: Viewer) -> ListGroup:

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import expose
 from flask_appbuilder.actions import ActionItem
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
@@ -21,7 +19,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.bulk_preview import BulkPreview
 from app.web.records.bulk_text import MAX_NAMED, list_url, name_some, row_name
@@ -211,18 +209,12 @@ class BulkActions(BulkPreview):
     route_base: Any
     row_for: Any
 
-    @expose("/action/<string:name>/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("action_post")
+    @page_route("/action/<string:name>/<pk>", methods=["POST"], permission="action_post")
     def action(self, name: str, pk: str) -> Any:
         """An action on one record."""
         return self._run_action(name, [pk])
 
-    @expose("/action_post", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("action_post")
+    @page_route("/action_post", methods=["POST"])
     def action_post(self) -> Any:
         """An action on the selected records; those out of reach are refused by number, the others are done."""
         keys = request.form.getlist("rowid")

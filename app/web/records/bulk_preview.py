@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
@@ -18,7 +16,7 @@ from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.bulk_text import list_url, name_some, row_name
 
@@ -34,19 +32,13 @@ class BulkPreview:
     bulk_actions: Any
     list_key: str
 
-    @expose("/bulk/forms", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("action_post")
+    @page_route("/bulk/forms", methods=["GET"], permission="action_post")
     def bulk_forms(self) -> Any:
         """What the viewer's bulk actions ask for: a fragment, fetched when the first row is chosen."""
         asking = [action for action in self.bulk_actions(current_viewer()) if action.fields]
-        return render_template("crm/_bulk_forms.html", page={"actions": asking})
+        return render_template("records/_bulk_forms.html", page={"actions": asking})
 
-    @expose("/bulk/preview", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("action_post")
+    @page_route("/bulk/preview", methods=["POST"], permission="action_post")
     def bulk_preview(self) -> Any:
         """Try the action on each row and roll it back: how many it would change, and why not the others. A fragment."""
         viewer, name = current_viewer(), request.form.get("action", "")
@@ -66,7 +58,7 @@ class BulkPreview:
             "untried": GroupedInt(max(0, len(keys) - MAX_TRIED)),
             "can_undo": bool(action.undo),
         }
-        return render_template("crm/_bulk_preview.html", page=page)
+        return render_template("records/_bulk_preview.html", page=page)
 
     def _try(self, key: str, action: Any, viewer: Viewer) -> tuple[str, str] | None:
         """None if the row would be changed, else (its name, why not); nothing of it stays."""
@@ -84,10 +76,7 @@ class BulkPreview:
         finally:
             db.session.rollback()
 
-    @expose("/undo", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("action_post")
+    @page_route("/undo", methods=["POST"], permission="action_post")
     def undo(self) -> Any:
         """Take a bulk action of one's own back; rows that were changed since stay as they are."""
         viewer, session = current_viewer(), db.session()

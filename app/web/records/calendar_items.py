@@ -10,7 +10,7 @@ from flask import request
 from flask_babel import gettext as _
 
 from app.domain import calendar_range
-from app.domain.calendar_range import Range
+from app.domain.calendar_range import CalendarRange
 from app.domain.tasks import OPEN
 from app.extensions import db
 from app.models import Lead
@@ -45,7 +45,7 @@ class Items:
     by_slot: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def load(screen: Any, list_query: ListQuery, wanted: Range, viewer: Viewer) -> Items:
+def load(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: Viewer) -> Items:
     """The items of the range under the access rules: one statement for tasks, one for follow-ups, those for names."""
     found = Items(MOST[wanted.span])
     rows = _tasks(screen, list_query, wanted, viewer, found.most + 1)
@@ -73,7 +73,7 @@ def _order(table: Any, name: str, viewer: Viewer) -> list[Any]:
     return list(table.order_by(name, "asc", viewer)[-2:])
 
 
-def _tasks(screen: Any, list_query: ListQuery, wanted: Range, viewer: Viewer, size: int) -> list[Any]:
+def _tasks(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: Viewer, size: int) -> list[Any]:
     table = screen.record_table
     conditions = [*list_query.conditions, *_within(table, "due_on", (wanted.start, wanted.end), viewer)]
     return list(table.rows(db.session(), ListQuery(conditions, _order(table, "due_on", viewer), size), NAMES))
@@ -122,7 +122,7 @@ def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _follow_ups(
-    screen: Any, wanted: Range, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
+    screen: Any, wanted: CalendarRange, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
 ) -> list[dict[str, Any]]:
     """Next follow-ups of open leads, unless the lead has a task of that day here."""
     leads = registered("screens").get(Lead)

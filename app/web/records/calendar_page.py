@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from app.domain import calendar_range, office_hours
 from app.domain.base import RuleBroken
-from app.domain.calendar_range import SPANS, Range
+from app.domain.calendar_range import SPANS, CalendarRange
 from app.lib.digit_grouping import grouped
 from app.web.core.date_fields import DateField
 from app.web.core.fields import Viewer
@@ -27,18 +27,18 @@ CELL, HOURS = 4, range(8, 20)
 MINE = "_flt_eq_assignee"
 
 
-def read(args: Any, viewer: Viewer) -> Range:
+def read(args: Any, viewer: Viewer) -> CalendarRange:
     """The range of an address: `from` and `span`; this week without them. Raises RuleBroken."""
     span = args.get("span") or "week"
     if span not in SPANS:
         text = _("A calendar shows a day, a week or a month, not “%(name)s”. Choose one above it.", name=span[:60])
         raise RuleBroken(text, "span")
     day = DateField("from").parse(args.get("from"), viewer) or today(viewer)
-    return Range(span, day, viewer.zone)
+    return CalendarRange(span, day, viewer.zone)
 
 
 def today(viewer: Viewer) -> date:
-    """The person's date."""
+    """The date of today in the person's zone."""
     return viewer.now.astimezone(viewer.zone).date()
 
 
@@ -63,11 +63,11 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
     shown["calendar"] = _head(wanted, viewer) | _body(wanted, found, viewer)
     shown["calendar"] |= {"notes": _notes(wanted, found), "may_move": viewer.person.may(screen.module, "write")}
     return render_template(
-        "crm/_calendar.html" if request.headers.get("HX-Request") else "crm/calendar.html", page=shown
+        "records/_calendar.html" if request.headers.get("HX-Request") else "records/calendar.html", page=shown
     )
 
 
-def _head(wanted: Range, viewer: Viewer) -> dict[str, Any]:
+def _head(wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
     """Title, the ways to other days, and whose tasks."""
     reach, mine = viewer.person.reach("Tasks"), request.args.get(MINE)
     here = wanted.day.isoformat()
@@ -88,7 +88,7 @@ def _head(wanted: Range, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _title(wanted: Range) -> str:
+def _title(wanted: CalendarRange) -> str:
     if wanted.span == "day":
         return format_local_date(wanted.day, "%A, %-d %B %Y")
     if wanted.span == "month":
@@ -96,7 +96,7 @@ def _title(wanted: Range) -> str:
     return f"{format_local_date(wanted.first, '%-d %b')} – {format_local_date(wanted.last, '%-d %b %Y')}"
 
 
-def _body(wanted: Range, found: Items, viewer: Viewer) -> dict[str, Any]:
+def _body(wanted: CalendarRange, found: Items, viewer: Viewer) -> dict[str, Any]:
     days = [_day(each, wanted, viewer) for each in wanted.days]
     if wanted.span == "month":
         cut = found.until.astimezone(wanted.zone).date().isoformat() if found.until else None
@@ -111,7 +111,7 @@ def _body(wanted: Range, found: Items, viewer: Viewer) -> dict[str, Any]:
     return {"days": days, "rows": _rows(wanted, found, viewer)}
 
 
-def _day(day: date, wanted: Range, viewer: Viewer) -> dict[str, Any]:
+def _day(day: date, wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
     """The head of one day."""
     start, end = (calendar_range.midnight(each, viewer.zone) for each in (day, day + timedelta(days=1)))
     opened = office_hours.open_time_between(viewer.lookups.office, start, end)
@@ -127,7 +127,7 @@ def _day(day: date, wanted: Range, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _rows(wanted: Range, found: Items, viewer: Viewer) -> list[dict[str, Any]]:
+def _rows(wanted: CalendarRange, found: Items, viewer: Viewer) -> list[dict[str, Any]]:
     """The half hours of the days: {label, cells: [{key, is_closed, items}], is_empty}."""
     hours, office = _hours(found), viewer.lookups.office
     columns = [list(calendar_range.slots(day, viewer.zone, hours)) for day in wanted.days]
@@ -151,7 +151,7 @@ def _hours(found: Items) -> range:
     return range(min([HOURS.start, *used]), max([HOURS.stop, *(hour + 1 for hour in used)]))
 
 
-def _notes(wanted: Range, found: Items) -> list[str]:
+def _notes(wanted: CalendarRange, found: Items) -> list[str]:
     """What the calendar leaves out, in sentences."""
     notes = []
     if found.is_cut:

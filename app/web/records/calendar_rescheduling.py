@@ -6,8 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app.domain import calendar_range
@@ -18,7 +16,8 @@ from app.web.core import save_warnings
 from app.web.core.date_fields import DateField
 from app.web.core.fab_access import current_viewer, parse_integer, sentence_header
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import previous_page, refuse_as_page
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import page_route
 from app.web.records import calendar_items
 from app.web.records.task_actions import TaskActions
 
@@ -29,10 +28,7 @@ class CalendarMoves(TaskActions):
     VERBS = TaskActions.VERBS | {"calendar_move": "write"}
     has_calendar = True
 
-    @expose("/calendar/move/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/calendar/move/<pk>", methods=["POST"], permission="edit")
     def calendar_move(self, pk: str) -> Any:
         """Change the due time: `to` is a day or a local time, `days` and `minutes` are steps. Answers with the item."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
@@ -50,7 +46,7 @@ class CalendarMoves(TaskActions):
             return ""
         self.record_table.prepare([shown], calendar_items.NAMES, viewer)
         item = calendar_items.task_item(self, shown, viewer)
-        html = render_template("crm/_calendar_item.html", item=item, may_move=True)
+        html = render_template("records/_calendar_item.html", item=item, may_move=True)
         return html, 200, (sentence_header(" ".join(sentences)) if sentences else {})
 
 

@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Response, current_app, flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -23,7 +21,8 @@ from app.web.core.durations import span
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import previous_page, refuse_as_page
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import page_route
 from app.web.records import dial_targets
 
 #: Cards on a page.
@@ -42,10 +41,7 @@ _PAGES: dict[str, tuple[Any, str]] = {
 class CallCardRoutes:
     """/calls/dial/… and /calls/card/…"""
 
-    @expose("/dial/<kind>/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("dial")
+    @page_route("/dial/<kind>/<pk>", methods=["GET", "POST"])
     def dial(self, kind: str, pk: str) -> Any:
         """Call the person of a record; without scripts, a page asks before."""
         number = request.args.get("number") or "mobile"
@@ -60,18 +56,12 @@ class CallCardRoutes:
             flash(text, "warning")
         return redirect(_came_from(f"/calls/show/{started.call.id}"))
 
-    @expose("/card", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("card")
+    @page_route("/card", methods=["GET"])
     def card(self) -> Any:
         """The cards of the viewer's calls, as an HTML fragment."""
         return _shown(current_viewer())
 
-    @expose("/card/<int:key>/note", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("card_note")
+    @page_route("/card/<int:key>/note", methods=["POST"])
     def card_note(self, key: int) -> Any:
         """Keep the note as far as it is written."""
         note = clean_text(request.form.get("note"), "note", call_cards.MAX_NOTE_LENGTH, has_lines=True)
@@ -79,10 +69,7 @@ class CallCardRoutes:
         db.session.commit()
         return Response(status=204)
 
-    @expose("/card/<int:key>/<any(close, rang, silent, take):step>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("card_step")
+    @page_route("/card/<int:key>/<any(close, rang, silent, take):step>", methods=["POST"])
     def card_step(self, key: int, step: str) -> Any:
         """Close the card; say whether a call of unknown fate has rung; take an incoming call."""
         viewer, session = current_viewer(), db.session()
@@ -98,10 +85,7 @@ class CallCardRoutes:
             session.commit()
         return _shown(viewer) if request.headers.get("HX-Request") else redirect(_came_from("/calls/"))
 
-    @expose("/card/<int:key>/lead", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("card_lead")
+    @page_route("/card/<int:key>/lead", methods=["POST"])
     def card_lead(self, key: int) -> Any:
         """Take an incoming call of an unknown number and create a lead with that number, seen by the viewer or not."""
         viewer, session = current_viewer(), db.session()
@@ -153,7 +137,7 @@ def _ask(label: str) -> Any:
         "back_label": _("Calls"),
         "sections": [],
     }
-    return render_template("crm/form.html", form=form)
+    return render_template("pages/form.html", form=form)
 
 
 def _came_from(otherwise: str) -> str:

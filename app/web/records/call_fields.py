@@ -45,12 +45,12 @@ class CallStatusField(ChoiceField):
         return True
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The label with its color."""
+        """Show the label with its color."""
         made = super().cell(values, viewer)
         return made | {"label": status_word(values[0])} if values[0] else made
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A select."""
+        """The input: a select."""
         options = [(option, status_word(option)) for option in self.options]
         return super().form_input(raw, errors, viewer) | {"options": options}
 
@@ -63,7 +63,7 @@ class MediumField(TextField):
         return True
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The label."""
+        """Show the label."""
         word = _MEDIUM_WORDS.get(values[0], values[0])
         return {"kind": "text", "text": str(word)} if word else {"kind": "missing"}
 
@@ -80,7 +80,7 @@ class CallNumberField(PhoneField):
         return {viewer.person.mask("mobile"), viewer.person.mask("email")} != {"full"}
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The number, with a link unless masked."""
+        """Show the number, with a link unless masked."""
         shown = self.value(values, viewer)
         if not shown:
             return {"kind": "missing"}
@@ -124,7 +124,7 @@ class OtherPartyField(Field):
         }
 
     def order(self) -> Any:
-        """By the number."""
+        """Sort by the number."""
         return CallLog.other_e164
 
 
@@ -140,19 +140,19 @@ class OutcomeField(TextField):
         return values[0]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The outcome, or a link to log it."""
+        """Show the outcome, or a link to log it."""
         if not values[0] and call_entries.can_log_outcome(values[2], viewer):
             return {"kind": "link", "url": f"/calls/outcome/{values[1]}", "text": str(_("Log outcome"))}
         return super().cell(values, viewer)
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The outcome."""
+        """The columns that filters compare: the outcome."""
         return self.columns[:1]
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """The outcome."""
+        """The columns that are null when it is empty: the outcome."""
         return self.columns[:1]
 
     def order(self) -> Any:
-        """By the outcome."""
+        """Sort by the outcome."""
         return CallLog.outcome

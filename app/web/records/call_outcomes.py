@@ -6,8 +6,6 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from flask import Response, flash, jsonify, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app import access
@@ -21,9 +19,10 @@ from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import local_path
-from app.web.pages.refusals import previous_page, refuse_as_page
-from app.web.records import call_entries, call_targets, form_page
-from app.web.records.outcome_actions import DUE, day_end, log_outcome
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import page_route
+from app.web.records import call_entries, call_link_targets, form_page
+from app.web.records.call_outcome_actions import DUE, day_end, log_outcome
 from app.web.records.screen import Screen
 from app.web.records.task_inputs import chosen_tasks, tasks_input
 
@@ -45,10 +44,7 @@ class CallOutcomeScreen(Screen):
         "places": "write",
     }
 
-    @expose("/outcome/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("outcome")
+    @page_route("/outcome/<pk>", methods=["GET", "POST"])
     def outcome(self, pk: str) -> Any:
         """Say what came of the call, and when it goes on; what was typed stays on any error."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
@@ -82,7 +78,7 @@ class CallOutcomeScreen(Screen):
             "begins": _offered_record(call, viewer),
             "place": None
             if has_place
-            else call_targets.field(
+            else call_link_targets.field(
                 raw.get("place") or raw.get("place--typed"), errors.get("place", []), _("Linked record"), viewer
             ),
             "choices": choices(viewer),
@@ -91,13 +87,13 @@ class CallOutcomeScreen(Screen):
             "call_url": f"/calls/show/{call.id}",
         }
         part = bool(request.headers.get("HX-Request"))
-        return render_template("crm/_outcome.html" if part else "crm/outcome.html", page=context)
+        return render_template("records/_call_outcome.html" if part else "records/call_outcome.html", page=context)
 
     # --- creating a record from a call
 
     def _link_chosen_record(self, call: CallLog, viewer: Viewer) -> bool:
         """Link the call to the record chosen in the dialog, unless it is linked to a lead or ticket already."""
-        row = None if call.lead_id or call.ticket_id else call_targets.chosen(form_page.reference_sent("place"))
+        row = None if call.lead_id or call.ticket_id else call_link_targets.chosen(form_page.reference_sent("place"))
         if row is not None:
             call_outcomes.link(db.session(), call, row, viewer.stamp)
         return row is not None
@@ -120,35 +116,26 @@ class CallOutcomeScreen(Screen):
             )
             return make(db.session(), call, context, task)
 
-    @expose("/lead/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("begin_lead")
+    @page_route("/lead/<pk>", methods=["POST"])
     def begin_lead(self, pk: str) -> Any:
         """Create a lead with the caller's number and name, even where the viewer sees them masked."""
         return _redirect_to_new(self._create_record(self.row_for(pk, "write"), "lead", current_viewer()), "/leads/")
 
-    @expose("/ticket/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("begin_ticket")
+    @page_route("/ticket/<pk>", methods=["POST"])
     def begin_ticket(self, pk: str) -> Any:
         """Create a ticket likewise."""
         return _redirect_to_new(self._create_record(self.row_for(pk, "write"), "ticket", current_viewer()), "/tickets/")
 
     # --- linking
 
-    @expose("/link/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("link")
+    @page_route("/link/<pk>", methods=["GET", "POST"])
     def link(self, pk: str) -> Any:
         """Link the call to a lead, ticket or customer that the viewer sees."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
         if request.method == "GET":
             return self._link_form(call, viewer)
         try:
-            row = call_targets.chosen(form_page.reference_sent("place"))
+            row = call_link_targets.chosen(form_page.reference_sent("place"))
         except RuleBroken as broken:
             return self._link_form(call, viewer, [translate_text(broken.message)]), 422
         if row is None:
@@ -159,7 +146,7 @@ class CallOutcomeScreen(Screen):
         return redirect(f"/calls/show/{call.id}")
 
     def _link_form(self, call: CallLog, viewer: Viewer, errors: list[str] | None = None) -> str:
-        place = call_targets.field(
+        place = call_link_targets.field(
             form_page.reference_sent("place"), errors or [], _("Lead, ticket or customer"), viewer
         )
         form = {
@@ -173,20 +160,14 @@ class CallOutcomeScreen(Screen):
             "back_label": _about(self, call, viewer)["text"],
             "sections": [{"title": "", "fields": [place]}],
         }
-        return render_template("crm/form.html", form=form)
+        return render_template("pages/form.html", form=form)
 
-    @expose("/places", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("places")
+    @page_route("/places", methods=["GET"])
     def places(self) -> Any:
         """Records that a call can be linked to: {results: [{value, label, hint}]}."""
-        return jsonify({"results": call_targets.offered(request.args.get("q", "").strip(), current_viewer())})
+        return jsonify({"results": call_link_targets.offered(request.args.get("q", "").strip(), current_viewer())})
 
-    @expose("/unlink/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("unlink")
+    @page_route("/unlink/<pk>", methods=["POST"])
     def unlink(self, pk: str) -> Any:
         """Unlink the call."""
         call, viewer = self.row_for(pk, "write"), current_viewer()

@@ -21,7 +21,7 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, DurationField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
-from app.web.records import call_batches, call_entries, call_rest, manual_calls, outcome_actions
+from app.web.records import call_batches, call_entries, call_outcome_actions, call_rest, manual_calls
 from app.web.records.call_cards import CARD_VERBS, CallCardRoutes
 from app.web.records.call_fields import (
     COLORS,
@@ -173,7 +173,7 @@ class CallResource(Resource):
     def outcome(self, pk: Any) -> Response:
         """Log what came of a call, with a note and the next follow-up, as the form after a call does."""
         row, viewer = self._row(pk, "write"), current_viewer()
-        outcome_actions.log_outcome(row, outcome_actions.outcome_from_json(request_json(), viewer), viewer)
+        call_outcome_actions.log_outcome(row, call_outcome_actions.outcome_from_json(request_json(), viewer), viewer)
         db.session.commit()
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from app.web.core.fields import Viewer
 from app.web.core.record_references import RECORDS
-from app.web.pages.drawn_parts import drawn, place
+from app.web.pages.cached_fragments import placeholder, render_cached
 
 #: Records whose pages have a composer, by the name that addresses give them.
 KINDS = {record: kind for kind, record in RECORDS.items()}
@@ -48,7 +48,7 @@ class _Offer:
         )
 
     def context(self, key: Any, person: tuple[Any, str]) -> dict[str, Any]:
-        """The context of crm/_composer.html for the record with this id and a person (id, name)."""
+        """The context of records/_composer.html for the record with this id and a person (id, name)."""
         kind = self.kind
         return {
             "offer": self,
@@ -82,10 +82,10 @@ def composer_box(record: dict[str, Any]) -> Markup:
     ((person, name),) = made["me"]
 
     def values() -> dict[str, Any]:
-        opened = offer.context(place("key"), (place("person"), place("name")))
+        opened = offer.context(placeholder("key"), (placeholder("person"), placeholder("name")))
         return {"record": {"composer": opened, "composes": composes}}
 
-    return drawn("crm/_composer.html", (offer, composes), values, key=made["key"], person=person, name=name)
+    return render_cached("records/_composer.html", (offer, composes), values, key=made["key"], person=person, name=name)
 
 
 #: For the template of record pages.

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from flask import render_template, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, or_, select
@@ -30,11 +30,11 @@ from app.models import (
 from app.web.core.date_fields import moment_cell
 from app.web.core.default_labels import shown_label
 from app.web.core.durations import span
-from app.web.core.fab_access import current_viewer, signed_in
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.registry import screen_of
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 
 #: Entries of the audit that are listed, and how far back those are looked for that only mention the person.
 LISTED, LOOK_BACK = 50, timedelta(days=90)
@@ -56,9 +56,7 @@ class CustomerOverview(BaseView):
     route_base = "/customer-overview"
     default_view = "show"
 
-    @expose("/<int:key>")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>")
     def show(self, key: int) -> Any:
         """The page; for htmx the part of the record page with the figures."""
         viewer, screen = current_viewer(), screen_of(Customer)
@@ -164,7 +162,7 @@ def _names(nodes: Sequence[ReferredPerson], viewer: Viewer) -> dict[tuple[str, i
 
 
 def seen_by(customer: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """Who has seen the customer's data, from the audit, for who may read it: the newest first."""
+    """The newest audit entries about who has seen the customer's data, for those who may read the audit."""
     if not viewer.person.may("Audit Log", "read"):
         return []
     with access.as_system(db.session()) as session:

@@ -8,7 +8,7 @@ from flask import flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.api import protect
 from flask_appbuilder.models.sqla.interface import SQLAInterface
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
 from sqlalchemy import literal, select, union_all
@@ -25,7 +25,7 @@ from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, Field, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import customer_link_actions, identity_guesses, merge_actions, profile_pictures, related_lists
 from app.web.records.consent_ledger_link import consents_action
 from app.web.records.disclosure_page import disclosure_page, disclosures_action
@@ -34,7 +34,7 @@ from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealAc
 from app.web.records.screen import Screen
 
 SPECIAL_FIELDS: tuple[Field, ...] = (
-    *contact_fields(Customer, face=(Customer.picture, Customer.id), face_url=profile_pictures.address_of),
+    *contact_fields(Customer, avatar=(Customer.picture, Customer.id), avatar_url=profile_pictures.address_of),
     profile_pictures.CustomerPictureField("picture"),
     ChoiceField("status", options=("Active", "Inactive"), colors={"Active": "green", "Inactive": "gray"}),
     ChoiceField("source", options=("Lead", "Ticket", "Direct", "Other")),
@@ -85,7 +85,7 @@ def _accounts(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dic
 
 
 class CustomerService(RecordService):
-    """Customers."""
+    """Creates, changes and deletes customers."""
 
     record = Customer
     module = "Customers"
@@ -223,18 +223,12 @@ class CustomerScreen(RevealActions, Screen):
         merge = merge_actions.action("customer", row, self.module, viewer)
         return [*offered, *consents_action("customer", row, viewer), *disclosures_action(row, viewer), *merge]
 
-    @expose("/seen/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("seen")
+    @page_route("/seen/<pk>", methods=["GET"])
     def seen(self, pk: str) -> Any:
-        """Who has seen this person's data in full."""
+        """The page "Who has seen this person's data"."""
         return disclosure_page(self.row_for(pk, "read"), current_viewer())
 
-    @expose("/links/<pk>/<link>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("decide_link")
+    @page_route("/links/<pk>/<link>", methods=["POST"])
     def decide_link(self, pk: str, link: str) -> Any:
         """Confirm or refuse a link that waits."""
         row, is_confirmed = self.row_for(pk, "write"), request.args.get("confirm") == "1"

@@ -39,7 +39,7 @@ NUMBERS = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
 
 @dataclass(frozen=True)
 class DialTarget:
-    """Whom to call, and how the page calls them."""
+    """A person that can be called from a page, and the links to do so."""
 
     wanted: NewCallRequest
     #: A name or the number of a record; never a telephone number.
@@ -52,7 +52,7 @@ def may_call(viewer: Viewer) -> bool:
 
 
 def url_of(kind: str, key: int | str, viewer: Viewer, number: str = "mobile") -> str | None:
-    """Where a click on Call leads; None where the CRM can't call. `number` is one of NUMBERS."""
+    """The URL that starts a call; None where the CRM can't call. `number` is one of NUMBERS."""
     which = "" if number == "mobile" else f"?number={number}"
     return f"/calls/dial/{kind}/{key}{which}" if may_call(viewer) else None
 
@@ -75,7 +75,7 @@ def linker(record: Any, viewer: Viewer) -> Callable[[dict[str, dict[str, Any]], 
 
 
 def find(kind: str, pk: Any, number: str = "mobile") -> DialTarget:
-    """Raises NotFound for a record that is out of reach, RuleBroken for one without this number (see NUMBERS)."""
+    """The target of a call. Raises NotFound out of reach, RuleBroken without this number (one of NUMBERS)."""
     if number not in NUMBERS:
         raise RuleBroken(_("Please choose which number to call: mobile or alternative_mobile."), "number")
     model = KINDS.get(kind)

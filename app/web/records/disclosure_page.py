@@ -39,7 +39,7 @@ def disclosure_page(row: Customer, viewer: Viewer) -> str:
     with access.as_system(db.session()) as session:  # the customer is visible, and with them who has looked
         entries = disclosures.of_customer(session, row)
     return render_template(
-        "crm/disclosures.html",
+        "records/disclosures.html",
         name=f"{row.first_name or ''} {row.last_name or ''}".strip() or row.number,
         number=row.number,
         entries=[_line(each, viewer) for each in entries],

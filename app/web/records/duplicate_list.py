@@ -40,7 +40,7 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class DuplicateQuery:
-    """Which pairs are asked for."""
+    """The filters of the list of duplicates."""
 
     screen: Any
     reason: str = ""
@@ -79,7 +79,7 @@ def visible_reasons(viewer: Viewer) -> int:
 
 def _pairs(want: DuplicateQuery, viewer: Viewer) -> Select[Any] | None:
     bits = REASONS[want.reason][0] & visible_reasons(viewer) if want.reason else visible_reasons(viewer)
-    return access.reached_pairs(viewer.person, want.screen.service.record, bits, want.is_dismissed, want.owner_id)
+    return access.visible_pairs(viewer.person, want.screen.service.record, bits, want.is_dismissed, want.owner_id)
 
 
 def rows_of(want: DuplicateQuery, viewer: Viewer) -> list[Any]:
@@ -107,7 +107,7 @@ def count(want: DuplicateQuery, viewer: Viewer) -> int:
 
 
 def reached_pairs(screen: Any, keys: Sequence[int], viewer: Viewer) -> list[int]:
-    """Of these pairs, those that the person may decide about."""
+    """Those of the pairs that the person may decide about."""
     found: list[int] = []
     session = db.session()
     for is_dismissed in (False, True):

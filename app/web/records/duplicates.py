@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
@@ -20,10 +20,10 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
-from app.web.core.fab_access import current_viewer, signed_in
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.registry import kind_of
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 from app.web.records import duplicate_list, merge_actions
 from app.web.records.duplicate_list import PAGE, DuplicateQuery
 from app.web.security.sessions import own_transaction
@@ -47,9 +47,7 @@ class DuplicatesView(BaseView):
         """Whether the sidebar offers the list: to who may merge."""
         return any(person.may(each, "merge") and person.may(each, "write") for each in _MODULES)
 
-    @expose("/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/")
     def index(self) -> Any:
         """The pairs of one kind, the surest first."""
         viewer = current_viewer()
@@ -78,9 +76,7 @@ class DuplicatesView(BaseView):
         }
         return render_template("merge/duplicates.html", page=page)
 
-    @expose("/decide", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/decide", methods=["POST"])
     def decide(self) -> Any:
         """Set pairs aside, or put them back on the list."""
         viewer = current_viewer()
@@ -98,9 +94,7 @@ class DuplicatesView(BaseView):
         flash(_("On the list again.") if is_back else _("Set aside: these aren't duplicates."), "success")
         return redirect(_url(viewer, kind=kind_of(screen), **({"dismissed": "1"} if is_back else {})))
 
-    @expose("/look", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/look", methods=["POST"])
     def look(self) -> Any:
         """Look through what is new now, for a few seconds; the background goes on."""
         viewer = current_viewer()
@@ -116,9 +110,7 @@ class DuplicatesView(BaseView):
         )
         return redirect(_url(viewer, kind=kind_of(screen)))
 
-    @expose("/of/<string:kind>/<int:key>")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/of/<string:kind>/<int:key>")
     def of_record(self, kind: str, key: int) -> Any:
         """The part of a record page about its duplicates: empty without any."""
         viewer = current_viewer()
@@ -126,7 +118,7 @@ class DuplicatesView(BaseView):
         merge_actions.rows_for(screen, (key,))
         if not request.headers.get("HX-Request"):
             return redirect(f"/merge/{kind}?ids={key}")
-        return render_template("merge/_side.html", known=duplicate_list.of_record(screen, key, viewer))
+        return render_template("merge/_record_duplicates.html", known=duplicate_list.of_record(screen, key, viewer))
 
 
 def _screen(viewer: Viewer) -> Any:

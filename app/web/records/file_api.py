@@ -45,7 +45,7 @@ _FORM = shape(
 
 
 class PlaceField(Field):
-    """To what a file is attached: {kind, id}; filtered as lead:5."""
+    """The record that a file is attached to: {kind, id}; filtered as lead:5."""
 
     kind = "place"
 

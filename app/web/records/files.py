@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, flash, make_response, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
@@ -25,7 +24,7 @@ from app.web.core.fab_access import (
     wants_json,
 )
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import message_files, record_files, uploads
 from app.web.records.record_files import PDF, FileOwner
 
@@ -42,39 +41,27 @@ class FilesView(ModulePermissions, BaseView):
         **dict.fromkeys(("delete", "restore"), "delete"),
     }
 
-    @expose("/of/<kind>/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/of/<kind>/<pk>", methods=["GET"])
     def index(self, kind: str, pk: str) -> Any:
         """The files of a record: a page, or the part of one."""
         viewer = current_viewer()
         return _listed(record_files.place_of(kind, pk, viewer), viewer)
 
-    @expose("/of/<kind>/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("upload")
+    @page_route("/of/<kind>/<pk>", methods=["POST"])
     def upload(self, kind: str, pk: str) -> Any:
         """Attach the files of a form, each by itself: what can't be taken is said, the others are kept."""
         viewer = current_viewer()
         place = record_files.place_of(kind, pk, viewer)
         return _taken(place, viewer, None)
 
-    @expose("/<int:pk>/version", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("version")
+    @page_route("/<int:pk>/version", methods=["POST"])
     def version(self, pk: int) -> Any:
         """Attach a new version of a file."""
         viewer = current_viewer()
         row = record_files.find(pk, viewer)
         return _taken(record_files.place_of_file(row, viewer), viewer, row)
 
-    @expose("/<int:pk>/join/<int:other>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("join")
+    @page_route("/<int:pk>/join/<int:other>", methods=["POST"])
     def join(self, pk: int, other: int) -> Any:
         """Make a file the newest version of another one of the same record."""
         viewer = current_viewer()
@@ -84,36 +71,24 @@ class FilesView(ModulePermissions, BaseView):
         db.session.commit()
         return _done(place, viewer, _("“%(name)s” is now a version of one file.", name=row.name), None)
 
-    @expose("/<int:pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("file")
+    @page_route("/<int:pk>", methods=["GET"])
     def file(self, pk: int) -> Any:
         """The content, always to be saved and never to be run."""
         row = openable(pk)
         return message_files.attachment_response(message_files.open_digest(row.digest), _as_media(row))
 
-    @expose("/<int:pk>/place", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("place")
+    @page_route("/<int:pk>/place", methods=["GET"])
     def place(self, pk: int) -> Any:
         """Lead to the files of the first of its records that the viewer sees."""
         viewer = current_viewer()
         return redirect(record_files.place_of_file(record_files.find(pk, viewer), viewer).url)
 
-    @expose("/<int:pk>/preview", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("preview")
+    @page_route("/<int:pk>/preview", methods=["GET"])
     def preview(self, pk: int) -> Any:
         """The small picture of a picture: made by us from its pixels, so it may be shown."""
         return preview_of(openable(pk))
 
-    @expose("/<int:pk>/view", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("view")
+    @page_route("/<int:pk>/view", methods=["GET"])
     def view(self, pk: int) -> Any:
         """A PDF in a frame of our own pages: the browser's viewer runs nothing of it on our site."""
         row = openable(pk)
@@ -131,10 +106,7 @@ class FilesView(ModulePermissions, BaseView):
             )
         return response
 
-    @expose("/<int:pk>/delete", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("delete")
+    @page_route("/<int:pk>/delete", methods=["POST"])
     def delete(self, pk: int) -> Any:
         """Put a file with its versions into the trash."""
         viewer = current_viewer()
@@ -142,10 +114,7 @@ class FilesView(ModulePermissions, BaseView):
         place = remove(row, viewer)
         return _done(place, viewer, _("“%(name)s” was deleted.", name=row.name), row.id)
 
-    @expose("/<int:pk>/restore", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("restore")
+    @page_route("/<int:pk>/restore", methods=["POST"])
     def restore(self, pk: int) -> Any:
         """Take a file out of the trash."""
         viewer = current_viewer()
@@ -181,7 +150,7 @@ def openable(pk: int) -> Attachment:
 
 
 def preview_of(row: Attachment) -> Response:
-    """The small picture of a file. Raises NotFound, StorageAway."""
+    """The small picture of a file. Raises NotFound, FilesUnavailable."""
     if not row.preview:
         raise NotFound(_("This file has no preview."))
     media = {"name": "preview.jpg", "mime_type": "image/jpeg"}

@@ -44,7 +44,7 @@ def form_page(
     row: Any = None,
     sentence: str | None = None,
 ) -> dict[str, Any]:
-    """The context of crm/form.html; a new record shows the values that it gets if nothing else is chosen."""
+    """The context of pages/form.html; a new record shows the values that it gets if nothing else is chosen."""
     base = screen.route_base
     if which == "add":
         raw = default_values(screen, fields, viewer) | raw

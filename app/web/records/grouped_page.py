@@ -32,7 +32,9 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, 
     if left_out:
         shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
     shown |= {"tools": tools_class(shown), "groups": _drawn(found, name, shown)}
-    return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=shown)
+    return render_template(
+        "records/_list_rows.html" if request.headers.get("HX-Request") else "records/list.html", page=shown
+    )
 
 
 def _drawn(found: list[ListGroup], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ class ListGroup:
 
     @property
     def count_text(self) -> str:
-        """As the list's own count: “1,000+” where counting stopped."""
+        """The number of rows as text: “1,000+” where counting stopped."""
         return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
 
 
@@ -112,7 +112,7 @@ def _people(screen: Any, viewer: Viewer) -> list[ListGroup]:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _GroupStatements:
     """The question that the groups share; its conditions have parameters in place of their values."""
 
     table: RecordTable
@@ -124,7 +124,7 @@ class _Asked:
     tables: frozenset[str]
 
     @classmethod
-    def of(cls, table: RecordTable, query: ListQuery, name: str) -> _Asked:
+    def of(cls, table: RecordTable, query: ListQuery, name: str) -> _GroupStatements:
         shape = access.shape_of([*query.conditions, *query.order])
         opened, cut = shape.opened([*query.conditions, *query.order]), len(query.conditions)
         named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
@@ -152,7 +152,7 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
     """
     if not groups:
         return
-    asked, session = _Asked.of(screen.record_table, query, name), db.session()
+    asked, session = _GroupStatements.of(screen.record_table, query, name), db.session()
     person = access.acting(session)
     counts = _Counts.of(screen.record_table.record, name, query, groups, person)
     what = (query.size, query.offset, counts.wanted)
@@ -202,7 +202,11 @@ class _Counts:
 
 
 def _counts_and_ids(
-    asked: _Asked, query: ListQuery, groups: list[ListGroup], counted: Sequence[int], person: access.Person | None
+    asked: _GroupStatements,
+    query: ListQuery,
+    groups: list[ListGroup],
+    counted: Sequence[int],
+    person: access.Person | None,
 ) -> Any:
     """(place of the group, id) of the rows in their order; (-1 - place, count) of each group to be counted."""
     parts = []
@@ -214,13 +218,13 @@ def _counts_and_ids(
     return union_all(*parts)
 
 
-def _is_own(asked: _Asked, query: ListQuery, person: access.Person | None) -> bool:
+def _is_own(asked: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
     """Whether the faster shapes of the access rules serve these groups: they name the record's own columns only."""
     named = tables_in((*query.conditions, *query.order, asked.column), access.outer_nodes)
     return person is not None and named <= {asked.table.name}
 
 
-def _page_of(asked: _Asked, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+def _page_of(asked: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
     sort = sort_of(query.order, asked.table.record)
     if person is not None and sort is not None and _is_own(asked, query, person):
         wanted = access.PageQuery([*asked.rules, asked.where(group)], query.size, query.offset, *sort)
@@ -230,7 +234,7 @@ def _page_of(asked: _Asked, query: ListQuery, group: ListGroup, person: access.P
     return asked.ids(group).order_by(*asked.order).limit(query.size).offset(query.offset)
 
 
-def _count_of(asked: _Asked, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+def _count_of(asked: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
     if person is not None and _is_own(asked, query, person):
         wanted = access.PageQuery([*asked.rules, asked.where(group)], COUNT_CAP + 1)
         found = access.count_by_person(person, asked.table.record, wanted)

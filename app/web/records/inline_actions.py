@@ -7,8 +7,6 @@ import time
 from typing import Any
 
 from flask import render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -18,7 +16,7 @@ from app.ops.database_errors import Cause, cause_of
 from app.web.core import save_warnings
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, sentence_header
 from app.web.core.fields import Field, Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell
 from app.web.records import form_page, inline_edit_fields
 from app.web.records import record_page as pages
@@ -40,20 +38,14 @@ class InlineActions:
     url_of: Any
     _refuse_emptied: Any
 
-    @expose("/cell/<pk>/<string:name>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/cell/<pk>/<string:name>", methods=["GET"], permission="edit")
     def cell_form(self, pk: str, name: str) -> Any:
         """The control of one cell, with the value that is stored now: a fragment."""
         viewer, each = current_viewer(), self._editable(name)
         row = self.row_for(pk, "write")
         return self._cell_form(row, each, viewer, self._stored(row.id, each, viewer))
 
-    @expose("/cell/<pk>/<string:name>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/cell/<pk>/<string:name>", methods=["POST"], permission="edit")
     def save_cell(self, pk: str, name: str) -> Any:
         """Save one value. Refused with the reason beside what was typed.
 
@@ -76,8 +68,8 @@ class InlineActions:
                     status, sentence, _errors = refusal(broken)
                     return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
                 time.sleep(random.uniform(0, SAVE_PAUSE_SECONDS))  # noqa: S311
-        told = save_warnings.pop_all()
-        return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(told)) if told else {})
+        warnings = save_warnings.pop_all()
+        return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(warnings)) if warnings else {})
 
     def _save_value(self, row: Any, each: Field, typed: Any, viewer: Viewer) -> None:
         given = bool(typed) if each.kind == "flag" else typed
@@ -125,24 +117,18 @@ class InlineActions:
             "conflict": cell(self._cell(row.id, each, viewer)) if is_conflict else None,
             "who": who["full_name"] if who else _("the system"),
         }
-        return render_template("crm/_cell_form.html", cell_form=context), status
+        return render_template("records/_value_editor.html", cell_form=context), status
 
-    @expose("/panel/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/panel/<pk>", methods=["GET"], permission="show")
     def panel(self, pk: str) -> Any:
         """The head and the right third of a record's page as they are now: a fragment for a page that is open."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
         shown = self.record_table.one(db.session(), row.id)
         if shown is None:
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
-        return render_template("crm/_live.html", record=pages.record_page(self, shown, viewer, {}))
+        return render_template("records/_record_refresh.html", record=pages.record_page(self, shown, viewer, {}))
 
-    @expose("/preview/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/preview/<pk>", methods=["GET"], permission="show")
     def preview(self, pk: str) -> Any:
         """The record beside its list: what its page shows first."""
         row = self.row_for(pk, "read")
@@ -157,7 +143,7 @@ class InlineActions:
             "older_url": None,
             "filters": None,
         }
-        return render_template("crm/_preview.html", record=context)
+        return render_template("records/_record_preview.html", record=context)
 
 
 def _has_collided(broken: BaseException) -> bool:

@@ -19,7 +19,7 @@ def in_list(screen: Any, each: Field, viewer: Viewer) -> bool:
 
 
 def on_page(screen: Any, each: Field, viewer: Viewer) -> bool:
-    """The same for the page of a record that is in their reach."""
+    """The fields that can be edited in place on the page of a record in the person's reach."""
     return _is_editable(screen, each, viewer, _ROOMY)
 
 

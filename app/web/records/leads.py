@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import redirect
-from flask_appbuilder import expose
 from flask_appbuilder.models.sqla.interface import SQLAInterface
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
@@ -24,7 +22,7 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import customer_link_actions, identity_guesses, merge_actions, related_lists
 from app.web.records.assignment import AssignableResource, AssignableScreen
 from app.web.records.consent_ledger_link import consents_action
@@ -295,10 +293,7 @@ class LeadScreen(RevealActions, AssignableScreen):
             "confirm": None,
         }
 
-    @expose("/convert/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/convert/<pk>", methods=["POST"], permission="edit")
     def convert(self, pk: str) -> Any:
         """Create or link the customer of an activated lead."""
         lead, viewer = self.row_for(pk, "write"), current_viewer()
@@ -307,10 +302,7 @@ class LeadScreen(RevealActions, AssignableScreen):
         db.session.commit()
         return redirect(f"/customers/{customer.number}")
 
-    @expose("/unconvert/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/unconvert/<pk>", methods=["POST"], permission="edit")
     def unconvert(self, pk: str) -> Any:
         """Undo a conversion: within a day, by a manager."""
         lead = self.row_for(pk, "write")

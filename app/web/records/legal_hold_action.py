@@ -17,7 +17,7 @@ FORM = f"{LIST}new"
 
 
 def action(record: Any, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """For those who may put records under a hold, also if they may change nothing else; no statement."""
+    """The menu entry for those who may put records under a hold; no statement."""
     if record.__tablename__ not in HELD_COLUMNS or not viewer.person.may("Legal Holds", "create"):
         return []
     url = f"{FORM}?{urlencode({'record': row['number']})}"

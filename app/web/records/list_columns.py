@@ -29,12 +29,12 @@ class ChosenColumns:
     is_own: bool
 
     def text(self) -> str:
-        """As an address has them: "name:220,status,mobile"."""
+        """The columns as an argument of the address: "name:220,status,mobile"."""
         return ",".join(f"{name}:{self.widths[name]}" if name in self.widths else name for name in self.names)
 
 
 def chosen(screen: Any, args: Any, viewer: Viewer) -> ChosenColumns:
-    """By `cols` of the address, else as the person chose, else as declared. Raises RuleBroken for an invalid `cols`."""
+    """The columns by `cols` of the address, the person's choice or the declaration. Raises RuleBroken."""
     if args.get("cols"):
         return read(screen, args["cols"], viewer)
     kept = preferences_of(viewer).columns.get(screen.list_key) if screen.has_views else None

@@ -29,7 +29,7 @@ from app.web.records.list_columns import ChosenColumns
 def list_page(
     screen: Any, list_query: ListQuery, rows: list[Any], columns: ChosenColumns, viewer: Viewer
 ) -> dict[str, Any]:
-    """The context of crm/list.html."""
+    """The context of records/list.html."""
     record_table, names = screen.record_table, columns.names
     count, capped = record_table.count_for_page(db.session(), list_query, rows)
     record_table.prepare(rows, names, viewer)
@@ -99,7 +99,7 @@ def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
-    """The context of crm/_filters.html: the fields that this person may filter by, with their operators and options."""
+    """The context of records/_filters.html: the fields this person may filter by, with their operators and options."""
     return {
         "title": screen.list_title,
         "base_url": f"{screen.route_base}/",

@@ -27,7 +27,7 @@ def view_url(base: str, view: ListView) -> str:
 
 
 def default_url(screen: Any, viewer: Viewer) -> str | None:
-    """Where the list opens for this person, if it was asked for without anything else."""
+    """The URL with which the list opens for this person when nothing else is asked for."""
     if request.args or not screen.has_views or request.headers.get("HX-Request"):
         return None
     view = preferences_of(viewer).default(screen.list_key)
@@ -55,7 +55,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
-    """The context of crm/_views.html; nothing for lists without views."""
+    """The context of records/_list_views.html; nothing for lists without views."""
     if not screen.has_views:
         return {}
     choices, base = preferences_of(viewer), f"{screen.route_base}/"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app.domain import calls
@@ -19,9 +17,9 @@ from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.local_links import local_path
 from app.web.core.record_references import PAGES, named_record
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import call_outcomes
-from app.web.records.outcome_actions import log_outcome
+from app.web.records.call_outcome_actions import log_outcome
 
 VERBS = {"log": "create"}
 #: The outcome that says that nobody was reached, and the status of such a call by its direction.
@@ -33,10 +31,7 @@ _BEGAN = DateTimeField("started_on", "", ())
 class CallByHandRoutes:
     """/calls/log/<kind of record>/<id>"""
 
-    @expose("/log/<kind>/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("log")
+    @page_route("/log/<kind>/<pk>", methods=["GET", "POST"])
     def log(self, kind: str, pk: str) -> Any:
         """Write down the call, what came of it and when it goes on; what was typed stays on any error."""
         row, viewer = named_record(kind, pk), current_viewer()
@@ -101,4 +96,4 @@ def _form(kind: str, row: Any, raw: Any, errors: dict[str, list[str]], sentence:
         "back": local_path(request.values.get("back")) or page_url,
         "call_url": page_url,
     }
-    return render_template("crm/_outcome.html" if is_part else "crm/outcome.html", page=context)
+    return render_template("records/_call_outcome.html" if is_part else "records/call_outcome.html", page=context)

@@ -62,7 +62,7 @@ def edit_note(session: Session, line: Activity, text: str, seen: datetime | None
 
 
 def unnotified_people() -> list[str]:
-    """Who was not notified of the note written in this request, as sentences for its author."""
+    """Sentences for a note's author about who was mentioned in this request but not notified."""
     return list(g.get("remarks", []))
 
 

@@ -17,7 +17,7 @@ from app.domain import merge_fields, merge_rows, merge_undo, record_merge
 from app.domain.base import NotFound, RuleBroken
 from app.domain.merge_fields import SECOND, Choice
 from app.domain.merge_undo import UndoResult
-from app.domain.merges import MOST, RecordMerge
+from app.domain.merged_records import MOST, RecordMerge
 from app.domain.record_merge import RECORDS, MergeRequest
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -90,14 +90,14 @@ def is_masked(view: Any, name: str, viewer: Viewer) -> bool:
     return each is not None and each.is_hidden(viewer)
 
 
-def drop_unseen_numbers(view: Any, wish: MergeRequest, viewer: Viewer) -> MergeRequest:
+def drop_unseen_numbers(view: Any, merge_request: MergeRequest, viewer: Viewer) -> MergeRequest:
     """The same wish; a main number that the person doesn't see becomes no second one, which they would see."""
-    rows, kept_apart = stored_rows(wish.record, wish.ids), dict[str, Choice]()
+    rows, kept_apart = stored_rows(merge_request.record, merge_request.ids), dict[str, Choice]()
     for name, main in SECOND.items():
         if rows and is_masked(view, main, viewer) and not is_masked(view, name, viewer):
-            own = merge_fields.newest_own(wish.record, rows, name)
+            own = merge_fields.newest_own(merge_request.record, rows, name)
             kept_apart |= {name: own} if own is not None else {}
-    return replace(wish, chosen=kept_apart | dict(wish.chosen)) if kept_apart else wish
+    return replace(merge_request, chosen=kept_apart | dict(merge_request.chosen)) if kept_apart else merge_request
 
 
 def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> None:
@@ -110,12 +110,12 @@ def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> No
             )
 
 
-def refuse_given(view: Any, wish: MergeRequest, viewer: Viewer) -> None:
+def refuse_given(view: Any, merge_request: MergeRequest, viewer: Viewer) -> None:
     """Raise Denied or RuleBroken for a choice by which the kept record would be given to somebody else."""
-    rows = stored_rows(wish.record, wish.ids)
-    by_id, proposed = {row.id: row for row in rows}, merge_fields.defaults(wish.record, rows) if rows else {}
+    rows = stored_rows(merge_request.record, merge_request.ids)
+    by_id, proposed = {row.id: row for row in rows}, merge_fields.defaults(merge_request.record, rows) if rows else {}
     for name, columns in _GIVEN.items():
-        choice = wish.chosen.get(name)
+        choice = merge_request.chosen.get(name)
         row = by_id.get(choice.record_id) if choice is not None and choice != proposed.get(name) else None
         if row is None or all(getattr(row, each) == getattr(rows[0], each) for each in columns):
             continue
@@ -123,17 +123,17 @@ def refuse_given(view: Any, wish: MergeRequest, viewer: Viewer) -> None:
         refuse_recipient(getattr(row, columns[0]), view.module, viewer, name)
 
 
-def run(view: Any, wish: MergeRequest, viewer: Viewer) -> RecordMerge:
-    """Merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
-    refuse_masked(view, wish.chosen, viewer)
-    refuse_given(view, wish, viewer)
-    wish = drop_unseen_numbers(view, wish, viewer)
+def run(view: Any, merge_request: MergeRequest, viewer: Viewer) -> RecordMerge:
+    """Merge and commit. Raises RuleBroken or a subclass; nothing is stored then."""
+    refuse_masked(view, merge_request.chosen, viewer)
+    refuse_given(view, merge_request, viewer)
+    merge_request = drop_unseen_numbers(view, merge_request, viewer)
 
     def step() -> RecordMerge:
-        rows_for(view, wish.ids)
+        rows_for(view, merge_request.ids)
         session, context = db.session(), viewer.change_context(vault=vault())
         with access.as_system(session):
-            made = record_merge.merge(session, wish, context)
+            made = record_merge.merge(session, merge_request, context)
         session.commit()
         return made
 
@@ -141,7 +141,7 @@ def run(view: Any, wish: MergeRequest, viewer: Viewer) -> RecordMerge:
 
 
 def undo(key: int, viewer: Viewer, view: Any = None) -> UndoResult:
-    """Undo a merge and commit. Raises RuleBroken and its kin; nothing is stored then."""
+    """Undo a merge and commit. Raises RuleBroken or a subclass; nothing is stored then."""
 
     def step() -> UndoResult:
         session = db.session()
@@ -238,14 +238,14 @@ def refuse_other_record(key: int, kept: int) -> None:
         raise NotFound(_("There is no such merge."))
 
 
-def try_out(view: Any, wish: MergeRequest, viewer: Viewer) -> None:
+def try_out(view: Any, merge_request: MergeRequest, viewer: Viewer) -> None:
     """Merge and roll back. Raises what the merge would raise."""
-    refuse_masked(view, wish.chosen, viewer)
-    refuse_given(view, wish, viewer)
-    wish = drop_unseen_numbers(view, wish, viewer)
+    refuse_masked(view, merge_request.chosen, viewer)
+    refuse_given(view, merge_request, viewer)
+    merge_request = drop_unseen_numbers(view, merge_request, viewer)
     session, context = db.session(), viewer.change_context(vault=vault())
     try:
         with access.as_system(session):
-            record_merge.merge(session, wish, context)
+            record_merge.merge(session, merge_request, context)
     finally:
         session.rollback()

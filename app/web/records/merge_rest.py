@@ -93,13 +93,13 @@ class MergeableResource:
         ids = merge_actions.ids_of([pk, *others])
         merge_actions.rows_for(self, ids)
         chosen = _choices(raw.get("fields"))
-        told = merge_actions.proposal(self, ids, viewer)
-        told["fields"] |= {name: choice.record_id for name, choice in chosen.items()}
+        proposal = merge_actions.proposal(self, ids, viewer)
+        proposal["fields"] |= {name: choice.record_id for name, choice in chosen.items()}
         if is_trial:
             merge_actions.try_out(self, MergeRequest(self.service.record, ids, chosen), viewer)
-            return json_answer(200, {"id": pk, "merge": None, "dry_run": True, **told})
+            return json_answer(200, {"id": pk, "merge": None, "dry_run": True, **proposal})
         made = merge_actions.run(self, MergeRequest(self.service.record, ids, chosen), viewer)
-        body = {"id": pk, "merge": made.id, "dry_run": False, **told, "moves": made.counts}
+        body = {"id": pk, "merge": made.id, "dry_run": False, **proposal, "moves": made.counts}
         return json_answer(200, body | {"result": self._after(pk)})
 
     @expose("/<int:pk>/merge/undo", methods=["POST"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy import select
@@ -13,16 +13,16 @@ from sqlalchemy import select
 from app import access
 from app.domain.base import NotFound
 from app.domain.merge_undo import UndoResult
-from app.domain.merges import UNDO_FOR, MergedRecord, RecordMerge
+from app.domain.merged_records import UNDO_FOR, MergedRecord, RecordMerge
 from app.domain.record_merge import MergeRequest
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.date_fields import moment_cell
-from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, signed_in
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.registry import kind_of
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 from app.web.records import duplicate_list, merge_actions, merge_form
 from app.web.records.list_page import hits
 
@@ -36,9 +36,7 @@ class MergeView(BaseView):
     route_base = "/merge"
     default_view = "compare"
 
-    @expose("/<string:kind>", methods=["GET", "POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<string:kind>", methods=["GET", "POST"])
     def compare(self, kind: str) -> Any:
         """The records side by side, or a search for the other one; a form merges them."""
         viewer = current_viewer()
@@ -101,9 +99,7 @@ class MergeView(BaseView):
         }
         return render_template("merge/choose.html", page=page)
 
-    @expose("/undo/<int:key>", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/undo/<int:key>", methods=["POST"])
     def undo(self, key: int) -> Any:
         """Undo a merge."""
         viewer = current_viewer()

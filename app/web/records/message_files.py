@@ -32,7 +32,7 @@ class FilesUnavailable(RuleBroken):
 
 
 def store_of_app() -> FileStore:
-    """Where the files are."""
+    """The file store of this application."""
     store: FileStore = current_app.extensions["crm_files"]
     return store
 
@@ -96,7 +96,7 @@ def text_beside(message: Any) -> str:
 
 
 def open_file(media: Any, place: int) -> BinaryIO:
-    """The content of a file of a message that the viewer sees. Raises NotFound, StorageAway."""
+    """The content of a file of a message that the viewer sees. Raises NotFound, FilesUnavailable."""
     files = media or []
     digest = message_files.digest_of(files[place]) if 0 <= place < len(files) else None
     if digest is None:
@@ -105,7 +105,7 @@ def open_file(media: Any, place: int) -> BinaryIO:
 
 
 def open_digest(digest: str) -> BinaryIO:
-    """The content of a file. Raises NotFound, StorageAway."""
+    """The content of a file. Raises NotFound, FilesUnavailable."""
     try:
         return store_of_app().open(digest)
     except FileNotFoundError as missing:
@@ -153,7 +153,7 @@ class _Content(FileWrapper):
 
 
 def preview(session: Session, message: Message, place: int) -> Response:
-    """The small picture of a file: made by us, so it may be shown. Raises NotFound, StorageAway."""
+    """The small picture of a file: made by us, so it may be shown. Raises NotFound, FilesUnavailable."""
     row = message_files.of_messages(session, [message.id]).get((message.id, place))
     if row is None or not row.preview:
         raise NotFound(_("This file has no preview."))

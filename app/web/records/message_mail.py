@@ -93,7 +93,7 @@ class UploadsField(Field):
         self.schema = {"type": "array", "items": {"type": "string"}, "nullable": True}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The files, as `Outgoing.media` wants them. Raises RuleBroken for anything but the viewer's own tokens."""
+        """The files in the shape of `OutgoingRequest.media`. Raises RuleBroken for all but the viewer's own tokens."""
         if not isinstance(raw, list | None) or not all(isinstance(each, str) for each in raw or ()):
             raise RuleBroken(_("“files” must be a list of tokens of uploaded files."), "files")
         return tuple(uploads.of_token(each, viewer).as_media() for each in dict.fromkeys(raw or ()))

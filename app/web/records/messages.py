@@ -151,18 +151,18 @@ class MessageService(ManualMessageService):
             if given.get(field):
                 contact_guesses.refuse("email", field, viewer)
         with access.as_system(session):  # an opt-out counts whoever may see the customer
-            wish = replace(_wish(session, given), sees=seen_by(session, viewer))
-            if wish.channel == "email":
+            outgoing = replace(_outgoing_request(session, given), sees=seen_by(session, viewer))
+            if outgoing.channel == "email":
                 beside = MailParts(
                     given.get("html") or "", tuple(given.get("cc") or ()), to=tuple(given.get("to") or ())
                 )
-                return outgoing_mail.send(session, wish, beside, viewer.stamp)
+                return outgoing_mail.send(session, outgoing, beside, viewer.stamp)
             if foreign := [name for name in _OF_EMAIL if given.get(name)]:
                 raise RuleBroken(_("Only an email has “%(name)s”.", name=foreign[0]), foreign[0])
-            return message_sending.send_all(session, wish, viewer.stamp)
+            return message_sending.send_all(session, outgoing, viewer.stamp)
 
 
-def _wish(session: Session, values: dict[str, Any]) -> OutgoingRequest:
+def _outgoing_request(session: Session, values: dict[str, Any]) -> OutgoingRequest:
     """What is to be sent. Raises RuleBroken, NotFound for an unknown account."""
     records = {name: values.get(name) for name in ("lead_id", "ticket_id", "customer_id")}
     account = channel_accounts.find(session, values["account"]) if values.get("account") else None
@@ -198,7 +198,7 @@ def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> s
 
 
 def peer_of_record(session: Session, channel: str, row: Any) -> str:
-    """As `peer_of`, of a lead, ticket or customer: that of its customer, else its own."""
+    """The number or address of a lead, ticket or customer on this channel; see `peer_of`."""
     column = "email" if channel == "email" else "mobile_e164"
     with access.as_system(session):
         customer = session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
@@ -291,7 +291,7 @@ class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Reso
     @refuse_as_json
     @permission_name("give_up")
     def give_up(self, pk: Any) -> Any:
-        """It did not arrive, and is not sent again."""
+        """Mark the message as not delivered; it is not sent again."""
         return self._moved(pk, messages.mark_not_delivered)
 
     def _moved(self, pk: Any, step: Callable[[Session, Message, Stamp], None]) -> Any:

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 
 from app import access
@@ -18,7 +17,7 @@ from app.models import Activity
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer, clean_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import mentions, timeline
 
 #: Column of Activity that names the record -> URL of the record's page.
@@ -34,19 +33,13 @@ class NotesView(ModulePermissions, BaseView):
     module = "Notes"
     VERBS = {"form": "write", "save": "write", "shown": "read"}
 
-    @expose("/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("form")
+    @page_route("/<pk>", methods=["GET"])
     def form(self, pk: str) -> Any:
         """The form: in place on the timeline, or as a page."""
         line = _own(pk)
         return _answered(line, line.payload.get("text"), "")
 
-    @expose("/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("save")
+    @page_route("/<pk>", methods=["POST"])
     def save(self, pk: str) -> Any:
         """Save the text; on an error the form keeps what was typed."""
         line, viewer = _own(pk), current_viewer()
@@ -63,13 +56,10 @@ class NotesView(ModulePermissions, BaseView):
             return _answered(_own(pk), typed, sentence), status
         return _saved(line, viewer)
 
-    @expose("/<pk>/shown", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("shown")
+    @page_route("/<pk>/shown", methods=["GET"])
     def shown(self, pk: str) -> Any:
         """The timeline entry, to replace a canceled form."""
-        return render_template("crm/_entry.html", e=timeline.entry(_line(pk), current_viewer()))
+        return render_template("records/_entry.html", e=timeline.entry(_line(pk), current_viewer()))
 
 
 def _line(pk: str) -> Any:
@@ -102,7 +92,7 @@ def _answered(line: Any, typed: Any, sentence: str) -> Any:
         "about": f"{column.removesuffix('_id')}:{key}",
     }
     is_part = bool(request.headers.get("HX-Request"))
-    return render_template("crm/_note.html" if is_part else "crm/note.html", note=note)
+    return render_template("records/_note.html" if is_part else "records/note.html", note=note)
 
 
 def _place(line: Any) -> tuple[str, int]:
@@ -115,7 +105,7 @@ def _place(line: Any) -> tuple[str, int]:
 def _saved(line: Any, viewer: Viewer) -> Any:
     """The changed timeline entry or a redirect to the record's page, with a message about who was not notified."""
     if request.headers.get("HX-Request"):
-        answer = make_response(render_template("crm/_entry.html", e=timeline.entry(line, viewer)))
+        answer = make_response(render_template("records/_entry.html", e=timeline.entry(line, viewer)))
         if remark_text := " ".join(mentions.unnotified_people()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": remark_text}})
         return answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
@@ -19,11 +19,11 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Customer, User
 from app.outbox import image_previews
-from app.web.core.fab_access import current_viewer, refuse_unreached, signed_in
+from app.web.core.fab_access import current_viewer, refuse_unreached
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_of, picture_url
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 from app.web.records import message_files, upload_limits, virus_checks
 
 #: Their addresses have the name of their content, so what is behind one never changes.
@@ -36,18 +36,14 @@ class PicturesView(BaseView):
     route_base = "/pictures"
     default_view = "mine"
 
-    @expose("/user/<int:pk>/<digest>", methods=["GET"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/user/<int:pk>/<digest>", methods=["GET"])
     def user(self, pk: int, digest: str) -> Any:
         """The picture of a colleague, for everybody who is signed in."""
         if current_viewer().lookups.pictures.get(pk) != digest:
             raise NotFound(_("This picture no longer exists."))
         return _handed_out(digest)
 
-    @expose("/customer/<int:pk>/<digest>", methods=["GET"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/customer/<int:pk>/<digest>", methods=["GET"])
     def customer_picture(self, pk: int, digest: str) -> Any:
         """The picture of a customer that the viewer sees."""
         row = _customer(pk)
@@ -55,27 +51,21 @@ class PicturesView(BaseView):
             raise NotFound(_("This picture no longer exists."))
         return _handed_out(digest)
 
-    @expose("/me", methods=["GET"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/me", methods=["GET"])
     def mine(self) -> Any:
         """The page of one's own picture."""
         viewer = current_viewer()
         url = picture_of(viewer.person.id)
         return _page(_("My picture"), viewer.person.full_name, url, ("/pictures/me", "/me/"))
 
-    @expose("/of/<int:pk>", methods=["GET"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/of/<int:pk>", methods=["GET"])
     def of(self, pk: int) -> Any:
         """The page of a colleague's picture, for who may change it."""
         user = _colleague(pk)
         name = user.get_full_name().strip()
         return _page(_("Picture"), name, picture_url(pk, user.picture), (f"/pictures/of/{pk}", f"/users/can/{pk}"))
 
-    @expose("/of/<int:pk>", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/of/<int:pk>", methods=["POST"])
     def save_of(self, pk: int) -> Any:
         """Take it, or remove it; the audit log tells, as of every change of somebody else's account."""
         viewer, session = current_viewer(), db.session()
@@ -86,9 +76,7 @@ class PicturesView(BaseView):
         flash(_("The picture is saved.") if digest else _("The picture is removed."), "success")
         return redirect(f"/pictures/of/{pk}")
 
-    @expose("/me", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/me", methods=["POST"])
     def save_mine(self) -> Any:
         """Take it, or remove it."""
         viewer, session = current_viewer(), db.session()
@@ -98,9 +86,7 @@ class PicturesView(BaseView):
         flash(_("Your picture is saved.") if digest else _("Your picture is removed."), "success")
         return redirect("/pictures/me")
 
-    @expose("/customer/<int:pk>", methods=["GET"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/customer/<int:pk>", methods=["GET"])
     def customer(self, pk: int) -> Any:
         """The page of a customer's picture, for who may change the customer."""
         row = _customer(pk)
@@ -110,9 +96,7 @@ class PicturesView(BaseView):
             _("Picture"), name, _url_of(row.id, row.picture), (f"/pictures/customer/{pk}", f"/customers/show/{pk}")
         )
 
-    @expose("/customer/<int:pk>", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/customer/<int:pk>", methods=["POST"])
     def save_customer(self, pk: int) -> Any:
         """Take it, or remove it."""
         viewer, session = current_viewer(), db.session()
@@ -195,7 +179,7 @@ def address_of(digest: str | None, key: int | None) -> str | None:
 def _page(title: str, name: str, url: str | None, places: tuple[str, str]) -> str:
     shown = {"title": title, "name": name, "initials": initials(name), "url": url}
     shown |= {"action": places[0], "back_url": places[1]}
-    return str(render_template("files/picture.html", face=shown))
+    return str(render_template("files/picture.html", picture=shown))
 
 
 class CustomerPictureField(Field):
@@ -208,11 +192,11 @@ class CustomerPictureField(Field):
         super().__post_init__()
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Its address."""
+        """The URL of the picture."""
         return _url_of(values[1], values[0])
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The picture."""
+        """Show the picture."""
         may = viewer.person.may("Customers", "write")
         change = f"/pictures/customer/{values[1]}" if may else None
         text = _("Change") if values[0] else _("Add a picture")

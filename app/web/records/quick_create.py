@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
@@ -21,7 +19,7 @@ from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import screen_of
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell
 from app.web.records import form_page
 
@@ -85,10 +83,7 @@ class QuickCreate:
     list_title: Any
     _refuse_missing: Any
 
-    @expose("/quick", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("add")
+    @page_route("/quick", methods=["GET", "POST"], permission="add")
     def quick(self) -> Any:
         """The quick form: a dialog over any page, or a page. What was typed stays on any error."""
         viewer = current_viewer()
@@ -126,8 +121,8 @@ class QuickCreate:
         if not request.form.get("again"):
             flash(saved, "success")
             return _to(url)
-        told = f"{saved} {getattr(row, 'number', '')}".strip()
-        return self._quick_form({}, current_viewer(), {}, None, 200, told={"text": told, "url": url})
+        message = f"{saved} {getattr(row, 'number', '')}".strip()
+        return self._quick_form({}, current_viewer(), {}, None, 200, message={"text": message, "url": url})
 
     def _quick_form(
         self,
@@ -136,7 +131,7 @@ class QuickCreate:
         errors: dict[str, Any],
         sentence: str | None,
         status: int,
-        told: dict[str, Any] | None = None,
+        message: dict[str, Any] | None = None,
     ) -> Any:
         fields = [self.record_table.by_name[name] for name in names_of(self, viewer)]
         made = form_page.form_page(self, "add", fields, raw, errors, viewer, None, sentence)
@@ -150,9 +145,9 @@ class QuickCreate:
             "known_url": f"{self.route_base}/known" if self._can_be_known(viewer) else None,
             "fields": [inputs[each.name] for each in fields if each.name in inputs],
             "error": made["error"],
-            "told": told,
+            "told": message,
         }
-        template = "crm/_quick.html" if request.headers.get("HX-Request") else "crm/quick.html"
+        template = "records/_quick_create.html" if request.headers.get("HX-Request") else "records/quick_create.html"
         answer = make_response(render_template(template, page=page), status)
         if request.method == "POST":
             answer.headers["X-Needs"] = "1"  # the dialog stays open
@@ -161,10 +156,7 @@ class QuickCreate:
     def _can_be_known(self, viewer: Viewer) -> bool:
         return bool(set(names_of(self, viewer)) & set(_IDENTIFYING))
 
-    @expose("/known", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("add")
+    @page_route("/known", methods=["POST"], permission="add")
     def known(self) -> Any:
         """Leads and customers whom the person sees that have the typed number, address or PAN: a fragment.
 
@@ -174,7 +166,7 @@ class QuickCreate:
         typed = _identifying()
         found = [hit for model in (Customer, Lead) for hit in _known(screen_of(model), typed, viewer)] if typed else []
         can_merge = any(viewer.person.may(each, "merge") for each in ("Leads", "Customers"))
-        return render_template("crm/_known.html", known=found[:MAX_KNOWN], can_merge=can_merge)
+        return render_template("records/_possible_duplicates.html", known=found[:MAX_KNOWN], can_merge=can_merge)
 
 
 def _identifying() -> dict[str, str]:

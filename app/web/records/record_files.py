@@ -82,7 +82,7 @@ def place_of(kind: str, pk: Any, viewer: Viewer) -> FileOwner:
 
 
 def place_of_file(row: Attachment, viewer: Viewer) -> FileOwner:
-    """Where a file belongs, of its record and note the first that the viewer sees. Raises NotFound."""
+    """The record or note of a file, the first that the viewer sees. Raises NotFound."""
     for kind, (record, column, _page) in PLACES.items():
         key = getattr(row, column)
         if key is not None and access.sees_id(db.session(), record, key):
@@ -206,12 +206,12 @@ def _first_of_names(rows: list[Attachment]) -> dict[str, Attachment]:
 
 def _shown(row: Attachment, versions: list[Attachment], names: dict[str, Attachment], viewer: Viewer) -> dict[str, Any]:
     first = names[row.name.casefold()]
-    is_twin = first is not row and first.activity_id == row.activity_id
+    is_same_entry = first is not row and first.activity_id == row.activity_id
     former = [each for each in versions if each.number < row.number]
     return version_json(row, viewer) | {
         "former": [version_json(each, viewer) for each in former],
         "number": row.number,
-        "join_url": f"/files/{row.id}/join/{first.id}" if is_twin else None,
+        "join_url": f"/files/{row.id}/join/{first.id}" if is_same_entry else None,
         "is_of_note": row.activity_id is not None,
     }
 

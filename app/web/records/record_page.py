@@ -33,7 +33,7 @@ KINDS = composer.KINDS
 
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
-    """The context of crm/record.html for a row of the screen's RecordTable."""
+    """The context of records/record.html for a row of the screen's RecordTable."""
     record_table, base = screen.record_table, screen.route_base
     slices = record_table.selection(None)[1]
     values = tuple(row)
@@ -140,13 +140,13 @@ def _other_statuses(
         cards[key]
         | {
             "label": shown_label(cards[key]["label"]),
-            "needs": _asks(screen, meanings[key]) or bool(tasks and _is_closing(screen, meanings[key])),
+            "needs": _has_required_inputs(screen, meanings[key]) or bool(tasks and _is_closing(screen, meanings[key])),
         }
         for key in offered
     ]
 
 
-def _asks(screen: Any, meaning: str) -> bool:
+def _has_required_inputs(screen: Any, meaning: str) -> bool:
     """Whether a status of this meaning always asks for something."""
     return bool(screen.status_requirements.get(meaning)) or meaning == "scheduled"
 
@@ -162,7 +162,7 @@ def inputs_for_status(screen: Any, key: int, status: int | None, viewer: Viewer)
         return []
     meaning = viewer.lookups.meanings[screen.status_master][status]
     is_closing = _is_closing(screen, meaning)
-    if not (_asks(screen, meaning) or is_closing):
+    if not (_has_required_inputs(screen, meaning) or is_closing):
         return []
     wire = screen.record_table.serialize_rows(db.session(), [screen.record_table.one(db.session(), key)], None, viewer)[
         0

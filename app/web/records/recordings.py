@@ -6,8 +6,6 @@ from contextlib import ExitStack
 from typing import Any, BinaryIO
 
 from flask import Response, current_app, flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 from werkzeug.wsgi import FileWrapper
@@ -22,7 +20,8 @@ from app.ops.file_store import FileStore
 from app.outbox.recording_delivery import KINDS
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import previous_page, refuse_as_page
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import page_route
 from app.web.security.sessions import own_transaction
 
 RECORDING_VERBS = {"recording": "recordings", "recording_again": "recordings"}
@@ -33,10 +32,7 @@ ONE_HEARING_SECONDS = 600
 class RecordingRoutes:
     """/calls/recording/<id>"""
 
-    @expose("/recording/<int:key>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("recording")
+    @page_route("/recording/<int:key>", methods=["GET"])
     def recording(self, key: int) -> Any:
         """The sound, whole or in parts."""
         row, viewer = _find(key), current_viewer()
@@ -52,10 +48,7 @@ class RecordingRoutes:
             on_failure.pop_all()  # the response closes it
         return answer
 
-    @expose("/recording/<int:key>/again", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("recording_again")
+    @page_route("/recording/<int:key>/again", methods=["POST"])
     def recording_again(self, key: int) -> Any:
         """Fetch a recording again that could not be fetched."""
         recordings.fetch_again(db.session(), _find(key), current_viewer().stamp)

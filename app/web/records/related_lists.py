@@ -23,7 +23,7 @@ RELATED = 8
 
 
 def related_parts(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """For each of `related_views`, the first rows that belong to the record with this id."""
+    """For each of `related_views`, the first rows that belong to this record."""
     parts = []
     for view in screen.related_views or ():
         other = next((each for each in views_of(view.datamodel.obj) if type(each) is view), None)
@@ -133,6 +133,7 @@ def _numbered(title: str, base: str, rows: Any, master: str, viewer: Viewer) -> 
 
 
 def accounts(wire: dict[str, Any]) -> dict[str, Any]:
+    """The brokerage accounts in the serialized customer `wire`, as a related list."""
     rows = [
         {
             "url": "#",

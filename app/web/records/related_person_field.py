@@ -31,7 +31,7 @@ class RelatedPersonField(Field):
         viewer.objects.update({(RelatedPersonField, key): card for key, card in found.items()})  # type: ignore[misc]
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The number."""
+        """The number of the record."""
         return values[1] or values[3]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
@@ -80,11 +80,11 @@ class OpenDueField(DateTimeField):
         return moment_cell(values[0], viewer, due=bool(self.open_in(viewer.lookups, values[1])))
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the due time."""
+        """Filter by the due time."""
         return self._plain.where(op, raw, viewer)
 
     def order(self) -> Any:
-        """By the due time."""
+        """Sort by the due time."""
         return self.columns[0]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, current_app, make_response, render_template, request
 from flask_appbuilder import expose
 from flask_appbuilder.api import protect
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
 from app import access
@@ -25,7 +25,7 @@ from app.web.api.resource import request_json
 from app.web.api.schemas import STRING, shape
 from app.web.core.fab_access import REFUSABLE, current_viewer, json_answer, refusal, refuse_as_json
 from app.web.core.fields import Field, Viewer, clean_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.security.rate_limits import TooManyRequests
 
 #: Verbs of RevealActions and RevealApi.
@@ -132,10 +132,7 @@ class RevealActions:
     row_for: Any
     url_of: Any
 
-    @expose("/reveal/<pk>/<string:name>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("reveal")
+    @page_route("/reveal/<pk>/<string:name>", methods=["GET", "POST"])
     def reveal(self, pk: str, name: str) -> Any:
         """Ask for the reason; with one, answer the value: a fragment for our pages, else a page that goes back."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
@@ -167,7 +164,7 @@ class RevealActions:
 
 
 class RevealApi:
-    """The same over REST."""
+    """Reveals masked values over REST."""
 
     _row: Any
 
@@ -186,7 +183,7 @@ class RevealApi:
 
 def _answer(template: str, page: dict[str, Any], status: int = 200) -> Response:
     """A fragment for htmx, else a page; never kept by a browser or proxy."""
-    place = "crm/_" if request.headers.get("HX-Request") else "crm/"
+    place = "records/_" if request.headers.get("HX-Request") else "records/"
     made = make_response(render_template(f"{place}{template}.html", page=page), status)
     made.headers["Cache-Control"] = "private, no-store"
     return made

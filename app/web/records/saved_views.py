@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import flash, make_response, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
@@ -19,10 +19,10 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role
 from app.web.core import list_preferences
-from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, signed_in
+from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.registry import registered
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 from app.web.records import list_columns, list_views
 from app.web.records.list_page import list_query_from
 
@@ -41,15 +41,13 @@ def may_share(viewer: Viewer) -> bool:
     return viewer.person.is_manager or viewer.person.may("Settings", "write")
 
 
-class ViewsView(BaseView):
+class SavedViewsView(BaseView):
     """/views/"""
 
     route_base = "/views"
     default_view = "all"
 
-    @expose("/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/")
     def all(self) -> Any:
         """Every view that the person sees, by list."""
         viewer = current_viewer()
@@ -72,19 +70,15 @@ class ViewsView(BaseView):
             ]
             if shown:
                 lists.append({"label": screen.list_title, "views": shown})
-        return render_template("views/all.html", lists=lists)
+        return render_template("records/saved_views.html", lists=lists)
 
-    @expose("/new", methods=["GET", "POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/new", methods=["GET", "POST"])
     def new(self) -> Any:
         """Save the list with these arguments under a name."""
         screen = list_of(request.values.get("list", ""))
         return self._form(screen, None)
 
-    @expose("/<int:key>/edit", methods=["GET", "POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
         """Rename or share a view of one's own."""
         view = self._own(key)
@@ -161,14 +155,12 @@ class ViewsView(BaseView):
             page["audiences"] += [("all", _("Everybody"))] + [
                 (str(key), _("Role: %(role)s", role=name)) for key, name in _roles()
             ]
-        template = "views/_form.html" if request.headers.get("HX-Request") else "views/form.html"
+        template = "records/_saved_view.html" if request.headers.get("HX-Request") else "records/saved_view.html"
         return render_template(template, page=page)
 
     # --- one click
 
-    @expose("/<int:key>/<any(update,pin,unpin,default,plain,delete):what>", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/<any(update,pin,unpin,default,plain,delete):what>", methods=["POST"])
     def change(self, key: int, what: str) -> Any:
         """Pin or unpin a view, make it the default or not; overwrite or delete one of one's own."""
         viewer, session = current_viewer(), db.session()
@@ -188,7 +180,7 @@ class ViewsView(BaseView):
         else:
             address = self._overwrite(screen, view, viewer)
         session.commit()
-        flash(_told(what), "success")
+        flash(_done_message(what), "success")
         return redirect(address if request.form.get("list") else "/views/")
 
     def _overwrite(self, screen: Any, view: SavedView, viewer: Viewer) -> str:
@@ -214,9 +206,7 @@ class ViewsView(BaseView):
 
     # --- columns
 
-    @expose("/columns", methods=["GET", "POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/columns", methods=["GET", "POST"])
     def columns(self) -> Any:
         """Choose the columns of a list: in its address, and if wanted for every visit."""
         screen, viewer = list_of(request.values.get("list", "")), current_viewer()
@@ -232,7 +222,9 @@ class ViewsView(BaseView):
                 "list_url": f"{screen.route_base}/",
                 "columns": list_columns.chooser(screen, given, viewer),
             }
-            template = "views/_columns.html" if request.headers.get("HX-Request") else "views/columns.html"
+            template = (
+                "records/_column_chooser.html" if request.headers.get("HX-Request") else "records/column_chooser.html"
+            )
             return render_template(template, page=page)
         is_reset = bool(request.form.get("reset"))
         text = "" if is_reset else self._sent_columns(screen, viewer)
@@ -259,7 +251,7 @@ def _roles() -> list[tuple[int, str]]:
     return [(key, name) for key, name in db.session.execute(select(Role.id, Role.name).order_by(Role.name))]
 
 
-def _told(what: str) -> str:
+def _done_message(what: str) -> str:
     return {
         "pin": _("The view is in your sidebar now."),
         "unpin": _("The view is no longer in your sidebar."),

@@ -8,7 +8,6 @@ from typing import Any
 
 from flask import flash, jsonify, make_response, redirect, render_template, request
 from flask_appbuilder import ModelView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -26,7 +25,8 @@ from app.web.core.record_view import RecordView
 from app.web.core.registry import registered
 from app.web.core.relation_fields import OFFERED, label_of
 from app.web.core.replica_lists import from_replica
-from app.web.pages.refusals import previous_page, refuse_as_page
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import page_route
 from app.web.records import (
     files,
     form_page,
@@ -188,10 +188,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     # --- list ---
 
     @expose("/list/")
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("list")
+    @page_route("/")
     @from_replica
     def list(self) -> Any:
         """One page of the rows that the viewer sees."""
@@ -211,18 +208,17 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         buttons = self.row_buttons(rows, names, viewer)
         page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
         page |= {"tools": tools_class(page), "rows_html": rows_html(page)}
-        return render_template("crm/_rows.html" if request.headers.get("HX-Request") else "crm/list.html", page=page)
+        return render_template(
+            "records/_list_rows.html" if request.headers.get("HX-Request") else "records/list.html", page=page
+        )
 
-    @expose("/filters", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("list")
+    @page_route("/filters", methods=["GET"], permission="list")
     def filters(self) -> Any:
         """The filter builder of the list with these arguments: a fragment for htmx, else a page."""
         viewer = current_viewer()
         self._list_query(viewer)  # refuses what the list would refuse
         page = filters_page(self, viewer)
-        template = "crm/_filters.html" if request.headers.get("HX-Request") else "crm/filters.html"
+        template = "records/_filters.html" if request.headers.get("HX-Request") else "records/filters.html"
         return render_template(template, page=page)
 
     def tabs(self, viewer: Viewer) -> Rows:
@@ -238,18 +234,12 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
 
     # --- one record ---
 
-    @expose("/show/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/show/<pk>", methods=["GET"])
     def show(self, pk: str) -> Any:
         """The record page."""
         return self._page(parse_id(pk))
 
-    @expose("/<string:number>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<string:number>", methods=["GET"], permission="show")
     def numbered(self, number: str) -> Any:
         """The record page, by record number."""
         record = self.service.record
@@ -269,18 +259,15 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
             refuse_merged(self.service.record, key)
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         context = pages.record_page(self, row, viewer, request.args)
-        return render_template("crm/record.html", record=context)
+        return render_template("records/record.html", record=context)
 
-    @expose("/timeline/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/timeline/<pk>", methods=["GET"], permission="show")
     def timeline(self, pk: str) -> Any:
         """A tab of the timeline: its newest page, or older entries alone."""
         row, viewer, is_more = self.row_for(pk, "read"), current_viewer(), bool(request.args.get("before"))
         place = timeline_tabs.TimelineLocation.of(self, row.id, getattr(row, "number", None), viewer)
         context = timeline_tabs.context(replace(place, is_counted=not is_more), request.args, viewer)
-        answer = make_response(render_template("crm/_timeline.html", record=context, more=is_more))
+        answer = make_response(render_template("records/_timeline.html", record=context, more=is_more))
         if request.headers.get("HX-Trigger") == "feed-filter":  # the form says what to show; the address keeps it
             answer.headers["HX-Push-Url"] = context["page_url"]
         return answer
@@ -307,7 +294,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         return None
 
     def context_overrides(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-        """Keys of the context of crm/record.html to override."""
+        """Keys of the context of records/record.html to override."""
         return {}
 
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> Rows:
@@ -316,10 +303,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
 
     # --- forms ---
 
-    @expose("/add", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("add")
+    @page_route("/add", methods=["GET", "POST"])
     def add(self) -> Any:
         """The form of a new record; on an error it keeps what was typed."""
         viewer = current_viewer()
@@ -340,10 +324,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         self._flash_saved()
         return redirect(previous_page() if request.args.get("back") else self.url_of(row))
 
-    @expose("/edit/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/edit/<pk>", methods=["GET", "POST"])
     def edit(self, pk: str) -> Any:
         """The form of a record; a stale save shows submitted and stored values."""
         viewer = current_viewer()
@@ -417,14 +398,11 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         if status == 409 and row is not None:
             context["conflict"] = form_page.conflict(self, row, raw, viewer)
             context["version"] = row.version
-        return render_template("crm/form.html", form=context), status
+        return render_template("pages/form.html", form=context), status
 
     # --- verbs ---
 
-    @expose("/note/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/note/<pk>", methods=["POST"], permission="show")
     def note(self, pk: str) -> Any:
         """Write a note on a record that the viewer sees; refused for records without a timeline of their own.
 
@@ -444,10 +422,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
             flash(sentence, "warning")
         return redirect(self.url_of(row))
 
-    @expose("/delete/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("delete")
+    @page_route("/delete/<pk>", methods=["POST"])
     def delete(self, pk: str) -> Any:
         """Delete a record, with permission to delete it."""
         row = self.row_for(pk, "delete")
@@ -457,18 +432,12 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         flash(_("Deleted."), "success")
         return redirect(f"{self.route_base}/")
 
-    @expose("/lookup", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("list")
+    @page_route("/lookup", methods=["GET"], permission="list")
     def lookup(self) -> Any:
-        """Up to 20 visible rows for a pick-list."""
+        """Up to 20 visible rows for a picklist, as JSON."""
         return jsonify({"results": hits(self, request.args.get("q", "").strip(), current_viewer(), OFFERED)})
 
-    @expose("/related/<string:name>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("list")
+    @page_route("/related/<string:name>", methods=["GET"], permission="list")
     def related(self, name: str) -> Any:
         """Up to 20 rows of a relation that a form of this record offers."""
         named = self.record_table.by_name.get(name)

@@ -42,18 +42,18 @@ class SlaTargetField(DateTimeField):
         return values[0]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A clock; once the target is met, when."""
-        *face, late, done = values
-        if face[0] is not None:
-            return _clock(SlaClockField(*face), viewer)
+        """Show a clock; once the target is met, when."""
+        *clock_values, late, done = values
+        if clock_values[0] is not None:
+            return _clock(SlaClockField(*clock_values), viewer)
         return _ended(done, late, self.is_reply, viewer) if done is not None else {"kind": "missing"}
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the due time only."""
+        """Filter by the due time only."""
         return self._plain.where(op, raw, viewer)
 
     def order(self) -> Any:
-        """By the due time only."""
+        """Sort by the due time only."""
         return self.columns[0]
 
 
@@ -94,7 +94,7 @@ class NextTargetField(Field):
         return _counting(due, warn, name, viewer) | {"title": _moment(due, viewer)}
 
     def order(self) -> Any:
-        """By the target that is due next, as the cell shows it; rows without an open one are empty."""
+        """Sort by the target that is due next, as the cell shows it; rows without an open one are empty."""
         reply, resolve = self.columns[:2]
         return case((and_(reply.is_not(None), or_(resolve.is_(None), reply <= resolve)), reply), else_=resolve)
 
@@ -105,7 +105,7 @@ def _next_target(values: tuple[Any, ...]) -> tuple[str, datetime | None]:
 
 
 def _clock(clock: SlaClockField, viewer: Viewer) -> dict[str, Any]:
-    """For the cell macro: {kind, tone, text, title}, and what clock.js needs to keep counting."""
+    """For the cell macro: {kind, tone, text, title}, and what sla_clock.js needs to keep counting."""
     if clock.paused_on is not None:
         return _paused_clock(_time_left_paused(clock.due_on, clock.paused_on, viewer))
     if clock.due_on <= viewer.now:
@@ -118,7 +118,7 @@ def _paused_clock(title: str) -> dict[str, Any]:
     return {"kind": "clock", "tone": "gray", "text": _("paused"), "icon": "player-pause", "title": title}
 
 
-#: Whose clock it is: "" where its label says so -> the text before and after the due time, which clock.js repeats.
+#: Whose clock it is: "" where its label says so -> the text before and after the due time, which sla_clock.js repeats.
 WORDS = {
     "": (_l("in %(time)s"), _l("%(time)s overdue")),
     "reply": (_l("respond in %(time)s"), _l("response %(time)s overdue")),
@@ -155,7 +155,7 @@ def _late(due: datetime, words: str, viewer: Viewer) -> dict[str, Any]:
 
 
 def span(due: datetime, now: datetime) -> str:
-    """The time until or since the moment; clock.js rounds in the same steps.
+    """The time until or since the moment; sla_clock.js rounds in the same steps.
 
     Time since is given in hours, never days: a day of office time has no fixed length.
     """

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app.domain.base import Conflict, NotFound
@@ -16,7 +14,7 @@ from app.web.core import save_warnings
 from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal, sentence_header
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import board_page, grouped_rows
 from app.web.records import record_page as pages
 
@@ -40,10 +38,7 @@ class StatusMoves:
     list_title: Any
     _list_query: Any
 
-    @expose("/move/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/move/<pk>", methods=["GET", "POST"], permission="edit")
     def move(self, pk: str) -> Any:
         """Change the status; refused while a required field is missing. GET: what a status asks for, as a form."""
         if self.service.resource is None:
@@ -72,7 +67,7 @@ class StatusMoves:
             "list_url": url,
             "list_label": getattr(row, "number", None) or self.list_title,
         }
-        template = "crm/_status_dialog.html" if request.headers.get("HX-Request") else "crm/status.html"
+        template = "records/_status_dialog.html" if request.headers.get("HX-Request") else "records/status_form.html"
         return render_template(template, page=page)
 
     def _move_to(self, row: Any, version: int | None, viewer: Viewer) -> None:
@@ -92,10 +87,7 @@ class StatusMoves:
 
     # --- boards
 
-    @expose("/board/<string:key>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("list")
+    @page_route("/board/<string:key>", methods=["GET"], permission="list")
     def board_column(self, key: str) -> Any:
         """Further cards of one column of the board."""
         self._refuse_without_board()
@@ -103,10 +95,7 @@ class StatusMoves:
         list_query = self._list_query(viewer)
         return board_page.more_cards(self, list_query, key, list_query.page, viewer)
 
-    @expose("/board/move/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/board/move/<pk>", methods=["GET", "POST"], permission="edit")
     def board_move(self, pk: str) -> Any:
         """Move a card: the form with the statuses; then what the status asks for; then the card as it is now."""
         self._refuse_without_board()
@@ -206,5 +195,5 @@ class StatusMoves:
             "list_label": self.list_title,
             "list_url": f"{self.route_base}/?layout=board",
         }
-        template = "crm/_move.html" if request.headers.get("HX-Request") else "crm/move.html"
+        template = "records/_move_card.html" if request.headers.get("HX-Request") else "records/move_card.html"
         return render_template(template, page=page)

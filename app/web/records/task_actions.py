@@ -6,8 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 
 from app.domain import office_hours, task_actions
@@ -18,7 +16,8 @@ from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.local_dates import format_local_date
-from app.web.pages.refusals import previous_page, refuse_as_page
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import page_route
 from app.web.records.mentions import unnotified_people, write_note
 from app.web.records.screen import Screen
 
@@ -28,10 +27,7 @@ class TaskActions(Screen):
 
     VERBS = Screen.VERBS | {"done": "write", "reopen": "write", "snooze": "write", "finish": "write"}
 
-    @expose("/done/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("done")
+    @page_route("/done/<pk>", methods=["POST"])
     def done(self, pk: str) -> Any:
         """Mark a task as done and return to the same page; the flash message offers to undo it."""
         row = self.row_for(pk, "write")
@@ -44,10 +40,7 @@ class TaskActions(Screen):
         flash({"text": _("Done: %(title)s", title=title), "undo": undo}, "success")  # type: ignore[arg-type]
         return redirect(previous_page())
 
-    @expose("/reopen/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("reopen")
+    @page_route("/reopen/<pk>", methods=["POST"])
     def reopen(self, pk: str) -> Any:
         """Undo "done", unless the task was changed since."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
@@ -60,10 +53,7 @@ class TaskActions(Screen):
         db.session.commit()
         return redirect(previous_page())
 
-    @expose("/snooze/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("snooze")
+    @page_route("/snooze/<pk>", methods=["POST"])
     def snooze(self, pk: str) -> Any:
         """Move the due time of a task: `until` is 15m, 1h or tomorrow."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
@@ -75,10 +65,7 @@ class TaskActions(Screen):
         db.session.commit()
         return redirect(previous_page())
 
-    @expose("/finish/<pk>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("finish")
+    @page_route("/finish/<pk>", methods=["GET", "POST"])
     def finish(self, pk: str) -> Any:
         """Mark a task as done, write a note and create the next task, in one transaction."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
@@ -143,7 +130,7 @@ class TaskActions(Screen):
             "sections": [{"title": None, "fields": [*notes, *fields]}],
         }
         is_part = bool(request.headers.get("HX-Request"))
-        return render_template("day/_finish.html" if is_part else "day/finish.html", form=form)
+        return render_template("records/_finish_task.html" if is_part else "records/finish_task.html", form=form)
 
 
 def _suggested(viewer: Viewer) -> str:

@@ -216,7 +216,7 @@ class TaskScreen(CalendarMoves):
         return list_query
 
     def bulk_actions(self, viewer: Viewer) -> list[BulkAction]:
-        """Also: mark as done."""
+        """Adds: mark as done."""
         shared = super().bulk_actions(viewer)
         if not viewer.person.may("Tasks", "bulk") or not viewer.person.may("Tasks", "write"):
             return shared

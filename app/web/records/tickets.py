@@ -64,7 +64,7 @@ class SubjectsField(Field):
         return exists().where(link.ticket_id == Ticket.id, link.subject_id == key)
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A multi-select."""
+        """The input: a multi-select."""
         options = [
             (key, shown_label(viewer.lookups.cards["ticket_subject"][key]["label"]))
             for key in viewer.lookups.offered["ticket_subject"]
@@ -98,7 +98,7 @@ class AssigneesField(PersonField):
         return {"kind": "people", "people": people} if len(people) > 1 else super().cell(values, viewer)
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the main assignee."""
+        """Filter by the main assignee."""
         return PersonField(self.name, self.label, self.columns[:1]).where(op, raw, viewer)
 
 

@@ -87,6 +87,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
 
 
 def name_of(key: Any, viewer: Viewer) -> str:
+    """The full name of the user with this id, or the words for no one."""
     card = viewer.lookups.person(key)
     return card["full_name"] if card else str(_("no one"))
 
@@ -261,8 +262,8 @@ def _file(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
 def _file_name(payload: dict[str, Any], viewer: Viewer) -> str:
     """What a file is called; of one in the trash the name is for those who may delete it."""
     reach = viewer.person.reach("Notes", "delete")
-    is_told = "gone" not in payload or reach is None or any(each in reach for each in payload["gone"])
-    return str(payload.get("name") or "") if is_told else _("(a deleted file)")
+    is_visible = "gone" not in payload or reach is None or any(each in reach for each in payload["gone"])
+    return str(payload.get("name") or "") if is_visible else _("(a deleted file)")
 
 
 def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:

@@ -73,8 +73,8 @@ def _join(lead: Entry, joined: list[Entry]) -> Entry:
     said = [str(lead["headline"])]
     said += [str(entry["headline"]) for entry in joined if entry["kind"] != "field_change" and not entry["is_silent"]]
     changes = [change for entry in joined for change in entry["changes"]] if lead["kind"] == "status_change" else []
-    told = {str(lead["body"] or "")}
-    kept = [change for change in changes if str(change.get("new")) not in told]
+    texts = {str(lead["body"] or "")}
+    kept = [change for change in changes if str(change.get("new")) not in texts]
     return lead | {"headline": _sentence(said), "changes": [*lead["changes"], *kept]}
 
 

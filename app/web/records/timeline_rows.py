@@ -72,13 +72,13 @@ def newest_first(column: Any, records: Records) -> Any:
     return column.desc() if len(records) == 1 else (column + 0).desc()
 
 
-def _page(query: PreparedQuery, rules: Iterable[Any], asked: TimelineQuery) -> list[Any]:
-    return query.where(db.session(), list(rules), asked.seen)
+def _page(query: PreparedQuery, rules: Iterable[Any], wanted: TimelineQuery) -> list[Any]:
+    return query.where(db.session(), list(rules), wanted.seen)
 
 
-def _after_id(column: Any, asked: TimelineQuery) -> list[Any]:
+def _after_id(column: Any, wanted: TimelineQuery) -> list[Any]:
     """Rows come newest first by id: those before that one."""
-    return [column < parse_integer(asked.before, 0, 1, 2**62)] if asked.before else []
+    return [column < parse_integer(wanted.before, 0, 1, 2**62)] if wanted.before else []
 
 
 def _older(rows: list[Any], cursor: Callable[[Any], str]) -> str:
@@ -104,32 +104,32 @@ def _parse_cursor(text: str) -> tuple[datetime | None, int]:
 # --- activity, notes, changes
 
 
-def activity(asked: TimelineQuery, viewer: Viewer) -> Page:
-    """Everything that happened, consecutive changes folded."""
-    return _lines(asked, KINDS[asked.kind][1] if asked.kind else (), viewer)
+def activity(wanted: TimelineQuery, viewer: Viewer) -> Page:
+    """A page of all events, with consecutive changes folded."""
+    return _lines(wanted, KINDS[wanted.kind][1] if wanted.kind else (), viewer)
 
 
-def notes(asked: TimelineQuery, viewer: Viewer) -> Page:
-    """What was written down."""
-    return _lines(asked, NOTES, viewer)
+def notes(wanted: TimelineQuery, viewer: Viewer) -> Page:
+    """A page of notes and comments."""
+    return _lines(wanted, NOTES, viewer)
 
 
-def changes(asked: TimelineQuery, viewer: Viewer) -> Page:
-    """Old and new value of every field, status and assignment, one entry for each save."""
-    rows = _activities(asked, CHANGES, viewer)
+def changes(wanted: TimelineQuery, viewer: Viewer) -> Page:
+    """A page of the old and new values of fields, statuses and assignments, one entry per save."""
+    rows = _activities(wanted, CHANGES, viewer)
     return Page([timeline_entries.changed(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
 
 
-def _lines(asked: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> Page:
-    rows = _activities(asked, kinds, viewer)
-    return Page(timeline_entries.entries(rows, viewer, asked.parent), _older(rows, lambda row: str(row.id)))
+def _lines(wanted: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> Page:
+    rows = _activities(wanted, kinds, viewer)
+    return Page(timeline_entries.entries(rows, viewer, wanted.parent), _older(rows, lambda row: str(row.id)))
 
 
-def _activities(asked: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
-    rule = belongs(Activity, asked.records)
-    rules = [rule, *asked.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, asked)]
-    query = _newest_lines() if len(asked.records) == 1 else _newest_of_several()
-    return _page(query, [*rules, Activity.kind.in_(kinds)] if kinds else rules, asked)
+def _activities(wanted: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
+    rule = belongs(Activity, wanted.records)
+    rules = [rule, *wanted.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, wanted)]
+    query = _newest_lines() if len(wanted.records) == 1 else _newest_of_several()
+    return _page(query, [*rules, Activity.kind.in_(kinds)] if kinds else rules, wanted)
 
 
 @lru_cache
@@ -144,29 +144,29 @@ def _newest_of_several() -> PreparedQuery:
 
 def _lines_by(order: Any) -> PreparedQuery:
     line = Activity
-    told = (line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on)
-    query = select(*told, line.lead_id, line.ticket_id, line.customer_id)
+    columns = (line.id, line.kind, line.at, line.actor_id, line.payload, line.edited_on)
+    query = select(*columns, line.lead_id, line.ticket_id, line.customer_id)
     return PreparedQuery.of(query.order_by(order).limit(PAGE), Activity)
 
 
 # --- tasks
 
 
-def tasks(asked: TimelineQuery, viewer: Viewer) -> Page:
-    """Open tasks, the next one first; or those that are over, the latest first."""
-    rules = [belongs(Task, asked.records), *asked.rules(Task.assignee_id, Task.created_on, viewer)]
-    if asked.part == "done":
-        rows = _page(_tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, asked)], asked)
+def tasks(wanted: TimelineQuery, viewer: Viewer) -> Page:
+    """A page of open tasks, the next first; or of ended ones, the latest first."""
+    rules = [belongs(Task, wanted.records), *wanted.rules(Task.assignee_id, Task.created_on, viewer)]
+    if wanted.part == "done":
+        rows = _page(_tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, wanted)], wanted)
         return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
-    rows = _page(_tasks(True), [*rules, Task.status.in_(OPEN), *_due_later(asked)], asked)
+    rows = _page(_tasks(True), [*rules, Task.status.in_(OPEN), *_due_later(wanted)], wanted)
     return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: _cursor(row.due_on, row.id)))
 
 
-def _due_later(asked: TimelineQuery) -> list[Any]:
+def _due_later(wanted: TimelineQuery) -> list[Any]:
     """Open tasks come by due time, those without one at the end."""
-    if not asked.before:
+    if not wanted.before:
         return []
-    due, key = _parse_cursor(asked.before)
+    due, key = _parse_cursor(wanted.before)
     if due is None:
         return [Task.due_on.is_(None), Task.id > key]
     return [or_(Task.due_on > due, and_(Task.due_on == due, Task.id > key), Task.due_on.is_(None))]
@@ -174,9 +174,9 @@ def _due_later(asked: TimelineQuery) -> list[Any]:
 
 @lru_cache
 def _tasks(is_open: bool) -> PreparedQuery:
-    told = (Task.id, Task.title, Task.description, Task.status, Task.priority, Task.due_on, Task.done_on)
+    columns = (Task.id, Task.title, Task.description, Task.status, Task.priority, Task.due_on, Task.done_on)
     order = (Task.due_on.is_(None), Task.due_on, Task.id) if is_open else (Task.id.desc(),)
-    query = select(*told, Task.assignee_id, Task.lead_id, Task.ticket_id)
+    query = select(*columns, Task.assignee_id, Task.lead_id, Task.ticket_id)
     return PreparedQuery.of(query.order_by(*order).limit(PAGE), Task)
 
 
@@ -201,11 +201,11 @@ def _task(row: Any, viewer: Viewer) -> Entry:
 # --- calls
 
 
-def calls(asked: TimelineQuery, viewer: Viewer) -> Page:
-    """Calls as they are now, by the time they began: phones send them late."""
-    rules = [belongs(CallLog, asked.records), *asked.rules(CallLog.employee_id, CallLog.started_on, viewer)]
-    if asked.before:
-        at, key = _parse_cursor(asked.before)
+def calls(wanted: TimelineQuery, viewer: Viewer) -> Page:
+    """A page of calls in their present state, sorted by their start."""
+    rules = [belongs(CallLog, wanted.records), *wanted.rules(CallLog.employee_id, CallLog.started_on, viewer)]
+    if wanted.before:
+        at, key = _parse_cursor(wanted.before)
         earlier = and_(CallLog.started_on == at, CallLog.id < key)
         rules.append(or_(CallLog.started_on < at, earlier) if at is not None else CallLog.id < key)
     rows = call_entries.newest_calls(rules, PAGE)
@@ -217,13 +217,13 @@ def calls(asked: TimelineQuery, viewer: Viewer) -> Page:
 
 
 def messages(channel: str) -> Callable[[TimelineQuery, Viewer], Page]:
-    """Those of one channel, whole."""
+    """The function that loads a page of the messages of one channel."""
 
-    def page(asked: TimelineQuery, viewer: Viewer) -> Page:
-        rules = [belongs(Message, asked.records), Message.channel == channel]
-        rules += asked.rules(Message.created_by_id, Message.created_on, viewer)
-        order = newest_first(Message.id, asked.records)
-        rows = message_entries.newest_messages([*rules, *_after_id(Message.id, asked)], order, PAGE)
+    def page(wanted: TimelineQuery, viewer: Viewer) -> Page:
+        rules = [belongs(Message, wanted.records), Message.channel == channel]
+        rules += wanted.rules(Message.created_by_id, Message.created_on, viewer)
+        order = newest_first(Message.id, wanted.records)
+        rows = message_entries.newest_messages([*rules, *_after_id(Message.id, wanted)], order, PAGE)
         return Page(_owned(message_entries.entries(rows, viewer), rows), _older(rows, lambda row: str(row.id)))
 
     return page
@@ -234,18 +234,18 @@ def _owned(entries: list[Entry], rows: list[Any]) -> list[Entry]:
     return [entry | {"of": of_record(row)} for entry, row in zip(entries, rows, strict=True)]
 
 
-def files(asked: TimelineQuery, viewer: Viewer) -> Page:
-    """The files of messages."""
-    rules = [belongs(Message, asked.records), *asked.rules(Message.created_by_id, Message.created_on, viewer)]
-    rows = message_entries.newest_files([*rules, *_after_file(asked)], newest_first(Message.id, asked.records), PAGE)
+def files(wanted: TimelineQuery, viewer: Viewer) -> Page:
+    """A page of the files of messages."""
+    rules = [belongs(Message, wanted.records), *wanted.rules(Message.created_by_id, Message.created_on, viewer)]
+    rows = message_entries.newest_files([*rules, *_after_file(wanted)], newest_first(Message.id, wanted.records), PAGE)
     return Page(message_entries.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}"))
 
 
-def _after_file(asked: TimelineQuery) -> list[Any]:
+def _after_file(wanted: TimelineQuery) -> list[Any]:
     """Files come by their message, the newest first, and by their place in it."""
-    if not asked.before:
+    if not wanted.before:
         return []
-    message, _dot, place = asked.before.partition(".")
+    message, _dot, place = wanted.before.partition(".")
     key, after = parse_integer(message, 0, 1, 2**31 - 1), parse_integer(place, 0, 0, 1000)
     return [or_(Message.id < key, and_(Message.id == key, MessageFile.place > after))]
 

@@ -1,10 +1,11 @@
-"""The tabs of a record's timeline. Each is a row of TABS; who has a new kind of entries adds a row, or changes one.
+"""The tabs of a record's timeline, one row of TABS each. For a new kind of entries, add a row or extend one.
 
-A row says what the tab is called, who sees it, how one page of it is made, and how it is drawn:
+A row has the name of the tab, who sees it, the function that loads a page of entries, and its template:
 
-- `page(asked, viewer)` returns a `timeline_rows.Page`: entries (dictionaries) and where the next page begins. `asked`
-  (timeline_filters.Asked) has the records, the filters and the place; `timeline_rows.belongs(Model, asked.records)` is
-  the condition for the rows of these records. At most `timeline_rows.PAGE` entries, one indexed statement.
+- `page(wanted, viewer)` returns a `timeline_rows.Page`: entries (dictionaries) and where the next page begins. `wanted`
+  (timeline_filters.TimelineQuery) has the records, the filters and the position; `timeline_rows.belongs(Model,
+  wanted.records)` is the condition for the rows of these records. At most `timeline_rows.PAGE` entries, one indexed
+  statement.
 - `rows` is a SELECT of what the tab's count tells, and `counted(records)` its condition for these records, None for
   records that can't have any, which have no such tab. The counts of all tabs are one statement, each up to MAX_COUNTED.
   `tables` are the models that `rows` names.
@@ -39,7 +40,7 @@ from app.web.records import timeline_filters, timeline_rows
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 from app.web.records.timeline_rows import CHANGES, NOTES, Page, belongs
 
-#: Record -> its kind, where who sees it sees all that belongs to it (access.seen_parents).
+#: Record -> its kind, where who sees it sees all that belongs to it (access.visible_parents).
 _SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
 #: A count goes no further.
 MAX_COUNTED = 100
@@ -60,7 +61,7 @@ class Tab:
     rows: Any = None
     counted: Callable[[Records], Any] | None = None
     tables: tuple[Any, ...] = ()
-    template: str = "crm/_entries.html"
+    template: str = "records/_entries.html"
     #: The part of the composer that it opens.
     composes: str = "note"
     #: Its parts, the first one at first: value of `part` in the address -> label.
@@ -111,7 +112,7 @@ TABS: dict[str, Tab] = {
         rows=select(Task.id),
         counted=_of(Task, Task.status.in_(OPEN)),
         tables=(Task,),
-        template="crm/_entries_tasks.html",
+        template="records/_entries_tasks.html",
         composes="task",
         parts=(("open", _l("Open")), ("done", _l("Done"))),
     ),
@@ -136,7 +137,7 @@ TABS: dict[str, Tab] = {
         rows=select(MessageFile.id).join(Message, Message.id == MessageFile.message_id),
         counted=_of(Message),
         tables=(MessageFile, Message),
-        template="crm/_entries_files.html",
+        template="records/_entries_files.html",
     ),
     "changes": Tab(
         _l("Changes"),
@@ -145,14 +146,14 @@ TABS: dict[str, Tab] = {
         rows=select(Activity.id),
         counted=_of(Activity, Activity.kind.in_(CHANGES)),
         tables=(Activity,),
-        template="crm/_entries_changes.html",
+        template="records/_entries_changes.html",
     ),
 }
 
 
 @dataclass(frozen=True)
 class TimelineLocation:
-    """Where a timeline stands: the addresses of the page and of the part, and the records."""
+    """The page, fragment and records of a timeline."""
 
     page_url: str
     part_url: str
@@ -204,7 +205,7 @@ def _has_column(tab: Tab, records: Records) -> bool:
 
 
 def context(place: TimelineLocation, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """The keys of crm/record.html about the timeline, as the address asks for it. Raises RuleBroken."""
+    """The keys of records/record.html about the timeline, as the address asks for it. Raises RuleBroken."""
     tabs, name = offered(place, viewer), args.get("tab") or "activity"
     if name not in tabs:
         raise RuleBroken(_("This record has no tab “%(name)s”. Please choose one of its tabs.", name=name[:40]), "tab")
@@ -296,7 +297,7 @@ def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None
     counted = {name: tab for name, tab in tabs.items() if tab.counted is not None}
     if not counted:
         return {}
-    asked = _asked_before(counted, records[0][0], seen) if len(records) == 1 else None
+    asked = _counted_before(counted, records[0][0], seen) if len(records) == 1 else None
     if asked is None:
         asked = _Counts.of(counted, records)
     late = asked.late | dict.fromkeys(asked.ids, records[0][1])
@@ -337,7 +338,7 @@ _ANY_ID = 2**31 - 1
 _known_counts: dict[Any, _Counts] = {}
 
 
-def _asked_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Counts | None:
+def _counted_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Counts | None:
     """The statement for one record of this kind, built once; None where a tab finds its rows in a way of its own."""
     conditions = tuple(tab.counted for tab in tabs.values())
     if not all(hasattr(each, "is_by_id") for each in conditions):

@@ -67,11 +67,11 @@ class Upload:
     scan: str = "off"
 
     def as_media(self) -> dict[str, Any]:
-        """As `Outgoing.media` wants it."""
+        """The file in the shape of `OutgoingRequest.media`."""
         return {"address": PREFIX + self.digest, "mime_type": self.mime_type, "name": self.name, "size": self.size}
 
     def as_field(self, viewer: Viewer) -> dict[str, Any]:
-        """As a form shows it."""
+        """The file in the shape that forms show."""
         icon = icon_of(self.mime_type)
         return {"token": token_of(self, viewer), "name": self.name, "size": shown_size(self.size), "icon": icon}
 

@@ -115,7 +115,7 @@ def offered_kinds(viewer: Viewer) -> list[Raw]:
 
 
 def context(definition: Definition, viewer: Viewer) -> Raw:
-    """The context of reports/_fields.html."""
+    """The context of the form in reports/builder.html."""
     shared = {
         "kind": definition.kind,
         "spans": _options(SPANS.items(), definition.period.span if definition.period else ""),

@@ -121,7 +121,7 @@ class Catalogue:
 
     @property
     def record(self) -> Any:
-        """The model."""
+        """The model of the records."""
         return self.screen.service.record
 
     def column(self, name: str, use: str) -> Column:

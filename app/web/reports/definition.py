@@ -87,7 +87,7 @@ class Definition:
     chart: str = "none"
 
     def as_json(self) -> dict[str, Any]:
-        """As it is stored."""
+        """The definition as JSON, as it is stored."""
         return {
             "kind": self.kind,
             "columns": list(self.columns),

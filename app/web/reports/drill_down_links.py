@@ -18,7 +18,7 @@ from app.web.reports.catalogue import Catalogue, Column
 from app.web.reports.definition import Definition, Group
 
 
-def where(definition: Definition, viewer: Viewer) -> Condition | None:
+def all_conditions(definition: Definition, viewer: Viewer) -> Condition | None:
     """All conditions of a report, the moving span included; None for none."""
     moving = relative_dates.conditions(definition.period, viewer.now.astimezone(viewer.zone).date())
     return joined(definition.where, moving)
@@ -39,7 +39,7 @@ def arguments(found: Condition | None) -> MultiDict[str, str]:
 
 
 def text_of(found: Condition) -> str:
-    """As an address has them."""
+    """The value of the condition as an address of a list has it."""
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 

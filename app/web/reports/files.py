@@ -72,7 +72,7 @@ def stem_of(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-").lower()[:60] or "report"
 
 
-def note(session: Session, viewer: Viewer, definition: Definition, **what: Any) -> None:
+def write_audit(session: Session, viewer: Viewer, definition: Definition, **what: Any) -> None:
     """Note in the audit log who got the file, without values that may name a person."""
     shown = {"columns": list(definition.columns), "groups": [each.column for each in definition.groups]} | what
     audit.write(session, "export", viewer.person.id, viewer.now, f"report of {definition.kind}", **shown)

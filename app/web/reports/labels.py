@@ -61,9 +61,9 @@ def is_duration(column: Column) -> bool:
 # --- groups
 
 
-def load(asked: CheckedReport, rows: Sequence[Any]) -> None:
+def load(checked: CheckedReport, rows: Sequence[Any]) -> None:
     """Look up the names of the records that rows are grouped by, once for all."""
-    for place, (_group, column) in enumerate(asked.groups):
+    for place, (_group, column) in enumerate(checked.groups):
         columns = record_columns(column)
         if not columns:
             continue
@@ -72,19 +72,19 @@ def load(asked: CheckedReport, rows: Sequence[Any]) -> None:
             query = select(record.id, *[each for each in columns[1:] if each.class_ is record])
             query = query.where(columns[1].in_(part))
             for found in db.session.execute(query):
-                card = column.field.serialize(tuple(found), asked.viewer)
-                asked.viewer.objects[f"report {record.__tablename__}", found[1]] = card["label"]
+                card = column.field.serialize(tuple(found), checked.viewer)
+                checked.viewer.objects[f"report {record.__tablename__}", found[1]] = card["label"]
 
 
-def of_groups(asked: CheckedReport, keys: Sequence[Any]) -> list[Cell]:
+def of_groups(checked: CheckedReport, keys: Sequence[Any]) -> list[Cell]:
     """The names of the groups of a row; days as such."""
-    return [of_value(asked, place, value) for place, value in enumerate(keys)]
+    return [of_value(checked, place, value) for place, value in enumerate(keys)]
 
 
-def of_value(asked: CheckedReport, place: int, value: Any) -> Cell:
+def of_value(checked: CheckedReport, place: int, value: Any) -> Cell:
     """What one value of a group is called."""
-    group, column = asked.groups[place]
-    each, viewer = column.field, asked.viewer
+    group, column = checked.groups[place]
+    each, viewer = column.field, checked.viewer
     if value is None:
         return _("No one") if isinstance(each, PersonField) else _("None")
     if column.is_date:
@@ -117,31 +117,31 @@ def _of_date(unit: str, number: int) -> Cell:
     return _("Q%(quarter)s %(year)s", quarter=(first.month + 2) // 3, year=first.year)
 
 
-def in_order(asked: CheckedReport, rows: Sequence[Any]) -> list[Any]:
+def in_order(checked: CheckedReport, rows: Sequence[Any]) -> list[Any]:
     """All groups by their names, where they are sorted by themselves; the database knows only the ids of some."""
-    if asked.definition.sort != "group":
+    if checked.definition.sort != "group":
         return list(rows)
-    turned = asked.definition.descending
+    turned = checked.definition.descending
     return sorted(
         rows,
-        key=lambda row: [_sortable(asked, place, row[place]) for place in range(len(asked.groups))],
+        key=lambda row: [_sortable(checked, place, row[place]) for place in range(len(checked.groups))],
         reverse=turned,
     )
 
 
-def _sortable(asked: CheckedReport, place: int, value: Any) -> tuple[bool, Any]:
-    column = asked.groups[place][1]
+def _sortable(checked: CheckedReport, place: int, value: Any) -> tuple[bool, Any]:
+    column = checked.groups[place][1]
     if column.is_date:
         return value is not None, int(value or 0)
-    return value is not None, str(of_value(asked, place, value)).casefold()
+    return value is not None, str(of_value(checked, place, value)).casefold()
 
 
 # --- what it is about
 
 
-def about(asked: CheckedReport) -> str:
+def about(checked: CheckedReport) -> str:
     """The records and conditions of a report, in words."""
-    screen, definition, viewer = asked.catalogue.screen, asked.definition, asked.viewer
+    screen, definition, viewer = checked.catalogue.screen, checked.definition, checked.viewer
     parts = []
     if definition.period is not None:
         first, after = relative_dates.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
@@ -151,7 +151,7 @@ def about(asked: CheckedReport) -> str:
             if first == last
             else f"{format_local_date(first, '%-d %b %Y')} – {format_local_date(last, '%-d %b %Y')}"
         )
-        label = asked.catalogue.columns[definition.period.column].label
+        label = checked.catalogue.columns[definition.period.column].label
         parts.append(f"{label}: {SPANS[definition.period.span]} ({days})")
     if definition.where:
         text = list_conditions.describe(

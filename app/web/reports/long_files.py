@@ -32,38 +32,38 @@ KIND = "report"
 class ReportSource:
     """What such a file holds: rows of records by their ids, or groups all at once."""
 
-    asked: CheckedReport
+    checked: CheckedReport
     #: Of a report that lists rows.
     columns: list[Column]
 
     @property
     def heading(self) -> list[str]:
         """The labels of the columns."""
-        if self.asked.groups:
-            return files.heading(running.new_table(self.asked))
+        if self.checked.groups:
+            return files.heading(running.new_table(self.checked))
         return [column.label for column in self.columns]
 
     def whole(self) -> list[Row] | None:
         """The groups with their figures, and the totals."""
-        if not self.asked.groups:
+        if not self.checked.groups:
             return None
         with running.limit_time(db.session(), running.FILE_SECONDS):
-            return files.all_rows(running.grouped(db.session(), self.asked))
+            return files.all_rows(running.grouped(db.session(), self.checked))
 
     def ids(self) -> list[int]:
         """The rows in the order of the report."""
         with running.limit_time(db.session(), running.FILE_SECONDS):
-            return row_reports.ids(db.session(), self.asked)
+            return row_reports.ids(db.session(), self.checked)
 
     def rows(self, ids: Sequence[int], viewer: Viewer) -> Iterable[Row]:
         """The cells of these rows."""
-        return row_reports.of_ids(db.session(), self.asked, self.columns, ids)
+        return row_reports.of_ids(db.session(), self.checked, self.columns, ids)
 
 
 def source(definition: Definition, viewer: Viewer) -> ReportSource:
     """What the file of a report holds, under the viewer's rights. Raises RuleBroken, NotFound, Denied."""
-    asked = replace(running.check(definition, viewer, "export"), limit=definition.limit)
-    return ReportSource(asked, [] if asked.groups else row_reports.columns_of(asked)[0])
+    checked = replace(running.check(definition, viewer, "export"), limit=definition.limit)
+    return ReportSource(checked, [] if checked.groups else row_reports.columns_of(checked)[0])
 
 
 def request_file(report: Report, format_: str, definition: Definition, viewer: Viewer) -> int:
@@ -79,8 +79,8 @@ def _payload_again(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
 
 
 def _names(found: ReportSource) -> list[str]:
-    """What its columns are; another rule for a column must not move the others amid the file."""
-    return [group.column for group, _column in found.asked.groups] + [column.name for column in found.columns]
+    """The columns of the file; fixed, so that a changed rule for one does not move the others halfway."""
+    return [group.column for group, _column in found.checked.groups] + [column.name for column in found.columns]
 
 
 def _source_of(run: ExportRun, viewer: Viewer) -> ReportSource:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -24,7 +23,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.registry import screen_of_kind
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.saved_views import may_share
 from app.web.reports import builder, built_in_reports, files, long_files, rendering, running
 from app.web.reports.definition import AT_ONCE, Definition, read
@@ -44,10 +43,7 @@ class ReportsView(ModulePermissions, BaseView):
         **dict.fromkeys(("new", "edit", "preview", "duplicate"), "create"),
     }
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The person's own reports, those shared with them, and those that need no building."""
         viewer = current_viewer()
@@ -63,10 +59,7 @@ class ReportsView(ModulePermissions, BaseView):
             may_create=viewer.person.may("Reports", "create"),
         )
 
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("new")
+    @page_route("/new", methods=["GET", "POST"])
     def new(self) -> Any:
         """Choose the records, then build."""
         viewer = current_viewer()
@@ -77,10 +70,7 @@ class ReportsView(ModulePermissions, BaseView):
             return self._builder(builder.start(request.args["kind"], viewer), None, viewer)
         return self._save(None, viewer)
 
-    @expose("/<int:key>/edit", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
         """Change a report of one's own."""
         viewer = current_viewer()
@@ -124,10 +114,7 @@ class ReportsView(ModulePermissions, BaseView):
         }
         return str(self.render_template("reports/builder.html", page=page, result=result_of(definition, viewer)))
 
-    @expose("/preview", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("preview")
+    @page_route("/preview", methods=["POST"])
     def preview(self) -> Any:
         """What the form asks for, without saving it: a fragment for htmx, else the page of the builder."""
         db.session.rollback()
@@ -143,10 +130,7 @@ class ReportsView(ModulePermissions, BaseView):
             result = {"error": refusal(broken)[1]}
         return render_template("reports/_result.html", result=result)
 
-    @expose("/<int:key>/")
-    @has_access
-    @refuse_as_page
-    @permission_name("one")
+    @page_route("/<int:key>/")
     def one(self, key: int) -> Any:
         """A report as this person may see it now."""
         viewer = current_viewer()
@@ -165,10 +149,7 @@ class ReportsView(ModulePermissions, BaseView):
             may_be_long=definition.limit > AT_ONCE,
         )
 
-    @expose("/<int:key>/file.<any(csv, xlsx, pdf):format_>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("file")
+    @page_route("/<int:key>/file.<any(csv, xlsx, pdf):format_>", methods=["GET", "POST"])
     def file(self, key: int, format_: str) -> Any:
         """A report as a file; a long one is written in the background for who asks by POST."""
         db.session.rollback()
@@ -179,10 +160,7 @@ class ReportsView(ModulePermissions, BaseView):
             return redirect(f"/exports/{long_files.request_file(report, format_, definition, viewer)}/")
         return report_file(report, format_, viewer)
 
-    @expose("/<int:key>/duplicate", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("duplicate")
+    @page_route("/<int:key>/duplicate", methods=["POST"])
     def duplicate(self, key: int) -> Any:
         """A copy of one's own, for nobody else to see."""
         viewer, report = current_viewer(), visible_report(key)
@@ -196,10 +174,7 @@ class ReportsView(ModulePermissions, BaseView):
         flash(_("“%(name)s” is your own copy.", name=made.label), "success")
         return redirect(f"{BASE}{made.id}/edit")
 
-    @expose("/<int:key>/<any(pin,unpin,delete):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("change")
+    @page_route("/<int:key>/<any(pin,unpin,delete):what>", methods=["POST"])
     def change(self, key: int, what: str) -> Any:
         """Put a report into the sidebar or take it out; delete one of one's own."""
         viewer, session = current_viewer(), db.session()
@@ -230,7 +205,7 @@ def report_of(key: int) -> Report | None:
 
 
 def visible_report(key: int) -> Report:
-    """The same. Raises NotFound."""
+    """The report of this id that the viewer sees. Raises NotFound."""
     found = report_of(key)
     if found is None:
         raise NotFound(_("This report doesn't exist, or it is no longer shared with you."))
@@ -257,9 +232,9 @@ def refuse_unusable(definition: Definition, viewer: Viewer) -> None:
         return
     from app.web.reports.row_reports import columns_of
 
-    asked = running.check(definition, viewer)
+    checked = running.check(definition, viewer)
     if not definition.groups:
-        columns_of(asked)
+        columns_of(checked)
 
 
 def store(report: Report | None, definition: Definition, viewer: Viewer) -> Report:
@@ -299,7 +274,7 @@ def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
     key, label, definition = report.id, report.label, definition_of(report)
     data, rows = files.make(db.session(), label, definition, viewer, format_)
     with own_transaction() as session:
-        files.note(session, viewer, definition, report=key, rows=rows, format=format_)
+        files.write_audit(session, viewer, definition, report=key, rows=rows, format=format_)
     return file_answer(data, label, format_, viewer)
 
 

@@ -125,7 +125,7 @@ class ReportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     @refuse_as_json
     @permission_name("run")
     def run(self, pk: int) -> Response:
-        """What it finds."""
+        """Run the report: columns, rows and totals."""
         read_parameters(frozenset())
         viewer, report = current_viewer(), visible_report(pk)
         table = running.run(db.session(), definition_of(report), viewer)
@@ -136,7 +136,7 @@ class ReportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     @refuse_as_json
     @permission_name("export")
     def export(self, pk: int) -> Response:
-        """It as a file, at once or in the background."""
+        """Export the report as a file, at once or in the background."""
         format_ = _format_sent()
         db.session.rollback()
         WRITES.set(False)  # it reads for a while: on SQLite nobody else has to wait

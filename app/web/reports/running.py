@@ -47,7 +47,7 @@ def _rules(found: Catalogue, definition: Definition, viewer: Viewer) -> list[Any
         column = found.column(definition.period.column, "period")
         if not (column.is_date and column.field.filter):
             raise RuleBroken(_("“%(name)s” has no dates to choose a period of.", name=column.label), "period")
-    wanted = drill_down_links.where(definition, viewer)
+    wanted = drill_down_links.all_conditions(definition, viewer)
     return list(list_query_from(found.screen, drill_down_links.arguments(wanted), viewer).conditions)
 
 
@@ -83,20 +83,20 @@ def _figure(found: Catalogue, figure: Figure) -> Column | None:
 def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "read") -> Table:
     """What the report finds, at most AT_ONCE rows, as the viewer may see it. Raises RuleBroken, also if it is slow."""
     is_ready = definition.kind in built_in_reports.READY
-    asked = None if is_ready else check(definition, viewer, verb)
+    checked = None if is_ready else check(definition, viewer, verb)
     with limit_time(session, PAGE_SECONDS if verb == "read" else FILE_SECONDS):
-        if asked is None:
+        if checked is None:
             return built_in_reports.run(session, definition, viewer, verb)
-        return grouped(session, asked) if asked.groups else row_reports.listed(session, asked)
+        return grouped(session, checked) if checked.groups else row_reports.listed(session, checked)
 
 
 def is_long(session: Session, definition: Definition, viewer: Viewer) -> bool:
     """Whether its file has more rows than are written while somebody waits; counting ends there. Raises RuleBroken."""
     if definition.limit <= AT_ONCE or definition.kind in built_in_reports.READY:
         return False
-    asked, count = check(definition, viewer, "export"), statements.number_of_rows
+    checked, count = check(definition, viewer, "export"), statements.number_of_rows
     with limit_time(session, FILE_SECONDS):
-        counted = (statements.number_of_groups if asked.groups else count)(asked, AT_ONCE + 1)
+        counted = (statements.number_of_groups if checked.groups else count)(checked, AT_ONCE + 1)
         return int(session.execute(counted).scalar() or 0) > AT_ONCE
 
 
@@ -114,16 +114,16 @@ def limit_time(session: Session, seconds: float) -> Iterator[None]:
         raise RuleBroken(text) from None
 
 
-def grouped(session: Session, asked: CheckedReport) -> Table:
+def grouped(session: Session, checked: CheckedReport) -> Table:
     """The groups of a report up to its limit, with their figures, and the totals of all of them."""
-    found = session.execute(statements.grouped(asked)).all()
-    limit, made, keyed = asked.limit, new_table(asked), len(asked.groups)
-    labels.load(asked, found)
-    whole = None if len(found) > limit else statements.totals_of_groups(asked, [tuple(row)[keyed:] for row in found])
+    found = session.execute(statements.grouped(checked)).all()
+    limit, made, keyed = checked.limit, new_table(checked), len(checked.groups)
+    labels.load(checked, found)
+    whole = None if len(found) > limit else statements.totals_of_groups(checked, [tuple(row)[keyed:] for row in found])
     if whole is None:
-        whole = list(session.execute(statements.totals(asked)).one())
+        whole = list(session.execute(statements.totals(checked)).one())
     if len(found) > limit:
-        groups = int(session.execute(statements.number_of_groups(asked)).scalar() or 0)
+        groups = int(session.execute(statements.number_of_groups(checked)).scalar() or 0)
         text = ngettext(
             "Only the first %(shown)s of %(num)s group are shown. The totals are of all of them.",
             "Only the first %(shown)s of %(num)s groups are shown. The totals are of all of them.",
@@ -132,48 +132,48 @@ def grouped(session: Session, asked: CheckedReport) -> Table:
         )
         made.notes.append(text)
     else:
-        found = labels.in_order(asked, found)
-    wanted = drill_down_links.where(asked.definition, asked.viewer)
+        found = labels.in_order(checked, found)
+    wanted = drill_down_links.all_conditions(checked.definition, checked.viewer)
     for row in found[:limit]:
         keys, parts = tuple(row)[:keyed], tuple(row)[keyed + 1 :]
-        made.rows.append([*labels.of_groups(asked, keys), *figures_of(asked, parts)])
-        made.urls.append(drill_down_links.address(asked.catalogue, wanted, _conditions(asked, keys)))
-    _add_totals(asked, made, tuple(whole))
+        made.rows.append([*labels.of_groups(checked, keys), *figures_of(checked, parts)])
+        made.urls.append(drill_down_links.address(checked.catalogue, wanted, _conditions(checked, keys)))
+    _add_totals(checked, made, tuple(whole))
     return made
 
 
-def new_table(asked: CheckedReport) -> Table:
+def new_table(checked: CheckedReport) -> Table:
     """A table with its heading."""
-    names = [labels.of_group(group, column) for group, column in asked.groups]
-    figures = [labels.of_figure(figure, column) for figure, column in asked.figures]
+    names = [labels.of_group(group, column) for group, column in checked.groups]
+    figures = [labels.of_figure(figure, column) for figure, column in checked.figures]
     seconds = frozenset(
         len(names) + place
-        for place, (_figure_, column) in enumerate(asked.figures)
+        for place, (_figure_, column) in enumerate(checked.figures)
         if column is not None and labels.is_duration(column)
     )
     return Table(
-        title=str(asked.catalogue.screen.list_title),
+        title=str(checked.catalogue.screen.list_title),
         heading=[*names, *figures],
         names=len(names),
         seconds=seconds,
         is_grouped=True,
-        chart=asked.definition.chart,
-        drawn=statements.sorted_figure(asked) or 0,
-        about=labels.about(asked),
+        chart=checked.definition.chart,
+        drawn=statements.sorted_figure(checked) or 0,
+        about=labels.about(checked),
     )
 
 
-def _add_totals(asked: CheckedReport, made: Table, whole: tuple[Any, ...]) -> None:
+def _add_totals(checked: CheckedReport, made: Table, whole: tuple[Any, ...]) -> None:
     made.count = int(whole[0])
-    made.totals = [heading_of_totals(), *[None] * (made.names - 1), *figures_of(asked, whole[1:])]
-    wanted = drill_down_links.where(asked.definition, asked.viewer)
-    made.total_url = drill_down_links.address(asked.catalogue, wanted, [])
+    made.totals = [heading_of_totals(), *[None] * (made.names - 1), *figures_of(checked, whole[1:])]
+    wanted = drill_down_links.all_conditions(checked.definition, checked.viewer)
+    made.total_url = drill_down_links.address(checked.catalogue, wanted, [])
 
 
-def _conditions(asked: CheckedReport, keys: tuple[Any, ...]) -> list[Any] | None:
+def _conditions(checked: CheckedReport, keys: tuple[Any, ...]) -> list[Any] | None:
     """The rows of one group as conditions of the list; None where it can't say them."""
     found: list[Any] = []
-    for (group, column), value in zip(asked.groups, keys, strict=True):
+    for (group, column), value in zip(checked.groups, keys, strict=True):
         part = drill_down_links.conditions(column, group, value)
         if part is None:
             return None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import current_app, flash, redirect, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -21,9 +20,9 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.figure_filter import weekdays
-from app.web.reports import schedule_work
+from app.web.reports import schedule_worker
 from app.web.reports.pages import BASE, visible_report
 from app.web.security.sessions import own_transaction
 
@@ -43,18 +42,12 @@ class ReportSchedulesView(ModulePermissions, BaseView):
     module = "Reports"
     VERBS = dict.fromkeys(("schedules", "schedule", "act"), "create")
 
-    @expose("/<int:key>/schedules", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("schedules")
+    @page_route("/<int:key>/schedules", methods=["GET", "POST"])
     def schedules(self, key: int) -> Any:
         """The schedules of a report of one's own, their history, and a form for a new one."""
         return self._form(key, None)
 
-    @expose("/<int:key>/schedules/<int:schedule>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("schedule")
+    @page_route("/<int:key>/schedules/<int:schedule>", methods=["GET", "POST"])
     def schedule(self, key: int, schedule: int) -> Any:
         """Change a schedule."""
         return self._form(key, schedule)
@@ -65,11 +58,13 @@ class ReportSchedulesView(ModulePermissions, BaseView):
         if request.method == "GET":
             return self._page(report, row, viewer)
         try:
-            wish = _wish(viewer)
+            schedule_input = _schedule_input(viewer)
             with own_transaction() as session:
                 stored = session.get(ReportSchedule, row.id) if row is not None else None
                 zone = current_app.config["CRM"].time_zone
-                report_schedules.save(session, stored, session.get_one(Report, key), wish, (viewer.stamp, zone))
+                report_schedules.save(
+                    session, stored, session.get_one(Report, key), schedule_input, (viewer.stamp, zone)
+                )
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, errors = refusal(broken)
@@ -99,10 +94,7 @@ class ReportSchedulesView(ModulePermissions, BaseView):
             )
         )
 
-    @expose("/<int:key>/schedules/<int:schedule>/<any(pause, resume, send, delete):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("act")
+    @page_route("/<int:key>/schedules/<int:schedule>/<any(pause, resume, send, delete):what>", methods=["POST"])
     def act(self, key: int, schedule: int, what: str) -> Any:
         """Pause a schedule, go on with it, send it now, or delete it."""
         viewer = current_viewer()
@@ -119,8 +111,8 @@ class ReportSchedulesView(ModulePermissions, BaseView):
             else:
                 session.delete(row)
         for each in made:
-            schedule_work.enqueue(each)
-        flash(_told(what), "success")
+            schedule_worker.enqueue(each)
+        flash(_done_message(what), "success")
         return redirect(f"{BASE}{key}/schedules")
 
 
@@ -139,7 +131,7 @@ def _schedule(report: Report, key: int) -> ReportSchedule:
     return found
 
 
-def _wish(viewer: Viewer) -> ScheduleInput:
+def _schedule_input(viewer: Viewer) -> ScheduleInput:
     form = request.form
     rhythm = form.get("rhythm", "")
     day = form.get("weekday" if rhythm == "weekly" else "day", "")
@@ -150,7 +142,7 @@ def _wish(viewer: Viewer) -> ScheduleInput:
     return ScheduleInput(times, form.get("format", ""), tuple(each for each in readers if each is not None))
 
 
-def _told(what: str) -> str:
+def _done_message(what: str) -> str:
     return {
         "pause": _("The schedule is paused."),
         "resume": _("The schedule runs again."),
@@ -168,7 +160,7 @@ def rhythm_words() -> dict[str, str]:
 
 
 def when_of(row: ReportSchedule) -> str:
-    """When a schedule is due, in words."""
+    """The rhythm and time of a schedule, in words."""
     if row.rhythm == "daily":
         return _("Every day at %(at)s", at=row.at)
     if row.rhythm == "weekly":

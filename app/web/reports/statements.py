@@ -54,25 +54,25 @@ def _unindexed(value: Any) -> Any:
     return func.nullif(value, literal(-1), type_=getattr(value, "type", None))
 
 
-def _plain(asked: CheckedReport, with_groups: bool) -> Any:
+def _plain(checked: CheckedReport, with_groups: bool) -> Any:
     """The subquery of the rows: g0, g1 by which they are grouped, and v0 … that are worked out."""
-    record = asked.catalogue.record
+    record = checked.catalogue.record
     columns = [record.id.label("key")]
-    for place, (group, column) in enumerate(asked.groups if with_groups else ()):
-        columns.append(_group_value(group, column, asked.viewer).label(f"g{place}"))
-    for place, (_figure, of) in enumerate(asked.figures):
+    for place, (group, column) in enumerate(checked.groups if with_groups else ()):
+        columns.append(_group_value(group, column, checked.viewer).label(f"g{place}"))
+    for place, (_figure, of) in enumerate(checked.figures):
         if of is not None:
             columns.append(of.value.label(f"v{place}"))
-    query = asked.catalogue.joined(select(*columns).select_from(record), [*columns, *asked.rules])
-    return query.where(*asked.rules).subquery("plain")
+    query = checked.catalogue.joined(select(*columns).select_from(record), [*columns, *checked.rules])
+    return query.where(*checked.rules).subquery("plain")
 
 
-def _with_middles(asked: CheckedReport, plain: Any, keys: Sequence[Any]) -> Any:
+def _with_middles(checked: CheckedReport, plain: Any, keys: Sequence[Any]) -> Any:
     """The same with the place of each value among those of its group, and how many there are, for medians."""
-    if not asked.needs_middle:
+    if not checked.needs_middle:
         return plain
     more = []
-    for place in asked.needs_middle:
+    for place in checked.needs_middle:
         value = plain.c[f"v{place}"]
         # Empty values stand apart: they have no place among the others.
         among = (*keys, value.is_(None))
@@ -81,10 +81,10 @@ def _with_middles(asked: CheckedReport, plain: Any, keys: Sequence[Any]) -> Any:
     return select(*plain.c, *more).subquery("placed")
 
 
-def _parts(asked: CheckedReport, rows: Any) -> list[Any]:
+def _parts(checked: CheckedReport, rows: Any) -> list[Any]:
     """What is worked out of each figure: one or two numbers, see `figure_of`."""
     found: list[Any] = []
-    for place, (figure, of) in enumerate(asked.figures):
+    for place, (figure, of) in enumerate(checked.figures):
         value = rows.c[f"v{place}"] if of is not None else None
         if value is None:
             found.append(func.count().label(f"f{place}"))
@@ -99,72 +99,72 @@ def _parts(asked: CheckedReport, rows: Any) -> list[Any]:
     return found
 
 
-def grouped(asked: CheckedReport) -> Select[Any]:
+def grouped(checked: CheckedReport) -> Select[Any]:
     """g0, g1, the rows and the parts of the figures of each group, in order, up to one more than the limit."""
-    plain = _plain(asked, with_groups=True)
-    names = [f"g{place}" for place in range(len(asked.groups))]
-    rows = _with_middles(asked, plain, [plain.c[name] for name in names])
+    plain = _plain(checked, with_groups=True)
+    names = [f"g{place}" for place in range(len(checked.groups))]
+    rows = _with_middles(checked, plain, [plain.c[name] for name in names])
     keys = [rows.c[name] for name in names]
-    parts = _parts(asked, rows)
-    query = select(*keys, func.count().label("rows"), *parts).group_by(*keys).order_by(*_order(asked, keys, rows))
-    return query.limit(asked.limit + 1)
+    parts = _parts(checked, rows)
+    query = select(*keys, func.count().label("rows"), *parts).group_by(*keys).order_by(*_order(checked, keys, rows))
+    return query.limit(checked.limit + 1)
 
 
-def _order(asked: CheckedReport, keys: list[Any], rows: Any) -> list[Any]:
-    place = sorted_figure(asked)
+def _order(checked: CheckedReport, keys: list[Any], rows: Any) -> list[Any]:
+    place = sorted_figure(checked)
     if place is None:
-        turned = asked.definition.descending
+        turned = checked.definition.descending
         return [each.desc() if turned else each.asc() for each in keys]
-    by: Any = _order_of_figure(asked, rows, place)
-    return [by.desc() if asked.definition.descending or not asked.definition.sort else by.asc(), *keys]
+    by: Any = _order_of_figure(checked, rows, place)
+    return [by.desc() if checked.definition.descending or not checked.definition.sort else by.asc(), *keys]
 
 
-def _order_of_figure(asked: CheckedReport, rows: Any, place: int) -> Any:
-    of = asked.figures[place][0].of
-    parts = {part.name: part.element for part in _parts(asked, rows)}
+def _order_of_figure(checked: CheckedReport, rows: Any, place: int) -> Any:
+    of = checked.figures[place][0].of
+    parts = {part.name: part.element for part in _parts(checked, rows)}
     first, second = parts[f"f{place}"], parts.get(f"f{place}b")
     if of == "average":
         return first * 1.0 / func.nullif(second, 0)
     return first + second if of == "median" else first
 
 
-def sorted_figure(asked: CheckedReport) -> int | None:
+def sorted_figure(checked: CheckedReport) -> int | None:
     """The figure by which groups are sorted; None = by their own values. Dates are in their order unless told."""
-    wanted = asked.definition.sort
+    wanted = checked.definition.sort
     if wanted.startswith("figure:"):
-        return next((place for place in range(len(asked.figures)) if wanted == f"figure:{place}"), None)
-    if wanted or not asked.figures:
+        return next((place for place in range(len(checked.figures)) if wanted == f"figure:{place}"), None)
+    if wanted or not checked.figures:
         return None
-    return None if asked.groups and asked.groups[0][1].is_date else 0
+    return None if checked.groups and checked.groups[0][1].is_date else 0
 
 
-def number_of_groups(asked: CheckedReport, most: int | None = None) -> Select[Any]:
+def number_of_groups(checked: CheckedReport, most: int | None = None) -> Select[Any]:
     """How many groups there are; counting ends at `most`."""
-    plain = _plain(asked, with_groups=True)
-    keys = [plain.c[f"g{place}"] for place in range(len(asked.groups))]
+    plain = _plain(checked, with_groups=True)
+    keys = [plain.c[f"g{place}"] for place in range(len(checked.groups))]
     return select(func.count()).select_from(select(*keys).distinct().limit(most).subquery())
 
 
-def number_of_rows(asked: CheckedReport, most: int) -> Select[Any]:
+def number_of_rows(checked: CheckedReport, most: int) -> Select[Any]:
     """How many rows there are; counting ends at `most`."""
-    key = asked.catalogue.record.id
-    rows = asked.catalogue.joined(select(key).select_from(asked.catalogue.record), [key, *asked.rules])
-    return select(func.count()).select_from(rows.where(*asked.rules).limit(most).subquery())
+    key = checked.catalogue.record.id
+    rows = checked.catalogue.joined(select(key).select_from(checked.catalogue.record), [key, *checked.rules])
+    return select(func.count()).select_from(rows.where(*checked.rules).limit(most).subquery())
 
 
-def totals(asked: CheckedReport) -> Select[Any]:
+def totals(checked: CheckedReport) -> Select[Any]:
     """The number of rows, then the parts of the figures of all rows together."""
-    rows = _with_middles(asked, _plain(asked, with_groups=False), [])
-    return select(func.count().label("rows"), *_parts(asked, rows)).select_from(rows)
+    rows = _with_middles(checked, _plain(checked, with_groups=False), [])
+    return select(func.count().label("rows"), *_parts(checked, rows)).select_from(rows)
 
 
-def totals_of_groups(asked: CheckedReport, groups: Sequence[Sequence[Any]]) -> list[Any] | None:
+def totals_of_groups(checked: CheckedReport, groups: Sequence[Sequence[Any]]) -> list[Any] | None:
     """What `totals` finds, from the rows and parts of all groups; None where only the database can tell: medians."""
-    if asked.needs_middle:
+    if checked.needs_middle:
         return None
     found: list[Any] = [sum(int(group[0]) for group in groups)]
     place = 1
-    for figure, _column in asked.figures:
+    for figure, _column in checked.figures:
         for _part in range(width_of(figure)):
             values = [group[place] for group in groups if group[place] is not None]
             found.append(_together(figure.of, values))

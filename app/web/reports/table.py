@@ -47,19 +47,19 @@ class Table:
     about: str = ""
 
 
-def figures_of(asked: CheckedReport, parts: tuple[Any, ...]) -> Row:
+def figures_of(checked: CheckedReport, parts: tuple[Any, ...]) -> Row:
     """The values of the figures from what the database has worked out."""
     made: Row = []
     start = 0
-    for figure, _column in asked.figures:
+    for figure, _column in checked.figures:
         end = start + statements.width_of(figure)
-        made.append(cell_value(statements.figure_of(figure, parts[start:end]), asked.viewer))
+        made.append(cell_value(statements.figure_of(figure, parts[start:end]), checked.viewer))
         start = end
     return made
 
 
 def text_of(value: Cell, is_seconds: bool = False) -> str:
-    """A cell as pages and paper show it."""
+    """A cell as pages and PDFs show it."""
     if value is None or value == "":
         return "–"
     if isinstance(value, datetime):

@@ -248,7 +248,7 @@ class KeysView(BaseView):
             "ends": key_request.expires_on,
         }
         title = _("New API key")
-        page = self.render_template("signin/key_made.html", title=title, day=_last_day, **values)
+        page = self.render_template("security/api_key_created.html", title=title, day=_last_day, **values)
         return without_cache(make_response(page))
 
     @expose("/<int:pk>/revoke", methods=["POST"])
@@ -281,7 +281,7 @@ class KeysView(BaseView):
             else {},
             "error": translate_text(broken.message) if broken else None,
         }
-        return self.render_template("signin/keys.html", title=_("API keys"), **values)
+        return self.render_template("security/api_keys.html", title=_("API keys"), **values)
 
 
 def _scope_choices(who: access.Person) -> list[tuple[str, str, list[tuple[str, str]]]]:

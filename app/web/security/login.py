@@ -61,8 +61,8 @@ class AuthDBView(fab_views.AuthDBView):
         return self.appbuilder.sm.auth_user_db(form.username.data, form.password.data, "form")
 
     def form_page(self, form: LoginForm_db, sentence: str | None = None, status: int = 200, wait: int = 0) -> Response:
+        """The form, with the entered username kept and one sentence about what went wrong; `wait`: seconds to wait."""
         brand.refreshed()
-        """The form, with the entered username kept and one sentence about what went wrong."""
         form.username.data = (form.username.data or "")[:MAX_USERNAME_LENGTH]
         form.password.errors = [sentence] if sentence else []
         response = make_response(
@@ -78,7 +78,7 @@ class AuthDBView(fab_views.AuthDBView):
     def logout(self) -> Any:
         """Sign out by POST; a GET, which an image on any page could send, asks for confirmation."""
         if request.method == "GET" and g.get("person") is not None:
-            return self.render_template("signin/logout.html", title=_("Sign out"))
+            return self.render_template("security/logout.html", title=_("Sign out"))
         if request.method == "POST":
             csrf.protect()
             self.appbuilder.sm.sign_out_browser()
@@ -136,6 +136,7 @@ class SecurityApi(fab_api.SecurityApi):
 
 
 def error_response(status: int, sentence: str) -> Response:
+    """A JSON response with this status and message."""
     return make_response({"message": sentence, "errors": {}}, status)
 
 

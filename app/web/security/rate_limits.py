@@ -74,20 +74,20 @@ def count_request(name: str) -> None:
         raise TooManyRequests(translatable("Too many requests. Please wait %(seconds)s seconds.", seconds=_wait(count)))
 
 
-def count_sign_in_attempt(door: str = "compat") -> int:
+def count_sign_in_attempt(method: str = "compat") -> int:
     """Count an attempt of this address to sign in this way, before it is checked. Seconds to wait; 0 within limits."""
-    count = _change_attempts(1, door)
+    count = _change_attempts(1, method)
     return _wait(count) if count.is_exceeded else 0
 
 
-def uncount_sign_in_attempt(door: str = "compat") -> None:
+def uncount_sign_in_attempt(method: str = "compat") -> None:
     """Take back a successful attempt: a whole office shares one address."""
-    _change_attempts(-1, door)
+    _change_attempts(-1, method)
 
 
-def _change_attempts(by: int, door: str) -> Count:
+def _change_attempts(by: int, method: str) -> Count:
     limits: Limits = current_app.extensions["crm_limits"]
-    return limits.counter.add(f"sign-in {door} {request.remote_addr}", SIGN_IN_ATTEMPTS, time.time(), by)
+    return limits.counter.add(f"sign-in {method} {request.remote_addr}", SIGN_IN_ATTEMPTS, time.time(), by)
 
 
 def _wait(count: Count) -> int:

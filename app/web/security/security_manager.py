@@ -231,7 +231,7 @@ class Security(SecurityManager):
 
     # --- signing in and out
 
-    def auth_user_db(self, username: Any, password: Any, door: str = "form") -> Any:
+    def auth_user_db(self, username: Any, password: Any, method: str = "form") -> Any:
         """The active user of this username (or email address) and password, or None. Raises login_throttle.Locked.
 
         Every attempt is counted before it is checked, for known and unknown names, and costs one hash.
@@ -252,7 +252,7 @@ class Security(SecurityManager):
             if not right:
                 login_throttle.fail(session, username)
                 about = f"user {user.id}" if user else "unknown name"
-                audit.write(session, "sign-in refused", None, now, about, request.remote_addr, door=door)
+                audit.write(session, "sign-in refused", None, now, about, request.remote_addr, method=method)
         return user if right else None
 
     def _user_named(self, name: str) -> Any:
@@ -269,13 +269,13 @@ class Security(SecurityManager):
         holder = login_names.holder_of(db.session(), name)
         return next((user for user in named if user.id == holder), None)
 
-    def sign_in_browser(self, user: Any, door: str = "form") -> None:
+    def sign_in_browser(self, user: Any, method: str = "form") -> None:
         """Start a new session for this browser; only the language is kept from the old one."""
         # The language of the user's settings; else the one of the login page.
         locale, old = user.locale or flask_session.get("locale"), flask_session.get("sid")
         if isinstance(old, str):
             sessions.sign_out(user.id, old, datetime.now(UTC))
-        token = sessions.create_sign_in(user.id, door, datetime.now(UTC))
+        token = sessions.create_sign_in(user.id, method, datetime.now(UTC))
         flask_session.clear()
         flask_session.permanent, flask_session["sid"] = True, token
         if locale:

@@ -81,7 +81,7 @@ def own_transaction() -> Iterator[Session]:
 
 @contextmanager
 def recording() -> Iterator[Session]:
-    """The same, for what is only noted: a database that takes no changes at the moment does not stop who reads."""
+    """As `own_transaction`, for notes: a database that takes no changes does not stop readers."""
     try:
         with own_transaction() as session:
             yield session
@@ -134,7 +134,7 @@ def _valid(*conditions: Any) -> Any:
 
 _VALID_SIGN_IN = _valid(User.id == bindparam("user"))
 #: For endpoints whose cookie is only the token.
-_VALID_BY_TOKEN = _valid(SignIn.door == "compat")
+_VALID_BY_TOKEN = _valid(SignIn.method == "compat")
 
 
 def find(token: str, user_id: int, now: datetime) -> Credential | None:
@@ -166,7 +166,7 @@ def record_activity(sign_in_id: int, now: datetime) -> None:
         session.execute(step, execution_options={"synchronize_session": False})
 
 
-def create_sign_in(user_id: int, door: str, now: datetime) -> str:
+def create_sign_in(user_id: int, method: str, now: datetime) -> str:
     """Create a sign-in of this kind (form, jwt, compat). Returns its token, of which only the hash is stored."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     address, agent = request.remote_addr, request.user_agent.string[:200]
@@ -175,14 +175,14 @@ def create_sign_in(user_id: int, door: str, now: datetime) -> str:
             SignIn(
                 token_hash=hash_token(token),
                 user_id=user_id,
-                door=door,
+                method=method,
                 started_on=now,
                 seen_on=now,
                 address=address,
                 agent=agent,
             )
         )
-        audit.write(session, "sign-in", user_id, now, address=address, door=door)
+        audit.write(session, "sign-in", user_id, now, address=address, method=method)
     return token
 
 
@@ -300,7 +300,7 @@ class SessionsView(BaseView):
             "when": format_moment,
             "keys": count_keys(db.session(), key),
         }
-        return self.render_template("signin/sessions.html", title=_("Sessions"), **words)
+        return self.render_template("security/sessions.html", title=_("Sessions"), **words)
 
     @expose("/<int:pk>/end", methods=["POST"])
     @signed_in

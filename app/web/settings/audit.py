@@ -46,7 +46,7 @@ def can_read_audit(person: access.Person) -> bool:
 
 
 class Audit(BaseView):
-    """The audit page."""
+    """/audit/"""
 
     route_base = "/audit"
     default_view = "entries"
@@ -81,7 +81,7 @@ class Audit(BaseView):
         """Check the whole chain, and that it contains the heads that were noted outside the database."""
         protect()
         record = AuditHeadFile(current_app.config["CRM"].instance_dir)
-        report = audit_chain.verify(db.session(), [audit_chain.Head(*head) for head in record.heads()])
+        report = audit_chain.verify(db.session(), [audit_chain.ChainHead(*head) for head in record.heads()])
         is_intact = report.is_our_key and not report.broken
         for line in wording.audit_report(report)[:MAX_LINES]:
             flash(line, "success" if is_intact else "danger")

@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
@@ -26,7 +24,7 @@ from app.web.core.durations import span
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins
 from app.web.security.sessions import own_transaction
 
@@ -50,10 +48,7 @@ class BackupsView(SettingsPage):
     route_base = "/backups"
     VERBS = {"index": "read", "now": "write", "act": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The backups, and the last runs."""
         _refuse_others()
@@ -68,10 +63,7 @@ class BackupsView(SettingsPage):
             folder=current_app.config["CRM"].backup.folder,
         )
 
-    @expose("/now", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("now")
+    @page_route("/now", methods=["POST"])
     def now(self) -> Any:
         """Back up now."""
         _refuse_others()
@@ -79,10 +71,7 @@ class BackupsView(SettingsPage):
         flash(_("The backup begins within a minute. Reload this page to see how it went."), "success")
         return redirect("/backups/")
 
-    @expose("/<any(verify, drill, delete):kind>/<int:key>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("act")
+    @page_route("/<any(verify, drill, delete):kind>/<int:key>", methods=["POST"])
     def act(self, kind: str, key: int) -> Any:
         """Check, drill or delete a backup."""
         _refuse_others()

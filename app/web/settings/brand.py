@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from flask import current_app, flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
@@ -23,7 +21,7 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.pages.brand import file_url
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, settings_form
 from app.web.records import message_files, upload_limits, uploads, virus_checks
 from app.web.records.uploads import Upload
@@ -49,19 +47,13 @@ class BrandView(SettingsPage):
     route_base = "/settings/brand"
     VERBS = {"index": "read", "save": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The form with what is shown now."""
         _refuse_others()
         return self._page({}, {}, "", None)
 
-    @expose("/", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("save")
+    @page_route("/", methods=["POST"])
     def save(self) -> Any:
         """Store it, or show the errors by field."""
         _refuse_others()
@@ -138,7 +130,7 @@ def _version() -> int:
 
 
 def _posted(viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """What was sent, checked, the logo stored, by field; and what is wrong, by field. Raises StorageAway."""
+    """What was sent, checked, the logo stored, by field; and what is wrong, by field. Raises FilesUnavailable."""
     found: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
     steps = {

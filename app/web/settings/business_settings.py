@@ -97,7 +97,7 @@ class Business(SettingsPage):
         form = settings_form(
             _("Business settings"), url_for("Business.save"), sections, fab_access.content_hash(stored), error
         )
-        return self.render_template("crm/form.html", title=form["title"], form=form)
+        return self.render_template("pages/form.html", title=form["title"], form=form)
 
 
 def _stored_values(session: Session) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from flask import request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
@@ -20,7 +19,7 @@ from app.web.core.durations import span
 from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.replica_lists import from_replica
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 
 #: Days of one report, and of the one that is shown first.
 MAX_DAYS, DAYS = 92, 30
@@ -36,10 +35,7 @@ class CallerReportView(ModulePermissions, BaseView):
     module = "Settings"
     VERBS = {"index": "read"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     @from_replica
     def index(self) -> Any:
         """Outgoing calls by series, and the ordinary numbers from which customers were called."""
@@ -47,7 +43,7 @@ class CallerReportView(ModulePermissions, BaseView):
         first, last = _period(viewer)
         rows = _read(first, last, viewer)
         return self.render_template(
-            "settings/caller_ids.html",
+            "settings/caller_report.html",
             first=first.isoformat(),
             last=last.isoformat(),
             series=_by_series(rows),

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -22,7 +20,7 @@ from app.lib.digit_grouping import capped
 from app.models import Customer, Lead, Task, Ticket
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.registry import screen_of
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 from app.web.settings.custom_field_form import LANGUAGE_NAMES, choice_rows, sections, typed_choices
@@ -44,10 +42,7 @@ class CustomFieldsView(SettingsPage):
     route_base = ROOT
     VERBS = {"index": "read", "add": "write", "edit": "write", "remove": "write", "restore": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The fields of one record; below them those that were removed."""
         table = _table(request.args.get("record") or "leads")
@@ -68,10 +63,7 @@ class CustomFieldsView(SettingsPage):
             may_write=current_viewer().person.may("Settings", "write"),
         )
 
-    @expose("/add", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("add")
+    @page_route("/add", methods=["GET", "POST"])
     def add(self) -> Any:
         """The form of a new field; on an error it keeps what was typed."""
         table = _table(request.args.get("record") or "leads")
@@ -88,10 +80,7 @@ class CustomFieldsView(SettingsPage):
         flash(_added(label, is_limited), "success")
         return redirect(f"{ROOT}/?record={table}")
 
-    @expose("/<int:key>", methods=["GET", "POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/<int:key>", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
         """The form of a field; on an error it keeps what was typed."""
         with access.as_system(db.session()) as session:
@@ -109,10 +98,7 @@ class CustomFieldsView(SettingsPage):
         flash(_("Field saved."), "success")
         return redirect(f"{ROOT}/?record={table}")
 
-    @expose("/<int:key>/remove", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("remove")
+    @page_route("/<int:key>/remove", methods=["POST"])
     def remove(self, key: int) -> Any:
         """Take it off every page; its values stay."""
         with own_transaction() as session:
@@ -124,12 +110,9 @@ class CustomFieldsView(SettingsPage):
         flash(_("“%(label)s” was removed. Its values are kept, and you can bring it back.", label=label), "success")
         return redirect(f"{ROOT}/?record={table}")
 
-    @expose("/<int:key>/restore", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("restore")
+    @page_route("/<int:key>/restore", methods=["POST"])
     def restore(self, key: int) -> Any:
-        """Bring it back."""
+        """Restore a removed field."""
         with own_transaction() as session:
             row = _field(session, key)
             custom_fields.restore(

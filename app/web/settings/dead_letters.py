@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import flash, redirect
 from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext, ngettext
 
@@ -23,7 +22,7 @@ from app.ops.queue import Call, Failure, QueueDepth
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
@@ -41,17 +40,14 @@ class QueueView(SettingsPage):
     route_base = "/queue"
     VERBS = {"index": "read", "retry": "write", "dismiss": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """Backend, depth and workers; the calls that failed for good."""
         viewer, session, depths = current_viewer(), db.session(), queue.depths()
         rows = dead_letters.unresolved(session)
         count = len(rows) if len(rows) < dead_letters.MAX_AT_ONCE else dead_letters.count_unresolved(session)
         return self.render_template(
-            "crm/queue.html",
+            "settings/dead_letters.html",
             backend=_backend(depths),
             queues=[_queue_row(each) for each in depths or ()],
             count=count,
@@ -60,10 +56,7 @@ class QueueView(SettingsPage):
         )
 
     @expose("/again", methods=["POST"])
-    @expose("/again/<int:key>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("retry")
+    @page_route("/again/<int:key>", methods=["POST"])
     def retry(self, key: int | None = None) -> Any:
         """Put one call, or all that are shown, back into the queue."""
         rows = _selected(key)
@@ -81,10 +74,7 @@ class QueueView(SettingsPage):
         return redirect("/queue/")
 
     @expose("/rest", methods=["POST"])
-    @expose("/rest/<int:key>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("dismiss")
+    @page_route("/rest/<int:key>", methods=["POST"])
     def dismiss(self, key: int | None = None) -> Any:
         """Remove one call, or all that are shown, from the list."""
         rows = _selected(key)

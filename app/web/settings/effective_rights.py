@@ -57,7 +57,7 @@ class EffectiveRightsView(BaseView):
             matrices = {role.name: load_matrix(session, role) for role in _all_roles(user)}
             active = session.scalar(select(func.count()).select_from(User).where(User.active.is_(True)))
         return self.render_template(
-            "team/can.html",
+            "settings/effective_rights.html",
             title=_("Permissions of this user"),
             who=_person_card(user, matrices),
             people=list(people.items()) if len(people) > 1 else [],

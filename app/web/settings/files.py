@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import current_app, flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
@@ -23,7 +21,7 @@ from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
 from app.web.core.languages import translate_text
 from app.web.core.reference_fields import person_card
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 from app.web.security.sessions import own_transaction
 
@@ -40,18 +38,12 @@ class FileSettingsView(SettingsPage):
     route_base = "/settings/files"
     VERBS = {"index": "read", "save": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The form with the quotas, and what is used."""
         return self._page({}, {}, "")
 
-    @expose("/", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("save")
+    @page_route("/", methods=["POST"])
     def save(self) -> Any:
         """Store the quotas, or show the errors by field."""
         try:

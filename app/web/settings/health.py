@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import current_app, flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import delete, select
@@ -27,7 +25,7 @@ from app.ops.database import open_connections
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 from app.web.settings import health_databases
@@ -86,10 +84,7 @@ class HealthView(SettingsPage):
     route_base = "/health"
     VERBS = {"index": "read", "slow": "read", "errors": "read", "clear": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The five thresholds now, their history, what was crossed, and the servers."""
         viewer, session = current_viewer(), db.session()
@@ -103,7 +98,7 @@ class HealthView(SettingsPage):
         crossed = {row.measure for row in running}
         now_values = _values_now(moment)
         return self.render_template(
-            "crm/health.html",
+            "settings/health.html",
             tiles=[_tile(each, now_values, crossed, chart) for each, chart in zip(MEASURES, charts, strict=True)],
             crossings=[_crossing(row, viewer) for row in health_samples.crossings(session)],
             servers=[_server(each, viewer) for each in health_samples.servers(session, moment)],
@@ -114,10 +109,7 @@ class HealthView(SettingsPage):
             version=product_version(),
         )
 
-    @expose("/slow/")
-    @has_access
-    @refuse_as_page
-    @permission_name("slow")
+    @page_route("/slow/")
     def slow(self) -> Any:
         """Statements that took long, those that cost most first."""
         viewer = _admin()
@@ -133,12 +125,9 @@ class HealthView(SettingsPage):
             }
             for row in db.session.scalars(query)
         ]
-        return self.render_template("crm/health_slow.html", rows=rows)
+        return self.render_template("settings/health_slow_statements.html", rows=rows)
 
-    @expose("/errors/")
-    @has_access
-    @refuse_as_page
-    @permission_name("errors")
+    @page_route("/errors/")
     def errors(self) -> Any:
         """Errors that our code reported, the newest first."""
         viewer = _admin()
@@ -155,12 +144,9 @@ class HealthView(SettingsPage):
             }
             for row in db.session.scalars(query)
         ]
-        return self.render_template("crm/health_errors.html", rows=rows)
+        return self.render_template("settings/health_errors.html", rows=rows)
 
-    @expose("/clear/<any(slow, errors):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("clear")
+    @page_route("/clear/<any(slow, errors):what>", methods=["POST"])
     def clear(self, what: str) -> Any:
         """Forget all slow statements, or all errors: what comes after is new."""
         _admin()
@@ -177,10 +163,7 @@ class SelfTestView(SettingsPage):
     route_base = "/self-test"
     VERBS = {"index": "read"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """Runs all checks and shows what each has found, and what to do."""
         began = time.perf_counter()
@@ -189,7 +172,7 @@ class SelfTestView(SettingsPage):
         rows = [_finding(name, each) for name, each in found.items()]
         bad = [row for row in rows if row["tone"] in ("red", "amber")]
         seconds = f"{time.perf_counter() - began:.1f}"
-        return self.render_template("crm/self_test.html", rows=rows, bad=len(bad), seconds=seconds)
+        return self.render_template("settings/self_test.html", rows=rows, bad=len(bad), seconds=seconds)
 
 
 def _admin() -> Viewer:

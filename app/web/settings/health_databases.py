@@ -105,7 +105,7 @@ def _replica(replica: replicas.Replica) -> dict[str, Any]:
 
 
 def check() -> health.CheckResult:
-    """For the self-test."""
+    """A check of the self-test: the databases and their replicas."""
     found = replica_lists.replicas_of_app()
     if found is None:
         return health.CheckResult(health.OFF, _("No replica of the database is set up."))

@@ -1,4 +1,4 @@
-"""The jobs page: who runs them, the last runs of each, run now; and the settings page."""
+"""The jobs page: who runs them, the last runs of each, run now."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import current_app, flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import or_, select
 
@@ -25,7 +23,7 @@ from app.web.core.durations import milliseconds, span
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 
 #: How many runs of a job are shown.
@@ -45,12 +43,9 @@ class JobsView(SettingsPage):
     default_view = "jobs"
     VERBS = {"jobs": "read", "history": "read", "run": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("jobs")
+    @page_route("/")
     def jobs(self) -> Any:
-        """Who runs them, and every job with its newest run."""
+        """The state of the scheduler, and every job with its newest run."""
         viewer, names = current_viewer(), current_app.extensions["crm_job_names"]
         last = newest_runs(db.session(), names)
         next_runs = current_app.extensions["crm_next_jobs"](viewer.now)
@@ -66,13 +61,10 @@ class JobsView(SettingsPage):
             for name in names
         ]
         return render_template(
-            "crm/jobs.html", jobs=rows, state=state, always_open=viewer.lookups.office.is_always_open
+            "settings/jobs.html", jobs=rows, state=state, always_open=viewer.lookups.office.is_always_open
         )
 
-    @expose("/<name>/")
-    @has_access
-    @refuse_as_page
-    @permission_name("history")
+    @page_route("/<name>/")
     def history(self, name: str) -> Any:
         """The last runs of one job, newest first."""
         _refuse_unknown(name)
@@ -80,12 +72,9 @@ class JobsView(SettingsPage):
         query = select(JobRun).where(JobRun.job == name, *_FILTERS.get(shown, ()))
         rows = db.session.scalars(query.order_by(JobRun.started_on.desc()).limit(MAX_RUNS)).all()
         page = {"name": _(name), "run_url": _run_url(name, viewer), "shown": shown if shown in _FILTERS else ""}
-        return render_template("crm/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MAX_RUNS)
+        return render_template("settings/job.html", job=page, runs=[_cells(run, viewer) for run in rows], most=MAX_RUNS)
 
-    @expose("/run/<name>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("run")
+    @page_route("/run/<name>", methods=["POST"])
     def run(self, name: str) -> Any:
         """Run a job now, admins only."""
         if not current_viewer().person.is_admin:
@@ -251,18 +240,3 @@ def _duration_text(took: float | None) -> str | None:
     if took is None:
         return None
     return milliseconds(took) if took < 1 else span(round(took))
-
-
-class SettingsView(SettingsPage):
-    """/settings/: links to all settings, by group."""
-
-    route_base = "/settings"
-    VERBS = {"index": "read"}
-
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
-    def index(self) -> Any:
-        """Tiles, by group."""
-        return render_template("crm/settings.html", groups=current_app.extensions["crm_settings_menu"]())

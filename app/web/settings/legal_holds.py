@@ -7,8 +7,6 @@ from datetime import date
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
@@ -25,7 +23,7 @@ from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
@@ -42,28 +40,19 @@ class LegalHoldsView(SettingsPage):
     module = "Legal Holds"
     VERBS = {"index": "read", "new": "create", "place": "create", "ending": "write", "end": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """All holds, those that stand first."""
         viewer = current_viewer()
         may = {verb: viewer.person.may(self.module, verb) for verb in ("create", "write")}
         return self.render_template("settings/legal_holds.html", holds=_rows(viewer), may=may, most=SHOWN)
 
-    @expose("/new")
-    @has_access
-    @refuse_as_page
-    @permission_name("new")
+    @page_route("/new")
     def new(self) -> Any:
         """The form of a new hold; ?record= is the number of its record."""
         return self._form(_new_form({"record": request.args.get("record", "")[:24]}, {}, ""))
 
-    @expose("/new", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("place")
+    @page_route("/new", methods=["POST"])
     def place(self) -> Any:
         """Put the record under a hold, or show the errors by field."""
         viewer = current_viewer()
@@ -84,19 +73,13 @@ class LegalHoldsView(SettingsPage):
         flash(_("%(number)s is under a legal hold. Nothing of it is deleted until it ends.", number=number), "success")
         return redirect(URL)
 
-    @expose("/<int:pk>/release")
-    @has_access
-    @refuse_as_page
-    @permission_name("ending")
+    @page_route("/<int:pk>/release")
     def ending(self, pk: int) -> Any:
         """The form that asks why a hold is released."""
         hold = _hold(pk)
         return self._form(_release_form(hold, {}, {}, ""))
 
-    @expose("/<int:pk>/release", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("end")
+    @page_route("/<int:pk>/release", methods=["POST"])
     def end(self, pk: int) -> Any:
         """Release a hold, or show the errors by field."""
         hold, viewer = _hold(pk), current_viewer()
@@ -114,7 +97,7 @@ class LegalHoldsView(SettingsPage):
 
     def _form(self, form: dict[str, Any]) -> str:
         shared = {"back_label": _("Legal holds"), "cancel_url": URL, "version": None, "conflict": None}
-        return self.render_template("crm/form.html", title=form["title"], form=shared | form)
+        return self.render_template("pages/form.html", title=form["title"], form=shared | form)
 
 
 def _today(viewer: Viewer) -> date:

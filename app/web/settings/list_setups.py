@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -15,7 +13,7 @@ from app.extensions import db
 from app.models import ListSetup
 from app.web.core.fab_access import content_hash, current_viewer
 from app.web.core.registry import registered
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records import quick_create
 from app.web.records.list_page import quick_names
@@ -32,10 +30,7 @@ class ListSetupsView(SettingsPage):
     route_base = "/settings/lists"
     VERBS = {"index": "read", "save": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """One list: its quick filters, and the fields of its quick form."""
         screens = _screens()
@@ -48,12 +43,9 @@ class ListSetupsView(SettingsPage):
             }
             for each in screens
         ]
-        return render_template("crm/list_setups.html", page=_page(chosen) | {"tabs": tabs})
+        return render_template("settings/list_setups.html", page=_page(chosen) | {"tabs": tabs})
 
-    @expose("/", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("save")
+    @page_route("/", methods=["POST"])
     def save(self) -> Any:
         """Store what was chosen for one list, or go back to what it declares."""
         screen = _screen(request.form.get("list", ""))

@@ -66,11 +66,11 @@ class MasterScreen(HardenedView):
         super().__init__(**kwargs)
 
     def pre_add(self, item: Any) -> None:
-        """The same check for new and changed rows."""
+        """Check a new row. Raises RuleBroken."""
         self.refuse_invalid(item)
 
     def pre_update(self, item: Any) -> None:
-        """The same check for new and changed rows."""
+        """Check a changed row. Raises RuleBroken."""
         self.refuse_invalid(item)
 
     def refuse_invalid(self, item: Any) -> None:

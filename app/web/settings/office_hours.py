@@ -182,7 +182,7 @@ class Hours(SettingsPage):
         stored = _stored_week(db.session())
         days = [(index, _WEEKDAYS[index], [*pairs, *[("", "")] * _EMPTY_PAIRS]) for index, pairs in enumerate(shown)]
         return self.render_template(
-            "settings/hours.html",
+            "settings/office_hours.html",
             title=_("Office hours"),
             days=days,
             start_pattern=office_hours.START_PATTERN,

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
@@ -23,7 +21,7 @@ from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, refuse_stale, settings_form
 from app.web.security.sessions import own_transaction
 
@@ -68,19 +66,13 @@ class RetentionView(SettingsPage):
     route_base = "/settings/retention"
     VERBS = {"index": "read", "save": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """The form with the days, and the last deletions."""
         _refuse_others()
         return self._page({}, {}, "")
 
-    @expose("/", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("save")
+    @page_route("/", methods=["POST"])
     def save(self) -> Any:
         """Store the days, or show the errors by field."""
         _refuse_others()
@@ -150,7 +142,7 @@ def _ends(kind: RetentionKind) -> dict[str, str]:
 def _sections(
     session: Session, days: dict[str, int], posted: Mapping[str, str], errors: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
-    """What the law asks to keep, and the rest."""
+    """The kinds with a legal minimum, and the others."""
     oldest, deleted, viewer = retention.oldest(session), retention.deleted_in_all(session), current_viewer()
     fields = {
         name: {

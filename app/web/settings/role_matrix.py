@@ -83,7 +83,7 @@ class RoleMatrix(SettingsPage):
         """The page with these levels selected; the form carries the hash of what is stored."""
         stored = load_matrix(db.session(), role)
         return self.render_template(
-            "crm/roles.html",
+            "settings/role_matrix.html",
             title=_("Roles"),
             role=_role_card(role),
             roles=[_role_card(each) for each in _roles()],

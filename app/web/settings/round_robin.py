@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -23,7 +21,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.reference_fields import person_card
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people
 
@@ -32,16 +30,13 @@ PREVIEW_TURNS, MAX_HISTORY = 10, 100
 COUNTED_ASSIGNMENTS = 1000
 
 
-class TurnsView(SettingsPage):
+class RoundRobinView(SettingsPage):
     """/turns/"""
 
     route_base = "/turns"
     VERBS = {"index": "read", "set_next": "write"}
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
         """One role: its order, the next turns, past turns."""
         roles = team.roles_in_use(db.session())
@@ -51,12 +46,9 @@ class TurnsView(SettingsPage):
         if found is None:
             raise NotFound(_("There is no such role, or it has no round robin."))
         tabs = [{"label": role.name, "url": _url(role.name), "active": role.name == name} for role, _pointer in roles]
-        return render_template("crm/turns.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
+        return render_template("settings/round_robin.html", page=_page(*found, current_viewer()) | {"tabs": tabs})
 
-    @expose("/begin", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("set_next")
+    @page_route("/begin", methods=["POST"])
     def set_next(self) -> Any:
         """Set who is next; without a user, the first in order. Audited."""
         viewer, session = current_viewer(), db.session()

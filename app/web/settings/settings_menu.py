@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _
 from app.web.channels.accounts import ChannelsView
 from app.web.channels.console import ConsoleView
 from app.web.channels.dnd_lists import DndListsView
-from app.web.channels.unassigned_mails import UnplacedMailsView
+from app.web.channels.unassigned_mails import UnassignedMailsView
 from app.web.channels.undelivered_messages import UndeliveredView
 from app.web.settings.audit import Audit
 from app.web.settings.backups import BackupsView
@@ -38,7 +38,7 @@ from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
 from app.web.settings.retention import RetentionView
 from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus
-from app.web.settings.round_robin import TurnsView
+from app.web.settings.round_robin import RoundRobinView
 from app.web.settings.sla_policies import SlaPolicies
 from app.web.settings.users import Users
 from app.web.settings.webhooks import WebhooksView
@@ -68,7 +68,7 @@ BUSINESS = (
     Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
     Entry("settings-fields", _("Custom fields"), CustomFieldsView, "writing", "/settings/fields/"),
     Entry("settings-lists", _("Lists"), ListSetupsView, "layout-list", "/settings/lists/"),
-    Entry("turns", _("Round robin"), TurnsView, "repeat", "/turns/"),
+    Entry("turns", _("Round robin"), RoundRobinView, "repeat", "/turns/"),
     Entry("settings-sla", _("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
     Entry("settings-lead-statuses", _("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),
     Entry(
@@ -90,7 +90,7 @@ BUSINESS = (
 MESSAGES_AND_CALLS = (
     Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
     Entry("undelivered", _("Undelivered"), UndeliveredView, "alert-triangle", "/undelivered/"),
-    Entry("mails", _("Emails to sort out"), UnplacedMailsView, "mail-x", "/mails/"),
+    Entry("mails", _("Emails to sort out"), UnassignedMailsView, "mail-x", "/mails/"),
     Entry("do-not-disturb", _("Do-not-disturb lists"), DndListsView, "phone-off", "/settings/do-not-disturb/"),
     Entry("caller-ids", _("Calls by number"), CallerReportView, "phone-outgoing", "/settings/caller-ids/"),
 )

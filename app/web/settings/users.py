@@ -215,7 +215,7 @@ class Users(HardenedView, UserDBModelView):
         """The own profile."""
         item = db.session.get(User, g.person.id)
         widgets = self._get_show_widget(item.id, item, actions={}, show_fieldsets=self.user_show_fieldsets)
-        return self.render_template("team/me.html", pk=item.id, title=_("My profile"), widgets=widgets)
+        return self.render_template("settings/my_profile.html", pk=item.id, title=_("My profile"), widgets=widgets)
 
     @action("abilities", lazy_gettext("Permissions of this user"), "", "fa-user", multiple=False)
     def abilities(self, item: Any) -> Any:

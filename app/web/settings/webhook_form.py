@@ -35,7 +35,7 @@ EVENTS = {
 def form_of(
     hook: Webhook | None, settings: WebhookSettings, errors: dict[str, list[str]], error: str
 ) -> dict[str, Any]:
-    """The form as crm/form.html takes it; for a new webhook if there is none."""
+    """The form as pages/form.html takes it; for a new webhook if there is none."""
     return {
         "title": _("Edit webhook") if hook else _("New webhook"),
         "back_label": _("Webhooks"),

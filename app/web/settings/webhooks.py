@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import current_app, flash, make_response, redirect, request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import select
@@ -22,7 +20,7 @@ from app.models import Webhook, WebhookDelivery
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.fab_access import current_viewer, refusal
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction, without_cache
 from app.web.settings.webhook_form import EVENTS, event_grid, form_of, posted_settings
@@ -49,21 +47,15 @@ class WebhooksView(SettingsPage):
         "resend": "write",
     }
 
-    @expose("/")
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/")
     def index(self) -> Any:
-        """The list."""
+        """The list of webhooks."""
         viewer = current_viewer()
         rows = db.session.scalars(select(Webhook).order_by(Webhook.name, Webhook.id)).all()
         hooks = [webhook_card(hook, viewer) for hook in rows]
         return self.render_template("webhooks/list.html", hooks=hooks, acts=viewer.person.is_admin)
 
-    @expose("/<int:key>/")
-    @has_access
-    @refuse_as_page
-    @permission_name("show")
+    @page_route("/<int:key>/")
     def show(self, key: int) -> Any:
         """One webhook and its last deliveries."""
         viewer, hook, shown = current_viewer(), _find(Webhook, key), request.args.get("show", "")
@@ -73,7 +65,7 @@ class WebhooksView(SettingsPage):
         rows = db.session.scalars(query.order_by(WebhookDelivery.id.desc()).limit(MAX_DELIVERIES)).all()
         titles = record_titles(db.session(), rows)
         return self.render_template(
-            "webhooks/one.html",
+            "webhooks/webhook.html",
             hook=webhook_card(hook, viewer),
             why=PAUSE_REASONS.get(hook.why or ""),
             most=MAX_DELIVERIES,
@@ -83,19 +75,13 @@ class WebhooksView(SettingsPage):
             is_moving=hook.state == "on" and any(is_due_soon(row, viewer.now) for row in rows),
         )
 
-    @expose("/add")
-    @has_access
-    @refuse_as_page
-    @permission_name("add")
+    @page_route("/add")
     def add(self) -> Any:
         """The form of a new webhook, which sees records as the admin does by default."""
         _refuse_non_admin()
         return self._form(None, WebhookSettings("", "", ("lead.created",), current_viewer().person.id), {})
 
-    @expose("/add", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("create")
+    @page_route("/add", methods=["POST"])
     def create(self) -> Any:
         """Create it; the response shows the secret and must not be cached."""
         _refuse_non_admin()
@@ -108,10 +94,7 @@ class WebhooksView(SettingsPage):
             return self._refused(None, settings, broken)
         return self._secret(*shown, secret)
 
-    @expose("/<int:key>/edit")
-    @has_access
-    @refuse_as_page
-    @permission_name("edit")
+    @page_route("/<int:key>/edit")
     def edit(self, key: int) -> Any:
         """The form of an existing webhook."""
         _refuse_non_admin()
@@ -119,12 +102,9 @@ class WebhooksView(SettingsPage):
         settings = WebhookSettings(hook.name, hook.url, tuple(hook.events), hook.user_id, hook.state != "off")
         return self._form(hook, settings, {})
 
-    @expose("/<int:key>/edit", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("update")
+    @page_route("/<int:key>/edit", methods=["POST"])
     def update(self, key: int) -> Any:
-        """Save the form."""
+        """Save the form of a webhook."""
         _refuse_non_admin()
         hook, settings, by = _find(Webhook, key), posted_settings(), current_viewer().person.id
         try:
@@ -135,10 +115,7 @@ class WebhooksView(SettingsPage):
         flash(_("Webhook saved."), "success")
         return redirect(f"/webhooks/{key}/")
 
-    @expose("/<int:key>/<any(pause, resume, test, retry, secret, delete):what>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("run_action")
+    @page_route("/<int:key>/<any(pause, resume, test, retry, secret, delete):what>", methods=["POST"])
     def run_action(self, key: int, what: str) -> Any:
         """Pause, resume, send a test, resend what failed, rotate the secret, or delete."""
         _refuse_non_admin()
@@ -150,10 +127,7 @@ class WebhooksView(SettingsPage):
         _ACTIONS[what](hook, by)
         return redirect("/webhooks/" if what == "delete" else f"/webhooks/{key}/")
 
-    @expose("/again/<int:key>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("resend")
+    @page_route("/again/<int:key>", methods=["POST"])
     def resend(self, key: int) -> Any:
         """Resend one delivery."""
         _refuse_non_admin()

@@ -59,7 +59,7 @@ Tick = Callable[[int], None]
 
 
 class Target(Protocol):
-    """Where the parts go: a folder or an archive."""
+    """The interface of what parts are written to: a folder or an archive."""
 
     def open(self, name: str) -> IO[bytes]:
         """A new part, to be written and closed."""
@@ -93,7 +93,7 @@ class ZipTarget:
 
 @dataclass
 class Manifest:
-    """What was written."""
+    """The list of what was written."""
 
     made_on: str
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)

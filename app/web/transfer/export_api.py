@@ -141,7 +141,7 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     @refuse_as_json
     @permission_name("file")
     def file(self, pk: int) -> Response:
-        """The file."""
+        """Download the file."""
         read_parameters(frozenset())
         viewer: Viewer = current_viewer()
         return as_file(export_pages.download(pk, viewer))

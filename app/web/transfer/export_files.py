@@ -25,7 +25,7 @@ MIME = {
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 #: What XML can't hold.
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-#: Styles of `_STYLES`, by their place there.
+#: Styles of the workbook, by their index in styles.xml.
 _TEXT, _DATE, _MOMENT, _HEADING, _QUOTED = 1, 2, 3, 4, 5
 _EPOCH = datetime(1899, 12, 30)
 Row = list[Cell]

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from flask import Response, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select, update
 
@@ -21,9 +21,9 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
-from app.web.pages.refusals import refuse_as_page
-from app.web.security.sessions import own_transaction, signed_in
-from app.web.transfer import export_work, exports, file_rights, full_export
+from app.web.pages.routes import signed_in_route
+from app.web.security.sessions import own_transaction
+from app.web.transfer import export_worker, exports, file_rights, full_export
 from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
 from app.web.transfer.exports import ExportQuery
 
@@ -67,9 +67,7 @@ class ExportsView(BaseView):
         """Whether the sidebar offers imports and exports: to who may do either."""
         return may_transfer(person, "export") or may_transfer(person, "import")
 
-    @expose("/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/")
     def index(self) -> Any:
         """The person's own exports; who may only import is led there."""
         viewer = current_viewer()
@@ -87,9 +85,7 @@ class ExportsView(BaseView):
             is_admin=viewer.person.is_admin,
         )
 
-    @expose("/<string:kind>/new")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<string:kind>/new")
     def new(self, kind: str) -> Any:
         """Form and columns of an export of the list with these arguments."""
         viewer = current_viewer()
@@ -108,16 +104,12 @@ class ExportsView(BaseView):
             formats=FORMATS,
         )
 
-    @expose("/all", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/all", methods=["POST"])
     def everything(self) -> Any:
         """Have everything written; admins only."""
         return redirect(f"{BASE}{start_full_export(current_viewer())}/")
 
-    @expose("/<string:kind>", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<string:kind>", methods=["POST"])
     def make(self, kind: str) -> Any:
         """Send a short list at once; have a long one written in the background."""
         viewer = current_viewer()
@@ -127,9 +119,7 @@ class ExportsView(BaseView):
             return export_response(kind, want, viewer)
         return redirect(f"{BASE}{start_export(kind, want, viewer)}/")
 
-    @expose("/<int:key>/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/")
     def show(self, key: int) -> Any:
         """How far an export is, and its file."""
         viewer = current_viewer()
@@ -138,25 +128,19 @@ class ExportsView(BaseView):
             "transfer/export.html", e=export_context(run, viewer), tabs=tabs("exports", viewer.person)
         )
 
-    @expose("/<int:key>/file")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/file")
     def file(self, key: int) -> Any:
         """The file, only for who asked for it, and only while they may export this."""
         return download(key, current_viewer())
 
-    @expose("/<int:key>/cancel", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/cancel", methods=["POST"])
     def cancel(self, key: int) -> Any:
         """Stop an export that is being written."""
         viewer = current_viewer()
         stop(own_export(key, viewer), viewer)
         return redirect(f"{BASE}{key}/")
 
-    @expose("/<int:key>/again", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/again", methods=["POST"])
     def again(self, key: int) -> Any:
         """Have the same written once more."""
         viewer = current_viewer()
@@ -183,7 +167,7 @@ def export_response(kind: str, want: ExportQuery, viewer: Viewer) -> Response:
 
 
 def workbook(want: ExportQuery, piece: bytes) -> bytes:
-    """A small workbook."""
+    """A small export as an XLSX workbook."""
     target = BytesIO()
     write_workbook(target, want.heading, [piece])
     return target.getvalue()
@@ -209,7 +193,7 @@ def have_written(kind: str, format_: str, payload: dict[str, Any], viewer: Viewe
     payload = payload | {"scope": sorted(viewer.person.scope or ())}
     with own_transaction() as session:
         key = transfer_runs.new_export(session, kind, format_, payload, viewer.stamp).id
-    export_work.enqueue(key)
+    export_worker.enqueue(key)
     return key
 
 
@@ -252,7 +236,7 @@ def start_full_export(viewer: Viewer) -> int:
     full_export.refuse_others(viewer)
     with own_transaction() as session:
         key = full_export.request_export(session, viewer.stamp)
-    export_work.enqueue(key)
+    export_worker.enqueue(key)
     return key
 
 
@@ -269,7 +253,7 @@ def download(key: int, viewer: Viewer) -> Response:
         exports.note_download(session, run, viewer)
     mime = MIME.get(run.format, "application/zip")
     headers = file_headers(exports.kind_of(run).stem(run), run.format, viewer) | {"Content-Length": str(run.size)}
-    return Response(export_work.stream(run.id), 200, headers, content_type=mime)
+    return Response(export_worker.stream(run.id), 200, headers, content_type=mime)
 
 
 def export_context(run: ExportRun, viewer: Viewer) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class ExportSource(Protocol):
 
     @property
     def heading(self) -> list[str]:
-        """The first row."""
+        """The names of the columns."""
 
     def whole(self) -> list[Row] | None:
         """All rows, of what has no rows with ids; None = they are read by `ids` and `rows`."""
@@ -72,7 +72,7 @@ class ExportKind:
 
 @dataclass(frozen=True)
 class ExportQuery:
-    """Which list is exported, and how."""
+    """The list that is exported, its columns and format."""
 
     screen: Any
     list_query: ListQuery
@@ -185,7 +185,7 @@ def without_personal_values(query: str) -> str:
 
 
 def audit_export(session: Session, run: ExportRun, now: datetime) -> None:
-    """The same for an export that a worker has written."""
+    """Audit an export that a worker has written."""
     what = {
         "format": run.format,
         "query": without_personal_values(run.payload["query"]),

@@ -90,7 +90,7 @@ def _progress(run: ImportRun) -> tuple[int, int | None]:
 
 
 def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
-    """An import on its own page."""
+    """The context of an import's own page."""
     is_trial = run.outcome in ("checking", "checked")
     figures = (
         run.payload.get("check") or {}

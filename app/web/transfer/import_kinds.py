@@ -56,7 +56,7 @@ class ImportKind:
 
     @property
     def resource(self) -> Any:
-        """The REST resource."""
+        """The REST resource of the records."""
         return next(each for each in registered("resources").values() if each.resource_name == self.name)
 
     @property
@@ -66,7 +66,7 @@ class ImportKind:
 
     @property
     def model(self) -> Any:
-        """The record."""
+        """The model of the records."""
         return self.service.record
 
     def refuse_others(self, viewer: Viewer) -> None:
@@ -117,11 +117,11 @@ class ImportKind:
         return each.edit
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
-        """Make the record."""
+        """Create a record."""
         return self.service.create(session, values, viewer)
 
     def update(self, session: Session, row: Any, values: dict[str, Any], viewer: Viewer) -> None:
-        """Change the record."""
+        """Change a record."""
         self.service.save(session, row, values, None, viewer)
 
     # --- records that are there
@@ -211,7 +211,7 @@ def as_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """The value again."""
+    """The value that `as_json` has written."""
     if isinstance(value, dict) and "moment" in value:
         return datetime.fromisoformat(value["moment"])
     return date.fromisoformat(value["day"]) if isinstance(value, dict) and "day" in value else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, flash, redirect, request, stream_with_context
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
 
@@ -16,10 +16,10 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 from app.web.records import upload_limits
-from app.web.security.sessions import own_transaction, signed_in
-from app.web.transfer import import_display, import_kinds, import_runs, import_work
+from app.web.security.sessions import own_transaction
+from app.web.transfer import import_display, import_kinds, import_runs, import_worker
 from app.web.transfer.export_files import MIME
 from app.web.transfer.export_pages import may_transfer, tabs
 from app.web.transfer.predecessor import import_kind as move_kind
@@ -36,9 +36,7 @@ class ImportsView(BaseView):
     route_base = "/imports"
     default_view = "index"
 
-    @expose("/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/")
     def index(self) -> Any:
         """The person's own imports."""
         viewer = _importer()
@@ -51,23 +49,19 @@ class ImportsView(BaseView):
             tabs=tabs("imports", viewer.person),
         )
 
-    @expose("/new", methods=["GET"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/new", methods=["GET"])
     def new(self) -> Any:
-        """The upload."""
+        """The page for uploading a file."""
         return self._new(request.args.get("kind", ""), "")
 
-    @expose("/new", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/new", methods=["POST"])
     def upload(self) -> Any:
         """Keep a file; its columns are mapped next."""
         viewer, kind = _importer(), request.form.get("kind", "")
         try:
             key = _begin(kind, viewer)
             if kind == KIND:
-                import_work.enqueue(key)
+                import_worker.enqueue(key)
                 return redirect(f"{BASE}{key}/")
         except RuleBroken as broken:
             db.session.rollback()
@@ -87,11 +81,9 @@ class ImportsView(BaseView):
             megabytes=spreadsheet_files.MAX_BYTES // 1_000_000,
         )
 
-    @expose("/<int:key>/map", methods=["GET", "POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/map", methods=["GET", "POST"])
     def map(self, key: int) -> Any:
-        """Which column fills which field, and what is done with duplicates; saving it begins the dry run."""
+        """The page on which columns are mapped to fields; saving it begins the dry run."""
         viewer = _importer()
         run = import_runs.own_run(db.session(), key, viewer)
         if request.method == "GET":
@@ -107,7 +99,7 @@ class ImportsView(BaseView):
             run = import_runs.own_run(db.session(), key, viewer)
             typed = {"mapping": mapping, "options": options.as_json()}
             return self._map(run, viewer, sentence, typed), status
-        import_work.enqueue(key)
+        import_worker.enqueue(key)
         return redirect(f"{BASE}{key}/")
 
     def _map(self, run: ImportRun, viewer: Viewer, error: str, typed: dict[str, Any] | None = None) -> Any:
@@ -116,9 +108,7 @@ class ImportsView(BaseView):
             "transfer/import_map.html", form=form, error=error, i=import_display.import_context(run, viewer)
         )
 
-    @expose("/<int:key>/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/")
     def show(self, key: int) -> Any:
         """How far an import is: the dry run, the import itself, its result."""
         viewer = _importer()
@@ -127,9 +117,7 @@ class ImportsView(BaseView):
         page = import_display.page(session, run, viewer)
         return self.render_template("transfer/import.html", i=page, tabs=tabs("imports", viewer.person))
 
-    @expose("/<int:key>/problems.csv")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/problems.csv")
     def problems(self, key: int) -> Any:
         """The rows with problems, of the dry run (`trial=1`) or of the import."""
         viewer, session = _importer(), db.session()
@@ -138,9 +126,7 @@ class ImportsView(BaseView):
         headers = {"Content-Disposition": f'attachment; filename="problems-{key}.csv"', "Cache-Control": "no-store"}
         return Response(stream_with_context(lines), 200, headers, content_type=MIME["csv"])
 
-    @expose("/<int:key>/<any(start, cancel, revert, again):what>", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/<int:key>/<any(start, cancel, revert, again):what>", methods=["POST"])
     def act(self, key: int, what: str) -> Any:
         """Start, cancel or revert an import, or have a stopped one gone on with."""
         viewer = _importer()
@@ -154,7 +140,7 @@ class ImportsView(BaseView):
         if what == "cancel":
             flash(_("Canceled. What was imported before stays; it can be reverted below."), "success")
         else:
-            import_work.enqueue(key)
+            import_worker.enqueue(key)
         return redirect(f"{BASE}{key}/")
 
 

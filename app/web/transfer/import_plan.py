@@ -42,7 +42,7 @@ class ImportOptions:
     dates: str = "dmy"
 
     def as_json(self) -> dict[str, Any]:
-        """For the row of the import."""
+        """The options as JSON, stored in the row of the import."""
         return vars(self) | {"keys": list(self.keys)}
 
     @classmethod
@@ -160,7 +160,7 @@ def refuse_options(options: ImportOptions, kind: ImportKind, viewer: Viewer) -> 
 
 
 def fitting(mapping: dict[str, str], headers: Iterable[str], kind: ImportKind) -> dict[str, str]:
-    """Of a mapping of another file, what fits this one."""
+    """The part of another file's mapping that fits these columns."""
     there, known = set(headers), kind.fields()
     return {header: name for header, name in mapping.items() if header in there and name in known}
 

@@ -50,7 +50,7 @@ class LeadKind(ImportKind):
         return made
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """By the lead's own number or PAN, by its customer's, or by its client id."""
+        """Look up records by the lead's own number or PAN, by its customer's, or by its client id."""
         if key == "client_id":
             return by_column(session, Lead.client_id, texts, Lead.id)
         if key == "pan":
@@ -104,7 +104,7 @@ class CustomerKind(ImportKind):
         return has_account and super().is_unchanged(row, plain, viewer)
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """By client id, either number, or PAN."""
+        """Look up records by client id, either number, or PAN."""
         if key == "client_id":
             return by_client_id(session, texts)
         if key == "pan":
@@ -143,7 +143,7 @@ class TicketKind(ImportKind):
     keys: ClassVar[tuple[str, ...]] = ()
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """None."""
+        """Tickets have no other key than their number."""
         return {}
 
 
@@ -162,7 +162,7 @@ class TaskKind(ImportKind):
         return super().parse(raw, which, viewer)
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """None."""
+        """Tasks have no other key."""
         return {}
 
 
@@ -173,7 +173,7 @@ class CallKind(ImportKind):
     keys: ClassVar[tuple[str, ...]] = ("device_call_id",)
 
     def extra(self) -> dict[str, Field]:
-        """Whose call it was."""
+        """The additional column: whose call it was."""
         return {"employee": PersonField("employee", _("Employee"), key="employee_id")}
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
@@ -189,7 +189,7 @@ class CallKind(ImportKind):
         return str(raw.get(key) or "").strip() or None
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """By the phone's id of the call."""
+        """Look up records by the phone's id of the call."""
         return by_column(session, CallLog.device_call_id, texts, CallLog.id)
 
 

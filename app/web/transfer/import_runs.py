@@ -18,7 +18,7 @@ from app.domain.spreadsheet_files import Dialect
 from app.domain.transfer_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
 from app.ops.file_store import FileStore
 from app.web.core.fields import Viewer
-from app.web.transfer import column_guesses, import_kinds, import_work
+from app.web.transfer import column_guesses, import_kinds, import_worker
 from app.web.transfer.export_files import csv_rows
 from app.web.transfer.import_kinds import ImportKind
 from app.web.transfer.import_plan import (
@@ -107,7 +107,7 @@ def set_plan(session: Session, run: ImportRun, mapping: dict[str, str], options:
     refuse_options(options, kind, viewer)
     ImportPlan(kind, run.payload["headers"], mapping, options).checked()
     run.payload = {**run.payload, "mapping": mapping, "options": options.as_json()}
-    import_work.begin_trial(session, run)
+    import_worker.begin_trial(session, run)
 
 
 def start(session: Session, run: ImportRun, viewer: Viewer) -> None:
@@ -220,7 +220,7 @@ def options_from(posted: Any, viewer: Viewer) -> ImportOptions:
 
 
 def row_number(run: ImportRun, line: int) -> int:
-    """Where people find a row: as a spreadsheet counts, the heading too."""
+    """The number by which people find a row: as a spreadsheet counts, the heading included."""
     return line if dialect_of(run).kind == "json" else line + 1
 
 

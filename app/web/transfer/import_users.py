@@ -31,7 +31,7 @@ class UserKind(ImportKind):
 
     @property
     def model(self) -> Any:
-        """FAB's user."""
+        """The model: FAB's user."""
         return User
 
     def fields(self) -> dict[str, Field]:
@@ -72,7 +72,7 @@ class UserKind(ImportKind):
         session.flush()
 
     def before(self, row: Any, values: dict[str, Any]) -> dict[str, Any]:
-        """What is replaced."""
+        """The values that are replaced, for the undo."""
         kept = {name: getattr(row, name) for name in _COLUMNS if name in values}
         if "full_name" in values:
             kept |= {"first_name": row.first_name, "last_name": row.last_name}
@@ -86,7 +86,7 @@ class UserKind(ImportKind):
         return all(given.get(name) == value for name, value in kept.items())
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """By name or address, in any case."""
+        """Look up records by name or address, in any case."""
         column = User.username if key == "username" else User.email
         found: dict[str, set[int]] = {}
         with access.as_system(session):

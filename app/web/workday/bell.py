@@ -26,7 +26,7 @@ from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import local_path
 from app.web.pages import frame
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import KIND_LABELS
@@ -44,18 +44,16 @@ class BellView(BaseView):
     route_base = "/bell"
     default_view = "index"
 
-    @expose("/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/")
     def index(self) -> Any:
         """All notices, by page, each with its delivery log."""
-        return self.render_template("crm/notices.html", **_page())
+        return self.render_template("workday/notices.html", **_page())
 
     @expose("/panel")
     @signed_in
     def panel(self) -> Any:
         """The newest notices, as an HTML fragment."""
-        return self.render_template("crm/bell.html", **_panel())
+        return self.render_template("workday/bell.html", **_panel())
 
     @expose("/count")
     @signed_in
@@ -92,16 +90,16 @@ class BellView(BaseView):
     def _answer(self, changed: int) -> Any:
         """The panel for htmx, the count for JSON, else a redirect to the page of all notices."""
         if request.headers.get("HX-Target") == "bell-panel":
-            return self.render_template("crm/bell.html", **_panel())
+            return self.render_template("workday/bell.html", **_panel())
         if request.is_json:
             unread = notices.count_unread(db.session(), current_viewer().person.id, current_viewer().now)
             return json_answer(200, {"changed": changed, "unread": unread})
-        came = urlsplit(local_path(request.referrer) or "")
-        return redirect(f"/bell/?{came.query}" if came.path == "/bell/" and came.query else "/bell/")
+        referrer = urlsplit(local_path(request.referrer) or "")
+        return redirect(f"/bell/?{referrer.query}" if referrer.path == "/bell/" and referrer.query else "/bell/")
 
 
 def snooze_end(choice: str, now: datetime, zone: Any) -> datetime:
-    """When a snoozed notice comes back. Raises RuleBroken for anything but 15m, 1h, tomorrow and now."""
+    """The time at which a snoozed notice comes back. Raises RuleBroken for an unknown choice."""
     return now if choice == "now" else snoozed_until(choice, now, zone)
 
 
@@ -127,7 +125,7 @@ def _shown_on(row: Any, now: datetime) -> datetime:
 
 
 def group_by_record(session: Session, rows: list[Any], viewer: Any) -> list[dict[str, Any]]:
-    """Groups by record for crm/bell.html, in the order of the rows."""
+    """Groups by record for workday/bell.html, in the order of the rows."""
     cards = record_cards(session, rows)
     groups: dict[Any, dict[str, Any]] = {}
     for row in rows:

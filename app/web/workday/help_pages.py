@@ -27,7 +27,7 @@ class HelpView(BaseView):
     @expose("/")
     @signed_in
     def index(self) -> Any:
-        """The user guide."""
+        """The first page: the user guide."""
         return _page("user")
 
     @expose("/admin")

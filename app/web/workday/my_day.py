@@ -20,7 +20,7 @@ from app.web.workday import my_day_sections
 class HomeView(IndexView):
     """/"""
 
-    index_template = "crm/home.html"
+    index_template = "workday/my_day.html"
 
     @expose("/")
     @signed_in
@@ -46,7 +46,7 @@ class HomeView(IndexView):
         # An action in a dialog redirects here; the response belongs to the page, not to the dialog.
         is_quiet = request.headers.get("HX-Target") == "day-parts"
         place = {} if is_quiet else {"HX-Retarget": "#day", "HX-Reswap": "outerHTML"}
-        return render_template("day/_day.html", **words, is_part=True), 200, place
+        return render_template("workday/_my_day.html", **words, is_part=True), 200, place
 
 
 def _greeting(local: datetime, name: str) -> str:

@@ -1,7 +1,7 @@
 """The rows of My day as HTML; written without a template, because the page consists of them.
 
 Each step is a form of its own, so that it works without JavaScript too; htmx swaps `#day`, whose target and manner of
-swapping the forms inherit from it (day/_day.html).
+swapping the forms inherit from it (workday/_my_day.html).
 """
 
 from __future__ import annotations

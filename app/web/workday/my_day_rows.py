@@ -49,7 +49,7 @@ def lead_row(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def ticket_row(row: Any, viewer: Viewer) -> dict[str, Any]:
-    """A ticket."""
+    """The row of a ticket."""
     url = f"/tickets/{row.number}"
     return _record_row(row, viewer) | {
         "key": row.number,

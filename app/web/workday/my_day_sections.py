@@ -130,7 +130,7 @@ def _task_rows(rows: Iterable[Any], limit: int, viewer: Viewer) -> list[dict[str
 
 
 def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
-    """For managers: overdue tasks of the team that every colleague has had."""
+    """The section, for managers, of overdue tasks that every colleague of the team has had."""
     if not (viewer.person.is_manager and viewer.person.may("Tasks", "read")):
         return []
     make = partial(_exhausted, viewer.person, limit)
@@ -198,7 +198,7 @@ def sla_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     """My leads whose first response or resolution is due within four hours, or late; not while the clock is paused."""
     if not viewer.person.may("Leads", "read"):
         return []
-    found = _owed(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL), limit)
+    found = _with_sla_due(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL), limit)
     rows = [lead_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Leads to respond to soon")
     return [_filled(DaySection("sla-leads", title, "hourglass", "orange", url="/?only=sla-leads"), found, rows)]
@@ -208,13 +208,13 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     """My tickets whose first response or resolution is due within four hours, or late."""
     if not viewer.person.may("Tickets", "read"):
         return []
-    found = _owed(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED), limit)
+    found = _with_sla_due(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED), limit)
     rows = [ticket_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Tickets to respond to or resolve soon")
     return [_filled(DaySection("sla-tickets", title, "hourglass", "orange", url="/?only=sla-tickets"), found, rows)]
 
 
-def _owed(record: Any, viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
+def _with_sla_due(record: Any, viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
     until = viewer.now + SLA_AHEAD
     return rows_of(queries.records_due(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
 

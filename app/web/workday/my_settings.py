@@ -37,7 +37,7 @@ class ReminderOffsetsField(TextField):
         return reminder_preferences.parse_offsets(super().parse(raw, viewer) or "")
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Comma-separated."""
+        """The offsets, comma-separated."""
         return ", ".join(str(each) for each in values[0] or ())
 
 
@@ -51,7 +51,7 @@ class NamedChoiceField(Field):
         self.choices = choices
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The code, or None."""
+        """The code of the choice; None for an empty value. Raises RuleBroken."""
         if raw in (None, ""):
             return None
         if raw not in dict(self.choices()):
@@ -129,7 +129,7 @@ class Refusal(NamedTuple):
 NOT_REFUSED = Refusal(200, None, {})
 
 
-class MeView(BaseView):
+class MySettingsView(BaseView):
     """/me/"""
 
     route_base = "/me"
@@ -216,7 +216,7 @@ def _page(shown: dict[str, Any], viewer: Viewer, refused: Refusal = NOT_REFUSED)
     }
     form["own_number"] = _own_number(user)
     absence_plan = absence_text.availability_texts(session, user, viewer) + absence_text.cover_texts(session, viewer)
-    return render_template("me/settings.html", form=form, plan=absence_plan, more=LINKS), refused.status
+    return render_template("workday/my_settings.html", form=form, plan=absence_plan, more=LINKS), refused.status
 
 
 def _own_number(user: User) -> str:

@@ -96,7 +96,7 @@ CHANNELS = {
 Table = dict[str, dict[str, bool]]
 
 
-class ChoicesView(BaseView):
+class NoticePreferencesView(BaseView):
     """/bell/choices: the own preferences."""
 
     route_base = "/bell/choices"
@@ -105,7 +105,7 @@ class ChoicesView(BaseView):
     @expose("/")
     @signed_in
     def index(self) -> Any:
-        """The table."""
+        """The table of kinds and channels."""
         return self._page(table_of(own_user(db.session())), etag_of(own_user(db.session())))
 
     @expose("/", methods=["POST"])
@@ -130,7 +130,7 @@ class ChoicesView(BaseView):
             notices.non_default_choices({kind: row for kind, row in table.items() if kind in notices.KINDS}) is None
         )
         return self.render_template(
-            "crm/choices.html",
+            "workday/notice_preferences.html",
             title=_("Notification preferences"),
             groups=_groups(table),
             mark=etag,

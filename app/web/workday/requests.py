@@ -8,7 +8,7 @@ from flask import flash, g, redirect, render_template, request
 from flask_appbuilder import expose
 from flask_appbuilder.api import protect
 from flask_appbuilder.models.sqla.interface import SQLAInterface
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, and_, false, func, select
@@ -26,7 +26,7 @@ from app.web.core.fields import ChoiceField, TextField, Viewer
 from app.web.core.record_service import RecordService
 from app.web.core.record_table import ListQuery
 from app.web.core.reference_fields import PersonField
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records.related_person_field import RelatedPersonField
 from app.web.records.screen import Screen
 
@@ -231,7 +231,7 @@ class RequestScreen(Screen):
     more_actions_verb = "read"
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """Waiting for me, mine, all."""
+        """The tabs: requests that wait for the viewer, their own, and all."""
         chosen = request.args.get("tab", "")
         count = waiting_count(viewer.person)
         tabs: list[tuple[str, str, int | None]] = [("mine", _("Mine"), None), ("", _("All"), None)]
@@ -256,7 +256,7 @@ class RequestScreen(Screen):
         return list_query
 
     def row_buttons(self, rows: list[Any], names: tuple[str, ...], viewer: Viewer) -> dict[int, list[dict[str, Any]]]:
-        """The same actions as on the page of a request, for the pending ones that this person can decide."""
+        """The actions of a request's page, for the pending ones that this person can decide."""
         found = self.record_table.serialize_rows(db.session(), rows, names, viewer)
         made = {row["id"]: self.more_actions(row, viewer) for row in found}
         return {key: _primary_first(actions) for key, actions in made.items() if actions}
@@ -288,22 +288,16 @@ class RequestScreen(Screen):
             }
         ]
 
-    @expose("/decide/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("decide")
+    @page_route("/decide/<pk>", methods=["POST"])
     def decide(self, pk: str) -> Any:
-        """Approve or reject."""
+        """Approve or reject a request."""
         row, approve = self.row_for(pk, "read"), request.values.get("approve") == "1"
         decide(db.session(), row, Verdict(approve, request.form.get("note")), current_viewer())
         db.session.commit()
         flash(_("Approved.") if approve else _("Rejected."), "success")
         return redirect("/" if request.form.get("came_from") == "day" else f"{self.route_base}/?tab=waiting")
 
-    @expose("/reject/<pk>", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("decide")
+    @page_route("/reject/<pk>", methods=["GET"], permission="decide")
     def reject(self, pk: str) -> Any:
         """The form that asks for the reason."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
@@ -320,12 +314,9 @@ class RequestScreen(Screen):
             "sections": [{"title": None, "fields": [note]}],
             "error": None,
         }
-        return render_template("crm/form.html", form=form)
+        return render_template("pages/form.html", form=form)
 
-    @expose("/withdraw/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("withdraw")
+    @page_route("/withdraw/<pk>", methods=["POST"])
     def withdraw(self, pk: str) -> Any:
         """Withdraw an own request."""
         row = self.row_for(pk, "read")

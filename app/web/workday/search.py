@@ -14,7 +14,7 @@ from app import access
 from app.extensions import db
 from app.lib.text_normalization import fold_apostrophes
 from app.models import CallLog, Message
-from app.web.core.fab_access import current_viewer, signed_in
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.merged_redirects import is_number_of
@@ -22,7 +22,7 @@ from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
 from app.web.core.text_search import MAX_LOOKED_UP, best_first, parts
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import signed_in_route
 from app.web.records import file_search
 from app.web.settings import settings_menu
 from app.web.workday.sidebar import may_open
@@ -49,9 +49,7 @@ class SearchView(BaseView):
     default_view = "page"
 
     @expose("")
-    @expose("/")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/")
     @from_replica
     def page(self) -> Any:
         """Hits by kind, as a page, or as JSON for programs."""
@@ -59,11 +57,9 @@ class SearchView(BaseView):
         groups = _found(text, current_viewer())
         if request.accept_mimetypes.best == "application/json":
             return jsonify({"groups": groups})
-        return render_template("crm/search.html", typed=text, groups=groups)
+        return render_template("workday/search.html", typed=text, groups=groups)
 
-    @expose("/hits")
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/hits")
     @from_replica
     def hits(self) -> Any:
         """What the palette shows: {groups: [{title, url, rows: [{title, hint, url}]}]}.

@@ -192,8 +192,8 @@ def _counts(person: access.Person) -> dict[str, int]:
         question = access.CachedStatement(
             ("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES
         )
-        asks = bool(shown) or not has_unread
-        row = access.answer(db.session(), question, frame.unread_values(person.id))[0] if asks else ()
+        is_needed = bool(shown) or not has_unread
+        row = access.answer(db.session(), question, frame.unread_values(person.id))[0] if is_needed else ()
         if not has_unread:
             (g.unread, g.has_calls), row = row[:2], row[2:]
         g.sidebar_counts = known | dict(zip(shown, row, strict=True))
@@ -202,7 +202,7 @@ def _counts(person: access.Person) -> dict[str, int]:
 
 
 def _count(shown: list[str], person: access.Person, has_unread: bool) -> Any:
-    """SELECT of how many rows each of these has; before them what the top of the page counts, unless that is known."""
+    """SELECT of the counts of the shown entries, after those of the top bar unless they are known."""
     rows = [_COUNTED[name][2](person).limit(MAX_COUNTED).subquery() for name in shown]
     parts = [select(func.count()).select_from(each).scalar_subquery() for each in rows]
     return select(*(() if has_unread else frame.unread_columns()), *parts)

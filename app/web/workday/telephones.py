@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import flash, redirect, render_template, request
-from flask_appbuilder import BaseView, expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
@@ -25,7 +24,7 @@ from app.web.core.fab_access import ModulePermissions, current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
-from app.web.pages.refusals import refuse_as_page
+from app.web.pages.routes import page_route
 from app.web.records import call_batches, call_entries
 from app.web.workday.absence_text import moment
 
@@ -46,7 +45,7 @@ LONG_DAY = timedelta(hours=24)
 MAX_REJECTED, MAX_PHONES = 100, 500
 
 
-class PhoneView(ModulePermissions, BaseView):
+class TelephonesView(ModulePermissions, BaseView):
     """/phone/"""
 
     route_base = "/phone"
@@ -54,16 +53,13 @@ class PhoneView(ModulePermissions, BaseView):
     module = "Call Logs"
     VERBS = {"index": "read", "retry": "create", "drop": "create", "dismiss_gap": "create"}
 
-    @expose("/", methods=["GET"])
-    @has_access
-    @refuse_as_page
-    @permission_name("index")
+    @page_route("/", methods=["GET"])
     def index(self) -> Any:
         """The own phone; below, those of the team."""
         viewer = current_viewer()
         sync = db.session.scalars(select(PhoneSync).where(PhoneSync.employee_id == viewer.person.id)).first()
         return render_template(
-            "crm/phone.html",
+            "workday/telephones.html",
             page={
                 "tabs": call_entries.tabs("phone"),
                 "may_log": viewer.person.may("Call Logs", "create"),
@@ -75,10 +71,7 @@ class PhoneView(ModulePermissions, BaseView):
             },
         )
 
-    @expose("/again/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("retry")
+    @page_route("/again/<pk>", methods=["POST"])
     def retry(self, pk: str) -> Any:
         """Parse a rejected call again, without counting it as a sync of the phone."""
         row, viewer = _own_rejected(pk), current_viewer()
@@ -91,10 +84,7 @@ class PhoneView(ModulePermissions, BaseView):
         flash(_("The call was added."), "success")
         return redirect(f"/calls/show/{result.call_id}")
 
-    @expose("/drop/<pk>", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("drop")
+    @page_route("/drop/<pk>", methods=["POST"])
     def drop(self, pk: str) -> Any:
         """Delete a rejected call."""
         db.session.delete(_own_rejected(pk))
@@ -102,10 +92,7 @@ class PhoneView(ModulePermissions, BaseView):
         flash(_("Removed."), "success")
         return redirect("/phone/")
 
-    @expose("/noted", methods=["POST"])
-    @has_access
-    @refuse_as_page
-    @permission_name("dismiss_gap")
+    @page_route("/noted", methods=["POST"])
     def dismiss_gap(self) -> Any:
         """Hide the warning about missing calls, unless a newer gap has been found."""
         mine = select(PhoneSync).where(PhoneSync.employee_id == current_viewer().person.id).with_for_update()

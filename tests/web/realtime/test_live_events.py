@@ -90,7 +90,7 @@ def people(app: Flask) -> dict[str, Any]:
         for user in (ana, cleo):
             token = hash_token(f"token-{user.id}")
             session.add(
-                SignIn(token_hash=token, user_id=user.id, door="form", started_on=NOW, seen_on=datetime.now(UTC))
+                SignIn(token_hash=token, user_id=user.id, method="form", started_on=NOW, seen_on=datetime.now(UTC))
             )
         lead = factories.lead(session, ana)
         session.commit()
@@ -342,7 +342,7 @@ def talk(app, people):
             session.flush()
         ben = factories.user(session, "ben", "Support User")
         token = hash_token(f"token-{ben.id}")
-        session.add(SignIn(token_hash=token, user_id=ben.id, door="form", started_on=NOW, seen_on=datetime.now(UTC)))
+        session.add(SignIn(token_hash=token, user_id=ben.id, method="form", started_on=NOW, seen_on=datetime.now(UTC)))
         people["ben"] = ben.id
         account = ChannelAccount(name="Desk", kind="console", channels=["whatsapp"], settings={}, caller_ids=[])
         account.token_hash, account.token_sealed, account.is_active = "x", "x", True

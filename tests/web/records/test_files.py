@@ -266,7 +266,7 @@ def test_a_quota_is_decided_by_the_database(maria: World) -> None:
     assert "1 MB" in said and "delete some" in said
     setting(maria, "file_house_mb", 1)
     said = by_script(maria.door("mia"), f"/files/of/lead/{lead.id}", "y.txt", pieces[7] + b"!").json["message"]
-    assert "house" in said
+    assert "your company has used its 1 MB" in said
     page = maria.door("root").screen("/settings/files/").text
     assert "0.9 of 1 MB" in page and "Ana Shah" in page and "90 %" in page
     # A record that is deleted takes its files along; the night counts anew

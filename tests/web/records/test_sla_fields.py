@@ -200,7 +200,7 @@ def test_list_and_page_carry_the_clock(world: World) -> None:
     ticket = opened(world)
     for path in ("/tickets/", f"/tickets/{ticket.number}"):
         page = world.door("cleo").screen(path).text
-        assert f'data-clock="{ticket.reply_due_on.isoformat()}"' in page and "js/clock.js" in page
+        assert f'data-clock="{ticket.reply_due_on.isoformat()}"' in page and "js/sla_clock.js" in page
 
 
 # --- the job, from door to door

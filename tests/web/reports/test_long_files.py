@@ -16,7 +16,7 @@ from app.commands import reports as commands
 from app.domain.transfer_runs import ExportRun, TransferPart
 from app.models import AuditEntry, Notification, Report, ReportRun, ReportSchedule
 from app.web.reports import running
-from app.web.transfer import export_work
+from app.web.transfer import export_worker
 from tests.app_fixtures import World
 from tests.web.reports.test_reports import by, of, report
 
@@ -28,7 +28,7 @@ GROUPED: dict[str, Any] = {"groups": [by("started_on", "day")], "figures": [of("
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports of more than three rows are long, and two rows make a piece."""
     monkeypatch.setattr(running, "AT_ONCE", 3)
-    monkeypatch.setattr(export_work, "PIECE", 2)
+    monkeypatch.setattr(export_worker, "PIECE", 2)
 
 
 def ask(world: World, who: str, made: Report, format_: str = "csv") -> Any:
@@ -37,7 +37,7 @@ def ask(world: World, who: str, made: Report, format_: str = "csv") -> Any:
 
 def written(world: World, run: ExportRun) -> None:
     with world.app.app_context():
-        export_work.work(run.id)
+        export_worker.work(run.id)
 
 
 def found_in(answer: Any, format_: str) -> list[list[Any]]:
@@ -58,8 +58,8 @@ def test_a_worker_that_is_killed_is_followed_by_one_that_doubles_nothing(world: 
     (run,) = world.rows(select(ExportRun))
     assert answer.location == f"/exports/{run.id}/"
     with world.app.app_context():
-        assert export_work.step(run.id, "killed")
-        assert export_work.step(run.id, "killed")
+        assert export_worker.step(run.id, "killed")
+        assert export_worker.step(run.id, "killed")
     page = world.door("mia").screen(f"/exports/{run.id}/").text
     assert "Report “Report”" in page
     assert "2 of 5 rows" in page
@@ -153,12 +153,12 @@ def test_an_export_is_stopped_over_rest(world: World) -> None:
     mia = world.door("mia")
     key = mia.rest("POST", f"report/{made.id}/export", {"format": "csv"}).json["id"]
     with world.app.app_context():
-        assert export_work.step(key, "one")
-        assert export_work.step(key, "one")
+        assert export_worker.step(key, "one")
+        assert export_worker.step(key, "one")
     assert world.door("root").rest("POST", f"export/{key}/cancel").status_code == 404
     assert mia.rest("POST", f"export/{key}/cancel").json["state"] == "cancelled"
     with world.app.app_context():
-        assert not export_work.step(key, "one")
+        assert not export_worker.step(key, "one")
     assert world.count(TransferPart) == 0
     assert mia.rest("POST", f"export/{key}/cancel").json["state"] == "cancelled"  # again: stays as it is
     assert mia.rest("GET", f"export/{key}/file").status_code == 400
@@ -184,10 +184,10 @@ def test_a_mask_that_comes_amid_the_file_ends_it(world: World) -> None:
     ask(world, "mia", made)
     (run,) = world.rows(select(ExportRun))
     with world.app.app_context():
-        assert export_work.step(run.id, "one")
+        assert export_worker.step(run.id, "one")
     world.make.mask("Sales Manager", mobile="hidden")
     with world.app.app_context():
-        assert not export_work.step(run.id, "one")
+        assert not export_worker.step(run.id, "one")
     assert world.fresh(run).outcome == "failed"
     assert "has changed while its file was written" in world.door("mia").screen(f"/exports/{run.id}/").text
 

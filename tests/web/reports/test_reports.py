@@ -23,7 +23,7 @@ from app.domain.base import Stamp
 from app.models import AuditEntry, LeadSource, Notification, Report, ReportRun, ReportSchedule, Role
 from app.ops import statement_limit
 from app.ops.file_store import StorageUnavailable
-from app.web.reports import running, schedule_work
+from app.web.reports import running, schedule_worker
 from app.web.reports.definition import MAX_BYTES
 from app.web.transfer.run_as import acting_for
 from tests.app_fixtures import World
@@ -448,9 +448,9 @@ def work(world: World) -> None:
     """What the workers do of all that waits."""
     with world.app.app_context():
         for key in world.rows(select(ReportRun.id).where(ReportRun.state.in_(("waiting", "making")))):
-            schedule_work.make(key)
+            schedule_worker.make(key)
         for key in world.rows(select(ReportRun.id).where(ReportRun.state == "queued")):
-            schedule_work.send(key)
+            schedule_worker.send(key)
 
 
 def test_everybody_gets_the_report_under_their_own_rights_once(world: World, post: Post) -> None:
@@ -496,7 +496,7 @@ def test_a_file_that_waits_to_be_sent_is_made_anew_once_its_reader_sees_less(wor
     world.session.execute(update(ReportRun).values(next_try_on=datetime.now(UTC)))
     world.session.commit()
     with world.app.app_context():
-        schedule_work.send(run_.id)
+        schedule_worker.send(run_.id)
     run_ = world.fresh(run_)
     assert (post.sent, run_.state, run_.digest) == ([], "waiting", None)
     found = report_schedules.find_stalled(world.session, datetime.now(UTC) + timedelta(minutes=2), 5)
@@ -515,10 +515,10 @@ def test_a_file_whose_storage_is_away_is_sent_later(world: World, post: Post, mo
     world.door("mia").form(f"/reports/{made.id}/schedules/{row.id}/send")
     with world.app.app_context():
         (key,) = world.rows(select(ReportRun.id))
-        schedule_work.make(key)
+        schedule_worker.make(key)
         with monkeypatch.context() as away:
             away.setattr(world.app.extensions["crm_files"], "open", _is_away)
-            schedule_work.send(key)
+            schedule_worker.send(key)
     (run_,) = world.rows(select(ReportRun))
     assert (post.sent, run_.state, run_.tries) == ([], "queued", 1)
     world.session.execute(update(ReportRun).values(next_try_on=datetime.now(UTC)))

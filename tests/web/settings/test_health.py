@@ -348,7 +348,7 @@ def test_metrics_are_for_those_whom_the_settings_allow(
     world.door("root").screen("/jobs/")
     client = world.app.test_client()
     shown = client.get("/metrics")
-    assert shown.status_code == 200 and 'crm_request_seconds_count{door="page",status="2xx"} 1.0' in shown.text
+    assert shown.status_code == 200 and 'crm_request_seconds_count{kind="page",status="2xx"} 1.0' in shown.text
     assert 'crm_queue_waiting{queue="short"} 0.0' in shown.text
     stranger = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.7"}}
     assert client.get("/metrics", **stranger).status_code == 404

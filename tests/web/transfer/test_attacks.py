@@ -15,7 +15,7 @@ from app.domain import spreadsheet_files, xlsx_shared_strings
 from app.domain.base import RuleBroken
 from app.domain.transfer_runs import MAX_OPEN, ExportRun
 from app.models import ApiKey, Lead, Role, User
-from app.web.transfer import export_work, exports
+from app.web.transfer import export_worker, exports
 from tests.app_fixtures import World
 from tests.web.transfer.test_imports import Importer, figures
 
@@ -31,7 +31,7 @@ def everything(world: World) -> ExportRun:
 def test_a_limited_key_of_an_admin_gets_no_export_of_everything(world: World, scope: list[str]) -> None:
     run = everything(world)
     with world.app.app_context():
-        export_work.work(run.id)
+        export_worker.work(run.id)
     root = world.door("root")
     assert root.rest("GET", f"export/{run.id}/file").status_code == 200
     world.session.execute(update(ApiKey).where(ApiKey.key == "keyroot").values(scope=scope))
@@ -49,7 +49,7 @@ def test_everything_is_not_written_for_who_is_no_admin_any_more(world: World, ch
         setattr(user, name, value)
     world.session.commit()
     with world.app.app_context():
-        export_work.work(run.id)
+        export_worker.work(run.id)
     assert (world.fresh(run).outcome, world.fresh(run).size) == ("failed", 0)
 
 
@@ -67,7 +67,7 @@ def test_an_export_in_the_background_reaches_no_further_than_the_key(
     world.session.execute(update(ExportRun).values(payload=run.payload | {"scope": ["Dashboard.read"]}))
     world.session.commit()
     with world.app.app_context():
-        export_work.work(key)
+        export_worker.work(key)
     assert world.fresh(run).outcome == "failed"
 
 

@@ -16,7 +16,7 @@ from app.commands import transfers as commands
 from app.domain.custom_fields import CustomField, FieldInput, mask_name
 from app.domain.transfer_runs import ExportRun
 from app.models import FieldMask, Role
-from app.web.transfer import export_work, exports
+from app.web.transfer import export_worker, exports
 from tests.app_fixtures import World
 from tests.web.records.test_custom_fields import made
 
@@ -55,7 +55,7 @@ def export(world: World, who: str, format_: str) -> Any:
         return answer
     run = world.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
     with world.app.app_context():
-        export_work.work(run.id)
+        export_worker.work(run.id)
     return world.door(who).screen(f"/exports/{run.id}/file")
 
 

@@ -19,7 +19,7 @@ from app.commands import transfers as commands
 from app.domain.transfer_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
 from app.ops.file_store import StorageUnavailable
-from app.web.transfer import export_work, exports, heartbeat
+from app.web.transfer import export_worker, exports, heartbeat
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import World
 
@@ -38,9 +38,9 @@ def written(world: World, run: ExportRun, worker: str | None = "") -> None:
     """Let a worker write it to its end; None = one step of one that is new."""
     with world.app.app_context():
         if worker == "":
-            export_work.work(run.id)
+            export_worker.work(run.id)
             return
-        while export_work.step(run.id, worker or secrets.token_hex(4)) and worker:
+        while export_worker.step(run.id, worker or secrets.token_hex(4)) and worker:
             pass
 
 
@@ -48,7 +48,7 @@ def written(world: World, run: ExportRun, worker: str | None = "") -> None:
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists of more than three rows are long, and two rows make a piece."""
     monkeypatch.setattr(exports, "AT_ONCE", 3)
-    monkeypatch.setattr(export_work, "PIECE", 2)
+    monkeypatch.setattr(export_worker, "PIECE", 2)
 
 
 def test_a_short_list_is_sent_at_once_as_it_is_filtered_and_masked(world: World) -> None:
@@ -106,17 +106,17 @@ def test_a_long_list_is_written_in_the_background_and_goes_on_after_a_crash(
     run = world.rows(select(ExportRun))[0]
     assert answer.location == f"/exports/{run.id}/"
     with world.app.app_context():
-        assert export_work.step(run.id, "first")
-        assert export_work.step(run.id, "first")
-        assert not export_work.step(run.id, "other")  # the first one is at it
+        assert export_worker.step(run.id, "first")
+        assert export_worker.step(run.id, "first")
+        assert not export_worker.step(run.id, "other")  # the first one is at it
     assert world.door("mia").screen(f"/exports/{run.id}/file").status_code in (302, 400)
     assert world.door("mia").screen(f"/exports/{run.id}/").status_code == 200
     world.session.execute(update(ExportRun).values(seen_on=world.fresh(run).seen_on - timedelta(minutes=2)))
     world.session.commit()
     with world.app.app_context():
-        assert export_work.find_due(world.session, world.fresh(run).created_on + timedelta(days=1), 5) == [run.id]
+        assert export_worker.find_due(world.session, world.fresh(run).created_on + timedelta(days=1), 5) == [run.id]
         world.session.rollback()
-        export_work.work(run.id)
+        export_worker.work(run.id)
     run = world.fresh(run)
     assert (run.outcome, run.rows, run.total, run.error) == ("done", 5, 5, None)
     answer = world.door("mia").screen(f"/exports/{run.id}/file")
@@ -145,7 +145,7 @@ def test_who_writes_a_workbook_for_long_keeps_it_and_hears_of_a_cancel(
         world.make.lead("mia")
     ask(world, "mia", format="xlsx", columns=["name"])
     run = world.rows(select(ExportRun))[0]
-    content, seen = export_work.content, list[bool]()
+    content, seen = export_worker.content, list[bool]()
 
     def slowly(store: Any, part: Any) -> bytes:
         session = world.new_session()
@@ -158,9 +158,9 @@ def test_who_writes_a_workbook_for_long_keeps_it_and_hears_of_a_cancel(
         session.close()
         return content(store, part)
 
-    monkeypatch.setattr(export_work, "content", slowly)
+    monkeypatch.setattr(export_worker, "content", slowly)
     with world.app.app_context():
-        export_work.work(run.id)
+        export_worker.work(run.id)
     assert (seen, world.fresh(run).outcome) == ([True, True], "cancelled")  # the third piece isn't read
 
 
@@ -170,10 +170,10 @@ def test_who_loses_the_right_meanwhile_gets_no_rows(world: World, in_pieces: Non
     ask(world, "mia")
     run = world.rows(select(ExportRun))[0]
     with world.app.app_context():
-        export_work.step(run.id, "one")
+        export_worker.step(run.id, "one")
     world.make.cell("Sales Manager", "Leads", "read", "none")
     with world.app.app_context():
-        assert not export_work.step(run.id, "one")
+        assert not export_worker.step(run.id, "one")
     assert (world.fresh(run).outcome, world.count(TransferPart)) == ("failed", 0)
 
 
@@ -221,7 +221,7 @@ def test_rights_that_become_fewer_amid_the_file_end_it_and_wider_ones_count(worl
     narrower, wider = world.rows(select(ExportRun))
     with world.app.app_context():
         for run in (narrower, wider):
-            assert export_work.step(run.id, "one") and export_work.step(run.id, "one")
+            assert export_worker.step(run.id, "one") and export_worker.step(run.id, "one")
     world.make.mask("Sales Manager", mobile="full")
     written(world, wider, "one")
     world.make.mask("Sales Manager", mobile="hidden")
@@ -264,10 +264,10 @@ def test_a_storage_that_stays_away_is_asked_less_and_less_often_then_no_more(
                 assert "next attempt" in mia.screen(f"/exports/{run.id}/").text
                 with world.app.app_context():  # not due yet: neither found by the job nor taken up by a worker
                     later = row.next_try_on - timedelta(seconds=1)
-                    assert export_work.find_due(world.session, later, 5) == []
-                    assert export_work.find_due(world.session, later + timedelta(minutes=2), 5) == [run.id]
+                    assert export_worker.find_due(world.session, later, 5) == []
+                    assert export_worker.find_due(world.session, later + timedelta(minutes=2), 5) == [run.id]
                     world.session.rollback()
-                    assert not export_work.step(run.id, "early")
+                    assert not export_worker.step(run.id, "early")
                     assert world.fresh(run).tries == row.tries
                 world.session.execute(update(ExportRun).values(next_try_on=now))
                 world.session.commit()
@@ -343,7 +343,7 @@ def test_an_admin_exports_everything_on_a_page(world: World) -> None:
     run = world.rows(select(ExportRun))[0]
     assert answer.location == f"/exports/{run.id}/"
     with world.app.app_context():
-        export_work.work(run.id)
+        export_worker.work(run.id)
     answer = world.door("root").screen(f"/exports/{run.id}/file")
     assert answer.get_data()[:2] == b"PK"
     assert len(answer.get_data()) == world.fresh(run).size
@@ -376,7 +376,7 @@ def test_lists_are_exported_over_rest(world: World, in_pieces: None) -> None:
     key = answer.json["id"]
     assert mia.rest("GET", f"export/{key}/file").status_code in (400, 422)
     with world.app.app_context():
-        export_work.work(key)
+        export_worker.work(key)
     assert mia.rest("GET", f"export/{key}").json["rows"] == 4
     assert len(rows_of(mia.rest("GET", f"export/{key}/file"))) == 5
     assert world.door("max").rest("GET", f"export/{key}").status_code == 404

@@ -16,7 +16,7 @@ from app import wording
 from app.domain.transfer_runs import MAX_TRIES, OPEN_IMPORTS, ImportRun, take_up_import
 from app.models import Lead, Notification
 from app.ops.file_store import StorageUnavailable
-from app.web.transfer import import_resume, import_rows, import_work
+from app.web.transfer import import_resume, import_rows, import_worker
 from tests.app_fixtures import World
 from tests.web.records.test_custom_fields import FieldInput, made
 from tests.web.transfer.test_imports import Importer, figures
@@ -49,22 +49,22 @@ def away(world: World) -> Iterator[None]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows make a transaction."""
-    monkeypatch.setattr(import_work, "CHUNK", 2)
+    monkeypatch.setattr(import_worker, "CHUNK", 2)
 
 
 def steps(world: World, run: ImportRun, count: int) -> None:
     """What a worker does in so many transactions; then it dies."""
     with world.app.app_context():
-        source = import_work.ImportSource(run.id)
+        source = import_worker.ImportSource(run.id)
         for _n in range(count):
-            import_work.step(run.id, source)
+            import_worker.step(run.id, source)
         source.close()
 
 
 def find_due(world: World, now: datetime) -> list[int]:
     """The imports that the job of the minute would take up."""
     with world.app.app_context():
-        found = import_work.find_due(world.session, now, 5)
+        found = import_worker.find_due(world.session, now, 5)
         world.session.rollback()
     return found
 
@@ -150,7 +150,7 @@ def test_a_transaction_that_collides_is_tried_again_and_loses_no_row(
 
     run = mia.checked(HEAD + "".join(f"Asha {n},982001234{n}\n" for n in range(6)))
     monkeypatch.setattr(import_rows, "run", run_then_collide)
-    monkeypatch.setattr(import_work.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(import_worker.time, "sleep", lambda _seconds: None)
     assert figures(mia.act(run, "start")) == (6, 0, 0, 0)
     assert world.count(Lead) == 6 and len(calls) == 4
 
@@ -189,9 +189,9 @@ def test_what_a_worker_knows_of_the_rows_before_is_what_the_first_one_knew(world
     run = mia.checked(HEAD + "".join(",".join(row) + "\n" for row in rows))
     mia.door.form(f"/imports/{run.id}/start")
     with world.app.app_context():
-        source = import_work.ImportSource(run.id)
+        source = import_worker.ImportSource(run.id)
         for _n in range(3):
-            import_work.step(run.id, source)
+            import_worker.step(run.id, source)
         known = dict(source.seen)
         found = import_resume.seen_so_far(world.session, world.fresh(run), enumerate(rows, 1))
         source.close()
@@ -208,8 +208,8 @@ def test_a_person_in_two_rows_is_reverted_row_by_row(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, house: str, chunk: int, is_there: bool
 ) -> None:
     world: World = request.getfixturevalue(house)
-    monkeypatch.setattr(import_work, "CHUNK", chunk)
-    monkeypatch.setattr(import_work.import_undo, "CHUNK", chunk)
+    monkeypatch.setattr(import_worker, "CHUNK", chunk)
+    monkeypatch.setattr(import_worker.import_undo, "CHUNK", chunk)
     mia = Importer(world)
     if is_there:
         mia.imported("Name,Mobile,Email\nAsha Rao,9820012345,old@x.in\n")
@@ -224,8 +224,8 @@ def test_a_person_in_two_rows_is_reverted_row_by_row(
 def test_a_revert_spares_what_somebody_changed_between_two_rows_of_a_person(
     world: World, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    monkeypatch.setattr(import_work, "CHUNK", 1)
-    monkeypatch.setattr(import_work.import_undo, "CHUNK", 1)
+    monkeypatch.setattr(import_worker, "CHUNK", 1)
+    monkeypatch.setattr(import_worker.import_undo, "CHUNK", 1)
     mia = Importer(world)
     mia.imported("Name,Mobile,Email\nAsha Rao,9820012345,old@x.in\n")
     run = mia.checked(TWICE, duplicates="update")
@@ -254,7 +254,7 @@ def test_a_revert_spares_what_somebody_changed_between_two_rows_of_a_person(
 
 
 def test_the_progress_bar_of_a_revert_counts_what_is_undone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_work.import_undo, "CHUNK", 1)
+    monkeypatch.setattr(import_worker.import_undo, "CHUNK", 1)
     mia = Importer(world)
     run = mia.imported(HEAD + "".join(f"Asha {n},982001234{n}\n" for n in range(4)))
     mia.door.form(f"/imports/{run.id}/revert")

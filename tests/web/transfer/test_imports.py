@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from app.domain.base import RuleBroken
 from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, CallLog, Customer, CustomerAccount, Lead, Notification, Task, Ticket, User
-from app.web.transfer import column_guesses, import_values, import_work
+from app.web.transfer import column_guesses, import_values, import_worker
 from tests.app_fixtures import World
 
 LEADS = "Full Name,Mobile No,Email ID,PAN\nAsha Rao,98200 12345,asha@x.in,ABCDE1234F\nRavi Shah,9820012346,,\n"
@@ -53,7 +53,7 @@ class Importer:
     def worked(self, run: ImportRun) -> ImportRun:
         """What a worker makes of it."""
         with self.world.app.app_context():
-            import_work.work(run.id)
+            import_worker.work(run.id)
         return self.world.fresh(run)
 
     def newest(self) -> ImportRun:
@@ -149,12 +149,12 @@ def test_workers_that_meet_and_workers_that_die_import_no_row_twice(world: World
     run = mia.checked("Full Name,Mobile No,Email ID,PAN\n" + rows)
     mia.door.form(f"/imports/{run.id}/start")
     with world.app.app_context():
-        one, other = import_work.ImportSource(run.id), import_work.ImportSource(run.id)
-        assert import_work.step(run.id, one)
-        assert import_work.step(run.id, other)  # another worker goes on where the first one stopped
-        while import_work.step(run.id, one):
+        one, other = import_worker.ImportSource(run.id), import_worker.ImportSource(run.id)
+        assert import_worker.step(run.id, one)
+        assert import_worker.step(run.id, other)  # another worker goes on where the first one stopped
+        while import_worker.step(run.id, one):
             pass
-        assert not import_work.step(run.id, other)
+        assert not import_worker.step(run.id, other)
         one.close()
         other.close()
     assert figures(world.fresh(run)) == (450, 0, 0, 0)
@@ -167,10 +167,10 @@ def test_a_cancelled_import_stops_and_can_be_reverted(world: World, mia: Importe
     run = mia.checked("Full Name,Mobile No,Email ID,PAN\n" + rows)
     mia.door.form(f"/imports/{run.id}/start")
     with world.app.app_context():
-        source = import_work.ImportSource(run.id)
-        import_work.step(run.id, source)
+        source = import_worker.ImportSource(run.id)
+        import_worker.step(run.id, source)
         mia.door.form(f"/imports/{run.id}/cancel")
-        assert not import_work.step(run.id, source)
+        assert not import_worker.step(run.id, source)
         source.close()
     assert world.count(Lead) == 200
     mia.act(run, "revert")

@@ -32,7 +32,7 @@ from app.models import (
     Task,
     Ticket,
 )
-from app.web.transfer import import_work
+from app.web.transfer import import_worker
 from app.web.transfer.predecessor import doctypes
 from app.web.transfer.predecessor import source_rows as move_source
 from tests.app_fixtures import World
@@ -124,12 +124,12 @@ def test_a_move_that_is_cut_goes_on(world: World, folder: Path) -> None:
     run = moved(world, folder, dry_run=True)
     with world.app.app_context():
         transfers.start_import(run.id)
-        source = import_work.ImportSource(run.id)
+        source = import_worker.ImportSource(run.id)
         source.is_command = True
         for _ in range(4):
-            assert import_work.step(run.id, source)
+            assert import_worker.step(run.id, source)
         source.close()  # whoever was at it has died
-        assert import_work.find_due(world.session, datetime.now(UTC), 9) == []  # a server has not its folder
+        assert import_worker.find_due(world.session, datetime.now(UTC), 9) == []  # a server has not its folder
     assert world.count(PredecessorName) == 6
     with pytest.raises(click.ClickException, match="half done"):
         moved(world, folder, dry_run=True)
@@ -152,9 +152,9 @@ def test_finding_the_place_again_may_take_longer_than_a_transaction_may_idle(
         run = moved(maria, tmp_path, dry_run=True)
         with maria.app.app_context():
             transfers.start_import(run.id)
-            source = import_work.ImportSource(run.id)
+            source = import_worker.ImportSource(run.id)
             source.is_command = True
-            assert import_work.step(run.id, source)
+            assert import_worker.step(run.id, source)
             source.close()  # whoever was at it has died
         run = moved(maria, tmp_path)
     finally:

@@ -183,7 +183,7 @@ class DocType:
 
     @property
     def module(self) -> str:
-        """Its module in the permission matrix."""
+        """The module of the record in the permission matrix."""
         return self.resource.module
 
     def allows(self, verb: str) -> bool:

@@ -34,7 +34,7 @@ class TitleField(Field):
     """The first line of a note."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """At most 140 characters."""
+        """The title, at most 140 characters."""
         return split_note(values[0])[0]
 
 
@@ -42,7 +42,7 @@ class ContentField(Field):
     """A note without its title."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Plain text."""
+        """The text of the note, without HTML."""
         return split_note(values[0])[1]
 
 

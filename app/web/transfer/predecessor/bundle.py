@@ -19,13 +19,13 @@ from app.domain.base import RuleBroken, translatable
 MAX_FILES, MAX_UNPACKED, MAX_RATIO, HARMLESS = 500, 2_000_000_000, 150, 5_000_000
 _ENDINGS = (".csv", ".tsv", ".txt", ".json", ".xlsx")
 _BROKEN = "This ZIP file is damaged. Please make it again, and upload that."
-#: What a damaged ZIP raises where it is opened, or amid reading.
+#: What a damaged ZIP raises when it is opened or read.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file."""
+    """One file of an import from the predecessor."""
 
     #: As people know it, without folders.
     name: str

@@ -27,7 +27,7 @@ def page(run: ImportRun) -> dict[str, Any]:
 
 
 def lines(run: ImportRun) -> list[str]:
-    """The same as lines of text."""
+    """The figures of `page` as lines of text."""
     shown = page(run)
     found = [f"{'':24}{'new':>10}{'skipped':>10}{'wrong':>10}{'remarks':>10}"]
     found += [f"{each['name']:24}" + "".join(f"{text:>10}" for text in each["figures"]) for each in shown["kinds"]]

@@ -49,7 +49,7 @@ class History:
         self.move = move
 
     def draft(self, draft: RowDraft) -> None:
-        """What becomes of a row. Raises RuleBroken, Skipped."""
+        """What becomes of a row. Raises RuleBroken, RowSkipped."""
         _HANDLERS[draft.row.doctype](self.move, draft)
 
 

@@ -142,7 +142,7 @@ class ImportContext:
         return user_id
 
     def stamp(self, draft: RowDraft, record: Any, at: datetime | None = None) -> None:
-        """When and by whom a record was created and changed."""
+        """Set when and by whom a record was created and changed."""
         given = draft.row.values
         created = self.moment(draft, "creation") or at or self.now
         record.created_on, record.changed_on = created, max(created, self.moment(draft, "modified") or created)

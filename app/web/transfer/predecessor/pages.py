@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import flash, redirect, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 
 from app import access
@@ -15,8 +15,8 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.pages.refusals import refuse_as_page
-from app.web.security.sessions import own_transaction, signed_in
+from app.web.pages.routes import signed_in_route
+from app.web.security.sessions import own_transaction
 from app.web.transfer.export_pages import tabs
 from app.web.transfer.import_runs import kind_named
 from app.web.transfer.predecessor.worker import KIND
@@ -26,15 +26,13 @@ BASE = "/imports/people"
 MOST = 200
 
 
-class FormerPeopleView(BaseView):
+class PredecessorPeopleView(BaseView):
     """/imports/people"""
 
     route_base = BASE
     default_view = "index"
 
-    @expose("", methods=["GET"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("", methods=["GET"])
     def index(self) -> Any:
         """The addresses, the most frequent first."""
         viewer = _mover()
@@ -42,15 +40,13 @@ class FormerPeopleView(BaseView):
             people = predecessor_names.waiting(session)
         shown = [{"email": email, "count": grouped(count)} for email, count in people[:MOST]]
         return self.render_template(
-            "transfer/former_people.html",
+            "transfer/predecessor_people.html",
             people=shown,
             more=GroupedInt(len(people) - len(shown)),
             tabs=tabs("imports", viewer.person),
         )
 
-    @expose("", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("", methods=["POST"])
     def match(self) -> Any:
         """Enter the chosen user wherever the address stood."""
         viewer = _mover()

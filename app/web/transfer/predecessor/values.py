@@ -35,7 +35,7 @@ def plain_text(value: Any) -> str:
 
 
 def line_of(value: Any) -> str:
-    """The same in one line."""
+    """The text of a cell in one line."""
     return " ".join(plain_text(value).split())
 
 

@@ -268,7 +268,7 @@ class _Users:
         self.move = move
 
     def draft(self, draft: RowDraft) -> None:
-        """The user with this address. Raises RuleBroken, Skipped."""
+        """The user with this address. Raises RuleBroken, RowSkipped."""
         given = draft.row.values
         email = values.line_of(given.get("email") or given.get("name")).lower()
         if email in ("administrator", "guest", "admin@example.com") or given.get("user_type") == "Website User":

@@ -1,0 +1,20 @@
+"""The private names of Flask that the CRM uses: its context variables, read without a proxy. No other module names one.
+
+`current_app` and `request` look their object up anew for each attribute, which paths of nearly every request can't
+afford. `tests/test_private_names.py` fails if a new version of Flask lacks them.
+"""
+
+from __future__ import annotations
+
+from flask.ctx import AppContext, RequestContext
+from flask.globals import _cv_app, _cv_request
+
+
+def app_context() -> AppContext | None:
+    """The application context of this thread; None outside of one."""
+    return _cv_app.get(None)
+
+
+def request_context() -> RequestContext | None:
+    """The request context of this thread; None outside of one."""
+    return _cv_request.get(None)

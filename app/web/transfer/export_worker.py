@@ -1,0 +1,259 @@
+"""The worker of exports: some thousand rows at a time become a piece of the file, which is stored before it counts.
+
+Only one worker advances an export: the UPDATE that counts a piece names the worker and how far it was. What a killed
+worker has not counted is written again by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+import time
+from array import array
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from app.domain import transfer_runs
+from app.domain.base import RuleBroken, translatable
+from app.domain.transfer_runs import ExportRun, TransferPart
+from app.extensions import db
+from app.models import User
+from app.ops import queue
+from app.ops.file_store import FileStore
+from app.outbox import engine
+from app.outbox.engine import SKIPPED
+from app.web.core.fields import Viewer
+from app.web.transfer import exports, file_rights, full_export
+from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
+from app.web.transfer.exports import ExportSource
+from app.web.transfer.heartbeat import ExportStopped, Heartbeat
+from app.web.transfer.run_as import acting_for
+
+QUEUE = "long"
+#: Rows of one piece, and bytes of a piece of the finished file.
+PIECE, SLICE = 5000, 16_000_000
+#: Seconds that one call works; then others have their turn.
+MAX_SECONDS = 240.0
+STORE_AWAY = translatable(
+    "The storage of files could not be used for more than an hour. Please try again, or ask an admin."
+)
+BROKEN_OFF = translatable("Writing this file was broken off several times. Please try again, or ask an admin.")
+
+log = logging.getLogger("crm.exports")
+
+
+def work(run_id: int) -> None:
+    """Write on at an export. The path of this function is stored in queues."""
+    ends, worker = time.monotonic() + MAX_SECONDS, secrets.token_hex(8)
+    while time.monotonic() < ends:
+        if not step(run_id, worker):
+            return
+    _leave(run_id, worker)
+    queue.enqueue(QUEUE, work, run_id)
+
+
+def step(run_id: int, worker: str) -> bool:
+    """The next piece, or the end. Whether there is more to do for this worker."""
+    with engine.writing() as session:
+        run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
+    if run is None:
+        return False
+    if run.tries > transfer_runs.MAX_TRIES:
+        _fail(run, BROKEN_OFF)
+        return False
+    try:
+        if run.kind == "all":
+            full_export.write_archive(run)
+            return False
+        asked = run.payload
+        with acting_for(run.created_by_id, f"/?{asked['query']}", scope=asked.get("scope", ())) as viewer:
+            return _advance(run, exports.kind_of(run).source(run, viewer), viewer)
+    except ExportStopped:
+        log.info("the export %s was stopped", run.id)
+        return False
+    except RuleBroken as broken:
+        _fail(run, broken.message)
+        return False
+    except OSError as error:  # StorageUnavailable is one
+        _put_off(run, error)
+        return False
+
+
+def _advance(run: ExportRun, want: ExportSource, viewer: Viewer) -> bool:
+    store: FileStore = current_app.extensions["crm_files"]
+    file_rights.refuse_fewer(run.rights, viewer, file_rights.CHANGED_MEANWHILE)
+    run.rights = file_rights.rights_of(viewer)  # as wide as any piece's
+    if run.rows and run.rows == run.total:
+        return _finish(run, want, viewer, store)
+    if (whole := want.whole()) is not None:
+        return _write_whole(run, want, whole, store) and _finish(run, want, viewer, store)
+    if run.total is None:
+        return _begin(run, want, store)
+    ids = _ids(run, store)
+    place = run.rows // PIECE
+    part = ids[place * PIECE : (place + 1) * PIECE]
+    if not len(part) and run.rows:
+        return _finish(run, want, viewer, store)
+    data = _piece(run, want, list(want.rows(part, viewer)), place)
+    # What counts is how far the list was read: rows that are gone by now leave a gap, not a doubled row.
+    done = _count_piece(run, (place, data), run.rows + len(part), store)
+    if done and run.rows + len(part) >= len(ids):
+        run.rows += len(part)
+        return _finish(run, want, viewer, store)
+    return done
+
+
+def _piece(run: ExportRun, want: ExportSource, rows: list[Row], place: int) -> bytes:
+    if run.format == "csv":
+        return csv_rows(rows, want.heading if place == 0 else None)
+    return sheet_rows(rows, place * PIECE + 2)
+
+
+def _write_whole(run: ExportRun, want: ExportSource, rows: list[Row], store: FileStore) -> bool:
+    """Store all pieces, which count together; a killed worker's are written anew."""
+    made = []
+    for place in range(max(1, -(-len(rows) // PIECE))):
+        stored = store.put(_piece(run, want, rows[place * PIECE : (place + 1) * PIECE], place))
+        made.append(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
+    values = {"rows": len(rows), "total": len(rows)} | _further(run)
+    with engine.writing() as session:
+        if not transfer_runs.advance_export(session, run, values):
+            return False
+        transfer_runs.drop_parts(session, run.id, "rows")
+        session.add_all(made)
+    run.rows = run.total = len(rows)
+    return True
+
+
+def _begin(run: ExportRun, want: ExportSource, store: FileStore) -> bool:
+    ids = want.ids()
+    if len(ids) > exports.MAX_ROWS:
+        raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
+    stored = store.put(array("i", ids).tobytes())
+    with engine.writing() as session:
+        if transfer_runs.advance_export(session, run, {"total": len(ids)} | _further(run)):
+            session.add(TransferPart(export_id=run.id, role="ids", place=0, digest=stored.digest, size=stored.size))
+            return True
+    return False
+
+
+def _ids(run: ExportRun, store: FileStore) -> array[int]:
+    with engine.writing() as session:
+        part = transfer_runs.parts_of(session, run.id, "ids")[0]
+    ids = array("i")
+    with store.open(part.digest) as file:
+        ids.frombytes(file.read())
+    return ids
+
+
+def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: FileStore) -> bool:
+    place, data = piece
+    stored = store.put(data)
+    with engine.writing() as session:
+        if not transfer_runs.advance_export(session, run, {"rows": rows} | _further(run)):
+            return False
+        session.add(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
+    return True
+
+
+def _further(run: ExportRun) -> dict[str, Any]:
+    """The columns that say that it has come further, and under which rights."""
+    return {"seen_on": datetime.now(UTC), "rights": run.rights, "tries": 0, "next_try_on": None}
+
+
+# --- the end
+
+
+def _finish(run: ExportRun, want: ExportSource, viewer: Viewer, store: FileStore) -> bool:
+    with engine.writing() as session:
+        parts = transfer_runs.parts_of(session, run.id, "rows")
+    if run.format == "xlsx":
+        made = _workbook(run, want, (parts, store))
+    else:
+        made = [(part.digest, part.size) for part in parts]
+    now = datetime.now(UTC)
+    size = sum(bytes_ for _digest, bytes_ in made)
+    values = {"outcome": "done", "size": size, "finished_on": now, "expires_on": now + transfer_runs.KEPT_FOR}
+    with engine.writing() as session:
+        if not transfer_runs.advance_export(session, run, values):
+            return False
+        transfer_runs.drop_parts(session, run.id, "ids", "rows")
+        for place, (digest, bytes_) in enumerate(made):
+            session.add(TransferPart(export_id=run.id, role="file", place=place, digest=digest, size=bytes_))
+        exports.notify(session, run, {"rows": run.rows}, now)
+        exports.audit_export(session, run, now)
+    return False
+
+
+def _workbook(
+    run: ExportRun, want: ExportSource, source: tuple[list[TransferPart], FileStore]
+) -> list[tuple[str, int]]:
+    """(digest, size) of the pieces of the finished file."""
+    parts, store = source
+    heading, heartbeat = want.heading, Heartbeat(run)
+    db.session.rollback()  # everything was read, and MariaDB ends a transaction that idles
+    with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
+        write_workbook(file, heading, (content(store, part) for part in heartbeat.over(parts)))
+        found = [store.put(BytesIO(piece)) for piece in heartbeat.over(slices(file, SLICE))]
+    return [(each.digest, each.size) for each in found]
+
+
+def content(store: FileStore, part: TransferPart) -> bytes:
+    """A piece of a file. Raises FileNotFoundError, StorageUnavailable."""
+    with store.open(part.digest) as file:
+        return file.read()
+
+
+def stream(run_id: int) -> Iterator[bytes]:
+    """The finished file, piece by piece; the pieces are looked up at once, for they are read after the request."""
+    store: FileStore = current_app.extensions["crm_files"]
+    with engine.writing() as session:
+        parts = transfer_runs.parts_of(session, run_id, "file")
+    return (content(store, part) for part in parts)
+
+
+def _fail(run: ExportRun, why: str) -> None:
+    log.warning("export %s ended: %s", run.id, getattr(why, "msgid", why))
+    now = datetime.now(UTC)
+    with engine.writing() as session:
+        text = str(why)[:300]
+        if transfer_runs.advance_export(session, run, {"outcome": "failed", "error": text, "finished_on": now}):
+            transfer_runs.drop_parts(session, run.id, "ids", "rows")
+            if session.get(User, run.created_by_id) is not None:
+                exports.notify(session, run, {"error": text}, now)
+
+
+def _put_off(run: ExportRun, error: OSError) -> None:
+    """The storage of files could not be used: try again later, or give up after the last attempt."""
+    log.warning("export %s waits for the storage of files (%s)", run.id, type(error).__name__)
+    with engine.writing() as session:
+        is_put_off = transfer_runs.postpone_export(session, run, datetime.now(UTC))
+    if not is_put_off:
+        _fail(run, STORE_AWAY)
+
+
+def _leave(run_id: int, worker: str) -> None:
+    """Let any worker go on at once."""
+    with engine.writing() as session:
+        run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
+        if run is not None:
+            transfer_runs.advance_export(session, run, {"worker": None})
+
+
+# --- each minute
+
+
+def find_due(session: Session, now: datetime, limit: int) -> list[int]:
+    """Exports that no worker is at, and whose next attempt is due."""
+    return transfer_runs.stalled_exports(session, now, limit)
+
+
+def enqueue(run_id: int) -> str:
+    """Have a worker write on soon."""
+    return "queued" if queue.enqueue(QUEUE, work, run_id) else SKIPPED

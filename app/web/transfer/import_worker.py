@@ -1,0 +1,330 @@
+"""The worker of imports: some rows in each transaction, which also counts them; what is killed goes on where it was.
+
+The transaction locks the row of the import, so workers take it up one after the other. A row of the file is unique in
+`import_row`, so none is imported twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, BinaryIO
+
+from flask import current_app
+from sqlalchemy import delete, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app import access
+from app.domain import audit, bulk, notices, spreadsheet_files, transfer_runs
+from app.domain.base import RuleBroken, translatable
+from app.domain.notice_batches import NoticeBatch
+from app.domain.session_context import session_context
+from app.domain.spreadsheet_files import Dialect
+from app.domain.transaction_state import transaction_state
+from app.domain.transfer_runs import OPEN_IMPORTS, ImportRow, ImportRun
+from app.extensions import db
+from app.ops import queue
+from app.ops.database_errors import Cause, cause_of
+from app.ops.file_store import FileStore
+from app.outbox import engine
+from app.outbox.engine import SKIPPED
+from app.web.core.fields import Viewer
+from app.web.core.languages import translate_text
+from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo
+from app.web.transfer.import_plan import ImportOptions, ImportPlan
+from app.web.transfer.import_rows import Line, RowChunk, Seen
+from app.web.transfer.predecessor import worker as moves
+from app.web.transfer.predecessor.source_rows import PredecessorSource
+from app.web.transfer.run_as import acting_for
+
+QUEUE = "long"
+#: Rows of one transaction; users come one by one, so that a manager of the same file is known.
+CHUNK, USERS_CHUNK = 200, 1
+#: Seconds that one call works; then others have their turn.
+MAX_SECONDS = 240.0
+#: How often a transaction that collided with another is tried again.
+TRIES = 5
+
+#: Notices of single records that are left out: who got records is told once.
+_TOLD_ONCE = ("assigned", "unassigned", "status", "task_assigned")
+
+STORAGE_AWAY = translatable(
+    "The storage of files could not be used for more than an hour. What was imported before stays. Please try again, "
+    "or ask an admin."
+)
+BROKEN_OFF = translatable(
+    "This was broken off several times. What was imported before stays. Please try again, or ask an admin."
+)
+
+log = logging.getLogger("crm.imports")
+
+
+class ImportSource:
+    """The file of an import, read on from where it is."""
+
+    def __init__(self, run_id: int) -> None:
+        self.run_id = run_id
+        self.position = -1
+        self.seen: Seen = {}
+        #: Of a move from the predecessor.
+        self.move = PredecessorSource()
+        #: Whether a command works on it: only that has the folder of a move.
+        self.is_command = False
+        self._file: BinaryIO | None = None
+        self._rows: Iterator[list[str]] = iter(())
+
+    def take(self, count: int) -> list[Line]:
+        """The next rows, with their numbers; fewer at the end. Raises RuleBroken."""
+        return list(self._numbered(count))
+
+    def _numbered(self, count: int) -> Iterator[Line]:
+        for row in islice(self._rows, count):
+            self.position += 1
+            yield self.position, row
+
+    def ready(self, run: ImportRun) -> None:
+        """Find the place of the run in its file before a transaction begins. Raises RuleBroken."""
+        if run.kind == moves.KIND:
+            if self.is_command or not run.payload.get("folder"):
+                self.move.ready(run, moves.CHUNK)
+        elif run.outcome != "reverting" and self.position != run.position:
+            self._open(run)
+
+    def _open(self, run: ImportRun) -> None:
+        self.close()
+        if run.digest is None:
+            raise RuleBroken("The file of this import was deleted. Please upload it again.")
+        store: FileStore = current_app.extensions["crm_files"]
+        try:
+            self._file = store.open(run.digest)
+        except FileNotFoundError as error:
+            raise RuleBroken("The file of this import is missing. Please upload it again.") from error
+        self.seen, self.position = {}, 0
+        options = ImportOptions.from_json(run.payload["options"])
+        is_matched = options.duplicates != "create" and options.keys
+        skipped = 0 if is_matched else run.position
+        self._rows = spreadsheet_files.rows(self._file, Dialect(**run.payload["dialect"]), skipped)
+        if is_matched:
+            self.seen = import_resume.seen_so_far(db.session(), run, self._numbered(run.position))
+        self.position = run.position
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.move.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def work(run_id: int) -> None:
+    """Go on with an import, its dry run, or its revert. The path of this function is stored in queues."""
+    with engine.writing() as session:
+        tries = transfer_runs.take_up_import(session, run_id, datetime.now(UTC))
+    if tries is None:
+        return
+    if tries > transfer_runs.MAX_TRIES:
+        _fail(run_id, BROKEN_OFF, is_over=True)
+        return
+    source, ends = ImportSource(run_id), time.monotonic() + MAX_SECONDS
+    try:
+        while time.monotonic() < ends:
+            if not step(run_id, source):
+                return
+    finally:
+        source.close()
+    queue.enqueue(QUEUE, work, run_id)
+
+
+def step(run_id: int, source: ImportSource) -> bool:
+    """One transaction. Whether there is more to do."""
+    for tried in range(TRIES):
+        try:
+            return _step(run_id, source)
+        except RuleBroken as broken:
+            _fail(run_id, str(broken.message))
+            return False
+        except OSError as error:  # StorageUnavailable is one
+            _put_off(run_id, error)
+            return False
+        except OperationalError as error:
+            if cause_of(error) not in (Cause.COLLIDED, Cause.LOCKED) or tried == TRIES - 1:
+                raise
+            log.info("import %s collided, and is tried again", run_id)
+            source.position = -1
+            time.sleep(queue.add_jitter(0.2 * (tried + 1)))
+    return False
+
+
+def _step(run_id: int, source: ImportSource) -> bool:
+    with db.session.no_autoflush, access.as_system(db.session()):
+        author = db.session.execute(
+            select(ImportRun.created_by_id).where(ImportRun.id == run_id, ImportRun.outcome.in_(OPEN_IMPORTS))
+        ).scalar()
+        db.session.rollback()
+    if author is None:
+        return False
+    with acting_for(author, "/imports/", writes=True) as viewer:
+        session = db.session()
+        mine = select(ImportRun).where(ImportRun.id == run_id, ImportRun.outcome.in_(OPEN_IMPORTS))
+        try:
+            _read_ahead(session, mine, source)
+            with access.as_system(session):
+                run = session.scalars(mine.with_for_update(skip_locked=True)).first()
+            return run is not None and _work_on(session, run, source, viewer)
+        except RuleBroken as broken:
+            raise RuleBroken(translate_text(broken.message)) from broken  # here it is still the person's language
+
+
+def _read_ahead(session: Session, mine: Any, source: ImportSource) -> None:
+    """Read on in the file while nothing is locked: the row of the import, and on SQLite the whole database."""
+    with access.as_system(session):
+        run = session.scalars(mine).first()
+    if run is not None:
+        session.expunge(run)
+    session.rollback()
+    if run is not None:
+        source.ready(run)
+
+
+def _work_on(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
+    if run.kind == moves.KIND:
+        return _move_some(session, run, source, viewer)
+    if run.outcome == "reverting":
+        return import_undo.step(session, run, viewer)
+    return _import_some(session, run, source, viewer)
+
+
+def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
+    plan, is_trial = ImportPlan.of(run), run.outcome == "checking"
+    plan.kind.refuse_others(viewer)
+    if source.position != run.position:
+        return True  # another worker has gone on meanwhile: the place is found anew, without the lock
+    lines = source.take(USERS_CHUNK if run.kind == "user" else CHUNK)
+    chunk = RowChunk(plan, lines, source.seen)
+    context, batch = session_context(session), NoticeBatch()
+    context.notice_batch = batch  # whoever gets records is told once, at the end
+    try:
+        outcomes = import_rows.run(session, chunk, viewer) if lines else []
+        at = viewer.now
+        if is_trial:
+            session.rollback()
+            return _count_trial(session, run.id, (lines, outcomes, at), source)
+        context.notice_batch = None
+        _count(session, run, (lines, outcomes, at), plan)
+        with access.as_system(session):
+            notices.notify_many(session, [each for each in batch.merged() if each.kind not in _TOLD_ONCE], at)
+            if not lines:
+                import_notices.tell_done(session, run, at)
+                import_notices.tell_takers(session, run, plan, at)
+        session.commit()
+    finally:
+        context.notice_batch = None
+    return bool(lines)
+
+
+def _move_some(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
+    """Some rows of a move; one of a folder belongs to the command that has it."""
+    if run.payload.get("folder") and not source.is_command:
+        return False
+    import_kinds.kinds()[run.kind].refuse_others(viewer)
+    return moves.step(session, run, source.move, viewer)
+
+
+Counted = tuple[list[Line], list[import_rows.RowOutcome], datetime]
+
+
+def _count(session: Session, run: ImportRun, counted: Counted, plan: ImportPlan) -> None:
+    """Store what became of the rows, in their transaction."""
+    lines, outcomes, at = counted
+    with access.as_system(session):
+        bulk.insert_rows(session, ImportRow, import_rows.row_values(run.id, outcomes, at, is_trial=False))
+        for name in ("created", "updated", "skipped", "wrong"):
+            setattr(run, name, getattr(run, name) + sum(each.result == name for each in outcomes))
+        run.position += len(lines)
+        run.come_further(datetime.now(UTC))
+        if not lines:
+            run.outcome, run.finished_on = "done", at
+            audit.write(session, "import", run.created_by_id, at, f"{run.kind} {run.id}", **import_notices.figures(run))
+        session.flush()
+    gathered = transaction_state(session)
+    gathered.changed_timelines, gathered.notified = set(), []
+    if not plan.options.calls_webhooks:
+        gathered.change_events.clear()
+
+
+def _count_trial(session: Session, run_id: int, counted: Counted, source: ImportSource) -> bool:
+    """Store what the dry run has found; what it did is rolled back."""
+    lines, outcomes, at = counted
+    with access.as_system(session):
+        run = session.get(ImportRun, run_id, with_for_update=True)
+        is_mine = run is not None and run.outcome == "checking" and run.position + len(lines) == source.position
+        if run is None or not is_mine:
+            session.rollback()
+            return False
+        check = dict(run.payload.get("check") or {})
+        for name in ("created", "updated", "skipped", "wrong"):
+            check[name] = check.get(name, 0) + sum(each.result == name for each in outcomes)
+        bulk.insert_rows(session, ImportRow, import_rows.row_values(run_id, outcomes, at, is_trial=True))
+        run.payload = {**run.payload, "check": check}
+        run.position += len(lines)
+        run.come_further(datetime.now(UTC))
+        if not lines:
+            run.outcome, run.total, run.position, run.seen_on = "checked", run.position, 0, None
+        session.commit()
+    return bool(lines)
+
+
+# --- the end
+
+
+def _fail(run_id: int, why: str, is_over: bool = False) -> None:
+    """End it. The mapping of a file can be corrected after its dry run, which leaves nothing behind; not `is_over`."""
+    log.warning("import %s stopped", run_id)
+    now = datetime.now(UTC)
+    with engine.writing() as session:
+        run = session.get(ImportRun, run_id, with_for_update=True)
+        if run is None or run.outcome not in OPEN_IMPORTS:
+            return
+        has_mapping = run.outcome == "checking" and run.kind != moves.KIND
+        run.payload = {**run.payload, "stopped": run.outcome}
+        run.outcome = "mapping" if has_mapping and not is_over else "failed"
+        run.error = str(why)[:300]
+        run.finished_on = run.changed_on = now
+        import_notices.tell_failed(session, run, now)
+
+
+def _put_off(run_id: int, error: OSError) -> None:
+    """The storage of files could not be used: try again later, or give up after the last attempt."""
+    log.warning("import %s waits for the storage of files (%s)", run_id, type(error).__name__)
+    with engine.writing() as session:
+        run = session.get(ImportRun, run_id, with_for_update=True)
+        is_put_off = run is None or transfer_runs.put_off_import(run, datetime.now(UTC))
+    if not is_put_off:
+        _fail(run_id, STORAGE_AWAY, is_over=True)
+
+
+def begin_trial(session: Session, run: ImportRun) -> None:
+    """Have the file checked, from its beginning."""
+    mine = (ImportRow.run_id == run.id, ImportRow.is_trial.is_(True))
+    session.execute(delete(ImportRow).where(*mine), execution_options={"synchronize_session": False})
+    run.begin_step("checking")
+    run.position, run.payload = 0, {**run.payload, "check": {}}
+
+
+# --- each minute
+
+
+def find_due(session: Session, now: datetime, limit: int) -> list[int]:
+    """Imports that no worker is at."""
+    found = transfer_runs.lost_imports(session, now, limit)
+    folders = select(ImportRun.id).where(ImportRun.kind == moves.KIND, ImportRun.digest.is_(None))
+    return [key for key in found if key not in set(session.scalars(folders))]
+
+
+def enqueue(run_id: int) -> str:
+    """Have a worker go on soon."""
+    return "queued" if queue.enqueue(QUEUE, work, run_id) else SKIPPED
