@@ -11,7 +11,7 @@ from functools import lru_cache
 #: Longer texts are no labels; comparing them would only cost time.
 MAX_LENGTH = 200
 #: How alike two labels have to be, 0 to 1, for one to be offered in place of the other.
-ALIKE = 0.6
+ALIKE = 0.7
 _SEPARATORS = re.compile(r"(?<=[^\s_./'’‐-―-])[\s_./'’‐-―-]+(?=[^\s_./'’‐-―-])")
 
 

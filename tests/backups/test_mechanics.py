@@ -430,9 +430,10 @@ def test_a_lost_folder_is_brought_back_from_s3(backed: Installation, tmp_path: P
             bucket.client.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"})
             left = [bucket.client.create_multipart_upload(Bucket="kept", Key=f"crm/pool/{n}")["UploadId"] for n in "ab"]
             other = bucket.client.create_multipart_upload(Bucket="kept", Key="other/c")["UploadId"]
-        s3_copy.copy(made, made.folder.find(name), [])
+        with monkeypatch.context() as patch:
+            patch.setattr(s3_copy, "LEFT_AFTER", timedelta(days=36_500))  # the double says 2010 of each upload
+            s3_copy.copy(made, made.folder.find(name), [])
         assert _uploads(bucket) == {*left, other}, "perhaps somebody is at it"
-        monkeypatch.setattr(s3_copy, "LEFT_AFTER", timedelta(seconds=-60))
         s3_copy.copy(made, made.folder.find(name), [])
         assert _uploads(bucket) == {other}
         lost = replace(made, folder=installations.installation(tmp_path / "new").folder)

@@ -38,7 +38,6 @@ from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
 
-
 #: Subjects of one ticket.
 MAX_SUBJECTS = 40
 

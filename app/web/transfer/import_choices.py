@@ -40,14 +40,16 @@ def read_choice(each: Field, cell: Any, viewer: Viewer) -> Any:
         each.parse(cell, viewer)
     except RuleBroken as refused:
         entries = list(_entries(each, viewer))
+        if isinstance(each, ChoiceField):
+            return _meant(entries, cell, each.name, refused, names_all=True)
         if not isinstance(each, SubjectsField):
             return _meant(entries, cell, each.name, refused)
         return [_meant(entries, part.strip(), each.name, refused) for part in cell.split(",") if part.strip()]
     return cell
 
 
-def _meant(entries: list[Entry], typed: str, name: str, refused: RuleBroken) -> Any:
-    """The value of the one entry that the text means. Raises RuleBroken."""
+def _meant(entries: list[Entry], typed: str, name: str, refused: RuleBroken, names_all: bool = False) -> Any:
+    """The value of the one entry that the text means. Raises RuleBroken; `refused` if that `names_all` entries."""
     found = [entry for entry in entries if same_labels(typed, entry.texts)]
     if len(found) > 1:
         found = [entry for entry in found if entry.is_offered] or found
@@ -57,7 +59,7 @@ def _meant(entries: list[Entry], typed: str, name: str, refused: RuleBroken) -> 
         listed = ", ".join(f"“{entry.label}”" for entry in found)
         text = _("“%(value)s” can mean %(options)s. Please write it as one of them.", value=typed[:60], options=listed)
         raise RuleBroken(text, name)
-    nearest = _nearest(typed, (entry for entry in entries if entry.is_offered))
+    nearest = None if names_all else _nearest(typed, (entry for entry in entries if entry.is_offered))
     if nearest is None:
         raise refused
     text = _("There is no “%(value)s” in this list. Did you mean “%(nearest)s”?", value=typed[:60], nearest=nearest)
