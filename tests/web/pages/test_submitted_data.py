@@ -45,10 +45,12 @@ def test_a_stranger_who_signs_in_with_a_file_is_told_that_it_is_wrong(world: Wor
     assert (answer.status_code, "wrong" in answer.text) == (401, True)
 
 
-def test_a_field_that_takes_files_gets_them(world: World) -> None:
+def test_a_field_that_takes_files_gets_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(world.app.config, "UPLOAD_FOLDER", "/nowhere/")
+
     class Upload(Form):
         Meta = SubmittedData
-        picture = FileUploadField("Picture", base_path="/nowhere")
+        picture = FileUploadField("Picture")
         name = StringField("Name")
 
     sent = {"picture": (io.BytesIO(b"x"), "x.png"), "name": (io.BytesIO(b"y"), "y.png"), "more": "text"}
