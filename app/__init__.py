@@ -46,7 +46,7 @@ from app.web.api import webhook_payloads
 from app.web.channels import provider_webhooks, signed_file_urls
 from app.web.compat import routes
 from app.web.core import languages, lazy_url_rules, replica_lists
-from app.web.pages import allowed_hosts, errors, offline, process_roles, shell
+from app.web.pages import allowed_hosts, errors, offline, process_roles, shell, submitted_data
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.records import composer
@@ -61,6 +61,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     # FAB warns of every refusal and of filters that it lacks; ours are said where they happen.
     logging.getLogger("flask_appbuilder").setLevel(logging.ERROR)
     log_redaction.install()
+    submitted_data.install()
     error_reports.install(settings.sentry_dsn, settings.server_name)
     app = Flask(__name__)
     app.jinja_environment = PageEnvironment

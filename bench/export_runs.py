@@ -2,17 +2,21 @@
 
     python -m bench.export_runs                    # 20,000 leads and everything in proportion
     python -m bench.export_runs --leads 40000
+    python -m bench.export_runs --s3               # the files in a double of S3
 
 The list of calls as CSV and as XLSX, and everything. Each is written once undisturbed and once by a worker that is
-killed: what another one finishes has to be the same, row for row, and while it is written nobody gets a file.
+killed: what another one finishes has to be the same, row for row, and while it is written nobody gets a file. On S3 no
+pieces of unfinished uploads may stay, and only objects that the nightly job removes.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,15 +24,15 @@ import sys
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from bench import generate, server
 from bench.data import USER
 from bench.import_runs import Installation
-from tests.servers import ROOT, Redis
+from tests.servers import ROOT, Redis, Server
 
 _RUN = "SELECT outcome, `rows`, total, worker, tries FROM crm.export_run WHERE id = "
 #: Seconds between two looks while the moment to kill is awaited, and while another worker is.
@@ -36,6 +40,36 @@ _SHORT, _LONG = 0.2, 5.0
 #: Seconds that the writing of everything has gone on when its worker is killed.
 _AMID = 3.0
 _Kill = Callable[[tuple[Any, ...], float], bool]
+
+
+class Storage(Server):
+    """A double of S3, in a process of its own."""
+
+    KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_EC2_METADATA_DISABLED": "true"}
+
+    def command(self) -> Sequence[str]:
+        return (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port))
+
+    def answers(self) -> bool:
+        with suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+            connection.request("GET", "/moto-api/")
+            return connection.getresponse().status < 500
+        return False
+
+    def ready(self) -> Any:
+        """A client, and an empty bucket."""
+        import boto3
+
+        os.environ.update(self.KEYS)
+        client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}", region_name="ap-south-1")
+        client.create_bucket(Bucket="crm", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"})
+        return client
+
+    def settings(self) -> dict[str, str]:
+        """What tells the product to keep its files here."""
+        url = f"http://127.0.0.1:{self.port}"
+        return {"CRM_FILES": "s3://crm", "CRM_S3_ENDPOINT": url, "CRM_S3_REGION": "ap-south-1"}
 
 
 class Exports:
@@ -150,6 +184,7 @@ def main() -> int:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(prog="python -m bench.export_runs", description="Exports whose worker is killed.")
     parser.add_argument("--leads", type=int, default=20_000, help="leads in the database; the rest in proportion")
+    parser.add_argument("--s3", action="store_true", help="keep files in a double of S3, not in a folder")
     options = parser.parse_args()
     source, _took = server.filled_data_folder(generate.Sizes.of(options.leads))
     folder = server.scratch()
@@ -157,9 +192,11 @@ def main() -> int:
         server.copy_data(source, folder / "mariadb")
         with ExitStack() as stack:
             database = server.Database(folder / "mariadb", server.CACHE / "empty", *server.MEASURING)
-            installation = Installation(
-                folder, stack.enter_context(database), stack.enter_context(Redis(folder / "redis"))
-            )
+            stack.enter_context(database)
+            storage = stack.enter_context(Storage(folder / "s3")) if options.s3 else None
+            client = storage.ready() if storage is not None else None
+            more = storage.settings() if storage is not None else None
+            installation = Installation(folder, database, stack.enter_context(Redis(folder / "redis")), more)
             stack.callback(installation.stop)
             _add_admin(installation)
             installation.user = USER
@@ -168,6 +205,8 @@ def main() -> int:
             lists(exports)
             everything(exports)
             _look_at_leftovers(folder)
+            if client is not None:
+                _look_at_objects(installation, client)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
@@ -184,6 +223,16 @@ def _add_admin(installation: Installation) -> None:
 def _look_at_leftovers(folder: Path) -> None:
     left = [path.name for path in (folder / "instance").iterdir() if path.is_file() and path.suffix in (".zip", ".tmp")]
     assert not left, left
+
+
+def _look_at_objects(installation: Installation, client: Any) -> None:
+    unfinished = client.list_multipart_uploads(Bucket="crm").get("Uploads", [])
+    assert not unfinished, unfinished
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="crm")
+    there = {each["Key"].replace("/", "") for page in pages for each in page.get("Contents", ())}
+    named = {row[0] for row in installation.database._ask("SELECT digest FROM crm.transfer_part")}
+    assert named <= there, named - there
+    print(f"  S3: {len(named)} pieces of files; {len(there - named)} objects for the nightly job; no unfinished upload")
 
 
 if __name__ == "__main__":

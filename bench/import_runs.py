@@ -88,10 +88,13 @@ class Use:
 class Installation:
     """The product on its servers."""
 
-    def __init__(self, folder: Path, database: server.Database, redis: Redis) -> None:
+    def __init__(
+        self, folder: Path, database: server.Database, redis: Redis, more: Mapping[str, str] | None = None
+    ) -> None:
         self.database = database
         common = {"CRM_DATABASE_URL": database.address, "CRM_REDIS_URL": redis.url, "CRM_FIELD_KEY": server.FIELD_KEY}
         common |= {"CRM_INSTANCE_DIR": str(folder / "instance"), "CRM_SECRET_KEY": "b" * 64, "CRM_WORKERS": "1"}
+        common |= more or {}
         self.web = LiveServer(folder / "web", **common, CRM_ROLE="web")
         self.web.is_preloaded = False  # type: ignore[misc]
         self.back = Background(folder / "back", common)

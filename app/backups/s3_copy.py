@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from app.backups.errors import BackupError
 from app.backups.files import PoolFile, files_of
 from app.backups.folder import MANIFEST, POOL, Backup
 from app.backups.installation import Installation
-from app.ops.file_store import StorageUnavailable
+from app.ops.file_store import LEFT_AFTER, StorageUnavailable
 from app.ops.s3_bucket import Bucket, S3Place
+
+log = logging.getLogger("crm.backups")
 
 
 @contextlib.contextmanager
@@ -46,7 +50,19 @@ def copy(installation: Installation, backup: Backup, deleted: list[str]) -> None
             bucket.upload(f"{backup.name}/{part['file']}", backup.path / part["file"])
             installation.beat()
         bucket.upload(f"{backup.name}/{MANIFEST}", backup.path / MANIFEST)
+        _abort_left_uploads(bucket)
     delete(installation, deleted)
+
+
+def _abort_left_uploads(bucket: Bucket) -> None:
+    """Free what a process has left that was killed amid an upload; a copy is whole without it."""
+    try:
+        count = bucket.abort_uploads(datetime.now(UTC) - LEFT_AFTER)
+    except StorageUnavailable as error:  # the account may do no more than store and read
+        log.warning("unfinished uploads could not be looked for: %s", error)
+    else:
+        if count:
+            log.info("%s unfinished uploads were removed from S3", count)
 
 
 def _key(file: PoolFile) -> str:

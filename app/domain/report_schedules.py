@@ -32,6 +32,8 @@ MAX_READERS, MAX_SCHEDULES = 50, 10
 MAX_FAILURES = 5
 #: How often a file is tried to be made, and after how long a worker without an end is taken for dead.
 MAX_TRIES, LOST_AFTER = 3, timedelta(minutes=5)
+#: For how long a file that is made can wait for a storage of files that is away; then the run has failed.
+STORAGE_WAIT = timedelta(hours=1)
 #: How slots begin that somebody has asked for, and how often they may within which time.
 MANUAL_PREFIX = "by hand "
 MAX_BY_HAND, BY_HAND_WITHIN = 3, timedelta(hours=1)
@@ -299,6 +301,19 @@ def claim(session: Session, key: int, now: datetime) -> ReportRun | None:
         settle(session, run, ("failed", GIVEN_UP), now)
         return None
     return run
+
+
+def postpone(session: Session, run: ReportRun, now: datetime) -> bool:
+    """Let it be made again later, because the storage of files can't be used; False after STORAGE_WAIT."""
+    age = now - run.created_on
+    if age > STORAGE_WAIT:
+        return False
+    mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
+    later = now + max(timedelta(minutes=1), age / 2)
+    # It is no attempt that ended its worker.
+    values = {"state": "waiting", "at": now, "next_try_on": later, "made": run.made - 1}
+    _change(session, update(ReportRun).where(*mine).values(**values))
+    return True
 
 
 def mark_file_written(session: Session, run: ReportRun, values: dict[str, Any], now: datetime) -> bool:

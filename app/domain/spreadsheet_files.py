@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from app.domain.base import RuleBroken, translatable
 from app.lib.digit_grouping import grouped
+from app.lib.spreadsheet_text import is_formula
 
 #: Bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
 MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 25_000_000, 200_000_000, 200_000, 150, 32_767
@@ -239,7 +240,7 @@ def _csv_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
 
 def _csv_cell(cell: str) -> str:
     clean = cell.strip()
-    if clean[:1] == "'" and clean[1:2] in ("=", "+", "-", "@"):
+    if clean[:1] == "'" and is_formula(clean[1:]):
         return clean[1:][:MAX_CELL]  # the apostrophe of an export
     return Cell(clean[:MAX_CELL], "formula") if clean.startswith("=") else clean[:MAX_CELL]
 

@@ -25,7 +25,7 @@ CALL_SECONDS, FILE_SECONDS, BYTES_A_SECOND = 15.0, 60.0, 500_000
 #: Calls that may be under way at once in a process. One that is given up ends when boto gives it up, too.
 MAX_CALLS = 64
 KEYS_AT_ONCE = 1000
-_MISSING = {"404", "NoSuchKey", "NotFound"}
+_MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
 T = TypeVar("T")
 _calls = threading.BoundedSemaphore(MAX_CALLS)
 log = logging.getLogger("crm.files")
@@ -103,6 +103,31 @@ class Bucket:
             if not page.get("IsTruncated"):
                 return
             more["ContinuationToken"] = page["NextContinuationToken"]
+
+    def abort_uploads(self, before: datetime) -> int:
+        """End uploads in pieces that began before this moment, UTC, and free their pieces. Returns how many there were.
+
+        A process that is killed amid `upload` leaves one: nobody sees its pieces, but they are stored, and paid for.
+        """
+        more: dict[str, Any] = {"Prefix": self.place.prefix}
+        count = 0
+        while True:
+            page = self._call(lambda client, where, m=more: client.list_multipart_uploads(Bucket=where["Bucket"], **m))
+            for each in page.get("Uploads", ()):
+                if each["Initiated"] < before:
+                    count += self._abort(each["Key"], each["UploadId"])
+            if not page.get("IsTruncated"):
+                return count
+            more |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _abort(self, key: str, upload: str) -> bool:
+        try:
+            self._call(
+                lambda client, where: client.abort_multipart_upload(Bucket=where["Bucket"], Key=key, UploadId=upload)
+            )
+        except FileNotFoundError:  # it has ended meanwhile
+            return False
+        return True
 
     def _call(self, do: Callable[..., T], key: str = "", seconds: float | None = None) -> T:
         """`do`(client, {Bucket, Key}), within so many seconds in all. Raises OSError."""

@@ -407,6 +407,11 @@ def test_of_each_period_the_newest_stays() -> None:
 # --- the copy on S3
 
 
+def _uploads(bucket: Any) -> set[str]:
+    """What has been begun in pieces and not ended, in the whole bucket."""
+    return {each["UploadId"] for each in bucket.client.list_multipart_uploads(Bucket="kept").get("Uploads", ())}
+
+
 def test_a_lost_folder_is_brought_back_from_s3(backed: Installation, tmp_path: Path, monkeypatch: Any) -> None:
     from moto.server import ThreadedMotoServer
 
@@ -423,7 +428,14 @@ def test_a_lost_folder_is_brought_back_from_s3(backed: Installation, tmp_path: P
             s3_copy.copy(made, made.folder.find(name), [])
         with s3_copy._bucket(made) as bucket:
             bucket.client.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"})
+            left = [bucket.client.create_multipart_upload(Bucket="kept", Key=f"crm/pool/{n}")["UploadId"] for n in "ab"]
+            other = bucket.client.create_multipart_upload(Bucket="kept", Key="other/c")["UploadId"]
+        with monkeypatch.context() as patch:
+            patch.setattr(s3_copy, "LEFT_AFTER", timedelta(days=36_500))  # the double says 2010 of each upload
+            s3_copy.copy(made, made.folder.find(name), [])
+        assert _uploads(bucket) == {*left, other}, "perhaps somebody is at it"
         s3_copy.copy(made, made.folder.find(name), [])
+        assert _uploads(bucket) == {other}
         lost = replace(made, folder=installations.installation(tmp_path / "new").folder)
         url = f"sqlite:///{tmp_path / 'other.sqlite3'}"
         restore(lost, RestoreRequest(name, url, files_into=tmp_path / "back"))

@@ -20,6 +20,7 @@ from app.domain import audit, consents, messages, settings
 from app.domain.base import NotFound, RuleBroken
 from app.domain.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb
 from app.extensions import db
+from app.lib.spreadsheet_text import as_text
 from app.models import Customer, Lead
 from app.web.api.resource import Resource
 from app.web.core import contact_guesses
@@ -336,8 +337,8 @@ def _csv(rows: list[dict[str, Any]], name: str) -> Response:
 
 def _plain(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula; a phone number is left as it is."""
-    is_formula = isinstance(value, str) and value[:1] in ("=", "@", "-", "\t", "\r", "+")
-    return f"'{value}" if is_formula and not value[1:].isdigit() else value
+    is_phone = isinstance(value, str) and value[:1] == "+" and value[1:].isdigit()
+    return as_text(value) if isinstance(value, str) and not is_phone else value
 
 
 def _json(rows: list[dict[str, Any]], name: str) -> Response:

@@ -18,6 +18,7 @@ from app.domain.dnd_uploads import DndUpload
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.iso_time import read_moment
+from app.lib.spreadsheet_text import as_text
 from app.models import DoNotDisturb
 from app.outbox import dnd_import
 from app.web.core.date_fields import moment_cell
@@ -69,7 +70,7 @@ class DndListsView(SettingsPage):
         content = io.StringIO()
         writer = csv.writer(content)
         writer.writerow(["line", "text", "problem"])
-        writer.writerows([n, _safe(text), problem] for n, text, problem in lines)
+        writer.writerows([n, as_text(text), problem] for n, text, problem in lines)
         if row.wrong > len(lines):
             writer.writerow(["", "", f"The file has {grouped(row.wrong)} wrong lines; these are the first."])
         headers = {"Content-Disposition": f'attachment; filename="wrong-lines-{key}.csv"'}
@@ -111,11 +112,6 @@ def _keep(typed: str, viewer: Viewer) -> int:
             raise RuleBroken(_("The storage of files can't be reached. Please try again soon."), "file") from error
     with own_transaction() as session:
         return dnd_uploads.add(session, file.filename, kept, checked_on, stamp).id
-
-
-def _safe(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _row(upload: DndUpload, viewer: Viewer) -> dict[str, Any]:

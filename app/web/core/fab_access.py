@@ -26,6 +26,7 @@ from app.domain.session_context import session_context
 from app.extensions import db
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, Cause, cause_of
+from app.ops.file_store import StorageUnavailable
 from app.web.core import unique_errors
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
@@ -88,17 +89,24 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
     if isinstance(broken, RuleBroken):
         errors = {name: [translate_text(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
         return _status_of(broken), translate_text(broken.message), errors
+    if isinstance(broken, StorageUnavailable):
+        return 503, _("The storage of files can't be reached. Please try again in a few minutes."), {}
     if isinstance(broken, StaleDataError):
         text = _("Someone else changed this record. Review the change, then save again.")
         return 409, text, {}
-    if isinstance(broken, IntegrityError) and str(broken.statement).startswith("DELETE"):
-        text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
-        return 422, text, {}
     if isinstance(broken, IntegrityError) and not _is_check(broken):
-        return unique_errors.describe_conflict(broken)
+        return _of_other_rows(broken)
     if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken) or _is_check(broken):
         return 422, _("One of the values can't be stored. Please check what you entered."), {}
     raise broken
+
+
+def _of_other_rows(broken: IntegrityError) -> tuple[int, str, dict[str, list[str]]]:
+    """The refusal of what contradicts other rows: they belong to a deleted one, or have the same value."""
+    if str(broken.statement).startswith("DELETE"):
+        text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
+        return 422, text, {}
+    return unique_errors.describe_conflict(broken)
 
 
 def refusal_of_one(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
@@ -151,6 +159,7 @@ REFUSABLE = (
     PoolTimeout,
     OverflowError,
     UnicodeError,
+    StorageUnavailable,
 )
 
 

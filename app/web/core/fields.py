@@ -421,6 +421,7 @@ class BooleanField(Field):
             "false": False,
             "": False,
             "off": False,
+            "n": False,
             "no": False,
             "none": False,
         }

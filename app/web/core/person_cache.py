@@ -31,7 +31,9 @@ class PersonCache(Generic[Kept]):
         self._kept: dict[tuple[str, int], tuple[Any, Kept]] = {}
 
     def of(self, viewer: Viewer) -> Kept:
-        """The value of this person."""
+        """The value of this person. Under the scope of an API key they may see less, so that isn't kept for them."""
+        if viewer.person.scope is not None:
+            return self._load(viewer)
         version = (viewer.person.version, g.get("lists_version"))
         key = (address_of(db.session()), viewer.person.id)
         found = self._kept.get(key)

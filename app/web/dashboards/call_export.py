@@ -13,14 +13,13 @@ from app.domain import audit, call_summary
 from app.domain.base import RuleBroken
 from app.domain.call_summary import Row
 from app.extensions import db
+from app.lib.spreadsheet_text import as_text
 from app.web.core.fields import Viewer
 from app.web.dashboards.filters import Filters
 from app.web.records.figure_filter import scope_of
 
 NAME = "Call_Log_Monthly_Summary"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-#: How a cell begins that a spreadsheet would compute.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def may_export(viewer: Viewer) -> bool:
@@ -36,7 +35,7 @@ def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
     summary = call_summary.summarize(session, scope_of(filters.period, viewer, filters.people))
     if not summary:
         raise RuleBroken(_("There are no calls in this period. Please choose another one."), "from")
-    people = {key: safe_cell(card["full_name"]) for key, card in viewer.lookups.people.items()}
+    people = {key: as_text(card["full_name"]) for key, card in viewer.lookups.people.items()}
     rows = list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
     span = f"{filters.period.first_day} – {filters.period.last_day}"
     audit.write(session, "export", viewer.person.id, viewer.now, NAME, what=span, who=filters.who, rows=len(rows))
@@ -44,11 +43,6 @@ def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
     made, mimetype = (as_csv(rows), "text/csv; charset=utf-8") if kind == "csv" else (as_xlsx(rows), XLSX)
     attachment = {"Content-Disposition": f"attachment; filename={NAME}.{kind}", "Cache-Control": "no-store"}
     return Response(made, 200, attachment, content_type=mimetype)
-
-
-def safe_cell(name: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name.startswith(_FORMULA) else name
 
 
 def as_csv(rows: list[Row]) -> bytes:

@@ -21,7 +21,7 @@ from flask_babel import lazy_gettext
 from markupsafe import Markup
 from sqlalchemy.exc import IntegrityError
 from werkzeug.datastructures import ImmutableMultiDict
-from wtforms import BooleanField, DateTimeLocalField, PasswordField, SelectField
+from wtforms import BooleanField, DateTimeLocalField, SelectField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, ValidationError
 
@@ -29,6 +29,7 @@ from app import access
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.web.core import fab_access
+from app.web.pages import submitted_data
 
 MAX_ROWS = 100
 LAST_PAGE = 99_999
@@ -47,7 +48,7 @@ YEARS = range(2000, 2101)
 
 
 def protect() -> None:
-    """Refuse writes without a CSRF token, by read-only viewers, or with NUL in a field."""
+    """Refuse writes without a CSRF token, or by read-only viewers."""
     if request.method == "GET":
         return
     if "csrf" in current_app.extensions and current_app.config.get("WTF_CSRF_ENABLED", True):
@@ -55,8 +56,6 @@ def protect() -> None:
     person = g.get("person")
     if person is not None and person.read_only:
         abort(403)
-    if any("\0" in value for _name, value in request.form.items(multi=True)):
-        abort(400)
 
 
 class HardenedInterface(SQLAInterface):
@@ -232,8 +231,13 @@ class HardenedView(ModelView):
 
     def _saved(self, form: Any, item: Any) -> bool:
         """Whether the form was saved; if not, the errors are in its fields and flashed."""
-        _trim(form)
-        if not form.validate():
+        submitted_data.trim(form)
+        unstorable = submitted_data.drop_unstorable(form)
+        if not form.validate() or unstorable:
+            for field in unstorable:
+                name = field.label.text
+                text = _("“%(name)s” has a character that can't be stored. Please remove it.", name=name)
+                field.errors = [*field.errors, text]
             g.refused = 422
             return False
         try:
@@ -347,14 +351,6 @@ class HardenedView(ModelView):
         return self._to_list()
 
     post_edit_redirect = post_delete_redirect = post_add_redirect
-
-
-def _trim(form: Any) -> None:
-    """Strip text fields; a text of only spaces becomes empty."""
-    for field in form:
-        if isinstance(field.data, str) and not isinstance(field, PasswordField) and field.raw_data:
-            field.data = field.data.strip()
-            field.raw_data = [field.data]
 
 
 def link(url: str, words: str) -> Markup:

@@ -38,6 +38,9 @@ from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
 from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
 
+#: Subjects of one ticket.
+MAX_SUBJECTS = 40
+
 
 class SubjectsField(Field):
     """The subjects of a ticket, by ids or labels; shown as one joined title."""
@@ -52,7 +55,9 @@ class SubjectsField(Field):
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """Ids of subjects. Raises RuleBroken for an unknown one."""
         parts = raw if isinstance(raw, list) else [part for part in str(raw or "").split(",") if part.strip()]
-        ids = [viewer.lookups.find("ticket_subject", part) for part in parts[:40]]
+        if len(parts) > MAX_SUBJECTS:
+            raise RuleBroken(_g("Please choose at most %(most)s subjects.", most=MAX_SUBJECTS), self.name)
+        ids = [viewer.lookups.find("ticket_subject", part) for part in parts]
         if None in ids:
             raise RuleBroken(_g("One of these subjects does not exist."), self.name)
         return ids

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.domain import call_summary
 from app.domain.periods import Period
+from app.lib.spreadsheet_text import as_text
 from app.web.core.fields import Viewer
-from app.web.dashboards.call_export import as_csv, as_xlsx, safe_cell
+from app.web.dashboards.call_export import as_csv, as_xlsx
 from app.web.records.figure_filter import dates, scope_of
 from app.web.reports import relative_dates
 from app.web.reports.definition import Definition
@@ -44,7 +45,7 @@ def _rows(session: Session, definition: Definition, viewer: Viewer) -> list[Any]
     """The rows as the file has them: month, heading, a row per person, total, an empty row."""
     scope = scope_of(period_of(definition, viewer), viewer, viewer.person.reach("Dashboard"))
     summary = call_summary.summarize(session, scope)
-    people = {key: safe_cell(card["full_name"]) for key, card in viewer.lookups.people.items()}
+    people = {key: as_text(card["full_name"]) for key, card in viewer.lookups.people.items()}
     return list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
 
 

@@ -73,7 +73,7 @@ def make(run_id: int) -> None:
     except TooLarge:
         _end(run, "failed", TOO_LARGE)
     else:
-        _store(run, data, values | {"took_ms": round(1000 * (time.monotonic() - started))})
+        _keep(run, data, values | {"took_ms": round(1000 * (time.monotonic() - started))})
 
 
 def _report_of(session: Session, run: ReportRun) -> tuple[Report, str] | None:
@@ -102,6 +102,18 @@ def _file(run: ReportRun, report: Report, format_: str) -> tuple[bytes, dict[str
 def _note(viewer: Viewer, definition: Any, what: dict[str, Any]) -> None:
     with engine.writing() as session:
         files.write_audit(session, viewer, definition, via="email", **what)
+
+
+def _keep(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
+    """Store the file, and have it sent; later, if the storage can't be used now."""
+    try:
+        _store(run, data, values)
+    except OSError as error:
+        log.warning("report run %s waits for the storage of files (%s)", run.id, type(error).__name__)
+        with engine.writing() as session:
+            is_postponed = report_schedules.postpone(session, run, datetime.now(UTC))
+        if not is_postponed:
+            _end(run, "failed", STORE_AWAY)
 
 
 def _store(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:

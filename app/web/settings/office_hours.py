@@ -208,7 +208,7 @@ def _posted_week() -> Week:
         starts, ends = (request.form.getlist(f"{side}_{day}")[:_MAX_RANGES] for side in ("starts", "ends"))
         ends += [""] * (len(starts) - len(ends))
         pairs = zip(starts, ends, strict=False)
-        week.append([(first.strip()[:8], last.strip()[:8]) for first, last in pairs if first.strip() or last.strip()])
+        week.append([(first.strip()[:20], last.strip()[:20]) for first, last in pairs if first.strip() or last.strip()])
     return week
 
 

@@ -15,25 +15,19 @@ from datetime import date, datetime
 from typing import IO
 from xml.sax.saxutils import escape
 
+from app.lib.spreadsheet_text import as_text, is_formula
 from app.web.transfer.export_cells import Cell
 
 MIME = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-#: Texts that a spreadsheet would take for a formula begin with one of these.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 #: What XML can't hold.
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 #: Styles of the workbook, by their index in styles.xml.
 _TEXT, _DATE, _MOMENT, _HEADING, _QUOTED = 1, 2, 3, 4, 5
 _EPOCH = datetime(1899, 12, 30)
 Row = list[Cell]
-
-
-def is_formula(text: str) -> bool:
-    """Whether a spreadsheet would take this text for a formula."""
-    return text.startswith(_FORMULA)
 
 
 def csv_text(cell: Cell) -> str:
@@ -44,8 +38,7 @@ def csv_text(cell: Cell) -> str:
         return f"{cell:%Y-%m-%d %H:%M:%S}"
     if not isinstance(cell, str):
         return str(cell)
-    clean = cell.replace("\x00", "")
-    return f"'{clean}" if clean.startswith(_FORMULA) else clean
+    return as_text(cell.replace("\x00", ""))
 
 
 def csv_rows(rows: Iterable[Row], heading: list[str] | None = None) -> bytes:
@@ -77,7 +70,7 @@ def _sheet_cell(cell: Cell, style: int) -> str:
     if isinstance(cell, str):
         clean = escape(_UNSTORABLE.sub("", cell))
         # "Quoted" keeps the text a text, also when somebody edits the cell.
-        style = style or (_QUOTED if cell.startswith(_FORMULA) else _TEXT)
+        style = style or (_QUOTED if is_formula(cell) else _TEXT)
         return f'<c s="{style}" t="inlineStr"><is><t xml:space="preserve">{clean}</t></is></c>'
     if isinstance(cell, datetime):
         return f'<c s="{_MOMENT}"><v>{(cell - _EPOCH).total_seconds() / 86400:.9f}</v></c>'

@@ -241,7 +241,7 @@ def start_full_export(viewer: Viewer) -> int:
 
 
 def download(key: int, viewer: Viewer) -> Response:
-    """The file of a finished export. Raises NotFound, Denied, RuleBroken."""
+    """The file of a finished export. Raises NotFound, Denied, RuleBroken, StorageUnavailable."""
     run = own_export(key, viewer)
     refuse_unallowed(run, viewer)
     if run.outcome == "expired" or (run.expires_on is not None and run.expires_on <= viewer.now):
@@ -249,11 +249,12 @@ def download(key: int, viewer: Viewer) -> Response:
     if run.outcome != "done":
         raise RuleBroken(_("This export isn't finished yet."))
     file_rights.refuse_fewer(run.rights, viewer)
+    pieces = export_worker.stream(run.id)
     with own_transaction() as session:
         exports.note_download(session, run, viewer)
     mime = MIME.get(run.format, "application/zip")
     headers = file_headers(exports.kind_of(run).stem(run), run.format, viewer) | {"Content-Length": str(run.size)}
-    return Response(export_worker.stream(run.id), 200, headers, content_type=mime)
+    return Response(pieces, 200, headers, content_type=mime)
 
 
 def export_context(run: ExportRun, viewer: Viewer) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 from flask import current_app
 from sqlalchemy.orm import Session
 
 from app.domain import transfer_runs
-from app.domain.base import RuleBroken, translatable
+from app.domain.base import NotFound, RuleBroken, translatable
 from app.domain.transfer_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.models import User
@@ -211,11 +212,18 @@ def content(store: FileStore, part: TransferPart) -> bytes:
 
 
 def stream(run_id: int) -> Iterator[bytes]:
-    """The finished file, piece by piece; the pieces are looked up at once, for they are read after the request."""
+    """The finished file, piece by piece; the first one is read at once, so that a storage that is away is said.
+
+    The others are read after the request. Raises NotFound, StorageUnavailable.
+    """
     store: FileStore = current_app.extensions["crm_files"]
     with engine.writing() as session:
         parts = transfer_runs.parts_of(session, run_id, "file")
-    return (content(store, part) for part in parts)
+    try:
+        first = [content(store, part) for part in parts[:1]]
+    except FileNotFoundError as missing:
+        raise NotFound("This file has expired. Please export the list again.") from missing
+    return chain(first, (content(store, part) for part in parts[1:]))
 
 
 def _fail(run: ExportRun, why: str) -> None:

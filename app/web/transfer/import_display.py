@@ -97,7 +97,6 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         if is_trial
         else {name: getattr(run, name) for name in ("created", "updated", "skipped", "wrong")}
     )
-    found = import_runs.problems(session, run, is_trial)[:MAX_SHOWN]
     with access.as_system(session):
         former = transfer_runs.same_file(session, run) if run.outcome == "checked" else None
     is_young = run.changed_on > viewer.now - REVERTED_WITHIN
@@ -106,15 +105,7 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "tiles": _tiles(figures, is_trial),
         "has_figures": bool(figures),
         "count": figures.get("wrong", 0),
-        "problems": [
-            {
-                "line": grouped(import_runs.row_number(run, line)),
-                "problem": problem or "",
-                "cells": ", ".join(filter(None, cells or ()))[:200],
-            }
-            for line, _result, problem, cells in found
-        ],
-        "problems_url": f"/imports/{run.id}/problems.csv" + ("?trial=1" if is_trial else ""),
+        "remarks": _remarks(session, run, is_trial),
         "works": _would_write(run) if is_trial else 0,
         "move": move_shown.page(run) if run.kind == KIND else None,
         "can_revert": run.kind != KIND
@@ -124,6 +115,34 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "former": former.name if former is not None else "",
         "encoding": _encoding(run),
     }
+
+
+def _remarks(session: Session, run: ImportRun, is_trial: bool) -> list[dict[str, Any]]:
+    """The rows with remarks by their result: a heading, the first rows, and the address of the file with all."""
+    whole = (_("Rows with remarks"), _("Download the rows with remarks"))
+    words = {
+        "wrong": (_("Rows with errors"), _("Download the rows with errors")),
+        "skipped": (
+            (_("Rows that would be skipped"), _("Download the rows that would be skipped"))
+            if is_trial
+            else (_("Skipped rows"), _("Download the skipped rows"))
+        ),
+        "kept": (_("Records that stay as they are"), _("Download the rows of these records")),
+    }
+    made = []
+    for result, (title, action) in {"": whole}.items() if run.kind == KIND else words.items():
+        found = import_runs.problems(session, run, is_trial, only=result)[:MAX_SHOWN]
+        asked = "&".join((["trial=1"] if is_trial else []) + ([f"only={result}"] if result else []))
+        if found:
+            url = f"/imports/{run.id}/problems.csv" + (f"?{asked}" if asked else "")
+            made.append({"title": title, "action": action, "url": url, "rows": [_remark(run, row) for row in found]})
+    return made
+
+
+def _remark(run: ImportRun, row: Any) -> dict[str, str]:
+    line, _result, problem, cells = row
+    shown = ", ".join(filter(None, cells or ()))[:200]
+    return {"line": grouped(import_runs.row_number(run, line)), "problem": problem or "", "cells": shown}
 
 
 def _encoding(run: ImportRun) -> str:

@@ -24,6 +24,7 @@ from app.web.core import custom_columns, custom_field_catalog
 from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import vault
 from app.web.core.registry import registered
+from app.web.transfer import import_choices
 
 #: Fields that a column can't fill.
 _NEVER = ("task", "close_tasks", "assign_to_role")
@@ -103,7 +104,7 @@ class ImportKind:
             if which == "edit" and not self.is_edited(each):
                 continue
             try:
-                each.parse_into(values, given, viewer, which)
+                each.parse_into(values, import_choices.read_choice(each, given, viewer), viewer, which)
             except RuleBroken as broken:
                 errors[name] = [broken.message]
         if errors:
@@ -144,6 +145,13 @@ class ImportKind:
     def seen(self, session: Session, ids: set[int]) -> set[int]:
         """Of these records those that the person sees."""
         return set(session.scalars(select(self.model.id).where(self.model.id.in_(ids)))) if ids else set()
+
+    def numbers(self, session: Session, ids: set[int]) -> dict[int, str]:
+        """Id → number of these records, as far as the person sees them; none for records without numbers."""
+        model = self.model
+        if not hasattr(model, "number"):
+            return {}
+        return dict(session.execute(select(model.id, model.number).where(model.id.in_(ids))).all())
 
     def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Any] | None:
         """Make many records together; None where that isn't faster. Raises for the first that can't be made."""

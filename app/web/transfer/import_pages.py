@@ -14,6 +14,7 @@ from app.domain.base import RuleBroken
 from app.domain.transfer_runs import OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
+from app.ops.file_store import StorageUnavailable
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.pages.routes import signed_in_route
@@ -63,7 +64,7 @@ class ImportsView(BaseView):
             if kind == KIND:
                 import_worker.enqueue(key)
                 return redirect(f"{BASE}{key}/")
-        except RuleBroken as broken:
+        except (RuleBroken, StorageUnavailable) as broken:
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
             return self._new(kind, sentence), status
@@ -119,10 +120,11 @@ class ImportsView(BaseView):
 
     @signed_in_route("/<int:key>/problems.csv")
     def problems(self, key: int) -> Any:
-        """The rows with problems, of the dry run (`trial=1`) or of the import."""
+        """The rows with problems, of the dry run (`trial=1`) or of the import; with `only=skipped` just these."""
         viewer, session = _importer(), db.session()
         run = import_runs.own_run(session, key, viewer)
-        lines = import_runs.problem_file(session, run, request.args.get("trial") == "1")
+        is_trial, only = request.args.get("trial") == "1", request.args.get("only", "")
+        lines = import_runs.problem_file(session, run, is_trial, only)
         headers = {"Content-Disposition": f'attachment; filename="problems-{key}.csv"', "Cache-Control": "no-store"}
         return Response(stream_with_context(lines), 200, headers, content_type=MIME["csv"])
 

@@ -64,6 +64,8 @@ class ImportPlan:
     columns: list[tuple[int, str]] = field(default_factory=list)
     #: The fields of the kind, by name.
     fields: dict[str, Any] = field(default_factory=dict)
+    #: Rows above the first one, as people count them.
+    heading_rows: int = 1
 
     @classmethod
     def of(cls, run: ImportRun) -> ImportPlan:
@@ -72,7 +74,9 @@ class ImportPlan:
         if kind is None:
             raise RuleBroken("This kind of record can't be imported any more.")
         options = ImportOptions.from_json(run.payload["options"])
-        return cls(kind, run.payload["headers"], run.payload["mapping"], options).checked()
+        plan = cls(kind, run.payload["headers"], run.payload["mapping"], options).checked()
+        plan.heading_rows = heading_rows(run)
+        return plan
 
     def checked(self) -> ImportPlan:
         """The plan with its columns. Raises RuleBroken for unknown fields, and for one that is filled twice."""
@@ -118,6 +122,11 @@ class ImportPlan:
         if is_whole and " " in made.get("first_name", ""):
             made["first_name"], _blank, made["last_name"] = made["first_name"].partition(" ")
         return made
+
+
+def heading_rows(run: ImportRun) -> int:
+    """Rows of the file above its first row of data."""
+    return 0 if run.payload["dialect"]["kind"] == "json" else 1
 
 
 def guessed(kind: ImportKind, headers: list[str]) -> dict[str, str]:

@@ -33,7 +33,7 @@ def seen_so_far(session: Session, run: ImportRun, lines: Iterable[Line]) -> Seen
         session.rollback()  # on SQLite nobody else could write meanwhile
         for line, raw in _raws(plan, [each for each in part if each[0] in made]):
             if not (is_trial and is_repeated(plan, seen, raw)):
-                note_made(plan, seen, raw, made[line])
+                note_made(plan, seen, raw, (made[line], line))
     return seen
 
 
@@ -60,7 +60,7 @@ def _would_be_made(session: Session, run: ImportRun, plan: ImportPlan, lines: li
     of_run = (ImportRow.run_id == run.id, ImportRow.is_trial.is_(True))
     query = select(ImportRow.line).where(*of_run, ImportRow.line.between(lines[0][0], lines[-1][0]))
     with access.as_system(session):
-        wrong = set(session.scalars(query))
-    raws = {line: raw for line, raw in _raws(plan, lines) if line not in wrong and raw}
+        left_out = set(session.scalars(query))  # wrong, or skipped
+    raws = {line: raw for line, raw in _raws(plan, lines) if line not in left_out and raw}
     there = plan.kind.find(session, raws, plan.options.keys)
     return {line: 0 for line in raws if line not in there}

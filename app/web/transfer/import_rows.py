@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from flask_babel import gettext as _
@@ -24,10 +25,12 @@ from app.web.transfer.import_kinds import ImportKind, MatchedRecord, as_json
 from app.web.transfer.import_plan import ImportPlan
 from app.web.transfer.import_records import refuse_several
 
-#: Characters of a problem, and of a cell that is kept with it.
-MAX_PROBLEM, MAX_KEPT = 500, 200
-#: (key, text) → id of the record that a row of this file has made; 0 in a dry run.
-Seen = dict[tuple[str, str], int]
+#: Characters of a problem.
+MAX_PROBLEM = 500
+#: Characters of a row that is kept with it, and of each cell of one that has more.
+MAX_KEPT, MAX_CUT = 40_000, 200
+#: (key, text) → (id of the record that a row of this file has made, 0 in a dry run; the row).
+Seen = dict[tuple[str, str], tuple[int, int]]
 Line = tuple[int, list[str]]
 
 
@@ -51,12 +54,26 @@ class RowChunk:
     plan: ImportPlan
     lines: list[Line]
     seen: Seen
+    #: Whether it is the dry run.
+    is_trial: bool = False
     outcomes: list[RowOutcome] = field(default_factory=list)
+    #: Records that rows match, by id: their numbers.
+    numbers: dict[int, str] = field(default_factory=dict)
 
-    def wrong(self, line: int, problem: str) -> None:
-        """Note what is wrong with a row."""
-        cells = [str(each)[:MAX_KEPT] for each in dict(self.lines)[line]]
-        self.outcomes.append(RowOutcome(line, "wrong", problem=problem[:MAX_PROBLEM], cells=cells))
+    @cached_property
+    def _cells(self) -> dict[int, list[str]]:
+        return dict(self.lines)
+
+    def note(self, line: int, result: str, problem: str, record_id: int | None = None) -> None:
+        """Note a row of which nothing is made: its cells stay, so that it can be corrected and uploaded again."""
+        cells = [str(each) for each in self._cells[line]]
+        if sum(map(len, cells)) > MAX_KEPT:
+            cells = [each[:MAX_CUT] for each in cells]
+        self.outcomes.append(RowOutcome(line, result, record_id, problem=problem[:MAX_PROBLEM], cells=cells))
+
+    def note_made(self, raw: dict[str, Any], line: int, record_id: int) -> None:
+        """Note the record of a row, so that a later row finds it; the dry run takes it back."""
+        note_made(self.plan, self.seen, raw, (0 if self.is_trial else record_id, line))
 
 
 def run(session: Session, chunk: RowChunk, viewer: Viewer) -> list[RowOutcome]:
@@ -68,10 +85,12 @@ def run(session: Session, chunk: RowChunk, viewer: Viewer) -> list[RowOutcome]:
         try:
             raws[line] = chunk.plan.raw(cells)
         except RuleBroken as broken:
-            chunk.wrong(line, _said(chunk.plan, broken))
+            chunk.note(line, "wrong", _said(chunk.plan, broken))
     options = chunk.plan.options
     is_matched = options.duplicates != "create" and options.keys
     found = chunk.plan.kind.find(session, raws, options.keys) if is_matched else {}
+    if options.duplicates == "skip" and found:
+        chunk.numbers = chunk.plan.kind.numbers(session, {match.ids[0] for match in found.values()})
     rest = _together(session, chunk, {n: raw for n, raw in raws.items() if n not in found}, viewer)
     for line, raw in raws.items():
         if line in rest or line in found:
@@ -114,15 +133,15 @@ def _together(session: Session, chunk: RowChunk, raws: dict[int, dict[str, Any]]
         return set(raws)
     for (line, _given), record in zip(values.items(), made, strict=True):
         chunk.outcomes.append(RowOutcome(line, "created", record.id))
-        note_made(plan, chunk.seen, raws[line], record.id)
+        chunk.note_made(raws[line], line, record.id)
     return set(raws) - set(values)
 
 
-def note_made(plan: ImportPlan, seen: Seen, raw: dict[str, Any], record_id: int) -> None:
-    """Note the record of a row, so that a later row of the same file finds it."""
+def note_made(plan: ImportPlan, seen: Seen, raw: dict[str, Any], made: tuple[int, int]) -> None:
+    """Note (id of the record, row), so that a later row of the same file finds it."""
     for key in plan.kind.keys:
         if text := plan.kind.text(key, raw):
-            seen[key, text] = record_id
+            seen[key, text] = made
 
 
 def _label(plan: ImportPlan, name: str) -> str:
@@ -154,13 +173,16 @@ def _run_one(
     except REFUSABLE as broken:
         if cause_of(broken) is not None:
             raise  # not the row is wrong: the transaction is gone, and all its rows are tried again
-        chunk.wrong(line, _said(chunk.plan, broken))
+        chunk.note(line, "wrong", _said(chunk.plan, broken))
         return
     finally:
         save_warnings.pop_all()
+    if outcome.result == "skipped":
+        chunk.note(line, "skipped", outcome.problem or "", outcome.record_id)
+        return
     chunk.outcomes.append(outcome)
     if outcome.result == "created":
-        note_made(chunk.plan, chunk.seen, raw, outcome.record_id or 0)
+        chunk.note_made(raw, line, outcome.record_id or 0)
 
 
 def _import(
@@ -169,11 +191,11 @@ def _import(
     line, raw, match = row
     plan, kind = chunk.plan, chunk.plan.kind
     policy = plan.options.duplicates
+    former = 0
     if match is None and policy != "create":
-        match = _in_file(plan, chunk.seen, raw)
+        match, former = _in_file(plan, chunk.seen, raw)
     if match is not None and policy == "skip":
-        text = _("Exists already (%(by)s).", by=_label(plan, match.by))
-        return RowOutcome(line, "skipped", match.ids[0] or None, problem=text)
+        return RowOutcome(line, "skipped", match.ids[0] or None, problem=_why_skipped(chunk, match, former))
     if match is not None and policy == "update":
         refuse_several(len(match.ids))
         return _update(session, kind, (line, raw, match.ids[0]), viewer)
@@ -193,18 +215,30 @@ def _values(plan: ImportPlan, raw: dict[str, Any], viewer: Viewer) -> dict[str, 
     return values
 
 
+def _why_skipped(chunk: RowChunk, match: MatchedRecord, former: int) -> str:
+    """The sentence for a row whose record is there already; `former`: the row of the file that has it, if one has."""
+    by = _label(chunk.plan, match.by)
+    if former:
+        return _("Row %(row)s of this file has the same (%(by)s).", row=former + chunk.plan.heading_rows, by=by)
+    number = chunk.numbers.get(match.ids[0])
+    if number is None:
+        return _("Exists already (%(by)s).", by=by)
+    return _("Exists already: %(number)s (%(by)s).", number=number, by=by)
+
+
 def is_repeated(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> bool:
     """Whether an earlier row of the file has made the record of this one."""
-    return _in_file(plan, seen, raw) is not None
+    return _in_file(plan, seen, raw)[0] is not None
 
 
-def _in_file(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> MatchedRecord | None:
-    """A row of the same file that has made this record before."""
+def _in_file(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> tuple[MatchedRecord | None, int]:
+    """The record that an earlier row of the same file has made, and that row; (None, 0) if none has."""
     for key in plan.options.keys:
         text = plan.kind.text(key, raw)
         if text and (key, text) in seen:
-            return MatchedRecord((seen[key, text],), key)
-    return None
+            record_id, line = seen[key, text]
+            return MatchedRecord((record_id,), key), line
+    return None, 0
 
 
 def _with_assignee(plan: ImportPlan, raw: dict[str, Any]) -> dict[str, Any]:
@@ -218,14 +252,16 @@ def _with_assignee(plan: ImportPlan, raw: dict[str, Any]) -> dict[str, Any]:
 
 def _update(session: Session, kind: ImportKind, row: tuple[int, dict[str, Any], int], viewer: Viewer) -> RowOutcome:
     line, raw, key = row
+    given = {name: value for name, value in raw.items() if name != kind.assignee}
     if not key:  # made by an earlier row of a dry run, and gone again
+        kind.parse(given, "edit", viewer)
         return RowOutcome(line, "updated")
     record = session.scalars(select(kind.model).where(kind.model.id == key)).unique().first()
     if record is None:
         raise RuleBroken(translatable("This record was deleted meanwhile."))
     if kind.module != "Settings" and not access.reaches_row(session, viewer.person, record, "write"):
         raise access.Denied("You can see this record but not edit it. Ask its assignee or your manager.")
-    values = kind.parse({name: given for name, given in raw.items() if name != kind.assignee}, "edit", viewer)
+    values = kind.parse(given, "edit", viewer)
     with access.as_system(session):
         before, is_same = kind.before(record, values), kind.is_unchanged(record, values, viewer)
         before["changed_on"] = as_json(getattr(record, "changed_on", None))
@@ -236,7 +272,7 @@ def _update(session: Session, kind: ImportKind, row: tuple[int, dict[str, Any], 
 
 
 def row_values(run_id: int, outcomes: Iterable[RowOutcome], at: datetime, is_trial: bool) -> list[dict[str, Any]]:
-    """Rows of the table import_row; a dry run keeps only what is wrong."""
+    """Rows of the table import_row; a dry run keeps only what is wrong or would be skipped."""
     return [
         {
             "run_id": run_id,
@@ -250,5 +286,5 @@ def row_values(run_id: int, outcomes: Iterable[RowOutcome], at: datetime, is_tri
             "cells": each.cells,
         }
         for each in outcomes
-        if not is_trial or each.result == "wrong"
+        if not is_trial or each.result in ("wrong", "skipped")
     ]

@@ -27,6 +27,7 @@ from app.web.transfer.import_plan import (
     default_options,
     fitting,
     guessed,
+    heading_rows,
     refuse_options,
     sample,
 )
@@ -34,7 +35,7 @@ from app.web.transfer.predecessor.import_kind import refuse_second
 from app.web.transfer.predecessor.worker import KIND
 
 #: Rows of one piece of the file of problems.
-PIECE = 500
+PIECE = 200
 
 
 def kind_named(name: str, viewer: Viewer) -> ImportKind:
@@ -174,11 +175,13 @@ def own_run(session: Session, key: int, viewer: Viewer) -> ImportRun:
     return row
 
 
-def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0) -> list[Any]:
-    """The next rows of which there is something to say: (line, result, problem, cells)."""
-    results = ("wrong",) if is_trial else ("wrong", "skipped", "kept")
+def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0, only: str = "") -> list[Any]:
+    """The next rows of which there is something to say: (line, result, problem, cells); `only` those of one result."""
+    results = ("wrong", "skipped") if is_trial else ("wrong", "skipped", "kept")
     if run.kind == KIND:  # whatever has a remark
         results = ("wrong", "skipped", "created")
+    if only:
+        results = tuple(each for each in results if each == only)
     row = ImportRow
     query = select(row.line, row.result, row.problem, row.cells).where(
         row.run_id == run.id, row.is_trial.is_(is_trial), row.result.in_(results), row.line > after
@@ -187,12 +190,15 @@ def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0) -
         return list(session.execute(query.order_by(row.line).limit(PIECE)).all())
 
 
-def problem_file(session: Session, run: ImportRun, is_trial: bool) -> Iterator[bytes]:
-    """The rows with problems as CSV: line, what is wrong, the cells; to be corrected and uploaded again."""
+def problem_file(session: Session, run: ImportRun, is_trial: bool, only: str = "") -> Iterator[bytes]:
+    """The rows with problems as CSV: line, what is wrong, the cells; to be corrected and uploaded again.
+
+    `only`: the result of the rows, such as skipped.
+    """
     heading: list[str] | None = [_("Row"), _("Problem"), *run.payload["headers"]]
     after = 0
     while True:
-        found = problems(session, run, is_trial, after)
+        found = problems(session, run, is_trial, after, only)
         if not found and heading is None:
             return
         rows = [[row_number(run, line), problem or result, *(cells or ())] for line, result, problem, cells in found]
@@ -221,7 +227,7 @@ def options_from(posted: Any, viewer: Viewer) -> ImportOptions:
 
 def row_number(run: ImportRun, line: int) -> int:
     """The number by which people find a row: as a spreadsheet counts, the heading included."""
-    return line if dialect_of(run).kind == "json" else line + 1
+    return line + heading_rows(run)
 
 
 def dialect_of(run: ImportRun) -> Dialect:

@@ -15,6 +15,7 @@ from app.domain import team
 from app.domain.base import RuleBroken, translatable
 from app.lib import phone
 from app.lib.identity_numbers import is_email
+from app.lib.label_matching import nearest_label
 from app.models import Role, User
 from app.web.core.fields import BooleanField, Field, TextField, Viewer
 from app.web.core.reference_fields import PersonField
@@ -85,6 +86,12 @@ class UserKind(ImportKind):
         kept = self.before(row, values)
         return all(given.get(name) == value for name, value in kept.items())
 
+    def numbers(self, session: Session, ids: set[int]) -> dict[int, str]:
+        """Id → username."""
+        with access.as_system(session):
+            query = select(User.id, User.username).where(User.id.in_(ids))
+            return dict(session.execute(query).all())
+
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
         """Look up records by name or address, in any case."""
         column = User.username if key == "username" else User.email
@@ -125,5 +132,9 @@ def _roles(session: Session, typed: str) -> list[Any]:
     there = {role.name.casefold(): role for role in session.scalars(select(Role))}
     missing = [name for name in names if name.casefold() not in there]
     if missing:
-        raise RuleBroken(translatable("There is no role “%(name)s”.", name=missing[0][:60]), "role")
+        named, nearest = missing[0][:60], nearest_label(missing[0], [role.name for role in there.values()])
+        if nearest is None:
+            raise RuleBroken(translatable("There is no role “%(name)s”.", name=named), "role")
+        text = translatable("There is no role “%(name)s”. Did you mean “%(nearest)s”?", name=named, nearest=nearest)
+        raise RuleBroken(text, "role")
     return [there[name.casefold()] for name in names]

@@ -204,7 +204,7 @@ def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer:
     if source.position != run.position:
         return True  # another worker has gone on meanwhile: the place is found anew, without the lock
     lines = source.take(USERS_CHUNK if run.kind == "user" else CHUNK)
-    chunk = RowChunk(plan, lines, source.seen)
+    chunk = RowChunk(plan, lines, source.seen, is_trial)
     context, batch = session_context(session), NoticeBatch()
     context.notice_batch = batch  # whoever gets records is told once, at the end
     try:

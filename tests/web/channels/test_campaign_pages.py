@@ -267,6 +267,15 @@ def test_a_list_is_read_and_its_wrong_lines_are_kept(world: World, content: byte
     assert [line.partition(",")[0] for line in lines] == ["line", "5", "6", "7"]
 
 
+@pytest.mark.parametrize("text", ["=1+1", "＝1", "＋x", "－x", "＠x", "-x", "@x"])
+def test_a_wrong_line_is_no_formula(world: World, text: str) -> None:
+    path = "/settings/do-not-disturb/"
+    upload(world, "root", path, f"mobile\n{text}\n".encode(), checked_on="2026-01-03")
+    run_calls()
+    (done,) = fresh(world, DndUpload)
+    assert f"'{text}" in world.door("root").screen(f"{path}{done.id}/wrong.csv").text
+
+
 def test_a_damaged_gzip_file_is_refused_in_words(world: World) -> None:
     whole = gzip.compress(LIST * 100)
     for damaged in (whole[:20] + b"\xff" * 50 + whole[70:], whole[:30], whole[:10] + b"\xff" * 100):

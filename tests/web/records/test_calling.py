@@ -17,7 +17,9 @@ from app.domain.channel_accounts import AccountSettings
 from app.lib import sample_audio
 from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, OfficeRange, User
 from app.ops import queue
+from app.ops.file_store import StorageUnavailable
 from tests.app_fixtures import World
+from tests.web.invalid_input import raising_server_errors
 
 DIGITS = "98200 12345".replace(" ", "")
 PEER, MOBILE = f"+91{DIGITS}", "+919811100001"
@@ -248,6 +250,20 @@ def test_a_recording_is_played_in_parts_and_noted_once(world: World, lead: Any, 
     assert (entry.user_id, entry.about) == (world.people["ana"].id, f"recording {recording.id}")
     later = hear(world, "mia", url, "5-")
     assert (later.status_code, later.data) == (206, sound[5:]) and len(hearings(world)) == 2
+
+
+def test_a_recording_whose_storage_is_away_is_said_and_not_noted(
+    world: World, recording: CallRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away:
+        def open(self, _digest: str) -> Any:
+            raise StorageUnavailable("the storage of files can't be used")
+
+    monkeypatch.setitem(world.app.extensions, "crm_files", Away())
+    with raising_server_errors("a recording"):
+        answer = hear(world, "ana", f"/calls/recording/{recording.id}")
+    assert answer.status_code == 503 and "The storage of files can" in answer.text
+    assert hearings(world) == []
 
 
 @pytest.mark.parametrize("who, level, status", [("ben", "own", 404), ("cleo", "own", 404), ("ana", "none", 404)])

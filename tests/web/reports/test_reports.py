@@ -584,3 +584,38 @@ def test_pages_that_people_click_through(world: World) -> None:
     assert f'href="/reports/{key}/"' not in door.screen("/leads/").text
     with world.app.app_context(), acting_for(world.people["mia"].id, "/reports/") as viewer:
         assert viewer.person.may("Reports", "create")
+
+
+class _StoreAway:
+    """A storage of files that can't be used."""
+
+    def put(self, _content: Any) -> Any:
+        raise StorageUnavailable("the storage of files can't be used")
+
+
+def test_a_report_waits_for_a_storage_that_is_away_then_says_so(
+    world: World, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.make.lead("mia")
+    made = report(world, "mia", "lead", {"columns": ["number"]}, label="Leads")
+    row = schedule(world, made, "mia")
+    door = world.door("mia")
+    door.form(f"/reports/{made.id}/schedules/{row.id}/send")
+    with monkeypatch.context() as patch:
+        patch.setitem(world.app.extensions, "crm_files", _StoreAway())
+        for _time in range(5):  # more often than a run may lose its worker
+            work(world)
+        run_ = world.rows(select(ReportRun))[0]
+        assert (run_.state, run_.made, run_.error) == ("waiting", 0, None)
+        assert run_.next_try_on > datetime.now(UTC) + timedelta(seconds=50)
+    work(world)
+    assert [to for to, _content in post.sent] == ["mia@eshin.test"]
+    door.form(f"/reports/{made.id}/schedules/{row.id}/send")
+    with monkeypatch.context() as patch:
+        patch.setitem(world.app.extensions, "crm_files", _StoreAway())
+        old = datetime.now(UTC) - timedelta(minutes=61)
+        world.session.execute(update(ReportRun).where(ReportRun.state == "waiting").values(created_on=old))
+        world.session.commit()
+        work(world)
+    assert world.count(ReportRun, ReportRun.state == "failed") == 1
+    assert "The storage of files could not be used" in door.screen(f"/reports/{made.id}/schedules").text

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain import predecessor_names
 from app.domain.base import RuleBroken, translatable
 from app.domain.predecessor_names import PredecessorName
+from app.lib import label_matching
 from app.lib.digit_grouping import grouped
 from app.models import AccountType, Activity, LeadSource, LeadStatus, TicketStatus, TicketSubject, User
 from app.web.transfer.predecessor import doctypes, values
@@ -190,7 +191,8 @@ class ImportContext:
             }
         wanted = _RENAMED.get(text.casefold(), text.casefold())
         if wanted not in known:
-            known[wanted] = self._added(model, text)
+            same = label_matching.same_labels(wanted, known)
+            known[wanted] = known[same[0]] if same else self._added(model, text)
         return known[wanted]
 
     def _added(self, model: Any, label: str) -> int:

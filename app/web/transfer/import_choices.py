@@ -1,0 +1,89 @@
+"""Cells that name an entry of a picklist, in any spelling; for those that name none, the nearest entry is offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.domain.base import RuleBroken
+from app.lib.identity_numbers import is_masked
+from app.lib.label_matching import nearest_label, same_labels
+from app.web.core.custom_columns import CustomChoice
+from app.web.core.default_labels import shown_label
+from app.web.core.fields import ChoiceField, Field, Viewer
+from app.web.core.reference_fields import MasterField
+from app.web.records.tickets import SubjectsField
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a picklist."""
+
+    #: What the field takes for it.
+    value: Any
+    #: What it is called in the language of the person, and every text that means it.
+    label: str
+    texts: tuple[str, ...]
+    is_offered: bool = True
+
+
+def read_choice(each: Field, cell: Any, viewer: Viewer) -> Any:
+    """The cell as the field takes it; a cell of any other field as it is. Raises RuleBroken with the nearest entry."""
+    if not isinstance(each, MasterField | ChoiceField | SubjectsField) or not isinstance(cell, str):
+        return cell
+    if not cell.strip() or (each.mask and is_masked(cell)):
+        return cell
+    try:
+        each.parse(cell, viewer)
+    except RuleBroken as refused:
+        entries = list(_entries(each, viewer))
+        if isinstance(each, ChoiceField):
+            return _meant(entries, cell, each.name, refused, names_all=True)
+        if not isinstance(each, SubjectsField):
+            return _meant(entries, cell, each.name, refused)
+        return [_meant(entries, part.strip(), each.name, refused) for part in cell.split(",") if part.strip()]
+    return cell
+
+
+def _meant(entries: list[Entry], typed: str, name: str, refused: RuleBroken, names_all: bool = False) -> Any:
+    """The value of the one entry that the text means. Raises RuleBroken; `refused` if that `names_all` entries."""
+    found = [entry for entry in entries if same_labels(typed, entry.texts)]
+    if len(found) > 1:
+        found = [entry for entry in found if entry.is_offered] or found
+    if len(found) == 1:
+        return found[0].value
+    if found:
+        listed = ", ".join(f"“{entry.label}”" for entry in found)
+        text = _("“%(value)s” can mean %(options)s. Please write it as one of them.", value=typed[:60], options=listed)
+        raise RuleBroken(text, name)
+    nearest = None if names_all else _nearest(typed, (entry for entry in entries if entry.is_offered))
+    if nearest is None:
+        raise refused
+    text = _("There is no “%(value)s” in this list. Did you mean “%(nearest)s”?", value=typed[:60], nearest=nearest)
+    raise RuleBroken(text, name)
+
+
+def _nearest(typed: str, entries: Iterable[Entry]) -> str | None:
+    by_text = {text: entry.label for entry in entries for text in entry.texts}
+    found = nearest_label(typed, by_text)
+    return None if found is None else by_text[found]
+
+
+def _entries(each: Field, viewer: Viewer) -> Iterator[Entry]:
+    """The entries of a picklist or of a fixed list of options."""
+    if isinstance(each, MasterField | SubjectsField):
+        master = each.master if isinstance(each, MasterField) else "ticket_subject"
+        offered = set(viewer.lookups.offered[master])
+        for key, card in viewer.lookups.cards[master].items():
+            label = shown_label(card["label"])
+            yield Entry(key, label, (card["label"], label), key in offered)
+    elif isinstance(each, CustomChoice):
+        for value, label, labels, is_offered in each.definition.choices:
+            yield Entry(value, str(each.words[value]), (value, label, *labels.values()), is_offered)
+    elif isinstance(each, ChoiceField):
+        for option in each.options:
+            label = str(each.words.get(option) or shown_label(option))
+            yield Entry(option, label, (option, label))

@@ -1,0 +1,62 @@
+"""A form of FAB reads texts: no file that is sent in their place, and no JSON, ends in a server error."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from flask_appbuilder.upload import FileUploadField
+from flask_wtf import FlaskForm
+from flask_wtf.form import _Auto
+from werkzeug.datastructures import MultiDict
+from wtforms import Form, StringField
+
+from app.web.pages.submitted_data import SubmittedData
+from tests.app_fixtures import World
+from tests.web.invalid_input import assert_no_leak, raising_server_errors
+
+PAGES = (
+    *("/users/add", "/roles/add", "/groups/add", "/settings/lead-sources/add", "/settings/lead-statuses/add"),
+    *("/settings/message-templates/add", "/settings/sla/add", "/settings/holidays/add", "/settings/office-ranges/add"),
+    *("/userinfoeditview/form", "/resetmypassword/form", "/resetpassword/form?pk=2"),
+)
+NAMES = ("label", "name", "username", "email", "password", "conf_password", "first_name", "mobile", "day", "minutes")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_file_in_place_of_a_text_is_no_value(world: World, path: str) -> None:
+    door = world.door("root")
+    for name in NAMES:
+        with raising_server_errors(f"{path} {name}"):
+            answer = door.form(path, {name: (io.BytesIO(b"x"), "x.txt"), "description": "typed before"})
+        assert_no_leak(answer, path)
+    with raising_server_errors(f"{path} JSON"):
+        for body in ("1", '"x"', "[1]", '{"label": 5}', '{"name": ["a"]}'):
+            headers = {"X-CSRFToken": door.token, "Content-Type": "application/json"}
+            assert_no_leak(door.browser.post(path, data=body, headers=headers), path)
+
+
+@pytest.mark.parametrize("name", ["username", "password"])
+def test_a_stranger_who_signs_in_with_a_file_is_told_that_it_is_wrong(world: World, name: str) -> None:
+    sent: dict[str, Any] = {"username": "ana", "password": "x", name: (io.BytesIO(b"x"), "x.txt")}
+    with raising_server_errors("/login/"):
+        answer = world.door(None).form("/login/", sent)
+    assert (answer.status_code, "wrong" in answer.text) == (401, True)
+
+
+def test_a_field_that_takes_files_gets_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(world.app.config, "UPLOAD_FOLDER", "/nowhere/")
+
+    class Upload(Form):
+        Meta = SubmittedData
+        picture = FileUploadField("Picture")
+        name = StringField("Name")
+
+    sent = {"picture": (io.BytesIO(b"x"), "x.png"), "name": (io.BytesIO(b"y"), "y.png"), "more": "text"}
+    with world.app.test_request_context("/", method="POST", data=sent):
+        found = SubmittedData().wrap_formdata(Upload(meta={"csrf": False}), _Auto)
+        assert found["picture"].filename == "x.png" and "name" not in found and found["more"] == "text"
+        given = MultiDict({"name": "a"})
+        assert SubmittedData().wrap_formdata(Upload(meta={"csrf": False}), given) is given
+    assert issubclass(SubmittedData, FlaskForm.Meta)
