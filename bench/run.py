@@ -202,7 +202,7 @@ def run(options: Options) -> int:
     sizes = options.sizes
     print(f"Filling {sizes} …", flush=True)
     data, took = server.filled_data_folder(sizes)
-    print(f"  {took or 'kept from an earlier run'}: {data}")
+    print(f"  {took or 'kept from an earlier run'}: {server.shown(data)}")
     folders = Data(data)
     if options.against:
         source = earlier_version.work_tree(options.against)

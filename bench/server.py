@@ -113,6 +113,11 @@ def filled_data_folder(sizes: generate.Sizes) -> tuple[Path, dict[str, float]]:
     return ready / "data", took
 
 
+def shown(path: Path) -> str:
+    """A path to be printed: output is quoted in pages, which name nobody's folder."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+
+
 def copy_data(data: Path, folder: Path) -> None:
     """Copy the data folder, because a run changes its rows."""
     shutil.rmtree(folder / "data", ignore_errors=True)
@@ -160,7 +165,8 @@ def refuse_full_disk(sizes: generate.Sizes) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     kept, copied = shutil.disk_usage(CACHE).free, shutil.disk_usage(tempfile.gettempdir()).free
     need = sizes.disk
-    print(f"  the data takes about {need / 1e9:.1f} GB in {CACHE}, and as much again while it is measured", flush=True)
+    place = shown(CACHE)
+    print(f"  the data takes about {need / 1e9:.1f} GB in {place}, and as much again while it is measured", flush=True)
     is_same = os.stat(CACHE).st_dev == os.stat(tempfile.gettempdir()).st_dev
     if kept < need * (2 if is_same else 1) or copied < need:
         raise ServerFailed(

@@ -10,8 +10,8 @@ with their next connection, and people can save again; restart the CRM when ther
 --admin names a file (by default /etc/crm/promote, mode 0600):
 
     [admin]
-    user = …          may: SUPER, RELOAD, REPLICATION SLAVE ADMIN, REPLICA MONITOR, READ_ONLY ADMIN, BINLOG MONITOR
-    password = …
+    user = …          may: SUPER, RELOAD, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, REPLICA MONITOR,
+    password = …      READ_ONLY ADMIN, BINLOG MONITOR
     [replication]
     user = …          may: REPLICATION SLAVE
     password = …
@@ -166,11 +166,7 @@ class Promotion:
         if not target.is_there:
             raise Refused(f"{target.name} doesn't answer, so it can't become the primary. Start it, or name another.")
         if former is target:
-            if not self._is_promoted():
-                raise Refused(
-                    f"The settings name {target.name} as the primary, but it takes no changes or follows another "
-                    "server. Put CRM_DATABASE_URL right, then run this again."
-                )
+            self._refuse_read_only()
             return
         if former.is_there and former.takes_changes:
             if self._is_promoted():
@@ -187,6 +183,20 @@ class Promotion:
             return
         self._refuse_unfit()
         self._refuse_loss()
+
+    def _refuse_read_only(self) -> None:
+        """Raise Refused if the primary of the settings takes no changes."""
+        if self._is_promoted():
+            return
+        if self.target.following is not None or any(each.takes_changes for each in self.others):
+            raise Refused(
+                f"The settings name {self.target.name} as the primary, but it takes no changes or follows another "
+                "server. Put CRM_DATABASE_URL right, then run this again."
+            )
+        raise Refused(
+            f"{self.target.name} is the primary, but takes no changes: it was started with read_only. Take that out of "
+            "its configuration, and run on it, as root: SET GLOBAL read_only = 0"
+        )
 
     def _refuse_unfit(self) -> None:
         row, target = self.target.following, self.target
@@ -298,6 +308,11 @@ def promote(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None
     if former is target:
         kept = replicas
     write_settings(env, moved(primary, target.name), kept)
+    if former is not target:
+        say(
+            f"Give {target.name} the configuration of a primary, and {former.name} that of a replica "
+            f"(docs/operate.md): otherwise {target.name} takes no changes after its next start."
+        )
     if former is not target and not former.is_there:
         say(f"When {former.name} is back, it must not take changes: deploy/promote {former.name} --rejoin")
 

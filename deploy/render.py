@@ -59,7 +59,8 @@ def complete(values: dict[str, str]) -> dict[str, str]:
     }
     # Polling clients keep to one server: their session is there.
     parts["SOCKETS_STICKY"] = "    ip_hash;\n" if "," in addresses["SOCKETS_ADDRESS"] else ""
-    parts |= {"ROOT": str(HERE.parent), "BROTLI": "", "HSTS": "", "REDIRECT": "", "LISTEN": ""} | values
+    parts |= {"ROOT": str(HERE.parent)} | dict.fromkeys(("BROTLI", "HSTS", "REDIRECT", "LISTEN", "BACKUP_DIR"), "")
+    parts |= values
     if values.get("HAS_BROTLI") == "yes":
         parts["BROTLI"] = (HERE / "nginx" / "brotli.conf").read_text().rstrip()
     if values.get("TLS_CERTIFICATE"):

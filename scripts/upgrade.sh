@@ -10,6 +10,9 @@ cd "$(dirname "$0")/.."
 say() { printf '== %s\n' "$*" >&2; }
 stop() { printf '\nUpgrade stopped: %s\n' "$*" >&2; exit 1; }
 
+# The servers' user may not write here: without this, each start would compile all modules.
+[ "$(id -u)" != 0 ] || .venv/bin/python -m compileall -q app migrations ./*.py
+
 say "1 of 4: backup"
 said=$("${crm[@]}" backup create --before-upgrade) ||
     stop "there is no backup (its words stand above). Nothing was changed: the servers go on with the version they run. Mend it, then run \`make upgrade\` again."
@@ -29,6 +32,12 @@ say "3 of 4: check"
 say "4 of 4: restart"
 restart() {
     if [ -n "${ESHIN_RESTART:-}" ]; then sh -c "$ESHIN_RESTART"; return; fi
+    local installed=
+    if [ -e /usr/local/bin/crm ]; then installed=$(readlink -f /usr/local/bin/crm); fi
+    if [ "${crm[0]}" = env ] && [ -n "$installed" ] && [ "$installed" != "$(pwd -P)/deploy/crm" ]; then
+        echo "The servers run the version in ${installed%/deploy/crm}. Run deploy/install.sh here: it lets them run this one." >&2
+        return 1
+    fi
     if [ "${crm[0]}" = env ] && command -v systemctl >/dev/null && systemctl is-enabled --quiet crm-web 2>/dev/null; then
         systemctl restart crm-web crm-sockets crm-background; return
     fi

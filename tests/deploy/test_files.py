@@ -113,6 +113,17 @@ def test_the_containers_run_all_roles_with_settings_that_exist(tmp_path: Path) -
     dockerfile = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
     stages = set(re.findall(r"^FROM \S+ AS (\w+)$", dockerfile, re.MULTILINE))
     assert {each["build"]["target"] for each in compose["services"].values() if "build" in each} <= stages
+    mounted = [each.split(":")[0] for each in compose["services"]["database"]["volumes"] if each.startswith("./")]
+    assert mounted and all((ROOT / "deploy" / "docker" / each).exists() for each in mounted)
+    # What is needed beside Python's packages: the programs of backups, and the translations, which are not committed
+    assert "mariadb-client" in dockerfile and "pybabel --quiet compile" in dockerfile
+
+
+def test_units_may_write_where_backups_are(tmp_path: Path) -> None:
+    rendered(tmp_path, BACKUP_DIR="/srv/backups")
+    for name in ("web", "sockets", "background"):
+        unit = (tmp_path / "made" / "systemd" / f"crm-{name}.service").read_text()
+        assert re.search(r"^ReadWritePaths=.* /srv/backups$", unit, re.M), name
 
 
 def _sample(name: str, value: str) -> str:

@@ -1,4 +1,7 @@
-"""Two servers of the CRM behind nginx: one after the other is restarted, and nobody meets an error; one leads."""
+"""Two servers of the CRM behind nginx: one after the other is restarted, and nobody meets an error; one leads.
+
+Both have their files in one folder.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -31,6 +34,11 @@ import render
 
 #: Between two requests of a person. Sixty a second are enough to meet a server that is away for a moment.
 PAUSE_SECONDS = 0.1
+#: A file that is uploaded and downloaded slowly: more than the buffers of a connection hold.
+FILE_BYTES, PIECES = 8_000_000, 40
+#: How long that takes: through nginx, which keeps what is under way, and straight from or to a server, which stops
+#: meanwhile (behind a balancer that passes on each piece as it comes).
+THROUGH_NGINX_SECONDS, STRAIGHT_SECONDS = 12.0, 4.0
 
 
 class Nginx(Server):
@@ -99,6 +107,10 @@ def house(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pyt
             "CRM_API_WRITE_LIMIT": "off",
         }
         webs = [LiveServer(folder / f"web{n}", **settings, CRM_SERVER_NAME=f"crm{n}") for n in (1, 2)]
+        (folder / "files").mkdir()
+        for each in webs:
+            (each.folder / "instance").mkdir()
+            (each.folder / "instance" / "files").symlink_to(folder / "files")
         with webs[0], webs[1], Nginx(folder / "nginx", webs) as nginx:
             yield House(ground, webs, nginx)
     mariadb_server.drop_database(name)
@@ -163,7 +175,10 @@ class Load:
 
 @pytest.mark.parametrize("_round", ROUNDS)
 def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: Path) -> None:
-    """deploy/rolling-restart gives the word, and the main thread, which started them, restarts them."""
+    """deploy/rolling-restart gives the word, and the main thread, which started them, restarts them.
+
+    Meanwhile people read and write, and slow clients upload and download a file.
+    """
     lines, pipes = [], []
     for number, web in enumerate(house.webs):
         asked, done = tmp_path / f"asked{number}", tmp_path / f"done{number}"
@@ -172,13 +187,16 @@ def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: P
         pipes.append((asked, done))
         lines.append(f"{web.url}/readyz sh -c 'echo > {asked} && cat {done} > /dev/null'")
     (tmp_path / "servers").write_text("# two\n" + "\n".join(lines) + "\n")
-    with Load(house.nginx.port, house.ground.world.door("ana").headers).running() as load:
+    slow = SlowClients(house.ground.world.door("ana").headers, house.ground.world.make.lead().id, house.nginx.port)
+    with Load(house.nginx.port, slow.headers).running() as load:
         eventually(lambda: load.answered > 50, "nobody is answered")
         before = [each.pid for each in house.webs]
         command = [sys.executable, ROOT / "deploy" / "rolling-restart", tmp_path / "servers", "--settle", "4"]
+        slow.begin(house.nginx.port, THROUGH_NGINX_SECONDS)
         with Popen([str(each) for each in command], text=True, stdout=-1, stderr=-1) as script:
             for web, (asked, done) in zip(house.webs, pipes, strict=True):
                 asked.read_text()
+                slow.begin(web.port, STRAIGHT_SECONDS)
                 web.restart()
                 done.write_text("done")
             said, errors = script.communicate(timeout=120)
@@ -189,6 +207,7 @@ def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: P
     assert len(re.findall("is ready again", said)) == 2
     assert not {*before} & {each.pid for each in house.webs}
     assert load.failures == []
+    assert slow.failures(house.nginx.port) == []
     there = {row[0] for row in _named(house)}
     assert {*load.saved} <= there and len(load.saved) == len({*load.saved})
 
@@ -225,6 +244,71 @@ class Errand(threading.Thread):
             self.result = self._call()
         except Exception as error:  # noqa: BLE001  # told by the test
             self.error = repr(error)
+
+
+class SlowClients:
+    """Who uploads and downloads files of a lead, piece by piece."""
+
+    def __init__(self, headers: Mapping[str, str], lead: int, port: int) -> None:
+        """The file to be downloaded is uploaded through this port."""
+        self.headers, self._lead = headers, lead
+        self._content = b"%PDF-1.7\n" + os.urandom(FILE_BYTES)
+        self._kept = self._upload(port, self._content, 0)
+        self._uploads: list[Errand] = []
+        self._downloads: list[Errand] = []
+
+    def begin(self, port: int, seconds: float) -> None:
+        """One upload and one download through this port; returns when both are under way."""
+        content = self._content + str(len(self._uploads)).encode()
+        self._uploads.append(Errand(lambda: self._upload(port, content, seconds)))
+        self._downloads.append(Errand(lambda: self._download(port, self._kept, seconds) == self._content))
+        for each in (self._uploads[-1], self._downloads[-1]):
+            each.start()
+        time.sleep(0.5)
+
+    def failures(self, port: int) -> list[str]:
+        """What went wrong, when all have ended; what was uploaded is read again through this port."""
+        for each in (*self._uploads, *self._downloads):
+            each.join()
+        found = [each.error or "other bytes were downloaded" for each in self._downloads if not each.result]
+        for number, each in enumerate(self._uploads):
+            if each.error:
+                found.append(each.error)
+            elif self._download(port, each.result, 0) != self._content + str(number).encode():
+                found.append("other bytes were uploaded")
+        return found
+
+    def _upload(self, port: int, content: bytes, seconds: float) -> int:
+        """The id of the file."""
+        parts = f'name="record"\r\n\r\nlead:{self._lead}', f'name="file"; filename="{os.urandom(4).hex()}.pdf"\r\n\r\n'
+        body = b"".join(f"--x\r\nContent-Disposition: form-data; {each}\r\n".encode() for each in parts)
+        body = body[:-2] + content + b"\r\n--x--\r\n"
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as line:
+            line.putrequest("POST", "/api/v1/file/")
+            more = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(len(body))}
+            for name, value in {**self.headers, **more}.items():
+                line.putheader(name, value)
+            line.endheaders()
+            step = len(body) // PIECES + 1
+            for place in range(0, len(body), step):
+                line.send(body[place : place + step])
+                time.sleep(seconds / PIECES)
+            answer = line.getresponse()
+            said = answer.read()
+        assert answer.status == 201, f"{answer.status} {said[:200]!r}"
+        return int(json.loads(said)["id"])
+
+    def _download(self, port: int, key: int, seconds: float) -> bytes:
+        """The content of a file."""
+        pieces = []
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as line:
+            line.request("GET", f"/api/v1/file/{key}/content", headers=dict(self.headers))
+            answer = line.getresponse()
+            assert answer.status == 200, f"{answer.status} {answer.read()[:200]!r}"
+            while piece := answer.read(FILE_BYTES // PIECES):
+                pieces.append(piece)
+                time.sleep(seconds / PIECES)
+        return b"".join(pieces)
 
 
 @contextmanager
