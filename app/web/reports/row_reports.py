@@ -51,6 +51,7 @@ def listed(session: Session, asked: CheckedReport) -> Table:
         notes=left_out,
         about=labels.about(asked),
         count=int(whole[0]),
+        formats=labels.formats(columns),
     )
     readers = _readers(asked, columns, rows[:limit])
     for row in rows[:limit]:
