@@ -249,10 +249,10 @@ def _take_texts(screen: Any, sections: list[dict[str, Any]]) -> list[dict[str, A
     """The fields that stand whole above the timeline, taken out of the sections; an empty one stays where it is."""
     taken = []
     for part in sections:
-        texts = [each for each in part["fields"] if each["name"] in screen.text_columns]
-        shown = [each for each in texts if each["cell"].get("kind") != "missing"]
-        part["fields"] = [each for each in part["fields"] if each not in shown]
-        taken += shown
+        fields, part["fields"] = part["fields"], []
+        for each in fields:
+            stands_above = each["name"] in screen.text_columns and each["cell"].get("kind") != "missing"
+            (taken if stands_above else part["fields"]).append(each)
     return taken
 
 

@@ -72,7 +72,7 @@ def _in_words(each: Field | None, stored: Any, shown: str | None) -> str | None:
     if each.kind == "date":
         with suppress(ValueError):
             return format_local_date(date.fromisoformat(shown), "%-d %b %Y")
-    return phone.display(shown) if isinstance(each, PhoneField) else shown
+    return phone.display(phone.normalize(shown) or shown) if isinstance(each, PhoneField) else shown
 
 
 def _fields(row: Any) -> Mapping[str, Any]:

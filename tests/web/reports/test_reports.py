@@ -426,7 +426,7 @@ def test_a_page_shows_numbers_labels_and_durations_as_lists_do(world: World) -> 
     assert "20012345" not in door.screen(f"/reports/{made.id}/").text
     now = datetime.now(UTC)
     world.make.call("mia", now, started_on=now - timedelta(minutes=1), duration_seconds=3725)
-    calls = report(world, "mia", "call", {"columns": ["duration_seconds"]})
+    calls = report(world, "mia", "call_log", {"columns": ["duration_seconds"]})
     door.screen("/lang/en")
     assert "1h 2m 5s" in door.screen(f"/reports/{calls.id}/").text
 
