@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import COLLEAGUE, SELLER, Seat
+from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
 from tests.servers import LiveServer
 
 Sit = Callable[..., Seat]
@@ -93,9 +93,11 @@ def test_a_ticket(seat: Sit) -> None:
     expect(page.locator(".status-button, .status-still").first).to_contain_text("Resolved")
 
 
-def test_a_task(rohan: Seat) -> None:
-    page = rohan.page
-    rohan.go("/tasks/add")
+def test_a_task(seat: Sit) -> None:
+    asha = seat(MANAGER, java_script_enabled=False)
+    lead = asha.create("lead", first_name="Aufgabwali", mobile=phone())
+    page = asha.page
+    asha.go("/tasks/add")
     page.fill("[name=title]", "Call without scripts")
     page.fill("[name=due_on]", f"{datetime.now().year + 1}-01-15T10:30")
     page.fill("[name=assignee--typed]", "zed.nobody")
@@ -104,6 +106,7 @@ def test_a_task(rohan: Seat) -> None:
     expect(page.locator("[name=title]")).to_have_value("Call without scripts")
     expect(page.locator("[name=due_on]")).to_have_value(f"{datetime.now().year + 1}-01-15T10:30")
     page.fill("[name=assignee--typed]", COLLEAGUE)
+    page.fill("[name=lead--typed]", str(lead["number"]))
     save(page)
     expect(page.locator("h1")).to_have_text("Call without scripts")
     expect(page.locator("[data-pair=assignee]")).to_contain_text("Manoj Thakkar")
