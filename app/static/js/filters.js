@@ -94,15 +94,31 @@ function start(form) {
     const group = readGroup(root);
     into.value = group.length > 1 ? JSON.stringify(group) : '';
   };
+  const take = (add, isFocused = true) => {
+    const row = conditionFrom(form, add.value);
+    add.closest('[data-filter-group]').querySelector('[data-filter-parts]').append(row);
+    add.value = '';
+    row.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
+    if (isFocused) row.querySelector('[data-filter-op]').focus();
+  };
+  // Letters and arrows change a closed list at once: by keyboard, what is chosen counts with Enter, or when it is left.
+  let keyed = null;
+  form.addEventListener('pointerdown', () => { keyed = null; });
+  form.addEventListener('keydown', (event) => {
+    keyed = event.target.closest('[data-filter-add]');
+    if (!keyed?.value || event.shiftKey || !['Enter', 'Tab'].includes(event.key)) return;
+    event.preventDefault();
+    take(keyed);
+    write();
+  });
+  form.addEventListener('focusout', (event) => {
+    if (!keyed?.value || event.target !== keyed) return;
+    take(keyed, false);
+    write();
+  });
   form.addEventListener('change', (event) => {
     const add = event.target.closest('[data-filter-add]');
-    if (add?.value) {
-      const row = conditionFrom(form, add.value);
-      add.closest('[data-filter-group]').querySelector('[data-filter-parts]').append(row);
-      add.value = '';
-      row.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
-      row.querySelector('[data-filter-op]').focus();
-    }
+    if (add?.value && add !== keyed) take(add);
     if (event.target.matches('[data-filter-op]')) showValue(event.target.closest('[data-condition]'));
     write();
   });

@@ -21,7 +21,7 @@ function draw() {
   box.hidden = !people.length;
   document.querySelectorAll('.here-edits').forEach((each) => each.remove());
   people.filter((each) => each.field).forEach((each) => {
-    const value = document.querySelector(`[data-side] [data-pair="${CSS.escape(each.field)}"] dd`);
+    const value = document.querySelector(`:is([data-side], [data-texts]) [data-pair="${CSS.escape(each.field)}"] dd`);
     value?.append(Object.assign(document.createElement('span'), { className: 'here-edits', textContent: box.dataset.edits.replace('%(name)s', each.name) }));
   });
 }

@@ -1,11 +1,13 @@
-// The right third of a record's page: values are edited in place; what others change appears by itself, and never under somebody's hands.
+// The values of a record's page, in its right third and above its timeline, are edited in place; what others change appears by itself, and never under somebody's hands.
 import { edit } from './value_editor.js';
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const page = $('[data-record]');
 const side = $('[data-side]');
 const head = () => $('[data-head]');
-const named = (name, within = side) => $(`[data-pair="${CSS.escape(name)}"]`, within);
+const PLACES = ':is([data-side], [data-texts])';
+const named = (name, within = document) => $(`${PLACES} [data-pair="${CSS.escape(name)}"]`, within);
 
 // --- editing
 function start(pair) {
@@ -17,7 +19,7 @@ function start(pair) {
     rest,
     instead: name === 'status' ? asked : null,
     next: (back) => {
-      const pairs = $$('[data-inline]', side);
+      const pairs = $$('[data-inline]', page);
       const other = pairs[pairs.indexOf(named(name)) + (back ? -1 : 1)];
       if (!other) return false;
       start(other);
@@ -34,7 +36,7 @@ function asked(status) {
   return opener && (() => opener.click());
 }
 const edits = (field) => dispatchEvent(new CustomEvent('crm:edits', { detail: field }));
-side?.addEventListener('click', (event) => {
+page?.addEventListener('click', (event) => {
   const pair = event.target.closest('[data-inline]');
   if (!pair || event.target.closest('form')) return;
   const pencil = event.target.closest('.inline-edit');
@@ -58,7 +60,8 @@ async function refresh() {
     made.innerHTML = await answer.text();
   } catch { return; } // the next change asks again
   if (isInUse()) soon(2000); else swapHead($('[data-head]', made.content));
-  swapSide($('[data-side]', made.content));
+  swapNext($('[data-next]', made.content));
+  swapSide(made.content);
   own = '';
 }
 // Parts with a life of their own stay: who is here, the way to the next record, a value that is revealed for a moment.
@@ -72,10 +75,15 @@ function swapHead(fresh) {
   window.htmx?.process(old);
   if (at >= 0) stops(old)[at]?.focus({ preventScroll: true });
 }
+/** The next steps, unless somebody is in them. */
+function swapNext(fresh) {
+  const old = $('[data-next]');
+  if (old && fresh && !old.contains(document.activeElement)) old.replaceChildren(...fresh.childNodes);
+}
 function swapSide(fresh) {
-  const names = (within) => $$('[data-pair]', within).map((pair) => `${pair.dataset.pair}${'inline' in pair.dataset}${Boolean($('[data-reveal]', pair))}`).join();
-  if (names(fresh) !== names(side)) { swapAll(fresh); return; }
-  $$('[data-pair]', fresh).forEach((pair) => swapValue(named(pair.dataset.pair), $('.inline-value', pair)));
+  const names = (within) => $$(`${PLACES} [data-pair]`, within).map((pair) => `${pair.dataset.pair}${'inline' in pair.dataset}${Boolean($('[data-reveal]', pair))}`).join();
+  if (names(fresh) !== names(document)) { swapAll(fresh); return; }
+  $$(`${PLACES} [data-pair]`, fresh).forEach((pair) => swapValue(named(pair.dataset.pair), $('.inline-value', pair)));
   swapParts('[data-related]', fresh);
 }
 /** Parts of this kind as they are now; those that are loaded by themselves (files, duplicates) stay. */
@@ -89,8 +97,9 @@ function swapParts(kind, fresh) {
 }
 /** Other values than before may be changed or revealed. */
 function swapAll(fresh) {
-  if ($('[data-cell-form], [data-revealed]', side)) { missed = true; return; }
-  const at = side.contains(document.activeElement) && document.activeElement.closest('[data-pair]')?.dataset.pair;
+  if ($(`${PLACES} :is([data-cell-form], [data-revealed])`)) { missed = true; return; }
+  const at = document.activeElement?.closest(`${PLACES} [data-pair]`)?.dataset.pair;
+  $('[data-texts]')?.replaceChildren(...($('[data-texts]', fresh)?.childNodes || []));
   swapParts('[data-values]', fresh);
   swapParts('[data-related]', fresh);
   if (at) $('.inline-edit', named(at) || side)?.focus({ preventScroll: true });
@@ -106,5 +115,5 @@ function swapValue(pair, fresh) {
 }
 if (side) {
   addEventListener('crm:activity', () => soon(400));
-  side.addEventListener('animationend', (event) => event.target.closest('.is-fresh')?.classList.remove('is-fresh'));
+  page.addEventListener('animationend', (event) => event.target.closest('.is-fresh')?.classList.remove('is-fresh'));
 }

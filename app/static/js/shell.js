@@ -133,7 +133,10 @@ document.addEventListener('click', async (event) => {
     opener.closest('details[data-menu]')?.removeAttribute('open');
     if (!dialog.open) dialog.showModal();
     dialog.dispatchEvent(new CustomEvent('crm:shown', { bubbles: true }));
-    dialog.addEventListener('close', () => $$('[data-dialog-fields]', dialog).forEach((fields) => { fields.disabled = true; }), { once: true });
+    dialog.addEventListener('close', () => {
+      $$('[data-dialog-fields]', dialog).forEach((fields) => { fields.disabled = true; });
+      if (!opener.checkVisibility()) opener.closest('details')?.querySelector('summary').focus(); // its menu is closed by now
+    }, { once: true });
   }
   if (event.target.closest('dialog [data-dialog-close]')) { event.preventDefault(); event.target.closest('dialog').close(); }
 });

@@ -18,15 +18,12 @@ from app.domain.message_sending import OutgoingRequest
 from app.domain.outgoing_mail import MAX_CC, MAX_HTML, MailParts
 from app.lib import html_cleaning
 from app.lib.ids import parse_id
-from app.models import Ticket
-from app.web.channels import mail_context, mail_files, mail_quotes, signatures
+from app.web.channels import mail_context, mail_files, mail_quotes, reply_status, signatures
 from app.web.channels.mail_context import MailContext
 from app.web.channels.mail_files import File
 from app.web.core import contact_guesses
-from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer, clean_text
 from app.web.records.messages import seen_by
-from app.web.records.tickets import TicketResource
 
 #: An email leaves after this time, so that its author can take it back; it is offered a little shorter.
 UNDO = timedelta(seconds=10)
@@ -153,7 +150,8 @@ def send(session: Session, about: MailContext, typed: ComposerInput, viewer: Vie
             session, outgoing, MailParts(html, _cc(about, typed, viewer), *quote, to=tuple(also_to)), viewer.stamp
         )
     if typed.status:
-        _set_status(session, about, typed.status, viewer)
+        text = body or html_cleaning.stripped(html)
+        reply_status.set_status(session, about.ticket_id, typed.status, text, viewer)
     is_nobodys = about.conversation is not None and about.conversation.claimed_by_id is None
     if is_nobodys and viewer.person.may("Messages", "write"):
         conversations.claim(session, about.conversation, viewer.stamp)
@@ -205,16 +203,6 @@ def _answered(about: MailContext, to: str, account_id: int | None) -> int | None
     return int(about.message.id) if is_same else None
 
 
-def _set_status(session: Session, about: MailContext, status: str, viewer: Viewer) -> None:
-    row = access.get_visible(session, Ticket, about.ticket_id) if about.ticket_id else None
-    key = parse_id(status)
-    if row is None or key not in viewer.lookups.offered["ticket_status"]:
-        raise RuleBroken(_("This status can't be set. Please choose another one."), "status")
-    if not access.reaches_row(session, viewer.person, row, "write"):
-        raise access.Denied(_("You can answer but not change this ticket. Please leave its status as it is."))
-    TicketResource.service.change(session, row, {"status_id": key}, viewer)
-
-
 def _chosen_account(typed: ComposerInput) -> int | None:
     """The account that was chosen; None for none. Raises RuleBroken for what is no account."""
     account_id = parse_id(typed.account)
@@ -258,7 +246,7 @@ def context(
         "accounts": accounts if len(accounts) > 1 else [],
         "account": typed.account or str(_account_id(session, about) or ""),
         "has_account": bool(accounts),
-        "statuses": _statuses(session, about, viewer),
+        "statuses": reply_status.offered(session, about.ticket_id, viewer),
         "templates": {"about": _template_about(about), "name": "email"},
         "most": {
             "file": mail_files.MAX_TOTAL,
@@ -281,16 +269,3 @@ def _template_about(about: MailContext) -> str:
     if about.kind:
         return f"{about.kind}:{about.record.id}"
     return f"conversation:{about.conversation.id}" if about.conversation is not None else ""
-
-
-def _statuses(session: Session, about: MailContext, viewer: Viewer) -> list[tuple[int, str]]:
-    """The statuses that can be set with the answer; none for who may not change the ticket."""
-    row = access.get_visible(session, Ticket, about.ticket_id) if about.ticket_id else None
-    if row is None or not access.reaches_row(session, viewer.person, row, "write"):
-        return []
-    cards = viewer.lookups.cards["ticket_status"]
-    return [
-        (key, shown_label(cards[key]["label"]))
-        for key in viewer.lookups.offered["ticket_status"]
-        if key != row.status_id
-    ]

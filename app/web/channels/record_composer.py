@@ -16,7 +16,7 @@ from app.domain.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog, Conversation
-from app.web.channels import threads
+from app.web.channels import reply_status, threads
 from app.web.core import record_references
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer, clean_text
@@ -50,7 +50,9 @@ class WriteRoutes:
         found = conversation_with(kind, row, channel, peer, viewer)
         files = uploads.posted_files(viewer, channel, _ability(found, channel))
         try:
-            send(_target(kind, row, (channel, peer), found), files, viewer)
+            message = send(_target(kind, row, (channel, peer), found), files, viewer)
+            if kind == "ticket" and (status_typed := request.form.get("status")):
+                reply_status.set_status(session, row.id, status_typed, message.body or "", viewer)
             if found is not None and found.claimed_by_id is None and viewer.person.may("Messages", "write"):
                 conversations.claim(session, found, viewer.stamp)
             session.commit()
@@ -104,6 +106,9 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
     back = local_path(request.values.get("back")) or f"{PAGES[kind]}{row.id}"
     hidden = [each for each in made["hidden"] if each[0] == "key"]
     url = f"/inbox/write/{kind}/{row.id}?channel={channel}"
+    if kind == "ticket":
+        made["statuses"] = reply_status.offered(session, row.id, viewer)
+        made["status"] = (more.get("typed") or {}).get("status", "")
     made |= {"url": url, "swaps": True, "place": f"-{channel}", "hidden": [*hidden, ("back", back)], "thread_url": peer}
     return render_template("inbox/_message_form.html", thread={"composer": made})
 

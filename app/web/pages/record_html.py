@@ -176,10 +176,14 @@ def related_list(part: Mapping[str, Any]) -> Markup:
 
 
 def _related_row(row: Mapping[str, Any]) -> str:
-    """A row is one link, so its cells have none of their own."""
-    cells = "".join(
-        f"<span>{cell_html({**each, 'url': None, 'tel': None} if each else None)}</span>" for each in row["cells"]
+    """A row is one link, so its cells have none of their own; one without an address is no link."""
+    first, *others = (
+        cell_html({**each, "url": None, "tel": None} if each else None) for each in row["cells"] or [None]
     )
+    about = f'<span class="related-about">{escape(row["about"])}</span>' if row.get("about") else ""
+    cells = f'<span class="related-what">{first}{about}</span>' + "".join(f"<span>{each}</span>" for each in others)
+    if not row["url"]:
+        return f'<li class="related-row">{cells}</li>'
     return f'<li><a href="{escape(row["url"])}" class="related-row">{cells}</a></li>'
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from flask import render_template, request
 from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.domain.base import NotFound
+from app.domain.tasks import OPEN
 from app.web.core.fields import Viewer
 from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
@@ -20,6 +22,7 @@ from app.web.records.board_card_html import cards_html
 from app.web.records.grouped_rows import ListGroup
 from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url
+from app.web.records.next_steps import OVER
 
 #: Kinds that say on a card what they are, for their value alone does not.
 _TITLED = ("moment", "date", "number")
@@ -43,7 +46,11 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
         "tabs": [],
         "count_text": grouped_rows.total_text(found),
         "may_move": viewer.person.may(screen.module, "write"),
-        "columns": [_column(screen, group, cards(screen, group.rows, names, viewer)) for group in found],
+        "columns": [
+            _column(screen, group, cards(screen, group.rows, names, viewer))
+            | {"add_url": _add_url(screen, group.value, viewer)}
+            for group in found
+        ],
         "kind": screen.record_table.name,
         "here": url(page=None),
     }
@@ -81,6 +88,20 @@ def _column(screen: Any, group: ListGroup, drawn: Markup, number: int = 0) -> di
         "cards_html": drawn,
         "more_url": f"{screen.route_base}/board/{group.value}?{_query(page=number + 1)}" if has_more else None,
     }
+
+
+def _add_url(screen: Any, status: Any, viewer: Viewer) -> str | None:
+    """The form of a new record with this status; None for a status that ends a record or asks for something first."""
+    table = screen.record_table
+    if "status" not in table.declared.add or not viewer.person.may(screen.module, "create"):
+        return None
+    if screen.status_master:
+        meaning = viewer.lookups.meanings[screen.status_master].get(status, "")
+        is_plain = meaning not in (*screen.status_requirements, "scheduled", *OVER.get(screen.service.record, ()))
+    else:
+        is_plain = status in OPEN
+    form = "quick" if screen.quick_fields else "add"
+    return f"{screen.route_base}/{form}?status={quote(str(status))}" if is_plain else None
 
 
 def cards(screen: Any, rows: Sequence[Any], names: tuple[str, ...], viewer: Viewer) -> Markup:

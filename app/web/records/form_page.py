@@ -17,8 +17,8 @@ from app.web.core.fields import Field, Viewer
 
 
 def reference_sent(name: str) -> str:
-    """The submitted value of a field; of a pick-list without a chosen entry, what was typed into it."""
-    return request.form.get(name) or request.form.get(f"{name}--typed", "").strip()[:200]
+    """The submitted value of a field; of a pick-list, what was typed into it, without JavaScript also beside it."""
+    return request.form.get(f"{name}--typed", "").strip()[:200] or request.form.get(name, "")
 
 
 def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:

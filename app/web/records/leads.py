@@ -250,6 +250,7 @@ class LeadScreen(RevealActions, AssignableScreen):
     ]
     quick_filters = ("status", "assignee", "source")
     summary_columns = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
+    text_columns = ("description",)
     timeline_column = "lead_id"
     status_requirements = leads.REQUIRED_FIELDS
     status_master = "lead_status"

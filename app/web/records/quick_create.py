@@ -110,6 +110,8 @@ class QuickCreate:
                 sent[name] = [part for part in request.values.getlist(name) if part]
             else:
                 sent[name] = form_page.reference_sent(name) if request.method == "POST" else request.args.get(name, "")
+        if "status" not in sent and "status" in self.record_table.declared.add:
+            sent["status"] = request.values.get("status", "")  # of the column of a board
         return {name: given for name, given in sent.items() if given not in ("", [])}
 
     def _quick_saved(self, row: Any) -> Any:
@@ -122,7 +124,8 @@ class QuickCreate:
             flash(saved, "success")
             return _to(url)
         message = f"{saved} {getattr(row, 'number', '')}".strip()
-        return self._quick_form({}, current_viewer(), {}, None, 200, message={"text": message, "url": url})
+        again = {"status": request.form["status"]} if request.form.get("status") else {}
+        return self._quick_form(again, current_viewer(), {}, None, 200, message={"text": message, "url": url})
 
     def _quick_form(
         self,
@@ -144,6 +147,7 @@ class QuickCreate:
             "list_url": f"{self.route_base}/",
             "known_url": f"{self.route_base}/known" if self._can_be_known(viewer) else None,
             "fields": [inputs[each.name] for each in fields if each.name in inputs],
+            "status": raw.get("status") if "status" not in inputs else None,
             "error": made["error"],
             "told": message,
         }

@@ -22,6 +22,7 @@ from app.web.records import (
     form_page,
     inline_edit_fields,
     legal_hold_action,
+    next_steps,
     related_lists,
     reveals,
     timeline_tabs,
@@ -44,6 +45,8 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
     reveals.link(screen, cells, wire["id"], viewer)
     may_write = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
     related = screen.related_parts(wire, viewer)
+    steps = next_steps.context(screen, wire, related, viewer)
+    sections = _sections(screen, cells, inline_edit_fields.names_on_page(screen, wire["id"], viewer))
     title = cells.get(screen.title_column, {}).get("text") or wire.get("number") or str(screen.record_name)
     return (
         {
@@ -67,9 +70,11 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
                 for name in screen.summary_columns
                 if name in cells
             ],
-            "sections": _sections(screen, cells, inline_edit_fields.names_on_page(screen, wire["id"], viewer)),
+            "texts": _take_texts(screen, sections),
+            "sections": sections,
+            "next_steps": steps,
             "move_url": f"{base}/move/{wire['id']}",
-            "related": related,
+            "related": [part for part in related if steps is None or "open_tasks" not in part],
             "composer": composer.context(screen, wire, viewer),
             "conflict": None,
             "whatsapp_url": f"/inbox/to/{KINDS[record_table.record]}/{wire['id']}?channel=whatsapp"
@@ -238,6 +243,17 @@ def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]
         }
         for title, options in fieldsets
     ]
+
+
+def _take_texts(screen: Any, sections: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The fields that stand whole above the timeline, taken out of the sections; an empty one stays where it is."""
+    taken = []
+    for part in sections:
+        fields, part["fields"] = part["fields"], []
+        for each in fields:
+            stands_above = each["name"] in screen.text_columns and each["cell"].get("kind") != "missing"
+            (taken if stands_above else part["fields"]).append(each)
+    return taken
 
 
 def _default_fieldsets(screen: Any) -> list[Any]:

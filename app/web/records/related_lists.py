@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.models import Lead, Ticket
 from app.web.core.date_fields import moment_cell
 from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer
+from app.web.core.local_dates import format_local_date
 from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import views_of
@@ -71,14 +73,15 @@ def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
 
 
 def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The leads and tickets of the record's customer."""
+    """The other leads and tickets of the record's customer."""
     customer = wire.get("customer")
-    return leads_and_tickets(customer["id"], viewer) if customer else []
+    return leads_and_tickets(customer["id"], viewer, wire.get("number")) if customer else []
 
 
-def leads_and_tickets(customer_id: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """The leads and tickets of a customer."""
-    return [_leads_of(customer_id, viewer), _tickets_of(customer_id, viewer)]
+def leads_and_tickets(customer_id: int, viewer: Viewer, own: str | None = None) -> list[dict[str, Any]]:
+    """The newest leads and tickets of a customer that the viewer may read, without the one whose number is `own`."""
+    parts = (("Leads", _leads_of), ("Tickets", _tickets_of))
+    return [part(customer_id, viewer, own) for module, part in parts if viewer.person.may(module, "read")]
 
 
 def _tasks(rule: Any, kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
@@ -106,42 +109,63 @@ def _open_tasks() -> PreparedQuery:
 
 
 @lru_cache
-def _newest(record: Any) -> PreparedQuery:
-    query = select(record.number, record.status_id).order_by(record.id.desc())
-    return PreparedQuery.of(query.limit(RELATED), record)
+def _newest(record: Any, *columns: Any) -> PreparedQuery:
+    query = select(record.number, record.status_id, record.created_on, *columns).order_by(record.id.desc())
+    return PreparedQuery.of(query.limit(RELATED + 2), record)  # the own one, and whether there are more
 
 
-def _leads_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
-    may_read, rule = viewer.person.may("Leads", "read"), Lead.customer_id == customer_id
-    rows = _newest(Lead).where(db.session(), [rule]) if may_read else []
-    return _numbered(_("Leads"), "/leads/", rows, "lead_status", viewer)
-
-
-def _tickets_of(customer_id: int, viewer: Viewer) -> dict[str, Any]:
-    may_read, rule = viewer.person.may("Tickets", "read"), Ticket.customer_id == customer_id
-    rows = _newest(Ticket).where(db.session(), [rule]) if may_read else []
-    return _numbered(_("Tickets"), "/tickets/", rows, "ticket_status", viewer)
-
-
-def _numbered(title: str, base: str, rows: Any, master: str, viewer: Viewer) -> dict[str, Any]:
+def _leads_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, Any]:
+    """Each under its number, with its source and its day."""
+    rows = _newest(Lead, Lead.source_id).where(db.session(), [Lead.customer_id == customer_id])
     made = []
-    for number, status in rows:
-        card = viewer.lookups.card(master, status) or {"label": "–", "color": "gray"}
-        state = {"kind": "status", "label": shown_label(card["label"]), "color": card["color"]}
-        made.append({"url": f"{base}{number}", "cells": [{"kind": "text", "text": number}, state]})
-    return {"title": title, "count": len(made), "url": None, "add_url": None, "rows": made}
+    for number, status, created, source in rows:
+        about = [_label_of("lead_source", source, viewer), _day(created, viewer)]
+        made.append(_row(f"/leads/{number}", number, about, _state("lead_status", status, viewer)))
+    return _list(_("Leads"), made, own) | {"url": f"/leads/?_flt_eq_customer={customer_id}"}
+
+
+def _tickets_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, Any]:
+    """Each under its subjects, with its number and its day."""
+    rows = _newest(Ticket, Ticket.title).where(db.session(), [Ticket.customer_id == customer_id])
+    made = []
+    for number, status, created, title in rows:
+        state = _state("ticket_status", status, viewer)
+        made.append(_row(f"/tickets/{number}", title or number, [number, _day(created, viewer)], state))
+    add = f"/tickets/add?customer={customer_id}" if viewer.person.may("Tickets", "create") else None
+    return _list(_("Tickets"), made, own) | {"url": f"/tickets/?_flt_eq_customer={customer_id}", "add_url": add}
+
+
+def _list(title: str, rows: list[dict[str, Any]], own: str | None = None) -> dict[str, Any]:
+    """A list beside the page, of at most RELATED rows; without the one whose number is `own`."""
+    others = [row for row in rows if own is None or row["url"].rpartition("/")[2] != own]
+    count = f"{RELATED}+" if len(others) > RELATED else len(others)
+    return {"title": title, "count": count, "url": None, "add_url": None, "rows": others[:RELATED]}
+
+
+def _row(url: str | None, text: str, about: list[str], *cells: dict[str, Any]) -> dict[str, Any]:
+    """`about`: what stands below the text."""
+    return {"url": url, "about": " · ".join(filter(None, about)), "cells": [{"kind": "text", "text": text}, *cells]}
+
+
+def _label_of(master: str, key: Any, viewer: Viewer) -> str:
+    card = viewer.lookups.card(master, key)
+    return str(shown_label(card["label"])) if card else ""
+
+
+def _state(master: str, key: Any, viewer: Viewer) -> dict[str, Any]:
+    card = viewer.lookups.card(master, key) or {"label": "–", "color": "gray"}
+    return {"kind": "status", "label": shown_label(card["label"]), "color": card["color"]}
+
+
+def _day(moment: datetime, viewer: Viewer) -> str:
+    return format_local_date(moment.astimezone(viewer.zone), "%-d %b %Y")
 
 
 def accounts(wire: dict[str, Any]) -> dict[str, Any]:
-    """The brokerage accounts in the serialized customer `wire`, as a related list."""
-    rows = [
-        {
-            "url": "#",
-            "cells": [
-                {"kind": "text", "text": account["client_id"]},
-                {"kind": "text", "text": (account["account_type"] or {}).get("label", "")},
-            ],
-        }
-        for account in wire.get("accounts", [])
-    ]
-    return {"title": _("Accounts"), "count": len(rows), "url": None, "add_url": None, "rows": rows}
+    """The accounts of a customer, which have no page of their own."""
+    rows = []
+    for account in wire.get("accounts", []):
+        label = (account["account_type"] or {}).get("label", "")
+        kind = {"kind": "text", "text": shown_label(label)} if label else {"kind": "missing"}
+        rows.append(_row(None, account["client_id"], [], kind))
+    return _list(_("Accounts"), rows) | {"count": len(rows), "rows": rows}

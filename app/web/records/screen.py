@@ -120,6 +120,8 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     #: Columns offered as quick filters above the list; columns of the summary strip of the record page.
     quick_filters: tuple[str, ...] = ()
     summary_columns: tuple[str, ...] = ()
+    #: Columns whose texts stand whole above the timeline of the record page, unless they are empty.
+    text_columns: tuple[str, ...] = ()
     #: The Activity column of this record's timeline; "" = entries are found by table and id.
     timeline_column = ""
     #: Status meaning → the column that the status requires.

@@ -45,17 +45,31 @@ class StatusMoves:
             raise NotFound(_("There is no such action."))
         row, viewer = self.row_for(pk, "write"), current_viewer()
         if request.method == "GET":
-            return self._asking_form(row, viewer)
-        version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
-        self._move_to(row, version, viewer)
+            status = parse_id(request.args.get("status"))
+            wanted = pages.inputs_for_status(self, row.id, status, viewer)
+            if not wanted or status is None:
+                raise NotFound(_("There is no such page."))
+            return self._asking_form(row, status, wanted, viewer)
+        key, version = row.id, parse_integer(request.form.get("version"), 0, 0, 2**31) or None
+        try:
+            self._move_to(row, version, viewer)
+        except REFUSABLE as broken:
+            db.session.rollback()
+            return self._asked_again(key, broken, viewer)
         return redirect(self.url_of(row))
 
-    def _asking_form(self, row: Any, viewer: Viewer) -> str:
-        """What the status of the address asks for: a dialog for the record's page, else a page of its own."""
-        status, url = parse_id(request.args.get("status")), self.url_of(row)
-        wanted = pages.inputs_for_status(self, row.id, status, viewer)
-        if not wanted or status is None:
-            raise NotFound(_("There is no such page."))
+    def _asked_again(self, key: int, broken: Exception, viewer: Viewer) -> Any:
+        """The form with what was typed and what was wrong with it; raises again what the form can't change."""
+        code, _sentence, errors = refusal(broken)
+        row, status = self.row_for(key, "write"), parse_id(request.form.get("status"))
+        wanted = pages.inputs_for_status(self, key, status, viewer)
+        if status is None or not _fill(wanted, errors):
+            raise broken
+        return self._asking_form(row, status, wanted, viewer), code
+
+    def _asking_form(self, row: Any, status: int, wanted: list[dict[str, Any]], viewer: Viewer) -> str:
+        """What the status asks for: a dialog for the record's page, else a page of its own."""
+        url = self.url_of(row)
         card = viewer.lookups.cards[self.status_master][status]
         page = {
             "id": status,
@@ -63,7 +77,7 @@ class StatusMoves:
             "color": card.get("color") or "gray",
             "fields": wanted,
             "action": f"{self.route_base}/move/{row.id}",
-            "version": parse_integer(request.args.get("version"), row.version, 1, 2**31),
+            "version": parse_integer(request.values.get("version"), row.version, 1, 2**31),
             "list_url": url,
             "list_label": getattr(row, "number", None) or self.list_title,
         }
@@ -159,14 +173,7 @@ class StatusMoves:
     ) -> Any:
         """What the chosen status asks for, with what was typed and what was wrong with it."""
         status, sentence, errors = refused
-        for each in wanted:
-            name = each["name"]
-            if name in request.form:
-                each["value"] = request.form.getlist(name) if each["kind"] == "checks" else request.form[name]
-            each["errors"] = errors.get(name, [])
-        shown = (
-            {error for list_ in errors.values() for error in list_} if set(errors) & {f["name"] for f in wanted} else ()
-        )
+        shown = _fill(wanted, errors)
         chosen = next(
             (g for g in grouped_rows.groups_of(self, "status", viewer) if str(g.value) == request.form["status"]), None
         )
@@ -197,3 +204,13 @@ class StatusMoves:
         }
         template = "records/_move_card.html" if request.headers.get("HX-Request") else "records/move_card.html"
         return render_template(template, page=page)
+
+
+def _fill(wanted: list[dict[str, Any]], errors: dict[str, list[str]]) -> bool:
+    """Put what was typed, and what was wrong with it, into these inputs. Returns whether an error is one of theirs."""
+    for each in wanted:
+        name = each["name"]
+        if name in request.form:
+            each["value"] = request.form.getlist(name) if each["kind"] == "checks" else request.form[name]
+        each["errors"] = errors.get(name, [])
+    return any(each["errors"] for each in wanted)

@@ -27,6 +27,18 @@ class TaskActions(Screen):
 
     VERBS = Screen.VERBS | {"done": "write", "reopen": "write", "snooze": "write", "finish": "write"}
 
+    def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
+        """Done, while it is open."""
+        if row["status"] not in OPEN or not viewer.person.may("Tasks", "write"):
+            return None
+        return {"label": _("Done"), "url": f"/tasks/done/{row['id']}", "method": "post", "icon": "check"}
+
+    def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+        """Done, with a note and the next task."""
+        if row["status"] not in OPEN or not viewer.person.may("Tasks", "create"):
+            return []
+        return [{"label": _("Done and follow up"), "url": f"/tasks/finish/{row['id']}", "icon": "repeat"}]
+
     @page_route("/done/<pk>", methods=["POST"])
     def done(self, pk: str) -> Any:
         """Mark a task as done and return to the same page; the flash message offers to undo it."""

@@ -188,8 +188,9 @@ class TaskScreen(CalendarMoves):
     add_columns = ["title", "lead", "ticket", "status", "priority", "due_on", "assignee", "description"]
     edit_columns = TaskResource.edit_columns
     quick_filters = ("status", "assignee", "priority")
-    summary_columns = ("status", "due_on", "assignee")
+    summary_columns = ("about", "status", "due_on", "assignee")
     timeline_column = "task_id"
+    text_columns = ("description",)
     is_in_new_menu = False
     title_column = "title"
     card_columns = ("about", "priority", "due_on", "assignee")

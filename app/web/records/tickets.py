@@ -372,6 +372,7 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     ]
     quick_filters = ("status", "priority", "assignee")
     summary_columns = ("priority", "reply_due_on", "resolve_due_on", "customer", "mobile")
+    text_columns = ("description", "resolution")
     timeline_column = "ticket_id"
     status_requirements = {"resolved": "resolution", "closed": "resolution"}
     status_master = "ticket_status"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
 from typing import Any
 
 from flask_babel import gettext as _
 
+from app.lib import phone
 from app.models import Customer, Lead, Ticket
 from app.web.core.default_labels import shown_label
-from app.web.core.fields import Viewer
+from app.web.core.fields import ChoiceField, Field, Viewer
+from app.web.core.local_dates import format_local_date
+from app.web.core.personal_fields import PhoneField
 from app.web.core.registry import screen_of
 from app.web.records import call_entries, message_entries, timeline, timeline_folding
 
@@ -45,14 +50,29 @@ def _named(row: Any, viewer: Viewer) -> dict[str, Any]:
     made = timeline.entry(row, viewer)
     if made["changes"]:
         named = _fields(row)
-        names = [change[0] for change in row.payload.get("changes", []) if len(change) == 3]
-        for name, change in zip(names, made["changes"], strict=False):
+        stored = [change for change in row.payload.get("changes", []) if len(change) == 3]
+        for (name, old, new), change in zip(stored, made["changes"], strict=False):
             each = named.get(name.removesuffix("_id"))
             change["label"] = str((each and each.label) or change["label"])
+            change |= {"old": _in_words(each, old, change["old"]), "new": _in_words(each, new, change["new"])}
     if row.kind == "field_change" and made["changes"]:
         made["headline"] = timeline_folding.changes_headline([made])
     keys = ((kind, getattr(row, f"{kind}_id", None)) for kind in ("ticket", "lead", "customer"))
     return made | {"of": next(((kind, key) for kind, key in keys if key is not None), None)}
+
+
+def _in_words(each: Field | None, stored: Any, shown: str | None) -> str | None:
+    """A value of a change as the page shows that field elsewhere."""
+    if shown is None or each is None:
+        return shown
+    if isinstance(stored, bool):
+        return str(_("Yes") if stored else _("No"))
+    if isinstance(each, ChoiceField):
+        return str(each.words.get(shown) or shown_label(shown)) if each.words else shown_label(shown)
+    if each.kind == "date":
+        with suppress(ValueError):
+            return format_local_date(date.fromisoformat(shown), "%-d %b %Y")
+    return phone.display(phone.normalize(shown) or shown) if isinstance(each, PhoneField) else shown
 
 
 def _fields(row: Any) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask_babel import gettext as _
@@ -10,10 +10,13 @@ from sqlalchemy import select
 
 from app.domain.date_buckets import days_of
 from app.extensions import db
+from app.lib import phone
 from app.lib.batches import batched
 from app.web.core.default_labels import shown_label
+from app.web.core.durations import span
 from app.web.core.fields import BooleanField, ChoiceField, DurationField
 from app.web.core.local_dates import format_local_date
+from app.web.core.personal_fields import PhoneField
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
 from app.web.records import list_conditions
 from app.web.records.list_page import in_words
@@ -56,6 +59,21 @@ def of_figure(figure: Figure, column: Column | None) -> str:
 def is_duration(column: Column) -> bool:
     """Whether its numbers are seconds."""
     return isinstance(column.field, DurationField)
+
+
+def formats(columns: Sequence[Column]) -> dict[int, Callable[[Any], str]]:
+    """How pages show the values of these columns, as lists do: phone numbers with spaces, shipped labels translated,
+    durations in hours, minutes and seconds.
+    """
+    made: dict[int, Callable[[Any], str]] = {}
+    for place, column in enumerate(columns):
+        if isinstance(column.field, PhoneField):
+            made[place] = phone.display
+        elif isinstance(column.field, MasterField | ChoiceField):
+            made[place] = shown_label
+        elif is_duration(column):
+            made[place] = span
+    return made
 
 
 # --- groups

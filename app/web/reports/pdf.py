@@ -16,7 +16,7 @@ from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
 from app.web.records import pdf_letterhead
-from app.web.reports.table import Table, text_of
+from app.web.reports.table import Table
 
 #: Rows of a PDF: it is for reading, not for working on.
 MAX_ROWS = 1000
@@ -67,7 +67,7 @@ class _Grid:
 
     def _text(self, place: int, value: Any) -> str:
         is_empty = value is None and self.table.is_grouped and place < self.table.names
-        return "" if is_empty else text_of(value, place in self.table.seconds)
+        return "" if is_empty else self.table.text(place, value)
 
     def _widths(self) -> list[float]:
         """Of the columns: by their longest texts, none without room for its heading's words."""

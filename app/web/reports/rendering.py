@@ -49,7 +49,7 @@ def _row(table: Table, row: Any, url: str) -> list[Drawn]:
         is_figure = _is_figure(table, place)
         opens = url if (is_figure and value not in (None, 0)) or (not table.is_grouped and place == 0) else ""
         is_empty_name = value is None and not is_figure and table.is_grouped
-        text = "" if is_empty_name else text_of(value, place in table.seconds)
+        text = "" if is_empty_name else table.text(place, value)
         to_end = is_figure or (not table.is_grouped and isinstance(value, int | float))
         cells.append({"text": text, "url": opens, "to_end": to_end})
     return cells

@@ -51,6 +51,7 @@ def listed(session: Session, checked: CheckedReport) -> Table:
         notes=left_out,
         about=labels.about(checked),
         count=int(whole[0]),
+        formats=labels.formats(columns),
     )
     readers = _readers(checked, columns, rows[:limit])
     for row in rows[:limit]:

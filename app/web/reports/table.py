@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -35,6 +36,8 @@ class Table:
     #: How many of the first columns name the row, and which columns hold seconds.
     names: int = 1
     seconds: frozenset[int] = frozenset()
+    #: Column -> how pages and paper show its values; files have them as they are stored.
+    formats: Mapping[int, Callable[[Any], str]] = field(default_factory=dict)
     #: How many records the report is about.
     count: int = 0
     #: What is left out, and why, in whole sentences.
@@ -45,6 +48,12 @@ class Table:
     drawn: int = 0
     #: Which records, in words.
     about: str = ""
+
+    def text(self, place: int, value: Cell) -> str:
+        """A cell of this column as pages and paper show it."""
+        if value not in (None, "") and place in self.formats:
+            return self.formats[place](value)
+        return text_of(value, place in self.seconds)
 
 
 def figures_of(checked: CheckedReport, parts: tuple[Any, ...]) -> Row:

@@ -24,6 +24,8 @@ from app.web.core.fields import BooleanField, Field, TextField, Viewer
 from app.web.core.languages import translate_text
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import PersonField
+from app.web.pages.frame import languages
+from app.web.pages.refusals import previous_page, refuse_as_page
 from app.web.security.sessions import signed_in
 from app.web.settings.users import language_choices, zone_choices
 from app.web.workday import absence_text
@@ -161,6 +163,20 @@ class MySettingsView(BaseView):
         for sentence in warnings:
             flash(sentence, "warning")
         return redirect("/me/")
+
+    @expose("/language", methods=["POST"])
+    @signed_in
+    @refuse_as_page
+    def language(self) -> Any:
+        """Store the language that was chosen in the menu: of pages, and of the notices that are sent to the person."""
+        session, viewer = db.session(), current_viewer()
+        code = request.form.get("locale", "")
+        if code not in dict(languages()):
+            raise RuleBroken(_g("Pages aren't available in this language."), "locale")
+        session.get_one(User, viewer.person.id).locale = code
+        session.commit()
+        flask_session["locale"] = code
+        return redirect(previous_page())
 
 
 def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:

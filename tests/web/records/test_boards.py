@@ -202,3 +202,25 @@ def test_an_admin_chooses_quick_filters_and_the_quick_form(world: World) -> None
     quick = world.door("ana").screen("/leads/quick", headers=HX).text
     assert quick.index('name="mobile"') < quick.index('name="first_name"') and 'name="email"' not in quick
     assert world.door("ana").screen("/settings/lists/").status_code in (302, 403)
+
+
+def test_a_column_adds_a_record_with_its_status_unless_that_asks_for_something(world: World) -> None:
+    world.make.lead("ana")
+    shown, status = unescape(world.door("ana").screen("/leads/?layout=board").text), world.lead_status
+    assert f'href="/leads/quick?status={status["Contacted"]}"' in shown
+    for label in ("Sent to HO", "Junk", "Follow-up Scheduled"):
+        assert f'href="/leads/quick?status={status[label]}"' not in shown
+    form = world.door("ana").screen(f"/leads/quick?status={status['Contacted']}").text
+    assert f'name="status" value="{status["Contacted"]}"' in form
+    typed = {"first_name": "Zubin", "mobile": "12", "status": str(status["Contacted"])}
+    refused = world.door("ana").form("/leads/quick", typed)
+    assert refused.status_code == 422 and f'name="status" value="{status["Contacted"]}"' in refused.text
+    assert world.door("ana").form("/leads/quick", typed | {"mobile": "9820012345"}).status_code == 302
+    assert world.count(Lead, Lead.status_id == status["Contacted"]) == 1
+
+
+def test_an_empty_board_says_what_to_do(world: World) -> None:
+    assert "No leads yet." in world.door("ana").screen("/leads/?layout=board").text
+    assert "No records match your filters." in world.door("ana").screen("/leads/?layout=board&q=zzzz").text
+    world.make.lead("ana")
+    assert "No leads yet." not in world.door("ana").screen("/leads/?layout=board").text

@@ -101,6 +101,15 @@ def test_consecutive_changes_of_one_person_are_one_line(world: World) -> None:
     assert "entry-fold" not in changes and changes.count("<del>") == 4
 
 
+def test_values_of_changes_read_as_elsewhere_on_the_page(world: World) -> None:
+    customer, door = world.make.customer("ana"), world.door("ana")
+    changed = {"no_calls": True, "rekyc_on": "2028-03-25", "alternative_mobile": "9820054321"}
+    assert door.rest("PUT", f"customer/{customer.id}", changed).status_code == 200
+    page = door.screen(f"/customers/timeline/{customer.id}?tab=changes").text
+    for shown in ("Yes", "25 Mar 2028", "+91 98200 54321"):
+        assert f"<ins>{shown}</ins>" in page, page
+
+
 def test_masks_hold_in_the_tab_of_changes(world: World) -> None:
     lead = world.make.lead("ana", task={}, mobile="9820054321")
     assert world.door("root").rest("PUT", f"lead/{lead.id}", {"mobile": "9820054322"}).status_code == 200
@@ -285,3 +294,20 @@ def test_counts_stop_at_a_hundred(world: World) -> None:
     world.session.execute(Activity.__table__.insert(), rows)
     world.session.commit()
     assert ">99+<" in world.door("ana").screen(f"/leads/{lead.number}").text
+
+
+def test_an_answer_to_a_ticket_sets_its_status_and_is_its_resolution(world: World) -> None:
+    channel_accounts.create(world.session, KINDS["console"], AccountSettings("Desk"), Stamp(None, NOW), world.vault)
+    world.session.commit()
+    ticket, door, part = world.make.ticket("cleo", mobile="9820012345"), world.door("cleo"), {"HX-Request": "true"}
+    path, resolved = f"/inbox/write/ticket/{ticket.id}?channel=whatsapp", world.ticket_status["Resolved"]
+    form = door.screen(path, headers=part).text
+    (key,) = re.findall(r'name="key" value="(\w+)"', form)
+    assert f'<option value="{resolved}">Set Resolved</option>' in form
+    refused = door.form(path, {"body": "Done.", "key": key, "status": "999"}, headers=part)
+    assert refused.status_code == 422 and "Done." in refused.text and world.count(Message) == 0
+    sent = door.form(path, {"body": "A new link is on its way.", "key": key, "status": str(resolved)}, headers=part)
+    assert sent.status_code == 204
+    stored = world.stored(ticket)
+    assert stored is not None
+    assert (stored["status_id"], stored["resolution"]) == (resolved, "A new link is on its way.")

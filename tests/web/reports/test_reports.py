@@ -413,6 +413,24 @@ def test_the_monthly_call_summary_is_a_report(world: World) -> None:
     assert run(world, "mia", made).json["count"] == 1
 
 
+def test_a_page_shows_numbers_labels_and_durations_as_lists_do(world: World) -> None:
+    world.make.lead("mia", mobile="9820012345")
+    made = report(world, "mia", "lead", {"columns": ["mobile", "status"]})
+    door = world.door("mia")
+    page = door.screen(f"/reports/{made.id}/").text
+    assert "+91 98200 12345" in page and "+919820012345" not in page
+    assert "+919820012345" in door.screen(f"/reports/{made.id}/file.csv").get_data(as_text=True)
+    door.screen("/lang/hi")
+    assert ">नया<" in door.screen(f"/reports/{made.id}/").text
+    world.make.mask("Sales Manager", mobile="last4")
+    assert "20012345" not in door.screen(f"/reports/{made.id}/").text
+    now = datetime.now(UTC)
+    world.make.call("mia", now, started_on=now - timedelta(minutes=1), duration_seconds=3725)
+    calls = report(world, "mia", "call_log", {"columns": ["duration_seconds"]})
+    door.screen("/lang/en")
+    assert "1h 2m 5s" in door.screen(f"/reports/{calls.id}/").text
+
+
 # --- email
 
 

@@ -213,3 +213,12 @@ def test_everybody_has_their_own_page_only(world: World) -> None:
         assert page.status_code == 200 and 'href="/bell/choices"' in page.text
     assert "/login/" in world.door(None).screen("/me/").location
     assert 'href="/me/"' in world.door("ana").screen("/").text
+
+
+def test_the_language_of_the_menu_is_stored_for_notices_and_the_next_sign_in(world: World) -> None:
+    door = world.door("ana")
+    assert door.form("/me/language", {"locale": "hi"}).status_code == 302
+    assert user(world).locale == "hi" and 'lang="hi"' in door.screen("/me/").text[:300]
+    refused = door.form("/me/language", {"locale": "xx"}, follow_redirects=True)
+    assert "पेज इस भाषा में उपलब्ध नहीं हैं।" in refused.text and user(world).locale == "hi"
+    assert user(world, "ben").locale is None
