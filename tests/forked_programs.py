@@ -3,8 +3,9 @@
     python -m tests.forked_programs SOCKET
 
 imports the product and waits at the socket for what to run. `start(…)` is what tests use, in place of
-subprocess.Popen([sys.executable, …]). A program begins as `python run.py`, `python -m …` or `python -c …` would: with
-its own arguments, environment, folder, session and files, and it ends like one. It only doesn't import anew.
+subprocess.Popen([sys.executable, …]); shell scripts of ours run in a `checkout(…)`. A program begins as
+`python run.py`, `python -m …` or `python -c …` would: with its own arguments, environment, folder, session and files,
+and it ends like one. It only doesn't import anew.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import json
 import os
 import runpy
 import select
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,6 +120,19 @@ def run(args: Sequence[str], env: Mapping[str, str], timeout: float = 300) -> su
         output.seek(0)
         errors.seek(0)
         return subprocess.CompletedProcess([*args], status, output.read(), errors.read())
+
+
+def checkout(folder: Path) -> Path:
+    """A checkout in this folder for the shell scripts of ours, whose `.venv/bin/flask` is forked; its root."""
+    for name in ("scripts", "deploy"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "pyproject.toml").symlink_to(ROOT / "pyproject.toml")
+    flask = folder / ".venv" / "bin" / "flask"
+    flask.parent.mkdir(parents=True)
+    command = shlex.join([sys.executable, "-IS", str(ROOT / "tests" / "forked_command.py"), _address(), "-m", "flask"])
+    flask.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    flask.chmod(0o755)
+    return folder
 
 
 #: The parent of all forks of this process, and the path of its socket.

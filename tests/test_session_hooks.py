@@ -1,10 +1,11 @@
-"""The table of session hooks is complete: no other listeners, no other data in Session.info."""
+"""The table of session hooks is complete: no other listeners, no other data in Session.info.
+
+That importing the app installs none: tests/test_start_budget.py
+"""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from sqlalchemy import event, text
@@ -38,16 +39,6 @@ def test_every_listener_is_in_the_table() -> None:
 
 def test_only_the_two_typed_accessors_touch_session_info() -> None:
     assert files_with(r"session(\(\))?\.info\b") == KEEPS_IN_SESSION
-
-
-def test_importing_the_app_installs_nothing() -> None:
-    """Runs in a process of its own, because other tests of this process have created an app."""
-    lines = (
-        "from sqlalchemy import event",
-        "from app.session_hooks import HOOKS",
-        "assert not any(event.contains(hook.target, hook.event, hook.listener) for hook in HOOKS)",
-    )
-    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, cwd=APP.parent)
 
 
 def test_install_registers_every_hook_once() -> None:

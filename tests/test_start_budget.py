@@ -6,10 +6,12 @@ import functools
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from app.session_hooks import HOOKS
 from tests.servers import ROOT, OperatorsServer
 
 #: A process that serves and has nothing to do, without what its workers share with it. 151 to 153 MB since reports,
@@ -21,21 +23,32 @@ LOADED_ON_DEMAND |= {"PIL", "fpdf", "fontTools", "openpyxl", "markdown_it"}
 MEASURE = """
 import json, resource, sys
 import {module}
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps([used.ru_utime + used.ru_stime, sorted(sys.modules)]))
+used, modules = resource.getrusage(resource.RUSAGE_SELF), sorted(sys.modules)
+hooks = sys.modules["app.session_hooks"].HOOKS if "app" in modules else ()
+event = sys.modules["sqlalchemy.event"] if hooks else None
+installed = [repr(hook) for hook in hooks if event.contains(hook.target, hook.event, hook.listener)]
+print(json.dumps([used.ru_utime + used.ru_stime, modules, len(hooks), installed]))
 """
 
 
-@functools.cache
-def start(module: str, number: int = 0) -> tuple[float, set[str]]:
-    """Import a module in a process of its own: seconds of CPU time, and the names of the modules loaded.
+@dataclass
+class Import:
+    """What importing a module did."""
 
-    `number` tells several starts apart.
-    """
+    cpu_seconds: float
+    #: Names of the modules loaded.
+    modules: list[str]
+    #: The number of session hooks, and those that are installed.
+    hooks: int
+    installed: list[str]
+
+
+@functools.cache
+def imported(module: str, number: int) -> Import:
+    """Import a module in a process of its own; `number` tells several of them apart."""
     code = MEASURE.format(module=module)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    seconds, modules = json.loads(done.stdout)
-    return float(seconds), set(modules)
+    return Import(*json.loads(done.stdout))
 
 
 def resident_mb(pid: int | str) -> float:
@@ -48,15 +61,20 @@ def resident_mb(pid: int | str) -> float:
 @pytest.mark.parametrize(("module", "seconds"), [("run", 0.5), ("app", 3.0)])
 def test_imports_stay_within_their_budget_of_cpu_time(module: str, seconds: float) -> None:
     """On a quiet machine `run` takes 0.02 s, `app` 1.4 s; a busy one may double the CPU time that is counted."""
-    assert any(start(module, number)[0] <= seconds for number in range(3)), start(module)[0]
+    assert any(imported(module, number).cpu_seconds <= seconds for number in range(3)), imported(module, 0).cpu_seconds
 
 
 def test_run_imports_the_application_only_when_it_starts_it() -> None:
-    assert not {"app", "config", "flask", "sqlalchemy"} & start("run")[1]
+    assert not {"app", "config", "flask", "sqlalchemy"} & {*imported("run", 0).modules}
 
 
 def test_a_start_loads_no_library_that_only_few_requests_need() -> None:
-    assert start("app")[1] & LOADED_ON_DEMAND == set()
+    assert LOADED_ON_DEMAND & {*imported("app", 0).modules} == set()
+
+
+def test_importing_the_app_installs_no_session_hook() -> None:
+    made = imported("app", 0)
+    assert made.hooks == len(HOOKS) > 5 and made.installed == []
 
 
 def test_a_served_process_at_rest_stays_within_its_budget_of_memory(tmp_path: Path) -> None:

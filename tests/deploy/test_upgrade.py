@@ -14,6 +14,7 @@ from sqlalchemy import Engine, create_engine, text
 
 import run
 from app.lib.product_version import product_version
+from tests import forked_programs
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, settings_for
 from tests.servers import ROOT, Databases
 from tests.test_migrations import REVISIONS, fill
@@ -29,11 +30,20 @@ class House:
     folder: Path
     url: str
     engine: Engine
+    #: What holds the scripts.
+    checkout: Path
 
     def upgrade(self) -> subprocess.CompletedProcess[str]:
         """scripts/upgrade.sh, as `make upgrade` runs it."""
-        command = [str(ROOT / "scripts" / "upgrade.sh")]
-        return subprocess.run(command, cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False)
+        return self._run("upgrade.sh")
+
+    def restore(self, name: str) -> subprocess.CompletedProcess[str]:
+        """scripts/restore.sh, as `make restore` runs it."""
+        return self._run("restore.sh", name, "--overwrite")
+
+    def _run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(self.checkout / "scripts" / script), *arguments]
+        return subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
 
     def environment(self) -> dict[str, str]:
         """The settings of the operator's shell."""
@@ -63,7 +73,7 @@ class House:
 
 
 @pytest.fixture
-def house(mariadb_server: Databases, tmp_path: Path) -> Iterator[House]:
+def house(mariadb_server: Databases, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     name = mariadb_server.create_database()
     url = mariadb_server.url(name)
     settings = settings_for(tmp_path, CRM_DATABASE_URL=url)
@@ -73,15 +83,10 @@ def house(mariadb_server: Databases, tmp_path: Path) -> Iterator[House]:
     engine = create_engine(url)
     with engine.begin() as connection:
         fill(connection)
-    yield House(Path(settings.instance_dir), url, engine)
+    checkout = forked_programs.checkout(tmp_path_factory.mktemp("checkout"))
+    yield House(Path(settings.instance_dir), url, engine, checkout)
     engine.dispose()
     mariadb_server.drop_database(name)
-
-
-def restore(house: House, name: str) -> subprocess.CompletedProcess[str]:
-    """What `make restore` runs."""
-    command = [str(ROOT / "scripts" / "restore.sh"), name, "--overwrite"]
-    return subprocess.run(command, cwd=ROOT, env=house.environment(), capture_output=True, text=True, check=False)
 
 
 def test_an_upgrade_that_fails_says_what_is_as_it_was_and_how_to_go_back_and_then_succeeds(house: House) -> None:
@@ -101,7 +106,7 @@ def test_an_upgrade_that_fails_says_what_is_as_it_was_and_how_to_go_back_and_the
     (name,) = house.backups
     assert f"make restore NAME={name} ARGS=--overwrite" in done.stderr and "Stop all servers" in done.stderr
     house.engine.dispose()
-    restored = restore(house, name)
+    restored = house.restore(name)
     assert restored.returncode == 0, restored.stderr[-2000:]
     assert (house.revision, house.count("leads")) == (OLDER, 1)
 
