@@ -18,7 +18,7 @@ MOST = 4
 
 
 def context(screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer) -> dict[str, Any] | None:
-    """{tasks, has_more, is_missing} for crm/_next.html; None for records that have no open tasks of their own.
+    """{tasks, has_more, is_missing} for records/_next_steps.html; None for records that have no open tasks of their own.
 
     `is_missing`: whether an open record has none, and the viewer could add one.
     """
@@ -27,12 +27,13 @@ def context(screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], vi
     if part is None or over is None or not viewer.person.may("Tasks", "read"):
         return None
     meaning = viewer.lookups.meanings[screen.status_master].get((wire.get("status") or {}).get("id", 0), "")
-    tasks = [_task(*each, viewer) for each in part["open_tasks"]]
+    tasks = [_task(each, viewer) for each in part["open_tasks"]]
     may_plan = viewer.person.may("Tasks", "create") and meaning not in over
     return {"tasks": tasks[:MOST], "has_more": len(tasks) > MOST, "is_missing": may_plan and not tasks}
 
 
-def _task(key: int, title: str, due: Any, who: int | None, viewer: Viewer) -> dict[str, Any]:
+def _task(row: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+    key, title, due, who = row
     card = viewer.lookups.person(who)
     return {
         "title": title,

@@ -25,7 +25,7 @@ from app.ops import s3_bucket
 from app.ops.s3_bucket import S3Place
 from app.ops.s3_store import S3Store
 from app.outbox import message_files
-from app.web.transfer import export_work, exports, full_export
+from app.web.transfer import export_worker, exports, full_export
 from tests.app_fixtures import World
 from tests.ops.test_file_store import endpoint  # noqa: F401
 from tests.s3_fault_proxy import Way, _pump
@@ -72,8 +72,8 @@ def way(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.Monkey
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setattr(exports, "AT_ONCE", 3)
-    monkeypatch.setattr(export_work, "PIECE", 2)
-    monkeypatch.setattr(export_work, "SLICE", 4000)
+    monkeypatch.setattr(export_worker, "PIECE", 2)
+    monkeypatch.setattr(export_worker, "SLICE", 4000)
     monkeypatch.setattr(full_export, "SLICE", 4000)
     made = CountingWay(request.getfixturevalue("endpoint"))
     monkeypatch.setitem(world.app.extensions, "crm_files", store_behind(made))
@@ -112,7 +112,7 @@ def content_of(world: World, run: ExportRun) -> Any:
 
 def worked(world: World, run: ExportRun) -> None:
     with world.app.app_context():
-        export_work.work(run.id)
+        export_worker.work(run.id)
 
 
 def killed_amid_upload(world: World, way: CountingWay, run: ExportRun, upload: int) -> None:
@@ -126,7 +126,7 @@ def killed_amid_upload(world: World, way: CountingWay, run: ExportRun, upload: i
                 db.engine.dispose(close=False)  # the connections are the parent's
                 store = world.app.extensions["crm_files"]
                 world.app.extensions["crm_files"] = S3Store(store.bucket.place)
-                export_work.work(run.id)
+                export_worker.work(run.id)
         finally:
             os._exit(0)
     try:
