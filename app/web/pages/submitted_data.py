@@ -15,7 +15,7 @@ from wtforms import FileField, PasswordField
 _TAKES_FILES = (FileField, FileUploadField)
 
 
-class SubmittedData(FlaskForm.Meta):  # type: ignore[misc,name-defined]
+class SubmittedData(FlaskForm.Meta):
     """Flask-WTF would give fields of text a file that has their name, and values of JSON that are no texts."""
 
     def wrap_formdata(self, form: Any, formdata: Any) -> Any:

@@ -177,7 +177,7 @@ def own_run(session: Session, key: int, viewer: Viewer) -> ImportRun:
 
 def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0, only: str = "") -> list[Any]:
     """The next rows of which there is something to say: (line, result, problem, cells); `only` those of one result."""
-    results = ("wrong", "skipped") if is_trial else ("wrong", "skipped", "kept")
+    results: tuple[str, ...] = ("wrong", "skipped") if is_trial else ("wrong", "skipped", "kept")
     if run.kind == KIND:  # whatever has a remark
         results = ("wrong", "skipped", "created")
     if only:
